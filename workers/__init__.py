@@ -1,0 +1,1 @@
+"""The pipeline: runtime, stages, models, stores and the command."""

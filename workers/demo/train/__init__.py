@@ -1,0 +1,1 @@
+"""Training of the demo's small models; one documented command each."""
