@@ -1,0 +1,71 @@
+"""The topics as data: what each holds, how long, and how large a message may be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from schemas.dead_letter import DeadLetter
+from schemas.limits import DEAD_MESSAGE_BYTES, RAW_MESSAGE_BYTES, STAGE_MESSAGE_BYTES
+from schemas.pair import CaptionedPair, CleanPair, IngestedPair, RawPair, ScoredPair
+from schemas.record import Versioned
+from schemas.rejection import RejectedPair
+
+_DAY_MS = 24 * 3600 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic: its record type and its settings on the broker."""
+
+    name: str
+    record: type[Versioned]
+    purpose: str
+    partitions: int = 12
+    retention_ms: int = 7 * _DAY_MS
+    """-1 keeps for ever."""
+    cleanup_policy: str = "delete"
+    max_message_bytes: int = STAGE_MESSAGE_BYTES
+
+    def config(self) -> dict[str, str]:
+        """Topic settings in the broker's own names."""
+        return {
+            "cleanup.policy": self.cleanup_policy,
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(self.max_message_bytes),
+        }
+
+    def prefixed(self, prefix: str) -> Topic:
+        """The same topic under another name, for several deployments on one broker."""
+        return replace(self, name=prefix + self.name)
+
+
+RAW = Topic("pairs.raw", RawPair, "what crawlers publish", max_message_bytes=RAW_MESSAGE_BYTES)
+INGESTED = Topic("pairs.ingested", IngestedPair, "decoded, deduplicated, stored")
+SCORED = Topic("pairs.scored", ScoredPair, "alt text too weak: wants captions")
+CAPTIONED = Topic("pairs.captioned", CaptionedPair, "with candidates, or alt text already good")
+CLEAN = Topic(
+    "pairs.clean",
+    CleanPair,
+    "aligned training pairs; the newest version of each pair_id is kept for ever",
+    cleanup_policy="compact",
+    retention_ms=-1,
+)
+REJECTED = Topic(
+    "pairs.rejected",
+    RejectedPair,
+    "judged and refused, one reason each",
+    retention_ms=30 * _DAY_MS,
+)
+DEAD = Topic(
+    "pairs.dead",
+    DeadLetter,
+    "undecodable or failing messages, byte for byte, for replay",
+    partitions=3,
+    retention_ms=-1,
+    max_message_bytes=DEAD_MESSAGE_BYTES,
+)
+AUDIT = Topic(
+    "pairs.audit", CleanPair, "a sample of clean pairs for people", 3, retention_ms=90 * _DAY_MS
+)
+
+TOPICS = (RAW, INGESTED, SCORED, CAPTIONED, CLEAN, REJECTED, DEAD, AUDIT)

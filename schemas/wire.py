@@ -1,0 +1,112 @@
+"""Records to and from Kafka messages: JSON values, and headers that say what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from schemas.position import Position
+from schemas.record import Versioned
+
+SCHEMA_HEADER = "kaption-schema"
+ORIGIN_HEADER = "kaption-origin"
+TRACE_HEADER = "traceparent"
+
+Headers = Iterable[tuple[str, bytes | None]]
+R = TypeVar("R", bound=Versioned)
+
+
+class WireError(ValueError):
+    """A message that is not the record its topic holds."""
+
+
+class SchemaMismatchError(WireError):
+    """The schema header names another record, or a version this software does not know."""
+
+
+class MalformedRecordError(WireError):
+    """The value is no JSON of that record; the message names the first fields at fault."""
+
+
+def encode(record: Versioned) -> bytes:
+    """The record as UTF-8 JSON; fields at their default are left out."""
+    return record.model_dump_json(exclude_defaults=True).encode()
+
+
+def headers_of(
+    record: Versioned, origin: Position | None = None, traceparent: str | None = None
+) -> list[tuple[str, bytes]]:
+    """Kafka headers for a record; `origin` is left out only on the first way into pairs.raw."""
+    headers = [(SCHEMA_HEADER, record.schema_name().encode())]
+    if origin is not None:
+        headers.append((ORIGIN_HEADER, str(origin).encode()))
+    if traceparent is not None:
+        headers.append((TRACE_HEADER, traceparent.encode()))
+    return headers
+
+
+def header(headers: Headers, name: str) -> str | None:
+    """The last value of a header as text, or none. Raises WireError where it is not UTF-8."""
+    found: bytes | None = None
+    for key, value in headers:
+        if key == name:
+            found = value
+    if found is None:
+        return None
+    try:
+        return found.decode()
+    except UnicodeDecodeError as error:
+        raise WireError(f"header {name} is not UTF-8: {error}") from error
+
+
+def decode(value: bytes | None, record_type: type[R], headers: Headers = ()) -> R:
+    """Read one message.
+
+    Producers in other languages may leave the schema header out; where it is there it must name
+    this record and a version up to ours. Raises SchemaMismatchError or MalformedRecordError.
+    """
+    _check_schema(header(headers, SCHEMA_HEADER), record_type)
+    if value is None:
+        raise MalformedRecordError(
+            f"empty message (tombstone) where a {record_type.__name__} was due"
+        )
+    try:
+        return record_type.model_validate_json(value)
+    except ValidationError as error:
+        raise MalformedRecordError(_summary(error, record_type.__name__)) from error
+
+
+def origin_of(headers: Headers, position: Position) -> Position:
+    """Where a record first entered: its header if it has one, else where it is now."""
+    text = header(headers, ORIGIN_HEADER)
+    if text is None:
+        return position
+    try:
+        return Position.parse(text)
+    except ValueError as error:
+        raise WireError(f"header {ORIGIN_HEADER}: {error}") from error
+
+
+def _check_schema(named: str | None, record_type: type[Versioned]) -> None:
+    if named is None:
+        return
+    name, _, version = named.partition("/")
+    if name != record_type.__name__:
+        raise SchemaMismatchError(f"message is a {named}, expected {record_type.schema_name()}")
+    if not version.isdecimal() or not 1 <= int(version) <= record_type.schema_version:
+        raise SchemaMismatchError(
+            f"message is a {named}, this software reads up to {record_type.schema_name()}: "
+            "update it"
+        )
+
+
+def _summary(error: ValidationError, name: str) -> str:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or name}: {fault['msg']}"
+        for fault in faults[:5]
+    )
+    more = f" (+{len(faults) - 5} more)" if len(faults) > 5 else ""
+    return f"not a valid {name}: {shown}{more}"

@@ -1,0 +1,1 @@
+"""Checks of texts and pictures, one file each."""

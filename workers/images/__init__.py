@@ -1,0 +1,1 @@
+"""Getting, decoding and hashing pictures nobody vouches for."""

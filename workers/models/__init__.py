@@ -1,0 +1,1 @@
+"""Shared encoders and text windows."""

@@ -1,0 +1,199 @@
+"""Every tunable of the pipeline as frozen data, with its default, unit and source.
+
+Nothing heavy is imported here, so that settings can be read on a light install. A stage's policy is
+hashed into the provenance of what it made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Policy(BaseModel):
+    """Frozen settings of one part; unknown names are refused, so that a typo is not silent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def config_hash(self) -> str:
+        """First 16 hex digits of the sha256 over canonical JSON."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class FetchPolicy(Policy):
+    """Getting an image from a URL."""
+
+    allow_networks: tuple[str, ...] = ()
+    """CIDR networks admitted although they are private; the demo serves from 127.0.0.0/8."""
+    total_timeout_s: PositiveFloat = 30.0
+    """From the first look-up to the last byte, redirects and retries excluded: per attempt."""
+    connect_timeout_s: PositiveFloat = 5.0
+    max_bytes: PositiveInt = 32 * 1024 * 1024
+    """After decompression."""
+    max_redirects: Annotated[int, Field(ge=0)] = 5
+    per_host: PositiveInt = 8
+    """Connections at once to one host."""
+    attempts: PositiveInt = 3
+    """For transient failures: connection reset, time-out, 429, 500, 502, 503, 504."""
+    max_retry_after_s: PositiveFloat = 30.0
+    user_agent: str = "kaption/0.1 (+image-text dataset crawler)"
+
+
+class ImagePolicy(Policy):
+    """What is an acceptable picture and how it is stored."""
+
+    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
+    """Pillow names."""
+    max_pixels: PositiveInt = 64_000_000
+    min_side: PositiveInt = 64
+    """Pixels, of the picture as delivered."""
+    max_ratio: PositiveFloat = 3.0
+    """Longer side over shorter side (DataComp filters at 3)."""
+    min_deviation: Annotated[float, Field(ge=0)] = 2.0
+    """Standard deviation of the luma (0-255) under which a picture counts as a single colour."""
+    longest_side: PositiveInt = 512
+    """Stored pictures are scaled down to this; smaller ones keep their size."""
+    background: tuple[int, int, int] = (255, 255, 255)
+    """Shown under transparency (web pages are white)."""
+    quality: Annotated[int, Field(ge=1, le=100)] = 90
+    """JPEG quality of stored pictures."""
+    decode_timeout_s: PositiveFloat = 10.0
+    decode_memory_bytes: PositiveInt = 2 * 1024**3
+    """Address space limit of one decoding process."""
+    decode_processes: Annotated[int, Field(ge=0)] = 0
+    """0: one per core."""
+
+
+class DedupPolicy(Policy):
+    """What counts as the same picture or the same text."""
+
+    near_distance: Annotated[int, Field(ge=0, le=7)] = 6
+    """Hamming distance of the 64-bit dHash; 6: recall 1.00, no false merge on photographs."""
+    text_uses: Annotated[int, Field(ge=0)] = 100
+    """An alt text on more pictures than this describes none of them: dropped; 0: no limit."""
+
+
+class TextPolicy(Policy):
+    """Cleaning of alt texts."""
+
+    max_chars: PositiveInt = 8_192
+    """Longer texts are cut at a sentence or clause boundary."""
+    languages: tuple[str, ...] = ()
+    """Accepted languages (BCP 47 primary tags); empty: all."""
+    language_confidence: Fraction = 0.6
+    """Under this no language is recorded."""
+    drop_file_names: bool = True
+    drop_boilerplate: bool = True
+
+
+class IngestPolicy(Policy):
+    """The ingest stage."""
+
+    fetch: FetchPolicy = FetchPolicy()
+    image: ImagePolicy = ImagePolicy()
+    dedup: DedupPolicy = DedupPolicy()
+    text: TextPolicy = TextPolicy()
+    respect_opt_out: bool = True
+    """Reject pairs that carry an opt-out signal."""
+    batch_records: PositiveInt = 64
+    batch_wait_s: PositiveFloat = 0.5
+
+
+class ClipPolicy(Policy):
+    """The scorer: an open_clip model."""
+
+    model: str = "demo"
+    """``demo`` (the small model in this package), ``local-dir:DIR``, ``hf-hub:ORG/NAME``, or an
+    open_clip architecture name with `pretrained`."""
+    pretrained: str | None = None
+    """open_clip pretrained tag or a file of weights; only with an architecture name."""
+    revision: str | None = None
+    """Recorded as the model's revision; none: a digest of the weights."""
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 on GPUs that have it, fp16 on others, fp32 on CPU."""
+    threads: Annotated[int, Field(ge=0)] = 0
+    """torch CPU threads; 0 leaves torch's choice."""
+
+
+class ScorePolicy(Policy):
+    """The score stage."""
+
+    good_score: float | None = None
+    """Alt texts at or above it skip the captioner; none: the model's own recommendation."""
+    batch_records: PositiveInt = 64
+    batch_wait_s: PositiveFloat = 1.0
+    window_overlap_clauses: Annotated[int, Field(ge=0)] = 1
+    window_aggregate: Literal["mean", "max", "min"] = "mean"
+
+
+class SamplingPolicy(Policy):
+    """How a captioner draws its candidates."""
+
+    candidates: Annotated[int, Field(ge=1, le=32)] = 5
+    temperature: PositiveFloat = 0.8
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    repetition_penalty: PositiveFloat = 1.1
+    max_new_tokens: PositiveInt = 60
+    seed: int = 0
+
+
+class TransformersPolicy(Policy):
+    """A captioner loaded through transformers (BLIP, BLIP-2, LLaVA families)."""
+
+    model: str = "demo"
+    """``demo``, a folder, or a hub name."""
+    revision: str | None = None
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+    prompts: str = "auto"
+    """Name of a prompt set, or auto: by the model's family."""
+    sampling: SamplingPolicy = SamplingPolicy()
+
+
+class RecaptionPolicy(Policy):
+    """The recaption stage."""
+
+    captioners: tuple[str, ...] = ("rules", "transformers")
+    """Module names in workers/captioners."""
+    transformers: TransformersPolicy = TransformersPolicy()
+    batch_records: PositiveInt = 16
+    batch_wait_s: PositiveFloat = 2.0
+
+
+class SelectPolicy(Policy):
+    """The select stage."""
+
+    min_score: float | None = None
+    """Captions below it are not kept; none: the model's own recommendation."""
+    margin: Annotated[float, Field(ge=0)] = 0.01
+    """A candidate replaces the original only if it scores higher by this much (cosine)."""
+    keep: PositiveInt = 2
+    near_equal: Fraction = 0.9
+    """Token Jaccard similarity at which two captions count as the same."""
+    min_words: PositiveInt = 3
+    max_words: PositiveInt = 256
+    max_repetition: Fraction = 0.5
+    """Largest share of repeated 3-grams."""
+    audit_fraction: Fraction = 0.05
+    batch_records: PositiveInt = 64
+    batch_wait_s: PositiveFloat = 1.0
+
+
+class SinkPolicy(Policy):
+    """Shard rotation: the first limit that is reached closes a shard."""
+
+    shard_bytes: PositiveInt = 256 * 1024 * 1024
+    shard_records: PositiveInt = 10_000
+    shard_age_s: PositiveFloat = 300.0
+    prefix: str = "dataset"
+    """Below the store's root."""

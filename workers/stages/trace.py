@@ -1,0 +1,37 @@
+"""One stage's entry in a pair's provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from importlib.metadata import version
+
+from schemas import StageTrace
+from workers.policy import Policy
+
+
+class Tracer:
+    """Stamps what a stage made; `now` gives aware UTC times."""
+
+    def __init__(self, stage: str, policy: Policy, now: Callable[[], datetime]) -> None:
+        self._stage = stage
+        self._config_hash = policy.config_hash()
+        self._software = f"kaption/{version('kaption')}"
+        self._now = now
+
+    def trace(
+        self,
+        seconds: float,
+        models: Mapping[str, str] | None = None,
+        preprocessing_id: str | None = None,
+    ) -> StageTrace:
+        """`seconds`: preparation plus the record's share of its batch; `models`: name to revision."""
+        return StageTrace(
+            stage=self._stage,
+            software=self._software,
+            config_hash=self._config_hash,
+            finished_at=self._now(),
+            seconds=max(0.0, seconds),
+            models=dict(models or {}),
+            preprocessing_id=preprocessing_id,
+        )

@@ -1,0 +1,1 @@
+"""All that speaks to Redis or to the object store."""

@@ -1,0 +1,34 @@
+"""Image embeddings, computed once and shared between stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingKey:
+    """What an embedding depends on."""
+
+    sha256: str
+    """Of the stored picture."""
+    revision: str
+    preprocessing_id: str
+
+
+class EmbeddingCache(Protocol):
+    """Unit vectors by key; a miss is recomputed. Raises Retry when the store is down."""
+
+    def get(self, keys: Sequence[EmbeddingKey]) -> list[NDArray[np.float32] | None]:
+        """Shape (d,) each, or None."""
+
+    def put(self, keys: Sequence[EmbeddingKey], vectors: NDArray[np.float32]) -> None:
+        """`vectors` has shape (n, d), unit rows."""
+
+    def ready(self) -> str | None:
+        """None when the store answers, else what is wrong."""

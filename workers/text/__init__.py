@@ -1,0 +1,1 @@
+"""Cleaning, language and clause boundaries of texts."""
