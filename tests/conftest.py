@@ -1,0 +1,85 @@
+"""Fixtures: real servers, shared by the session, with something fresh for each test."""
+
+import itertools
+import uuid
+from collections.abc import Iterator
+
+import boto3
+import pytest
+import redis
+from parts import S3Bucket, cache_folder, serving
+
+from workers.local import ApacheKafka, SeaweedFs, Tansu, Valkey
+
+_databases = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def apache_kafka() -> Iterator[ApacheKafka]:
+    """Give the session's Apache Kafka; a test that kills or freezes takes `own_kafka`."""
+    with serving(ApacheKafka(cache=cache_folder())) as server:
+        yield server
+
+
+@pytest.fixture
+def own_kafka() -> Iterator[ApacheKafka]:
+    """Give an Apache Kafka that the test may kill, freeze and restart."""
+    with serving(ApacheKafka(cache=cache_folder())) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tansu() -> Iterator[Tansu]:
+    """Give the session's Tansu."""
+    with serving(Tansu()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """Give the session's Valkey; most tests want `redis_url`."""
+    with serving(Valkey()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[SeaweedFs]:
+    """Give the session's SeaweedFS; most tests want `s3`."""
+    with serving(SeaweedFs()) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """Give the URL of an empty database of its own."""
+    url = valkey.database_url(next(_databases) % valkey.databases)
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def s3(seaweedfs: SeaweedFs) -> S3Bucket:
+    """Give an empty bucket of its own."""
+    bucket = S3Bucket(
+        endpoint=seaweedfs.endpoint,
+        access_key=seaweedfs.access_key,
+        secret_key=seaweedfs.secret_key,
+        name=f"test-{uuid.uuid4().hex[:12]}",
+    )
+    client = boto3.client(
+        "s3",
+        endpoint_url=bucket.endpoint,
+        aws_access_key_id=bucket.access_key,
+        aws_secret_access_key=bucket.secret_key,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=bucket.name)
+    client.close()
+    return bucket
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """Give a prefix that makes topic and group names the test's own."""
+    return f"t{uuid.uuid4().hex[:8]}."

