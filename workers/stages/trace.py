@@ -25,7 +25,7 @@ class Tracer:
         models: Mapping[str, str] | None = None,
         preprocessing_id: str | None = None,
     ) -> StageTrace:
-        """`seconds`: preparation plus the record's share of its batch; `models`: name to revision."""
+        """`seconds`: preparation plus a share of the batch; `models`: name to revision."""
         return StageTrace(
             stage=self._stage,
             software=self._software,
