@@ -12,8 +12,9 @@ import redis
 from botocore.exceptions import ClientError
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
-from parts import S3Bucket
 
+from faults import FaultProxy
+from parts import S3Bucket
 from workers.local import ApacheKafka, ServerError, Tansu, Valkey
 
 VALUES = [b"0", b"1", b"2"]
@@ -37,6 +38,8 @@ def consume(bootstrap: str, topic: str) -> list[bytes]:
         bootstrap_servers=bootstrap,
         auto_offset_reset="earliest",
         group_id=f"{topic}.readers",
+        session_timeout_ms=6000,  # Tansu lets a group form after half of this
+        heartbeat_interval_ms=1000,
         consumer_timeout_ms=3000,
     )
     values: list[bytes] = []
@@ -85,6 +88,18 @@ def test_kafka_keeps_its_data_and_address_through_kill9_and_restart(
 
     assert own_kafka.bootstrap == bootstrap
     assert consume(bootstrap, f"{topic_prefix}pairs") == VALUES
+
+
+@pytest.mark.integration
+def test_kafka_clients_that_start_behind_the_proxy_stay_behind_it(
+    apache_kafka: ApacheKafka,
+) -> None:
+    with FaultProxy(target=apache_kafka.proxied_port, port=apache_kafka.proxy_port):
+        admin = KafkaAdminClient(bootstrap_servers=apache_kafka.proxy_bootstrap)
+        brokers = admin.describe_cluster()["brokers"]
+        admin.close()
+
+    assert [broker["port"] for broker in brokers] == [apache_kafka.proxy_port]
 
 
 @pytest.mark.integration
