@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import boto3
 import pytest
 import redis
-from parts import S3Bucket, cache_folder, serving
 
+from parts import S3Bucket, cache_folder, serving
 from workers.local import ApacheKafka, SeaweedFs, Tansu, Valkey
 
 _databases = itertools.count()

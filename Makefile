@@ -1,0 +1,38 @@
+# Each target sets up what it needs; the second time that is quick.
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Two OpenMP threads on a busy machine are several times slower than one.
+ONE_THREAD := OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test bench lint
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS='...' is passed on"
+
+install: $(INSTALLED) ## Make .venv with everything, at the versions of constraints.txt
+
+demo: $(INSTALLED) ## Run the pipeline over a rendered noisy crawl
+	$(BIN)/kaption demo $(ARGS)
+
+test: $(INSTALLED) ## Run the tests that need nothing but .venv
+	$(ONE_THREAD) $(BIN)/pytest -m "not integration and not chaos" $(ARGS)
+
+bench: $(INSTALLED) ## Measure against bare loops (needs Java 17 and Maven)
+	$(ONE_THREAD) $(BIN)/python -m bench $(ARGS)
+
+lint: $(INSTALLED) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else \
+	    "Kaption needs Python 3.11 or later; this is %d.%d: make PYTHON=python3.11" % v[:2])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
