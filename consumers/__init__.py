@@ -1,0 +1,1 @@
+"""How pairs get out: topics, shards, and what training makes of them."""

@@ -1,0 +1,218 @@
+"""The reader gives committed records, all of them, and ends where the log ended."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from kafka import KafkaProducer
+
+from consumers.topic_reader import ReadError, TopicReader
+from schemas import (
+    ImageSource,
+    KafkaConnection,
+    MalformedRecordError,
+    Position,
+    RawPair,
+    encode,
+    headers_of,
+)
+from schemas.topics import RAW
+from workers.runtime.kafka.topics import TopicAdmin
+
+BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
+TOPIC = replace(RAW, partitions=2)
+
+
+@pytest.fixture(params=BROKERS)
+def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
+    return _with_topic(request.getfixturevalue(request.param).bootstrap, topic_prefix)
+
+
+@pytest.fixture
+def kafka_connection(apache_kafka, topic_prefix: str) -> KafkaConnection:
+    return _with_topic(apache_kafka.bootstrap, topic_prefix)
+
+
+@pytest.fixture
+def producer(connection: KafkaConnection) -> Iterator[KafkaProducer]:
+    producer = KafkaProducer(**connection.client_config(), linger_ms=50)
+    yield producer
+    producer.close()
+
+
+def _with_topic(bootstrap: str, prefix: str) -> KafkaConnection:
+    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
+    with TopicAdmin(connection) as admin:
+        admin.create([TOPIC])
+    return connection
+
+
+def pair(number: int) -> RawPair:
+    image = ImageSource(url=f"https://example.org/{number}.jpg")
+    return RawPair(pair_id=f"pair-{number}", image=image, text=f"picture {number}")
+
+
+def send(producer: KafkaProducer, prefix: str, numbers: range, partition: int = 0) -> None:
+    for number in numbers:
+        record = pair(number)
+        producer.send(
+            prefix + TOPIC.name,
+            encode(record),
+            headers=headers_of(record),
+            partition=partition,
+        )
+    producer.flush()
+
+
+def read_ids(connection: KafkaConnection, **options: object) -> list[str]:
+    with TopicReader(connection, [TOPIC], **options) as reader:  # type: ignore[arg-type]
+        return [read.record.pair_id for read in reader]  # type: ignore[union-attr]
+
+
+def test_every_record_of_every_partition_is_read_in_order(
+    connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
+) -> None:
+    send(producer, topic_prefix, range(1000))
+    send(producer, topic_prefix, range(2000, 2010), partition=1)
+
+    with TopicReader(connection, [TOPIC]) as reader:
+        found = list(reader)
+
+    first = [read for read in found if read.position.partition == 0]
+    assert [read.record for read in first] == [pair(number) for number in range(1000)]
+    assert [read.position.offset for read in first] == list(range(1000))
+    assert len(found) == 1010
+    assert found[0].position.topic == f"{topic_prefix}pairs.raw"
+    assert ("kaption-schema", b"RawPair/1") in found[0].headers
+
+
+def test_an_empty_topic_ends_at_once(connection: KafkaConnection) -> None:
+    assert read_ids(connection) == []
+
+
+def test_each_iteration_begins_anew_and_sees_what_came_since(
+    connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
+) -> None:
+    with TopicReader(connection, [TOPIC]) as reader:
+        send(producer, topic_prefix, range(3))
+        assert len(list(reader)) == 3
+        send(producer, topic_prefix, range(3, 8))
+
+        assert len(list(reader)) == 8
+
+
+def test_what_comes_during_an_iteration_is_beyond_its_end(
+    connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
+) -> None:
+    send(producer, topic_prefix, range(700))
+    with TopicReader(connection, [TOPIC]) as reader:
+        reading = iter(reader)
+        next(reading)
+
+        send(producer, topic_prefix, range(700, 1400))
+
+        assert len(list(reading)) == 699
+
+
+def test_reading_starts_at_a_position(
+    connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
+) -> None:
+    send(producer, topic_prefix, range(10))
+    send(producer, topic_prefix, range(10, 12), partition=1)
+    start = Position(f"{topic_prefix}pairs.raw", 0, 8)
+
+    assert sorted(read_ids(connection, start=[start])) == ["pair-10", "pair-11", "pair-8", "pair-9"]
+
+
+def test_following_goes_on_after_the_end(
+    connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
+) -> None:
+    send(producer, topic_prefix, range(1))
+    with TopicReader(connection, [TOPIC], follow=True) as reader:
+        reading = iter(reader)
+        assert next(reading).record == pair(0)
+
+        send(producer, topic_prefix, range(1, 2))
+
+        assert next(reading).record == pair(1)
+
+
+def test_what_is_no_record_is_given_as_the_error(
+    connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
+) -> None:
+    producer.send(topic_prefix + TOPIC.name, b"{", headers=[("key", b"value")], partition=0)
+    producer.flush()
+
+    with TopicReader(connection, [TOPIC]) as reader:
+        (read,) = reader
+
+    assert isinstance(read.record, MalformedRecordError)
+    assert read.headers == [("key", b"value")]
+
+
+def test_ends_count_every_record_of_the_last_batch(
+    connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
+) -> None:
+    send(producer, topic_prefix, range(100))
+    send(producer, topic_prefix, range(50))
+
+    with TopicReader(connection, [TOPIC]) as reader:
+        ends = reader.ends()
+
+    topic = f"{topic_prefix}pairs.raw"
+    assert ends == {(topic, 0): 150, (topic, 1): 0}
+
+
+@pytest.mark.integration
+def test_aborted_and_open_transactions_are_not_read(kafka_connection: KafkaConnection) -> None:
+    prefix = kafka_connection.topic_prefix
+    producer = KafkaProducer(**kafka_connection.client_config(), transactional_id=f"{prefix}writer")
+    producer.init_transactions()
+    for first, commits in ((0, True), (10, False), (20, True)):
+        producer.begin_transaction()
+        send(producer, prefix, range(first, first + 3))
+        if commits:
+            producer.commit_transaction()
+        else:
+            producer.abort_transaction()
+    producer.begin_transaction()
+    send(producer, prefix, range(30, 33))
+
+    found = read_ids(kafka_connection)
+
+    assert found == [f"pair-{number}" for number in (0, 1, 2, 20, 21, 22)]
+    producer.abort_transaction()
+    producer.close()
+
+
+@pytest.mark.integration
+def test_a_log_that_ends_with_a_transaction_marker_is_read_to_its_end(
+    kafka_connection: KafkaConnection,
+) -> None:
+    prefix = kafka_connection.topic_prefix
+    producer = KafkaProducer(**kafka_connection.client_config(), transactional_id=f"{prefix}writer")
+    producer.init_transactions()
+    producer.begin_transaction()
+    send(producer, prefix, range(2))
+    producer.commit_transaction()
+    producer.close()
+
+    with TopicReader(kafka_connection, [TOPIC]) as reader:
+        assert len(list(reader)) == 2
+        assert reader.ends()[f"{prefix}pairs.raw", 0] == 3
+
+
+@pytest.mark.integration
+def test_a_missing_topic_is_named(apache_kafka, topic_prefix: str) -> None:
+    connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
+
+    with (
+        TopicReader(connection, [TOPIC]) as reader,
+        pytest.raises(ReadError, match=r"no topic .*pairs\.raw: run `kaption topics create`"),
+    ):
+        list(reader)
+
+
+def test_a_silent_address_is_an_error_that_names_it() -> None:
+    with pytest.raises(ReadError, match=r"127\.0\.0\.1:9"):
+        TopicReader(KafkaConnection(bootstrap="127.0.0.1:9"), [TOPIC], timeout_s=1)
