@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -35,7 +36,7 @@ class TopicReader:
 
     `topics` are as in `schemas.TOPICS`, without the prefix. Reading begins at the log's start, in
     the partitions of `start` at the positions given there. It ends at the present end (taken when
-    the iteration begins), or never, where `follow` is set. Each iteration begins anew.
+    the iteration begins), or when `follow_until` is set. Each iteration begins anew.
 
     Raises ReadError: no broker, no such topic, or nothing to be had for `timeout_s` before the
     end. A context manager; otherwise call `close`.
@@ -47,12 +48,12 @@ class TopicReader:
         topics: Sequence[Topic],
         *,
         start: Iterable[Position] = (),
-        follow: bool = False,
+        follow_until: threading.Event | None = None,
         timeout_s: float = 30.0,
     ) -> None:
         self._topics = {each.prefixed(connection.topic_prefix).name: each for each in topics}
         self._start = {TopicPartition(each.topic, each.partition): each.offset for each in start}
-        self._follow = follow
+        self._follow_until = follow_until
         self._timeout_s = timeout_s
         try:
             self._consumer = KafkaConsumer(
@@ -103,7 +104,8 @@ class TopicReader:
 
     def _records(self) -> Iterator[Read]:
         partitions = self._assign()
-        ends = {} if self._follow else self._ends()
+        follow = self._follow_until is not None
+        ends = {} if follow else self._ends()
         for partition, begin in self._consumer.beginning_offsets(partitions).items():
             self._consumer.seek(partition, self._start.get(partition, begin))
         self._consumer.resume(*partitions)
@@ -114,7 +116,9 @@ class TopicReader:
                 for message in messages:
                     if message.offset < ends.get(partition, message.offset + 1):
                         yield self._read(message)
-            if found or self._follow:
+            if self._follow_until is not None and self._follow_until.is_set():
+                return
+            if found or follow:
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > self._timeout_s:
                 raise ReadError(_stalled(partitions, self._timeout_s))

@@ -1,5 +1,6 @@
 """The reader gives committed records, all of them, and ends where the log ended."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -128,7 +129,7 @@ def test_following_goes_on_after_the_end(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
     send(producer, topic_prefix, range(1))
-    with TopicReader(connection, [TOPIC], follow=True) as reader:
+    with TopicReader(connection, [TOPIC], follow_until=threading.Event()) as reader:
         reading = iter(reader)
         assert next(reading).record == pair(0)
 
