@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from workers.policy import TextPolicy
+from workers.runtime.stage import Fatal
+from workers.text.language import LanguageDetector
+
+# Few languages, so that the tests load few models.
+POLICY = TextPolicy(detect_languages=("en", "de", "fr", "ru", "zh"))
+TEXTS = {
+    "en": "A large striped red circle stands on a road",
+    "de": "Eine rote Vase steht auf dem Holztisch",
+    "fr": "Un vase rouge posé sur une table en bois",
+    "ru": "Красная ваза стоит на столе",
+    "zh": "红色的花瓶",
+}
+
+
+@pytest.fixture(scope="module")
+def detector() -> LanguageDetector:
+    return LanguageDetector(POLICY)
+
+
+def test_whole_phrases_are_told_apart_from_several_threads(detector: LanguageDetector) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(detector.detect, TEXTS.values()))
+
+    assert [one.tag if one else None for one in found] == list(TEXTS)
+    assert all(one and POLICY.language_confidence <= one.confidence <= 1 for one in found)
+
+
+@pytest.mark.parametrize("text", ["", "...", "a vase", "1234567890 ?!", "Nike Air Max 90"])
+def test_texts_that_could_be_any_language_have_none(detector: LanguageDetector, text: str) -> None:
+    assert detector.detect(text) is None
+
+
+def test_only_a_sure_language_that_is_not_accepted_is_refused() -> None:
+    detector = LanguageDetector(POLICY.model_copy(update={"languages": ("en-GB",)}))
+
+    assert detector.accepts(detector.detect(TEXTS["en"]))
+    assert detector.accepts(detector.detect("a vase"))
+    assert not detector.accepts(detector.detect(TEXTS["de"]))
+
+
+def test_a_language_that_nobody_can_detect_stops_the_worker() -> None:
+    with pytest.raises(Fatal, match="xx"):
+        LanguageDetector(TextPolicy(languages=("xx",))).detect("a large red circle")

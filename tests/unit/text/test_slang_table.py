@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from workers.policy import TextPolicy
+from workers.text.clean import clean
+
+TABLES = tomllib.loads(files("workers.text").joinpath("slang.toml").read_text("utf-8"))
+ENTRIES = [
+    (section, word, plain) for section, table in TABLES.items() for word, plain in table.items()
+]
+
+
+def test_the_english_tables_are_of_use() -> None:
+    english = [word for section, word, _ in ENTRIES if section.startswith(("any", "en"))]
+
+    assert len(english) >= 150
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "es"])
+def test_every_entry_is_reached_and_its_replacement_is_final(language: str) -> None:
+    sections = {language, f"{language}_lower"} | (
+        {"any", "any_lower"} if language == "en" else set()
+    )
+
+    for section, word, plain in ENTRIES:
+        if section in sections:
+            cleaned = clean(f"Bxx {word} yxx", TextPolicy(), language).text
+            assert cleaned == " ".join(f"Bxx {plain} yxx".split()), word

@@ -1,0 +1,127 @@
+"""Phrases that pages put around every picture: "click to enlarge", "| Shop name", credits."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_OUTER = " \t.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
+_SEPARATOR = re.compile(
+    r"(\s*[|\u2022\u00b7;]\s*|\s+[\u2013\u2014~*/-]+\s+|[,.!?](?=\s)\s*|\s*[()\[\]]\s*)"
+)
+# In a list, one word may be what the picture shows: "logos of Facebook, Twitter, Instagram".
+_WEAK = frozenset(",/")
+_KEPT = frozenset(".!?)]")
+"""Separators that end what stands before them, so they stay when the part after them goes."""
+_CLOSING = {"(": ")", "[": "]"}
+_CREDIT = re.compile(
+    r"(?:(?:photo|image|picture|foto|bild|illustration)s?(?: (?:credit|courtesy|copyright)s?\s*[: ]"
+    r"| by | par | por )|credits?\s*:|courtesy of|copyright |\u00a9|all rights).{0,80}",
+    re.IGNORECASE,
+)
+_DOMAIN = re.compile(
+    r"(?:[\w-]{1,63}\.){1,3}(?:com|net|org|info|shop|store|co|io|de|fr|es|uk|eu|us)", re.I
+)
+# What needs a noun after it: "holding a stock photo" is a description, "red vase stock photo" not.
+_ENGLISH = ["a", "an", "the", "this", "that", "my", "your", "our", "their", "his", "her", "its"]
+_PREPOSITIONS = ["of", "with", "in", "on", "at", "for", "by", "from", "and", "or", "no", "as"]
+_OTHERS = ["ein", "eine", "einen", "das", "der", "die", "un", "une", "le", "la", "les", "el", "una"]
+_OPEN = frozenset([*_ENGLISH, *_PREPOSITIONS, *_OTHERS])
+_OPENING = frozenset({"of", "for", "shows", "contain", "contener"})
+"""A lead that ends in one of these needs no colon after it."""
+_SHOP_WORDS = 4
+_DESCRIPTION_WORDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrases:
+    drop: frozenset[str]
+    clause: frozenset[str]
+    lead: re.Pattern[str]
+    tail: re.Pattern[str]
+
+
+def strip_boilerplate(text: str) -> str:
+    """Without boilerplate; empty where nothing else was there."""
+    phrases = _phrases()
+    if _core(text) in phrases.drop | {""}:
+        return ""
+    text = phrases.lead.sub("", text)
+    text = _without_clauses(text, phrases.clause)
+    text = _without_shop(text)
+    match = phrases.tail.search(text)
+    if match and _last_word(text[: match.start()]) not in _OPEN:
+        text = text[: match.start()]
+    return text
+
+
+def _core(text: str) -> str:
+    return text.casefold().strip(_OUTER)
+
+
+def _last_word(text: str) -> str:
+    words = text.casefold().split()
+    return words[-1] if words else ""
+
+
+def _without_clauses(text: str, clauses: frozenset[str]) -> str:
+    """Parts between separators that only say boilerplate go, each with the separator before it."""
+    parts = _SEPARATOR.split(text)
+    if len(parts) == 1:
+        return "" if _is_noise(text, clauses, False) else text
+    weak = [False, *(separator.strip() in _WEAK for separator in parts[1::2]), False]
+    kept, bracket = "", ""
+    for at, (separator, part) in enumerate(zip(["", *parts[1::2]], parts[::2], strict=True)):
+        if bracket and separator.strip() == bracket:
+            separator = " "
+        noise = _is_noise(part, clauses, weak[at] or weak[at + 1])
+        bracket = _CLOSING.get(separator.strip(), "") if noise else ""
+        if noise and separator.strip() in _KEPT:
+            kept += separator.rstrip()
+        kept += " " if noise else separator + part
+    return kept
+
+
+def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:
+    core = _core(part)
+    if core in clauses:
+        return " " in core or not in_list
+    return _CREDIT.fullmatch(part.strip()) is not None
+
+
+def _without_shop(text: str) -> str:
+    """Without a site's name after the last bar, or its domain after the last separator."""
+    head, bar, name = text.rpartition("|")
+    if bar and len(name.split()) <= _SHOP_WORDS and len(head.split()) >= _DESCRIPTION_WORDS:
+        return head
+    parts = _SEPARATOR.split(text)
+    if len(parts) > 1 and _DOMAIN.fullmatch(parts[-1].strip()):
+        return "".join(parts[:-2])
+    return text
+
+
+@cache
+def _phrases() -> _Phrases:
+    table = tomllib.loads(files("workers.text").joinpath("boilerplate.toml").read_text("utf-8"))
+
+    def all_of(kind: str) -> frozenset[str]:
+        return frozenset(_core(phrase) for language in table.values() for phrase in language[kind])
+
+    def any_of(phrases: Iterable[str]) -> str:
+        return "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
+
+    leads = all_of("lead")
+    opening = {lead for lead in leads if lead.split()[-1] in _OPENING}
+
+    return _Phrases(
+        drop=all_of("drop"),
+        clause=all_of("clause"),
+        lead=re.compile(
+            rf"^\W*(?:(?:{any_of(leads)})\s*:\s*|(?:{any_of(opening)})\s+(?=\w))", re.IGNORECASE
+        ),
+        tail=re.compile(rf"(?<!\w)(?:{any_of(all_of('tail'))})\W*$", re.IGNORECASE),
+    )

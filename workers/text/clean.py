@@ -1,0 +1,109 @@
+"""Cleaning of alt texts: one pass of small repairs, repeated until it changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from workers.policy import TextPolicy
+from workers.text.boilerplate import strip_boilerplate
+from workers.text.characters import single_spaces, strip_invisible
+from workers.text.clauses import cut
+from workers.text.file_names import strip_file_names
+from workers.text.links import strip_links, tidy
+from workers.text.markup import strip_markup
+from workers.text.notes import Note
+from workers.text.slang import replace_slang
+
+if TYPE_CHECKING:
+    import ftfy
+
+_PASSES = 12
+"""Real pages encode a text two or three times; more is an attack, and each pass costs time."""
+_RUNS = re.compile(r"([!?])\1+|([*~=_#\u2605\u2606\u2665\u2764\u25ba\u25b6])\2+|\.{4,}")
+
+
+@dataclass(frozen=True, slots=True)
+class CleanText:
+    """What is left of an alt text, and what was done to it, in the order of `Note`."""
+
+    text: str
+    notes: tuple[Note, ...]
+
+
+def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanText:
+    """Repair and strip an alt text; empty where nothing usable is left.
+
+    Idempotent: the result is a text that one more pass leaves as it is. `language` (BCP 47) picks
+    the slang table. Never raises, whatever the text holds.
+    """
+    steps = _steps(policy, language)
+    found: set[Note] = set()
+    for _ in range(_PASSES):
+        before = text
+        for step, note in steps:
+            changed = step(text)
+            if changed != text:
+                found |= {note} if note else set()
+                text = changed
+        if text == before:
+            break
+    else:
+        found.add(Note.UNREADABLE)
+        text = ""
+    if not text:
+        found.add(Note.EMPTY)
+    return CleanText(text, tuple(note for note in Note if note in found))
+
+
+def _steps(
+    policy: TextPolicy, language: str | None
+) -> list[tuple[Callable[[str], str], Note | None]]:
+    """One pass. A step without a note is a matter of form, not worth counting."""
+    steps: list[tuple[Callable[[str], str], Note | None]] = [
+        (strip_markup, Note.HTML),
+        (_repair_encoding, Note.ENCODING),
+        (strip_invisible, Note.INVISIBLE),
+        (single_spaces, None),
+    ]
+    if policy.drop_file_names:
+        steps.append((strip_file_names, Note.FILE_NAME))
+    steps.append((strip_links, Note.LINK))
+    if policy.drop_boilerplate:
+        steps.append((strip_boilerplate, Note.BOILERPLATE))
+    return [
+        *steps,
+        (lambda text: replace_slang(text, language), Note.SLANG),
+        (lambda text: single_spaces(tidy(_RUNS.sub(_one, text))), None),
+        (lambda text: cut(text, policy.max_chars), Note.CUT),
+    ]
+
+
+def _one(run: re.Match[str]) -> str:
+    return run[1] or ("..." if run[0][0] == "." else " ")
+
+
+def _repair_encoding(text: str) -> str:
+    if text.isascii():
+        return text
+    import ftfy
+
+    fixed: str = ftfy.fix_text(text, _config())
+    return fixed
+
+
+@cache
+def _config() -> ftfy.TextFixerConfig:
+    import ftfy
+
+    return ftfy.TextFixerConfig(
+        unescape_html=False,  # ours, so that tags and references go together
+        uncurl_quotes=False,  # curly quotes are good text
+        fix_character_width=False,  # would turn Chinese punctuation into ASCII
+        remove_control_chars=False,  # ours, wider, with a note of its own
+        normalization="NFC",
+        explain=False,
+    )

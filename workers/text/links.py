@@ -1,0 +1,34 @@
+"""URLs and e-mail addresses, and the brackets and separators they leave behind."""
+
+from __future__ import annotations
+
+import re
+
+_URL = re.compile(
+    r"""(?:\bhttps?://|\bftp://|\bwww\.(?=\w))[^\s<>"'`|]*[^\s<>"'`|.,;:!?)\]}]""", re.I
+)
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
+_SOURCE = re.compile(
+    r"(?:^|(?<=[\s(\[]))(?:visit|see|via|source|read more|more at|link|url|website|contact|e-?mail"
+    r"|quelle|fuente|lien)\s*:?\s*$",
+    re.I,
+)
+_EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}")
+_STRAY = re.compile(
+    r"^[\s,;:|\u2022\u00b7]+|^[.!?)\]]+(?=\s)|(?:^|\s)[\u2013\u2014-](?=\s*$)|[\s,;:|\u2022\u00b7]+$"
+)
+_SPACED = re.compile(r"\s+(?=[)\]]|[,.](?:\s|$))|(?<=[(\[])\s+")
+
+
+def strip_links(text: str) -> str:
+    """Without addresses, and without the "via" or "source:" that announced one."""
+    for pattern in (_URL, _EMAIL):
+        if pattern.search(text):
+            parts = pattern.split(text)
+            text = " ".join([*(_SOURCE.sub("", part) for part in parts[:-1]), parts[-1]])
+    return text
+
+
+def tidy(text: str) -> str:
+    """Without empty brackets, separators at the ends, and white space inside brackets."""
+    return _STRAY.sub("", _SPACED.sub("", _EMPTY_BRACKETS.sub("", text)))
