@@ -1,0 +1,100 @@
+"""Embeddings and captions in Redis."""
+
+import numpy as np
+import pytest
+import redis
+
+from schemas import Caption, CaptionKind, RedisConnection
+from schemas.caption import CheckResult
+from workers.runtime.stage import Retry
+from workers.stores import redis_client
+from workers.stores.captions import CaptionKey
+from workers.stores.embeddings import EmbeddingKey
+from workers.stores.redis_captions import RedisCaptions
+from workers.stores.redis_embeddings import RedisEmbeddings
+
+
+@pytest.fixture
+def client(redis_url) -> redis.Redis:
+    return redis_client.connect(RedisConnection(url=redis_url))
+
+
+def unit_rows(n: int, d: int) -> np.ndarray:
+    rows = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
+    # Given two stored vectors
+    cache = RedisEmbeddings(client, "kaption:")
+    keys = [EmbeddingKey(sha * 64, "r1", "p1") for sha in "abc"]
+    rows = unit_rows(2, 512)
+    cache.put(keys[:2], rows)
+
+    # When asked for in another order, with one that is not there
+    second, missing, first = cache.get([keys[1], keys[2], keys[0]])
+
+    # Then each is a unit vector within half precision of what was stored
+    assert missing is None
+    for found, row in ((first, rows[0]), (second, rows[1])):
+        assert found.dtype == np.float32
+        assert float(np.linalg.norm(found)) == pytest.approx(1, abs=1e-6)
+        assert float(found @ row) > 1 - 1e-6
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        EmbeddingKey("b" * 64, "r1", "p1"),
+        EmbeddingKey("a" * 64, "r2", "p1"),
+        EmbeddingKey("a" * 64, "r1", "p2"),
+    ],
+)
+def test_an_embedding_depends_on_picture_model_and_preprocessing(client, other):
+    cache = RedisEmbeddings(client, "kaption:")
+    cache.put([EmbeddingKey("a" * 64, "r1", "p1")], unit_rows(1, 8))
+    assert cache.get([other]) == [None]
+
+
+def test_an_embedding_takes_two_bytes_a_dimension_and_ends(client):
+    cache = RedisEmbeddings(client, "kaption:", ttl_s=60)
+    cache.put([EmbeddingKey("a" * 64, "r1", "p1")], unit_rows(1, 512))
+    (key,) = client.keys("kaption:*")
+    assert client.strlen(key) == 1024
+    assert 0 < client.ttl(key) <= 60
+
+
+def test_vectors_without_a_key_each_are_refused(client):
+    with pytest.raises(ValueError, match="1 keys for 2 vectors"):
+        RedisEmbeddings(client, "k:").put([EmbeddingKey("a" * 64, "r", "p")], unit_rows(2, 8))
+
+
+def test_captions_come_back_whole(client):
+    # Given candidates with everything a caption can hold, and an empty answer
+    cache = RedisCaptions(client, "kaption:", ttl_s=60)
+    full = Caption(
+        text="ein rotes Haus, 赤い家 \u2028",
+        kind=CaptionKind.VLM,
+        model="m",
+        prompt_id="p",
+        score=0.31,
+        window_scores=(0.3, 0.32),
+        checks=(CheckResult(name="length", passed=True, value=5.0),),
+    )
+    keys = [CaptionKey("a" * 64, "vlm", context) for context in ("", "c1", "c2")]
+    cache.put(keys[:2], [(full, full), ()])
+
+    # When / Then
+    assert cache.get(keys) == [(full, full), (), None]
+    assert all(0 < client.ttl(key) <= 60 for key in client.scan_iter())
+
+
+def test_a_caption_cache_that_is_away_is_waited_for():
+    client = redis_client.connect(RedisConnection(url="redis://127.0.0.1:1/0"))
+    for cache, key in (
+        (RedisCaptions(client, "k:"), CaptionKey("a" * 64, "vlm")),
+        (RedisEmbeddings(client, "k:"), EmbeddingKey("a" * 64, "r", "p")),
+    ):
+        with pytest.raises(Retry):
+            cache.get([key])
+        assert "Redis" in (cache.ready() or "")

@@ -1,0 +1,349 @@
+"""Claims in Redis, against what the interface promises."""
+
+import itertools
+import multiprocessing
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas import Position, RedisConnection
+from workers.local import Valkey
+from workers.policy import DedupPolicy
+from workers.runtime.stage import Retry
+from workers.stores import redis_client, redis_near
+from workers.stores.redis_dedup import RedisDedup
+
+_prefixes = itertools.count()
+
+
+def owner(number: int) -> Position:
+    return Position("pairs.raw", number % 12, number)
+
+
+def dedup_at(url: str, distance: int = 6, prefix: str = "kaption:") -> RedisDedup:
+    client = redis_client.connect(RedisConnection(url=url))
+    return RedisDedup(client, prefix, DedupPolicy(near_distance=distance))
+
+
+@pytest.fixture
+def dedup(redis_url) -> Iterator[RedisDedup]:
+    return dedup_at(redis_url)
+
+
+def flipped(number: int, bits: int, rng: random.Random) -> int:
+    for bit in rng.sample(range(64), bits):
+        number ^= 1 << bit
+    return number
+
+
+class Model:
+    """The near claims as one thread would make them: a list of what is kept."""
+
+    def __init__(self, distance: int) -> None:
+        self.distance = distance
+        self.kept: list[tuple[int, Position]] = []
+
+    def claim(self, number: int, by: Position) -> Position:
+        for other, holder in self.kept:
+            if (number ^ other).bit_count() <= self.distance:
+                return holder
+        self.kept.append((number, by))
+        return by
+
+
+# Exact
+
+
+def test_the_first_claim_holds_and_every_repetition_agrees(dedup):
+    # Given a picture claimed by one origin
+    sha256 = "ab" * 32
+    assert dedup.claim_exact([sha256], [owner(1)]) == [owner(1)]
+
+    # When another one claims it, and both again
+    later = dedup.claim_exact([sha256, sha256, "cd" * 32], [owner(2), owner(1), owner(2)])
+
+    # Then the first one has it, for itself and for others
+    assert later == [owner(1), owner(1), owner(2)]
+
+
+def test_hashes_that_share_a_bucket_are_kept_apart(dedup):
+    # Given hashes equal in their bucket's bits and different in the field's
+    sha256s = [f"{number:032x}" + "5" * 32 for number in range(600)]
+    owners = [owner(number) for number in range(600)]
+
+    # When / Then
+    assert dedup.claim_exact(sha256s, owners) == owners
+    assert dedup.claim_exact(sha256s, [owner(9999)] * 600) == owners
+
+
+def test_what_is_no_sha256_is_refused(dedup):
+    with pytest.raises(ValueError, match="hexadecimal"):
+        dedup.claim_exact(["zz" * 32], [owner(1)])
+
+
+def test_nothing_asked_is_nothing_answered(dedup):
+    assert (
+        dedup.claim_exact([], []) == dedup.claim_near([], []) == dedup.count_text([], [], 3) == []
+    )
+
+
+# Near
+
+
+def test_near_within_the_distance_and_not_beyond(dedup):
+    # Given a kept hash, and hashes at every distance from it
+    rng = random.Random(1)
+    base = rng.getrandbits(64)
+    assert dedup.claim_near([base], [owner(0)]) == [owner(0)]
+
+    # When each is claimed, many times over with other bits
+    for trial, bits in itertools.product(range(30), range(1, 7)):
+        near = flipped(base, bits, rng)
+        assert dedup.claim_near([near], [owner(100 + trial)]) == [owner(0)], (bits, hex(near))
+
+    # Then one at distance 7 is another picture
+    far = flipped(base, 7, rng)
+    assert dedup.claim_near([far], [owner(7)]) == [owner(7)]
+
+
+def test_a_refused_claim_leaves_nothing_and_stays_refused(redis_url, dedup):
+    # Given a kept hash
+    dedup.claim_near([0], [owner(1)])
+    client = redis.Redis.from_url(redis_url)
+    before = {key: client.dump(key) for key in client.scan_iter()}
+
+    # When a near one is refused, twice
+    answers = dedup.claim_near([1, 1], [owner(2), owner(2)])
+
+    # Then the store is as it was
+    assert answers == [owner(1), owner(1)]
+    assert {key: client.dump(key) for key in client.scan_iter()} == before
+
+
+def test_the_answer_to_a_refused_record_does_not_move(dedup):
+    # Given a hash between two kept ones (each 6 away from it, 12 apart)
+    left, middle, right = 0, 0x3F, 0xFFF
+    assert dedup.claim_near([left, right], [owner(1), owner(2)]) == [owner(1), owner(2)]
+
+    # When it is claimed before and after others were kept
+    first = dedup.claim_near([middle], [owner(3)])
+    dedup.claim_near([0xFF << 40, 0xFF << 20], [owner(4), owner(5)])
+
+    # Then the earliest one refuses it each time
+    assert first == dedup.claim_near([middle], [owner(3)]) == [owner(1)]
+
+
+@pytest.mark.parametrize("number", [-1, 1 << 64])
+def test_what_is_no_64_bit_hash_is_refused(dedup, number):
+    with pytest.raises(ValueError, match="unsigned 64-bit"):
+        dedup.claim_near([number], [owner(1)])
+
+
+near_hashes = st.tuples(
+    st.sampled_from([0, 0xFFFF0000FFFF0000, 0x0123456789ABCDEF]),
+    st.lists(st.integers(0, 63), max_size=10),
+).map(lambda drawn: drawn[0] ^ sum(1 << bit for bit in set(drawn[1])))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    distance=st.integers(0, 7),
+    calls=st.lists(
+        st.lists(st.tuples(near_hashes, st.integers(0, 30)), min_size=1, max_size=8), max_size=8
+    ),
+)
+def test_near_claims_are_those_of_the_model(redis_url, distance, calls):
+    # Given an empty store and a model
+    dedup = dedup_at(redis_url, distance, f"p{next(_prefixes)}:")
+    model = Model(distance)
+
+    # When the same calls are made on both / Then the answers are the same, also when repeated
+    for call in calls:
+        hashes = [number for number, _ in call]
+        owners = [owner(number) for _, number in call]
+        expected = [model.claim(*item) for item in zip(hashes, owners, strict=True)]
+        assert dedup.claim_near(hashes, owners) == expected
+        assert dedup.claim_near(hashes, owners) == expected
+
+
+def claims_of(seed: int) -> list[tuple[int, Position]]:
+    """Hashes around a few centres, so that workers collide; each owner has one hash."""
+    rng = random.Random(seed)
+    centres = [random.Random(999).getrandbits(64) for _ in range(40)]
+    return [
+        (flipped(rng.choice(centres), rng.randrange(6), rng), owner(seed * 1000 + number))
+        for number in range(150)
+    ]
+
+
+def claim_all(url: str, seed: int) -> list[Position]:
+    dedup = dedup_at(url)
+    rng = random.Random(seed)
+    items, answers = claims_of(seed), []
+    while items:
+        size = rng.randrange(1, 20)
+        part, items = items[:size], items[size:]
+        answers += dedup.claim_near([number for number, _ in part], [by for _, by in part])
+    return answers
+
+
+def check_race(url: str, answers: list[list[Position]]) -> None:
+    claims = [claim for seed in range(len(answers)) for claim in claims_of(seed)]
+    holders = [holder for answer in answers for holder in answer]
+    hash_of = {by: number for number, by in claims}
+    kept = {by for (_, by), holder in zip(claims, holders, strict=True) if holder == by}
+    # nothing kept lies near another one, and whoever was refused lies near a kept one
+    for one, other in itertools.combinations(kept, 2):
+        assert (hash_of[one] ^ hash_of[other]).bit_count() > 6
+    for (number, _), holder in zip(claims, holders, strict=True):
+        assert holder in kept
+        assert (number ^ hash_of[holder]).bit_count() <= 6
+    # and everybody gets the same answer again, in whatever order they ask
+    assert [claim_all(url, seed) for seed in reversed(range(len(answers)))][::-1] == answers
+
+
+def test_threads_that_race_agree(redis_url):
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(claim_all, [redis_url] * 8, range(8)))
+    check_race(redis_url, answers)
+
+
+def test_processes_that_race_agree(redis_url):
+    with multiprocessing.get_context("spawn").Pool(4) as processes:
+        answers = processes.starmap(claim_all, [(redis_url, seed) for seed in range(4)])
+    check_race(redis_url, answers)
+
+
+def test_a_worker_that_dies_between_look_and_claim_leaves_the_field_to_others(dedup, monkeypatch):
+    # Given a worker that looked, found nothing, and died
+    near = dedup._near
+    monkeypatch.setattr(near, "_keep_free", lambda seen, free: (_ for _ in ()).throw(KeyError))
+    with pytest.raises(KeyError):
+        dedup.claim_near([0], [owner(1)])
+    monkeypatch.undo()
+
+    # When others claim meanwhile, and its record comes again
+    others = dedup.claim_near([1, 2], [owner(2), owner(3)])
+    again = dedup.claim_near([0, 0], [owner(1), owner(1)])
+
+    # Then there is one holder for all of them, for ever
+    assert others == again == [owner(2), owner(2)]
+
+
+def test_a_claim_whose_answer_was_lost_is_still_its_own(dedup, monkeypatch):
+    # Given a claim that reached the server but whose answer did not come back
+    near, keep = dedup._near, dedup._near._keep
+
+    def lossy(**call):
+        keep(**call)
+        return keep(**call)  # what redis-py does after a lost connection
+
+    monkeypatch.setattr(near, "_keep", lossy)
+
+    # When / Then
+    assert dedup.claim_near([5], [owner(1)]) == [owner(1)]
+    assert dedup.claim_near([5], [owner(2)]) == [owner(1)]
+
+
+def test_a_look_that_grew_too_old_is_repeated(dedup, monkeypatch):
+    # Given more entries kept by another worker, between our look and our claim, than are listed
+    monkeypatch.setattr(redis_near, "RECENT", 8)
+    near, real = dedup._near, dedup._near._keep_free
+    rng = random.Random(3)
+
+    def overtaken(seen, free):
+        monkeypatch.setattr(near, "_keep_free", real)
+        others = [1, *(rng.getrandbits(64) for _ in range(30))]
+        dedup.claim_near(others, [owner(100 + number) for number in range(31)])
+        return real(seen, free)
+
+    monkeypatch.setattr(near, "_keep_free", overtaken)
+
+    # When / Then the claim sees them all the same
+    assert dedup.claim_near([0], [owner(1)]) == [owner(100)]
+
+
+def test_one_overtaken_by_a_few_entries_sees_them(dedup, monkeypatch):
+    # Given another worker's near claim between our look and our claim
+    near, real = dedup._near, dedup._near._keep_free
+
+    def overtaken(seen, free):
+        monkeypatch.setattr(near, "_keep_free", real)
+        dedup.claim_near([3], [owner(2)])
+        return real(seen, free)
+
+    monkeypatch.setattr(near, "_keep_free", overtaken)
+
+    # When / Then
+    assert dedup.claim_near([0, 1 << 50, 0x7F << 8], [owner(1), owner(3), owner(4)]) == [
+        owner(2),
+        owner(2),
+        owner(4),
+    ]
+
+
+# Texts
+
+
+def test_texts_are_counted_by_owner_up_to_the_limit(dedup):
+    # Given one text used by five origins, with a limit of three
+    first = dedup.count_text(["buy now"] * 5, [owner(number) for number in range(5)], 3)
+
+    # When they come again, in another order
+    again = dedup.count_text(["buy now"] * 5, [owner(number) for number in (4, 0, 3, 1, 2)], 3)
+
+    # Then each has the number it had, and another text has its own count
+    assert first == [1, 2, 3, 4, 4]
+    assert again == [4, 1, 4, 2, 3]
+    assert dedup.count_text(["a red chair"], [owner(9)], 3) == [1]
+
+
+def test_the_owners_of_a_text_are_bounded(redis_url, dedup):
+    # Given a text used far more often than its limit
+    dedup.count_text(["buy now"] * 500, [owner(number) for number in range(500)], 10)
+
+    # When / Then ten of them are remembered: one in the bucket, nine beside
+    client = redis.Redis.from_url(redis_url)
+    assert sorted(client.hlen(key) for key in client.scan_iter()) == [1, 9]
+
+
+# The store itself
+
+
+def test_a_store_that_is_away_is_waited_for():
+    # Given a server that ends
+    with Valkey() as server:
+        dedup = dedup_at(server.url)
+        assert dedup.ready() is None
+        server.kill9()
+
+        # When / Then every call says so and none guesses
+        for call in (
+            lambda: dedup.claim_exact(["ab" * 32], [owner(1)]),
+            lambda: dedup.claim_near([1], [owner(1)]),
+            lambda: dedup.count_text(["text"], [owner(1)], 3),
+        ):
+            with pytest.raises(Retry):
+                call()
+        assert "Redis" in (dedup.ready() or "")
+
+
+def test_a_store_that_evicts_is_not_ready():
+    with Valkey() as server:
+        redis.Redis.from_url(server.url).config_set("maxmemory-policy", "allkeys-lru")
+        assert "noeviction" in (dedup_at(server.url).ready() or "")
+
+
+def test_two_deployments_on_one_server_do_not_meet(redis_url):
+    one, other = dedup_at(redis_url, prefix="one:"), dedup_at(redis_url, prefix="other:")
+    assert one.claim_near([0], [owner(1)]) == [owner(1)]
+    assert other.claim_near([0], [owner(2)]) == [owner(2)]
+    assert one.claim_exact(["ab" * 32], [owner(1)]) == [owner(1)]
+    assert other.claim_exact(["ab" * 32], [owner(2)]) == [owner(2)]
