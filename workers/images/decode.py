@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+from io import BytesIO
+
+from PIL import Image
+
+from schemas import Reason
+from workers.images.colour import before_scaling, to_rgb
 from workers.images.decoded import Decoded
+from workers.images.formats import sniff
+from workers.images.hashes import dhash
+from workers.images.reading import Picture
+from workers.images.rules import check_content, check_pixels, check_shape
 from workers.policy import ImagePolicy
+from workers.runtime.stage import Reject
+
+_CUT_SHORT = ("truncated", "incomplete", "unexpected end", "not enough", "buffer is not large")
+"""What Pillow's messages say when a file ends too early."""
+_TURNED = {
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+}
 
 
 def decode(data: bytes, policy: ImagePolicy) -> Decoded:
@@ -12,4 +33,65 @@ def decode(data: bytes, policy: ImagePolicy) -> Decoded:
     Raises Reject (not_an_image, format_refused, truncated, too_many_pixels, decode_failed,
     too_small, extreme_ratio, single_colour) and MemoryError, nothing else. It has no time limit.
     """
-    raise NotImplementedError
+    kind = sniff(data)
+    if kind is None:
+        raise Reject(Reason.NOT_AN_IMAGE, f"starts with {data[:12]!r}")
+    if kind not in policy.formats:
+        raise Reject(Reason.FORMAT_REFUSED, kind)
+    try:
+        return _decode(data, kind, policy)
+    except (Reject, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise Reject(Reason.TOO_MANY_PIXELS, f"{kind}: {error}"[:500]) from error
+    except Exception as error:  # Pillow raises nearly every type for a bad file
+        cut = isinstance(error, EOFError) or any(sign in str(error).lower() for sign in _CUT_SHORT)
+        raise Reject(
+            Reason.TRUNCATED if cut else Reason.DECODE_FAILED,
+            f"{kind}: {type(error).__name__}: {error}"[:500],
+        ) from error
+
+
+def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
+    picture = Picture(data, kind)
+    width, height = picture.width, picture.height
+    check_pixels(width, height, policy)
+    check_shape(width, height, policy)
+    transpose = picture.transpose()
+    size = _fitted(width, height, policy.longest_side)
+    image = picture.load(size)
+    # Colours and transparency are dealt with on the small picture; resizing weighs by alpha.
+    profile = image.info.get("icc_profile")
+    small = before_scaling(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    small = to_rgb(small, profile, policy.background)
+    if transpose is not None:
+        small = small.transpose(transpose)
+    luma = small.convert("L")
+    check_content(luma, policy)
+    stored = _encoded(small, policy.quality)
+    turned = transpose in _TURNED
+    return Decoded(
+        jpeg=stored,
+        width=small.width,
+        height=small.height,
+        sha256=hashlib.sha256(stored).hexdigest(),
+        original_width=height if turned else width,
+        original_height=width if turned else height,
+        original_bytes=len(data),
+        original_format=kind,
+        original_sha256=hashlib.sha256(data).hexdigest(),
+        dhash=dhash(luma),
+    )
+
+
+def _fitted(width: int, height: int, longest: int) -> tuple[int, int]:
+    """The size with its longest side at most `longest`, ratio kept."""
+    scale = min(1.0, longest / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _encoded(image: Image.Image, quality: int) -> bytes:
+    image.info.clear()  # Pillow would write profile and comments again
+    out = BytesIO()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()

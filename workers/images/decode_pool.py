@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import queue
+import threading
 from types import TracebackType
 from typing import Self
 
+from workers.images.decode_process import DecodeProcess
 from workers.images.decoded import Decoded
 from workers.policy import ImagePolicy
+from workers.runtime.stage import Fatal
 
 
 class DecodePool:
@@ -16,18 +21,38 @@ class DecodePool:
     """
 
     def __init__(self, policy: ImagePolicy, processes: int | None = None) -> None:
-        self._policy = policy
+        count = processes or policy.decode_processes or len(os.sched_getaffinity(0))
+        self._processes = [DecodeProcess(policy) for _ in range(count)]
+        # Last in, first out: at low load the same few stay warm.
+        self._free: queue.LifoQueue[DecodeProcess] = queue.LifoQueue()
+        for process in self._processes:
+            self._free.put(process)
+        self._closing = threading.Event()
 
     def decode(self, data: bytes) -> Decoded:
         """Decode one picture (see `workers.images.decode.decode`).
 
         Raises Reject: what `decode` raises, decode_timeout past the deadline, decode_failed when
-        the process died or exceeded its memory. Raises Fatal when no child can be started.
+        the process died or exceeded its memory. Raises Fatal when no child can be started, or the
+        pool is closed.
         """
-        raise NotImplementedError
+        process = self._free.get()
+        try:
+            if self._closing.is_set():
+                raise Fatal("the decode pool is closed")
+            return process.decode(data)
+        finally:
+            self._free.put(process)
 
     def close(self) -> None:
-        """End the children, after the pictures they have in hand."""
+        """End the children, after the pictures they have in hand. Idempotent."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        for _ in self._processes:
+            self._free.get().stop()
+        for process in self._processes:
+            self._free.put(process)  # whoever still waits learns that the pool is closed
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,72 @@
+"""Which network addresses a crawler must not reach.
+
+`ipaddress.is_global` of Python 3.11 is wrong for 2002::/16 and fec0::/10 and says nothing on cloud
+metadata, so the list is written out, after the IANA special-purpose registries (RFC 6890 and
+updates). Of IPv6 only global unicast (2000::/3) is admitted, less what is carved out of it: that
+covers unspecified, loopback, mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96, 64:ff9b:1::/48), discard,
+unique local (fc00::/7, with the metadata address fd00:ec2::254), link-local, site-local (fec0::/10)
+and multicast in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+_DENIED_V4 = {
+    IPv4Network(cidr): what
+    for cidr, what in {
+        "0.0.0.0/8": "this network",
+        "10.0.0.0/8": "private",
+        "100.64.0.0/10": "shared address space (carrier-grade NAT)",
+        "127.0.0.0/8": "loopback",
+        "168.63.129.16/32": "cloud platform (Azure)",
+        "169.254.0.0/16": "link-local, cloud metadata",
+        "172.16.0.0/12": "private",
+        "192.0.0.0/24": "IETF protocol assignments",
+        "192.0.2.0/24": "documentation",
+        "192.88.99.0/24": "6to4 relay",
+        "192.168.0.0/16": "private",
+        "198.18.0.0/15": "benchmarking",
+        "198.51.100.0/24": "documentation",
+        "203.0.113.0/24": "documentation",
+        "224.0.0.0/4": "multicast",
+        "240.0.0.0/4": "reserved",
+    }.items()
+}
+_GLOBAL_V6 = IPv6Network("2000::/3")
+_DENIED_V6 = {
+    IPv6Network(cidr): what
+    for cidr, what in {
+        "2001::/23": "IETF protocol assignments, Teredo",
+        "2001:db8::/32": "documentation",
+        "2002::/16": "6to4",
+        "3fff::/20": "documentation",
+    }.items()
+}
+
+
+class AddressRules:
+    """The deny list, less the networks an operator admits. Raises ValueError for a bad network."""
+
+    def __init__(self, allow_networks: Iterable[str] = ()) -> None:
+        self._allowed: tuple[Network, ...] = tuple(ip_network(text) for text in allow_networks)
+
+    def refusal(self, address: str) -> str | None:
+        """Why this address (text, as the resolver gives it) must not be dialled; none: it may."""
+        parsed = ip_address(address)
+        if any(parsed in network for network in self._allowed):
+            return None
+        return _refusal_v4(parsed) if isinstance(parsed, IPv4Address) else _refusal_v6(parsed)
+
+
+def _refusal_v4(address: IPv4Address) -> str | None:
+    return next((what for network, what in _DENIED_V4.items() if address in network), None)
+
+
+def _refusal_v6(address: IPv6Address) -> str | None:
+    if address not in _GLOBAL_V6:
+        return "not a global unicast address"
+    return next((what for network, what in _DENIED_V6.items() if address in network), None)

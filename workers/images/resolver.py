@@ -1,0 +1,89 @@
+"""Name look-ups that end in time."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+LOOKUPS_AT_ONCE = 64
+"""A look-up that was given up on goes on in its thread: this many at most, then callers wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address of a host, as `socket.connect` takes it."""
+
+    family: int
+    sockaddr: tuple[str, int] | tuple[str, int, int, int]
+
+    @property
+    def address(self) -> str:
+        """The numeric address."""
+        return self.sockaddr[0]
+
+
+LookUp = Callable[[str, int], list[Endpoint]]
+"""Host and port to addresses, in the order to try them. Raises OSError (gaierror)."""
+
+
+def system_look_up(host: str, port: int) -> list[Endpoint]:
+    """Ask the system's resolver."""
+    return _endpoints(host, port, 0)
+
+
+class Resolver:
+    """Runs look-ups in threads, because getaddrinfo has no time limit of its own."""
+
+    def __init__(self, look_up: LookUp = system_look_up) -> None:
+        self._look_up = look_up
+        self._slots = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
+
+    def resolve(self, host: str, port: int, timeout_s: float) -> list[Endpoint]:
+        """Give the addresses of a host name or of a numeric address in any spelling (``127.1``).
+
+        Raises TimeoutError, or OSError (gaierror) as the resolver does.
+        """
+        try:
+            return _endpoints(host, port, socket.AI_NUMERICHOST)
+        except socket.gaierror:
+            pass  # a name
+        ends = time.monotonic() + timeout_s
+        if not self._slots.acquire(timeout=max(0.0, timeout_s)):
+            raise TimeoutError(f"{LOOKUPS_AT_ONCE} name look-ups are already waiting")
+        answers: queue.SimpleQueue[list[Endpoint] | OSError] = queue.SimpleQueue()
+        # A daemon, not a pool's worker: a hanging look-up must not hold up the end of the process.
+        threading.Thread(
+            target=self._run, args=(host, port, answers), name="look-up", daemon=True
+        ).start()
+        try:
+            answer = answers.get(timeout=max(0.0, ends - time.monotonic()))
+        except queue.Empty:
+            raise TimeoutError(f"no answer from the name server within {timeout_s:.1f} s") from None
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    def _run(
+        self, host: str, port: int, answers: queue.SimpleQueue[list[Endpoint] | OSError]
+    ) -> None:
+        try:
+            answers.put(self._look_up(host, port))
+        except OSError as error:
+            answers.put(error)
+        except UnicodeError as error:  # a label that IDNA cannot encode
+            answers.put(socket.gaierror(socket.EAI_NONAME, f"not a host name: {error}"))
+        finally:
+            self._slots.release()
+
+
+def _endpoints(host: str, port: int, flags: int) -> list[Endpoint]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [
+        Endpoint(family, sockaddr)  # type: ignore[arg-type] # typeshed allows bytes paths
+        for family, _, _, _, sockaddr in found
+        if family in (socket.AF_INET, socket.AF_INET6)
+    ]
