@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiny_models import tiny_clip
+from workers.models.open_clip import OpenClipScorer, load
+from workers.models.windows import fit, score_texts, split_windows
+from workers.policy import ClipPolicy
+
+
+def count(text: str) -> int:
+    """Two marks and a token for every three characters of a word."""
+    return 2 + sum(-(-len(word) // 3) for word in text.split())
+
+
+TEXTS = st.lists(
+    st.sampled_from(["red", "vase", ", ", ". ", " ", "; ", "wonderful", "x" * 70, "\n"]),
+    max_size=60,
+).map("".join)
+
+
+@given(TEXTS, st.integers(min_value=4, max_value=30), st.integers(min_value=0, max_value=3))
+def test_windows_fit_and_cover_the_text(text: str, limit: int, overlap: int) -> None:
+    windows = split_windows(text, count, limit, overlap)
+
+    assert all(count(window.text) <= limit for window in windows)
+    assert all(window.text in text for window in windows)
+    covered = "".join(window.text for window in split_windows(text, count, limit, 0))
+    assert covered.replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
+
+
+def test_windows_end_at_clauses_and_overlap_by_one() -> None:
+    text = "red vase, on a table. It is old, very old; from Rome"
+
+    windows = split_windows(text, count, 12, 1)
+
+    assert [window.text for window in windows] == [
+        "red vase, on a table.",
+        "It is old, very old;",
+        "very old; from Rome",
+    ]
+
+
+def test_a_clause_longer_than_the_context_is_cut_between_words() -> None:
+    windows = split_windows("alpha beta gamma delta epsilon", count, 6, 0)
+
+    assert [window.text for window in windows] == ["alpha beta", "gamma delta", "epsilon"]
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> OpenClipScorer:
+    folder = tiny_clip(tmp_path_factory.mktemp("clip"))
+    return load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_token_past_the_context_scores_like_the_shorter_text(
+    scorer: OpenClipScorer, seed: int
+) -> None:
+    # See torchmetrics issue 2883: there the extra token costs the score.
+    rng = np.random.default_rng(seed)
+    words = rng.choice(["red", "blue", "star", "circle", "on", "grass"], 14)
+    fits = " ".join(words)
+    longer = f"{fits} snow"
+    image = rng.normal(size=16).astype(np.float32)
+    image /= np.linalg.norm(image)
+
+    short, long = score_texts(scorer, ClipPolicy(), [fits, longer], np.stack([image, image]))
+
+    assert scorer.count_tokens(fits) == scorer.context_length
+    assert len(short.window_scores) == 1
+    assert len(long.window_scores) == 2
+    assert long.window_scores[0] == pytest.approx(short.score, abs=1e-5)
+    assert abs(long.score - short.score) <= 2 / 15
+
+
+def test_the_mean_weighs_windows_by_the_tokens_they_add(scorer: OpenClipScorer) -> None:
+    text = "red star on grass " * 2 + "blue circle, " + "snow " * 7
+    image = np.eye(1, 16, dtype=np.float32)
+
+    (mean,) = score_texts(scorer, ClipPolicy(window_overlap_clauses=0), [text], image)
+    (best,) = score_texts(scorer, ClipPolicy(window_aggregate="max"), [text], image)
+
+    first, second = mean.window_scores
+    assert mean.score == pytest.approx((11 * first + 7 * second) / 18)
+    assert best.score == max(best.window_scores)
+
+
+@given(TEXTS, st.integers(min_value=4, max_value=30))
+def test_a_fitted_text_is_a_prefix_that_fits(text: str, limit: int) -> None:
+    short = fit(text, count, limit)
+
+    assert count(short) <= limit
+    assert text.startswith(short)
+    assert short == text or count(text) > limit
+
+
+def test_a_text_is_fitted_at_a_clause() -> None:
+    assert fit("A red vase, standing on a wooden table", count, 9) == "A red vase"

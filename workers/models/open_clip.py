@@ -1,0 +1,196 @@
+"""The scorer: any open_clip model, from a folder, the hub, or an architecture with weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workers.device import (
+    memory_guard,
+    pick_device,
+    pick_precision,
+    torch_dtype,
+    use_threads,
+    weights_digest,
+)
+from workers.models.letterbox import Letterbox
+from workers.models.recommended import recommended_score
+from workers.policy import ClipPolicy
+from workers.runtime.stage import Fatal
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from PIL import Image
+
+DEMO_FOLDER = Path(__file__).parent.parent / "demo" / "models" / "clip"
+_SIDE_FILE = "kaption.json"
+"""In a model's folder: {"recommended_score": cosine, ...}."""
+_TEXTS_AT_ONCE = 128
+"""A long text has many windows: a batch of records must not become one batch of all of them."""
+
+
+def load(policy: ClipPolicy) -> OpenClipScorer:
+    """Load a model onto its device. Raises Fatal with what to do when it cannot be loaded."""
+    import open_clip
+
+    name = f"local-dir:{DEMO_FOLDER}" if policy.model == "demo" else policy.model
+    use_threads(policy.threads)
+    device = pick_device(policy.device)
+    precision = pick_precision(policy.precision, device)
+    try:
+        model, _, _ = open_clip.create_model_and_transforms(
+            name,
+            pretrained=policy.pretrained,
+            precision=precision,
+            device=device,
+            require_pretrained=True,
+        )
+        tokenizer = open_clip.get_tokenizer(name)
+    # Wrong names, missing files, no network and mismatched weights each raise something else.
+    except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
+        raise Fatal(_advice(policy, error)) from error
+    return OpenClipScorer(policy, name, model, tokenizer, device, precision)
+
+
+class OpenClipScorer:
+    """See `workers.models.scorer.Scorer`. Made by `load`."""
+
+    def __init__(
+        self,
+        policy: ClipPolicy,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        import open_clip
+        import torch
+
+        self.model = policy.model if not policy.pretrained else f"{name}/{policy.pretrained}"
+        self.revision = policy.revision or weights_digest(model)
+        self.recommended_score = _recommended(policy, name)
+        self.context_length = int(tokenizer.context_length)
+        self._letterbox = _letterbox(open_clip.get_model_preprocess_cfg(model))
+        self.preprocessing_id = self._letterbox.id
+        self._device = device
+        self._dtype = torch_dtype(precision)
+        self._on_gpu = device.type == "cuda"
+        self._model = model.eval()
+        if self._on_gpu:
+            self._model.visual.to(memory_format=torch.channels_last)
+        self._tokenizer = tokenizer
+        self._token_ids = _token_ids(tokenizer)
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(self._letterbox.mean, device=device).view(shape) * 255
+        self._std = torch.tensor(self._letterbox.std, device=device).view(shape) * 255
+
+    def preprocess(self, picture: Image.Image) -> torch.Tensor:
+        """RGB picture to (3, h, w) uint8 on the CPU, ratio kept."""
+        return self._letterbox.pixels(picture)
+
+    def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
+        """(n, d) unit rows. Raises OutOfMemory."""
+        import torch
+
+        layout = torch.channels_last if self._on_gpu else torch.contiguous_format
+        with memory_guard(), torch.inference_mode():
+            batch = torch.stack(list(pixels))
+            if self._on_gpu:
+                batch = batch.pin_memory()
+            batch = batch.to(self._device, non_blocking=True)
+            batch = ((batch.float() - self._mean) / self._std).to(self._dtype)
+            batch = batch.contiguous(memory_format=layout)
+            return _unit_rows(self._model.encode_image(batch))
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) unit rows; each text must fit `context_length`. Raises OutOfMemory."""
+        import numpy as np
+        import torch
+
+        rows = []
+        with memory_guard(), torch.inference_mode():
+            for start in range(0, len(texts), _TEXTS_AT_ONCE):
+                tokens = self._tokenizer(list(texts[start : start + _TEXTS_AT_ONCE]))
+                rows.append(_unit_rows(self._model.encode_text(tokens.to(self._device))))
+        return np.concatenate(rows)
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text, begin and end marks included."""
+        return len(self._token_ids(text))
+
+
+def _letterbox(config: dict[str, Any]) -> Letterbox:
+    """Keep-ratio preprocessing with the model's own numbers.
+
+    The padding is the fill colour of a model trained on letterboxed pictures. Models trained on
+    crops never saw padding; their mean colour becomes 0 after normalisation, the neutral choice.
+    """
+    size = config["size"]
+    height, width = (size, size) if isinstance(size, int) else tuple(size)[-2:]
+    red, green, blue = (float(channel) for channel in config["mean"])
+    if config["resize_mode"] == "longest":
+        fill = int(config["fill_color"])
+        pad = (fill, fill, fill)
+    else:
+        pad = (round(red * 255), round(green * 255), round(blue * 255))
+    std_red, std_green, std_blue = (float(channel) for channel in config["std"])
+    interpolation = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"
+    return Letterbox(
+        height, width, interpolation, pad, (red, green, blue), (std_red, std_green, std_blue)
+    )
+
+
+def _token_ids(tokenizer: Any) -> Callable[[str], Sequence[int]]:
+    """How to get all tokens of one text: open_clip's tokenizers only give cut and padded rows."""
+    inner = getattr(tokenizer, "tokenizer", None)
+    if inner is None:  # SimpleTokenizer: `encode` leaves out its two marks
+        return lambda text: (0, *tokenizer.encode(text), 0)
+    clean = tokenizer.clean_fn
+
+    def ids(text: str) -> Sequence[int]:
+        found: Sequence[int] = inner(clean(text), verbose=False).input_ids
+        return found
+
+    return ids
+
+
+def _recommended(policy: ClipPolicy, name: str) -> float:
+    if policy.recommended_score is not None:
+        return policy.recommended_score
+    found = recommended_score(name, policy.pretrained)
+    if name.startswith("local-dir:"):
+        side_file = Path(name.removeprefix("local-dir:")) / _SIDE_FILE
+        if side_file.is_file():
+            found = float(json.loads(side_file.read_text())["recommended_score"])
+    if found is None:
+        raise Fatal(
+            f"no alignment threshold is known for the model {policy.model!r}: cosines differ from"
+            " model to model, so measure one on your own pairs and set the scorer's"
+            f" recommended_score (or put {_SIDE_FILE} with it into the model's folder); OpenAI's"
+            " ViT-B-32 is used at 0.28, SigLIP models lie far lower"
+        )
+    return found
+
+
+def _unit_rows(features: torch.Tensor) -> NDArray[np.float32]:
+    import torch
+
+    rows: NDArray[np.float32] = (
+        torch.nn.functional.normalize(features.float(), dim=-1).cpu().numpy()
+    )
+    return rows
+
+
+def _advice(policy: ClipPolicy, error: Exception) -> str:
+    given = f"{policy.model!r}" + (f" with {policy.pretrained!r}" if policy.pretrained else "")
+    why = str(error).strip().split("\n")[0][:500]
+    return (
+        f"the scorer model {given} cannot be loaded: {why}. Give `demo`, `local-dir:FOLDER` (with"
+        " open_clip_config.json, weights and tokenizer), `hf-hub:ORG/NAME` (needs the hub or its"
+        " cache), or an open_clip architecture name with `pretrained` set to a tag or a file"
+    )
