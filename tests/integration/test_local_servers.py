@@ -163,16 +163,17 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> 
         Refused(tmp_path).start()
 
 
-def test_servers_end_with_the_process_that_started_them() -> None:
+def test_servers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     script = (
-        "import os, signal\n"
+        "import os, pathlib, signal, sys\n"
         "from workers.local import Valkey\n"
-        "server = Valkey()\n"
+        "server = Valkey(pathlib.Path(sys.argv[1]))\n"
         "server.start()\n"
         "print(server.ports[0], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, check=False)
     port = int(ended.stdout)
 
     assert closes_within(10, port)
