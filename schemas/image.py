@@ -25,9 +25,20 @@ Base64 = Annotated[
     bytes,
     BeforeValidator(_from_base64),
     PlainSerializer(lambda data: base64.b64encode(data).decode(), when_used="json"),
-    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 ]
 """Bytes that are standard, padded base64 (RFC 4648) in JSON."""
+
+
+def base64_schema(max_bytes: int) -> WithJsonSchema:
+    """How JSON Schema says it: the limit there is on the characters, four for three bytes."""
+    return WithJsonSchema(
+        {
+            "type": "string",
+            "contentEncoding": "base64",
+            "maxLength": 4 * ((max_bytes + 2) // 3),
+            "description": f"Standard, padded base64 of at most {max_bytes} bytes.",
+        }
+    )
 
 
 class BlobRef(Record):
@@ -49,7 +60,10 @@ class ImageSource(Record, json_schema_extra=_exactly_one):
     """The image of a raw pair: exactly one of a URL, inline bytes, or a blob reference."""
 
     url: Url | None = None
-    inline: Annotated[Base64, Field(max_length=INLINE_IMAGE_BYTES)] | None = None
+    inline: (
+        Annotated[Base64, Field(max_length=INLINE_IMAGE_BYTES), base64_schema(INLINE_IMAGE_BYTES)]
+        | None
+    ) = None
     blob: BlobRef | None = None
 
     @model_validator(mode="after")

@@ -22,7 +22,11 @@ LIST_ITEMS = 256
 CAPTIONS = 64
 EXTRA_KEYS = 64
 EXTRA_BYTES = 16_384
-"""All of `extra` as JSON."""
+"""All of `extra` as JSON in UTF-8, without white space."""
+EXTRA_DEPTH = 32
+"""Lists and objects inside each other in `extra`; parsers stop at 200, and records nest."""
+RECORD_DEPTH = 64
+"""The same for a whole record inside another one."""
 
 RAW_MESSAGE_BYTES = 7 * MIB
 STAGE_MESSAGE_BYTES = 8 * MIB

@@ -6,7 +6,7 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, field_validator, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
 
 from schemas.caption import Caption
 from schemas.evidence import DetectedObject, OcrText, OptOutSignal, Tag
@@ -14,6 +14,7 @@ from schemas.image import ImageRef, ImageSource
 from schemas.limits import (
     CAPTIONS,
     EXTRA_BYTES,
+    EXTRA_DEPTH,
     EXTRA_KEYS,
     LIST_ITEMS,
     LanguageTag,
@@ -21,6 +22,7 @@ from schemas.limits import (
     Text,
     Url,
 )
+from schemas.plain_json import plain
 from schemas.provenance import Audit, DedupInfo, Provenance
 from schemas.record import Versioned
 
@@ -43,8 +45,16 @@ class Pair(Versioned):
     licence: Name | None = None
     """SPDX identifier, URL or the words found."""
     opt_out: Annotated[tuple[OptOutSignal, ...], Field(max_length=LIST_ITEMS)] = ()
-    extra: Annotated[dict[str, Any], Field(max_length=EXTRA_KEYS, default_factory=dict)]
-    """Fields the contract does not know, kept as they came."""
+    extra: Annotated[
+        dict[str, Any],
+        Field(
+            max_length=EXTRA_KEYS,
+            default_factory=dict,
+            description="Fields the contract does not know, kept as they came, also those given "
+            f"beside the known ones. At most {EXTRA_BYTES} bytes of JSON and {EXTRA_DEPTH} levels.",
+        ),
+        AfterValidator(plain(EXTRA_DEPTH)),
+    ]
 
     @model_validator(mode="before")
     @classmethod
@@ -55,19 +65,19 @@ class Pair(Versioned):
         if not unknown:
             return data
         known = {name: value for name, value in data.items() if name in cls.model_fields}
-        extra = known.get("extra") or {}
+        extra = known.get("extra", {})
         if isinstance(extra, dict):
-            known["extra"] = {**{name: data[name] for name in unknown}, **extra}
+            twice = [name for name in unknown if name in extra and extra[name] != data[name]]
+            if twice:
+                raise ValueError(f"given both in extra and beside it: {', '.join(twice)[:300]}")
+            known["extra"] = {**extra, **{name: data[name] for name in unknown}}
         return known
 
     @field_validator("extra")
     @classmethod
     def _bounded(cls, extra: dict[str, Any]) -> dict[str, Any]:
         if extra:
-            try:
-                size = len(json.dumps(extra, allow_nan=False).encode())
-            except (TypeError, ValueError, RecursionError) as error:
-                raise ValueError(f"extra must be plain JSON: {error}") from error
+            size = len(json.dumps(extra, ensure_ascii=False, separators=(",", ":")).encode())
             if size > EXTRA_BYTES:
                 raise ValueError(f"extra holds {size} bytes of JSON, the limit is {EXTRA_BYTES}")
         return extra

@@ -14,7 +14,10 @@ class Record(BaseModel):
     records a crawler writes keep them instead (see `schemas.pair.Pair`).
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    # JSON has no NaN: it would be written as null and read as something else.
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Versioned(Record):

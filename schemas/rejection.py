@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 
-from schemas.limits import Detail, Name
+from schemas.limits import RECORD_DEPTH, Detail, Name
+from schemas.plain_json import plain
 from schemas.record import Versioned
 
 
@@ -54,5 +55,5 @@ class RejectedPair(Versioned):
     detail: Detail = ""
     rejected_at: AwareDatetime
     record_schema: Name
-    record: dict[str, Any]
+    record: Annotated[dict[str, Any], AfterValidator(plain(RECORD_DEPTH))]
     """The stage's input record as JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -13,6 +14,9 @@ from schemas.record import Versioned
 SCHEMA_HEADER = "kaption-schema"
 ORIGIN_HEADER = "kaption-origin"
 TRACE_HEADER = "traceparent"
+
+_VERSION = re.compile(r"[1-9][0-9]{0,5}")
+_SUMMARY_CHARS = 2_000
 
 Headers = Iterable[tuple[str, bytes | None]]
 R = TypeVar("R", bound=Versioned)
@@ -94,11 +98,13 @@ def _check_schema(named: str | None, record_type: type[Versioned]) -> None:
         return
     name, _, version = named.partition("/")
     if name != record_type.__name__:
-        raise SchemaMismatchError(f"message is a {named}, expected {record_type.schema_name()}")
-    if not version.isdecimal() or not 1 <= int(version) <= record_type.schema_version:
         raise SchemaMismatchError(
-            f"message is a {named}, this software reads up to {record_type.schema_name()}: "
-            "update it"
+            f"message is a {named[:100]!r}, expected {record_type.schema_name()}"
+        )
+    if not _VERSION.fullmatch(version) or int(version) > record_type.schema_version:
+        raise SchemaMismatchError(
+            f"message is a {named[:100]!r}, this software reads up to "
+            f"{record_type.schema_name()}: update it"
         )
 
 
@@ -109,4 +115,4 @@ def _summary(error: ValidationError, name: str) -> str:
         for fault in faults[:5]
     )
     more = f" (+{len(faults) - 5} more)" if len(faults) > 5 else ""
-    return f"not a valid {name}: {shown}{more}"
+    return f"not a valid {name}: {shown}{more}"[:_SUMMARY_CHARS]
