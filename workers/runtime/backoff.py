@@ -1,0 +1,61 @@
+"""Waiting for what is down: exponential, with jitter, for as long as it takes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import stamina
+
+from workers.runtime.policy import RuntimePolicy
+from workers.runtime.stage import Retry
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The worker is asked to stop: what was being tried is given up."""
+
+
+class Backoff:
+    """Calls again after Retry; nothing is dropped, however long it takes."""
+
+    def __init__(
+        self,
+        policy: RuntimePolicy,
+        random_source: random.Random,
+        stopping: Callable[[], bool],
+        on_retry: Callable[[Retry], None],
+    ) -> None:
+        self._policy = policy
+        self._random = random_source
+        self._stopping = stopping
+        self._on_retry = on_retry
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns; raises its other errors, and Stopped between two tries."""
+        tries = 0
+
+        def wait(error: Exception) -> bool | float:
+            nonlocal tries
+            if not isinstance(error, Retry) or self._stopping():
+                return False
+            self._on_retry(error)
+            tries += 1
+            # The wait is ours and not stamina's, whose jitter ends where the longest wait is
+            # reached: all workers would come back to a store in the same second.
+            longest = min(
+                self._policy.retry_max_s, self._policy.retry_initial_s * 2.0 ** min(tries, 30)
+            )
+            return max(error.after_s or 0.0, longest * self._random.uniform(0.5, 1.0))
+
+        try:
+            for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
+                with attempt:
+                    if self._stopping():
+                        raise Stopped
+                    return work()
+        except Retry as error:
+            raise Stopped from error
+        raise AssertionError("stamina ends by returning or raising")

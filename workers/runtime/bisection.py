@@ -1,0 +1,86 @@
+"""One batch through `process`, whatever it throws: every entry gets its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from workers.runtime.backoff import Backoff, Stopped
+from workers.runtime.entry import Entry
+from workers.runtime.policy import RuntimePolicy
+from workers.runtime.stage import Fatal, Outcome, OutOfMemory, Stage
+
+
+class Bisection:
+    """Halves what fails until the culprit is alone.
+
+    A batch that runs out of memory is halved too, and the size that fits is remembered in `limit`
+    for the batches to come: trying the old size again would fail again.
+    """
+
+    def __init__(self, stage: Stage[Any, Any], policy: RuntimePolicy, backoff: Backoff) -> None:
+        self._stage = stage
+        self._policy = policy
+        self._backoff = backoff
+        self.limit: int | None = None
+        """Records per call that are known to fit; none: no batch has been too large yet."""
+
+    def run(self, entries: Sequence[Entry]) -> None:
+        """Give every entry without an outcome one. Raises Fatal or Stopped."""
+        todo = [entry for entry in entries if entry.outcome is None]
+        self._solve(todo)
+        failed = [entry for entry in entries if entry.unexpected]
+        if len(failed) == len(entries) >= self._policy.broken_stage_records:
+            raise Fatal(
+                f"every record of a batch of {len(entries)} failed, so it is the stage "
+                f"{self._stage.name} that is broken; the last error was: {failed[-1].outcome}"
+            )
+
+    def _solve(self, part: Sequence[Entry]) -> None:
+        start = 0
+        while start < len(part):
+            size = min(self.limit or len(part), len(part) - start)
+            piece = part[start : start + size]
+            try:
+                outcomes = self._call(piece)
+            except (Fatal, Stopped):
+                raise
+            except (OutOfMemory, MemoryError) as error:
+                if size > 1:
+                    self.limit = size // 2
+                    continue
+                self._fail_alone(piece[0], error)
+            except Exception as error:  # noqa: BLE001 - a stage's bug must not take the batch along
+                for entry in piece:
+                    entry.attempts += 1
+                if size > 1:
+                    self._solve(piece[: size // 2])
+                    self._solve(piece[size // 2 :])
+                else:
+                    self._fail_alone(piece[0], error)
+            else:
+                for entry, outcome in zip(piece, outcomes, strict=True):
+                    entry.outcome = outcome
+            start += size
+
+    def _fail_alone(self, entry: Entry, error: Exception) -> None:
+        for _ in range(self._policy.attempts - 1):
+            try:
+                (entry.outcome,) = self._call([entry])
+            except (Fatal, Stopped):
+                raise
+            except Exception as again:  # noqa: BLE001 - counted, and told in the dead letter
+                entry.attempts += 1
+                error = again
+            else:
+                return
+        entry.die(f"{type(error).__name__}: {error}", unexpected=True)
+
+    def _call(self, piece: Sequence[Entry]) -> Sequence[Outcome]:
+        batch = [(entry.message, entry.prepared) for entry in piece]
+        outcomes = self._backoff.call(lambda: self._stage.process(batch))  # type: ignore[arg-type]  # decoded, or they had an outcome
+        if len(outcomes) != len(piece):
+            raise Fatal(
+                f"{self._stage.name}.process gave {len(outcomes)} outcomes for {len(piece)} records"
+            )
+        return outcomes

@@ -1,0 +1,220 @@
+"""Finished batches into transactions, until the broker says they are committed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from workers.runtime import metrics
+from workers.runtime.dead_letter_rate import DeadLetterRate
+from workers.runtime.entry import Entry, Partition
+from workers.runtime.kafka.session import Session
+from workers.runtime.kafka.transaction import (
+    Aborted,
+    Committed,
+    Opened,
+    Result,
+    TransactionThread,
+)
+from workers.runtime.outputs import Outputs
+from workers.runtime.policy import RuntimePolicy
+from workers.runtime.stage import Dead, Fatal
+
+_log = structlog.get_logger(__name__)
+_PAUSE_AFTER_ABORT_S = 0.1
+_PAUSE_BETWEEN_OPENINGS_S = 1.0
+
+
+class Delivery:
+    """Belongs to the poll thread; one transaction is under way at a time.
+
+    Results are kept until it is known that they are committed: inference is never repeated because
+    a commit failed.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        session: Session,
+        outputs: Outputs,
+        rate: DeadLetterRate,
+        policy: RuntimePolicy,
+        clock: Callable[[], float],
+        later: Callable[[Callable[[], None]], None],
+        released: Callable[[Sequence[Entry], bool], None],
+    ) -> None:
+        """`later` runs a call on the poll thread; `released` gets entries that are done with, and
+        whether they were committed by us.
+        """
+        self._stage = stage
+        self._session = session
+        self._outputs = outputs
+        self._rate = rate
+        self._policy = policy
+        self._clock = clock
+        self._later = later
+        self._released = released
+        self._finished: deque[Sequence[Entry]] = deque()
+        self._sent: list[Entry] = []
+        self._thread: TransactionThread | None = None
+        self._began = clock()
+        self._deadline: float | None = None
+        """Of what is under way on the thread; none: nothing is."""
+        self._not_before = clock()
+        self._failing_since: float | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is left to commit."""
+        return not self._finished and not self._sent
+
+    @property
+    def open(self) -> bool:
+        """There is a producer to commit with."""
+        return self._thread is not None and self._failing_since is None
+
+    def add(self, batch: Sequence[Entry]) -> None:
+        """Take a finished batch. Raises Fatal where too many records are dead."""
+        self._rate.add(len(batch), sum(isinstance(entry.outcome, Dead) for entry in batch))
+        self._finished.append(batch)
+
+    def step(self) -> None:
+        """Start what can be started, give up what takes too long. Raises Fatal."""
+        now = self._clock()
+        if self._deadline is not None:
+            if now > self._deadline:
+                self._failed(TimeoutError(f"no answer for {now - self._began:.0f} s"))
+        elif now < self._not_before:
+            return
+        elif self._thread is None:
+            self._open()
+        elif self._finished:
+            self._send()
+
+    def _report(self, thread: TransactionThread, result: Result) -> None:
+        if thread is not self._thread or self._deadline is None:
+            return  # left behind while its report was on its way
+        self._deadline = None
+        match result:
+            case Committed():
+                self._failing_since = None
+                self._count("committed")
+                self._settle(self._sent, [])
+            case Opened(committed=committed):
+                self._failing_since = None
+                self._resolve(committed)
+            case Aborted(error=error, too_large=too_large):
+                self._count("aborted")
+                self._refused(error, too_large)
+            case _:
+                self._failed(result.error)
+
+    def _open(self) -> None:
+        self._thread = self._session.open_producer(
+            {entry.partition for entry in self._sent},
+            lambda thread, result: self._later(lambda: self._report(thread, result)),
+        )
+        self._under_way(self._policy.rebuild_attempt_s)
+
+    def _send(self) -> None:
+        # The order matters: metadata first, then whose the partitions are. A rebalance between
+        # the two makes the metadata stale, and the broker refuses it.
+        group = self._session.group_metadata()
+        if group is None:
+            return
+        self._sent = self._take()
+        if not self._sent:
+            return
+        assert self._thread is not None
+        messages = [message for entry in self._sent for message in entry.outgoing]
+        self._thread.commit(messages, _next_offsets(self._sent), group)
+        self._under_way(self._policy.transaction_deadline_s)
+
+    def _take(self) -> list[Entry]:
+        taken: list[Entry] = []
+        size = 0
+        while self._finished:
+            batch = self._finished[0]
+            more = sum(entry.bytes for entry in batch)
+            if taken and (
+                len(taken) + len(batch) > self._policy.transaction_records
+                or size + more > self._policy.transaction_bytes
+            ):
+                break
+            self._finished.popleft()
+            ours = [entry for entry in batch if self._session.ownership.holds(entry)]
+            if len(ours) < len(batch):
+                held = set(ours)
+                self._released([entry for entry in batch if entry not in held], False)
+            taken += ours
+            size += more
+        return taken
+
+    def _resolve(self, committed: Mapping[Partition, int | None]) -> None:
+        """Divide what was sent by what is committed, now that this cannot change any more."""
+        done: list[Entry] = []
+        again: list[Entry] = []
+        for entry in self._sent:
+            offset = committed.get(entry.partition)
+            (done if offset is not None and entry.raw.offset < offset else again).append(entry)
+        if self._sent:
+            _log.info("transaction resolved", committed=len(done), sent_again=len(again))
+        self._settle(done, again)
+
+    def _settle(self, done: Sequence[Entry], again: Sequence[Entry]) -> None:
+        self._sent = []
+        if again:
+            self._finished.appendleft(again)
+        if done:
+            self._released(done, True)
+
+    def _refused(self, error: Exception, too_large: Sequence[int]) -> None:
+        _log.info("transaction aborted", error=repr(error), records=len(self._sent))
+        self._fail_since(error)
+        senders = [entry for entry in self._sent for _ in entry.outgoing]
+        for index in too_large:
+            entry = senders[index]
+            if not isinstance(entry.outcome, Dead):
+                entry.die("the broker refused its output as too large", unexpected=False)
+                self._outputs.build(entry)
+        self._settle([], self._sent)
+        self._not_before = self._clock() + _PAUSE_AFTER_ABORT_S
+
+    def _failed(self, error: Exception) -> None:
+        """The outcome is unknown, or no producer could be opened: another producer must tell."""
+        _log.warning("session lost", error=repr(error), records=len(self._sent))
+        if self._sent:
+            self._count("unknown")
+        metrics.REBUILDS.labels(self._stage).inc()
+        self._session.abandon_producer()
+        self._thread = None
+        self._deadline = None
+        self._fail_since(error)
+        self._not_before = self._clock() + _PAUSE_BETWEEN_OPENINGS_S
+
+    def _fail_since(self, error: Exception) -> None:
+        now = self._clock()
+        if self._failing_since is None:
+            self._failing_since = now
+        if now - self._failing_since > self._policy.rebuild_limit_s:
+            raise Fatal(
+                f"nothing could be committed for {now - self._failing_since:.0f} s, the last error "
+                f"was {error!r}: check the brokers and the topics, then restart the worker"
+            )
+
+    def _under_way(self, seconds: float) -> None:
+        self._began = self._clock()
+        self._deadline = self._began + seconds
+
+    def _count(self, result: str) -> None:
+        metrics.TRANSACTIONS.labels(self._stage, result).inc()
+        metrics.TRANSACTION_SECONDS.labels(self._stage).observe(self._clock() - self._began)
+
+
+def _next_offsets(entries: Sequence[Entry]) -> dict[Partition, int]:
+    offsets: dict[Partition, int] = {}
+    for entry in entries:
+        offsets[entry.partition] = entry.raw.offset + 1
+    return offsets

@@ -1,0 +1,64 @@
+"""Committing the position where nothing is in work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import structlog
+
+from workers.runtime.entry import Partition
+from workers.runtime.kafka.session import Session
+
+_log = structlog.get_logger(__name__)
+
+
+class IdlePositions:
+    """A transaction leaves a marker in its topics that no consumer is given, but that counts as
+    lag: a group that has done everything would never reach lag 0. So the position behind the
+    markers is committed where a partition is idle; a new group's first position too, so that its
+    lag is known before its first batch.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        every_s: float,
+        clock: Callable[[], float],
+        later: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`later` runs a call on the poll thread."""
+        self._session = session
+        self._every_s = every_s
+        self._clock = clock
+        self._later = later
+        self._next = clock()
+        self._under_way = False
+        self._known: dict[Partition, tuple[int, int]] = {}
+
+    def step(self, idle: Collection[Partition]) -> None:
+        """Commit positions of `idle` partitions that moved, without waiting."""
+        now = self._clock()
+        if now < self._next or self._under_way:
+            return
+        self._next = now + self._every_s
+        moved: dict[Partition, tuple[int, int]] = {}
+        for partition in idle:
+            position = self._session.position(partition)
+            at = (self._session.ownership.epoch(partition), position or 0)
+            if position is not None and self._known.get(partition) != at:
+                moved[partition] = at
+        if moved and self._session.group_metadata() is not None:
+            self._under_way = True
+            self._session.commit_positions(
+                {partition: position for partition, (_, position) in moved.items()},
+                lambda _, answer: self._later(lambda: self._done(moved, answer)),
+            )
+
+    def _done(self, moved: dict[Partition, tuple[int, int]], answer: Any) -> None:
+        self._under_way = False
+        if isinstance(answer, Exception):
+            # A rebalance, mostly: the next round asks again.
+            _log.debug("positions not committed", error=repr(answer))
+        else:
+            self._known |= moved

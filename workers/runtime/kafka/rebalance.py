@@ -1,0 +1,87 @@
+"""Which partitions are ours, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+from kafka import TopicPartition
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+
+from workers.runtime.entry import Entry, Partition
+
+
+class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Partition epochs: raised at each assignment and each loss.
+
+    The listener's methods run on the client's I/O thread, where a blocking call would raise: they
+    only change what is kept here. An entry whose epoch is not the partition's is nobody's, for
+    ever: epochs only rise.
+    """
+
+    def __init__(self, pause: Callable[[TopicPartition], None] | None) -> None:
+        """`pause` keeps a new partition still until its start is known; it must not block."""
+        self._pause = pause
+        self._lock = Lock()
+        self._epochs: dict[Partition, int] = {}
+        self._owned: set[Partition] = set()
+        self._fresh: list[tuple[Partition, int]] = []
+        self._changes = 0
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Note new partitions."""
+        with self._lock:
+            for topic_partition in assigned:
+                partition = Partition(*topic_partition)
+                self._raise(partition)
+                self._owned.add(partition)
+                self._fresh.append((partition, self._epochs[partition]))
+                if self._pause:
+                    self._pause(topic_partition)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Note partitions that go to somebody else."""
+        with self._lock:
+            for topic_partition in revoked:
+                partition = Partition(*topic_partition)
+                self._raise(partition)
+                self._owned.discard(partition)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """Note partitions that already went to somebody else."""
+        self.on_partitions_revoked(lost)
+
+    def forget(self) -> None:
+        """All partitions are lost: their consumer was closed."""
+        self.on_partitions_revoked([TopicPartition(*partition) for partition in self.owned])
+
+    @property
+    def owned(self) -> frozenset[Partition]:
+        """The partitions assigned now."""
+        with self._lock:
+            return frozenset(self._owned)
+
+    @property
+    def changes(self) -> int:
+        """Rises with every assignment and loss."""
+        return self._changes
+
+    def epoch(self, partition: Partition) -> int:
+        """The partition's epoch now."""
+        with self._lock:
+            return self._epochs.get(partition, 0)
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether the entry was read under the present assignment of its partition."""
+        with self._lock:
+            return entry.partition in self._owned and self._epochs[entry.partition] == entry.epoch
+
+    def take_fresh(self) -> list[tuple[Partition, int]]:
+        """Partitions assigned since the last call, with their epochs."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+            return fresh
+
+    def _raise(self, partition: Partition) -> None:
+        self._epochs[partition] = self._epochs.get(partition, 0) + 1
+        self._changes += 1

@@ -1,0 +1,163 @@
+"""One member of the stage's consumer group: its consumer and its producer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
+from kafka import OffsetAndMetadata, TopicPartition
+from kafka.coordinator.base import MemberState
+from kafka.errors import KafkaError
+
+from schemas import KafkaConnection
+from workers.runtime.entry import Consumed, Partition
+from workers.runtime.kafka.clients import make_consumer, make_producer
+from workers.runtime.kafka.rebalance import Ownership
+from workers.runtime.kafka.transaction import Result, TransactionThread
+from workers.runtime.policy import RuntimePolicy
+
+
+class Session:
+    """Belongs to the poll thread, except where a method says otherwise.
+
+    The consumer outlives its producers: it reconnects by itself, while a producer whose commit was
+    lost is never used again.
+    """
+
+    errors: ClassVar[type[Exception]] = KafkaError
+    """What its methods raise."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        group: str,
+        topics: Collection[str],
+        transactional_id: str,
+        policy: RuntimePolicy,
+        pause_new: bool,
+    ) -> None:
+        """Open the consumer and subscribe. Raises KafkaError when no broker answers."""
+        self._connection = connection
+        self._transactional_id = transactional_id
+        self._policy = policy
+        self._producer: TransactionThread | None = None
+        self.consumer = make_consumer(connection, group, transactional_id, policy)
+        self.ownership = Ownership(self.consumer.pause if pause_new else None)
+        self.consumer.subscribe(topics=sorted(topics), listener=self.ownership)
+
+    def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Consumed]]:
+        """New records; also drives rebalances, so it is called while everything is paused."""
+        records: Mapping[Partition, Sequence[Consumed]] = self.consumer.poll(
+            timeout_ms=round(timeout_s * 1000), max_records=max_records
+        )
+        return records
+
+    def pause_only(self, wanted: Collection[Partition]) -> None:
+        """Pause these partitions of ours and resume the rest."""
+        owned = self.consumer.assignment()
+        paused = self.consumer.paused()
+        if pause := [tp for tp in owned if tp in wanted and tp not in paused]:
+            self.consumer.pause(*pause)
+        if resume := [tp for tp in paused if tp in owned and tp not in wanted]:
+            self.consumer.resume(*resume)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        """Read from `offset` on."""
+        self.consumer.seek(TopicPartition(*partition), offset)
+
+    def group_metadata(self) -> Any | None:
+        """What fences a stale generation; none while we are no member.
+
+        The broker checks nothing of a transactional commit without member id and generation (they
+        are how clients from before KIP-447 look), so such metadata must never be sent.
+        """
+        metadata = self.consumer.group_metadata()
+        joined = metadata.generation_id >= 0 and metadata.member_id
+        return metadata if joined else None
+
+    @property
+    def joining(self) -> bool:
+        """A rebalance is under way, or we are no member yet."""
+        return self.consumer.group_metadata().state is not MemberState.STABLE
+
+    def open_producer(
+        self,
+        partitions: Collection[Partition],
+        done: Callable[[TransactionThread, Result], None],
+    ) -> TransactionThread:
+        """Leave the present producer behind and open another; read stable offsets after it."""
+        self.abandon_producer()
+        self._producer = TransactionThread(self._transactional_id, done)
+        self._producer.open(
+            lambda: make_producer(
+                self._connection, self._transactional_id, self._transactional_id, self._policy
+            ),
+            lambda: self.committed(partitions, self._policy.rebuild_attempt_s),
+        )
+        return self._producer
+
+    def abandon_producer(self) -> None:
+        """Stop using the producer without waiting for it."""
+        if self._producer is not None:
+            self._producer.abandon()
+            self._producer = None
+
+    def committed(
+        self, partitions: Collection[Partition], timeout_s: float
+    ) -> dict[Partition, int | None]:
+        """Stable committed offsets; none where nothing was ever committed. Any thread.
+
+        With read_committed the broker answers UNSTABLE_OFFSET_COMMIT while a transaction is open
+        on them, and the client asks again. Raises KafkaTimeoutError.
+        """
+        deadline = time.monotonic() + timeout_s
+        return {
+            partition: self.consumer.committed(
+                TopicPartition(*partition),
+                timeout_ms=max(1, round((deadline - time.monotonic()) * 1000)),
+            )
+            for partition in partitions
+        }
+
+    def log_start(self, partition: Partition, timeout_s: float) -> int:
+        """The first offset that is still kept. Any thread. Raises KafkaError."""
+        topic_partition = TopicPartition(*partition)
+        offsets = self.consumer.beginning_offsets(
+            [topic_partition], timeout_ms=round(timeout_s * 1000)
+        )
+        return int(offsets[topic_partition])
+
+    def position(self, partition: Partition) -> int | None:
+        """The next offset to read, where known without asking."""
+        try:
+            position: int | None = self.consumer.position(TopicPartition(*partition), timeout_ms=0)
+        except KafkaError:
+            return None
+        return position
+
+    def commit_positions(self, positions: Mapping[Partition, int], done: Any) -> None:
+        """Commit without a transaction and without waiting; `done(offsets, response)`."""
+        self.consumer.commit_async(
+            {
+                TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+                for partition, offset in positions.items()
+            },
+            callback=done,
+        )
+
+    def lag(self) -> dict[Partition, int]:
+        """Records behind the end, where a fetch has told it."""
+        lags: dict[Partition, int] = {}
+        for topic_partition in self.consumer.assignment():
+            high = self.consumer.highwater(topic_partition)
+            at = self.position(Partition(*topic_partition))
+            if high is not None and at is not None:
+                lags[Partition(*topic_partition)] = max(0, high - at)
+        return lags
+
+    def close(self, timeout_s: float) -> None:
+        """Leave the group and close both clients."""
+        if self._producer is not None:
+            self._producer.close(timeout_s)
+        self.consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))

@@ -1,0 +1,143 @@
+"""From an outcome to the messages that carry it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from schemas import DeadLetter, OriginalHeader, RejectedPair, Versioned
+from schemas.limits import DETAIL_CHARS
+from schemas.topics import DEAD, REJECTED, Topic
+from schemas.wire import TRACE_HEADER, WireError, encode, header, headers_of, origin_of
+from workers.runtime.entry import Entry, Outgoing
+from workers.runtime.stage import Dead, Emit, Reject, Stage
+from workers.runtime.trace import child_of
+
+# What a message costs on the wire beside key, value and headers: batch header, varints, and room
+# for a compression that does not compress.
+_OVERHEAD_BYTES = 1024
+
+
+class TooLarge(ValueError):
+    """A message does not fit its topic."""
+
+
+class Outputs:
+    """Builds messages for one stage; `now` gives aware UTC times."""
+
+    def __init__(
+        self,
+        stage: Stage[Any, Any],
+        prefix: str,
+        now: Callable[[], datetime],
+        random_source: random.Random,
+    ) -> None:
+        self._stage = stage
+        self._topics = {topic.name: topic.prefixed(prefix) for topic in stage.outputs}
+        self._rejected = REJECTED.prefixed(prefix)
+        self._dead = DEAD.prefixed(prefix)
+        self._now = now
+        self._random = random_source
+
+    def build(self, entry: Entry) -> None:
+        """Set `entry.outgoing` from its outcome.
+
+        An outcome that cannot be written (too large, undeclared topic) makes the entry Dead.
+        """
+        if not isinstance(entry.outcome, Dead):
+            try:
+                entry.outgoing = self._of_outcome(entry)
+            except (TooLarge, ValueError, KeyError) as error:
+                entry.die(f"outcome cannot be written: {error}", unexpected=True)
+            else:
+                return
+        entry.outgoing = [self._dead_letter(entry)]
+
+    def _of_outcome(self, entry: Entry) -> Sequence[Outgoing]:
+        message, outcome = entry.message, entry.outcome
+        assert message is not None
+        if isinstance(outcome, Emit):
+            # One span for all outputs of a record: they come from the same work.
+            trace = self._trace(entry)
+            return [
+                self._outgoing(entry, self._topics[topic.name], record, trace)
+                for topic, record in outcome.outputs
+            ]
+        assert isinstance(outcome, Reject)
+        rejected = RejectedPair(
+            pair_id=message.record.pair_id,
+            stage=self._stage.name,
+            reason=outcome.reason,
+            detail=outcome.detail[:DETAIL_CHARS],
+            rejected_at=self._now(),
+            record_schema=message.record.schema_name(),
+            record=message.record.model_dump(mode="json", exclude_defaults=True),
+        )
+        return [self._outgoing(entry, self._rejected, rejected, self._trace(entry))]
+
+    def _dead_letter(self, entry: Entry) -> Outgoing:
+        outcome, raw = entry.outcome, entry.raw
+        assert isinstance(outcome, Dead)
+        fields: dict[str, Any] = {
+            "topic": raw.topic,
+            "partition": raw.partition,
+            "offset": raw.offset,
+            "timestamp_ms": raw.timestamp,
+            "stage": self._stage.name,
+            "error": str(outcome)[:DETAIL_CHARS] or type(outcome).__name__,
+            "attempts": max(1, entry.attempts),
+            "died_at": self._now(),
+        }
+        trace = self._trace(entry)
+        try:
+            letter = DeadLetter(
+                **fields,
+                key=raw.key,
+                value=raw.value,
+                headers=tuple(OriginalHeader(key=k, value=v) for k, v in raw.headers),
+            )
+            return self._outgoing(entry, self._dead, letter, trace)
+        except (ValidationError, TooLarge) as error:
+            # Larger than the contract allows: its bytes stay where they are, and it is still told.
+            note = f"{fields['error']} (original not kept, it does not fit: {error})"
+            fields["error"] = note[:DETAIL_CHARS]
+            return self._outgoing(
+                entry, self._dead, DeadLetter(**fields, key=None, value=None), trace
+            )
+
+    def _outgoing(self, entry: Entry, topic: Topic, record: Versioned, trace: str) -> Outgoing:
+        key = entry.raw.key if topic is self._dead else _key(record, entry.raw.key)
+        value = encode(record)
+        headers = headers_of(record, _origin(entry), trace)
+        size = len(value) + len(key or b"") + sum(len(k) + len(v) for k, v in headers)
+        if size + _OVERHEAD_BYTES > topic.max_message_bytes:
+            raise TooLarge(
+                f"{size} bytes for {topic.name}, which takes {topic.max_message_bytes} with "
+                f"{_OVERHEAD_BYTES} of framing"
+            )
+        return Outgoing(topic.name, key, value, headers)
+
+    def _trace(self, entry: Entry) -> str:
+        try:
+            parent = header(entry.raw.headers, TRACE_HEADER)
+        except WireError:
+            parent = None
+        return child_of(parent, self._random)
+
+
+def _key(record: Versioned, otherwise: bytes | None) -> bytes | None:
+    pair_id = getattr(record, "pair_id", None)
+    return pair_id.encode() if isinstance(pair_id, str) else otherwise
+
+
+def _origin(entry: Entry) -> Any:
+    if entry.message is not None:
+        return entry.message.origin
+    try:
+        return origin_of(entry.raw.headers, entry.position)
+    except WireError:
+        return entry.position

@@ -1,0 +1,118 @@
+"""Decoding and preparing records on a pool of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from schemas.topics import Topic
+from schemas.wire import WireError, decode, origin_of
+from workers.runtime.backoff import Backoff, Stopped
+from workers.runtime.entry import Entry
+from workers.runtime.policy import RuntimePolicy
+from workers.runtime.stage import Dead, Fatal, Message, Reject, Stage
+
+_LARGEST_CHUNK = 64
+
+
+class Preparation:
+    """Turns consumed entries into ready ones, many at a time, in any order.
+
+    The threads are daemons, and not concurrent.futures', which a process joins at its end: one
+    record that hangs must not keep an abandoned worker alive.
+    """
+
+    def __init__(
+        self,
+        stage: Stage[Any, Any],
+        topics: Mapping[str, Topic],
+        policy: RuntimePolicy,
+        backoff: Backoff,
+        clock: Callable[[], float],
+        done: Callable[[Sequence[Entry] | BaseException], None],
+    ) -> None:
+        """`done` gets each chunk once it is ready, or the error that ends the worker."""
+        self._stage = stage
+        self._topics = topics
+        self._policy = policy
+        self._backoff = backoff
+        self._clock = clock
+        self._done = done
+        self._sized = stage.batching.max_bytes is not None
+        self._seconds = policy.prepare_chunk_s
+        self._work: SimpleQueue[Sequence[Entry] | None] = SimpleQueue()
+        self._threads = [
+            Thread(target=self._run, name=f"{stage.name}-prepare-{n}", daemon=True)
+            for n in range(policy.prepare_threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, entries: Sequence[Entry]) -> None:
+        """Take entries, split so that a task takes about `prepare_chunk_s`."""
+        wanted = int(self._policy.prepare_chunk_s / max(self._seconds, 1e-9))
+        size = max(1, min(_LARGEST_CHUNK, wanted))
+        for start in range(0, len(entries), size):
+            self._work.put(entries[start : start + size])
+
+    def stop(self) -> None:
+        """Let every thread end after what it is at."""
+        for _ in self._threads:
+            self._work.put(None)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the threads to end, together at most `timeout_s` seconds."""
+        deadline = self._clock() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - self._clock()))
+
+    def _run(self) -> None:
+        while (chunk := self._work.get()) is not None:
+            try:
+                began = self._clock()
+                for entry in chunk:
+                    self._prepare(entry)
+                # The moving average of racing threads loses an update now and then: a hint only.
+                mean = (self._clock() - began) / len(chunk)
+                self._seconds += 0.1 * (mean - self._seconds)
+                self._done(chunk)
+            except Stopped:
+                continue
+            except BaseException as error:  # noqa: BLE001 - the worker raises it from run()
+                self._done(error)
+
+    def _prepare(self, entry: Entry) -> None:
+        self._decode(entry)
+        while entry.outcome is None:
+            try:
+                assert entry.message is not None
+                message = entry.message
+                entry.prepared = self._backoff.call(partial(self._stage.prepare, message))
+                if self._sized:
+                    entry.size = self._stage.size_of(message, entry.prepared)
+                break
+            except (Reject, Dead) as outcome:
+                entry.outcome = outcome
+            except (Fatal, Stopped):
+                raise
+            except Exception as error:  # noqa: BLE001 - counted, and told in the dead letter
+                entry.attempts += 1
+                if entry.attempts >= self._policy.attempts:
+                    entry.die(f"{type(error).__name__}: {error}", unexpected=True)
+        entry.ready = True
+
+    def _decode(self, entry: Entry) -> None:
+        raw = entry.raw
+        try:
+            record = decode(raw.value, self._topics[raw.topic].record, raw.headers)
+            origin = origin_of(raw.headers, entry.position)
+        except WireError as error:
+            entry.die(str(error), unexpected=False)
+        else:
+            entry.message = Message(record, origin, entry.position)

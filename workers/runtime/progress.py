@@ -1,0 +1,80 @@
+"""What a worker has done so far, cheap to read while it works."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from threading import Lock
+
+from workers.runtime import metrics
+from workers.runtime.entry import Entry
+from workers.runtime.stage import Dead, Emit, Reject
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts of committed outcomes since the worker started."""
+
+    records: int
+    emitted: int
+    rejected: dict[str, int]
+    """By reason."""
+    dead: int
+    topics: dict[str, int]
+    """Messages by topic, without prefix, of emitted records."""
+    held: int
+    """Read and not committed."""
+    lag: int
+    """Behind the end of the assigned partitions, as far as known."""
+    waiting_for: str | None
+    """What is down, while the stage waits for it."""
+
+
+class Progress:
+    """Counts for `stage`; every method may be called from any thread."""
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._lock = Lock()
+        self._emitted = 0
+        self._dead = 0
+        self._rejected: Counter[str] = Counter()
+        self._topics: Counter[str] = Counter()
+        self.held = 0
+        self.lag = 0
+        self.waiting_for: str | None = None
+
+    def committed(self, entries: Iterable[Entry]) -> None:
+        """Count entries whose outcome is committed."""
+        counted: Counter[tuple[str, str]] = Counter()
+        with self._lock:
+            for entry in entries:
+                match entry.outcome:
+                    case Emit(outputs):
+                        self._emitted += 1
+                        self._topics.update(topic.name for topic, _ in outputs)
+                        counted["emitted", ""] += 1
+                    case Reject(reason=reason):
+                        self._rejected[reason.value] += 1
+                        counted["rejected", reason.value] += 1
+                    case Dead():
+                        self._dead += 1
+                        counted["dead", "unexpected" if entry.unexpected else "declared"] += 1
+        for (outcome, why), count in counted.items():
+            metrics.OUTCOMES.labels(self._stage, outcome, why).inc(count)
+
+    def snapshot(self) -> Snapshot:
+        """The counts now."""
+        with self._lock:
+            rejected = dict(self._rejected)
+            return Snapshot(
+                records=self._emitted + self._dead + sum(rejected.values()),
+                emitted=self._emitted,
+                rejected=rejected,
+                dead=self._dead,
+                topics=dict(self._topics),
+                held=self.held,
+                lag=self.lag,
+                waiting_for=self.waiting_for,
+            )
