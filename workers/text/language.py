@@ -41,6 +41,10 @@ class LanguageDetector:
         self._confidence = policy.language_confidence
         self._lock = threading.Lock()
 
+    def load(self) -> None:
+        """Check the languages asked for, without loading models. Raises Fatal."""
+        _ = self._lingua
+
     def detect(self, text: str) -> Detected | None:
         """The text's language, or none for texts that are short or could be several."""
         if text.isascii() and sum(map(str.isalpha, text)) < _MIN_LETTERS:

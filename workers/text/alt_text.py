@@ -1,0 +1,45 @@
+"""An alt text made clean, in the language it is found to be in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from workers.policy import TextPolicy
+from workers.text.clean import clean
+from workers.text.language import Detected
+from workers.text.notes import Note
+
+
+class Languages(Protocol):
+    """What is asked of language detection; `workers.text.language.LanguageDetector` does it."""
+
+    def load(self) -> None:
+        """Check the languages asked for. Raises Fatal."""
+
+    def detect(self, text: str) -> Detected | None:
+        """The text's language, or none where it could be several."""
+
+    def accepts(self, detected: Detected | None) -> bool:
+        """Whether the policy admits the language."""
+
+
+@dataclass(frozen=True, slots=True)
+class AltText:
+    """A cleaned alt text and its language, where that is sure."""
+
+    text: str
+    notes: tuple[Note, ...]
+    detected: Detected | None
+
+
+def read_alt_text(
+    text: str, declared: str | None, policy: TextPolicy, languages: Languages
+) -> AltText:
+    """Clean `text`; a language that is found wins over the `declared` one, which pages often copy
+    from a template. Cleaned first, because markup and mojibake are no language."""
+    cleaned = clean(text, policy, declared)
+    detected = languages.detect(cleaned.text)
+    if detected is not None and (declared or "").split("-")[0].lower() != detected.tag:
+        cleaned = clean(text, policy, detected.tag)
+    return AltText(cleaned.text, cleaned.notes, detected)
