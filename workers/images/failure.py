@@ -36,15 +36,13 @@ class TransientError(Exception):
         self.after_s = after_s
 
 
-def failure_of(error: Exception, host: str, *, expired: bool) -> Reject | TransientError:
-    """Sort one of REQUEST_ERRORS; `expired`: the watchdog had ended the connection.
+def failure_of(error: Exception, host: str) -> Reject | TransientError:
+    """Sort one of REQUEST_ERRORS.
 
     Transient are time-outs, dropped connections, bodies cut short and a name server that asks to
     try again. A refused connection, an unknown name or a bad certificate will be the same in a
     second.
     """
-    if expired:
-        return TransientError(Reject(Reason.FETCH_TIMEOUT, f"{host}: total time used up"))
     causes = _chain(error)
     if any(isinstance(cause, _TIME_OUTS) for cause in causes):
         return TransientError(Reject(Reason.FETCH_TIMEOUT, f"{host}: {_text(error)}"))

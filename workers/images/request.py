@@ -79,14 +79,21 @@ class Requester:
                 },
                 preload_content=False,
             )
-            return self._answer(target, connection.getresponse())
-        except REQUEST_ERRORS as error:
-            expired = guard is not None and guard.expired
-            raise failure_of(error, target.host, expired=expired) from error
+            answer = self._answer(target, connection.getresponse())
+        except (Reject, *REQUEST_ERRORS) as error:
+            if guard is not None and guard.expired:
+                raise _out_of_time(target) from error
+            if isinstance(error, Reject):
+                raise
+            raise failure_of(error, target.host) from error
         finally:
             connection.close()
             if guard is not None:
                 guard.release()
+        # To http.client a connection that was shut down looks like the end of headers or body.
+        if guard is not None and guard.expired:
+            raise _out_of_time(target)
+        return answer
 
     def _connect(self, target: Target, deadline: float) -> socket.socket:
         endpoints = self.resolver.resolve(target.host, target.port, _left(deadline))
@@ -147,6 +154,10 @@ class Requester:
         if not size:
             raise Reject(Reason.FETCH_FAILED, f"{target.host}: empty body")
         return b"".join(parts)
+
+
+def _out_of_time(target: Target) -> TransientError:
+    return TransientError(Reject(Reason.FETCH_TIMEOUT, f"{target.host}: total time used up"))
 
 
 def _left(deadline: float) -> float:
