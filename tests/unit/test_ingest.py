@@ -1,0 +1,271 @@
+"""The ingest stage driven by hand, on real parts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from schemas import (
+    BlobRef,
+    ImageSource,
+    IngestedPair,
+    OptOutSignal,
+    Position,
+    RawPair,
+    Reason,
+    RedisConnection,
+)
+from workers.demo.scenes import random_scene, render
+from workers.images.decode_pool import DecodePool
+from workers.images.fetch import Fetcher
+from workers.policy import DedupPolicy, FetchPolicy, IngestPolicy, TextPolicy
+from workers.runtime.stage import Emit, Message, Outcome, Reject, Retry
+from workers.stages.ingest import IngestInput, IngestStage
+from workers.stores.blobs import BlobStore
+from workers.stores.folder_store import FolderStore
+from workers.stores.redis_client import connect
+from workers.stores.redis_dedup import RedisDedup
+from workers.text.language import LanguageDetector
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+TEXT = TextPolicy(detect_languages=("en", "de", "fr"))
+
+
+@dataclass
+class Bench:
+    """An ingest stage with its parts at hand, and a worker's other half."""
+
+    blobs: BlobStore
+    dedup: RedisDedup
+    decoder: DecodePool
+    policy: IngestPolicy = field(default_factory=lambda: IngestPolicy(text=TEXT))
+
+    def stage(
+        self, blobs: BlobStore | None = None, policy: IngestPolicy | None = None
+    ) -> IngestStage:
+        policy = policy or self.policy
+        made = IngestStage(
+            policy,
+            Fetcher(FetchPolicy()),
+            self.decoder,
+            blobs or self.blobs,
+            self.dedup,
+            LanguageDetector(policy.text),
+            now=lambda: NOW,
+        )
+        made.setup()
+        return made
+
+    def run(self, *messages: Message[RawPair], stage: IngestStage | None = None) -> list[Outcome]:
+        """Outcomes in order, as the engine would come to them."""
+        stage = stage or self.stage()
+        batch: list[tuple[Message[RawPair], IngestInput]] = []
+        outcomes: dict[Position, Outcome] = {}
+        for message in messages:
+            try:
+                batch.append((message, stage.prepare(message)))
+            except Reject as reject:
+                outcomes[message.origin] = reject
+        done = stage.process(batch) if batch else []
+        for (message, _), outcome in zip(batch, done, strict=True):
+            outcomes[message.origin] = outcome
+        return [outcomes[message.origin] for message in messages]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[DecodePool]:
+    with DecodePool(IngestPolicy().image, 1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def bench(redis_url: str, tmp_path: Path, decoder: DecodePool) -> Bench:
+    connection = RedisConnection(url=redis_url)  # type: ignore[arg-type]  # pydantic makes the secret
+    dedup = RedisDedup(connect(connection), connection.key_prefix, DedupPolicy())
+    return Bench(BlobStore(FolderStore(tmp_path)), dedup, decoder)
+
+
+def picture(seed: int, size: int = 256, kind: str = "PNG", crop: float = 0.0) -> bytes:
+    rng = random.Random(seed)
+    image = render(random_scene(rng, 4 / 3), 320, rng)
+    edge = round(crop * image.width)
+    image = image.crop((edge, edge, image.width - edge, image.height - edge))
+    file = BytesIO()
+    image.resize((size, size * 3 // 4)).save(file, kind)
+    return file.getvalue()
+
+
+def raw(data: bytes, offset: int, text: str = "A red vase on a wooden table") -> Message[RawPair]:
+    record = RawPair(pair_id=f"pair-{offset}", text=text, image=ImageSource(inline=data))
+    origin = Position("pairs.raw", 0, offset)
+    return Message(record, origin, origin)
+
+
+def emitted(outcome: Outcome) -> IngestedPair:
+    assert isinstance(outcome, Emit)
+    ((topic, record),) = outcome.outputs
+    assert topic.name == "pairs.ingested"
+    assert isinstance(record, IngestedPair)
+    return record
+
+
+def reasons(outcomes: Sequence[Outcome]) -> list[Reason | None]:
+    return [one.reason if isinstance(one, Reject) else None for one in outcomes]
+
+
+def test_a_new_pair_goes_on_clean_stored_and_traced(bench: Bench) -> None:
+    data = picture(1, size=800)
+
+    (outcome,) = bench.run(raw(data, 7, "<b>Pic</b> of a red vase &amp; a cat"))
+
+    pair = emitted(outcome)
+    assert pair.clean_text == "Picture of a red vase & a cat"
+    assert pair.text == "<b>Pic</b> of a red vase &amp; a cat"
+    assert set(pair.text_notes) == {"html", "slang"}
+    assert (pair.image.original_width, pair.image.original_height) == (800, 600)
+    assert (pair.image.width, pair.image.height) == (512, 384)
+    assert pair.image.original_bytes == len(data)
+    assert len(bench.blobs.get(pair.image.blob)) == pair.image.blob.bytes
+    assert pair.dedup.owner == "pairs.raw/0/7"
+    assert [trace.stage for trace in pair.provenance.stages] == ["ingest"]
+
+
+def test_a_redelivered_batch_has_the_same_outcomes(bench: Bench) -> None:
+    same = picture(1)
+    batch = [raw(same, 0), raw(picture(2), 1), raw(same, 2), raw(picture(2, crop=0.01), 3)]
+
+    first = bench.run(*batch)
+    # A crash between claim and commit: another worker, the same stores, another cut of the batch.
+    again = [*bench.run(*batch[2:]), *bench.run(*batch[:2])]
+
+    assert reasons(first) == [None, None, Reason.DUPLICATE, Reason.NEAR_DUPLICATE]
+    assert reasons([*again[2:], *again[:2]]) == reasons(first)
+    assert emitted(again[2]).image == emitted(first[0]).image
+
+
+@pytest.mark.parametrize("order", [(5, 9), (9, 5)])
+def test_of_two_origins_with_one_picture_the_first_to_claim_owns_it(
+    bench: Bench, order: tuple[int, int]
+) -> None:
+    data = picture(3)
+
+    (first,), (second,) = (bench.run(raw(data, offset)) for offset in order)
+
+    assert emitted(first).dedup.owner == f"pairs.raw/0/{order[0]}"
+    assert isinstance(second, Reject)
+    assert second.reason is Reason.DUPLICATE
+    assert f"pairs.raw/0/{order[0]}" in second.detail
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        {"kind": "JPEG"},
+        {"size": 200},
+        {"crop": 0.01},
+        {"kind": "WEBP", "size": 300},
+    ],
+)
+def test_altered_copies_are_near_duplicates(bench: Bench, copy: dict[str, object]) -> None:
+    original, altered = raw(picture(4), 0), raw(picture(4, **copy), 1)  # type: ignore[arg-type]  # per case
+
+    outcomes = bench.run(original, altered)
+
+    assert reasons(outcomes) == [None, Reason.NEAR_DUPLICATE]
+
+
+def test_pictures_that_differ_stay(bench: Bench) -> None:
+    outcomes = bench.run(*(raw(picture(seed), seed) for seed in range(10, 16)))
+
+    assert reasons(outcomes) == [None] * 6
+
+
+def test_what_is_rejected_before_the_claims_leaves_none(bench: Bench) -> None:
+    data = picture(5)
+    refusing = bench.stage(policy=IngestPolicy(text=TEXT.model_copy(update={"languages": ("de",)})))
+    english = raw(data, 0, "A large striped red circle and a small plain blue star on a road")
+
+    refused = bench.run(english, stage=refusing)
+    kept = bench.run(raw(data, 1, english.record.text))
+
+    assert reasons(refused) == [Reason.LANGUAGE_REFUSED]
+    assert reasons(kept) == [None]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"<html>404</html>", Reason.NOT_AN_IMAGE),
+        (picture(6, size=40), Reason.TOO_SMALL),
+        (picture(6, kind="JPEG")[:2000], Reason.TRUNCATED),
+    ],
+)
+def test_bad_pictures_are_rejected_with_their_reason(
+    bench: Bench, data: bytes, reason: Reason
+) -> None:
+    assert reasons(bench.run(raw(data, 0))) == [reason]
+
+
+def test_opted_out_pairs_are_refused_unread(bench: Bench) -> None:
+    message = raw(b"never decoded", 0)
+    signal = OptOutSignal(kind="robots_meta", value="noai")
+    record = message.record.model_copy(update={"opt_out": (signal,)})
+
+    outcomes = bench.run(Message(record, message.origin, message.position))
+
+    assert reasons(outcomes) == [Reason.OPTED_OUT]
+
+
+def test_a_blob_reference_is_read_from_the_store_and_a_dangling_one_refused(bench: Bench) -> None:
+    ref = bench.blobs.put(picture(7), "image/png")
+    gone = BlobRef(sha256="0" * 64, bytes=10)
+    origins = [Position("pairs.raw", 1, offset) for offset in (0, 1)]
+    messages = [
+        Message(RawPair(pair_id="p", text="", image=ImageSource(blob=blob)), origin, origin)
+        for blob, origin in zip((ref, gone), origins, strict=True)
+    ]
+
+    outcomes = bench.run(*messages)
+
+    assert reasons(outcomes) == [None, Reason.BLOB_MISSING]
+    assert emitted(outcomes[0]).text_notes == ("empty",)
+
+
+def test_a_text_on_too_many_pictures_describes_none_of_them(bench: Bench) -> None:
+    policy = IngestPolicy(text=TEXT, dedup=DedupPolicy(text_uses=2))
+    messages = [raw(picture(seed), seed, "My holiday in Sweden") for seed in range(20, 23)]
+
+    outcomes = bench.run(*messages, stage=bench.stage(policy=policy))
+
+    pairs = [emitted(outcome) for outcome in outcomes]
+    assert [pair.clean_text for pair in pairs] == ["My holiday in Sweden"] * 2 + [""]
+    assert [pair.dedup.text_uses for pair in pairs] == [1, 2, 3]
+    assert pairs[2].text_notes == ("repeated",)
+
+
+def test_a_blob_store_that_is_down_makes_the_batch_wait_and_then_lose_nothing(bench: Bench) -> None:
+    class DownOnce(BlobStore):
+        down = True
+
+        def put(self, data: bytes, media_type: str) -> BlobRef:
+            if self.down:
+                raise Retry("store is down")
+            return super().put(data, media_type)
+
+    blobs = DownOnce(bench.blobs._objects)
+    stage = bench.stage(blobs)
+    messages = [raw(picture(seed), seed) for seed in (30, 31)]
+    with pytest.raises(Retry):
+        bench.run(*messages, stage=stage)
+    blobs.down = False
+
+    outcomes = bench.run(*messages, stage=stage)
+
+    assert reasons(outcomes) == [None, None]
+    assert all(blobs.get(emitted(outcome).image.blob) for outcome in outcomes)
