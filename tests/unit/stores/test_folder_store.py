@@ -1,0 +1,67 @@
+"""What only a folder can do wrong."""
+
+import errno
+import os
+
+import pytest
+
+from schemas import StoreConnection
+from workers.runtime.stage import Fatal, Retry
+from workers.stores.folder_store import FolderStore
+from workers.stores.open_store import open_store
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(errno.ENOSPC, Retry), (errno.EIO, Retry), (errno.EMFILE, Retry), (errno.EROFS, Fatal)],
+)
+def test_a_disk_that_fails_is_told_by_what_to_do(tmp_path, monkeypatch, number, expected):
+    # Given a disk that cannot take the bytes
+    store = FolderStore(tmp_path)
+
+    def fails(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fails)
+
+    # When / Then the object is not there in part
+    with pytest.raises(expected, match="a/b"):
+        store.put("a/b", b"text")
+    assert not store.exists("a/b")
+    assert store.ready() is None
+
+
+def test_an_object_and_a_folder_of_one_name_are_refused(tmp_path):
+    store = FolderStore(tmp_path)
+    store.put("a", b"")
+    with pytest.raises(ValueError, match="one name"):
+        store.put("a/b", b"")
+    store.put("c/d", b"")
+    with pytest.raises(ValueError, match="one name"):
+        store.put("c", b"")
+    assert store.put_if_absent("c/d", b"") is False
+
+
+def test_an_object_is_flushed_before_its_name_appears(tmp_path, monkeypatch):
+    # Given a record of what reaches the disk in which order
+    store, done = FolderStore(tmp_path), []
+    for name in ("fsync", "link"):
+        real = getattr(os, name)
+
+        def told(*args, name=name, real=real):
+            done.append(name)
+            return real(*args)
+
+        monkeypatch.setattr(os, name, told)
+    store.put("folder/exists", b"")
+    done.clear()
+
+    # When / Then: bytes, then name, then the folder that holds the name
+    store.put_if_absent("folder/new", b"text")
+    assert done == ["fsync", "link", "fsync"]
+
+
+@pytest.mark.parametrize("url", ["gs://bucket", "http://host/x", "s3://"])
+def test_other_urls_are_refused(url):
+    with pytest.raises(Fatal, match=r"store\.url"):
+        open_store(StoreConnection(url=url))

@@ -1,0 +1,154 @@
+"""The object store in a local folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workers.runtime.stage import Fatal, Retry
+from workers.stores.keys import check_key, check_prefix
+from workers.stores.object_store import ObjectStore
+
+UNFINISHED = "~unfinished"
+"""Folder of files being written; ~ stands in no key."""
+
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class FolderStore(ObjectStore):
+    """One file per object below `root`.
+
+    A file is written beside, flushed to the disk (with its folder) and then renamed or linked, so
+    that an object is whole and survives a power cut once a call has returned. Several processes may
+    share the folder, also over NFS, where link() is atomic and O_EXCL followed by a write is not.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(
+        self, key: str, data: bytes | Path, *, media_type: str = "application/octet-stream"
+    ) -> None:
+        """Write beside and rename over. A folder keeps no media type."""
+        with self._written(key, data) as (written, target):
+            written.replace(target)
+
+    def put_if_absent(self, key: str, data: bytes, *, media_type: str = "application/json") -> bool:
+        """Write beside and link: the link is refused where the object exists."""
+        with self._written(key, data) as (written, target):
+            try:
+                os.link(written, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def get(self, key: str) -> bytes:
+        """The file's bytes."""
+        with _translated(key):
+            try:
+                return self._path(key).read_bytes()
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise KeyError(key) from error
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        with _translated(key):
+            try:
+                return (self._path(key).stat().st_mode & 0o170000) == 0o100000
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys by walking the folders that `prefix` names, each sorted as its keys sort."""
+        start, _, _ = check_prefix(prefix).rpartition("/")
+        return self._walk(start, prefix)
+
+    def delete(self, key: str) -> None:
+        """Remove the file; its folders stay, because another writer may be about to use them."""
+        with _translated(key):
+            try:
+                self._path(key).unlink(missing_ok=True)
+            except NotADirectoryError:
+                return
+
+    def _path(self, key: str) -> Path:
+        return self._root / check_key(key)
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[str]:
+        with _translated(folder or "."):
+            try:
+                with os.scandir(self._root / folder) as entries:
+                    # A folder sorts as "name/": a-b comes before a/b, which comes before a0.
+                    names = sorted(e.name + "/" if e.is_dir() else e.name for e in entries)
+            except (FileNotFoundError, NotADirectoryError):
+                return
+        for name in names:
+            key = f"{folder}/{name}" if folder else name
+            if name == f"{UNFINISHED}/" or not (key.startswith(prefix) or prefix.startswith(key)):
+                continue
+            if name.endswith("/"):
+                yield from self._walk(key[:-1], prefix)
+            elif key.startswith(prefix):
+                yield key
+
+    @contextmanager
+    def _written(self, key: str, data: bytes | Path) -> Iterator[tuple[Path, Path]]:
+        """A finished file and the place for it, whose folder is flushed afterwards."""
+        target = self._path(key)
+        beside = self._root / UNFINISHED / secrets.token_hex(12)
+        with _translated(key):
+            _make_folder(beside.parent)
+            _make_folder(target.parent)
+            try:
+                _write(beside, data)
+                yield beside, target
+                _flush_folder(target.parent)
+            finally:
+                beside.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes | Path) -> None:
+    with path.open("xb") as file:
+        if isinstance(data, Path):
+            with data.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+        else:
+            file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _make_folder(folder: Path) -> None:
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        _flush_folder(new.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        raise ValueError(f"{key}: an object and a folder cannot have one name: {error}") from error
+    except OSError as error:
+        if error.errno in _REFUSED:
+            raise Fatal(f"object store refuses {key}: {error}; give us the right to it") from error
+        # A full disk, a lost mount, too many open files: people and time mend them.
+        raise Retry(f"object store, {key}: {error}") from error

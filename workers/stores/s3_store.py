@@ -1,0 +1,139 @@
+"""The object store on S3."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from schemas import StoreConnection
+from workers.runtime.stage import Fatal, Retry
+from workers.stores import s3_client
+from workers.stores.keys import check_key, check_prefix
+from workers.stores.object_store import ObjectStore
+
+MULTIPART_BYTES = 64 * 1024 * 1024
+"""Files from this size go up in parts of as much (boto3 takes larger parts for the largest)."""
+CONFLICT_TRIES = 3
+
+
+class S3Store(ObjectStore):
+    """Objects of one bucket, below a prefix.
+
+    The server must have conditional writes (If-None-Match, as AWS and SeaweedFS have): one that
+    ignores the condition would let two sinks commit one shard. Every upload names its SHA-256, or
+    that of each of its parts, and the server refuses what came across damaged.
+    """
+
+    def __init__(self, connection: StoreConnection) -> None:
+        scheme, _, rest = connection.url.partition("://")
+        self._bucket, _, prefix = rest.partition("/")
+        if scheme != "s3" or not self._bucket:
+            raise Fatal(f"store.url {connection.url!r} is not s3://bucket/prefix")
+        prefix = prefix.strip("/")
+        self._prefix = f"{check_key(prefix)}/" if prefix else ""
+        self._client = s3_client.connect(connection)
+
+    def put(
+        self, key: str, data: bytes | Path, *, media_type: str = "application/octet-stream"
+    ) -> None:
+        """One request, or several for a large file; the object appears with the last one."""
+        from boto3.s3.transfer import TransferConfig
+
+        if isinstance(data, bytes):
+            with self._translated(key):
+                self._put(key, data, media_type)
+            return
+        parts = TransferConfig(
+            multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES
+        )
+        extra = {"ContentType": media_type, "ChecksumAlgorithm": "SHA256"}
+        with self._translated(key), data.open("rb") as file:
+            self._client.upload_fileobj(
+                file, self._bucket, self._name(key), ExtraArgs=extra, Config=parts
+            )
+
+    def put_if_absent(self, key: str, data: bytes, *, media_type: str = "application/json") -> bool:
+        """PUT with If-None-Match: 412 is False; 409, two writers at once, asks again."""
+        from botocore.exceptions import ClientError
+
+        for _ in range(CONFLICT_TRIES):
+            with self._translated(key):
+                try:
+                    self._put(key, data, media_type, IfNoneMatch="*")
+                except ClientError as error:
+                    if s3_client.status_of(error) == 412:
+                        return False
+                    if s3_client.status_of(error) != 409:
+                        raise
+                else:
+                    return True
+            if self.exists(key):
+                return False
+        raise Retry(f"S3: writers of {key} keep colliding")
+
+    def get(self, key: str) -> bytes:
+        """The whole object; its checksum is verified where the server sends one."""
+        with self._translated(key):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
+            with answer["Body"] as body:
+                data: bytes = body.read()
+        return data
+
+    def exists(self, key: str) -> bool:
+        """One HEAD. A missing bucket looks like a missing object; `ready` tells them apart."""
+        try:
+            with self._translated(key):
+                self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        except KeyError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys in lexical order. All are read before the first is given.
+
+        S3 promises the order only for general purpose buckets; SeaweedFS sorts folder by folder.
+        """
+        wanted = self._prefix + check_prefix(prefix)
+        with self._translated(prefix):
+            pages = self._client.get_paginator("list_objects_v2")
+            names = [
+                found["Key"]
+                for page in pages.paginate(Bucket=self._bucket, Prefix=wanted)
+                for found in page.get("Contents", ())
+            ]
+        return iter(sorted(name.removeprefix(self._prefix) for name in names))
+
+    def delete(self, key: str) -> None:
+        """One DELETE."""
+        with self._translated(key):
+            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def ready(self) -> str | None:
+        """None when the bucket answers, else what is wrong."""
+        try:
+            with self._translated(self._bucket):
+                self._client.head_bucket(Bucket=self._bucket)
+        except KeyError:
+            return f"S3: there is no bucket {self._bucket}: make it or correct store.url"
+        except (Retry, Fatal) as error:
+            return str(error)
+        return None
+
+    def _name(self, key: str) -> str:
+        return self._prefix + check_key(key)
+
+    def _translated(self, key: str) -> AbstractContextManager[None]:
+        return s3_client.translated(self._bucket, key)
+
+    def _put(self, key: str, data: bytes, media_type: str, **conditions: str) -> None:
+        self._client.put_object(
+            Bucket=self._bucket,
+            Key=self._name(key),
+            Body=data,
+            ContentType=media_type,
+            ChecksumSHA256=base64.b64encode(hashlib.sha256(data).digest()).decode(),
+            **conditions,
+        )
