@@ -79,7 +79,19 @@ def decode(value: bytes | None, record_type: type[R], headers: Headers = ()) -> 
     try:
         return record_type.model_validate_json(value)
     except ValidationError as error:
-        raise MalformedRecordError(_summary(error, record_type.__name__)) from error
+        raise MalformedRecordError(explain(error, record_type)) from error
+
+
+def explain(error: ValidationError, record_type: type[Versioned]) -> str:
+    """What is wrong with a record, field by field, in at most 2,000 characters."""
+    name = record_type.__name__
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    shown = "; ".join(
+        f"{'.'.join(str(part) for part in fault['loc']) or name}: {fault['msg']}"
+        for fault in faults[:5]
+    )
+    more = f" (+{len(faults) - 5} more)" if len(faults) > 5 else ""
+    return f"not a valid {name}: {shown}{more}"[:_SUMMARY_CHARS]
 
 
 def origin_of(headers: Headers, position: Position) -> Position:
@@ -106,13 +118,3 @@ def _check_schema(named: str | None, record_type: type[Versioned]) -> None:
             f"message is a {named[:100]!r}, this software reads up to "
             f"{record_type.schema_name()}: update it"
         )
-
-
-def _summary(error: ValidationError, name: str) -> str:
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or name}: {fault['msg']}"
-        for fault in faults[:5]
-    )
-    more = f" (+{len(faults) - 5} more)" if len(faults) > 5 else ""
-    return f"not a valid {name}: {shown}{more}"[:_SUMMARY_CHARS]

@@ -1,0 +1,1 @@
+"""How pairs get in: the publisher, and the sources it can be fed from."""

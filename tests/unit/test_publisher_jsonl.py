@@ -1,0 +1,199 @@
+"""Lines of a file become pairs, or say why not, with their bytes."""
+
+import json
+import os
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from producers.identity import pair_id
+from producers.sources.jsonl import LINE_BYTES, UnreadableLine, read
+from schemas import BlobRef, ImageSource, RawPair
+from schemas.limits import INLINE_IMAGE_BYTES
+
+URL = "https://cdn.example/7.jpg"
+
+
+def lines(folder: Path, *found: object) -> list[RawPair | UnreadableLine]:
+    path = folder / "pairs.jsonl"
+    raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in found]
+    path.write_bytes(b"\n".join(raw))
+    return list(read(path))
+
+
+def unreadable(folder: Path, *found: object) -> UnreadableLine:
+    (line,) = lines(folder, *found)
+    assert isinstance(line, UnreadableLine)
+    return line
+
+
+def test_fields_are_those_of_a_raw_pair(tmp_path: Path) -> None:
+    fields = {"pair_id": "a", "text": "ein Krug ☕", "image": {"url": URL}, "status": 200}
+
+    assert lines(tmp_path, fields) == [
+        RawPair(pair_id="a", text="ein Krug ☕", image=ImageSource(url=URL), extra={"status": 200})
+    ]
+
+
+def test_an_image_may_be_a_url(tmp_path: Path) -> None:
+    (pair,) = lines(tmp_path, {"pair_id": "a", "text": "t", "image": URL})
+
+    assert isinstance(pair, RawPair)
+    assert pair.image == ImageSource(url=URL)
+
+
+def test_an_image_may_be_a_file_beside_the_lines(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a b.jpg").write_bytes(b"\xff\xd8bytes")
+
+    (pair,) = lines(tmp_path, {"pair_id": "a", "text": "t", "image": "images/a b.jpg"})
+
+    assert isinstance(pair, RawPair)
+    assert pair.image == ImageSource(inline=b"\xff\xd8bytes")
+
+
+@pytest.mark.parametrize("given", [{}, {"pair_id": None}])
+def test_a_missing_identity_is_derived(tmp_path: Path, given: dict[str, None]) -> None:
+    fields = {"text": "t", "image": URL, "page_url": "https://shop.example", "source": "shop"}
+
+    (pair,) = lines(tmp_path, fields | given)
+
+    assert isinstance(pair, RawPair)
+    assert pair.pair_id == pair_id("shop", "https://shop.example", ImageSource(url=URL))
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"{", "not JSON: EOF"),
+        (b"\xff\xfe", "not JSON: "),
+        (b"[1]", "not a JSON object"),
+        (b"[" * 100_000, "not JSON: recursion"),
+        ({"text": "t"}, "image: Field required"),
+        ({"image": URL}, "text: Field required"),
+        ({"text": "t", "image": {}}, "give exactly one of url, inline, blob"),
+        ({"text": "t", "image": 7}, "image: "),
+        ({"text": "t", "image": "https://" + "x" * 9_000}, "image.url: String should have at most"),
+        ({"text": "t", "image": "cat.jpg"}, "there is no image file cat.jpg (looked in "),
+        ({"text": "t", "image": "."}, "image . is no regular file"),
+        ({"text": "t", "image": "cat\0.jpg"}, "'cat\\x00.jpg': embedded null byte"),
+        ({"text": "t", "image": "x" * 5_000}, "x: File name too long"),
+        ({"text": "t", "image": URL, "fetched_at": "yesterday"}, "fetched_at: "),
+        (b'{"text":"t","image":"%s","x":NaN}' % URL.encode(), "extra: "),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_what_is_no_pair_keeps_its_bytes_and_says_why(
+    tmp_path: Path, line: object, error: str
+) -> None:
+    found = unreadable(tmp_path, line)
+
+    assert error in found.error
+    assert found.raw == (line if isinstance(line, bytes) else json.dumps(line).encode())
+
+
+def test_an_image_too_large_to_be_inline_says_what_to_do(tmp_path: Path) -> None:
+    with (tmp_path / "large.tif").open("wb") as file:
+        file.truncate(INLINE_IMAGE_BYTES + 1)
+
+    found = unreadable(tmp_path, {"text": "t", "image": "large.tif"})
+
+    assert found.error == (
+        "image file large.tif has 4194305 bytes, an inline image at most 4194304: "
+        "give a URL, or store it as a blob"
+    )
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+
+    assert "no regular file" in unreadable(tmp_path, {"text": "t", "image": "pipe.jpg"}).error
+
+
+def test_line_numbers_count_every_line_and_empty_ones_are_passed_over(tmp_path: Path) -> None:
+    good = {"pair_id": "a", "text": "t", "image": URL}
+
+    found = lines(tmp_path, good, b"", b"  \r", good, b"oops\r", good, b"")
+
+    assert [type(each) for each in found] == [RawPair, RawPair, UnreadableLine, RawPair]
+    bad = found[2]
+    assert isinstance(bad, UnreadableLine)
+    assert (bad.line_number, bad.raw) == (5, b"oops")
+    assert bad.headers[0] == ("kaption-source-line", b"pairs.jsonl:5")
+    assert bad.headers[1][0] == "kaption-source-error"
+    assert bad.headers[1][1].startswith(b"not JSON")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    line = json.dumps({"pair_id": "a", "text": "t", "image": URL}).encode()
+
+    (pair,) = lines(tmp_path, b"\xef\xbb\xbf" + line)
+
+    assert isinstance(pair, RawPair)
+
+
+def padded(length: int) -> bytes:
+    start, end = b'{"pair_id":"a","text":"t","image":{"url":"u"},"x":"', b'"}'
+    return start + b"x" * (length - len(start) - len(end)) + end
+
+
+@pytest.mark.parametrize("break_", [b"\n", b"\r\n"])
+def test_a_line_above_the_limit_is_cut_and_the_next_one_read(tmp_path: Path, break_: bytes) -> None:
+    good = b'{"pair_id":"b","text":"t","image":{"url":"u"}}'
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(break_.join([padded(LINE_BYTES), padded(LINE_BYTES + 1), good]))
+
+    whole, cut, after = read(path)
+
+    assert isinstance(whole, UnreadableLine)
+    assert "extra holds" in whole.error
+    assert isinstance(cut, UnreadableLine)
+    assert cut.error.startswith(f"the line has {LINE_BYTES + 1} bytes")
+    assert cut.raw == padded(LINE_BYTES + 1)[:LINE_BYTES]
+    assert isinstance(after, RawPair)
+    assert after.pair_id == "b"
+
+
+def test_memory_is_bounded_by_a_line_not_by_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    with path.open("wb") as file:
+        file.truncate(200 * 1024 * 1024)  # one line of zero bytes, 200 MiB
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + padded(1000) + b"\n")
+
+    tracemalloc.start()
+    found = list(read(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert [type(each) for each in found] == [UnreadableLine, RawPair]
+    assert peak < 4 * LINE_BYTES
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        next(read(tmp_path / "pairs.jsonl"))
+
+
+class TestPairId:
+    INLINE = ImageSource(inline=b"bytes")
+
+    def test_is_the_same_for_bytes_inline_and_in_the_blob_store(self) -> None:
+        sha256 = "277089d91c0bdf4f2e6862ba7e4a07605119431f5d13f726dd352b06f1b206a9"
+        stored = ImageSource(blob=BlobRef(sha256=sha256, bytes=5, media_type="image/png"))
+
+        assert pair_id("s", "p", self.INLINE) == pair_id("s", "p", stored)
+
+    def test_never_changes(self) -> None:
+        assert pair_id("s", "p", ImageSource(url=URL)) == "e58dafb6835a05c2792aeba6b242c3e8"
+
+    def test_tells_sources_pages_and_images_apart(self) -> None:
+        ids = {
+            pair_id(source, page, image)
+            for source in (None, "s", "sp")
+            for page in (None, "p", "sp")
+            for image in (self.INLINE, ImageSource(inline=b"other"), ImageSource(url=URL))
+        }
+
+        assert len(ids) == 27
