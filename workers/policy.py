@@ -195,6 +195,8 @@ class SelectPolicy(Policy):
     max_words: PositiveInt = 256
     max_repetition: Fraction = 0.5
     """Largest share of repeated 3-grams."""
+    min_letters: Fraction = 0.5
+    """Least share of letters (any script) among a caption's visible characters."""
     audit_fraction: Fraction = 0.05
     batch_records: PositiveInt = 64
     batch_wait_s: PositiveFloat = 1.0

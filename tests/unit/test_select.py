@@ -1,0 +1,238 @@
+"""The select stage with a tiny model, a real Redis cache and blobs in a folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+
+from model_stages import NOW, FolderBlobs, ingested, message, stored
+from schemas import (
+    AuditState,
+    Caption,
+    CaptionedPair,
+    CaptionKind,
+    CleanPair,
+    Reason,
+    Route,
+)
+from schemas.topics import AUDIT, CLEAN
+from tiny_models import tiny_clip
+from workers.checks.registry import load_checks
+from workers.models.open_clip import OpenClipScorer, load
+from workers.policy import ClipPolicy, SelectPolicy
+from workers.runtime.stage import Emit, Outcome, Reject
+from workers.stages.ranking import rank
+from workers.stages.select import SelectStage, sampled
+from workers.stores.redis_embeddings import RedisEmbeddings
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> OpenClipScorer:
+    folder = tiny_clip(tmp_path_factory.mktemp("clip"))
+    return load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FolderBlobs:
+    return FolderBlobs(tmp_path)
+
+
+def stage(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str, **policy: object
+) -> SelectStage:
+    policy = {"min_score": -1.0, "audit_fraction": 0.0} | policy
+    made = SelectStage(
+        SelectPolicy.model_validate(policy),
+        ClipPolicy(model="tiny", device="cpu"),
+        blobs,
+        RedisEmbeddings(redis.Redis.from_url(redis_url), "t:"),
+        load_checks(SelectPolicy.model_validate(policy)),
+        load_scorer=lambda _: scorer,
+        now=lambda: NOW,
+    )
+    made.setup()
+    return made
+
+
+def vlm(text: str, score: float | None = None) -> Caption:
+    return Caption(text=text, kind=CaptionKind.VLM, score=score)
+
+
+def original(text: str, score: float | None = None) -> Caption:
+    return Caption(text=text, kind=CaptionKind.ORIGINAL, score=score)
+
+
+def captioned(
+    blobs: FolderBlobs, alt: str | None, *candidates: str, pair_id: str = "pair"
+) -> CaptionedPair:
+    return CaptionedPair(
+        **dict(ingested(stored(blobs, 0), alt or "", pair_id)),
+        original=original(alt) if alt else None,
+        route=Route.NEEDS_CAPTION,
+        candidates=tuple(vlm(text) for text in candidates),
+    )
+
+
+def run(made: SelectStage, pair: CaptionedPair) -> Outcome:
+    incoming = message(pair)
+    try:
+        prepared = made.prepare(incoming)
+    except Reject as reject:
+        return reject
+    (outcome,) = made.process([(incoming, prepared)])
+    return outcome
+
+
+def clean(outcome: Outcome) -> CleanPair:
+    assert isinstance(outcome, Emit)
+    topic, record = outcome.outputs[0]
+    assert topic == CLEAN
+    assert isinstance(record, CleanPair)
+    return record
+
+
+def test_the_best_captions_are_kept_best_first(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    texts = ["a red circle on grass", "a blue star on snow", "the green square with a big table"]
+
+    pair = clean(run(stage(scorer, blobs, redis_url), captioned(blobs, None, *texts)))
+
+    scores = [caption.score for caption in pair.captions]
+    assert len(pair.captions) == 2
+    assert scores == sorted(scores, key=lambda score: -(score or 0))
+    assert all(len(caption.checks) == 4 for caption in pair.captions)
+    assert pair.provenance.stages[-1].stage == "select"
+
+
+def test_the_original_is_scored_where_it_has_no_score(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    pair = clean(run(stage(scorer, blobs, redis_url), captioned(blobs, "a plain photo")))
+
+    assert [caption.kind for caption in pair.captions] == [CaptionKind.ORIGINAL]
+    assert pair.captions[0].score == pair.original_score is not None
+
+
+def test_scores_do_not_depend_on_the_batch(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    made = stage(scorer, blobs, redis_url)
+    pairs = [
+        captioned(blobs, "a plain photo", "a red circle on grass"),
+        captioned(blobs, None, "a blue star on snow", "a big green table on the grass"),
+    ]
+    batch = [(message(pair), made.prepare(message(pair))) for pair in pairs]
+
+    together = [clean(outcome) for outcome in made.process(batch)]
+    alone = [clean(run(made, pair)) for pair in pairs]
+
+    for one, other in zip(together, alone, strict=True):
+        assert [c.text for c in one.captions] == [c.text for c in other.captions]
+        np.testing.assert_allclose(
+            [c.score for c in one.captions], [c.score for c in other.captions], atol=2e-3
+        )
+
+
+def test_a_pair_without_any_text_has_no_caption(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    outcome = run(stage(scorer, blobs, redis_url), captioned(blobs, None))
+
+    assert isinstance(outcome, Reject)
+    assert outcome.reason is Reason.NO_CAPTION
+
+
+def test_failed_checks_are_named_with_their_numbers(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    outcome = run(stage(scorer, blobs, redis_url), captioned(blobs, "photo", "red " * 20))
+
+    assert isinstance(outcome, Reject)
+    assert outcome.reason is Reason.CHECKS_FAILED
+    assert "original: length (1 words" in outcome.detail
+    assert "vlm: repetition (94%" in outcome.detail
+
+
+def test_a_best_caption_below_the_gate_is_low_alignment(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    made = stage(scorer, blobs, redis_url, min_score=0.999)
+
+    outcome = run(made, captioned(blobs, "photo", "a red circle on grass"))
+
+    assert isinstance(outcome, Reject)
+    assert outcome.reason is Reason.LOW_ALIGNMENT
+    assert "< min_score 0.999" in outcome.detail
+    assert "failed checks: original: length" in outcome.detail
+
+
+def test_a_long_caption_carries_the_text_that_fits_the_model(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    text = "a red circle on the green grass, a big blue star, a plain table with snow"
+
+    pair = clean(run(stage(scorer, blobs, redis_url), captioned(blobs, None, text)))
+
+    (caption,) = pair.captions
+    assert caption.text == text
+    assert caption.fitted_text == "a red circle on the green grass, a big blue star"
+    assert len(caption.window_scores) == 2
+
+
+def test_the_audit_sample_goes_to_its_topic_too(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    made = stage(scorer, blobs, redis_url, audit_fraction=1.0)
+
+    outcome = run(made, captioned(blobs, "a red circle"))
+
+    pair = clean(outcome)
+    assert isinstance(outcome, Emit)
+    topic, copy = outcome.outputs[1]
+    assert topic == AUDIT
+    assert isinstance(copy, CleanPair)
+    assert copy.audit.state is AuditState.SAMPLED
+    assert copy.captions == pair.captions
+
+
+def test_the_audit_sample_is_a_stable_share_of_the_pairs() -> None:
+    names = [f"pair-{number}" for number in range(4000)]
+
+    first = [sampled(name, 0.05) for name in names]
+
+    assert first == [sampled(name, 0.05) for name in names]
+    assert 150 < sum(first) < 250
+    assert all(sampled(name, 0.2) for name, hit in zip(names, first, strict=True) if hit)
+
+
+POLICY = SelectPolicy(margin=0.05, near_equal=0.7, keep=2)
+
+
+@pytest.mark.parametrize(("score", "first"), [(0.34, "original"), (0.36, "vlm")])
+def test_a_candidate_must_beat_the_original_by_the_margin(score: float, first: str) -> None:
+    captions = [original("a vase", 0.30), vlm("one red circle", score)]
+
+    kept = rank(captions, POLICY, min_score=0.0)
+
+    assert kept[0].kind == first
+    assert len(kept) == 2
+
+
+def test_near_equal_captions_collapse_into_the_better_one() -> None:
+    captions = [
+        vlm("a red circle on green grass", 0.3),
+        vlm("a red circle on the green grass", 0.4),
+        vlm("blue star", 0.2),
+    ]
+
+    kept = rank(captions, POLICY, min_score=0.0)
+
+    assert [caption.score for caption in kept] == [0.4, 0.2]
+
+
+def test_what_is_below_the_gate_is_not_kept() -> None:
+    kept = rank([original("a vase", 0.1), vlm("red circle", 0.3)], POLICY, min_score=0.25)
+
+    assert [caption.text for caption in kept] == ["red circle"]

@@ -1,0 +1,29 @@
+"""Too short says nothing, too long is no caption."""
+
+from __future__ import annotations
+
+from schemas import Caption, CheckResult
+from workers.checks.words import words
+from workers.policy import SelectPolicy
+
+
+def build(policy: SelectPolicy) -> LengthCheck:
+    """With the policy's limits."""
+    return LengthCheck(policy.min_words, policy.max_words)
+
+
+class LengthCheck:
+    """Passes texts of `least` to `most` words; the value is their number."""
+
+    name = "length"
+
+    def __init__(self, least: int, most: int) -> None:
+        self._least = least
+        self._most = most
+
+    def check(self, caption: Caption) -> CheckResult:
+        """Count words."""
+        count = len(words(caption.text))
+        passed = self._least <= count <= self._most
+        detail = "" if passed else f"{count} words, {self._least} to {self._most} are accepted"
+        return CheckResult(name=self.name, passed=passed, value=count, detail=detail)
