@@ -1,0 +1,292 @@
+"""Train the demo's CLIP from nothing: `python -m workers.demo.train.train_clip OUT`.
+
+About 20 minutes on one core that has bfloat16 instructions; a second core renders meanwhile. OUT
+becomes a folder that open_clip loads as `local-dir:OUT`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import normalize
+
+from workers.demo.scenes import COLORS, SHAPES, SIZES, TEXTURES, Attribute, Scene, alter
+from workers.demo.train.clip_losses import (
+    IGNORED,
+    NONE,
+    FactHead,
+    PatchHeads,
+    contrastive_loss,
+    truth_table,
+)
+from workers.demo.train.photographs import PAD, PATCH, SIDE, Chunk, stream
+from workers.demo.train.tokens import CONTEXT, END_ID, PAD_ID, VOCABULARY, train_tokenizer
+from workers.demo.train.wording import ALL_FACTS, Sentence, facts, implied, junk, say
+
+SEED = 1_000_000  # held-out scenes use seeds below this
+WIDTH, LAYERS, EMBED = 128, 4, 128
+MODEL_CFG: dict[str, Any] = {
+    "embed_dim": EMBED,
+    "vision_cfg": {
+        "image_size": SIDE,
+        "patch_size": PATCH,
+        "width": WIDTH,
+        "layers": LAYERS,
+        "head_width": 32,
+        "no_ln_pre": True,  # BLIP's vision tower has none, and is copied from this one
+    },
+    "text_cfg": {
+        "context_length": CONTEXT,
+        "vocab_size": VOCABULARY,
+        "hf_tokenizer_name": "local",  # any name: open_clip then reads the folder's own tokenizer
+        "width": WIDTH,
+        "heads": 4,
+        "layers": LAYERS,
+        "pool_type": "eos",
+        "eos_id": END_ID,
+        "pad_id": PAD_ID,
+    },
+}
+PREPROCESS_CFG: dict[str, Any] = {
+    "size": [SIDE, SIDE],
+    "mode": "RGB",
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "interpolation": "bicubic",
+    "resize_mode": "longest",
+    "fill_color": PAD,
+}
+# Shape and texture are the hard ones to see at 64 pixels, so they are altered most often.
+_ALTERED: dict[Attribute, int] = {"shape": 8, "texture": 8, "color": 4, "size": 3, "context": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Steps and pictures per step of the two parts; `chunks` of 4096 pictures are rendered."""
+
+    patch_steps: int = 1900
+    patch_batch: int = 64
+    pair_steps: int = 1100
+    pair_batch: int = 128
+    text_steps: int = 150  # of the pair steps: texts learn their facts before they are compared
+    negatives: int = 2
+    junk: int = 6
+    chunks: int = 14
+    rate: float = 1e-3
+    warm_up: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`pixels` (B, 3, SIDE, SIDE) in -1..1, `labels` (B, P, 4) and `offsets` (B, P, 3)."""
+
+    pixels: Tensor
+    labels: Tensor
+    offsets: Tensor
+    scenes: list[Scene]
+
+
+def batches(chunks: Iterable[Chunk], size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Shuffled batches of each chunk in turn."""
+    for chunk in chunks:
+        labels = patch_labels(chunk)
+        order = rng.permutation(len(chunk.scenes))
+        for start in range(0, len(order) - size + 1, size):
+            at = order[start : start + size]
+            yield Batch(
+                to_pixels(chunk.images[at]),
+                labels[at],
+                torch.from_numpy(chunk.offsets[at]),
+                [chunk.scenes[i] for i in at],
+            )
+
+
+def to_pixels(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+    """(B, H, W, 3) bytes to (B, 3, H, W) in -1..1, as PREPROCESS_CFG does."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+
+
+def patch_labels(chunk: Chunk) -> Tensor:
+    """(n, P, 4): shape (or NONE), colour, texture, size of the object under each patch."""
+    labels = np.full((*chunk.covered.shape, 4), IGNORED, np.int64)
+    labels[..., 0] = NONE
+    for scene, covered, row in zip(chunk.scenes, chunk.covered, labels, strict=True):
+        for index, obj in enumerate(scene.objects):
+            row[covered == index] = (
+                SHAPES.index(obj.shape),
+                COLORS.index(obj.color),
+                TEXTURES.index(obj.texture),
+                SIZES.index(obj.size),
+            )
+    return torch.from_numpy(labels)
+
+
+def multi_hot(rows: list[set[int]]) -> Tensor:
+    """(n, ALL_FACTS) of 0 and 1."""
+    table = torch.zeros(len(rows), ALL_FACTS)
+    for row, found in zip(table, rows, strict=True):
+        row[list(found)] = 1.0
+    return table
+
+
+def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
+    """CLIP.encode_text on sequences shorter than the context: padding costs as much as words."""
+    length = tokens.shape[1]
+    x = model.token_embedding(tokens) + model.positional_embedding[:length]
+    x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
+    ends = (tokens == END_ID).int().argmax(-1)
+    return normalize((x[torch.arange(len(x)), ends] @ model.text_projection).float(), dim=-1)
+
+
+def sentences(scenes: list[Scene], recipe: Recipe, rng: random.Random) -> list[Sentence]:
+    """Each scene's own sentence, then hard negatives of each, then junk."""
+    seeds = [rng.random() for _ in scenes]
+    said = [say(s, random.Random(seed)) for s, seed in zip(scenes, seeds, strict=True)]  # noqa: S311 (training data)
+    kinds, weights = list(_ALTERED), list(_ALTERED.values())
+    for _ in range(recipe.negatives):
+        for scene, seed in zip(scenes, seeds, strict=True):
+            other = alter(scene, rng, rng.choices(kinds, weights)[0])
+            said.append(say(other, random.Random(seed)))  # noqa: S311 (training data)
+    return said + [junk(rng) for _ in range(recipe.junk)]
+
+
+class Trainer:
+    """The model with its training-only heads and one optimiser over all of them."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.rng = random.Random(SEED)  # noqa: S311 (training data, no secret)
+        self.tokenizer = train_tokenizer(SEED)
+        self.model = CLIP(**MODEL_CFG)
+        self.facts, self.patches = FactHead(EMBED), PatchHeads(WIDTH)
+        self.bias = torch.nn.Parameter(torch.tensor(-0.5))
+        self._seen: list[Tensor] = []
+        # The last block only gathers: the objects must be understood one block before it.
+        self.model.visual.transformer.resblocks[-2].register_forward_hook(
+            lambda _module, _inputs, output: self._seen.append(output)
+        )
+        modules = (self.model, self.facts, self.patches)
+        self.parameters = [p for module in modules for p in module.parameters()] + [self.bias]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in self.parameters if p.ndim >= 2], "weight_decay": 0.05},
+                {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
+            ],
+            lr=recipe.rate,
+            betas=(0.9, 0.98),
+        )
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """One optimiser step at the given fraction of the recipe's rate."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.rate * rate
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(max=math.log(100))
+
+    def look(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """(unit image embeddings (B, EMBED), patch loss, accuracy per attribute (4,))."""
+        self._seen.clear()
+        with torch.autocast("cpu", torch.bfloat16):
+            embedding = self.model.encode_image(batch.pixels)
+        loss, hits = self.patches(self._seen[0][:, 1:].float(), batch.labels, batch.offsets)
+        return normalize(embedding.float(), dim=-1), loss, hits
+
+    def patch_loss(self, batch: Batch) -> tuple[Tensor, str]:
+        """First part: the vision tower alone."""
+        _, loss, hits = self.look(batch)
+        return loss, report(hits, patches=loss)
+
+    def pair_loss(self, batch: Batch, *, compare: bool) -> tuple[Tensor, str]:
+        """Second part: both towers; their facts, and once `compare` their pairs."""
+        count = len(batch.scenes)
+        if compare:
+            said = sentences(batch.scenes, self.recipe, self.rng)
+        else:
+            said = [say(scene, self.rng) for scene in batch.scenes]
+        tokens = self.tokenizer(
+            [sentence.text for sentence in said],
+            padding=True,
+            truncation=True,
+            max_length=CONTEXT,
+            return_tensors="pt",
+        ).input_ids
+        shown = multi_hot([facts(scene) for scene in batch.scenes])
+        told = multi_hot([set().union(*map(implied, s.claims)) for s in said])
+        pictures, patch_loss, hits = self.look(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            texts = encode_text(self.model, tokens)
+        fact_loss = self.facts(pictures, shown) + self.facts(texts[:count], told[:count])
+        if not compare:
+            loss = 0.2 * patch_loss + fact_loss
+            return loss, report(hits, patches=patch_loss, facts=fact_loss)
+        pairs = contrastive_loss(
+            pictures @ texts.T, truth_table(told, shown), self.model.logit_scale.exp(), self.bias
+        )
+        loss = pairs + 0.1 * patch_loss + 0.2 * fact_loss
+        return loss, report(hits, patches=patch_loss, facts=fact_loss, pairs=pairs)
+
+    def save(self, out: Path) -> None:
+        """Write weights as halves, configuration and tokenizer."""
+        out.mkdir(parents=True, exist_ok=True)
+        weights = {k: v.half().contiguous() for k, v in self.model.state_dict().items()}
+        save_file(weights, str(out / "open_clip_model.safetensors"))
+        config = {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG}
+        (out / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
+        self.tokenizer.save_pretrained(out)
+
+
+def report(hits: Tensor, **losses: Tensor) -> str:
+    """Losses by name, then the patches' accuracy: shape, colour, texture, size."""
+    named = "  ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
+    return f"{named}  hits {' '.join(f'{hit:.2f}' for hit in hits.tolist())}"
+
+
+def train(out: Path, recipe: Recipe) -> None:
+    """Train and write the folder; prints a line every 50 steps."""
+    torch.manual_seed(SEED)
+    order = np.random.default_rng(SEED)
+    trainer = Trainer(recipe)
+    began = time.monotonic()
+    chunks = stream(SEED, recipe.chunks)
+    for step, batch in enumerate(
+        islice(batches(chunks, recipe.patch_batch, order), recipe.patch_steps)
+    ):
+        loss, line = trainer.patch_loss(batch)
+        trainer.step(loss, min(1.0, (step + 1) / recipe.warm_up))
+        if step % 50 == 0:
+            print(f"{time.monotonic() - began:5.0f} s  patches {step:4}  {line}", flush=True)
+    for step, batch in enumerate(
+        islice(batches(chunks, recipe.pair_batch, order), recipe.pair_steps)
+    ):
+        loss, line = trainer.pair_loss(batch, compare=step >= recipe.text_steps)
+        trainer.step(loss, 0.5 * (1 + math.cos(math.pi * step / recipe.pair_steps)))
+        if step % 50 == 0:
+            print(f"{time.monotonic() - began:5.0f} s  pairs {step:4}  {line}", flush=True)
+            trainer.save(out)  # what there is so far can be tried meanwhile
+    trainer.save(out)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    # The flash kernel's backward pass on CPU is several times slower than plain matrix products.
+    with sdpa_kernel(SDPBackend.MATH):
+        train(Path(sys.argv[1]), Recipe())
