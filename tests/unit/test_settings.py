@@ -1,0 +1,94 @@
+"""Settings: where each comes from, and that nothing wrong passes silently."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from workers.settings import InvalidSettingsError, explain, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("KAPTION_"):
+            monkeypatch.delenv(name)
+
+
+def _write(folder: Path, text: str) -> Path:
+    path = folder / "kaption.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a file and a variable for the same setting
+    config = _write(tmp_path, '[kafka]\nbootstrap = "file:1"\ntopic_prefix = "f."\n')
+    monkeypatch.setenv("KAPTION_KAFKA__BOOTSTRAP", "environment:2")
+    # When both are read
+    settings = load_settings(config)
+    # Then the variable holds, and what only the file says holds too
+    assert settings.kafka.bootstrap == "environment:2"
+    assert settings.kafka.topic_prefix == "f."
+
+
+def test_deep_settings_keep_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPTION_INGEST__FETCH__PER_HOST", "3")
+    fetch = load_settings().ingest.fetch
+    assert (fetch.per_host, fetch.attempts) == (3, 3)
+
+
+def test_each_setting_tells_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = _write(tmp_path, "[sink]\nshard_records = 5\n")
+    monkeypatch.setenv("KAPTION_CLIP__DEVICE", "cpu")
+    sources = {row.name: row.source for row in explain(load_settings(config), config)}
+    assert sources["sink.shard_records"] == f"file {config}"
+    assert sources["clip.device"] == "environment KAPTION_CLIP__DEVICE"
+    assert sources["sink.prefix"] == "default"
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPTION_REDIS__URL", "redis://:hunter2@cache:6379/0")
+    monkeypatch.setenv("KAPTION_STORE__SECRET_KEY", "hunter3")
+    shown = " ".join(row.value for row in explain(load_settings()))
+    assert "hunter" not in shown
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("KAPTION_KAFKA__BOTSTRAP", "x", "kafka.botstrap"),
+        ("KAPTION_BOOTSTRAP", "x", "KAPTION_BOOTSTRAP"),
+        ("KAPTION_SCORE__BATCH_RECORDS", "0", "score.batch_records"),
+        ("KAPTION_SELECT__KEEP", "two", "select.keep"),
+        ("KAPTION_KAFKA", "{", "kafka"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(InvalidSettingsError, match=expected):
+        load_settings()
+
+
+@pytest.mark.parametrize("text", ["[kafka", '[kafka]\nbotstrap = "x"\n', "kafka = 3\n"])
+def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
+    config = _write(tmp_path, text)
+    with pytest.raises(InvalidSettingsError, match=r"kaption\.toml"):
+        load_settings(config)
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError, match="No such file"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_service_links_of_kubernetes_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given what Kubernetes sets for a Service named kaption-score
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"):
+        monkeypatch.setenv(f"KAPTION_SCORE_{name}", "10.0.0.1")
+    # Then the settings are read as if they were not there
+    assert load_settings().score == type(load_settings().score)()

@@ -1,0 +1,81 @@
+"""How far a consumer group is behind, as an outsider sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
+from kafka.protocol.consumer import IsolationLevel, OffsetSpec
+
+from schemas import KafkaConnection, Topic
+from workers.runtime.kafka.topics import TopicError
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Offsets of one group in the topics it reads, summed over partitions."""
+
+    committed: int
+    """Offsets done; partitions without a commit count from the log's start."""
+    lag: int
+    """Offsets to go, transaction markers included until an idle worker commits past them."""
+
+
+class LagReader:
+    """Reads committed offsets and log ends. Raises TopicError. A context manager."""
+
+    def __init__(self, connection: KafkaConnection, timeout_s: float = 15.0) -> None:
+        self._prefix = connection.topic_prefix
+        timeout_ms = int(timeout_s * 1000)
+        try:
+            self._client = KafkaAdminClient(
+                **connection.client_config(),
+                request_timeout_ms=timeout_ms,
+                bootstrap_timeout_ms=timeout_ms,
+            )
+        except KafkaError as error:
+            raise TopicError(
+                f"no Kafka broker answers at {connection.bootstrap}: {error}"
+            ) from error
+
+    def progress(self, group: str, topics: Sequence[Topic]) -> Progress:
+        """Where `group` (with its prefix) stands in `topics` (without)."""
+        names = [topic.prefixed(self._prefix).name for topic in topics]
+        try:
+            partitions = [
+                TopicPartition(each["name"], number["partition_index"])
+                for each in self._client.describe_topics(names)
+                for number in each["partitions"]
+            ]
+            begin = self._client.list_partition_offsets(
+                dict.fromkeys(partitions, OffsetSpec.EARLIEST)
+            )
+            end = self._client.list_partition_offsets(
+                dict.fromkeys(partitions, OffsetSpec.LATEST), IsolationLevel.READ_COMMITTED
+            )
+            commits = self._client.list_group_offsets({group: partitions})[group]
+        except KafkaError as error:
+            raise TopicError(f"offsets of {group} cannot be read: {error}") from error
+        committed = lag = 0
+        for each in partitions:
+            commit = commits[each].offset if each in commits else -1
+            done = max(commit, begin[each].offset)
+            committed += done
+            lag += max(0, end[each].offset - done)
+        return Progress(committed, lag)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
