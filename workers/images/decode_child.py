@@ -14,6 +14,7 @@ import signal
 import socket
 import warnings
 from dataclasses import asdict
+from io import BytesIO
 
 from PIL import AvifImagePlugin, Image
 
@@ -31,6 +32,7 @@ def main() -> None:
     with socket.socket(fileno=0) as parent:
         policy = ImagePolicy.model_validate_json(receive_frame(parent, MAX_INPUT_BYTES))
         _confine(policy)
+        _try_out(policy)
         send_frame(parent)  # ready
         # From here on only decoders would write there, about pictures: libtiff does.
         null = os.open(os.devnull, os.O_WRONLY)
@@ -55,6 +57,13 @@ def _confine(policy: ImagePolicy) -> None:
     warnings.simplefilter("ignore")
     # One process per core already; each thread would take address space for its stack.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+
+def _try_out(policy: ImagePolicy) -> None:
+    """Decode a picture of our own: with too little memory every other would be refused."""
+    sample = BytesIO()
+    Image.effect_noise((256, 256), 64).save(sample, "JPEG")
+    decode(sample.getvalue(), policy.model_copy(update={"min_side": 1, "formats": ("JPEG",)}))
 
 
 def _serve(parent: socket.socket, policy: ImagePolicy) -> None:

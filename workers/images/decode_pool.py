@@ -44,6 +44,10 @@ class DecodePool:
         finally:
             self._free.put(process)
 
+    def pids(self) -> list[int | None]:
+        """Of the children; none for one that is not started."""
+        return [process.pid for process in self._processes]
+
     def close(self) -> None:
         """End the children, after the pictures they have in hand. Idempotent."""
         if self._closing.is_set():

@@ -41,6 +41,11 @@ class DecodeProcess:
         # A JPEG of noise at quality 100 takes up to about 4 bytes a pixel.
         self._max_answer = 6 * policy.longest_side**2 + (1 << 20)
 
+    @property
+    def pid(self) -> int | None:
+        """Of the child, if there is one."""
+        return None if self._child is None else self._child.pid
+
     def decode(self, data: bytes) -> Decoded:
         """Decode one picture. Raises Reject, or Fatal when the child cannot be started."""
         if self._child is not None and self._child.poll() is not None:
@@ -92,8 +97,8 @@ class DecodeProcess:
             receive_frame(ours, 0, time.monotonic() + START_TIMEOUT_S)
         except (OSError, ValueError) as error:
             raise Fatal(
-                f"no decoding process: {self._died_of(error)}; its own message is above. With a "
-                f"small decode_memory_bytes ({self._policy.decode_memory_bytes}) it cannot start"
+                f"the decoding process did not start: {self._died_of(error)}. It wrote why above; "
+                f"decode_memory_bytes is {self._policy.decode_memory_bytes}"
             ) from error
         return ours
 

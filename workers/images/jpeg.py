@@ -4,6 +4,9 @@ libjpeg fills what is missing with mid-grey and only warns, and Pillow drops its
 without its end marker, on the other hand, is refused by Pillow though often nothing is missing.
 Both are settled by putting more coded data behind what is there: a decoder that has all its rows
 never looks at it, one that has not turns it into pixels.
+
+Not found: a progressive file that lost scans and got an end marker again. It is a whole picture,
+only coarser.
 """
 
 from __future__ import annotations

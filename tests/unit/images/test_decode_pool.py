@@ -1,0 +1,260 @@
+"""Children that crash, hang or need too much are replaced, and none outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from schemas import Reason
+from unit.images.pictures import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
+from workers.images.decode import decode
+from workers.images.decode_pool import DecodePool
+from workers.images.decode_process import DecodeProcess
+from workers.images.decoded import Decoded
+from workers.policy import ImagePolicy
+from workers.runtime.stage import Fatal, Reject
+
+GOOD = saved(quadrants(), "JPEG")
+
+
+@pytest.fixture(scope="module")
+def slow() -> bytes:
+    return slow_jpeg(4000)
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    with DecodePool(ImagePolicy(), 2) as made:
+        yield made
+
+
+def child_of(process: DecodeProcess) -> int:
+    pid = process.pid
+    assert pid is not None
+    return pid
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until_gone(pid: int) -> None:
+    while lives(pid):  # the test's time limit ends it
+        time.sleep(0.02)
+
+
+def test_gives_what_decode_gives(pool: DecodePool) -> None:
+    assert pool.decode(GOOD) == decode(GOOD, ImagePolicy())
+
+
+def test_refusals_keep_reason_and_detail(pool: DecodePool) -> None:
+    with pytest.raises(Reject) as refused:
+        pool.decode(saved(quadrants(40, 50), "PNG"))
+
+    assert refused.value.reason == Reason.TOO_SMALL
+    assert refused.value.detail == "40x50, 64 pixels at least"
+
+
+def test_many_threads_share_it(pool: DecodePool) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        decoded = list(threads.map(pool.decode, [GOOD] * 40))
+
+    assert all(shows_quadrants(one) for one in decoded)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_damaged_files_are_decoded_or_refused_for_a_reason(
+    pool: DecodePool, data: st.DataObject
+) -> None:
+    # Given a real file with bytes changed, removed, repeated or put in
+    file = bytearray(data.draw(st.sampled_from(REAL)))
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(file)) | st.integers(0, 700))
+        match data.draw(st.sampled_from(["change", "remove", "repeat", "insert", "cut"])):
+            case "change":
+                file[at : at + 1] = data.draw(st.binary(min_size=1, max_size=4))
+            case "remove":
+                del file[at : at + data.draw(st.integers(1, 200))]
+            case "repeat":
+                file[at:at] = file[at : at + data.draw(st.integers(1, 2000))]
+            case "insert":
+                file[at:at] = data.draw(st.binary(max_size=50))
+            case _ if at > 20:
+                del file[at:]
+
+    # When it is decoded
+    outcome = outcome_of(pool, bytes(file))
+
+    # Then it is refused, by the decoder and not by its death, or it is a picture
+    if isinstance(outcome, Reject):
+        assert "died" not in outcome.detail
+        assert "status" not in outcome.detail
+        assert outcome.reason != Reason.DECODE_TIMEOUT
+    else:
+        assert opened(outcome).size == (outcome.width, outcome.height)
+
+
+def outcome_of(pool: DecodePool, file: bytes) -> Decoded | Reject:
+    try:
+        return pool.decode(file)
+    except Reject as refused:
+        return refused
+
+
+_SMALL = photograph("chelsea.png").resize((160, 120))
+_EXIF = Image.Exif()
+_EXIF[0x0112] = 6
+REAL = [
+    saved(_SMALL, "JPEG", exif=_EXIF),
+    saved(_SMALL, "JPEG", progressive=True, restart_marker_rows=1),
+    saved(_SMALL.convert("CMYK"), "JPEG"),
+    saved(_SMALL, "PNG", exif=_EXIF),
+    saved(_SMALL.quantize(64), "PNG", transparency=3),
+    saved(_SMALL, "GIF", save_all=True, append_images=[_SMALL.rotate(90)]),
+    saved(_SMALL, "WEBP", exif=_EXIF),
+    saved(_SMALL.convert("RGBA"), "WEBP", lossless=True),
+    saved(_SMALL, "AVIF"),
+    saved(_SMALL, "BMP"),
+    saved(_SMALL, "TIFF", exif=_EXIF),
+    saved(_SMALL, "TIFF", compression="tiff_lzw"),
+    saved(_SMALL, "TIFF", compression="jpeg"),
+]
+
+
+def test_a_picture_that_takes_too_long_costs_its_process_only(slow: bytes) -> None:
+    with DecodePool(ImagePolicy(decode_timeout_s=1.0), 1) as pool:
+        with pytest.raises(Reject) as refused:
+            pool.decode(slow)
+
+        assert refused.value.reason == Reason.DECODE_TIMEOUT
+        assert shows_quadrants(pool.decode(GOOD))
+
+
+def test_a_picture_that_needs_too_much_memory_costs_its_process_only() -> None:
+    large = saved(quadrants(7000, 7000), "PNG")
+    with DecodePool(ImagePolicy(decode_memory_bytes=150_000_000), 1) as pool:
+        with pytest.raises(Reject, match="more than 150000000 bytes of memory") as refused:
+            pool.decode(large)
+
+        assert refused.value.reason == Reason.DECODE_FAILED
+        assert shows_quadrants(pool.decode(GOOD))
+
+
+def test_a_child_that_dies_over_a_picture_is_named_and_replaced(slow: bytes) -> None:
+    process = DecodeProcess(ImagePolicy(decode_timeout_s=60))
+    process.decode(GOOD)
+    with ThreadPoolExecutor(1) as threads:
+        crashed = threads.submit(process.decode, slow)
+        time.sleep(0.2)
+        os.kill(child_of(process), signal.SIGSEGV)
+
+        assert str(crashed.exception()) == "decode_failed: the decoder died of SIGSEGV"
+
+    assert shows_quadrants(process.decode(GOOD))
+    process.stop()
+
+
+def test_a_child_that_died_while_idle_costs_no_picture() -> None:
+    process = DecodeProcess(ImagePolicy())
+    process.decode(GOOD)
+    before = child_of(process)
+    os.kill(before, signal.SIGKILL)
+    wait_until_gone(before)
+
+    assert shows_quadrants(process.decode(GOOD))
+    process.stop()
+
+
+def test_a_child_that_does_not_even_read_is_ended() -> None:
+    process = DecodeProcess(ImagePolicy(decode_timeout_s=0.5))
+    process.decode(GOOD)
+    os.kill(child_of(process), signal.SIGSTOP)
+
+    with pytest.raises(Reject) as refused:
+        process.decode(GOOD + bytes(10_000_000))
+
+    assert refused.value.reason == Reason.DECODE_TIMEOUT
+    process.stop()
+
+
+def test_a_child_knows_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    process = DecodeProcess(ImagePolicy())
+    process.decode(GOOD)
+
+    child = Path(f"/proc/{child_of(process)}")
+
+    assert b"secret" not in (child / "environ").read_bytes()
+    assert len(list((child / "fd").iterdir())) == 3
+    assert "torch" not in (child / "maps").read_text()
+    process.stop()
+
+
+def test_memory_too_small_to_start_is_the_operators_to_mend() -> None:
+    with (
+        DecodePool(ImagePolicy(decode_memory_bytes=1000), 1) as pool,
+        pytest.raises(Fatal, match="decode_memory_bytes"),
+    ):
+        pool.decode(GOOD)
+
+
+def test_closing_ends_the_children_and_further_use() -> None:
+    process_pool = DecodePool(ImagePolicy(), 2)
+    process_pool.decode(GOOD)
+    pids = [pid for pid in process_pool.pids() if pid is not None]
+
+    process_pool.close()
+    process_pool.close()
+
+    assert pids
+    assert not any(lives(pid) for pid in pids)
+    with pytest.raises(Fatal, match="closed"):
+        process_pool.decode(GOOD)
+
+
+PARENT = """
+import sys, threading
+from workers.images.decoded import Decoded
+from workers.images.decode_process import DecodeProcess
+from workers.policy import ImagePolicy
+process = DecodeProcess(ImagePolicy(decode_timeout_s=1.0))
+process.decode(open(sys.argv[1], "rb").read())
+print(process.pid, flush=True)
+process.decode(open(sys.argv[2], "rb").read()) if len(sys.argv) > 2 else threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("hanging", [False, True])
+def test_children_of_a_killed_parent_end_too(tmp_path: Path, slow: bytes, hanging: bool) -> None:
+    # Given a parent whose child is idle, or in a picture without end
+    (tmp_path / "good").write_bytes(GOOD)
+    (tmp_path / "slow").write_bytes(slow)
+    names = ["good", "slow"] if hanging else ["good"]
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, *(str(tmp_path / name) for name in names)],
+        stdout=subprocess.PIPE,
+        cwd=root,
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        time.sleep(0.2)
+
+        # When the parent is killed
+        parent.kill()
+
+    # Then the child ends
+    wait_until_gone(child)
