@@ -208,5 +208,8 @@ class SinkPolicy(Policy):
     shard_bytes: PositiveInt = 256 * 1024 * 1024
     shard_records: PositiveInt = 10_000
     shard_age_s: PositiveFloat = 300.0
-    prefix: str = "dataset"
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_=-]+(/[A-Za-z0-9_=-]+)*$")] = "dataset"
     """Below the store's root."""
+    spool: str | None = None
+    """Local folder for pictures that wait for their shard (`shard_bytes` for each partition at
+    hand, twice while it is written); none: the system's folder for temporary files."""

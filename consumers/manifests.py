@@ -1,0 +1,127 @@
+"""The shards as their manifests tell them: listed, verified, read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+from schemas import Manifest, ShardObject
+
+
+class Objects(Protocol):
+    """What a reader needs of an object store."""
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes. Raises KeyError when there is none."""
+
+    def list(self, prefix: str) -> Iterable[str]:
+        """Keys that start with `prefix`, in lexical order."""
+
+
+class FolderObjects:
+    """Objects as the files below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get(self, key: str) -> bytes:
+        """The file's bytes. Raises KeyError when there is none."""
+        try:
+            return (self._root / key).read_bytes()
+        except FileNotFoundError as error:
+            raise KeyError(key) from error
+
+    def list(self, prefix: str) -> Iterable[str]:
+        """Every file whose path below the root starts with `prefix`."""
+        start = self._root / prefix.rpartition("/")[0]
+        found = (
+            Path(folder, name).relative_to(self._root).as_posix()
+            for folder, _, names in os.walk(start)
+            for name in names
+        )
+        return sorted(key for key in found if key.startswith(prefix))
+
+
+def read_manifests(objects: Objects, prefix: str = "") -> list[Manifest]:
+    """Every manifest of the dataset at `prefix`, by partition and start.
+
+    Raises ValueError (pydantic) where a manifest cannot be read.
+    """
+    keys = objects.list(f"{_root(prefix)}manifest/")
+    found = [Manifest.model_validate_json(objects.get(key)) for key in keys]
+    return sorted(found, key=lambda manifest: (manifest.partition, manifest.start))
+
+
+def chain_faults(manifests: Iterable[Manifest]) -> list[str]:
+    """What is wrong with the chains: in each partition the first manifest starts at 0 and every
+    other one where the one before ends. Empty when all is well.
+    """
+    ordered = sorted(manifests, key=lambda manifest: (manifest.partition, manifest.start))
+    faults = []
+    for partition, chain in groupby(ordered, key=lambda manifest: manifest.partition):
+        end, topic = 0, None
+        for manifest in chain:
+            place = f"partition {partition}, manifest {manifest.start}"
+            if manifest.start != end:
+                faults.append(f"{place}: the one before ends at {end}")
+            if not manifest.start < manifest.end:
+                faults.append(f"{place}: ends at {manifest.end}")
+            if topic not in (None, manifest.topic):
+                faults.append(f"{place}: of topic {manifest.topic}, the one before of {topic}")
+            end, topic = manifest.end, manifest.topic
+    return faults
+
+
+def object_faults(objects: Objects, prefix: str, manifests: Iterable[Manifest]) -> list[str]:
+    """Which data objects are missing or are not the bytes their manifest names; reads them all."""
+    faults = []
+    for manifest in manifests:
+        for entry in manifest.objects:
+            try:
+                data = objects.get(_root(prefix) + entry.key)
+            except KeyError:
+                faults.append(f"{entry.key}: missing")
+                continue
+            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+                faults.append(f"{entry.key}: not the bytes that its manifest names")
+    return faults
+
+
+def read_samples(
+    objects: Objects, prefix: str, manifest: Manifest
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Each sample's key, ``partition-offset``, and its members by extension (jpg, json, txt)."""
+    data = objects.get(_root(prefix) + _entry(manifest, "webdataset").key)
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for key, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
+            yield key, {member.name.partition(".")[2]: _bytes(tar, member) for member in members}
+
+
+def read_rows(objects: Objects, prefix: str, manifest: Manifest) -> list[dict[str, Any]]:
+    """The shard's Parquet rows, in offset order."""
+    import pyarrow.parquet as pq
+
+    data = objects.get(_root(prefix) + _entry(manifest, "parquet").key)
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
+    return rows
+
+
+def _root(prefix: str) -> str:
+    return f"{prefix}/" if prefix else ""
+
+
+def _entry(manifest: Manifest, kind: str) -> ShardObject:
+    return next(entry for entry in manifest.objects if entry.format == kind)
+
+
+def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    if file is None:
+        raise ValueError(f"{member.name} is no file")
+    return file.read()

@@ -1,0 +1,63 @@
+"""The manifests of each partition: the truth about what is written."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from schemas import Manifest, manifest_key
+from workers.runtime.stage import Fatal, Retry
+from workers.stores.object_store import ObjectStore
+
+
+class ManifestChain:
+    """Manifests below `prefix`, one after the other in each partition.
+
+    The first one starts at offset 0, every other one where the one before ends. So all writers that
+    know the same chain name their next manifest alike, and of those only one is written: that is
+    what keeps a late writer out, whatever records it holds. A manifest's offsets [start, end) are
+    those it accounts for: among them are transaction markers, compacted records and rejected ones.
+    """
+
+    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+        self._objects = objects
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    def starts(self, partition: int) -> list[int]:
+        """The start of every manifest, ascending."""
+        folder = self._prefix + manifest_key(partition, 0).rpartition("/")[0] + "/"
+        names = [key.removeprefix(folder) for key in self._objects.list(folder)]
+        return [int(name.removesuffix(".json")) for name in names]
+
+    def read(self, partition: int, start: int) -> Manifest | None:
+        """The manifest that starts there, if it is written. Raises Fatal if it cannot be read."""
+        key = self._prefix + manifest_key(partition, start)
+        try:
+            data = self._objects.get(key)
+        except KeyError:
+            return None
+        try:
+            return Manifest.model_validate_json(data)
+        except ValidationError as error:
+            raise Fatal(
+                f"{key} is no manifest: {error}; restore it, or write to another sink.prefix"
+            ) from error
+
+    def commit(self, manifest: Manifest) -> Manifest:
+        """Write the manifest if none starts there; returns the one that stands there.
+
+        A repeated request finds its own manifest: same writer, same objects.
+        """
+        key = self._prefix + manifest_key(manifest.partition, manifest.start)
+        if self._objects.put_if_absent(key, manifest.model_dump_json(indent=1).encode()):
+            return manifest
+        found = self.read(manifest.partition, manifest.start)
+        if found is None:
+            raise Retry(f"{key} was there and is gone")
+        return found
+
+    def end_from(self, partition: int, start: int) -> int:
+        """Walk on from a manifest's start to the chain's end; `start` itself if none is there."""
+        end = start
+        while (manifest := self.read(partition, end)) is not None:
+            end = manifest.end
+        return end
