@@ -1,0 +1,311 @@
+"""The demo's crawl: its truth holds, and ingest finds it."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from io import BytesIO
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageOps
+
+from schemas import (
+    BlobRef,
+    Caption,
+    CaptionKind,
+    CleanPair,
+    DedupInfo,
+    ImageRef,
+    IngestedPair,
+    Position,
+    RawPair,
+    Reason,
+    RedisConnection,
+    RejectedPair,
+)
+from workers.demo.contact_sheet import choose, contact_sheet, row
+from workers.demo.crawl import Crawl
+from workers.demo.scenes import Scene, SceneObject
+from workers.demo.site import FETCH, Page, Site
+from workers.demo.truth import REJECTED_FOR, Kind, Terminal, Truth, agrees, judge
+from workers.images.decode_pool import DecodePool
+from workers.images.fetch import Fetcher
+from workers.images.hashes import dhash
+from workers.policy import IngestPolicy
+from workers.runtime.stage import Emit, Message, Outcome, Reject
+from workers.stages.ingest import IngestInput, IngestStage
+from workers.stores.blobs import BlobStore
+from workers.stores.folder_store import FolderStore
+from workers.stores.redis_client import connect
+from workers.stores.redis_dedup import RedisDedup
+from workers.text.language import LanguageDetector
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+THING = SceneObject("circle", "red", "striped", "large", 0.5, 0.5, 0.3)
+SCENE = Scene((THING,), "on green grass")
+DUPLICATES = frozenset({Reason.DUPLICATE, Reason.NEAR_DUPLICATE})
+
+
+@pytest.fixture(scope="module")
+def crawl() -> Crawl:
+    return Crawl(seed=7, count=60)
+
+
+def clean_pair(truth: Truth, text: str, kind: CaptionKind = CaptionKind.VLM) -> CleanPair:
+    size: dict[str, Any] = dict.fromkeys(("width", "height", "original_width"), 64)
+    image = ImageRef(
+        blob=BlobRef(sha256="0" * 64, bytes=1),
+        original_sha256="0" * 64,
+        original_height=64,
+        original_bytes=1,
+        original_format="PNG",
+        **size,
+    )
+    return CleanPair.model_validate(
+        {
+            "pair_id": truth.pair_id,
+            "text": truth.alt_text,
+            "image": image,
+            "captions": (Caption(text=text, kind=kind, score=0.5),),
+            "clean_text": truth.clean_text or "",
+            "dedup": DedupInfo(owner="pairs.raw/0/0"),
+        }
+    )
+
+
+def rejected(pair_id: str, reason: Reason) -> RejectedPair:
+    return RejectedPair(
+        pair_id=pair_id,
+        stage="ingest",
+        reason=reason,
+        rejected_at=NOW,
+        record_schema="RawPair/1",
+        record={},
+    )
+
+
+def test_the_same_seed_gives_the_same_crawl() -> None:
+    one, same, other = Crawl(3, 24), Crawl(3, 24), Crawl(4, 24)
+
+    assert one.pages == same.pages
+    assert list(one.records("http://x")) == list(same.records("http://x"))
+    assert one.truths == same.truths
+    assert one.truths != other.truths
+
+
+def test_every_kind_of_noise_is_there_and_ids_are_unique(crawl: Crawl) -> None:
+    records = list(crawl.records("http://x"))
+
+    assert {truth.kind for truth in crawl.truths} == set(Kind)
+    assert [record.pair_id for record in records] == [truth.pair_id for truth in crawl.truths]
+    assert len({record.pair_id for record in records}) == len(records) == 60
+    assert sum(record.image.inline is not None for record in records) >= 1
+
+
+def test_copies_come_in_groups_of_two_with_one_right_pair(crawl: Crawl) -> None:
+    groups: dict[str, list[Kind]] = {}
+    for truth in crawl.truths:
+        if truth.group:
+            groups.setdefault(truth.group, []).append(truth.kind)
+
+    assert groups
+    for kinds in groups.values():
+        assert len(kinds) == 2
+        assert Kind.RIGHT in kinds
+        assert set(kinds) & {Kind.EXACT, Kind.NEAR}
+
+
+def test_pictures_that_are_no_copies_are_far_apart(crawl: Crawl) -> None:
+    whole = {t.pair_id: t for t in crawl.truths if t.kind not in (Kind.EXACT, Kind.NEAR, Kind.TINY)}
+    hashes = {}
+    for path, page in crawl.pages.items():
+        pair_id = path.removeprefix("/pictures/").removesuffix(".jpg")
+        if pair_id in whole and whole[pair_id].kind not in REJECTED_FOR:
+            picture = ImageOps.exif_transpose(Image.open(BytesIO(page.body)))
+            hashes[pair_id] = dhash(picture.convert("L"))
+
+    values = [value for value in hashes.values() if value is not None]
+    assert len(values) == len(hashes) > 25
+    assert min((a ^ b).bit_count() for a, b in combinations(values, 2)) > 6
+
+
+def test_the_site_serves_its_pages_and_404() -> None:
+    with Site({"/a.png": Page(b"picture", "image/png")}) as site:
+        with urllib.request.urlopen(f"{site.url}/a.png") as answer:
+            assert (answer.read(), answer.headers["Content-Type"]) == (b"picture", "image/png")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{site.url}/b.png")
+
+
+def test_a_silent_page_does_not_hold_up_the_closing_of_the_site() -> None:
+    with Site({"/a.png": Page(b"late", "image/png", delay_s=600)}) as site:
+        pool = ThreadPoolExecutor(1)
+        answer = pool.submit(urllib.request.urlopen, f"{site.url}/a.png")
+        with pytest.raises(TimeoutError):
+            answer.result(timeout=0.3)
+
+    with answer.result(timeout=30) as late:  # closing the site ends the wait
+        assert late.read() == b"late"
+    pool.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("text", "true"),
+    [
+        ("a large striped red circle on green grass", True),
+        ("a striped circle", True),
+        ("on green grass", True),
+        ("red circles", True),
+        ("a blue circle", False),
+        ("a red circle and a star", False),
+        ("a red circle in the snow", False),
+        ("a green circle on green grass", False),
+        ("my holiday", False),
+        ("", False),
+    ],
+)
+def test_a_text_agrees_when_it_says_something_and_nothing_untrue(text: str, true: bool) -> None:
+    assert agrees(text, SCENE) is true
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "right"),
+    [
+        (Kind.RIGHT, "kept", True),
+        (Kind.RIGHT, Reason.LOW_ALIGNMENT, False),
+        (Kind.RIGHT, Reason.NEAR_DUPLICATE, False),
+        (Kind.WRONG, "kept", True),
+        (Kind.WRONG, "original", False),
+        (Kind.SLANG, "uncleaned", False),
+        (Kind.TINY, Reason.TOO_SMALL, True),
+        (Kind.TINY, Reason.TRUNCATED, False),
+        (Kind.TINY, "kept", False),
+        (Kind.MISSING, None, False),
+    ],
+)
+def test_one_pair_is_judged_by_its_kind(
+    kind: Kind, outcome: str | Reason | None, right: bool
+) -> None:
+    truth = Truth("a", kind, SCENE, "alt", "a striped circle")
+    outcomes: dict[str, Terminal] = {}
+    if isinstance(outcome, Reason):
+        outcomes["a"] = rejected("a", outcome)
+    elif outcome is not None:
+        by = CaptionKind.ORIGINAL if outcome == "original" else CaptionKind.VLM
+        pair = clean_pair(truth, "a striped circle", by)
+        unclean = pair.model_copy(update={"clean_text": "a stirped circle"})
+        outcomes["a"] = unclean if outcome == "uncleaned" else pair
+
+    judgement = judge([truth], outcomes)
+
+    assert (judgement.right, judgement.pairs) == (int(right), 1)
+    assert len(judgement.kinds[kind].mistakes) == int(not right)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "right"), [("kept", "copy", 2), ("copy", "kept", 2), ("kept", "kept", 1)]
+)
+def test_of_a_picture_and_its_copy_exactly_one_is_to_be_kept(
+    first: str, second: str, right: int
+) -> None:
+    truths = [
+        Truth("a", Kind.RIGHT, SCENE, "alt", group="g"),
+        Truth("b", Kind.NEAR, SCENE, "alt", group="g"),
+    ]
+    outcomes: dict[str, Terminal] = {
+        truth.pair_id: clean_pair(truth, "a striped circle")
+        if what == "kept"
+        else rejected(truth.pair_id, Reason.NEAR_DUPLICATE)
+        for truth, what in zip(truths, (first, second), strict=True)
+    }
+
+    assert judge(truths, outcomes).right == right
+
+
+def test_judging_counts_captions_before_and_after() -> None:
+    truths = [Truth(name, Kind.WRONG, SCENE, "a blue star") for name in "ab"]
+    outcomes: dict[str, Terminal] = {
+        "a": clean_pair(truths[0], "a striped circle"),
+        "b": clean_pair(truths[1], "a dotted circle"),
+    }
+
+    judgement = judge(truths, outcomes)
+
+    assert (judgement.kept, judgement.agreed_before, judgement.agreed_after) == (2, 0, 1)
+
+
+def test_the_contact_sheet_shows_each_kind_that_was_kept(crawl: Crawl) -> None:
+    outcomes: dict[str, Terminal] = {
+        truth.pair_id: clean_pair(truth, "a striped circle") for truth in crawl.truths
+    }
+
+    chosen = choose(crawl.truths, outcomes, 24)
+    picture = Image.new("RGB", (400, 300), (1, 2, 3))
+    sheet = contact_sheet([row(picture, truth, pair) for truth, pair in chosen])
+
+    assert {truth.kind for truth, _ in chosen} == set(Kind)
+    counts = Counter(sheet.get_flattened_data())
+    assert counts[1, 2, 3] == 24 * 168 * 126
+    assert counts[16, 110, 56] > 100  # true texts in green
+    assert counts[176, 32, 32] > 100  # untrue ones in red
+
+
+def test_ingest_judges_the_crawl_as_its_truth_says(
+    crawl: Crawl, redis_url: str, tmp_path: Path
+) -> None:
+    policy = IngestPolicy(fetch=FETCH)
+    connection = RedisConnection.model_validate({"url": redis_url})
+    stage = IngestStage(
+        policy,
+        Fetcher(policy.fetch),
+        DecodePool(policy.image, 2),
+        BlobStore(FolderStore(tmp_path)),
+        RedisDedup(connect(connection), connection.key_prefix, policy.dedup),
+        LanguageDetector(policy.text.model_copy(update={"detect_languages": ("en", "de")})),
+        now=lambda: NOW,
+    )
+    stage.setup()
+    with Site(crawl.pages) as site:
+        outcomes = _outcomes(stage, list(crawl.records(site.url)))
+    stage.close()
+
+    for truth in crawl.truths:
+        outcome = outcomes[truth.pair_id]
+        reason = outcome.reason if isinstance(outcome, Reject) else None
+        if truth.group is not None:
+            fellows = [outcomes[t.pair_id] for t in crawl.truths if t.group == truth.group]
+            assert sum(isinstance(fellow, Reject) for fellow in fellows) == 1, truth
+            assert reason is None or reason in DUPLICATES, truth
+        else:
+            assert reason == REJECTED_FOR.get(truth.kind), truth
+        if isinstance(outcome, Emit) and truth.clean_text is not None:
+            pair = outcome.outputs[0][1]
+            assert isinstance(pair, IngestedPair)
+            assert pair.clean_text == truth.clean_text
+
+
+def _outcomes(stage: IngestStage, records: list[RawPair]) -> dict[str, Outcome]:
+    origins = [Position("pairs.raw", 0, offset) for offset in range(len(records))]
+    messages = [Message(r, o, o) for r, o in zip(records, origins, strict=True)]
+
+    def prepared(message: Message[RawPair]) -> IngestInput | Reject:
+        try:
+            return stage.prepare(message)
+        except Reject as reject:
+            return reject
+
+    with ThreadPoolExecutor(8) as pool:
+        inputs = list(zip(messages, pool.map(prepared, messages), strict=True))
+    outcomes: dict[str, Outcome] = {
+        m.record.pair_id: found for m, found in inputs if isinstance(found, Reject)
+    }
+    batch = [(m, found) for m, found in inputs if isinstance(found, IngestInput)]
+    for (message, _), outcome in zip(batch, stage.process(batch), strict=True):
+        outcomes[message.record.pair_id] = outcome
+    return outcomes

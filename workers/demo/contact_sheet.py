@@ -1,0 +1,126 @@
+"""A picture of before and after: each image with its alt text and the caption that was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schemas import CleanPair
+from workers.demo.truth import Kind, Terminal, Truth, agrees
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+_COLUMNS = 3
+_PICTURE = 168
+"""Side of the square that a picture fits into, in pixels."""
+_TEXT = 330
+_PAD = 14
+_LINES = 4
+_CHARS = 500
+_FONT = 15
+_PAPER, _INK, _FAINT = (250, 250, 248), (28, 28, 30), (125, 125, 130)
+_TRUE, _UNTRUE = (16, 110, 56), (176, 32, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One kept pair; scores are cosines. `*_true`: whether the text is true of the picture."""
+
+    picture: Image
+    title: str
+    before: str
+    before_score: float | None
+    before_true: bool
+    after: str
+    after_score: float | None
+    after_true: bool
+    after_by: str
+
+
+def choose(
+    truths: Sequence[Truth], outcomes: dict[str, Terminal], count: int = 24
+) -> list[tuple[Truth, CleanPair]]:
+    """Kept pairs to show: one of each kind in turn, so that every kind of noise is seen."""
+    by_kind: dict[Kind, list[tuple[Truth, CleanPair]]] = {}
+    for truth in truths:
+        outcome = outcomes.get(truth.pair_id)
+        if isinstance(outcome, CleanPair):
+            by_kind.setdefault(truth.kind, []).append((truth, outcome))
+    chosen: list[tuple[Truth, CleanPair]] = []
+    for turn in range(max(map(len, by_kind.values()), default=0)):
+        chosen += [pairs[turn] for pairs in by_kind.values() if turn < len(pairs)]
+    shown = chosen[:count]
+    return sorted(shown, key=lambda pair: list(Kind).index(pair[0].kind))
+
+
+def row(picture: Image, truth: Truth, pair: CleanPair) -> Row:
+    """A cell of the sheet; `picture` is the stored one."""
+    best = pair.captions[0]
+    return Row(
+        picture=picture,
+        title=truth.kind.value,
+        before=truth.alt_text,
+        before_score=pair.original_score,
+        before_true=agrees(truth.alt_text, truth.scene),
+        after=best.text,
+        after_score=best.score,
+        after_true=agrees(best.text, truth.scene),
+        after_by=best.kind.value,
+    )
+
+
+def contact_sheet(rows: Sequence[Row]) -> Image:
+    """Three columns; texts true of their picture in green, untrue ones in red."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    lines = -(-max(1, len(rows)) // _COLUMNS)
+    cell = _PICTURE + _TEXT + 3 * _PAD, _PICTURE + 2 * _PAD
+    sheet = Image.new("RGB", (_COLUMNS * cell[0], lines * cell[1]), _PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
+    for at, one in enumerate(rows):
+        left, top = at % _COLUMNS * cell[0] + _PAD, at // _COLUMNS * cell[1] + _PAD
+        picture = one.picture.convert("RGB")
+        picture.thumbnail((_PICTURE, _PICTURE))
+        sheet.paste(picture, (left, top))
+        _write(draw, font, one, (left + _PICTURE + _PAD, top))
+    return sheet
+
+
+def _write(
+    draw: ImageDraw, font: FreeTypeFont | ImageFont, one: Row, corner: tuple[int, int]
+) -> None:
+    x, y = corner
+    draw.text((x, y), one.title, _INK, font)
+    y += _FONT + 8
+    for label, text, true in (
+        (f"before{_score(one.before_score)}", one.before, one.before_true),
+        (f"after{_score(one.after_score)}, {one.after_by}", one.after, one.after_true),
+    ):
+        draw.text((x, y), label, _FAINT, font)
+        y += _FONT + 2
+        for line in _wrapped(draw, font, text):
+            draw.text((x, y), line, _TRUE if true else _UNTRUE, font)
+            y += _FONT + 2
+        y += 4
+
+
+def _score(score: float | None) -> str:
+    return "" if score is None else f" {score:.3f}"
+
+
+def _wrapped(draw: ImageDraw, font: FreeTypeFont | ImageFont, text: str) -> list[str]:
+    """At most three lines that fit; what the font cannot show (controls) is shown as its code."""
+    shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:_CHARS])
+    lines, line = [], ""
+    for character in shown or "(empty)":
+        if draw.textlength(line + character, font) > _TEXT:
+            head, _, tail = line.rpartition(" ")
+            lines.append(head or line)
+            line = tail if head else ""
+        line += character
+    lines.append(line)
+    return lines if len(lines) < _LINES else [*lines[: _LINES - 2], lines[_LINES - 2][:-2] + " ..."]

@@ -1,0 +1,213 @@
+"""A noisy crawl, rendered from a seed, whose truth is known pair by pair."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from schemas import ImageSource, OptOutSignal, RawPair
+from workers.demo import noise
+from workers.demo.scenes import Scene, describe, random_scene, render, wrong
+from workers.demo.site import SILENT_S, SLOW_S, Page
+from workers.demo.truth import Kind, Truth
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SHARES: Mapping[Kind, int] = {
+    Kind.RIGHT: 18,
+    Kind.WRONG: 16,
+    Kind.SLANG: 8,
+    Kind.MARKUP: 8,
+    Kind.FILE_NAME: 6,
+    Kind.BOILERPLATE: 5,
+    Kind.LONG: 5,
+    Kind.EXACT: 5,
+    Kind.NEAR: 7,
+    Kind.CMYK: 3,
+    Kind.ROTATED: 3,
+    Kind.FORMAT: 3,
+    Kind.TRUNCATED: 3,
+    Kind.NOT_AN_IMAGE: 2,
+    Kind.TINY: 2,
+    Kind.EXTREME: 2,
+    Kind.SINGLE_COLOUR: 1,
+    Kind.MISSING: 2,
+    Kind.SLOW: 2,
+    Kind.SILENT: 1,
+    Kind.OPTED_OUT: 1,
+}
+"""Of 103 pairs; a crawl of at least as many as there are kinds has one of each."""
+_COPIES = frozenset({Kind.EXACT, Kind.NEAR})
+_APART = 16
+"""Distance of dHashes between distinct pictures. Rendered scenes share twelve backgrounds, so 1 in
+20,000 couples would fall within the 6 that count as a near-duplicate (10 scenes in 600), which says
+nothing about photographs: such scenes are drawn again."""
+_SIDES = (320, 400, 480, 640)
+_RATIOS = (1.0, 4 / 3, 3 / 4, 3 / 2)
+_INLINE_EVERY = 5
+_HTML = b"<!DOCTYPE html><html><body><h1>Please log in</h1></body></html>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A scene and its picture."""
+
+    scene: Scene
+    picture: Image
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A pair before the site's address is known."""
+
+    truth: Truth
+    page: Page | None
+    inline: bool = False
+
+
+class Crawl:
+    """`count` pairs from `seed`: the same seed gives the same pairs, byte for byte.
+
+    Rendering takes ~20 ms a pair, when the crawl is made.
+    """
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._rng = random.Random(seed)  # noqa: S311  # repeatable, protects nothing
+        self._hashes: list[int] = []
+        self._originals: list[tuple[int, _Drawn]] = []
+        self._found: list[_Found] = []
+        for kind in self._kinds(count):
+            self._found.append(self._make(kind, f"demo-{len(self._found):05}"))
+
+    @property
+    def truths(self) -> tuple[Truth, ...]:
+        """What is true of each pair, in the order of `records`."""
+        return tuple(found.truth for found in self._found)
+
+    @property
+    def pages(self) -> Mapping[str, Page]:
+        """What the site serves, by path."""
+        return {_path(one.truth): one.page for one in self._found if one.page and not one.inline}
+
+    def records(self, site: str) -> Iterator[RawPair]:
+        """The pairs as a crawler finds them on `site` (its URL without a slash at the end)."""
+        for one in self._found:
+            if one.inline and one.page is not None:
+                image = ImageSource(inline=one.page.body)
+            else:
+                image = ImageSource(url=site + _path(one.truth))
+            fields = {
+                "pair_id": one.truth.pair_id,
+                "image": image,
+                "text": one.truth.alt_text,
+                "page_url": f"{site}/pages/{one.truth.pair_id}.html",
+                "source": "demo",
+            }
+            if one.truth.kind is Kind.OPTED_OUT:
+                fields["opt_out"] = (OptOutSignal(kind="robots_meta", value="noai"),)
+            yield RawPair.model_validate(fields)
+
+    def _kinds(self, count: int) -> list[Kind]:
+        """One of each kind, the rest by share; each copy comes after a right pair of its own."""
+        rest = self._rng.choices(list(SHARES), list(SHARES.values()), k=count)
+        drawn = [*SHARES, Kind.RIGHT, *rest][:count]
+        copies = [kind for kind in drawn if kind in _COPIES]
+        kinds = [kind for kind in drawn if kind not in _COPIES]
+        room = kinds.count(Kind.RIGHT)
+        kinds += [Kind.RIGHT] * (len(copies) - room)
+        self._rng.shuffle(kinds)
+        for at, copy in enumerate(copies[:room]):
+            rights = [index for index, kind in enumerate(kinds) if kind is Kind.RIGHT]
+            kinds.insert(self._rng.randint(rights[at] + 1, len(kinds)), copy)
+        return kinds
+
+    def _make(self, kind: Kind, pair_id: str) -> _Found:
+        if kind in _COPIES:
+            return self._copy(kind, pair_id)
+        drawn = self._draw()
+        text, cleaned = self._text(kind, drawn.scene)
+        if kind is Kind.RIGHT:
+            self._originals.append((len(self._found), drawn))
+        return _Found(
+            Truth(pair_id, kind, drawn.scene, text, cleaned),
+            self._page(kind, drawn.picture),
+            inline=kind is Kind.RIGHT and len(self._originals) % _INLINE_EVERY == 0,
+        )
+
+    def _draw(self) -> _Drawn:
+        """A scene whose picture is far from all before it."""
+        from workers.images.hashes import dhash
+
+        while True:
+            scene = random_scene(self._rng, self._rng.choice(_RATIOS))
+            picture = render(scene, self._rng.choice(_SIDES), self._rng)
+            value = dhash(picture.convert("L"))
+            if value is not None and all((value ^ h).bit_count() > _APART for h in self._hashes):
+                self._hashes.append(value)
+                return _Drawn(scene, picture)
+
+    def _copy(self, kind: Kind, pair_id: str) -> _Found:
+        """A right pair's picture once more, on another page; each is copied once at most."""
+        from workers.demo.pictures import copied
+
+        at, drawn = self._originals.pop(self._rng.randrange(len(self._originals)))
+        first = self._found[at]
+        group = first.truth.pair_id
+        self._found[at] = replace(first, truth=replace(first.truth, group=group))
+        page = first.page if kind is Kind.EXACT else _jpeg(copied(drawn.picture, self._rng))
+        text = describe(drawn.scene)
+        return _Found(Truth(pair_id, kind, drawn.scene, text, text, group), page)
+
+    def _text(self, kind: Kind, scene: Scene) -> tuple[str, str | None]:
+        """(alt text as found, what cleaning must make of it)."""
+        if kind is Kind.SLANG:
+            return noise.slang(scene, self._rng)
+        if kind is Kind.MARKUP:
+            return noise.markup(scene, self._rng)
+        if kind is Kind.BOILERPLATE:
+            return noise.boilerplate(scene, self._rng)
+        if kind is Kind.FILE_NAME:
+            return noise.file_name(self._rng), ""
+        if kind is Kind.LONG:
+            text = noise.long_text(scene, self._rng)
+        elif kind is Kind.WRONG:
+            text = describe(wrong(scene, self._rng))
+        else:
+            text = describe(scene)
+        return text, text
+
+    def _page(self, kind: Kind, picture: Image) -> Page | None:
+        from workers.demo import pictures
+
+        if kind is Kind.MISSING:
+            return None
+        if kind is Kind.NOT_AN_IMAGE:
+            return Page(_HTML, "image/jpeg")
+        if kind is Kind.FORMAT:
+            body, file_format = pictures.unusual(picture, self._rng)
+            return Page(body, pictures.MEDIA_TYPES[file_format])
+        if kind is Kind.TINY:
+            return Page(pictures.tiny(picture, self._rng), "image/png")
+        if kind is Kind.SINGLE_COLOUR:
+            return Page(pictures.single_colour(self._rng), "image/png")
+        if kind is Kind.CMYK:
+            return _jpeg(pictures.cmyk(picture))
+        if kind is Kind.ROTATED:
+            return _jpeg(pictures.rotated(picture, self._rng))
+        if kind is Kind.TRUNCATED:
+            return _jpeg(pictures.truncated(picture, self._rng))
+        if kind is Kind.EXTREME:
+            return _jpeg(pictures.extreme(picture))
+        delay = {Kind.SLOW: SLOW_S, Kind.SILENT: SILENT_S}.get(kind, 0.0)
+        return _jpeg(pictures.encoded(picture, quality=92), delay)
+
+
+def _jpeg(body: bytes, delay_s: float = 0.0) -> Page:
+    return Page(body, "image/jpeg", delay_s)
+
+
+def _path(truth: Truth) -> str:
+    return f"/pictures/{truth.pair_id}.jpg"

@@ -1,0 +1,89 @@
+"""A web site on loopback that serves a crawl's pictures, some of them slowly, some not at all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import ClassVar, Self
+
+from workers.policy import FetchPolicy
+
+FETCH = FetchPolicy(
+    allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, connect_timeout_s=2.0, attempts=2
+)
+"""Fetching from `Site`: loopback allowed, and a silent page given up after 6 s, not after 90."""
+SLOW_S = 0.8
+"""Late, but inside FETCH's deadline."""
+SILENT_S = 60.0
+"""Longer than any deadline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer."""
+
+    body: bytes
+    media_type: str
+    delay_s: float = 0.0
+
+
+class Site:
+    """Serves `pages` by path on 127.0.0.1, one thread a request; any other path is a 404."""
+
+    def __init__(self, pages: Mapping[str, Page]) -> None:
+        self._closing = threading.Event()
+        handler = type("_SiteHandler", (_Handler,), {"pages": pages, "closing": self._closing})
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="demo-site")
+
+    @property
+    def url(self) -> str:
+        """Without a slash at its end; known before the site is entered."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # a crawl comes with many connections at once; 5 is the default
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: ClassVar[Mapping[str, Page]]
+    closing: ClassVar[threading.Event]
+
+    def do_GET(self) -> None:  # the name is http.server's
+        page = self.pages.get(self.path)
+        if page is None:
+            self.send_error(404)
+            return
+        if page.delay_s:
+            self.closing.wait(page.delay_s)
+        try:
+            self.send_response(200)
+            self.send_header("Content-Type", page.media_type)
+            self.send_header("Content-Length", str(len(page.body)))
+            self.end_headers()
+            self.wfile.write(page.body)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the client gave up on a slow page, as it should
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
+        """Nothing: the fetcher's reasons say more."""

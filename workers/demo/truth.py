@@ -1,0 +1,179 @@
+"""What is true of a rendered crawl, and how much of it a run judged right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from schemas import CaptionKind, CleanPair, DeadLetter, Reason, RejectedPair
+from workers.demo.scenes import COLORS, CONTEXTS, SHAPES, TEXTURES, Scene
+
+Terminal = CleanPair | RejectedPair | DeadLetter
+_COPIES = frozenset({Reason.DUPLICATE, Reason.NEAR_DUPLICATE})
+
+
+class Kind(StrEnum):
+    """What was done to a pair; every pair has one kind of noise, so each can be counted."""
+
+    RIGHT = "right"
+    WRONG = "wrong alt text"
+    SLANG = "slang and typos"
+    MARKUP = "markup, mojibake"
+    FILE_NAME = "file name"
+    BOILERPLATE = "boilerplate"
+    LONG = "long text"
+    EXACT = "exact duplicate"
+    NEAR = "near duplicate"
+    CMYK = "CMYK"
+    ROTATED = "EXIF rotated"
+    FORMAT = "palette, alpha, WebP, GIF"
+    TRUNCATED = "truncated"
+    NOT_AN_IMAGE = "not an image"
+    TINY = "tiny"
+    EXTREME = "extreme ratio"
+    SINGLE_COLOUR = "single colour"
+    MISSING = "404"
+    SLOW = "slow server"
+    SILENT = "silent server"
+    OPTED_OUT = "opted out"
+
+
+REJECTED_FOR: Mapping[Kind, Reason] = {
+    Kind.TRUNCATED: Reason.TRUNCATED,
+    Kind.NOT_AN_IMAGE: Reason.NOT_AN_IMAGE,
+    Kind.TINY: Reason.TOO_SMALL,
+    Kind.EXTREME: Reason.EXTREME_RATIO,
+    Kind.SINGLE_COLOUR: Reason.SINGLE_COLOUR,
+    Kind.MISSING: Reason.FETCH_STATUS,
+    Kind.SILENT: Reason.FETCH_TIMEOUT,
+    Kind.OPTED_OUT: Reason.OPTED_OUT,
+}
+"""Kinds that must end in this one reason."""
+RECAPTIONED = frozenset({Kind.WRONG, Kind.FILE_NAME})
+"""Kinds whose alt text must not come out as the best caption."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One pair: its noise, the scene that its picture shows, what cleaning must make of its text.
+
+    Of each `group` (a picture and its copy) exactly one must come out, whichever was first.
+    """
+
+    pair_id: str
+    kind: Kind
+    scene: Scene
+    alt_text: str
+    clean_text: str | None = None
+    """None: any."""
+    group: str | None = None
+
+
+@dataclass
+class Judged:
+    """Counts of one kind; `mistakes` say what happened instead, by pair."""
+
+    pairs: int = 0
+    right: int = 0
+    mistakes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Judgement:
+    """How a run did on a crawl. Captions and alt texts are those of the pairs that were kept."""
+
+    kinds: dict[Kind, Judged]
+    kept: int = 0
+    agreed_before: int = 0
+    """Kept pairs whose alt text was true of the picture."""
+    agreed_after: int = 0
+    """Kept pairs whose best caption is true of the picture."""
+
+    @property
+    def pairs(self) -> int:
+        """All pairs of the crawl."""
+        return sum(judged.pairs for judged in self.kinds.values())
+
+    @property
+    def right(self) -> int:
+        """Pairs that came to the end they should."""
+        return sum(judged.right for judged in self.kinds.values())
+
+
+def judge(truths: Sequence[Truth], outcomes: Mapping[str, Terminal]) -> Judgement:
+    """Compare final records, by pair_id, with the truth; a pair without an outcome is a mistake."""
+    groups: dict[str, list[str]] = {}
+    for truth in truths:
+        if truth.group is not None:
+            groups.setdefault(truth.group, []).append(truth.pair_id)
+    judgement = Judgement({kind: Judged() for kind in Kind if any(t.kind is kind for t in truths)})
+    for truth in truths:
+        outcome = outcomes.get(truth.pair_id)
+        fellows = [
+            outcomes.get(other)
+            for other in groups.get(truth.group or "", ())
+            if other != truth.pair_id
+        ]
+        mistake = _mistake(truth, outcome, fellows)
+        judged = judgement.kinds[truth.kind]
+        judged.pairs += 1
+        judged.right += mistake is None
+        if mistake is not None:
+            judged.mistakes.append(f"{truth.pair_id}: {mistake}")
+        if isinstance(outcome, CleanPair):
+            judgement.kept += 1
+            judgement.agreed_before += agrees(truth.alt_text, truth.scene)
+            judgement.agreed_after += agrees(outcome.captions[0].text, truth.scene)
+    return judgement
+
+
+def _mistake(
+    truth: Truth, outcome: Terminal | None, fellows: Sequence[Terminal | None]
+) -> str | None:
+    """What is wrong with an outcome; none if it is right."""
+    if outcome is None:
+        return "no outcome"
+    if isinstance(outcome, DeadLetter):
+        return f"dead in {outcome.stage}: {outcome.error}"
+    if fellows and _is_copy(outcome):
+        return "all copies were rejected" if all(map(_is_copy, fellows)) else None
+    if truth.kind in (Kind.EXACT, Kind.NEAR) and not any(map(_is_copy, fellows)):
+        return "kept beside its copy"
+    due = REJECTED_FOR.get(truth.kind)
+    if isinstance(outcome, RejectedPair):
+        return None if outcome.reason is due else f"rejected: {outcome.reason} {outcome.detail}"
+    if due is not None:
+        return f"kept, not rejected as {due}"
+    if truth.clean_text is not None and outcome.clean_text != truth.clean_text:
+        return f"cleaned to {outcome.clean_text!r}, not {truth.clean_text!r}"
+    if truth.kind in RECAPTIONED and outcome.captions[0].kind is CaptionKind.ORIGINAL:
+        return f"kept its alt text {outcome.captions[0].text!r}"
+    return None
+
+
+def _is_copy(outcome: Terminal | None) -> bool:
+    return isinstance(outcome, RejectedPair) and outcome.reason in _COPIES
+
+
+def agrees(text: str, scene: Scene) -> bool:
+    """Whether a text says something of shapes, colours, textures or place, and nothing untrue.
+
+    Attributes are compared as sets over the whole scene: which object has which is not checked.
+    """
+    text = text.lower()
+    places = set(_mentioned(text, CONTEXTS))
+    for place in places:
+        text = text.replace(place, " ")  # "on green grass" names no green thing
+    said: list[tuple[set[str], set[str]]] = [
+        (places, {scene.context}),
+        (set(_mentioned(text, SHAPES)), {thing.shape for thing in scene.objects}),
+        (set(_mentioned(text, COLORS)), {thing.color for thing in scene.objects}),
+        (set(_mentioned(text, TEXTURES)), {thing.texture for thing in scene.objects}),
+    ]
+    return any(named for named, _ in said) and all(named <= true for named, true in said)
+
+
+def _mentioned(text: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if re.search(rf"\b{word}(?:e?s)?\b", text)]
