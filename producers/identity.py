@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from schemas import ImageSource
+from schemas import ImageSource, RawPair
 
 
 def pair_id(source: str | None, page_url: str | None, image: ImageSource) -> str:
@@ -21,3 +23,12 @@ def pair_id(source: str | None, page_url: str | None, image: ImageSource) -> str
     # JSON keeps the parts apart whatever they contain.
     parts = json.dumps([source or "", page_url or "", image.url or "", content])
     return hashlib.sha256(parts.encode()).hexdigest()[:32]
+
+
+def identified(fields: Mapping[str, Any]) -> RawPair:
+    """A raw pair; a missing `pair_id` is derived. Raises pydantic's ValidationError."""
+    given = fields.get("pair_id") is not None
+    pair = RawPair.model_validate(fields if given else {**fields, "pair_id": "derived"})
+    if given:
+        return pair
+    return pair.model_copy(update={"pair_id": pair_id(pair.source, pair.page_url, pair.image)})

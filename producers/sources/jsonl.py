@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import BinaryIO
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from producers.identity import pair_id
+from producers.identity import identified
+from producers.image import image_source
 from schemas import RawPair
-from schemas.limits import INLINE_IMAGE_BYTES, RAW_MESSAGE_BYTES
+from schemas.limits import RAW_MESSAGE_BYTES
 from schemas.wire import explain
 
 SOURCE_LINE_HEADER = "kaption-source-line"
@@ -97,37 +97,13 @@ def _pair(raw: bytes, folder: Path) -> RawPair:
     if not isinstance(fields, dict):
         raise _NotAPairError("not a JSON object")
     if isinstance(fields.get("image"), str):
-        fields["image"] = _image(fields["image"], folder)
-    identified = fields.get("pair_id") is not None
+        try:
+            fields["image"] = image_source(fields["image"], folder)
+        except ValidationError as error:
+            raise _NotAPairError(explain(error, RawPair)) from error
+        except (OSError, ValueError) as error:
+            raise _NotAPairError(str(error)) from error
     try:
-        pair = RawPair.model_validate(fields if identified else fields | {"pair_id": "unknown"})
+        return identified(fields)
     except ValidationError as error:
         raise _NotAPairError(explain(error, RawPair)) from error
-    if identified:
-        return pair
-    return pair.model_copy(
-        update={"pair_id": pair_id(pair.source, pair.page_url, pair.image)},
-    )
-
-
-def _image(text: str, folder: Path) -> dict[str, object]:
-    if "://" in text:
-        return {"url": text}
-    shown = text[:200]
-    try:
-        path = folder / text
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise _NotAPairError(f"image {shown} is no regular file")
-        if about.st_size > INLINE_IMAGE_BYTES:
-            raise _NotAPairError(
-                f"image file {shown} has {about.st_size} bytes, an inline image at most "
-                f"{INLINE_IMAGE_BYTES}: give a URL, or store it as a blob"
-            )
-        return {"inline": path.read_bytes()}
-    except FileNotFoundError as error:
-        raise _NotAPairError(f"there is no image file {shown} (looked in {folder})") from error
-    except OSError as error:
-        raise _NotAPairError(f"image file {shown}: {error.strerror}") from error
-    except ValueError as error:  # a zero byte in the name
-        raise _NotAPairError(f"image file {shown!r}: {error}") from error

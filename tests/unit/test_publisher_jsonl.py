@@ -74,11 +74,11 @@ def test_a_missing_identity_is_derived(tmp_path: Path, given: dict[str, None]) -
         ({"image": URL}, "text: Field required"),
         ({"text": "t", "image": {}}, "give exactly one of url, inline, blob"),
         ({"text": "t", "image": 7}, "image: "),
-        ({"text": "t", "image": "https://" + "x" * 9_000}, "image.url: String should have at most"),
-        ({"text": "t", "image": "cat.jpg"}, "there is no image file cat.jpg (looked in "),
-        ({"text": "t", "image": "."}, "image . is no regular file"),
-        ({"text": "t", "image": "cat\0.jpg"}, "'cat\\x00.jpg': embedded null byte"),
-        ({"text": "t", "image": "x" * 5_000}, "x: File name too long"),
+        ({"text": "t", "image": "https://" + "x" * 9_000}, "url: String should have at most"),
+        ({"text": "t", "image": "cat.jpg"}, "image file 'cat.jpg' in "),
+        ({"text": "t", "image": "."}, "image file '.' is no regular file"),
+        ({"text": "t", "image": "cat\0.jpg"}, "embedded null byte"),
+        ({"text": "t", "image": "x" * 5_000}, "File name too long"),
         ({"text": "t", "image": URL, "fetched_at": "yesterday"}, "fetched_at: "),
         (b'{"text":"t","image":"%s","x":NaN}' % URL.encode(), "extra: "),
     ],
@@ -100,8 +100,8 @@ def test_an_image_too_large_to_be_inline_says_what_to_do(tmp_path: Path) -> None
     found = unreadable(tmp_path, {"text": "t", "image": "large.tif"})
 
     assert found.error == (
-        "image file large.tif has 4194305 bytes, an inline image at most 4194304: "
-        "give a URL, or store it as a blob"
+        "image file 'large.tif' has 4194305 bytes, an inline image at most 4194304: "
+        "give its URL, or store it as a blob"
     )
 
 

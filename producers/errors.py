@@ -1,0 +1,60 @@
+"""What can go wrong when publishing, by what the caller can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class PublishError(Exception):
+    """Kafka could not be used; the message says what to look at."""
+
+
+class TooLargeError(PublishError, ValueError):
+    """The image or the message is above its limit: store the image as a blob, or give its URL."""
+
+
+class BufferFullError(PublishError):
+    """Records come faster than the broker takes them, for longer than may be waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as it is handed to Kafka."""
+
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory, roughly."""
+        return 512 + len(self.value) + len(self.key or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A message that was not acknowledged, and why.
+
+    After a time-out it may have been written all the same; published again, it is then found to be
+    a duplicate.
+    """
+
+    message: Message
+    error: Exception
+
+
+class DeliveryError(PublishError):
+    """Messages were not acknowledged. Each is reported once; the others were delivered."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        shown = "; ".join(
+            f"{(failure.message.key or b'no key').decode(errors='replace')[:80]}: {failure.error}"
+            for failure in failures[:3]
+        )
+        more = f" (+{len(failures) - 3} more)" if len(failures) > 3 else ""
+        super().__init__(
+            f"{len(failures)} records were not delivered: {shown}{more}; "
+            "publish them again from `failures`"
+        )
+        self.failures = tuple(failures)

@@ -1,0 +1,323 @@
+"""What the publisher takes arrives once, whole and in order, or is reported."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consumers.topic_reader import Read, TopicReader
+from parts import serving
+from producers.errors import (
+    BufferFullError,
+    DeliveryError,
+    Message,
+    PublishError,
+    TooLargeError,
+)
+from producers.identity import pair_id
+from producers.publisher import Publisher
+from producers.sources.jsonl import SOURCE_LINE_HEADER, UnreadableLine, read
+from schemas import (
+    ImageSource,
+    KafkaConnection,
+    MalformedRecordError,
+    RawPair,
+    encode,
+    header,
+)
+from schemas.limits import INLINE_IMAGE_BYTES
+from schemas.topics import RAW
+from workers.local import ApacheKafka, Tansu
+from workers.runtime.kafka.topics import TopicAdmin
+
+BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
+TOPIC = replace(RAW, partitions=3)
+URL = "https://cdn.example/7.jpg"
+
+
+@pytest.fixture(params=BROKERS)
+def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
+    return with_topic(request.getfixturevalue(request.param).bootstrap, topic_prefix)
+
+
+def with_topic(bootstrap: str, prefix: str, **changed: int) -> KafkaConnection:
+    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
+    with TopicAdmin(connection) as admin:
+        admin.create([replace(TOPIC, **changed)])
+    return connection
+
+
+def published(connection: KafkaConnection) -> list[Read]:
+    with TopicReader(connection, [TOPIC]) as reader:
+        return list(reader)
+
+
+def pair(number: int, text: str = "t") -> RawPair:
+    return RawPair(pair_id=f"pair-{number}", text=text, image=ImageSource(url=URL))
+
+
+def test_pairs_arrive_as_they_were_published(connection: KafkaConnection) -> None:
+    pairs = [pair(number, text=f"Krug {number} ☕") for number in range(500)]
+
+    with Publisher(connection) as publisher:
+        assert [publisher.publish(each) for each in pairs] == [each.pair_id for each in pairs]
+
+    found = published(connection)
+    assert {read.record.pair_id: read.record for read in found} == {p.pair_id: p for p in pairs}
+    assert len(found) == 500
+    assert found[0].headers == [("kaption-schema", b"RawPair/1")]
+
+
+def test_versions_of_one_pair_keep_their_order(connection: KafkaConnection) -> None:
+    with Publisher(connection, linger_s=0) as publisher:
+        for version in range(200):
+            publisher.publish(pair(7, text=str(version)))
+
+    texts = [read.record.text for read in published(connection)]
+    assert texts == [str(version) for version in range(200)]
+
+
+def test_an_image_may_be_bytes_a_path_a_url_or_a_source(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
+    (tmp_path / "cat.jpg").write_bytes(b"\xff\xd8cat")
+    given: list[bytes | Path | str | ImageSource] = [
+        b"\x89PNG",
+        tmp_path / "cat.jpg",
+        URL,
+        ImageSource(url=URL + "?2"),
+    ]
+
+    with Publisher(connection) as publisher:
+        ids = [publisher.publish(image=image, text="t", source="shop") for image in given]
+
+    expected = [
+        ImageSource(inline=b"\x89PNG"),
+        ImageSource(inline=b"\xff\xd8cat"),
+        ImageSource(url=URL),
+        ImageSource(url=URL + "?2"),
+    ]
+    assert ids == [pair_id("shop", None, image) for image in expected]
+    found = {read.record.pair_id: read.record.image for read in published(connection)}
+    assert found == dict(zip(ids, expected, strict=True))
+
+
+def test_the_largest_inline_image_passes(connection: KafkaConnection) -> None:
+    image = os.urandom(INLINE_IMAGE_BYTES)
+
+    with Publisher(connection) as publisher:
+        publisher.publish(image=image, text="t")
+
+    (found,) = published(connection)
+    assert found.record.image.inline == image
+
+
+def test_an_image_above_the_limit_is_refused_with_what_to_do(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
+    with (tmp_path / "large.tif").open("wb") as file:
+        file.truncate(INLINE_IMAGE_BYTES + 1)
+
+    with Publisher(connection) as publisher:
+        for image in (bytes(INLINE_IMAGE_BYTES + 1), tmp_path / "large.tif"):
+            with pytest.raises(TooLargeError, match="give its URL, or store it as a blob"):
+                publisher.publish(image=image, text="t")
+
+    assert published(connection) == []
+
+
+def test_a_message_above_the_topics_limit_is_refused_before_it_is_sent(
+    connection: KafkaConnection,
+) -> None:
+    with Publisher(connection) as publisher:
+        with pytest.raises(TooLargeError, match="too many for"):
+            publisher.publish_bytes(bytes(TOPIC.max_message_bytes))
+        publisher.publish(pair(1))
+
+    assert [read.record for read in published(connection)] == [pair(1)]
+
+
+def test_nothing_invalid_is_sent_whatever_it_was_made_of(connection: KafkaConnection) -> None:
+    unchecked = pair(1).model_copy(update={"text": "x" * 100_000})
+
+    with Publisher(connection) as publisher:
+        with pytest.raises(MalformedRecordError, match="text: String should have at most"):
+            publisher.publish(unchecked)
+        with pytest.raises(ValueError, match="text"):
+            publisher.publish(image=URL, text=None)  # type: ignore[arg-type]
+        with pytest.raises(OSError, match=r"no-such\.jpg.*No such file"):
+            publisher.publish(image="no-such.jpg", text="t")
+
+    assert published(connection) == []
+
+
+def test_an_unreadable_line_arrives_as_it_was_with_its_place(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
+    path = tmp_path / "crawl.jsonl"
+    path.write_bytes(b'{"text": "t", "image": "%s"}\n{oops}\n' % URL.encode())
+
+    with Publisher(connection) as publisher:
+        for line in read(path):
+            if isinstance(line, UnreadableLine):
+                publisher.publish_bytes(line.raw, headers=line.headers)
+            else:
+                publisher.publish(line)
+
+    (dead,) = [read for read in published(connection) if not isinstance(read.record, RawPair)]
+    assert isinstance(dead.record, MalformedRecordError)
+    assert header(dead.headers, SOURCE_LINE_HEADER) == "crawl.jsonl:2"
+
+
+def noisy(number: int, size: int) -> RawPair:
+    return RawPair(pair_id=f"pair-{number}", text="t", image=ImageSource(inline=os.urandom(size)))
+
+
+def test_a_topic_with_a_lower_limit_is_respected(tansu: Tansu, topic_prefix: str) -> None:
+    connection = with_topic(tansu.bootstrap, topic_prefix, max_message_bytes=50_000)
+
+    with Publisher(connection) as publisher:
+        with pytest.raises(TooLargeError, match=r"pairs\.raw .* raise the topic's max.message"):
+            publisher.publish(noisy(1, 40_000))
+        publisher.publish(noisy(2, 30_000))
+
+    assert [read.record.pair_id for read in published(connection)] == ["pair-2"]
+
+
+@pytest.mark.integration
+def test_what_the_broker_refuses_is_reported_whole_and_publishing_goes_on(
+    apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    connection = with_topic(apache_kafka.bootstrap, topic_prefix)
+    refused = noisy(1, 40_000)
+
+    with Publisher(connection) as publisher:
+        publisher.publish(pair(0))
+        publisher.flush()
+        with TopicAdmin(connection) as admin:
+            admin.apply([replace(TOPIC, max_message_bytes=30_000)])
+        publisher.publish(refused)
+        with pytest.raises(DeliveryError, match="1 records were not delivered: pair-1") as failed:
+            publisher.flush()
+        publisher.publish(pair(2))
+
+    (failure,) = failed.value.failures
+    assert failure.message == Message(
+        encode(refused), b"pair-1", (("kaption-schema", b"RawPair/1"),)
+    )
+    assert {read.record.pair_id for read in published(connection)} == {"pair-0", "pair-2"}
+
+
+def test_a_broker_that_stops_answering_fills_the_buffer_then_fails_the_records(
+    topic_prefix: str,
+) -> None:
+    with serving(Tansu()) as server:
+        connection = with_topic(server.bootstrap, topic_prefix)
+        publisher = Publisher(
+            connection, buffer_bytes=20_000, max_block_s=0.5, delivery_timeout_s=4
+        )
+        publisher.publish(pair(0))
+        publisher.flush()
+
+        server.freeze()
+        taken = 0
+        with pytest.raises(BufferFullError, match="bytes wait for"):  # noqa: PT012 - the loop fills
+            while taken < 1000:
+                publisher.publish(pair(taken))
+                taken += 1
+        with pytest.raises(DeliveryError) as failed:
+            publisher.flush()
+        server.thaw()
+
+        assert 0 < taken < 40
+        assert len(failed.value.failures) == taken
+        publisher.close()
+
+
+def test_a_buffer_full_of_failures_reports_them_to_the_next_publish(topic_prefix: str) -> None:
+    with serving(Tansu()) as server:
+        connection = with_topic(server.bootstrap, topic_prefix)
+        publisher = Publisher(connection, buffer_bytes=5_000, max_block_s=30, delivery_timeout_s=2)
+        publisher.publish(pair(0))
+        publisher.flush()
+
+        server.freeze()
+        with pytest.raises(DeliveryError) as failed:  # noqa: PT012 - the loop fills the buffer
+            for number in range(1000):
+                publisher.publish(pair(number))
+        server.thaw()
+
+        assert failed.value.failures
+        publisher.close()
+
+
+@pytest.mark.integration
+def test_a_broker_that_restarts_gets_each_record_once(
+    own_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    connection = with_topic(own_kafka.bootstrap, topic_prefix)
+
+    with Publisher(connection) as publisher:
+        for number in range(300):
+            publisher.publish(pair(number))
+            if number == 100:
+                own_kafka.kill9()
+            if number == 200:
+                own_kafka.start()
+
+    ids = sorted(read.record.pair_id for read in published(connection))
+    assert ids == sorted(f"pair-{number}" for number in range(300))
+
+
+@pytest.mark.integration
+def test_a_missing_topic_says_how_to_create_it(
+    apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
+
+    with (
+        Publisher(connection, max_block_s=1) as publisher,
+        pytest.raises(PublishError, match=r"pairs\.raw .* was not found .*kaption topics create"),
+    ):
+        publisher.publish(pair(1))
+
+
+def test_a_silent_address_is_an_error_that_names_it() -> None:
+    with pytest.raises(PublishError, match=r"no broker answers at 127\.0\.0\.1:9"):
+        Publisher(KafkaConnection(bootstrap="127.0.0.1:9"), max_block_s=1)
+
+
+def test_the_first_error_of_a_block_is_the_one_seen(topic_prefix: str) -> None:
+    with serving(Tansu()) as server:
+        connection = with_topic(server.bootstrap, topic_prefix)
+
+        with (  # noqa: PT012 - what comes before the error is the case
+            pytest.raises(KeyError) as seen,
+            Publisher(connection, delivery_timeout_s=2) as publisher,
+        ):
+            publisher.publish(pair(0))
+            publisher.flush()
+            server.freeze()
+            publisher.publish(pair(1))
+            raise KeyError("first")
+        server.thaw()
+
+    assert seen.value.args == ("first",)
+    assert "1 records were not delivered: pair-1" in seen.value.__notes__[0]
+
+
+def test_publishing_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, producers.publisher, producers.sources.jsonl\n"
+        "heavy = {'torch', 'redis', 'boto3', 'PIL', 'numpy', 'pyarrow', 'workers'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
