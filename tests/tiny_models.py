@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -75,3 +76,150 @@ def tiny_clip(folder: Path, *, context: int = 16, recommended_score: float | Non
     if recommended_score is not None:
         (folder / "kaption.json").write_text(json.dumps({"recommended_score": recommended_score}))
     return folder
+
+
+def tiny_blip(folder: Path) -> Path:
+    """Write a BLIP captioner."""
+    from transformers import (
+        AutoTokenizer,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        BlipProcessor,
+    )
+
+    torch.manual_seed(2)
+    size = word_tokenizer(folder)
+    shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    text = {
+        "vocab_size": size,
+        "encoder_hidden_size": 32,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "sep_token_id": 2,
+        "pad_token_id": 0,
+        "max_position_embeddings": 64,
+        "num_hidden_layers": 2,
+    }
+    vision = {"image_size": 32, "patch_size": 8, "num_hidden_layers": 1, "initializer_range": 0.02}
+    config = BlipConfig(text_config=shared | text, vision_config=shared | vision)
+    model = _louder(BlipForConditionalGeneration(config))
+    for layer in model.text_decoder.bert.encoder.layer:
+        layer.crossattention.output.dense.weight.data.mul_(10)  # look at the picture
+    model.save_pretrained(folder)
+    pictures = BlipImageProcessor(size={"height": 32, "width": 32})
+    BlipProcessor(pictures, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    return folder
+
+
+def tiny_blip2(folder: Path, *, decoder_only: bool = True) -> Path:
+    """Write a BLIP-2 with OPT, or with T5."""
+    from transformers import (
+        AutoTokenizer,
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+        Blip2Processor,
+        BlipImageProcessor,
+        OPTConfig,
+        T5Config,
+    )
+
+    torch.manual_seed(3)
+    size = word_tokenizer(folder, add_start=decoder_only, add_end=not decoder_only)
+    shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    opt = OPTConfig(
+        vocab_size=size,
+        hidden_size=32,
+        ffn_dim=64,
+        word_embed_proj_dim=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    t5 = T5Config(
+        vocab_size=size,
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=1,
+        num_heads=2,
+        decoder_start_token_id=0,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    config = Blip2Config(
+        vision_config=shared
+        | {"image_size": 32, "patch_size": 8, "num_hidden_layers": 1, "initializer_range": 0.02},
+        qformer_config=shared
+        | {"vocab_size": size, "num_hidden_layers": 1, "encoder_hidden_size": 32},
+        text_config=opt if decoder_only else t5,
+        num_query_tokens=4,
+        image_token_index=SPECIAL.index("<image>"),
+    )
+    _louder(Blip2ForConditionalGeneration(config)).save_pretrained(folder)
+    Blip2Processor(
+        BlipImageProcessor(size={"height": 32, "width": 32}),
+        AutoTokenizer.from_pretrained(folder),
+        num_query_tokens=4,
+    ).save_pretrained(folder)
+    return folder
+
+
+def tiny_llava(folder: Path) -> Path:
+    """Write a LLaVA with a CLIP tower and a LLaMA."""
+    from transformers import (
+        AutoTokenizer,
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+
+    torch.manual_seed(4)
+    size = word_tokenizer(folder, add_end=False)
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=32,
+            intermediate_size=64,
+            num_attention_heads=2,
+            num_hidden_layers=2,
+            image_size=32,
+            patch_size=8,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=size,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        ),
+        image_token_index=SPECIAL.index("<image>"),
+    )
+    _louder(LlavaForConditionalGeneration(config)).save_pretrained(folder)
+    LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        AutoTokenizer.from_pretrained(folder),
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        image_token="<image>",
+    ).save_pretrained(folder)
+    return folder
+
+
+def _louder(model: Any) -> Any:
+    """Larger weights: with the usual small ones every picture gives the same tokens."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim >= 2:
+                weight.mul_(8)
+    return model

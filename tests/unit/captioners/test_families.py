@@ -1,0 +1,167 @@
+"""Tiny random models of every family, loaded as real ones are: texts equal the library's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from schemas import CaptionKind
+from tiny_models import tiny_blip, tiny_blip2, tiny_llava
+from workers.captioners._chat import Chat
+from workers.captioners._family import Loaded, Row
+from workers.captioners.captioner import CaptionContext
+from workers.captioners.transformers import build
+from workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from workers.runtime.stage import Fatal
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "blip": tiny_blip,
+    "blip-2-opt": tiny_blip2,
+    "blip-2-t5": lambda folder: tiny_blip2(folder, decoder_only=False),
+    "llava": tiny_llava,
+}
+GREEDY = SamplingPolicy(temperature=1e-6, repetition_penalty=1.0, top_p=1.0, max_new_tokens=10)
+PROMPTS = ["describe the red star", "what you see", "texture of the big blue circle on snow"]
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return MAKERS[request.param](tmp_path_factory.mktemp(request.param))
+
+
+def captioner(folder: Path, sampling: SamplingPolicy) -> Any:
+    given = TransformersPolicy(model=str(folder), device="cpu", sampling=sampling)
+    return build(RecaptionPolicy(transformers=given))
+
+
+def picture(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(noise).resize(size)
+
+
+def alone(loaded: Loaded, shown: Image.Image, prompt: str) -> str:
+    """One picture and one prompt through the processor and `generate` of the library."""
+    blip = loaded.model.config.model_type == "blip"
+    if loaded.model.config.model_type == "llava":
+        prompt = f"USER: <image>\n{prompt} ASSISTANT:"
+    inputs = loaded.processor(images=shown, text=prompt, return_tensors="pt")
+    length = inputs["input_ids"].shape[1] - blip  # BLIP drops the prompt's end token
+    with torch.inference_mode():
+        out = loaded.model.generate(**inputs, max_new_tokens=10, do_sample=False)[0]
+    if (
+        loaded.model.config.model_type == "blip-2"
+        and loaded.model.config.text_config.is_encoder_decoder
+    ):
+        length = 1
+    return loaded.decode(out[None, length:])[0]
+
+
+def test_many_rows_at_once_say_what_each_says_alone(folder: Path) -> None:
+    family = captioner(folder, GREEDY)._family
+    pictures = [picture(seed) for seed in range(3)]
+    rows = [Row(at, prompt, seed=at) for at in (2, 0, 1) for prompt in PROMPTS]
+
+    with torch.inference_mode():
+        together = family.generate(pictures, rows)
+
+    assert together == [alone(family._loaded, pictures[row.picture], row.prompt) for row in rows]
+    assert len(set(together)) > len(PROMPTS)  # pictures matter, not only prompts
+
+
+def test_each_picture_is_encoded_once(folder: Path) -> None:
+    made = captioner(folder, SamplingPolicy(candidates=5, max_new_tokens=4))
+    model = made._family._loaded.model
+    tower = model.get_submodule(
+        "model.vision_tower" if model.config.model_type == "llava" else "vision_model"
+    )
+    seen: list[int] = []
+    hook = tower.register_forward_hook(
+        lambda _, args, kwargs, out: seen.append(len(kwargs.get("pixel_values", (args or [0])[0]))),
+        with_kwargs=True,
+    )
+
+    made.caption([picture(0), picture(1)], [CaptionContext("red star"), CaptionContext("")])
+
+    hook.remove()
+    assert seen == [2]
+
+
+def test_candidates_do_not_depend_on_the_batch(folder: Path) -> None:
+    made = captioner(folder, SamplingPolicy(candidates=4, max_new_tokens=8))
+    pictures = [picture(seed, (72, 48)) for seed in range(3)]
+    contexts = [CaptionContext(text) for text in ("a red star", "", "the blue circle, on grass")]
+
+    together = made.caption(pictures, contexts)
+
+    assert together[2] == made.caption(pictures[2:], contexts[2:])[0]
+    assert [len(captions) for captions in together] == [4, 4, 4]
+    assert len({caption.text for captions in together for caption in captions}) > 3
+
+
+def test_fused_prompts_need_an_alt_text(folder: Path) -> None:
+    made = captioner(folder, SamplingPolicy(candidates=5, max_new_tokens=4))
+
+    with_text, without = made.caption(
+        [picture(0), picture(1)], [CaptionContext("a red star"), CaptionContext(" ")]
+    )
+
+    kinds = {caption.kind for caption in with_text}
+    assert (CaptionKind.FUSED in kinds) == made.uses_context
+    assert {caption.kind for caption in without} == {CaptionKind.VLM}
+    assert all(caption.revision == made.revision for caption in with_text)
+
+
+def test_a_wide_picture_is_shown_whole(tmp_path: Path) -> None:
+    # The processor would crop the ends; there the two pictures differ.
+    made = captioner(tiny_llava(tmp_path), SamplingPolicy(candidates=1, max_new_tokens=12))
+    wide = picture(0, (96, 32))
+    other = wide.copy()
+    other.paste((255, 0, 0), (0, 0, 30, 32))
+    seen: list[torch.Tensor] = []
+    tower = made._family._loaded.model.model.vision_tower
+    tower.register_forward_hook(
+        lambda _, args, kwargs, out: seen.append((args or list(kwargs.values()))[0]),
+        with_kwargs=True,
+    )
+
+    made.caption([wide, other], [CaptionContext(""), CaptionContext("")])
+
+    assert not torch.equal(seen[0][0], seen[0][1])
+
+
+def test_any_other_model_goes_through_its_processor(tmp_path: Path) -> None:
+    loaded = captioner(tiny_llava(tmp_path), GREEDY)._family._loaded
+    pictures = [picture(seed) for seed in range(2)]
+    rows = [Row(at, prompt, seed=at) for at in range(2) for prompt in PROMPTS]
+
+    with torch.inference_mode():
+        texts = Chat(loaded).generate(pictures, rows)
+
+    assert texts == [alone(loaded, pictures[row.picture], row.prompt) for row in rows]
+
+
+def test_the_cache_id_follows_what_the_answer_depends_on(tmp_path: Path) -> None:
+    folder = tiny_blip(tmp_path)
+
+    ids = {
+        captioner(folder, SamplingPolicy()).cache_id,
+        captioner(folder, SamplingPolicy()).cache_id,
+        captioner(folder, SamplingPolicy(temperature=0.9)).cache_id,
+        captioner(folder, SamplingPolicy(seed=1)).cache_id,
+    }
+
+    assert len(ids) == 3
+
+
+def test_a_model_or_prompt_set_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:
+    nowhere = TransformersPolicy(model=str(tmp_path / "nowhere"), device="cpu")
+    unknown = TransformersPolicy(model=str(tiny_blip(tmp_path)), device="cpu", prompts="poetry")
+
+    with pytest.raises(Fatal, match=r"cannot be loaded: .+ Give `demo`"):
+        build(RecaptionPolicy(transformers=nowhere))
+    with pytest.raises(Fatal, match="no prompt set 'poetry'"):
+        build(RecaptionPolicy(transformers=unknown))

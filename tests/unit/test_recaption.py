@@ -1,0 +1,161 @@
+"""The recaption stage with a tiny BLIP, a real Redis cache and blobs in a folder."""
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from model_stages import NOW, FolderBlobs, ingested, message, stored
+from schemas import Caption, CaptionedPair, CaptionKind, Reason, Route, ScoredPair, Tag
+from schemas.topics import CAPTIONED
+from tiny_models import tiny_blip
+from workers.captioners.captioner import Captioner
+from workers.captioners.registry import load_captioners
+from workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from workers.runtime.stage import Emit, Reject
+from workers.stages.recaption import RecaptionInput, RecaptionStage
+from workers.stores.redis_captions import RedisCaptions
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> RecaptionPolicy:
+    folder = tiny_blip(tmp_path_factory.mktemp("blip"))
+    return RecaptionPolicy(
+        transformers=TransformersPolicy(
+            model=str(folder), device="cpu", sampling=SamplingPolicy(max_new_tokens=6)
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def captioners(policy: RecaptionPolicy) -> tuple[Captioner, ...]:
+    return load_captioners(policy)
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> FolderBlobs:
+    return FolderBlobs(tmp_path)
+
+
+@pytest.fixture
+def stage(
+    policy: RecaptionPolicy,
+    captioners: tuple[Captioner, ...],
+    blobs: FolderBlobs,
+    redis_url: str,
+) -> RecaptionStage:
+    made = RecaptionStage(
+        policy,
+        blobs,
+        RedisCaptions(redis.Redis.from_url(redis_url), "t:"),
+        load_captioners=lambda _: captioners,
+        now=lambda: NOW,
+    )
+    made.setup()
+    return made
+
+
+def scored(blobs: FolderBlobs, seed: int, *tags: str) -> ScoredPair:
+    pair = ingested(stored(blobs, seed), "a red star").model_copy(
+        update={"tags": tuple(Tag(name=tag) for tag in tags)}
+    )
+    return ScoredPair(**dict(pair), original=None, route=Route.NEEDS_CAPTION)
+
+
+def run(stage: RecaptionStage, *pairs: ScoredPair) -> list[CaptionedPair]:
+    batch = [(message(pair), stage.prepare(message(pair))) for pair in pairs]
+    records = []
+    for outcome in stage.process(batch):
+        assert isinstance(outcome, Emit)
+        ((topic, record),) = outcome.outputs
+        assert topic == CAPTIONED
+        assert isinstance(record, CaptionedPair)
+        records.append(record)
+    return records
+
+
+def test_every_captioner_adds_its_candidates(stage: RecaptionStage, blobs: FolderBlobs) -> None:
+    first, second = run(stage, scored(blobs, 0, "star", "grass"), scored(blobs, 1))
+
+    assert [c.text for c in first.candidates if c.kind is CaptionKind.RULE] == ["star and grass"]
+    assert sum(c.kind is CaptionKind.VLM for c in first.candidates) >= 4
+    assert {c.kind for c in second.candidates} == {CaptionKind.VLM}
+
+
+def test_the_trace_names_every_captioner(
+    stage: RecaptionStage, blobs: FolderBlobs, captioners: tuple[Captioner, ...]
+) -> None:
+    (pair,) = run(stage, scored(blobs, 0))
+
+    (trace,) = pair.provenance.stages
+    assert trace.stage == "recaption"
+    assert trace.models == {captioner.model: captioner.revision for captioner in captioners}
+
+
+def test_a_second_time_neither_picture_nor_model_is_needed(
+    stage: RecaptionStage, blobs: FolderBlobs, captioners: tuple[Captioner, ...]
+) -> None:
+    pair = scored(blobs, 0, "star")
+    (first,) = run(stage, pair)
+    blobs.clear()
+
+    prepared = stage.prepare(message(pair))
+    (again,) = run(stage, pair)
+
+    assert isinstance(prepared, RecaptionInput)
+    assert prepared.picture is None
+    assert again.candidates == first.candidates
+
+
+def test_hits_and_misses_share_a_batch(stage: RecaptionStage, blobs: FolderBlobs) -> None:
+    old, new = scored(blobs, 0), scored(blobs, 1)
+    (known,) = run(stage, old)
+
+    first, second, third = run(stage, new, old, new)
+
+    assert second.candidates == known.candidates
+    assert first.candidates == third.candidates
+    assert first.candidates != second.candidates
+
+
+def test_a_missing_blob_is_a_rejection(stage: RecaptionStage, blobs: FolderBlobs) -> None:
+    pair = scored(blobs, 0)
+    blobs.clear()
+
+    with pytest.raises(Reject) as caught:
+        stage.prepare(message(pair))
+
+    assert caught.value.reason is Reason.BLOB_MISSING
+
+
+class Repeating:
+    """A captioner that says one thing in several ways, and then nothing."""
+
+    name = model = "repeating"
+    revision = "1"
+    cache_id = None
+    uses_images = False
+    uses_context = False
+
+    def caption(self, pictures: list[object], contexts: list[object]) -> list[tuple[Caption, ...]]:
+        texts = ("a star", " a star ", "", "  ", "a circle")
+        said = tuple(Caption(text=text, kind=CaptionKind.RULE) for text in texts)
+        return [said, *[()] * (len(contexts) - 1)]
+
+
+def test_repeated_and_empty_candidates_are_dropped_and_none_is_fine(
+    policy: RecaptionPolicy, blobs: FolderBlobs, redis_url: str
+) -> None:
+    stage = RecaptionStage(
+        policy,
+        blobs,
+        RedisCaptions(redis.Redis.from_url(redis_url), "t:"),
+        load_captioners=lambda _: [Repeating()],
+        now=lambda: NOW,
+    )
+    stage.setup()
+
+    talkative, silent = run(stage, scored(blobs, 0), scored(blobs, 1))
+
+    assert [caption.text for caption in talkative.candidates] == ["a star", "a circle"]
+    assert silent.candidates == ()

@@ -1,0 +1,54 @@
+"""BLIP: a vision tower whose output the text decoder attends to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from workers.captioners._family import Loaded, Row
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Blip:
+    """Encodes each picture once.
+
+    The decoder's positions ignore the attention mask, so padding would change the texts: rows are
+    batched by the length of their prompt instead.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
+    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+        """One text per row."""
+        import torch
+
+        model, device = self._loaded.model, self._loaded.device
+        text_config = model.config.text_config
+        seen = model.vision_model(**self._loaded.pixels(pictures)).last_hidden_state
+        prompts = {row.prompt: self._ids(row.prompt) for row in rows}
+        texts = [""] * len(rows)
+        for length in sorted({len(ids) for ids in prompts.values()}):
+            at = [n for n, row in enumerate(rows) if len(prompts[row.prompt]) == length]
+            group = [rows[n] for n in at]
+            ids = torch.tensor([prompts[row.prompt] for row in group], device=device)
+            look = seen[[row.picture for row in group]]
+            tokens = model.text_decoder.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                encoder_hidden_states=look,
+                encoder_attention_mask=torch.ones(look.shape[:2], device=device, dtype=torch.long),
+                eos_token_id=text_config.sep_token_id,
+                pad_token_id=text_config.pad_token_id,
+                **self._loaded.options(group, length),
+            )
+            for n, text in zip(at, self._loaded.decode(tokens[:, length:]), strict=True):
+                texts[n] = text
+        return texts
+
+    def _ids(self, prompt: str) -> list[int]:
+        """As BlipForConditionalGeneration.generate: its own first token, and no end token."""
+        first: int = self._loaded.model.config.text_config.bos_token_id
+        return [first, *self._loaded.tokenizer(prompt).input_ids[1:-1]]

@@ -1,0 +1,50 @@
+"""BLIP-2: a Q-Former turns each picture into a few tokens before the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from workers.captioners._family import Loaded, Row
+from workers.captioners._prefix import continue_prefix
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Blip2:
+    """Encodes each picture once, and lets OPT read its query tokens once."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
+    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+        """One text per row."""
+        import torch
+
+        loaded, model = self._loaded, self._loaded.model
+        features = model.get_image_features(**loaded.pixels(pictures)).pooler_output
+        texts = loaded.tokenizer([row.prompt for row in rows]).input_ids
+        queries = features.shape[1]
+        if model.config.use_decoder_only_language_model:
+            placeholders = [model.config.image_token_index] * queries
+            return continue_prefix(
+                loaded,
+                model.language_model,
+                features,
+                queries,
+                [[*placeholders, *ids] for ids in texts],
+                rows,
+            )
+        # An encoder-decoder (T5) reads picture and prompt together: only the picture is shared.
+        padded = loaded.tokenizer.pad({"input_ids": texts}, return_tensors="pt").to(loaded.device)
+        look = features[[row.picture for row in rows]]
+        embeddings = model.get_input_embeddings()(padded.input_ids)
+        out = model.language_model.generate(
+            inputs_embeds=torch.cat([look.to(embeddings.dtype), embeddings], 1),
+            attention_mask=torch.cat(
+                [padded.attention_mask.new_ones(look.shape[:2]), padded.attention_mask], 1
+            ),
+            **loaded.options(rows, 1),
+        )
+        return loaded.decode(out[:, 1:])

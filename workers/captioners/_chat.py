@@ -1,0 +1,47 @@
+"""Any other image-text-to-text model, through its processor and chat template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from workers.captioners._family import Loaded, Row
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Chat:
+    """Batched, but the picture is encoded once per candidate: how features and positions of a
+    picture are shared differs from architecture to architecture.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        loaded.tokenizer.padding_side = "left"
+
+    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+        """One text per row."""
+        loaded = self._loaded
+        inputs = loaded.processor(
+            # One list per text: processors for several pictures per text want it so.
+            images=[[pictures[row.picture]] for row in rows],
+            text=[conversation(loaded.processor, row.prompt) for row in rows],
+            padding=True,
+            return_tensors="pt",
+        ).to(loaded.device, loaded.model.dtype)
+        length = inputs["input_ids"].shape[1]
+        out = loaded.model.generate(**inputs, **loaded.options(rows, length))
+        return loaded.decode(out[:, length:])
+
+
+def conversation(processor: Any, prompt: str) -> str:
+    """The text of one turn with one picture, in the model's own format."""
+    if getattr(processor, "chat_template", None):
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        text: str = processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
+        return text
+    # LLaVA-1.5 checkpoints from before chat templates.
+    return f"USER: {processor.image_token}\n{prompt} ASSISTANT:"

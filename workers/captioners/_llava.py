@@ -1,0 +1,49 @@
+"""LLaVA: the picture's patches stand in the prompt where the image token is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from workers.captioners._chat import conversation
+from workers.captioners._family import Loaded, Row
+from workers.captioners._prefix import common_prefix, continue_prefix
+from workers.runtime.stage import Fatal
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Llava:
+    """Encodes each picture once, and lets the language model read it once for all prompts."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
+    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+        """One text per row."""
+        import torch
+
+        loaded, model = self._loaded, self._loaded.model
+        features = torch.stack(
+            list(model.get_image_features(**loaded.pixels(pictures)).pooler_output)
+        )
+        image_id = model.config.image_token_id
+        tokens = [self._expanded(row.prompt, features.shape[1]) for row in rows]
+        length = common_prefix(tokens)
+        first = torch.tensor(tokens[0][:length], device=loaded.device)
+        if int((first == image_id).sum()) != features.shape[1]:
+            raise Fatal(
+                "the model's chat template puts the prompt before the picture, so the picture cannot"
+                " be shared between prompts: give the model folder a template with the picture first"
+            )
+        embeddings = model.get_input_embeddings()(first).expand(len(pictures), -1, -1)
+        here = (first == image_id)[None, :, None].expand_as(embeddings)
+        prefix = embeddings.masked_scatter(here, features.to(embeddings.dtype))
+        return continue_prefix(loaded, model, prefix, length, tokens, rows)
+
+    def _expanded(self, prompt: str, patches: int) -> list[int]:
+        token = self._loaded.processor.image_token
+        text = conversation(self._loaded.processor, prompt).replace(token, token * patches)
+        ids: list[int] = self._loaded.tokenizer(text).input_ids
+        return ids

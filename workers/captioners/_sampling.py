@@ -1,0 +1,86 @@
+"""Drawing tokens so that a candidate depends on its picture and prompt, not on its batch."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from workers.policy import SamplingPolicy
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+# The constants of splitmix64 (Steele et al. 2014) as signed numbers.
+_GAMMA = 0x9E3779B97F4A7C15 - 2**64
+_MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
+_MIX_2 = 0x94D049BB133111EB - 2**64
+
+
+def picture_digest(picture: Image.Image) -> str:
+    """Names a picture by its pixels."""
+    return hashlib.sha256(picture.tobytes()).hexdigest()
+
+
+def row_seed(seed: int, picture: str, prompt: str, number: int) -> int:
+    """The seed of one candidate: 63 bits."""
+    text = "\n".join((str(seed), picture, str(number), prompt))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+class CandidateSampler:
+    """A logits processor for `generate(do_sample=False)` that makes the argmax a random draw.
+
+    Adding Gumbel noise to the logits and taking the largest is sampling from their softmax. The
+    noise of a row comes from a counter-based generator over (row seed, step, token), because the
+    draws of torch's generators depend on the shape of the whole batch. Repetition is penalised over
+    generated tokens only (as in Keskar et al. 2019): the prompt's words must stay usable.
+    """
+
+    def __init__(self, policy: SamplingPolicy, seeds: list[int], prompt_length: int) -> None:
+        import torch
+
+        self._policy = policy
+        self._seeds = torch.tensor(seeds, dtype=torch.int64)
+        self._prompt_length = prompt_length
+
+    def __call__(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """(rows, length) tokens so far, (rows, vocabulary) logits to noisy logits."""
+        import torch
+
+        generated = ids[:, self._prompt_length :]
+        logits = logits.float()
+        if generated.shape[1] and self._policy.repetition_penalty != 1:
+            penalty = self._policy.repetition_penalty
+            seen = logits.gather(1, generated)
+            seen = torch.where(seen < 0, seen * penalty, seen / penalty)
+            logits = logits.scatter(1, generated, seen)
+        logits = logits / self._policy.temperature
+        if self._policy.top_p < 1:
+            logits = logits.masked_fill(~self._nucleus(logits), -torch.inf)
+        return logits + self._noise(logits, generated.shape[1])
+
+    def _nucleus(self, logits: torch.Tensor) -> torch.Tensor:
+        """The smallest set of tokens whose probability reaches top_p (Holtzman et al. 2019)."""
+        import torch
+
+        ordered, order = logits.softmax(-1).sort(-1, descending=True)
+        inside = ordered.cumsum(-1) - ordered < self._policy.top_p
+        return torch.zeros_like(inside).scatter(1, order, inside)
+
+    def _noise(self, logits: torch.Tensor, step: int) -> torch.Tensor:
+        import torch
+
+        self._seeds = self._seeds.to(logits.device)
+        tokens = torch.arange(logits.shape[1], device=logits.device)
+        state = _mixed(self._seeds + step * 2 + 1)[:, None] + (tokens + 1) * _GAMMA
+        bits = (_mixed(state) >> 40) & 0xFFFFFF
+        uniform = (bits.float() + 0.5) / 2**24
+        return -torch.log(-torch.log(uniform))
+
+
+def _mixed(state: torch.Tensor) -> torch.Tensor:
+    """The output function of splitmix64; the masks make torch's signed shifts logical."""
+    state = (state ^ ((state >> 30) & (2**34 - 1))) * _MIX_1
+    state = (state ^ ((state >> 27) & (2**37 - 1))) * _MIX_2
+    return state ^ ((state >> 31) & (2**33 - 1))

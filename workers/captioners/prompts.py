@@ -1,0 +1,103 @@
+"""Prompts as data: what a captioner is asked, by model family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas import CaptionKind
+
+Aspect = Literal["appearance", "texture", "context", "fused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question or beginning. A fused template has the place ``{alt_text}``."""
+
+    id: str
+    template: str
+    aspect: Aspect
+
+    @property
+    def kind(self) -> CaptionKind:
+        """Fused captions know the alt text, so they are counted apart."""
+        return CaptionKind.FUSED if self.aspect == "fused" else CaptionKind.VLM
+
+    def text(self, alt_text: str) -> str:
+        """What the model gets. Double quotes would end the quotation, so they become single."""
+        if self.aspect != "fused":
+            return self.template
+        return self.template.replace("{alt_text}", " ".join(alt_text.replace('"', "'").split()))
+
+
+_ONLY = "Describe only what you see."
+
+PROMPT_SETS: Mapping[str, tuple[Prompt, ...]] = {
+    # The small model's own marks; the empty one asks for everything.
+    "demo": (
+        Prompt("demo/full", "", "appearance"),
+        Prompt("demo/appearance", "appearance:", "appearance"),
+        Prompt("demo/texture", "texture:", "texture"),
+        Prompt("demo/context", "context:", "context"),
+    ),
+    # BLIP goes on from a beginning; it does not follow instructions.
+    "blip": (
+        Prompt("blip/plain", "", "appearance"),
+        Prompt("blip/photo", "a photography of", "appearance"),
+        Prompt("blip/texture", "a close view of the surface of", "texture"),
+        Prompt("blip/context", "in the background there is", "context"),
+    ),
+    # The question form is the one of the BLIP-2 paper (Li et al. 2023, section 4.1).
+    "blip-2": (
+        Prompt("blip-2/plain", "a photo of", "appearance"),
+        Prompt(
+            "blip-2/appearance",
+            f"Question: What objects are in the picture and what do they look like? {_ONLY}"
+            " Answer:",
+            "appearance",
+        ),
+        Prompt(
+            "blip-2/texture",
+            f"Question: Which materials, textures and colours are visible? {_ONLY} Answer:",
+            "texture",
+        ),
+        Prompt(
+            "blip-2/context",
+            f"Question: Where was the picture taken and what happens in it? {_ONLY} Answer:",
+            "context",
+        ),
+        Prompt(
+            "blip-2/fused",
+            'Question: The web page calls the picture "{alt_text}". What does it show?'
+            f" {_ONLY} Answer:",
+            "fused",
+        ),
+    ),
+    "chat": (
+        Prompt(
+            "chat/appearance",
+            "Describe the objects in this picture and what they look like in one or two sentences."
+            f" {_ONLY}",
+            "appearance",
+        ),
+        Prompt(
+            "chat/texture",
+            "Describe the materials, textures, colours and the light in this picture in one"
+            f" sentence. {_ONLY}",
+            "texture",
+        ),
+        Prompt(
+            "chat/context",
+            f"Describe where this picture was taken and what is happening in one sentence. {_ONLY}",
+            "context",
+        ),
+        Prompt(
+            "chat/fused",
+            'The web page calls this picture "{alt_text}". Write one caption that keeps what of'
+            " this can be seen in the picture, names included, and corrects what is wrong."
+            f" {_ONLY}",
+            "fused",
+        ),
+    ),
+}

@@ -1,0 +1,177 @@
+"""Captions from a vision-language model loaded through transformers (BLIP, BLIP-2, LLaVA ...)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas import Caption
+from workers.captioners._family import Family, Loaded, Row
+from workers.captioners._sampling import picture_digest, row_seed
+from workers.captioners.captioner import CaptionContext
+from workers.captioners.prompts import PROMPT_SETS, Prompt
+from workers.device import (
+    memory_guard,
+    pick_device,
+    pick_precision,
+    torch_dtype,
+    use_threads,
+    weights_digest,
+)
+from workers.policy import RecaptionPolicy, TransformersPolicy
+from workers.runtime.stage import Fatal
+from workers.text.clauses import cut
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+DEMO_FOLDER = Path(__file__).parent.parent / "demo" / "models" / "captioner"
+_ALT_TEXT_CHARS = 300
+"""A fused prompt quotes this much; more alt text drowns the question in small models."""
+
+
+def build(policy: RecaptionPolicy) -> TransformersCaptioner:
+    """Load the model. Raises Fatal with what to do when it cannot be loaded."""
+    import transformers
+
+    library: Any = transformers  # its loaders are untyped
+    given = policy.transformers
+    use_threads(given.threads)
+    device = pick_device(given.device)
+    dtype = torch_dtype(pick_precision(given.precision, device))
+    name = str(DEMO_FOLDER) if given.model == "demo" else given.model
+    try:
+        processor = library.AutoProcessor.from_pretrained(name, revision=given.revision)
+        model = library.AutoModelForImageTextToText.from_pretrained(
+            name, revision=given.revision, dtype=dtype
+        )
+    # Wrong names, missing files, no network and unknown architectures raise these.
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise Fatal(_advice(given, error)) from error
+    model = model.eval().requires_grad_(requires_grad=False).to(device)
+    return TransformersCaptioner(given, Loaded(model, processor, device, given.sampling))
+
+
+class TransformersCaptioner:
+    """Candidates cycle through the prompt set; fused prompts are skipped where no alt text is.
+
+    The same picture and context give the same candidates in every batch (up to rounding): see
+    `CandidateSampler`.
+    """
+
+    name = "transformers"
+    uses_images = True
+
+    def __init__(self, policy: TransformersPolicy, loaded: Loaded) -> None:
+        self._policy = policy
+        self._family = _family(loaded)
+        self._prompts = _prompts(policy, loaded.model.config.model_type)
+        self._pad = _pad_colour(loaded.processor.image_processor)
+        self.model = policy.model
+        self.revision = policy.revision or weights_digest(loaded.model)
+        self.uses_context = any(prompt.aspect == "fused" for prompt in self._prompts)
+        parts = (
+            self.model,
+            self.revision,
+            str(loaded.model.dtype),
+            str(self._pad),
+            policy.sampling.model_dump_json(),
+            *(f"{prompt.id} {prompt.template}" for prompt in self._prompts),
+        )
+        self.cache_id: str | None = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    def caption(
+        self, pictures: Sequence[Image.Image], contexts: Sequence[CaptionContext]
+    ) -> list[tuple[Caption, ...]]:
+        """`candidates` texts per picture, unscored. Raises OutOfMemory."""
+        import torch
+
+        if not contexts:
+            return []
+        rows: list[Row] = []
+        asked: list[Prompt] = []
+        for at, (picture, context) in enumerate(zip(pictures, contexts, strict=True)):
+            digest = picture_digest(picture)
+            alt_text = cut(context.alt_text, _ALT_TEXT_CHARS)
+            for number, prompt in enumerate(self._questions(alt_text)):
+                text = prompt.text(alt_text)
+                seed = row_seed(self._policy.sampling.seed, digest, text, number)
+                rows.append(Row(at, text, seed))
+                asked.append(prompt)
+        shown = [_squared(picture, self._pad) for picture in pictures] if self._pad else pictures
+        with memory_guard(), torch.inference_mode():
+            texts = self._family.generate(shown, rows)
+        found: list[list[Caption]] = [[] for _ in pictures]
+        for row, prompt, text in zip(rows, asked, texts, strict=True):
+            found[row.picture].append(
+                Caption(
+                    text=" ".join(text.split()),
+                    kind=prompt.kind,
+                    model=self.model,
+                    revision=self.revision,
+                    prompt_id=prompt.id,
+                )
+            )
+        return [tuple(captions) for captions in found]
+
+    def _questions(self, alt_text: str) -> list[Prompt]:
+        usable = [p for p in self._prompts if p.aspect != "fused" or alt_text.strip()]
+        return [usable[n % len(usable)] for n in range(self._policy.sampling.candidates)]
+
+
+def _family(loaded: Loaded) -> Family:
+    from workers.captioners._blip import Blip
+    from workers.captioners._blip2 import Blip2
+    from workers.captioners._chat import Chat
+    from workers.captioners._llava import Llava
+
+    families: dict[str, type[Blip | Blip2 | Llava]] = {
+        "blip": Blip,
+        "blip-2": Blip2,
+        "llava": Llava,
+    }
+    return families.get(loaded.model.config.model_type, Chat)(loaded)
+
+
+def _prompts(policy: TransformersPolicy, model_type: str) -> tuple[Prompt, ...]:
+    name = policy.prompts
+    if name == "auto":
+        own = "demo" if policy.model == "demo" else model_type
+        name = own if own in PROMPT_SETS else "chat"
+    if name not in PROMPT_SETS:
+        raise Fatal(f"there is no prompt set {name!r}; choose auto or one of {sorted(PROMPT_SETS)}")
+    return PROMPT_SETS[name]
+
+
+def _pad_colour(image_processor: Any) -> tuple[int, int, int] | None:
+    """The mean colour, for models that see one square and would squash or crop the picture.
+
+    None for models that take any ratio (tiles, dynamic resolution).
+    """
+    size = image_processor.size
+    square = size.get("height") is not None and size.get("height") == size.get("width")
+    crop = getattr(image_processor, "crop_size", None)
+    if hasattr(image_processor, "image_grid_pinpoints") or not (square or crop):
+        return None
+    red, green, blue = (round(channel * 255) for channel in image_processor.image_mean)
+    return red, green, blue
+
+
+def _squared(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+    from PIL import Image
+
+    side = max(picture.size)
+    square = Image.new("RGB", (side, side), colour)
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return square
+
+
+def _advice(policy: TransformersPolicy, error: Exception) -> str:
+    why = str(error).strip().split("\n")[0][:500]
+    return (
+        f"the captioner model {policy.model!r} cannot be loaded: {why}. Give `demo`, a folder that"
+        " save_pretrained wrote (model and processor), or a hub name (needs the hub or its cache)"
+        " of an image-text-to-text model such as BLIP, BLIP-2 or LLaVA"
+    )

@@ -1,0 +1,153 @@
+"""Recaption: candidate captions for pictures whose alt text is too weak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from schemas import Caption, CaptionedPair, ScoredPair
+from schemas.limits import CAPTIONS
+from schemas.topics import CAPTIONED, SCORED
+from workers.captioners.captioner import CaptionContext, Captioner
+from workers.policy import RecaptionPolicy
+from workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
+from workers.stages.pictures import Blobs, open_picture
+from workers.stages.trace import Tracer
+from workers.stores.captions import CaptionCache, CaptionKey
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class RecaptionInput:
+    """What is known of one pair, per captioner: its cached answer, or None."""
+
+    context: CaptionContext
+    cached: tuple[tuple[Caption, ...] | None, ...]
+    picture: Image.Image | None
+    """Only where a captioner that looks at pictures has no cached answer."""
+    seconds: float
+
+
+class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
+    """Every configured captioner is asked; the pair goes on with what they said, be it nothing."""
+
+    name = "recaption"
+    inputs = (SCORED,)
+    outputs = (CAPTIONED,)
+
+    def __init__(
+        self,
+        policy: RecaptionPolicy,
+        blobs: Blobs,
+        captions: CaptionCache,
+        *,
+        load_captioners: Callable[[RecaptionPolicy], Sequence[Captioner]],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._policy = policy
+        self._blobs = blobs
+        self._cache = captions
+        self._load_captioners = load_captioners
+        self._tracer = Tracer(self.name, policy, now)
+
+    @property
+    def batching(self) -> Batching:
+        """Of the policy."""
+        return Batching(self._policy.batch_records, self._policy.batch_wait_s)
+
+    def setup(self) -> None:
+        """Load the captioners. Raises Fatal."""
+        self._captioners = tuple(self._load_captioners(self._policy))
+        self._models = {captioner.model: captioner.revision for captioner in self._captioners}
+
+    def prepare(self, message: Message[ScoredPair]) -> RecaptionInput:
+        """Cached answers, and the picture if one is missing.
+
+        Raises Reject (blob missing), Dead, Retry.
+        """
+        began = time.perf_counter()
+        pair = message.record
+        context = CaptionContext(
+            pair.clean_text,
+            pair.detected_language or pair.language,
+            pair.tags,
+            pair.ocr,
+            pair.objects,
+        )
+        keys = {
+            at: _key(pair, captioner, context)
+            for at, captioner in enumerate(self._captioners)
+            if captioner.cache_id is not None
+        }
+        found = dict(zip(keys, self._cache.get(list(keys.values())), strict=True))
+        cached = tuple(found.get(at) for at in range(len(self._captioners)))
+        looking = any(
+            captioner.uses_images and answer is None
+            for captioner, answer in zip(self._captioners, cached, strict=True)
+        )
+        picture = open_picture(self._blobs, pair.image) if looking else None
+        return RecaptionInput(context, cached, picture, time.perf_counter() - began)
+
+    def process(
+        self, batch: Sequence[tuple[Message[ScoredPair], RecaptionInput]]
+    ) -> Sequence[Outcome]:
+        """Ask each captioner about the pairs it has no cached answer for, all at once."""
+        began = time.perf_counter()
+        answers = [self._answers(at, batch) for at in range(len(self._captioners))]
+        share = (time.perf_counter() - began) / len(batch)
+        return [
+            self._emit(
+                message.record,
+                [caption for answer in answers for caption in answer[row]],
+                prepared.seconds + share,
+            )
+            for row, (message, prepared) in enumerate(batch)
+        ]
+
+    def ready(self) -> str | None:
+        """None when blob store and caption cache answer."""
+        return self._blobs.ready() or self._cache.ready()
+
+    def _answers(
+        self, at: int, batch: Sequence[tuple[Message[ScoredPair], RecaptionInput]]
+    ) -> list[tuple[Caption, ...]]:
+        """One captioner's candidates for each item of the batch."""
+        captioner = self._captioners[at]
+        found = {row: item.cached[at] for row, (_, item) in enumerate(batch)}
+        missing = [row for row, answer in found.items() if answer is None]
+        if missing:
+            contexts = [batch[row][1].context for row in missing]
+            pictures = [batch[row][1].picture for row in missing] if captioner.uses_images else []
+            new = captioner.caption([picture for picture in pictures if picture], contexts)
+            if captioner.cache_id is not None:
+                keys = [
+                    _key(batch[row][0].record, captioner, context)
+                    for row, context in zip(missing, contexts, strict=True)
+                ]
+                self._cache.put(keys, new)
+            found |= dict(zip(missing, new, strict=True))
+        return [found[row] or () for row in range(len(batch))]
+
+    def _emit(self, pair: ScoredPair, captions: Sequence[Caption], seconds: float) -> Emit:
+        trace = self._tracer.trace(seconds, self._models)
+        fields = dict(pair) | {"provenance": pair.provenance.then(trace)}
+        return Emit(((CAPTIONED, CaptionedPair(**fields, candidates=_different(captions))),))
+
+
+def _different(captions: Sequence[Caption]) -> tuple[Caption, ...]:
+    """Without blank and repeated texts; the first of equals stays."""
+    by_text = {caption.text.strip(): caption for caption in reversed(captions)}
+    kept = [c for c in captions if c.text.strip() and by_text[c.text.strip()] is c]
+    return tuple(kept[:CAPTIONS])
+
+
+def _key(pair: ScoredPair, captioner: Captioner, context: CaptionContext) -> CaptionKey:
+    assert captioner.cache_id is not None
+    known = sha256(repr(context).encode()).hexdigest()[:32] if captioner.uses_context else ""
+    return CaptionKey(pair.image.blob.sha256, captioner.cache_id, known)
