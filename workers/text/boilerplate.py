@@ -20,7 +20,8 @@ _KEPT = frozenset(".!?)]")
 _CLOSING = {"(": ")", "[": "]"}
 _CREDIT = re.compile(
     r"(?:(?:photo|image|picture|foto|bild|illustration)s?(?: (?:credit|courtesy|copyright)s?\s*[: ]"
-    r"| by | par | por )|credits?\s*:|courtesy of|copyright |\u00a9|all rights).{0,80}",
+    r"| by | par | por )|credits?\s*:|courtesy of|copyright (?:by |\d|\u00a9|\(c\))|\u00a9|"
+    r"all rights).{0,80}",
     re.IGNORECASE,
 )
 _DOMAIN = re.compile(
@@ -96,7 +97,8 @@ def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:
 def _without_shop(text: str) -> str:
     """Without a site's name after the last bar, or its domain after the last separator."""
     head, bar, name = text.rpartition("|")
-    if bar and len(name.split()) <= _SHOP_WORDS and len(head.split()) >= _DESCRIPTION_WORDS:
+    described = len(head.partition("|")[0].split()) >= _DESCRIPTION_WORDS
+    if bar and described and len(name.split()) <= _SHOP_WORDS:
         return head
     parts = _SEPARATOR.split(text)
     if len(parts) > 1 and _DOMAIN.fullmatch(parts[-1].strip()):

@@ -23,9 +23,9 @@ _HAS_COUNTER = re.compile(r"[\d_]")
 _UNTITLED = re.compile(r"(?:untitled|unnamed|unbenannt|sans titre|sin t[ií]tulo)[\s\d()-]*", re.I)
 _HASH = re.compile(
     r"(?=\S*\d)(?:[0-9a-f]{12,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
-    r"(?=\S*[a-z])(?=\S*[A-Z])[\w-]{20,})",
+    r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})",
 )
-_NUMBER = re.compile(r"[\W\d_]*\d[\W\d_]*|P[A-Z]?\d{6,}|\d{3}_\d{4}", re.ASCII)
+_NUMBER = re.compile(r"[\W\d_]*\d[\W\d_]*|P[A-Z]?\d{6,}|\d{3}_\d{4}")
 # Inside a longer text only what no sentence would hold.
 _TOKEN = re.compile(
     r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|CIMG)[_-]?\d{3,}[\w-]*(?:\.\w{3,4})?[\])]?(?!\w)"

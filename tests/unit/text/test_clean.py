@@ -69,6 +69,18 @@ def test_no_text_is_left_with_invisible_characters_or_past_the_limit(text: str) 
         "1 person, standing",
         "Woman in a photo booth",
         "Un vase rouge !",
+        "3个红色花瓶",
+        "дом 5",
+        "copyright symbol on paper",
+        "Stock car racing at Daytona",
+        "Screenshot of the Facebook login page",
+        "Untitled (1990) by Felix Gonzalez-Torres",
+        "Sale sign in window; people walking past",
+        "Bild von einem Haus",
+        "Banner reading “Welcome home”",
+        "Samsung SM-G991B, Boeing 747-400",
+        "cat | dog | bird",
+        "An A/C unit, a T-shirt & a t-rex: E = mc²",
     ],
 )
 def test_a_good_text_stays_as_it_is(text: str) -> None:
