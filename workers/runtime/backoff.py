@@ -53,7 +53,8 @@ class Backoff:
         try:
             for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
                 with attempt:
-                    if self._stopping():
+                    # The first try is made even then: a stopping sink closes its last shards.
+                    if attempt.num > 1 and self._stopping():
                         raise Stopped
                     return work()
         except Retry as error:
