@@ -80,7 +80,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             transform = _transform(profile, mode)
             if transform is not None:
                 return transform.apply(image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @lru_cache(maxsize=16)

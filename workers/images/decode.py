@@ -62,8 +62,7 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
     image = picture.load(size)
     # Colours and transparency are dealt with on the small picture; resizing weighs by alpha.
     profile = image.info.get("icc_profile")
-    small = before_scaling(image).resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-    small = to_rgb(small, profile, policy.background)
+    small = to_rgb(_scaled(before_scaling(image), size), profile, policy.background)
     if transpose is not None:
         small = small.transpose(transpose)
     luma = small.convert("L")
@@ -88,6 +87,14 @@ def _fitted(width: int, height: int, longest: int) -> tuple[int, int]:
     """The size with its longest side at most `longest`, ratio kept."""
     scale = min(1.0, longest / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    # Hamming costs half of bicubic and is as sharp at these factors: a JPEG comes at 1 to 2 times
+    # the size, reduced by its decoder, anything else at 2 to 4 times, reduced by reducing_gap.
+    if image.size == size:
+        return image
+    return image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
 
 
 def _encoded(image: Image.Image, quality: int) -> bytes:

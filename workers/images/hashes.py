@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from operator import mul
 
 from PIL import Image
 
@@ -54,7 +55,7 @@ def _structure(rows: list[bytes]) -> float:
     """Root mean square of the thumbnail less its best-fitting smooth surface."""
     energy = float(sum(cell * cell for row in rows for cell in row))
     for degree, across in enumerate(_ACROSS):
-        along = [sum(a * cell for a, cell in zip(across, row, strict=True)) for row in rows]
+        along = [sum(map(mul, across, row)) for row in rows]
         for down in _DOWN[: SMOOTH_DEGREE + 1 - degree]:
-            energy -= sum(d * value for d, value in zip(down, along, strict=True)) ** 2
+            energy -= sum(map(mul, down, along)) ** 2
     return math.sqrt(max(energy, 0.0) / (WIDTH * HEIGHT))

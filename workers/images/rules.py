@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from operator import mul
 
 from PIL import Image
 
 from schemas import Reason
 from workers.policy import ImagePolicy
 from workers.runtime.stage import Reject
+
+_LEVELS = range(256)
+_SQUARES = [level * level for level in _LEVELS]
 
 
 def check_pixels(width: int, height: int, policy: ImagePolicy) -> None:
@@ -42,5 +46,5 @@ def luma_deviation(luma: Image.Image) -> float:
     """Standard deviation of a mode L picture, 0-255."""
     counts = luma.histogram()
     total = sum(counts)
-    mean = sum(level * count for level, count in enumerate(counts)) / total
-    return math.sqrt(sum((level - mean) ** 2 * count for level, count in enumerate(counts)) / total)
+    mean = sum(map(mul, counts, _LEVELS)) / total
+    return math.sqrt(max(0.0, sum(map(mul, counts, _SQUARES)) / total - mean * mean))
