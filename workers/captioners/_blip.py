@@ -34,6 +34,10 @@ class Blip:
             at = [n for n, row in enumerate(rows) if len(prompts[row.prompt]) == length]
             group = [rows[n] for n in at]
             ids = torch.tensor([prompts[row.prompt] for row in group], device=device)
+            options = self._loaded.options(group, length)
+            # The positions are a table; past its end there is an index error.
+            room = text_config.max_position_embeddings - length
+            options["max_new_tokens"] = min(options["max_new_tokens"], room)
             look = seen[[row.picture for row in group]]
             tokens = model.text_decoder.generate(
                 input_ids=ids,
@@ -42,7 +46,7 @@ class Blip:
                 encoder_attention_mask=torch.ones(look.shape[:2], device=device, dtype=torch.long),
                 eos_token_id=text_config.sep_token_id,
                 pad_token_id=text_config.pad_token_id,
-                **self._loaded.options(group, length),
+                **options,
             )
             for n, text in zip(at, self._loaded.decode(tokens[:, length:]), strict=True):
                 texts[n] = text

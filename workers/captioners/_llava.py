@@ -34,8 +34,8 @@ class Llava:
         first = torch.tensor(tokens[0][:length], device=loaded.device)
         if int((first == image_id).sum()) != features.shape[1]:
             raise Fatal(
-                "the model's chat template puts the prompt before the picture, so the picture cannot"
-                " be shared between prompts: give the model folder a template with the picture first"
+                "the model's chat template puts the prompt before the picture, so prompts cannot"
+                " share the picture: give the model's folder a template with the picture first"
             )
         embeddings = model.get_input_embeddings()(first).expand(len(pictures), -1, -1)
         here = (first == image_id)[None, :, None].expand_as(embeddings)

@@ -1,0 +1,131 @@
+"""The models' batch paths against one picture at a time: `python -m bench.models`.
+
+Both sides of a row do the same work (same pictures, prompts, numbers of candidates and of tokens at
+most) and are run in turns; the ratio is that of their medians, so a slow machine slows both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from workers.captioners.captioner import CaptionContext
+from workers.captioners.transformers import build
+from workers.models.open_clip import load
+from workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
+
+Run = Callable[[], object]
+
+
+def main() -> None:
+    """Print one row per comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clip", default="demo", help="a scorer, as in ClipPolicy.model")
+    parser.add_argument("--captioner", default="demo", help="as in TransformersPolicy.model")
+    parser.add_argument("--recommended-score", type=float, help="for a scorer without one")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="torch CPU threads; 0: its choice")
+    parser.add_argument("--batch", type=int, default=16, help="pictures for the captioner at once")
+    parser.add_argument("--encode-batch", type=int, default=64)
+    parser.add_argument("--candidates", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=5)
+    given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, device {given.device}")
+    _recaption(given)
+    _encode(given)
+
+
+def _recaption(given: argparse.Namespace) -> None:
+    sampling = SamplingPolicy(candidates=given.candidates)
+    policy = TransformersPolicy(model=given.captioner, device=given.device, sampling=sampling)
+    captioner = build(RecaptionPolicy(transformers=policy))
+    pictures = _pictures(given.batch)
+    contexts = [CaptionContext("")] * len(pictures)
+    asked = [caption.prompt_id for caption in captioner.caption(pictures[:1], contexts[:1])[0]]
+    texts = {prompt.id: prompt.text("") for prompt in captioner._prompts}
+    prompts = Counter(texts[name] for name in asked if name is not None)
+    loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family keeps it
+
+    def batched() -> object:
+        return captioner.caption(pictures, contexts)
+
+    def one_at_a_time() -> object:
+        return [captioner.caption([p], [c]) for p, c in zip(pictures, contexts, strict=True)]
+
+    def recipe() -> object:
+        return [_generate(loaded, picture, prompts) for picture in pictures]
+
+    name = f"recaption {len(pictures)} pictures, N={given.candidates}"
+    _row(f"{name}: batch vs one picture at a time", batched, one_at_a_time, given, len(pictures))
+    if loaded.model.config.model_type != "llava":  # its prompts need the chat template
+        _row(f"{name}: batch vs processor + generate", batched, recipe, given, len(pictures))
+
+
+@torch.inference_mode()
+def _generate(loaded: Any, picture: Image.Image, prompts: Counter[str]) -> list[str]:
+    """The published recipe: processor and generate on one picture, several samples at once."""
+    found: list[str] = []
+    for prompt, count in prompts.items():
+        inputs = loaded.processor(images=picture, text=prompt, return_tensors="pt")
+        out = loaded.model.generate(
+            **inputs.to(loaded.device, loaded.model.dtype),
+            do_sample=True,
+            num_return_sequences=count,
+            temperature=loaded.sampling.temperature,
+            top_p=loaded.sampling.top_p,
+            repetition_penalty=loaded.sampling.repetition_penalty,
+            max_new_tokens=loaded.sampling.max_new_tokens,
+        )
+        found += loaded.decode(out)
+    return found
+
+
+def _encode(given: argparse.Namespace) -> None:
+    policy = ClipPolicy(
+        model=given.clip, device=given.device, recommended_score=given.recommended_score
+    )
+    scorer = load(policy)
+    pixels = [scorer.preprocess(picture) for picture in _pictures(given.encode_batch)]
+
+    def batched() -> object:
+        return scorer.encode_images(pixels)
+
+    def one_at_a_time() -> object:
+        return [scorer.encode_images([picture]) for picture in pixels]
+
+    name = f"encode {len(pixels)} pictures: batch vs one at a time"
+    _row(name, batched, one_at_a_time, given, len(pixels))
+
+
+def _row(name: str, ours: Run, theirs: Run, given: argparse.Namespace, pictures: int) -> None:
+    ours()
+    theirs()
+    taken: tuple[list[float], list[float]] = ([], [])
+    for _ in range(given.turns):
+        for run, seconds in zip((ours, theirs), taken, strict=True):
+            began = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - began)
+    fast, slow = (statistics.median(seconds) for seconds in taken)
+    rates = f"{pictures / fast:8.1f} vs {pictures / slow:8.1f} pictures/s"
+    print(f"{name:64} {slow / fast:6.2f}x   {rates}")
+
+
+def _pictures(count: int) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (8, 6, 3), np.uint8) for _ in range(count)]
+    return [Image.fromarray(values).resize((384, 512)) for values in noise]
+
+
+if __name__ == "__main__":
+    main()
