@@ -61,7 +61,9 @@ class ShardWriter:
         if standing.writer == self._writer and standing.objects == manifest.objects:
             return end
         _log.info("partition %d: shard %d is written by %s", partition, start, standing.writer)
-        self._discard(files, standing)
+        # Also where an earlier attempt of ours stands: with other records it has other names.
+        for file in files:
+            self._objects.delete(self._root + file.entry.key)
         return self._chain.end_from(partition, standing.end)
 
     def try_conditional_write(self) -> None:
@@ -78,13 +80,6 @@ class ShardWriter:
                 "the object store ignores If-None-Match, so two sinks could write one shard: "
                 "use AWS S3, SeaweedFS or another with conditional writes, or a folder"
             )
-
-    def _discard(self, files: Sequence[ShardFile], standing: Manifest) -> None:
-        # An earlier attempt of ours may be what stands there: its objects stay.
-        used = {entry.key for entry in standing.objects}
-        for file in files:
-            if file.entry.key not in used:
-                self._objects.delete(self._root + file.entry.key)
 
 
 def _build(folder: Path, stem: str, samples: Sequence[Sample]) -> tuple[ShardFile, ShardFile]:

@@ -1,0 +1,146 @@
+"""The sink on a real S3 server: races, crashes and what readers see."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import boto3
+import pytest
+import webdataset
+
+from consumers.manifests import read_manifests, read_rows
+from schemas import StoreConnection
+from sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, picture, run, stored
+from workers.local import SeaweedFs
+from workers.runtime.stage import Retry
+from workers.stores import s3_store
+from workers.stores.blobs import BlobStore
+from workers.stores.s3_store import S3Store
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def objects(s3) -> S3Store:
+    return S3Store(
+        StoreConnection(
+            url=f"s3://{s3.name}/team",
+            endpoint=s3.endpoint,
+            access_key=s3.access_key,
+            secret_key=s3.secret_key,
+        )
+    )
+
+
+def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
+    # Given a shard large enough to go up in parts
+    monkeypatch.setattr(s3_store, "MULTIPART_BYTES", 5 << 20)
+    blobs, sink = BlobStore(objects), open_sink(objects, tmp_path, "w1")
+    assert sink.resume(TOPIC, 0, 0) == 0
+    messages = [stored(blobs, offset) for offset in range(8)]
+    big = blobs.put(b"\xff\xd8" * (3 << 20), "image/jpeg")
+    image = messages[3].record.image.model_copy(update={"blob": big})
+    messages[3] = stored(blobs, 3, image=image)
+
+    # When written
+    assert done(run(sink, messages))
+
+    # Then WebDataset and Parquet give what went in
+    assert offsets_in(objects) == list(range(8))
+    (manifest,) = read_manifests(objects, "dataset")
+    tar = tmp_path / "shard.tar"
+    tar.write_bytes(objects.get(f"dataset/{manifest.objects[0].key}"))
+    samples = list(webdataset.WebDataset(str(tar), shardshuffle=False))
+    assert [sample["jpg"] for sample in samples[:3]] == [picture(offset) for offset in range(3)]
+    assert len(samples[3]["jpg"]) == 6 << 20
+    assert [row["sha256"] for row in read_rows(objects, "dataset", manifest)] == [
+        message.record.image.blob.sha256 for message in messages
+    ]
+    assert sink.ready() is None
+
+
+def test_of_sixteen_sinks_of_one_partition_each_record_is_written_once(objects, tmp_path):
+    # Given sixteen sinks that hold overlapping ranges and know the same (empty) chain
+    blobs = BlobStore(objects)
+    messages = [stored(blobs, offset) for offset in range(24)]
+    sinks = [open_sink(objects, tmp_path, f"w{number}") for number in range(16)]
+    batches = []
+    for number, sink in enumerate(sinks):
+        sink.resume(TOPIC, 0, 0)
+        batches.append([(message, sink.prepare(message)) for message in messages[: 9 + number]])
+    together = Barrier(16)
+
+    # When all write at once
+    def write(number: int) -> bool:
+        together.wait()
+        return done(sinks[number].process(batches[number]))
+
+    with ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(write, range(16)))
+
+    # Then the chain is whole, each record is in one shard, and the losers left nothing
+    assert offsets_in(objects) == list(range(24))
+    assert orphans_in(objects) == []
+
+
+def test_a_zombie_that_goes_on_beside_its_successor_adds_nothing_twice(objects, tmp_path):
+    # Given a sink that lost its partition without knowing, and its successor
+    blobs = BlobStore(objects)
+    messages = [stored(blobs, offset) for offset in range(30)]
+    zombie = open_sink(objects, tmp_path, "zombie")
+    zombie.resume(TOPIC, 0, 0)
+    run(zombie, messages[:4])
+    successor = open_sink(objects, tmp_path, "successor")
+    successor.resume(TOPIC, 0, 0)
+
+    # When both go through the log, in batches of different sizes
+    with ThreadPoolExecutor(2) as threads:
+        going = [
+            threads.submit(lambda: [run(zombie, messages[i : i + 3]) for i in range(4, 30, 3)]),
+            threads.submit(lambda: [run(successor, messages[i : i + 4]) for i in range(0, 30, 4)]),
+        ]
+        assert all(done(outcomes) for each in going for outcomes in each.result())
+
+    # Then every record is in one shard
+    assert offsets_in(objects) == list(range(30))
+    assert orphans_in(objects) == []
+
+
+def test_a_server_killed_between_objects_and_manifest():
+    # Given a sink whose server dies before the manifest is written
+    with SeaweedFs() as server:
+        keys = {
+            "aws_access_key_id": server.access_key,
+            "aws_secret_access_key": server.secret_key,
+            "region_name": "us-east-1",
+        }
+        boto3.client("s3", endpoint_url=server.endpoint, **keys).create_bucket(Bucket="shards")
+        connection = StoreConnection(
+            url="s3://shards",
+            endpoint=server.endpoint,
+            access_key=server.access_key,
+            secret_key=server.secret_key,
+        )
+        objects = S3Store(connection)
+        blobs, sink = BlobStore(objects), open_sink(objects, server.folder, "w1")
+        sink.resume(TOPIC, 0, 0)
+        messages = [stored(blobs, offset) for offset in range(3)]
+        prepared = [(message, sink.prepare(message)) for message in messages]
+        chain, commit = sink._writer._chain, sink._writer._chain.commit
+
+        def killed(manifest):
+            server.kill9()
+            return commit(manifest)
+
+        chain.commit = killed
+        with pytest.raises(Retry):
+            sink.process(prepared)
+
+        # When the server is back and the engine tries again
+        server.start()
+        chain.commit = commit
+        assert done(sink.process(prepared))
+
+        # Then the second attempt has overwritten what the first one left
+        assert offsets_in(objects) == [0, 1, 2]
+        assert orphans_in(objects) == []
+        sink.close()

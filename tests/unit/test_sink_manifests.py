@@ -1,0 +1,97 @@
+"""Readers of manifests: what they list, and what they find wrong."""
+
+import pytest
+
+from consumers.manifests import (
+    FolderObjects,
+    chain_faults,
+    object_faults,
+    read_manifests,
+    read_rows,
+    read_samples,
+)
+from schemas import Manifest
+from sink_records import TOPIC, now, open_sink, run, stored
+from workers.stores.blobs import BlobStore
+from workers.stores.folder_store import FolderStore
+
+
+def manifest(start: int, end: int, partition: int = 0, topic: str = TOPIC) -> Manifest:
+    return Manifest(
+        topic=topic,
+        partition=partition,
+        start=start,
+        end=end,
+        pairs=1,
+        writer="w",
+        created_at=now(),
+        objects=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("chain", "fault"),
+    [
+        ([(0, 3), (3, 6)], None),
+        ([(3, 6), (0, 3)], None),
+        ([(1, 3)], "ends at 0"),
+        ([(0, 3), (4, 6)], "ends at 3"),
+        ([(0, 3), (2, 6)], "ends at 3"),
+        ([(0, 3), (0, 3)], "ends at 3"),
+        ([(0, 3), (3, 3)], "ends at 3"),
+    ],
+)
+def test_a_chain_is_linked(chain, fault):
+    faults = chain_faults([manifest(*offsets) for offsets in chain])
+    assert (faults == []) if fault is None else (fault in faults[0])
+
+
+def test_chains_are_judged_by_partition():
+    assert chain_faults([manifest(0, 3), manifest(0, 9, partition=2)]) == []
+    mixed = chain_faults([manifest(0, 3), manifest(3, 4, topic="other.clean")])
+    assert "of topic other.clean" in mixed[0]
+
+
+def test_a_folder_is_read_without_the_workers_store(tmp_path):
+    # Given a dataset that a sink wrote into a folder
+    objects = FolderStore(tmp_path / "store")
+    sink, blobs = open_sink(objects, tmp_path, "w1"), BlobStore(objects)
+    run(sink, [stored(blobs, offset) for offset in range(3)])
+    run(sink, [stored(blobs, 4, partition=2)])
+
+    # When read by consumers' own means
+    folder = FolderObjects(tmp_path / "store")
+    manifests = read_manifests(folder, "dataset")
+
+    # Then it is the same, sample for sample
+    assert manifests == read_manifests(objects, "dataset")
+    assert [(m.partition, m.pairs) for m in manifests] == [(0, 3), (2, 1)]
+    assert list(folder.list("dataset/")) == list(objects.list("dataset/"))
+    samples = dict(read_samples(folder, "dataset", manifests[0]))
+    assert set(samples) == {"0-0", "0-1", "0-2"}
+    assert set(samples["0-1"]) == {"jpg", "json", "txt"}
+    assert [row["pair_id"] for row in read_rows(folder, "dataset", manifests[1])] == ["pair-4"]
+    assert object_faults(folder, "dataset", manifests) == []
+
+
+def test_objects_that_are_missing_or_changed_are_named(tmp_path):
+    # Given a shard with one object gone and one changed in a byte
+    objects = FolderStore(tmp_path / "store")
+    run(open_sink(objects, tmp_path, "w1"), [stored(BlobStore(objects), 0)])
+    manifests = read_manifests(objects, "dataset")
+    tar, table = (f"dataset/{entry.key}" for entry in manifests[0].objects)
+    data = bytearray(objects.get(table))
+    data[10] ^= 1
+    objects.put(table, bytes(data))
+    objects.delete(tar)
+
+    # When / Then
+    missing, changed = object_faults(FolderObjects(tmp_path / "store"), "dataset", manifests)
+    assert missing.endswith(".tar: missing")
+    assert "parquet: not the bytes" in changed
+
+
+def test_an_empty_dataset_has_no_manifests(tmp_path):
+    assert read_manifests(FolderObjects(tmp_path), "dataset") == []
+    with pytest.raises(KeyError):
+        FolderObjects(tmp_path).get("nothing")
