@@ -15,7 +15,7 @@ from schemas.record import Versioned
 from schemas.topics import TOPICS
 
 FOLDER = Path(__file__).parent / "json"
-RECORDS: tuple[type[Versioned], ...] = (*dict.fromkeys(topic.record for topic in TOPICS), Manifest)
+SCHEMAS: tuple[type[Versioned], ...] = (*dict.fromkeys(topic.record for topic in TOPICS), Manifest)
 """What is a message or a file of its own."""
 
 
@@ -59,7 +59,7 @@ def write(folder: Path = FOLDER) -> list[Path]:
     """Write every schema to `folder`; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for record in RECORDS:
+    for record in SCHEMAS:
         files.append(folder / file_name(record))
         files[-1].write_text(text_of(record), encoding="utf-8")
     return files

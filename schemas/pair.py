@@ -49,12 +49,11 @@ class Pair(Versioned):
         dict[str, Any],
         Field(
             max_length=EXTRA_KEYS,
-            default_factory=dict,
             description="Fields the contract does not know, kept as they came, also those given "
             f"beside the known ones. At most {EXTRA_BYTES} bytes of JSON and {EXTRA_DEPTH} levels.",
         ),
         AfterValidator(plain(EXTRA_DEPTH)),
-    ]
+    ] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -22,7 +22,7 @@ class StageTrace(Record):
     finished_at: AwareDatetime
     seconds: Annotated[float, Field(ge=0)]
     """Preparation plus this record's share of its batch."""
-    models: Annotated[dict[Name, Name], Field(max_length=16, default_factory=dict)]
+    models: Annotated[dict[Name, Name], Field(max_length=16)] = Field(default_factory=dict)
     """Model name to revision."""
     preprocessing_id: Name | None = None
     """Identifies resize, padding and normalisation of what the model saw."""

@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 
 from schemas import Versioned, decode, encode
-from schemas.export import FOLDER, RECORDS
+from schemas.export import FOLDER, SCHEMAS
 
 PAYLOADS = sorted((Path(__file__).parent / "payloads").glob("*.json"))
-BY_NAME = {record.__name__: record for record in RECORDS}
+BY_NAME = {record.__name__: record for record in SCHEMAS}
 
 
 def load(path: Path) -> tuple[type[Versioned], str, dict[str, Any], dict[str, Any]]:
@@ -61,7 +61,7 @@ def test_an_old_message_is_valid_under_its_schema_and_the_newest(path: Path) -> 
         jsonschema.validate(payload, schema, cls=jsonschema.Draft202012Validator)
 
 
-@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
+@pytest.mark.parametrize("record", SCHEMAS, ids=lambda record: record.__name__)
 def test_every_field_is_in_a_stored_message(record: type[Versioned]) -> None:
     stored = [load(path) for path in PAYLOADS]
     seen = {field for kind, _, payload, _ in stored if kind is record for field in payload}

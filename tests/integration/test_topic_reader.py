@@ -18,6 +18,7 @@ from schemas import (
     headers_of,
 )
 from schemas.topics import RAW
+from workers.local import ApacheKafka
 from workers.runtime.kafka.topics import TopicAdmin
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
@@ -30,7 +31,7 @@ def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnec
 
 
 @pytest.fixture
-def kafka_connection(apache_kafka, topic_prefix: str) -> KafkaConnection:
+def kafka_connection(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConnection:
     return _with_topic(apache_kafka.bootstrap, topic_prefix)
 
 
@@ -204,7 +205,7 @@ def test_a_log_that_ends_with_a_transaction_marker_is_read_to_its_end(
 
 
 @pytest.mark.integration
-def test_a_missing_topic_is_named(apache_kafka, topic_prefix: str) -> None:
+def test_a_missing_topic_is_named(apache_kafka: ApacheKafka, topic_prefix: str) -> None:
     connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
 
     with (

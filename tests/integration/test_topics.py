@@ -8,6 +8,7 @@ from kafka import KafkaProducer
 
 from schemas import TOPICS, KafkaConnection
 from schemas.topics import CLEAN, DEAD, RAW
+from workers.local import ApacheKafka, Tansu
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
@@ -20,7 +21,7 @@ def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnec
 
 
 @pytest.fixture
-def kafka_connection(apache_kafka, topic_prefix: str) -> KafkaConnection:
+def kafka_connection(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConnection:
     return KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
 
 
@@ -85,7 +86,7 @@ def test_apply_adds_partitions(kafka_connection: KafkaConnection) -> None:
 
 
 def test_a_broker_that_cannot_add_partitions_is_named_as_the_fault(
-    tansu, topic_prefix: str
+    tansu: Tansu, topic_prefix: str
 ) -> None:
     connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
     with TopicAdmin(connection) as admin:

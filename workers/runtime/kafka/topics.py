@@ -257,12 +257,12 @@ def _differences(topic: Topic, partitions: int, config: dict[str, str]) -> Itera
             _PARTITIONS,
             str(topic.partitions),
             str(partitions),
-            "run `kaption topics apply`: new records of old keys then go to other partitions",
+            "run `kaption topics create --alter`: then new records of old keys go elsewhere",
         )
     for name, value in topic.config().items():
         found = config.get(name, "unset")
         if _comparable(found) != _comparable(value):
-            yield Difference(topic.name, name, value, found, "run `kaption topics apply`")
+            yield Difference(topic.name, name, value, found, "run `kaption topics create --alter`")
 
 
 def _comparable(value: str) -> set[str]:
