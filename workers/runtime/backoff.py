@@ -35,6 +35,15 @@ class Backoff:
 
     def call(self, work: Callable[[], T]) -> T:
         """Return what `work` returns; raises its other errors, and Stopped between two tries."""
+        if self._stopping():
+            raise Stopped
+        try:
+            return work()  # nearly always enough, and a retry context costs more than most stages
+        except Retry as error:
+            return self._again(work, error)
+
+    def _again(self, work: Callable[[], T], first: Retry) -> T:
+        pending: Retry | None = first
         tries = 0
 
         def wait(error: Exception) -> bool | float:
@@ -53,10 +62,12 @@ class Backoff:
         try:
             for attempt in stamina.retry_context(on=wait, attempts=None, timeout=None):
                 with attempt:
-                    # The first try is made even then: a stopping sink closes its last shards.
-                    if attempt.num > 1 and self._stopping():
+                    if pending is not None:
+                        error, pending = pending, None
+                        raise error
+                    if self._stopping():
                         raise Stopped
                     return work()
-        except Retry as error:
-            raise Stopped from error
+        except Retry as last:
+            raise Stopped from last
         raise AssertionError("stamina ends by returning or raising")

@@ -29,8 +29,10 @@ from workers.runtime.resumption import Resumption
 from workers.runtime.stage import Retry, Stage
 
 # How long results of other threads may lie unseen while records could be read as well.
-_BUSY_WAIT_S = 0.005
-_STILL_WAIT_S = 0.05
+_BUSY_WAIT_S = 0.01
+# While everything is paused: how often poll() is called for the membership's sake. A call costs
+# the client's I/O thread several hundred microseconds, also for nothing.
+_STILL_POLL_S = 0.05
 _LARGEST_POLL = 1024
 _GAUGES_S = 1.0
 
@@ -98,6 +100,8 @@ class Poll:
         self._changes = 0
         self._paused: tuple[frozenset[Partition], int] | None = None
         self._drained_at: float | None = None
+        self._full_up = False
+        self._polled_at = 0.0
         self._gauges_at = clock()
 
     def start(self) -> None:
@@ -110,10 +114,12 @@ class Poll:
         """One round. Raises Fatal, what another thread raised, or KafkaError."""
         room = self._room()
         still = self._pause(room)
-        records = self._session.poll(self._wait_s(still), max(1, min(room, _LARGEST_POLL)))
-        self._follow_rebalance()
-        self._take(records)
-        self._mailbox.work(_STILL_WAIT_S if still else 0.0)
+        if not still or self._clock() - self._polled_at >= _STILL_POLL_S:
+            records = self._session.poll(self._wait_s(still), max(1, min(room, _LARGEST_POLL)))
+            self._polled_at = self._clock()
+            self._follow_rebalance()
+            self._take(records)
+        self._mailbox.work(_STILL_POLL_S if still else 0.0)
         self._hand_on(room)
         self._delivery.step()
         self._idle.step(self._session.ownership.owned - self._held.partitions)
@@ -160,7 +166,11 @@ class Poll:
             waiting, ahead = self._batcher.waiting_entries, min(ahead, _LARGEST_POLL)
         else:
             waiting = self._held.records - self._batcher.open_entries
-        return (self._policy.prefetch_records or ahead + self._policy.prepare_threads) - waiting
+        limit = self._policy.prefetch_records or ahead + self._policy.prepare_threads
+        # Full until half empty: many polls for a few records each cost more than the records.
+        room = limit - waiting
+        self._full_up = room <= (limit // 2 if self._full_up else 0)
+        return 0 if self._full_up else room
 
     def _wait_s(self, still: bool) -> float:
         """How long to wait for records."""

@@ -7,6 +7,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
@@ -53,6 +54,7 @@ class Worker:
         self._session: Session | None = None
         self._last_step = clock()
         self._failure: BaseException | None = None
+        self._failing_since: float | None = None
 
     def stop(self) -> None:
         """Finish what is in compute, commit it, leave; asked twice, leave at once.
@@ -77,6 +79,11 @@ class Worker:
             self._close(poll)
 
     @property
+    def name(self) -> str:
+        """The stage's."""
+        return self.stage.name
+
+    @property
     def alive(self) -> bool:
         """The poll thread came round lately (or is not started yet)."""
         return self._failure is None and self._clock() - self._last_step < self._policy.stuck_s
@@ -86,7 +93,7 @@ class Worker:
         if self._session is None:
             return "not connected to Kafka"
         if self._session.joining:
-            return "not a member of the consumer group yet"
+            return "no member of the consumer group"
         return self.stage.ready()
 
     def _open_session(self) -> Session:
@@ -152,10 +159,28 @@ class Worker:
             while not (poll.drained or self._stops > 1):
                 if self._stops:
                     poll.drain()
-                poll.step()
+                self._step(poll)
                 self._last_step = self._clock()
         except BaseException as error:  # noqa: BLE001 - run() raises it
             self._failure = error
+
+    def _step(self, poll: Poll) -> None:
+        try:
+            poll.step()
+        except Session.errors as error:
+            assert self._session is not None
+            now = self._clock()
+            self._failing_since = self._failing_since or now
+            if now - self._failing_since > self._policy.rebuild_limit_s:
+                raise Fatal(
+                    f"the consumer fails for {now - self._failing_since:.0f} s: {error!r}"
+                ) from error
+            _log.warning("consumer replaced", stage=self.stage.name, error=repr(error))
+            time.sleep(_PAUSE_AFTER_ERROR_S)
+            with suppress(Session.errors):
+                self._session.replace_consumer()
+        else:
+            self._failing_since = None
 
     def _close(self, poll: Poll | None) -> None:
         """Compute first, so that nothing is at work when the stage closes; the group last."""

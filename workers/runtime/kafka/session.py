@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from threading import Thread
 from typing import Any, ClassVar
 
 from kafka import OffsetAndMetadata, TopicPartition
@@ -39,12 +40,20 @@ class Session:
     ) -> None:
         """Open the consumer and subscribe. Raises KafkaError when no broker answers."""
         self._connection = connection
+        self._group = group
+        self._topics = sorted(topics)
         self._transactional_id = transactional_id
         self._policy = policy
         self._producer: TransactionThread | None = None
-        self.consumer = make_consumer(connection, group, transactional_id, policy)
-        self.ownership = Ownership(self.consumer.pause if pause_new else None)
-        self.consumer.subscribe(topics=sorted(topics), listener=self.ownership)
+        self.ownership = Ownership(self._pause_one if pause_new else None)
+        self.consumer = self._make_consumer()
+
+    def replace_consumer(self) -> None:
+        """Leave a consumer behind that does not work any more; nothing is ours then."""
+        self.ownership.forget()
+        # Closing waits for the broker, so not here.
+        Thread(target=self.consumer.close, kwargs={"autocommit": False}, daemon=True).start()
+        self.consumer = self._make_consumer()
 
     def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Consumed]]:
         """New records; also drives rebalances, so it is called while everything is paused."""
@@ -161,3 +170,13 @@ class Session:
         if self._producer is not None:
             self._producer.close(timeout_s)
         self.consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))
+
+    def _make_consumer(self) -> Any:
+        consumer = make_consumer(
+            self._connection, self._group, self._transactional_id, self._policy
+        )
+        consumer.subscribe(topics=self._topics, listener=self.ownership)
+        return consumer
+
+    def _pause_one(self, partition: TopicPartition) -> None:
+        self.consumer.pause(partition)

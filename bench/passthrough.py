@@ -1,0 +1,229 @@
+"""The engine passing records through, exactly once, against a bare kafka-python loop.
+
+Both consume the same topic with read_committed and write every record to another topic in
+transactions that carry the offsets, on the same broker, in turns. The bare loop does nothing else:
+it copies bytes. The engine decodes, validates and encodes every record, and isolates, batches,
+traces and counts them. A ratio of 1 means that all of this costs no throughput.
+
+    python -m bench.passthrough --records 20000 --batches 64 256 1024
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from schemas import ImageSource, KafkaConnection, RawPair
+from schemas.topics import RAW, Topic
+from schemas.wire import encode, headers_of
+from workers.local import ApacheKafka
+from workers.runtime.policy import RuntimePolicy
+from workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
+from workers.runtime.worker import Worker
+
+_OUT = Topic("pairs.out", RawPair, "what was passed through")
+_PARTITIONS = 4
+_TEXT_CHARS = 1200
+
+
+class Passthrough(Stage[RawPair, RawPair]):
+    """Emits what it gets."""
+
+    inputs: ClassVar[tuple[Topic, ...]] = (RAW,)
+    outputs: ClassVar[tuple[Topic, ...]] = (_OUT,)
+
+    def __init__(self, name: str, batch: int) -> None:
+        self.name = name  # type: ignore[misc]  # a fresh consumer group for every run
+        self._batching = Batching(max_records=batch, max_wait_s=0.2)
+
+    @property
+    def batching(self) -> Batching:
+        """As configured."""
+        return self._batching
+
+    def prepare(self, message: Message[RawPair]) -> RawPair:
+        """Nothing to do."""
+        return message.record
+
+    def process(self, batch: Sequence[tuple[Message[RawPair], RawPair]]) -> Sequence[Outcome]:
+        """Emit each record."""
+        return [Emit(((_OUT, record),)) for _, record in batch]
+
+
+class _Started(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Notes when partitions were assigned."""
+
+    at = 0.0
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """Start the clock."""
+        self.at = time.perf_counter()
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Nothing to do."""
+
+
+def bare(bootstrap: str, prefix: str, batch: int, records: int) -> float:
+    """Seconds for `records`, from the assignment to the last commit."""
+    run = f"bare-{uuid.uuid4().hex[:8]}"
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=prefix + run,
+        partition_assignment_strategy=[CooperativeStickyAssignor()],
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        max_poll_records=batch,
+    )
+    producer = KafkaProducer(
+        bootstrap_servers=bootstrap,
+        transactional_id=prefix + run,
+        compression_type="zstd",
+        batch_size=256 * 1024,
+        retry_backoff_ms=1,
+    )
+    producer.init_transactions()
+    started = _Started()
+    consumer.subscribe([prefix + RAW.name], listener=started)
+    done = 0
+    while done < records:
+        polled = consumer.poll(200)
+        if not polled:
+            continue
+        producer.begin_transaction()
+        offsets = {}
+        for partition, messages in polled.items():
+            for message in messages:
+                producer.send(
+                    prefix + _OUT.name,
+                    message.value,
+                    key=message.key,
+                    headers=list(message.headers),
+                )
+            offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
+            done += len(messages)
+        producer.send_offsets_to_transaction(offsets, consumer.group_metadata())
+        producer.commit_transaction()
+    seconds = time.perf_counter() - started.at
+    producer.close()
+    consumer.close()
+    return seconds
+
+
+def engine(bootstrap: str, prefix: str, batch: int, records: int) -> float:
+    """Seconds for `records`, from the assignment to the last commit."""
+    stage = Passthrough(f"engine-{uuid.uuid4().hex[:8]}", batch)
+    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
+    worker = Worker(stage, connection, RuntimePolicy())
+    thread = Thread(target=worker.run)
+    thread.start()
+    while worker.not_ready() is not None and thread.is_alive():
+        time.sleep(0.002)
+    began = time.perf_counter()
+    while worker.progress.snapshot().records < records and thread.is_alive():
+        time.sleep(0.005)
+    seconds = time.perf_counter() - began
+    worker.stop()
+    thread.join()
+    return seconds
+
+
+def produce(bootstrap: str, prefix: str, records: int) -> None:
+    """Fill the input topic with records of about 1.5 kB."""
+    producer = KafkaProducer(
+        bootstrap_servers=bootstrap, compression_type="zstd", linger_ms=20, batch_size=256 * 1024
+    )
+    for number in range(records):
+        text = f"{number} a red square beside a blue circle " * (_TEXT_CHARS // 40)
+        pair = RawPair(
+            pair_id=f"pair-{number}", text=text, image=ImageSource(url=f"http://x/{number}.jpg")
+        )
+        producer.send(
+            prefix + RAW.name, encode(pair), key=pair.pair_id.encode(), headers=headers_of(pair)
+        )
+    producer.close()
+
+
+def count(bootstrap: str, topic: str) -> tuple[int, int]:
+    """Records that read_committed shows, and offsets taken by transaction markers."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    partitions = [TopicPartition(topic, number) for number in range(_PARTITIONS)]
+    consumer.assign(partitions)
+    ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
+    seen = 0
+    while any(consumer.position(partition) < end for partition, end in ends.items()):
+        seen += sum(len(messages) for messages in consumer.poll(500).values())
+    consumer.close()
+    return seen, sum(ends.values()) - seen
+
+
+def measure(
+    run: Callable[[str, str, int, int], float], bootstrap: str, batch: int, records: int
+) -> float:
+    """Records per second of one run on fresh topics, checked."""
+    prefix = f"bench-{uuid.uuid4().hex[:8]}."
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    names = [topic.name for topic in (RAW, _OUT)] + ["pairs.rejected", "pairs.dead"]
+    admin.create_topics([NewTopic(prefix + name, _PARTITIONS, 1) for name in names])
+    admin.close()
+    produce(bootstrap, prefix, records)
+    processor = time.process_time()
+    seconds = run(bootstrap, prefix, batch, records)
+    processor = time.process_time() - processor
+    seen, markers = count(bootstrap, prefix + _OUT.name)
+    if seen != records or markers == 0:
+        raise SystemExit(f"{run.__name__}: {seen} of {records} records, {markers} markers")
+    print(
+        f"  {run.__name__:<7} batch {batch:>5}: {records / seconds:>8,.0f} records/s, "
+        f"{1e6 * processor / records:.0f} us of processor each, {markers} transaction markers",
+        flush=True,
+    )
+    return records / seconds
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the rounds and print one row per batch size."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--records", type=int, default=20_000)
+    parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--bootstrap", help="a running Kafka; default: one of its own")
+    options = parser.parse_args(arguments)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    if options.bootstrap:
+        rows(options.bootstrap, options)
+    else:
+        with ApacheKafka(cache=Path.home() / ".cache" / "kaption") as kafka:
+            rows(kafka.bootstrap, options)
+
+
+def rows(bootstrap: str, options: Any) -> None:
+    """Measure in turns and print the ratio of the medians."""
+    for batch in options.batches:
+        rates: dict[str, list[float]] = {"bare": [], "engine": []}
+        for _ in range(options.rounds):
+            rates["bare"].append(measure(bare, bootstrap, batch, options.records))
+            rates["engine"].append(measure(engine, bootstrap, batch, options.records))
+        ratio = statistics.median(rates["engine"]) / statistics.median(rates["bare"])
+        print(f"passthrough, batch {batch}: engine/bare = {ratio:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""/healthz, /readyz and /metrics of the workers in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from types import TracebackType
+from typing import Protocol, Self
+
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+
+class Probed(Protocol):
+    """What a worker tells about itself; asked on the health threads."""
+
+    @property
+    def name(self) -> str:
+        """Of its stage."""
+
+    @property
+    def alive(self) -> bool:
+        """Its poll thread comes round."""
+
+    def not_ready(self) -> str | None:
+        """None when it can work, else what is missing."""
+
+
+class HealthServer:
+    """Serves on `port` (0: any free one) in a `with` block; every worker must be well."""
+
+    def __init__(self, workers: Sequence[Probed], port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
+        handler = type("Handler", (_Handler,), {"workers": tuple(workers)})
+        self._server = ThreadingHTTPServer((host, port), handler)
+        self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    workers: Sequence[Probed] = ()
+
+    def do_GET(self) -> None:
+        match self.path.partition("?")[0]:
+            case "/healthz":
+                problems = {w.name: "poll thread stuck" for w in self.workers if not w.alive}
+                self._answer_problems(problems)
+            case "/readyz":
+                asked = {worker.name: worker.not_ready() for worker in self.workers}
+                self._answer_problems({name: why for name, why in asked.items() if why})
+            case "/metrics":
+                self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+            case _:
+                self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/healthz /readyz /metrics\n")
+
+    def _answer_problems(self, problems: dict[str, str]) -> None:
+        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+        self._answer(status, "application/json", json.dumps({"problems": problems}).encode())
+
+    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - http.server's name
+        """Probes are not worth a line each."""

@@ -1,0 +1,76 @@
+"""Structured logs: JSON where nobody watches, readable lines on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+import structlog
+
+_KAFKA_LINES = 20
+_KAFKA_EVERY_S = 10.0
+
+
+class RateLimit(logging.Filter):
+    """Lets a logger say each message so often per interval, and tells how often it was silenced.
+
+    Counted by the message before its arguments are filled in: in a reset loop kafka-python writes
+    thousands of lines a second that differ in a port number only.
+    """
+
+    def __init__(self, lines: int, every_s: float, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._lines = lines
+        self._every_s = every_s
+        self._clock = clock
+        self._counts: dict[str, tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line may be written."""
+        now, key = self._clock(), str(record.msg)
+        began, count = self._counts.get(key, (now, 0))
+        if now - began >= self._every_s:
+            if count > self._lines:
+                record.msg = f"{record.msg} (and {count - self._lines} more like it before)"
+            began, count = now, 0
+        self._counts[key] = (began, count + 1)
+        return count < self._lines
+
+
+def configure(
+    stream: TextIO = sys.stderr,
+    level: int = logging.INFO,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Set up structlog and the standard library's loggers, once per process."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    # On the handler and not on the logger "kafka": a logger's filter does not see what its
+    # children log.
+    limit = RateLimit(_KAFKA_LINES, _KAFKA_EVERY_S, clock)
+    handler.addFilter(lambda record: not record.name.startswith("kafka.") or limit.filter(record))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("kafka").setLevel(max(level, logging.WARNING))
