@@ -1,13 +1,15 @@
 """The reader gives committed records, all of them, and ends where the log ended."""
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
 
-from consumers.topic_reader import ReadError, TopicReader
+from consumers.topic_reader import Read, ReadError, TopicReader
 from schemas import (
     ImageSource,
     KafkaConnection,
@@ -202,6 +204,40 @@ def test_a_log_that_ends_with_a_transaction_marker_is_read_to_its_end(
     with TopicReader(kafka_connection, [TOPIC]) as reader:
         assert len(list(reader)) == 2
         assert reader.ends()[f"{prefix}pairs.raw", 0] == 3
+
+
+@pytest.mark.integration
+def test_a_compacted_log_is_read_across_its_gaps_to_its_end(
+    apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
+    name = topic_prefix + TOPIC.name
+    with KafkaAdminClient(bootstrap_servers=apache_kafka.bootstrap) as admin:
+        config = {"cleanup.policy": "compact", "segment.ms": 500, "min.cleanable.dirty.ratio": 0}
+        settings = {key: str(value) for key, value in config.items()}
+        admin.create_topics({name: {"num_partitions": 1, "configs": settings}})
+    producer = KafkaProducer(**connection.client_config(), transactional_id=f"{topic_prefix}w")
+    producer.init_transactions()
+
+    # The active segment is never compacted: go on until one before it was.
+    deadline = time.monotonic() + 120
+    sent = 0
+    found: list[Read] = []
+    while len(found) == sent and time.monotonic() < deadline:
+        producer.begin_transaction()
+        for number in range(5):
+            producer.send(name, encode(pair(number)), key=b"%d" % number)
+        producer.commit_transaction()
+        sent += 5
+        time.sleep(0.6)
+        with TopicReader(connection, [TOPIC]) as reader:
+            found = list(reader)
+            end = reader.ends()[name, 0]
+    producer.close()
+
+    assert len(found) < sent
+    assert [read.record for read in found[-5:]] == [pair(number) for number in range(5)]
+    assert found[-1].position.offset == end - 2  # the last offset is the marker's
 
 
 @pytest.mark.integration
