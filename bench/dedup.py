@@ -1,0 +1,127 @@
+"""Dedup claims on a filled store: `python -m bench.dedup [--quick]`.
+
+A Valkey on loopback gets a million exact and a million near claims; then claims are measured one
+call each, and many in a call. Every row is a ratio to plain `SET key value NX GET` one by one in
+the same run, measured in turns, so a slow machine slows both. Half of the measured claims are new,
+half are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+import redis
+
+from schemas import Position, RedisConnection
+from workers.local import Valkey
+from workers.policy import DedupPolicy
+from workers.stores import redis_client
+from workers.stores.redis_dedup import RedisDedup
+
+PREFIX = "bench:"
+FILL = 1000
+Claim = Callable[[list[int]], object]
+
+
+def main() -> None:
+    """Fill, measure in turns, print one row per way of claiming."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="50,000 entries in place of 1,000,000")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=64, help="claims of one call")
+    given = parser.parse_args()
+    entries = 50_000 if given.quick else 1_000_000
+    with Valkey() as server:
+        client = redis_client.connect(RedisConnection.model_validate({"url": server.url}))
+        dedup = RedisDedup(client, PREFIX, DedupPolicy())
+        print(f"{entries:,} entries; ingest hands over {given.batch} at a time")
+        for kind, fill in (("exact", _fill_exact), ("near", _fill_near)):
+            before = client.info("memory")["used_memory"]
+            fill(dedup, entries)
+            grown = client.info("memory")["used_memory"] - before
+            print(f"{kind}: {grown / entries:.0f} B an entry")
+        ways: dict[str, tuple[int, Claim]] = {
+            "plain SET NX, one by one": (1, lambda numbers: _plain(client, numbers)),
+            "plain SET NX, pipelined": (given.batch, lambda numbers: _plain(client, numbers)),
+            "exact, one by one": (1, lambda numbers: _exact(dedup, numbers)),
+            "exact, many in a call": (given.batch, lambda numbers: _exact(dedup, numbers)),
+            "near, one by one": (1, lambda numbers: _near(dedup, numbers)),
+            "near, many in a call": (given.batch, lambda numbers: _near(dedup, numbers)),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(given.turns):
+            for at, (name, (size, claim)) in enumerate(ways.items()):
+                first = entries * (2 + turn * len(ways) + at)
+                rates[name].append(_rate(claim, size, entries, first))
+        base = statistics.median(rates["plain SET NX, one by one"])
+        for name, measured in rates.items():
+            rate = statistics.median(measured)
+            print(f"{name:28} {rate:10,.0f} claims/s {rate / base:7.2f}x")
+
+
+def _rate(claim: Claim, size: int, entries: int, first: int) -> float:
+    """Claims a second over about half a second; `first` is a number nobody has claimed yet."""
+    rng, done = random.Random(first), 0
+    started = time.perf_counter()
+    while (took := time.perf_counter() - started) < 0.5:
+        old = [rng.randrange(entries) for _ in range(size // 2 or done % 2)]
+        claim([*old, *range(first + done, first + done + size - len(old))])
+        done += size
+    return done / took
+
+
+def _fill_exact(dedup: RedisDedup, entries: int) -> None:
+    for numbers in _chunks(entries):
+        _exact(dedup, numbers, by=numbers)
+
+
+def _fill_near(dedup: RedisDedup, entries: int) -> None:
+    # Random hashes lie further apart than the distance: the look is left out.
+    for numbers in _chunks(entries):
+        items = [(_hash(number).to_bytes(8, "big"), _owner(number)) for number in numbers]
+        for start in range(0, len(items), 50):
+            dedup._near._keep_free(numbers[0] + start, items[start : start + 50])
+
+
+def _plain(client: redis.Redis, numbers: list[int]) -> object:
+    with client.pipeline(transaction=False) as pipe:
+        for number in numbers:
+            pipe.set(f"{PREFIX}plain:{_sha256(number)}", str(_owner(number)), nx=True, get=True)
+        return pipe.execute()
+
+
+def _exact(dedup: RedisDedup, numbers: list[int], by: list[int] | None = None) -> object:
+    owners = [_owner(number) for number in by or (number + 7 for number in numbers)]
+    return dedup.claim_exact([_sha256(number) for number in numbers], owners)
+
+
+def _near(dedup: RedisDedup, numbers: list[int]) -> object:
+    return dedup.claim_near(
+        [_hash(number) ^ 0b10110 for number in numbers], [_owner(number + 7) for number in numbers]
+    )
+
+
+def _sha256(number: int) -> str:
+    return hashlib.sha256(number.to_bytes(8, "big")).hexdigest()
+
+
+def _hash(number: int) -> int:
+    return int.from_bytes(hashlib.blake2b(number.to_bytes(8, "big"), digest_size=8).digest(), "big")
+
+
+def _owner(number: int) -> Position:
+    return Position("pairs.raw", number % 12, number // 12)
+
+
+def _chunks(entries: int) -> Iterator[list[int]]:
+    for start in range(0, entries, FILL):
+        yield list(range(start, min(start + FILL, entries)))
+
+
+if __name__ == "__main__":
+    main()
