@@ -1,0 +1,23 @@
+"""Every benchmark in turn: `make bench`. Each prints ratios measured side by side in one run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+_MODULES = ("passthrough", "stages", "models", "ingest_images", "dedup", "memory")
+
+
+def main() -> None:
+    """Run each as its own process, named on a line that repeats it; exit 1 if one failed."""
+    failed = []
+    for module in sys.argv[1:] or _MODULES:
+        print(f"\n$ python -m bench.{module}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"bench.{module}"], check=False).returncode:
+            failed.append(module)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""Score and recaption stages against the bare model loop: `python -m bench.stages`.
+
+The stages go through Kafka, Redis and the blob store. Both sides of a row open the same stored
+pictures and give them to the same model in batches of the same size; the bare loop has no broker, no
+cache, no provenance and no outputs. They run in turns, on fresh topics and an empty cache; the ratio
+is that of their medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+
+import numpy as np
+from kafka import KafkaProducer
+from PIL import Image
+from pydantic import SecretStr
+
+from schemas import (
+    BlobRef,
+    DedupInfo,
+    ImageRef,
+    IngestedPair,
+    KafkaConnection,
+    RedisConnection,
+    Route,
+    ScoredPair,
+    StoreConnection,
+    Topic,
+    encode,
+    headers_of,
+)
+from schemas.topics import INGESTED, SCORED, TOPICS
+from workers.captioners.captioner import CaptionContext
+from workers.captioners.registry import load_captioners
+from workers.cli.wiring import build_worker
+from workers.local import ApacheKafka, Valkey
+from workers.models.open_clip import load
+from workers.models.windows import score_texts
+from workers.runtime.kafka.topics import TopicAdmin
+from workers.settings import Settings
+from workers.stages.pictures import open_picture
+from workers.stores.blobs import BlobStore
+from workers.stores.folder_store import FolderStore
+
+_SIDE = (384, 512)
+_TEXT = "a large striped red circle and a small plain blue square on a wooden table"
+
+
+def main() -> None:
+    """Print one row per stage."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--score", type=int, default=1024, help="pictures for score")
+    parser.add_argument("--recaption", type=int, default=256, help="pictures for recaption")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    cache = Path.home() / ".cache" / "kaption"
+    with ApacheKafka(cache=cache) as kafka, Valkey() as valkey, TemporaryDirectory() as folder:
+        settings = Settings(
+            kafka=KafkaConnection(bootstrap=kafka.bootstrap),
+            redis=RedisConnection(url=SecretStr(valkey.url)),
+            store=StoreConnection(url=folder),
+        )
+        blobs = BlobStore(FolderStore(Path(folder)))
+        pairs = [_pair(blobs, number) for number in range(max(given.score, given.recaption))]
+        score, recaption = pairs[: given.score], pairs[: given.recaption]
+        batch = settings.score.batch_records
+        bare = _bare_score(settings, blobs, score, batch)
+        _row("score", bare, settings, INGESTED, score, batch, given.rounds)
+        batch = settings.recaption.batch_records
+        bare = _bare_recaption(settings, blobs, recaption, batch)
+        _row("recaption", bare, settings, SCORED, recaption, batch, given.rounds)
+
+
+def _bare_score(
+    settings: Settings, blobs: BlobStore, pairs: Sequence[ScoredPair], batch: int
+) -> Callable[[], None]:
+    scorer = load(settings.clip)
+
+    def loop() -> None:
+        for start in range(0, len(pairs), batch):
+            part = pairs[start : start + batch]
+            pixels = [scorer.preprocess(open_picture(blobs, pair.image)) for pair in part]
+            images = scorer.encode_images(pixels)
+            score_texts(scorer, settings.clip, [pair.clean_text for pair in part], images)
+
+    return loop
+
+
+def _bare_recaption(
+    settings: Settings, blobs: BlobStore, pairs: Sequence[ScoredPair], batch: int
+) -> Callable[[], None]:
+    captioners = load_captioners(settings.recaption)
+
+    def loop() -> None:
+        for start in range(0, len(pairs), batch):
+            part = pairs[start : start + batch]
+            pictures = [open_picture(blobs, pair.image) for pair in part]
+            contexts = [CaptionContext(pair.clean_text) for pair in part]
+            for captioner in captioners:
+                captioner.caption(pictures if captioner.uses_images else [], contexts)
+
+    return loop
+
+
+def _row(
+    stage: str,
+    bare: Callable[[], None],
+    settings: Settings,
+    topic: Topic,
+    pairs: Sequence[ScoredPair],
+    batch: int,
+    rounds: int,
+) -> None:
+    bare()
+    taken: dict[str, list[float]] = {"bare": [], "stage": []}
+    for _ in range(rounds):
+        began = time.perf_counter()
+        bare()
+        taken["bare"].append(time.perf_counter() - began)
+        taken["stage"].append(_through_kafka(stage, settings, topic, pairs))
+    alone, through = (statistics.median(seconds) for seconds in taken.values())
+    print(
+        f"{stage}, batch {batch}: stage/bare = {alone / through:.2f}   "
+        f"{len(pairs) / through:.0f} vs {len(pairs) / alone:.0f} pictures/s",
+        flush=True,
+    )
+
+
+def _through_kafka(
+    stage: str, settings: Settings, topic: Topic, pairs: Sequence[ScoredPair]
+) -> float:
+    """Seconds from membership to the last commit, on topics and cache keys of its own."""
+    name = f"bench-{uuid.uuid4().hex[:8]}"
+    fresh = settings.model_copy(
+        update={
+            "kafka": settings.kafka.model_copy(update={"topic_prefix": f"{name}."}),
+            "redis": settings.redis.model_copy(update={"key_prefix": f"{name}:"}),
+        }
+    )
+    with TopicAdmin(fresh.kafka) as admin:
+        admin.create([replace(each, partitions=4) for each in TOPICS])
+    producer = KafkaProducer(bootstrap_servers=fresh.kafka.bootstrap, linger_ms=20)
+    for pair in pairs:
+        record = IngestedPair.model_validate(pair.model_dump()) if topic is INGESTED else pair
+        producer.send(
+            fresh.kafka.topic_prefix + topic.name,
+            encode(record),
+            key=pair.pair_id.encode(),
+            headers=headers_of(record),
+        )
+    producer.close()
+    worker = build_worker(stage, fresh)
+    thread = Thread(target=worker.run)
+    thread.start()
+    while worker.not_ready() is not None and thread.is_alive():
+        time.sleep(0.002)
+    began = time.perf_counter()
+    while worker.progress.snapshot().emitted < len(pairs):
+        if not thread.is_alive():
+            raise SystemExit(f"{stage} stopped before it was done")
+        time.sleep(0.005)
+    seconds = time.perf_counter() - began
+    worker.stop()
+    thread.join()
+    return seconds
+
+
+def _pair(blobs: BlobStore, number: int) -> ScoredPair:
+    rng = np.random.default_rng(number)
+    picture = Image.fromarray(rng.integers(0, 256, (8, 6, 3), np.uint8)).resize(_SIDE)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    blob: BlobRef = blobs.put(file.getvalue(), "image/jpeg")
+    image = ImageRef(
+        blob=blob,
+        width=_SIDE[0],
+        height=_SIDE[1],
+        original_sha256=blob.sha256,
+        original_width=_SIDE[0],
+        original_height=_SIDE[1],
+        original_bytes=blob.bytes,
+        original_format="JPEG",
+    )
+    return ScoredPair(
+        pair_id=f"pair-{number}",
+        text=_TEXT,
+        image=image,
+        clean_text=_TEXT,
+        dedup=DedupInfo(owner=f"pairs.raw/0/{number}"),
+        original=None,
+        route=Route.NEEDS_CAPTION,
+    )
+
+
+if __name__ == "__main__":
+    main()

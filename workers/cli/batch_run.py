@@ -1,0 +1,128 @@
+"""One bounded run of the whole pipeline: publish, wait for every outcome, close the shards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from rich.console import Console
+from rich.live import Live
+
+from consumers import Read
+from consumers.manifests import read_manifests
+from schemas import TOPICS
+from workers.cli.feeder import Feeder, Item
+from workers.cli.pipeline import Pipeline
+from workers.cli.progress import progress_line, progress_table
+from workers.cli.tally import Follower, Tally
+from workers.cli.wiring import STAGES, build_worker
+from workers.runtime.kafka.topics import TopicAdmin
+from workers.settings import Settings
+from workers.stores.open_store import open_store
+
+_LOOK_S = 0.25
+_PARTITIONS = 4
+"""One worker reads them all; few, so that shards are not split small, but more than one, so that a
+slow picture holds up a part only."""
+_LINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did; `faults` is empty when every input has exactly one outcome."""
+
+    published: int
+    unreadable: int
+    seconds: float
+    tally: Tally
+    shards: int
+    faults: tuple[str, ...]
+
+
+class BatchRun:
+    """Runs all stages in this process over `items`, until each has an outcome.
+
+    `file` names the input in messages; `on_read` is called with every terminal record.
+    Raises what stops a worker (Fatal), the feeder or the reader of outcomes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        items: Iterable[Item],
+        file: str,
+        on_read: Callable[[Read], None],
+        console: Console,
+    ) -> None:
+        self._settings = settings
+        self._console = console
+        self._workers = {name: build_worker(name, settings) for name in STAGES}
+        self._pipeline = Pipeline(self._workers)
+        self._feeder = Feeder(settings.kafka, items, file, console.print)
+        self._follower = Follower(settings.kafka, on_read)
+
+    def run(self) -> RunReport:
+        """Everything, in order."""
+        started = time.monotonic()
+        with TopicAdmin(self._settings.kafka) as admin:
+            admin.create([replace(topic, partitions=_PARTITIONS) for topic in TOPICS])
+        with ExitStack() as stack:
+            stack.callback(self._pipeline.stop)
+            self._pipeline.start()
+            self._follower.start()
+            self._feeder.start()
+            self._watch(self._all_judged)
+            self._watch(self._all_at_sink)
+        # The sink closes its last, partial shards when it is stopped.
+        self._pipeline.join()
+        self._follower.finish()
+        return self._report(time.monotonic() - started)
+
+    def _all_judged(self) -> bool:
+        return self._feeder.done and self._follower.tally.total >= self._feeder.published
+
+    def _all_at_sink(self) -> bool:
+        sink = self._workers["sink"].progress.snapshot()
+        return sink.records + sink.held >= self._follower.tally.clean
+
+    def _watch(self, reached: Callable[[], bool]) -> None:
+        next_line = time.monotonic() + _LINE_S
+        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+            while not reached():
+                self._raise_failures()
+                snapshots = {
+                    name: worker.progress.snapshot() for name, worker in self._workers.items()
+                }
+                if self._console.is_terminal:
+                    live.update(progress_table(self._feeder.published, snapshots))
+                elif time.monotonic() >= next_line:
+                    self._console.print(progress_line(self._feeder.published, snapshots))
+                    next_line += _LINE_S
+                self._pipeline.failed.wait(_LOOK_S)
+
+    def _raise_failures(self) -> None:
+        if self._pipeline.failed.is_set():
+            self._pipeline.stop()
+            self._pipeline.join()
+        for thread in (self._feeder, self._follower):
+            if thread.error is not None:
+                raise thread.error
+
+    def _report(self, seconds: float) -> RunReport:
+        tally = self._follower.tally
+        store = open_store(self._settings.store)
+        manifests = read_manifests(store, self._settings.sink.prefix)
+        sunk = sum(manifest.pairs for manifest in manifests)
+        faults = tally.faults(self._feeder.published)
+        if sunk != tally.clean:
+            faults.append(f"{tally.clean} clean pairs, but {sunk} in the shards")
+        return RunReport(
+            published=self._feeder.published,
+            unreadable=self._feeder.unreadable,
+            seconds=seconds,
+            tally=tally,
+            shards=len(manifests),
+            faults=tuple(faults),
+        )

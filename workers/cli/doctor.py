@@ -1,0 +1,97 @@
+"""`kaption doctor`: is everything there that the workers need, and if not, what to do."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from schemas import TOPICS
+from workers.cli.options import Config
+from workers.runtime.kafka.topics import TopicAdmin, TopicError
+from workers.runtime.stage import StageError
+from workers.settings import Settings, load_settings
+
+
+class UnhealthyError(Exception):
+    """A check failed; the message says what to do."""
+
+
+def command(
+    config: Config = None,
+    models: Annotated[bool, typer.Option(help="Also load the models (takes a while).")] = True,
+) -> None:
+    """Check topics, Redis, store and models; exit 1 if something is wrong."""
+    settings = load_settings(config)
+    console = Console(highlight=False)
+    failed = False
+    for name, check in (_SERVERS | _MODELS if models else _SERVERS).items():
+        try:
+            console.print(f"[green]ok[/]     {name}: {check(settings)}", soft_wrap=True)
+        except (UnhealthyError, StageError, TopicError) as error:
+            failed = True
+            console.print(f"[red]wrong[/]  {name}: {error}", soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _topics(settings: Settings) -> str:
+    with TopicAdmin(settings.kafka) as admin:
+        differences = admin.check(TOPICS)
+    if differences:
+        raise UnhealthyError("; ".join(map(str, differences)))
+    return f"{len(TOPICS)} topics at {settings.kafka.bootstrap} are as they should be"
+
+
+def _redis(settings: Settings) -> str:
+    from workers.stores import redis_client
+    from workers.stores.redis_dedup import RedisDedup
+
+    client = redis_client.connect(settings.redis)
+    wrong = RedisDedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()
+    if wrong is not None:
+        raise UnhealthyError(f"{wrong} (KAPTION_REDIS__URL names the server)")
+    return "answers and keeps what it is given"
+
+
+def _store(settings: Settings) -> str:
+    from workers.stores.open_store import open_store
+
+    store = open_store(settings.store)
+    key = f"doctor/{uuid.uuid4().hex}"
+    try:
+        first = store.put_if_absent(key, b"1")
+        second = store.put_if_absent(key, b"2")
+        found = store.get(key)
+    finally:
+        store.delete(key)
+    if (first, second, found) != (True, False, b"1"):
+        raise UnhealthyError(
+            f"{settings.store.url} does not honour conditional writes (If-None-Match: *): shards "
+            "could be written twice; use AWS S3, SeaweedFS, MinIO or a local folder"
+        )
+    return f"{settings.store.url} writes, reads and honours conditional writes"
+
+
+def _scorer(settings: Settings) -> str:
+    from workers.models import open_clip
+
+    scorer = open_clip.load(settings.clip)
+    return f"{scorer.model} {scorer.revision}, good from a cosine of {scorer.recommended_score}"
+
+
+def _captioners(settings: Settings) -> str:
+    from workers.captioners.registry import load_captioners
+
+    return ", ".join(f"{each.name} ({each.model})" for each in load_captioners(settings.recaption))
+
+
+_SERVERS: dict[str, Callable[[Settings], str]] = {
+    "topics": _topics,
+    "redis": _redis,
+    "store": _store,
+}
+_MODELS: dict[str, Callable[[Settings], str]] = {"scorer": _scorer, "captioners": _captioners}

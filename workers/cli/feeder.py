@@ -1,0 +1,60 @@
+"""The way in: pairs and unreadable lines to pairs.raw."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from producers.publisher import Publisher
+from producers.sources.jsonl import UnreadableLine
+from schemas import KafkaConnection, RawPair
+
+SOURCE_LINE_HEADER = "kaption-source-line"
+Item = RawPair | UnreadableLine
+
+
+def publish_item(publisher: Publisher, item: Item, file: str) -> None:
+    """Publish a pair, or an unreadable line as it is: ingest makes a dead letter of it."""
+    if isinstance(item, UnreadableLine):
+        line = f"{file}:{item.line_number}"
+        publisher.publish_bytes(item.raw, headers=[(SOURCE_LINE_HEADER, line.encode())])
+    else:
+        publisher.publish(item)
+
+
+class Feeder(threading.Thread):
+    """Publishes the inputs of a run while its stages already work."""
+
+    def __init__(
+        self,
+        kafka: KafkaConnection,
+        items: Iterable[Item],
+        file: str,
+        warn: Callable[[str], None],
+    ) -> None:
+        """`warn` gets one line of text for each unreadable line."""
+        super().__init__(name="feeder", daemon=True)
+        self.published = 0
+        self.unreadable = 0
+        self.done = False
+        """All inputs are with the broker."""
+        self.error: Exception | None = None
+        self._kafka = kafka
+        self._items = items
+        self._file = file
+        self._warn = warn
+
+    def run(self) -> None:
+        """Publish all, then set `done`."""
+        try:
+            with Publisher(self._kafka) as publisher:
+                for item in self._items:
+                    publish_item(publisher, item, self._file)
+                    self.published += 1
+                    if isinstance(item, UnreadableLine):
+                        self.unreadable += 1
+                        self._warn(f"{self._file}:{item.line_number}: {item.error}")
+        except Exception as error:  # noqa: BLE001  # raised again by the run, which watches this thread
+            self.error = error
+        else:
+            self.done = True

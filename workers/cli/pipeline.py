@@ -1,0 +1,60 @@
+"""Several workers in one process, a thread each: `kaption run` and `kaption work all`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workers.runtime.worker import Worker
+
+_LOOK_S = 0.5
+
+
+class Pipeline:
+    """Runs workers until they are stopped or the first one fails.
+
+    A failed worker does not stop the others by itself: the caller waits on `failed` and decides.
+    """
+
+    def __init__(self, workers: Mapping[str, Worker]) -> None:
+        self._workers = dict(workers)
+        self._errors: dict[str, BaseException] = {}
+        self.failed = threading.Event()
+        self._threads = {
+            name: threading.Thread(target=self._run, args=(name, worker), name=f"worker-{name}")
+            for name, worker in self._workers.items()
+        }
+
+    def start(self) -> None:
+        """Start every worker."""
+        for thread in self._threads.values():
+            thread.start()
+
+    def stop(self, *names: str) -> None:
+        """Ask workers (all, if none is named) to finish gracefully."""
+        for name in names or self._workers:
+            self._workers[name].stop()
+
+    def join(self, *names: str) -> None:
+        """Wait for workers (all, if none is named), then raise the first error."""
+        for name in names or self._workers:
+            self._threads[name].join()
+        for error in self._errors.values():
+            raise error
+
+    def wait(self) -> None:
+        """Until all workers have ended; when one fails the others are stopped and it is raised."""
+        while any(thread.is_alive() for thread in self._threads.values()):
+            if self.failed.wait(_LOOK_S):
+                self.stop()
+                break
+        self.join()
+
+    def _run(self, name: str, worker: Worker) -> None:
+        try:
+            worker.run()
+        except BaseException as error:  # noqa: BLE001  # raised again by join, in the caller's thread
+            self._errors[name] = error
+            self.failed.set()

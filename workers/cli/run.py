@@ -1,0 +1,104 @@
+"""`kaption run`: the whole pipeline on one machine over the user's own pairs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+from rich.console import Console
+
+from consumers import Read
+from producers.sources import jsonl
+from schemas import DeadLetter, RejectedPair, encode
+from workers.cli.batch_run import BatchRun, RunReport
+from workers.cli.errors import UserError
+from workers.cli.feeder import Item
+from workers.cli.options import Config
+from workers.cli.stack import servers
+from workers.cli.summary import print_summary, summary
+from workers.runtime import logs
+from workers.settings import Settings, load_settings
+
+Kafka = Annotated[str | None, typer.Option(help="host:port of your brokers; none: one here.")]
+Redis = Annotated[str | None, typer.Option(help="redis://... of your server; none: one here.")]
+Store = Annotated[
+    str | None, typer.Option(help="A folder or s3://bucket/prefix; none: a folder in OUT.")
+]
+
+
+def command(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="JSONL: one pair per line.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
+    kafka: Kafka = None,
+    redis: Redis = None,
+    store: Store = None,
+    config: Config = None,
+) -> None:
+    """Run every stage over INPUT until each pair has an outcome; results go to OUT."""
+    if not source.is_file():
+        raise UserError(f"there is no file {source}")
+    console = Console(stderr=True)
+    report = run_pairs(
+        load_settings(config), jsonl.read(source), str(source), out, (kafka, redis, store), console
+    )
+    finish(report, out, console)
+
+
+def run_pairs(
+    settings: Settings,
+    items: Iterable[Item],
+    file: str,
+    out: Path,
+    given: tuple[str | None, str | None, str | None],
+    console: Console,
+    on_read: Callable[[Read], None] | None = None,
+) -> RunReport:
+    """Run the pipeline; `given` are the user's own (kafka, redis, store)."""
+    logs.configure(level=logging.WARNING)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} is not an empty folder: choose another, a run does not mix results")
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        run_settings = stack.enter_context(servers(settings, out, *given))
+        record = stack.enter_context(_Refused(out))
+        if given[0] is not None:
+            console.print(f"topics begin with {run_settings.kafka.topic_prefix}")
+
+        def seen(read: Read) -> None:
+            record(read)
+            if on_read is not None:
+                on_read(read)
+
+        return BatchRun(run_settings, items, file, seen, console).run()
+
+
+def finish(report: RunReport, out: Path, console: Console) -> None:
+    """Print and write the summary; exit 1 when an input has no outcome, or two."""
+    (out / "summary.json").write_text(json.dumps(summary(report), indent=2) + "\n", "utf-8")
+    print_summary(report, console)
+    console.print(f"results are in {out}")
+    if report.faults:
+        raise typer.Exit(1)
+
+
+class _Refused(ExitStack):
+    """Writes rejected pairs and dead letters of a run to rejected.jsonl and dead.jsonl."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__()
+        self._rejected = self._open(out / "rejected.jsonl")
+        self._dead = self._open(out / "dead.jsonl")
+
+    def __call__(self, read: Read) -> None:
+        if isinstance(read.record, RejectedPair):
+            self._rejected.write(encode(read.record).decode() + "\n")
+        elif isinstance(read.record, DeadLetter):
+            self._dead.write(encode(read.record).decode() + "\n")
+
+    def _open(self, path: Path) -> TextIO:
+        return self.enter_context(path.open("w", encoding="utf-8"))

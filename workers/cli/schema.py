@@ -1,0 +1,25 @@
+"""`kaption schema`: the contract for producers and readers in any language."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from schemas.export import SCHEMAS, json_schema
+from workers.cli.errors import UserError
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="A record, for example RawPair.")] = None,
+) -> None:
+    """Print a record's JSON Schema, or list the records."""
+    records = {record.__name__: record for record in SCHEMAS}
+    if name is None:
+        for known in records:
+            typer.echo(known)
+        return
+    if name not in records:
+        raise UserError(f"no record {name!r}; there are {', '.join(records)}")
+    typer.echo(json.dumps(json_schema(records[name]), indent=2, ensure_ascii=False))

@@ -1,0 +1,69 @@
+"""`kaption status`: lag, rate and outcomes per stage, read from the broker alone."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from consumers import TopicReader
+from schemas import DeadLetter, KafkaConnection, Position, RejectedPair
+from schemas.topics import DEAD, REJECTED
+from workers.cli.options import Config
+from workers.cli.wiring import STAGES
+from workers.runtime.kafka.lag import LagReader
+from workers.runtime.kafka.topics import TopicAdmin
+from workers.settings import load_settings
+
+
+def command(
+    config: Config = None,
+    interval: Annotated[float, typer.Option(help="Seconds over which rates are taken.")] = 2.0,
+    recent: Annotated[
+        int, typer.Option(help="How many of the newest rejections and dead letters to count.")
+    ] = 10_000,
+) -> None:
+    """Show lag and rate of each stage, and why pairs were refused of late."""
+    kafka = load_settings(config).kafka
+    stages = Table("stage", "done", "lag", "records/s", box=None)
+    with LagReader(kafka) as reader:
+        groups = {name: (kafka.topic_prefix + name, inputs) for name, inputs in STAGES.items()}
+        before = {name: reader.progress(*group) for name, group in groups.items()}
+        started = time.monotonic()
+        time.sleep(interval)
+        for name, group in groups.items():
+            now = reader.progress(*group)
+            rate = (now.committed - before[name].committed) / (time.monotonic() - started)
+            stages.add_row(name, str(now.committed), str(now.lag), f"{rate:.1f}")
+    console = Console()
+    console.print(stages)
+    outcomes = Table("stage", "refused because", f"of the newest {recent}", box=None)
+    for (stage, reason), count in _refusals(kafka, recent).most_common():
+        outcomes.add_row(stage, reason, str(count))
+    console.print(outcomes)
+
+
+def _refusals(kafka: KafkaConnection, recent: int) -> Counter[tuple[str, str]]:
+    """(stage, reason) of about the `recent` newest rejections and dead letters."""
+    with TopicAdmin(kafka) as admin:
+        states = admin.describe((REJECTED, DEAD))
+    start = [
+        Position(state.topic, number, max(each.begin, each.end - recent // len(state.partitions)))
+        for state in states
+        for number, each in enumerate(state.partitions)
+    ]
+    counts: Counter[tuple[str, str]] = Counter()
+    with TopicReader(kafka, (REJECTED, DEAD), start=start) as reader:
+        for read in reader:
+            match read.record:
+                case RejectedPair() as pair:
+                    counts[pair.stage, pair.reason.value] += 1
+                case DeadLetter() as letter:
+                    counts[letter.stage, "dead"] += 1
+                case _:
+                    counts["unknown", "unreadable"] += 1
+    return counts

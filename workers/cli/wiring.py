@@ -1,0 +1,142 @@
+"""Stages with their collaborators, made from settings. The only place that knows every family.
+
+Each stage's imports are its own function's: a worker of one stage does not pay for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from schemas import Topic
+from schemas.topics import CAPTIONED, CLEAN, INGESTED, RAW, SCORED
+from workers.runtime.stage import Stage
+from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from workers.runtime.worker import Worker
+
+STAGES: Mapping[str, tuple[Topic, ...]] = {
+    "ingest": (RAW,),
+    "score": (INGESTED,),
+    "recaption": (SCORED,),
+    "select": (CAPTIONED,),
+    "sink": (CLEAN,),
+}
+"""Each stage and what it reads, in the order of the flow; a test holds it against the classes."""
+
+AnyStage = Stage[Any, Any]
+
+
+def build_stage(name: str, settings: Settings) -> AnyStage:
+    """The stage, not yet set up. Raises Fatal on settings that cannot be used."""
+    return _BUILDERS[name](settings)
+
+
+def build_worker(name: str, settings: Settings) -> Worker:
+    """A replica of the stage, not yet running."""
+    from workers.runtime.worker import Worker
+
+    return Worker(build_stage(name, settings), settings.kafka, settings.runtime)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _ingest(settings: Settings) -> AnyStage:
+    from workers.images.decode_pool import DecodePool
+    from workers.images.fetch import Fetcher
+    from workers.stages.ingest import IngestStage
+    from workers.stores import redis_client
+    from workers.stores.blobs import BlobStore
+    from workers.stores.open_store import open_store
+    from workers.stores.redis_dedup import RedisDedup
+    from workers.text.language import LanguageDetector
+
+    policy = settings.ingest
+    return IngestStage(
+        policy,
+        fetcher=Fetcher(policy.fetch),
+        decoder=DecodePool(policy.image),
+        blobs=BlobStore(open_store(settings.store)),
+        dedup=RedisDedup(
+            redis_client.connect(settings.redis), settings.redis.key_prefix, policy.dedup
+        ),
+        languages=LanguageDetector(policy.text),
+        now=_now,
+    )
+
+
+def _score(settings: Settings) -> AnyStage:
+    from workers.models import open_clip
+    from workers.stages.score import ScoreStage
+    from workers.stores import redis_client
+    from workers.stores.blobs import BlobStore
+    from workers.stores.open_store import open_store
+    from workers.stores.redis_embeddings import RedisEmbeddings
+
+    return ScoreStage(
+        settings.score,
+        settings.clip,
+        BlobStore(open_store(settings.store)),
+        RedisEmbeddings(redis_client.connect(settings.redis), settings.redis.key_prefix),
+        load_scorer=open_clip.load,
+        now=_now,
+    )
+
+
+def _recaption(settings: Settings) -> AnyStage:
+    from workers.captioners.registry import load_captioners
+    from workers.stages.recaption import RecaptionStage
+    from workers.stores import redis_client
+    from workers.stores.blobs import BlobStore
+    from workers.stores.open_store import open_store
+    from workers.stores.redis_captions import RedisCaptions
+
+    return RecaptionStage(
+        settings.recaption,
+        BlobStore(open_store(settings.store)),
+        RedisCaptions(redis_client.connect(settings.redis), settings.redis.key_prefix),
+        load_captioners=load_captioners,
+        now=_now,
+    )
+
+
+def _select(settings: Settings) -> AnyStage:
+    from workers.checks.registry import load_checks
+    from workers.models import open_clip
+    from workers.stages.select import SelectStage
+    from workers.stores import redis_client
+    from workers.stores.blobs import BlobStore
+    from workers.stores.open_store import open_store
+    from workers.stores.redis_embeddings import RedisEmbeddings
+
+    return SelectStage(
+        settings.select,
+        settings.clip,
+        BlobStore(open_store(settings.store)),
+        RedisEmbeddings(redis_client.connect(settings.redis), settings.redis.key_prefix),
+        load_checks(settings.select),
+        load_scorer=open_clip.load,
+        now=_now,
+    )
+
+
+def _sink(settings: Settings) -> AnyStage:
+    from workers.stages.sink import SinkStage
+    from workers.stores.blobs import BlobStore
+    from workers.stores.open_store import open_store
+
+    objects = open_store(settings.store)
+    return SinkStage(settings.sink, objects, BlobStore(objects), now=_now)
+
+
+_BUILDERS: Mapping[str, Callable[[Settings], AnyStage]] = {
+    "ingest": _ingest,
+    "score": _score,
+    "recaption": _recaption,
+    "select": _select,
+    "sink": _sink,
+}
