@@ -1,11 +1,15 @@
 """What it costs to get an image: fetch, decode, scale to 512, encode, sha256, perceptual hash.
 
-    python bench/ingest_images.py
+    python bench/ingest_images.py --img2dataset PYTHON
 
 One-megapixel JPEGs of about 200 kB come from a web server on loopback. Each contender runs alone in
 a process of its own, once over few images and once over many: the difference is free of start-up.
 CPU is user and system time of that process and its children, the server's left out. All rows are
 of one run on one machine; compare the ratios, not the milliseconds.
+
+img2dataset 1.47 needs albumentations before 1.4 (later ones lack the functions it calls, and every
+image fails), so it wants an environment of its own: `pip install img2dataset==1.47.0
+albumentations==1.3.1`; PYTHON is the interpreter there. Without it its row is left out.
 """
 
 from __future__ import annotations
@@ -93,7 +97,7 @@ def requests_thumbnail(urls: Sequence[str], threads: int) -> None:
 
 
 def img2dataset(urls: Sequence[str], threads: int) -> None:
-    """Run img2dataset: longest side 512, padded (its mode for that), md5 (its hash), no EXIF."""
+    """Run img2dataset: one process, sha256, no EXIF, webdataset output."""
     from img2dataset import download
 
     with tempfile.TemporaryDirectory() as folder:
@@ -103,13 +107,13 @@ def img2dataset(urls: Sequence[str], threads: int) -> None:
             url_list=str(listed),
             output_folder=str(Path(folder) / "out"),
             image_size=SIDE,
-            resize_mode="border",
+            resize_mode="keep_ratio_largest",
             resize_only_if_bigger=True,
             encode_quality=QUALITY,
             processes_count=1,
             thread_count=threads,
             output_format="webdataset",
-            compute_md5=True,
+            compute_hash="sha256",
             extract_exif=False,
             enable_wandb=False,
         )
@@ -161,7 +165,7 @@ def make_pictures(folder: Path, count: int) -> None:
     import numpy as np
     from PIL import Image
 
-    chance = random.Random(7)  # noqa: S311 # the same pictures at each run
+    chance = random.Random(7)  # the same pictures at each run
     noise = np.random.default_rng(7)
     photographs = [
         Image.open(BytesIO((files("skimage") / "data" / name).read_bytes())).convert("RGB")
@@ -206,7 +210,7 @@ def serve(folder: Path) -> None:
 def serving(folder: Path) -> Iterator[str]:
     """Run `serve` in a process; gives its base URL."""
     command = [sys.executable, __file__, "--serve", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: S603 # us
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             yield f"http://127.0.0.1:{int(server.stdout.readline())}"
@@ -214,14 +218,16 @@ def serving(folder: Path) -> Iterator[str]:
             server.kill()
 
 
-def measure(name: str, urls: Sequence[str], threads: int) -> tuple[float, float]:
+def measure(
+    name: str, urls: Sequence[str], threads: int, python: str = sys.executable
+) -> tuple[float, float]:
     """CPU and wall seconds of one contender over `urls`, start-up included."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as listed:
         json.dump(urls, listed)
         listed.flush()
-        command = [sys.executable, __file__, "--contender", name, "--threads", str(threads)]
+        command = [python, __file__, "--contender", name, "--threads", str(threads)]
         started = time.monotonic()
-        child = subprocess.Popen(  # noqa: S603 # us
+        child = subprocess.Popen(
             [*command, "--urls", listed.name], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
         assert child.stderr is not None
@@ -240,6 +246,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=4, help="preparation threads")
     parser.add_argument("--rounds", type=int, default=3, help="the fastest round counts")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, help="contenders to run")
+    parser.add_argument("--img2dataset", metavar="PYTHON", help="interpreter that has img2dataset")
     for hidden in ("--serve", "--contender", "--urls"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -259,6 +266,11 @@ def main() -> None:
         rate: dict[str, float] = {}
         with serving(Path(folder)) as base:
             for name in given.only or CONTENDERS:
+                python = sys.executable
+                if name == "img2dataset":
+                    if given.img2dataset is None:
+                        continue
+                    python = given.img2dataset
                 places = [
                     str(paths[n % few])
                     if name == "OpenCV alone"
@@ -267,8 +279,8 @@ def main() -> None:
                 ]
                 costs = []
                 for _ in range(given.rounds):
-                    short = measure(name, places[:few], given.threads)
-                    long = measure(name, places, given.threads)
+                    short = measure(name, places[:few], given.threads, python)
+                    long = measure(name, places, given.threads, python)
                     costs.append(
                         ((long[0] - short[0]) / given.images, (long[1] - short[1]) / given.images)
                     )

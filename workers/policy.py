@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"]
+Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]
+"""A CIDR network, such as ``127.0.0.0/8``."""
 
 
 class Policy(BaseModel):
@@ -31,10 +35,10 @@ class Policy(BaseModel):
 class FetchPolicy(Policy):
     """Getting an image from a URL."""
 
-    allow_networks: tuple[str, ...] = ()
-    """CIDR networks admitted although they are private; the demo serves from 127.0.0.0/8."""
+    allow_networks: tuple[Network, ...] = ()
+    """Networks admitted although they are private; the demo serves from 127.0.0.0/8."""
     total_timeout_s: PositiveFloat = 30.0
-    """From the first look-up to the last byte, redirects and retries excluded: per attempt."""
+    """One attempt, redirects included, from the first look-up to the last byte."""
     connect_timeout_s: PositiveFloat = 5.0
     max_bytes: PositiveInt = 32 * 1024 * 1024
     """After decompression."""
@@ -44,14 +48,14 @@ class FetchPolicy(Policy):
     attempts: PositiveInt = 3
     """For transient failures: connection reset, time-out, 429, 500, 502, 503, 504."""
     max_retry_after_s: PositiveFloat = 30.0
+    """A server that asks to wait longer is not asked again."""
     user_agent: str = "kaption/0.1 (+image-text dataset crawler)"
 
 
 class ImagePolicy(Policy):
     """What is an acceptable picture and how it is stored."""
 
-    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
-    """Pillow names."""
+    formats: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
     max_pixels: PositiveInt = 64_000_000
     min_side: PositiveInt = 64
     """Pixels, of the picture as delivered."""

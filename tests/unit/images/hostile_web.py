@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_bomb(self, argument: str) -> None:
         encode = {"gzip": gzip.compress, "deflate": zlib.compress}[argument]
-        self.answer(encode(bytes(50_000_000)), Content_Encoding=argument)
+        self.answer(encode(bytes(5_000_000)), Content_Encoding=argument)
 
     def do_announced(self, argument: str) -> None:
         self.send_response(200)
