@@ -61,7 +61,17 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 
 LIGHT = ("schemas", "producers", "workers.cli", "workers.settings", "workers.policy")
 """What an install without extras imports."""
-BASE = ("kafka", "pydantic", "pydantic_core", "pydantic_settings", "rich", "structlog", "typer")
+BASE = (
+    "kafka",
+    "prometheus_client",
+    "pydantic",
+    "pydantic_core",
+    "pydantic_settings",
+    "rich",
+    "stamina",
+    "structlog",
+    "typer",
+)
 HEAVY = ("torch", "torchvision", "transformers", "open_clip")
 NEVER_AT_LOAD = (*LIGHT, "workers.runtime")
 

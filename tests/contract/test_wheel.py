@@ -20,7 +20,7 @@ from workers.local import Tansu
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("schemas", "producers", "workers", "consumers")
-HEAVY = ("torch", "transformers", "redis", "boto3", "PIL", "numpy", "pyarrow", "prometheus_client")
+HEAVY = ("torch", "transformers", "redis", "boto3", "PIL", "numpy", "pyarrow")
 pytestmark = pytest.mark.integration  # needs a package index; the slow part
 
 

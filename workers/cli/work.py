@@ -13,6 +13,7 @@ from workers.cli.options import Config
 from workers.cli.pipeline import Pipeline
 from workers.cli.wiring import STAGES, build_worker
 from workers.runtime import logs
+from workers.runtime.health import HealthServer
 from workers.settings import load_settings
 
 
@@ -21,9 +22,6 @@ def command(
     config: Config = None,
 ) -> None:
     """Work on a stage until SIGTERM; more processes of the same stage share its partitions."""
-    # Needs prometheus-client, which a light install lacks.
-    from workers.runtime.health import HealthServer
-
     if stage != "all" and stage not in STAGES:
         raise UserError(f"no stage {stage!r}; there are {', '.join(STAGES)} and all")
     settings = load_settings(config)
