@@ -17,6 +17,7 @@ INTERFACES = (
     "workers.checks.words",
     "workers.models.scorer",
     "workers.models.windows",
+    "workers.stores.answers",
     "workers.stores.blobs",
     "workers.stores.captions",
     "workers.stores.dedup",
