@@ -7,8 +7,16 @@ import sys
 import typer
 
 from consumers import ReadError
-from workers.cli import demo, doctor, produce, run, schema, settings, status, topics, work
+from workers.cli.demo import command as demo
+from workers.cli.doctor import command as doctor
 from workers.cli.errors import UserError
+from workers.cli.produce import command as produce
+from workers.cli.run import command as run
+from workers.cli.schema import command as schema
+from workers.cli.settings import command as settings
+from workers.cli.status import command as status
+from workers.cli.topics import app as topics
+from workers.cli.work import command as work
 from workers.runtime.kafka.topics import TopicError
 from workers.runtime.stage import StageError
 from workers.settings import InvalidSettingsError
@@ -20,15 +28,15 @@ app = typer.Typer(
     add_completion=False,
     help="Turn scraped image-text pairs into aligned training pairs while the crawl is running.",
 )
-app.command("run")(run.command)
-app.command("demo")(demo.command)
-app.command("produce")(produce.command)
-app.command("work")(work.command)
-app.add_typer(topics.app, name="topics")
-app.command("status")(status.command)
-app.command("doctor")(doctor.command)
-app.command("schema")(schema.command)
-app.command("settings")(settings.command)
+app.command("run")(run)
+app.command("demo")(demo)
+app.command("produce")(produce)
+app.command("work")(work)
+app.add_typer(topics, name="topics")
+app.command("status")(status)
+app.command("doctor")(doctor)
+app.command("schema")(schema)
+app.command("settings")(settings)
 
 
 def main() -> None:

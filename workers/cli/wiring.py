@@ -52,18 +52,19 @@ def _ingest(settings: Settings) -> AnyStage:
     from workers.stores import redis_client
     from workers.stores.blobs import BlobStore
     from workers.stores.open_store import open_store
+    from workers.stores.redis_answers import RedisAnswers
     from workers.stores.redis_dedup import RedisDedup
     from workers.text.language import LanguageDetector
 
     policy = settings.ingest
+    client, prefix = redis_client.connect(settings.redis), settings.redis.key_prefix
     return IngestStage(
         policy,
         fetcher=Fetcher(policy.fetch),
         decoder=DecodePool(policy.image),
         blobs=BlobStore(open_store(settings.store)),
-        dedup=RedisDedup(
-            redis_client.connect(settings.redis), settings.redis.key_prefix, policy.dedup
-        ),
+        dedup=RedisDedup(client, prefix, policy.dedup),
+        answers=RedisAnswers(client, prefix, ttl_s=policy.answers_ttl_s),
         languages=LanguageDetector(policy.text),
         now=_now,
     )

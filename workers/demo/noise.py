@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
+import itertools
 import random
 import re
+from collections.abc import Iterator
 
-from workers.demo.scenes import Scene, describe, describe_object
+from workers.demo.scenes import Aspect, Scene, describe, describe_object
 
 # Written without looking at the table that repairs them, one word at a time.
 _TYPOS = {
@@ -101,14 +103,35 @@ def file_name(rng: random.Random) -> str:
     return rng.choice(_FILE_NAMES).format(n=rng.randint(100, 9999), d=rng.randint(1, 28))
 
 
+_LEADS = (
+    "there is",
+    "here you see",
+    "a photo of",
+    "a picture of",
+    "an image of",
+    "you can see",
+    "this shows",
+    "look at",
+    "here is",
+    "we see",
+    "the photo shows",
+    "one can see",
+    "in the picture is",
+    "notice",
+)
+
+
 def long_text(scene: Scene, rng: random.Random) -> str:
-    """True sentences far past 77 tokens, the most telling ones last, where a cut loses them."""
-    sentences = [f"there is {describe_object(thing)}" for thing in scene.objects]
-    sentences += [f"here you see {describe_object(thing, 'appearance')}" for thing in scene.objects]
-    sentences += [f"a photo of {describe_object(thing, 'texture')}" for thing in scene.objects]
-    sentences += [f"everything is {scene.context}", f"the picture was taken {scene.context}"]
-    text: list[str] = []
-    while len(" ".join(text).split()) < 120:
-        rng.shuffle(sentences)
-        text += [f"{sentence}." for sentence in sentences]
-    return " ".join([*text, f"{describe(scene)}."])
+    """True sentences far past 77 tokens, the most telling one last, where a cut loses it.
+
+    Every sentence begins in its own way: a text that repeats itself is refused for that.
+    """
+    leads = list(_LEADS)
+    rng.shuffle(leads)
+    aspects: Iterator[Aspect] = itertools.cycle(("appearance", "texture", "full"))
+    things = itertools.cycle(scene.objects)
+    text = [
+        f"{lead} {describe_object(thing, aspect)}."
+        for lead, thing, aspect in zip(leads, things, aspects, strict=False)
+    ]
+    return " ".join([*text, f"everything is {scene.context}.", f"{describe(scene)}."])
