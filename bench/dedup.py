@@ -14,7 +14,9 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
+import numpy as np
 import redis
 
 from schemas import Position, RedisConnection
@@ -42,7 +44,7 @@ def main() -> None:
         print(f"{entries:,} entries; ingest hands over {given.batch} at a time")
         for kind, fill in (("exact", _fill_exact), ("near", _fill_near)):
             before = client.info("memory")["used_memory"]
-            fill(dedup, entries)
+            fill(client, dedup, entries)
             grown = client.info("memory")["used_memory"] - before
             print(f"{kind}: {grown / entries:.0f} B an entry")
         ways: dict[str, tuple[int, Claim]] = {
@@ -75,17 +77,31 @@ def _rate(claim: Claim, size: int, entries: int, first: int) -> float:
     return done / took
 
 
-def _fill_exact(dedup: RedisDedup, entries: int) -> None:
+def _fill_exact(_: redis.Redis, dedup: RedisDedup, entries: int) -> None:
     for numbers in _chunks(entries):
         _exact(dedup, numbers, by=numbers)
 
 
-def _fill_near(dedup: RedisDedup, entries: int) -> None:
-    # Random hashes lie further apart than the distance: the look is left out.
-    for numbers in _chunks(entries):
-        items = [(_hash(number).to_bytes(8, "big"), _owner(number)) for number in numbers]
-        for start in range(0, len(items), 50):
-            dedup._near._keep_free(numbers[0] + start, items[start : start + 50])
+def _fill_near(client: redis.Redis, dedup: RedisDedup, entries: int) -> None:
+    """Write the lists as claims would have left them; claiming them takes many minutes."""
+    prefix = dedup._near._prefix
+    hashes = np.array([_hash(number) for number in range(entries)], dtype=np.uint64)
+    records = np.stack([hashes, np.arange(1, entries + 1, dtype=np.uint64)], axis=1).astype(">u8")
+    for band in range(1, 5):
+        words = (hashes >> np.uint64(64 - 16 * band)) & np.uint64(0xFFFF)
+        order = np.argsort(words, kind="stable")
+        found, starts = np.unique(words[order], return_index=True)
+        lists = np.split(records[order], starts[1:])
+        for first in range(0, len(found), FILL):
+            with client.pipeline(transaction=False) as pipe:
+                for word, entry in zip(found[first:][:FILL], lists[first:], strict=False):
+                    pipe.append(f"{prefix}{band}:{word}", entry.tobytes())
+                pipe.execute()
+    for first in range(0, entries + 1, 256):
+        numbers = range(max(1, first), min(first + 256, entries + 1))
+        owners = {str(number % 256): str(_owner(number - 1)) for number in numbers}
+        client.hset(f"{prefix}owner:{first // 256}", mapping=cast(Any, owners))
+    client.set(dedup._near._sequence, entries)
 
 
 def _plain(client: redis.Redis, numbers: list[int]) -> object:
