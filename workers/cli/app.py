@@ -7,6 +7,7 @@ import sys
 import typer
 
 from consumers import ReadError
+from producers import PublishError
 from workers.cli.demo import command as demo
 from workers.cli.doctor import command as doctor
 from workers.cli.errors import UserError
@@ -43,7 +44,14 @@ def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage."""
     try:
         app()
-    except (UserError, InvalidSettingsError, TopicError, ReadError, StageError) as error:
+    except (
+        UserError,
+        InvalidSettingsError,
+        TopicError,
+        ReadError,
+        PublishError,
+        StageError,
+    ) as error:
         typer.echo(f"kaption: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:

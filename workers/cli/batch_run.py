@@ -44,7 +44,7 @@ class RunReport:
 class BatchRun:
     """Runs all stages in this process over `items`, until each has an outcome.
 
-    `file` names the input in messages; `on_read` is called with every terminal record.
+    `on_read` is called with every terminal record.
     Raises what stops a worker (Fatal), the feeder or the reader of outcomes.
     """
 
@@ -52,7 +52,6 @@ class BatchRun:
         self,
         settings: Settings,
         items: Iterable[Item],
-        file: str,
         on_read: Callable[[Read], None],
         console: Console,
     ) -> None:
@@ -60,7 +59,7 @@ class BatchRun:
         self._console = console
         self._workers = {name: build_worker(name, settings) for name in STAGES}
         self._pipeline = Pipeline(self._workers)
-        self._feeder = Feeder(settings.kafka, items, file, console.print)
+        self._feeder = Feeder(settings.kafka, items, console.print)
         self._follower = Follower(settings.kafka, on_read)
 
     def run(self) -> RunReport:

@@ -47,7 +47,6 @@ def command(
         report = run_pairs(
             settings,
             crawl.records(site.url),
-            "demo crawl",
             out,
             (None, None, None),
             console,

@@ -9,17 +9,7 @@ from producers.publisher import Publisher
 from producers.sources.jsonl import UnreadableLine
 from schemas import KafkaConnection, RawPair
 
-SOURCE_LINE_HEADER = "kaption-source-line"
 Item = RawPair | UnreadableLine
-
-
-def publish_item(publisher: Publisher, item: Item, file: str) -> None:
-    """Publish a pair, or an unreadable line as it is: ingest makes a dead letter of it."""
-    if isinstance(item, UnreadableLine):
-        line = f"{file}:{item.line_number}"
-        publisher.publish_bytes(item.raw, headers=[(SOURCE_LINE_HEADER, line.encode())])
-    else:
-        publisher.publish(item)
 
 
 class Feeder(threading.Thread):
@@ -29,7 +19,6 @@ class Feeder(threading.Thread):
         self,
         kafka: KafkaConnection,
         items: Iterable[Item],
-        file: str,
         warn: Callable[[str], None],
     ) -> None:
         """`warn` gets one line of text for each unreadable line."""
@@ -41,7 +30,6 @@ class Feeder(threading.Thread):
         self.error: Exception | None = None
         self._kafka = kafka
         self._items = items
-        self._file = file
         self._warn = warn
 
     def run(self) -> None:
@@ -49,11 +37,14 @@ class Feeder(threading.Thread):
         try:
             with Publisher(self._kafka) as publisher:
                 for item in self._items:
-                    publish_item(publisher, item, self._file)
-                    self.published += 1
                     if isinstance(item, UnreadableLine):
+                        # As it is: ingest makes a dead letter of it, with these headers.
+                        publisher.publish_bytes(item.raw, headers=item.headers)
                         self.unreadable += 1
-                        self._warn(f"{self._file}:{item.line_number}: {item.error}")
+                        self._warn(f"{item.file_name}:{item.line_number}: {item.error}")
+                    else:
+                        publisher.publish(item)
+                    self.published += 1
         except Exception as error:  # noqa: BLE001  # raised again by the run, which watches this thread
             self.error = error
         else:

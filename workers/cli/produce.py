@@ -24,7 +24,7 @@ def command(
         raise UserError(f"there is no file {file}")
     console = Console(stderr=True, highlight=False)
     kafka = load_settings(config).kafka
-    feeder = Feeder(kafka, jsonl.read(file), str(file), console.print)
+    feeder = Feeder(kafka, jsonl.read(file), console.print)
     with console.status("publishing") as status:
         feeder.start()
         while feeder.is_alive():

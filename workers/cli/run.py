@@ -44,7 +44,7 @@ def command(
         raise UserError(f"there is no file {source}")
     console = Console(stderr=True)
     report = run_pairs(
-        load_settings(config), jsonl.read(source), str(source), out, (kafka, redis, store), console
+        load_settings(config), jsonl.read(source), out, (kafka, redis, store), console
     )
     finish(report, out, console)
 
@@ -52,7 +52,6 @@ def command(
 def run_pairs(
     settings: Settings,
     items: Iterable[Item],
-    file: str,
     out: Path,
     given: tuple[str | None, str | None, str | None],
     console: Console,
@@ -74,7 +73,7 @@ def run_pairs(
             if on_read is not None:
                 on_read(read)
 
-        return BatchRun(run_settings, items, file, seen, console).run()
+        return BatchRun(run_settings, items, seen, console).run()
 
 
 def finish(report: RunReport, out: Path, console: Console) -> None:
