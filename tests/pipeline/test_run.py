@@ -1,0 +1,110 @@
+"""`kaption run` on the user's own pairs: every input has one outcome, and says which."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import skimage.data
+
+from consumers.manifests import (
+    FolderObjects,
+    chain_faults,
+    object_faults,
+    read_manifests,
+    read_rows,
+)
+
+PHOTOGRAPHS = {
+    "astronaut.png": "portrait of astronaut Eileen Collins in an orange suit",
+    "chelsea.png": "close-up of the face of a tabby cat",
+    "coffee.png": "a cup of coffee with a spoon on a wooden table",
+    "rocket.jpg": "a rocket on its launch pad by night",
+}
+
+
+def kaption(*arguments: str | Path, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    program = Path(sys.executable).with_name("kaption")
+    return subprocess.run(
+        [program, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Give a folder with photographs of scikit-image, some where they came from is copied twice."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in PHOTOGRAPHS:
+        shutil.copy(Path(skimage.data.__file__).parent / name, folder / name)
+    return folder
+
+
+def _write(path: Path, lines: list[object]) -> Path:
+    path.write_text(
+        "".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines)
+    )
+    return path
+
+
+def test_photographs_come_out_as_shards(photographs: Path, tmp_path: Path) -> None:
+    # Given photographs with their texts, one of them twice, a line that is no JSON, a missing file
+    pairs: list[object] = [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
+    pairs += [{"image": "coffee.png", "text": "coffee again", "source": "elsewhere"}]
+    pairs += ["{no json}\n", {"image": "none.jpg", "text": "a file that is not there"}]
+    source = _write(photographs / "pairs.jsonl", pairs)
+    out = tmp_path / "out"
+    # When they are run (thresholds of the small model say nothing about photographs)
+    config = tmp_path / "kaption.toml"
+    config.write_text("[score]\ngood_score = -1.0\n[select]\nmin_score = -1.0\n")
+    ended = kaption("run", source, out, "--config", config)
+    # Then each has its outcome, and bad lines are named
+    assert ended.returncode == 0, ended.stderr
+    assert "pairs.jsonl:6" in ended.stderr
+    assert "pairs.jsonl:7" in ended.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["published"] == 7
+    assert summary["clean"] == len(PHOTOGRAPHS)
+    assert summary["rejected"] == {"ingest.duplicate": 1}
+    assert summary["dead"] == {"ingest": 2}
+    assert summary["faults"] == []
+    # And the shards hold what was kept, with the user's words
+    objects = FolderObjects(out / "store")
+    manifests = read_manifests(objects, "dataset")
+    assert chain_faults(manifests) == []
+    assert object_faults(objects, "dataset", manifests) == []
+    rows = [row for manifest in manifests for row in read_rows(objects, "dataset", manifest)]
+    assert {row["text"] for row in rows} == set(PHOTOGRAPHS.values())
+    # And what was not is in the files beside them
+    assert len((out / "rejected.jsonl").read_text().splitlines()) == 1
+    assert len((out / "dead.jsonl").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "none.jsonl", "out"], "there is no file none.jsonl"),
+        (["run", __file__, str(Path(__file__).parent)], "is not an empty folder"),
+        (["work", "polish"], "no stage 'polish'"),
+        (["schema", "Nothing"], "no record 'Nothing'"),
+        (["settings", "--config", "none.toml"], "settings file none.toml"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(arguments: list[str], said: str) -> None:
+    ended = kaption(*arguments)
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_model_that_cannot_be_loaded_stops_the_run(photographs: Path, tmp_path: Path) -> None:
+    source = _write(photographs / "pairs.jsonl", [{"image": "coffee.png", "text": "coffee"}])
+    config = tmp_path / "kaption.toml"
+    config.write_text('[clip]\nmodel = "local-dir:nowhere"\n')
+    ended = kaption("run", source, tmp_path / "out", "--config", config)
+    assert ended.returncode == 1
+    assert "nowhere" in ended.stderr
+    assert "Traceback" not in ended.stderr
