@@ -57,6 +57,7 @@ class Session:
 
     def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Consumed]]:
         """New records; also drives rebalances, so it is called while everything is paused."""
+        _release_parked(self.consumer)
         records: Mapping[Partition, Sequence[Consumed]] = self.consumer.poll(
             timeout_ms=round(timeout_s * 1000), max_records=max_records
         )
@@ -180,3 +181,16 @@ class Session:
 
     def _pause_one(self, partition: TopicPartition) -> None:
         self.consumer.pause(partition)
+
+
+def _release_parked(consumer: Any) -> None:
+    """Let records of resumed partitions through.
+
+    kafka-python 3.0.12 parks what it has fetched of a paused partition and takes it up again only
+    where `_next_partition_records` is None. A drained one is not: then a resumed partition is
+    neither read from what is parked nor fetched again, until some other partition has new records.
+    There is no public way around it but never to pause.
+    """
+    fetcher = consumer._fetcher
+    if not fetcher._next_partition_records:
+        fetcher._next_partition_records = None
