@@ -42,6 +42,7 @@ from workers.runtime.stage import Emit, Message, Outcome, Reject
 from workers.stages.ingest import IngestInput, IngestStage
 from workers.stores.blobs import BlobStore
 from workers.stores.folder_store import FolderStore
+from workers.stores.redis_answers import RedisAnswers
 from workers.stores.redis_client import connect
 from workers.stores.redis_dedup import RedisDedup
 from workers.text.language import LanguageDetector
@@ -267,6 +268,7 @@ def test_ingest_judges_the_crawl_as_its_truth_says(
         DecodePool(policy.image, 2),
         BlobStore(FolderStore(tmp_path)),
         RedisDedup(connect(connection), connection.key_prefix, policy.dedup),
+        RedisAnswers(connect(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
         LanguageDetector(policy.text.model_copy(update={"detect_languages": ("en", "de")})),
         now=lambda: NOW,
     )

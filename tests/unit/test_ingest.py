@@ -2,82 +2,19 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from schemas import (
-    BlobRef,
-    ImageSource,
-    IngestedPair,
-    OptOutSignal,
-    Position,
-    RawPair,
-    Reason,
-    RedisConnection,
-)
-from workers.demo.scenes import random_scene, render
-from workers.demo.site import FETCH, Page, Site
+from ingest_bench import TEXT, Bench, emitted, linked, picture, raw, reasons
+from schemas import BlobRef, OptOutSignal, Position, RawPair, Reason
+from workers.demo.site import Page, Site
 from workers.images.decode_pool import DecodePool
-from workers.images.fetch import Fetcher
-from workers.policy import DedupPolicy, IngestPolicy, TextPolicy
-from workers.runtime.stage import Emit, Message, Outcome, Reject, Retry
-from workers.stages.ingest import IngestInput, IngestStage
+from workers.policy import DedupPolicy, IngestPolicy
+from workers.runtime.stage import Emit, Message, Reject, Retry
 from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
-from workers.stores.redis_client import connect
-from workers.stores.redis_dedup import RedisDedup
-from workers.text.language import LanguageDetector
-
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-TEXT = TextPolicy(detect_languages=("en", "de", "fr"))
-
-
-@dataclass
-class Bench:
-    """An ingest stage with its parts at hand, and a worker's other half."""
-
-    blobs: BlobStore
-    dedup: RedisDedup
-    decoder: DecodePool
-    policy: IngestPolicy = field(default_factory=lambda: IngestPolicy(text=TEXT))
-
-    def stage(
-        self, blobs: BlobStore | None = None, policy: IngestPolicy | None = None
-    ) -> IngestStage:
-        policy = policy or self.policy
-        made = IngestStage(
-            policy,
-            Fetcher(policy.fetch),
-            self.decoder,
-            blobs or self.blobs,
-            self.dedup,
-            LanguageDetector(policy.text),
-            now=lambda: NOW,
-        )
-        made.setup()
-        return made
-
-    def run(self, *messages: Message[RawPair], stage: IngestStage | None = None) -> list[Outcome]:
-        """Outcomes in order, as the engine would come to them."""
-        stage = stage or self.stage()
-        batch: list[tuple[Message[RawPair], IngestInput]] = []
-        outcomes: dict[Position, Outcome] = {}
-        for message in messages:
-            try:
-                batch.append((message, stage.prepare(message)))
-            except Reject as reject:
-                outcomes[message.origin] = reject
-        done = stage.process(batch) if batch else []
-        for (message, _), outcome in zip(batch, done, strict=True):
-            outcomes[message.origin] = outcome
-        return [outcomes[message.origin] for message in messages]
 
 
 @pytest.fixture(scope="module")
@@ -88,39 +25,7 @@ def decoder() -> Iterator[DecodePool]:
 
 @pytest.fixture
 def bench(redis_url: str, tmp_path: Path, decoder: DecodePool) -> Bench:
-    connection = RedisConnection(url=redis_url)  # type: ignore[arg-type]  # pydantic makes the secret
-    dedup = RedisDedup(connect(connection), connection.key_prefix, DedupPolicy())
-    return Bench(BlobStore(FolderStore(tmp_path)), dedup, decoder)
-
-
-def picture(seed: int, size: int = 256, kind: str = "PNG", crop: float = 0.0) -> bytes:
-    rng = random.Random(seed)
-    image = render(random_scene(rng, 4 / 3), 320, rng)
-    edge = round(crop * image.width)
-    image = image.crop((edge, edge, image.width - edge, image.height - edge))
-    file = BytesIO()
-    image.resize((size, size * 3 // 4)).save(file, kind)
-    return file.getvalue()
-
-
-def raw(data: bytes, offset: int, text: str = "A red vase on a wooden table") -> Message[RawPair]:
-    record = RawPair.model_validate(
-        {"pair_id": f"pair-{offset}", "text": text, "image": ImageSource(inline=data)}
-    )
-    origin = Position("pairs.raw", 0, offset)
-    return Message(record, origin, origin)
-
-
-def emitted(outcome: Outcome) -> IngestedPair:
-    assert isinstance(outcome, Emit)
-    ((topic, record),) = outcome.outputs
-    assert topic.name == "pairs.ingested"
-    assert isinstance(record, IngestedPair)
-    return record
-
-
-def reasons(outcomes: Sequence[Outcome]) -> list[Reason | None]:
-    return [one.reason if isinstance(one, Reject) else None for one in outcomes]
+    return Bench.opened(redis_url, tmp_path, decoder)
 
 
 def test_a_new_pair_goes_on_clean_stored_and_traced(bench: Bench) -> None:
@@ -214,16 +119,7 @@ def test_two_workers_racing_over_the_same_pictures_agree_on_the_owners(bench: Be
 
 def test_a_picture_behind_a_url_keeps_its_final_address(bench: Bench) -> None:
     with Site({"/a.png": Page(picture(9), "image/png")}) as site:
-        records = [
-            RawPair.model_validate({"pair_id": "p", "text": "", "image": {"url": site.url + path}})
-            for path in ("/a.png#top", "/gone.png")
-        ]
-        origins = [Position("pairs.raw", 2, offset) for offset in (0, 1)]
-        stage = bench.stage(policy=IngestPolicy(text=TEXT, fetch=FETCH))
-
-        outcomes = bench.run(
-            *(Message(r, o, o) for r, o in zip(records, origins, strict=True)), stage=stage
-        )
+        outcomes = bench.run(linked(f"{site.url}/a.png#top", 0), linked(f"{site.url}/gone.png", 1))
 
         assert emitted(outcomes[0]).image.url == f"{site.url}/a.png"
         assert reasons(outcomes) == [None, Reason.FETCH_STATUS]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from schemas import Position, Reason
+from schemas import ImageRef, Position, Reason
 from workers.policy import DedupPolicy
 from workers.runtime.stage import Reject
 from workers.stores.dedup import Dedup
@@ -17,30 +17,39 @@ class Claims:
         self._dedup = dedup
         self._limit = policy.text_uses
 
-    def duplicates(
-        self, sha256s: Sequence[str], dhashes: Sequence[int | None], origins: Sequence[Position]
-    ) -> dict[int, Reject]:
-        """Position in the batch to rejection, for what others hold.
+    def held(self, images: Sequence[ImageRef], origins: Sequence[Position]) -> dict[int, Reject]:
+        """Place in the batch to rejection, for bytes that others hold already. Claims nothing."""
+        holders = self._dedup.holders([image.original_sha256 for image in images])
+        return {
+            at: Reject(Reason.DUPLICATE, f"of {holder}")
+            for at, holder in enumerate(holders)
+            if holder not in (None, origins[at])
+        }
 
-        `sha256s` are of the bytes as delivered, which no change of ours to decoding can move.
+    def duplicates(
+        self, images: Mapping[int, ImageRef], origins: Sequence[Position]
+    ) -> dict[int, Reject]:
+        """Claim pictures, given by their place in the batch; place to rejection for what others
+        hold.
+
+        Exact claims are on the bytes as delivered, which no change of ours to decoding can move.
         Perceptual claims are made only by those who hold their exact one, and have a hash.
         """
-        rejected: dict[int, Reject] = {}
-        for at, owner in enumerate(self._dedup.claim_exact(sha256s, origins)):
-            if owner != origins[at]:
-                rejected[at] = Reject(Reason.DUPLICATE, f"of {owner}")
+        places = list(images)
+        owners = self._dedup.claim_exact(
+            [images[at].original_sha256 for at in places], [origins[at] for at in places]
+        )
+        rejected = _refused(places, owners, origins, Reason.DUPLICATE)
         hashed = [
             (at, number)
-            for at, number in enumerate(dhashes)
-            if number is not None and at not in rejected
+            for at in places
+            if at not in rejected and (number := _dhash(images[at])) is not None
         ]
+        places = [at for at, _ in hashed]
         owners = self._dedup.claim_near(
-            [number for _, number in hashed], [origins[at] for at, _ in hashed]
+            [number for _, number in hashed], [origins[at] for at in places]
         )
-        for (at, _), owner in zip(hashed, owners, strict=True):
-            if owner != origins[at]:
-                rejected[at] = Reject(Reason.NEAR_DUPLICATE, f"of {owner}")
-        return rejected
+        return rejected | _refused(places, owners, origins, Reason.NEAR_DUPLICATE)
 
     def text_uses(self, texts: Sequence[str], origins: Sequence[Position]) -> list[int | None]:
         """Which use of its text each pair is; none for empty texts or without a limit."""
@@ -57,3 +66,19 @@ class Claims:
     def ready(self) -> str | None:
         """None when the store answers, else what is wrong."""
         return self._dedup.ready()
+
+
+def _refused(
+    places: Sequence[int], owners: Sequence[Position], origins: Sequence[Position], reason: Reason
+) -> dict[int, Reject]:
+    return {
+        at: Reject(reason, f"of {owner}")
+        for at, owner in zip(places, owners, strict=True)
+        if owner != origins[at]
+    }
+
+
+def _dhash(image: ImageRef) -> int | None:
+    if image.perceptual_hash is None:
+        return None
+    return int(image.perceptual_hash.removeprefix("dhash:"), 16)

@@ -13,6 +13,9 @@ class Dedup(Protocol):
     store is down. Sequences are parallel; results come in their order.
     """
 
+    def holders(self, sha256s: Sequence[str]) -> list[Position | None]:
+        """Who holds each content hash, or None. Claims nothing."""
+
     def claim_exact(self, sha256s: Sequence[str], owners: Sequence[Position]) -> list[Position]:
         """Claim each content hash; returns who holds it: the owner itself, or the earlier one.
 

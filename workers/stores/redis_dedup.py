@@ -42,6 +42,17 @@ class RedisDedup(Dedup):
         lua = files("workers.stores") / "count_text.lua"
         self._count_text = client.register_script(lua.read_text("utf-8"))
 
+    def holders(self, sha256s: Sequence[str]) -> list[Position | None]:
+        """The holder of each content hash, or None. One round trip."""
+        if not sha256s:
+            return []
+        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+            for sha256 in sha256s:
+                bucket, field = self._place("exact", bytes.fromhex(sha256))
+                pipe.hget(bucket, cast(Any, field))
+            answers = cast("list[bytes | None]", pipe.execute())
+        return [None if holder is None else Position.parse(holder.decode()) for holder in answers]
+
     def claim_exact(self, sha256s: Sequence[str], owners: Sequence[Position]) -> list[Position]:
         """The holder of each content hash. One round trip."""
         if not sha256s and not owners:

@@ -71,6 +71,17 @@ def test_the_first_claim_holds_and_every_repetition_agrees(dedup):
     assert later == [owner(1), owner(1), owner(2)]
 
 
+def test_looking_who_holds_a_picture_claims_nothing(redis_url, dedup):
+    # Given one claimed picture
+    dedup.claim_exact(["ab" * 32], [owner(1)])
+    client = redis.Redis.from_url(redis_url)
+    before = {key: client.dump(key) for key in client.scan_iter()}
+
+    # When / Then
+    assert dedup.holders(["cd" * 32, "ab" * 32]) == [None, owner(1)]
+    assert {key: client.dump(key) for key in client.scan_iter()} == before
+
+
 def test_hashes_that_share_a_bucket_are_kept_apart(dedup):
     # Given hashes equal in their bucket's bits and different in the field's
     sha256s = [f"{number:032x}" + "5" * 32 for number in range(600)]
@@ -87,9 +98,8 @@ def test_what_is_no_sha256_is_refused(dedup):
 
 
 def test_nothing_asked_is_nothing_answered(dedup):
-    assert (
-        dedup.claim_exact([], []) == dedup.claim_near([], []) == dedup.count_text([], [], 3) == []
-    )
+    assert dedup.holders([]) == dedup.claim_exact([], []) == []
+    assert dedup.claim_near([], []) == dedup.count_text([], [], 3) == []
 
 
 # Near
@@ -326,6 +336,7 @@ def test_a_store_that_is_away_is_waited_for():
 
         # When / Then every call says so and none guesses
         for call in (
+            lambda: dedup.holders(["ab" * 32]),
             lambda: dedup.claim_exact(["ab" * 32], [owner(1)]),
             lambda: dedup.claim_near([1], [owner(1)]),
             lambda: dedup.count_text(["text"], [owner(1)], 3),

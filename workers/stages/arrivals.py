@@ -1,0 +1,142 @@
+"""A record's picture from its source to the blob store, the same at each of its deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schemas import BlobRef, ImageRef, RawPair
+from workers.runtime.stage import Message, Reject
+from workers.stages.delivered import Blobs, Decoder, Fetcher, delivered_bytes
+from workers.stores.answers import Answer, Answers, Refusal
+
+if TYPE_CHECKING:
+    from workers.images.decoded import Decoded
+
+_JPEG = "image/jpeg"
+_BLOB_WRITERS = 8
+"""Blobs of a batch written at once: a store answers in milliseconds to tens of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A picture that may be claimed."""
+
+    image: ImageRef
+    jpeg: bytes | None
+    """None: remembered from an earlier delivery, and stored then."""
+
+
+class Arrivals:
+    """Gets pictures, and stores them before they are claimed.
+
+    A URL may answer otherwise when a record is delivered again. If ingest then rejected it, or
+    claimed something else, the picture it had claimed would be lost: its copies were refused as
+    duplicates of a record that never comes out. To release the claim then would be too late for
+    the copies refused meanwhile. So the first answer for an origin is remembered before anything is
+    claimed, and holds for every delivery and every worker: also a refusal, because another worker
+    may hold the same record with a picture in its hands. Inline bytes and blobs do not change.
+    """
+
+    def __init__(
+        self, fetcher: Fetcher, decoder: Decoder, blobs: Blobs, answers: Answers, max_bytes: int
+    ) -> None:
+        self._fetcher = fetcher
+        self._decoder = decoder
+        self._blobs = blobs
+        self._answers = answers
+        self._max_bytes = max_bytes
+
+    def setup(self) -> None:
+        """Before `keep`."""
+        self._writers = ThreadPoolExecutor(_BLOB_WRITERS, "blob-writer")
+
+    def get(self, message: Message[RawPair]) -> Arrived:
+        """Fetch and decode, or remember. Raises Reject, Retry, and Fatal of the decoder."""
+        if message.record.image.url is None:
+            return self._delivered(message.record)
+        answer = self._answers.get(message.origin, message.position)
+        if answer is None:
+            try:
+                return self._delivered(message.record)
+            except Reject as reject:
+                (answer,) = self._first([message], [reject])
+        if isinstance(answer, Refusal):
+            raise _reject(answer)
+        return Arrived(answer, None)
+
+    def keep(
+        self,
+        messages: Sequence[Message[RawPair]],
+        arrived: Sequence[Arrived],
+        rejected: Mapping[int, Reject],
+    ) -> list[ImageRef | Reject]:
+        """Store a batch's pictures, except those at the places in `rejected`.
+
+        Returns what each record has to go on with, which for a URL may be what another worker got.
+        Raises Retry.
+        """
+        new = [
+            one.jpeg
+            for at, one in enumerate(arrived)
+            if one.jpeg is not None and at not in rejected
+        ]
+        # list() waits for all of them and raises the first failure.
+        list(self._writers.map(lambda jpeg: self._blobs.put(jpeg, _JPEG), new))
+        settled = [rejected.get(at, one.image) for at, one in enumerate(arrived)]
+        fetched = [at for at, one in enumerate(arrived) if one.jpeg is not None and one.image.url]
+        answers = self._first([messages[at] for at in fetched], [settled[at] for at in fetched])
+        for at, answer in zip(fetched, answers, strict=True):
+            settled[at] = _reject(answer) if isinstance(answer, Refusal) else answer
+        return settled
+
+    def ready(self) -> str | None:
+        """None when blob store and Redis answer."""
+        return self._blobs.ready() or self._answers.ready()
+
+    def close(self) -> None:
+        """Ends the decoding processes and the fetcher too: nobody else uses them."""
+        self._fetcher.close()
+        self._decoder.close()
+        if hasattr(self, "_writers"):
+            self._writers.shutdown()
+
+    def _delivered(self, record: RawPair) -> Arrived:
+        data, url = delivered_bytes(record.image, self._fetcher, self._blobs, self._max_bytes)
+        decoded = self._decoder.decode(data)
+        return Arrived(_image_ref(decoded, url), decoded.jpeg)
+
+    def _first(
+        self, messages: Sequence[Message[RawPair]], found: Sequence[ImageRef | Reject]
+    ) -> list[Answer]:
+        return self._answers.first(
+            [message.origin for message in messages],
+            [message.position for message in messages],
+            [
+                Refusal(reason=one.reason, detail=one.detail, delivery=str(message.position))
+                if isinstance(one, Reject)
+                else one
+                for message, one in zip(messages, found, strict=True)
+            ],
+        )
+
+
+def _reject(refusal: Refusal) -> Reject:
+    return Reject(refusal.reason, refusal.detail)
+
+
+def _image_ref(decoded: Decoded, url: str | None) -> ImageRef:
+    return ImageRef(
+        blob=BlobRef(sha256=decoded.sha256, bytes=len(decoded.jpeg), media_type=_JPEG),
+        width=decoded.width,
+        height=decoded.height,
+        original_sha256=decoded.original_sha256,
+        original_width=decoded.original_width,
+        original_height=decoded.original_height,
+        original_bytes=decoded.original_bytes,
+        original_format=decoded.original_format,
+        url=url,
+        perceptual_hash=decoded.perceptual_hash,
+    )

@@ -1,0 +1,9 @@
+-- The first answer for an origin, kept; a refusal of another delivery gives way.
+-- KEYS[1] the origin's answer; ARGV: answer found (JSON), its seconds to live, delivery.
+local held = redis.call('GET', KEYS[1])
+if held then
+  local refused = cjson.decode(held).delivery
+  if not refused or refused == ARGV[3] then return held end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return ARGV[1]
