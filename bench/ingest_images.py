@@ -244,7 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=600, help="images in the long run")
     parser.add_argument("--threads", type=int, default=4, help="preparation threads")
-    parser.add_argument("--rounds", type=int, default=3, help="the fastest round counts")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; the least counts")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, help="contenders to run")
     parser.add_argument("--img2dataset", metavar="PYTHON", help="interpreter that has img2dataset")
     for hidden in ("--serve", "--contender", "--urls"):
@@ -263,7 +263,7 @@ def main() -> None:
         paths = sorted(Path(folder).iterdir())
         size = sum(path.stat().st_size for path in paths) / len(paths)
         cpu: dict[str, float] = {}
-        rate: dict[str, float] = {}
+        wall: dict[str, float] = {}
         with serving(Path(folder)) as base:
             for name in given.only or CONTENDERS:
                 python = sys.executable
@@ -277,20 +277,19 @@ def main() -> None:
                     else f"{base}/{paths[n % few].name}?{n}"
                     for n in range(given.images + few)
                 ]
-                costs = []
-                for _ in range(given.rounds):
-                    short = measure(name, places[:few], given.threads, python)
-                    long = measure(name, places, given.threads, python)
-                    costs.append(
-                        ((long[0] - short[0]) / given.images, (long[1] - short[1]) / given.images)
-                    )
-                cpu[name], wall = min(costs)
-                rate[name] = 1 / wall
-    _print(cpu, rate, size, given)
+                few_runs = [
+                    measure(name, places[:few], given.threads, python) for _ in range(given.rounds)
+                ]
+                all_runs = [measure(name, places, given.threads, python) for _ in few_runs]
+                # The least of each, then the difference: the least difference would pick noise.
+                for at, cost in enumerate((cpu, wall)):
+                    least = min(run[at] for run in all_runs) - min(run[at] for run in few_runs)
+                    cost[name] = least / given.images
+    _print(cpu, wall, size, given)
 
 
 def _print(
-    cpu: dict[str, float], rate: dict[str, float], size: float, given: argparse.Namespace
+    cpu: dict[str, float], wall: dict[str, float], size: float, given: argparse.Namespace
 ) -> None:
     if {"fetch alone", "OpenCV alone"} <= cpu.keys():
         cpu["OpenCV alone + fetch alone"] = cpu["OpenCV alone"] + cpu["fetch alone"]
@@ -298,7 +297,7 @@ def _print(
     print(f"{given.images} JPEGs of 1 MP, {size / 1000:.0f} kB on average; {given.threads} threads")
     print(f"{'':28} {'CPU ms/image':>12} {'images/s':>9} {'CPU vs kaption':>15}")
     for name, seconds in cpu.items():
-        speed = f"{rate[name]:9.0f}" if name in rate else " " * 9
+        speed = f"{1 / wall[name]:9.0f}" if name in wall else " " * 9
         ratio = f"{seconds / ours:14.2f}x" if ours else ""
         print(f"{name:28} {seconds * 1e3:12.2f} {speed} {ratio}")
     limit = cpu.get("OpenCV alone + fetch alone")
