@@ -34,9 +34,10 @@ class Backoff:
         self._on_retry = on_retry
 
     def call(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns; raises its other errors, and Stopped between two tries."""
-        if self._stopping():
-            raise Stopped
+        """Return what `work` returns; raises its other errors, and Stopped between two tries.
+
+        The first try is made also while stopping: that is how a sink closes its last shards.
+        """
         try:
             return work()  # nearly always enough, and a retry context costs more than most stages
         except Retry as error:

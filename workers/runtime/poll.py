@@ -128,14 +128,13 @@ class Poll:
     def drain(self) -> None:
         """Read nothing more; what is in compute may end and be committed.
 
-        Where a batch is one partition's shard, the open ones are closed and written too.
+        Where a batch is one partition's shard, everything that was read is written too.
         """
         if self._drained_at is not None:
             return
         self._drained_at = self._clock()
-        self._full.clear()
-        if self._batching.per_partition:
-            self._batcher.close_open()
+        if not self._batching.per_partition:
+            self._full.clear()
 
     @property
     def drained(self) -> bool:
@@ -144,7 +143,14 @@ class Poll:
             return False
         if self._clock() - self._drained_at > self._policy.grace_s:
             return True
+        if self._closing and (self._batcher.waiting_entries or self._batcher.open_entries):
+            return False
         return not self._in_compute and not self._full and self._delivery.idle
+
+    @property
+    def _closing(self) -> bool:
+        """Open shards are to be written before the worker ends."""
+        return self._drained_at is not None and self._batching.per_partition
 
     def stop(self, timeout_s: float) -> bool:
         """End the other threads; whether the compute thread ended within `timeout_s`."""
@@ -230,6 +236,8 @@ class Poll:
 
     def _hand_on(self, room: int) -> None:
         """Full batches to the compute thread, a few at a time."""
+        if self._closing and not self._batcher.waiting_entries:
+            self._batcher.close_open()
         if self._drained_at is None or self._batching.per_partition:
             self._full.extend(self._batcher.full())
         elsewhere = self._full or self._in_compute or self._batcher.waiting_entries
