@@ -28,7 +28,7 @@ def word_tokenizer(folder: Path, *, add_end: bool = True, add_start: bool = True
     core.post_processor = processors.TemplateProcessing(
         single=single, special_tokens=[("<start>", 1), ("<end>", 2)]
     )
-    PreTrainedTokenizerFast(
+    _untyped(PreTrainedTokenizerFast)(
         tokenizer_object=core,
         pad_token="<pad>",
         bos_token="<start>",
@@ -108,7 +108,7 @@ def tiny_blip(folder: Path) -> Path:
         layer.crossattention.output.dense.weight.data.mul_(10)  # look at the picture
     model.save_pretrained(folder)
     pictures = BlipImageProcessor(size={"height": 32, "width": 32})
-    BlipProcessor(pictures, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    _untyped(BlipProcessor)(pictures, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
     return folder
 
 
@@ -146,10 +146,10 @@ def tiny_blip2(folder: Path, *, decoder_only: bool = True) -> Path:
         d_ff=64,
         num_layers=1,
         num_heads=2,
-        decoder_start_token_id=0,
         eos_token_id=2,
         pad_token_id=0,
     )
+    t5.decoder_start_token_id = 0
     config = Blip2Config(
         vision_config=shared
         | {"image_size": 32, "patch_size": 8, "num_hidden_layers": 1, "initializer_range": 0.02},
@@ -160,7 +160,7 @@ def tiny_blip2(folder: Path, *, decoder_only: bool = True) -> Path:
         image_token_index=SPECIAL.index("<image>"),
     )
     _louder(Blip2ForConditionalGeneration(config)).save_pretrained(folder)
-    Blip2Processor(
+    _untyped(Blip2Processor)(
         BlipImageProcessor(size={"height": 32, "width": 32}),
         AutoTokenizer.from_pretrained(folder),
         num_query_tokens=4,
@@ -205,7 +205,7 @@ def tiny_llava(folder: Path) -> Path:
         image_token_index=SPECIAL.index("<image>"),
     )
     _louder(LlavaForConditionalGeneration(config)).save_pretrained(folder)
-    LlavaProcessor(
+    _untyped(LlavaProcessor)(
         CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
         AutoTokenizer.from_pretrained(folder),
         patch_size=8,
@@ -214,6 +214,11 @@ def tiny_llava(folder: Path) -> Path:
         image_token="<image>",
     ).save_pretrained(folder)
     return folder
+
+
+def _untyped(processor: Any) -> Any:
+    """Processors have no types; a typed test calls them through here."""
+    return processor
 
 
 def _louder(model: Any) -> Any:

@@ -1,5 +1,6 @@
 """The recaption stage with a tiny BLIP, a real Redis cache and blobs in a folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -133,11 +134,13 @@ class Repeating:
 
     name = model = "repeating"
     revision = "1"
-    cache_id = None
+    cache_id: str | None = None
     uses_images = False
     uses_context = False
 
-    def caption(self, pictures: list[object], contexts: list[object]) -> list[tuple[Caption, ...]]:
+    def caption(
+        self, pictures: Sequence[object], contexts: Sequence[object]
+    ) -> list[tuple[Caption, ...]]:
         texts = ("a star", " a star ", "", "  ", "a circle")
         said = tuple(Caption(text=text, kind=CaptionKind.RULE) for text in texts)
         return [said, *[()] * (len(contexts) - 1)]
