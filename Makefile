@@ -4,6 +4,7 @@ ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PEERS := .venv-peers/.installed
 # Two OpenMP threads on a busy machine are several times slower than one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
@@ -22,7 +23,7 @@ demo: $(INSTALLED) ## Run the pipeline over a rendered noisy crawl
 test: $(INSTALLED) ## Run the tests that need nothing but .venv
 	$(ONE_THREAD) $(BIN)/pytest -m "not integration and not chaos" $(ARGS)
 
-bench: $(INSTALLED) ## Measure against bare loops (needs Java 17 and Maven)
+bench: $(INSTALLED) $(PEERS) ## Measure against bare loops (needs Java 17 and Maven)
 	$(ONE_THREAD) $(BIN)/python -m bench $(ARGS)
 
 lint: $(INSTALLED) ## Check style and types
@@ -35,4 +36,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	    "Kaption needs Python 3.11 or later; this is %d.%d: make PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+$(PEERS): bench/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers.txt
 	@touch $@

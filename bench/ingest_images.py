@@ -1,15 +1,13 @@
 """What it costs to get an image: fetch, decode, scale to 512, encode, sha256, perceptual hash.
 
-    python bench/ingest_images.py --img2dataset PYTHON
-
 One-megapixel JPEGs of about 200 kB come from a web server on loopback. Each contender runs alone in
 a process of its own, once over few images and once over many: the difference is free of start-up.
 CPU is user and system time of that process and its children, the server's left out. All rows are
 of one run on one machine; compare the ratios, not the milliseconds.
 
-img2dataset 1.47 needs albumentations before 1.4 (later ones lack the functions it calls, and every
-image fails), so it wants an environment of its own: `pip install img2dataset==1.47.0
-albumentations==1.3.1`; PYTHON is the interpreter there. Without it its row is left out.
+img2dataset and OpenCV run in an environment of their own, from bench/peers.txt (img2dataset 1.47
+needs an albumentations that the rest does not); `make bench` makes it, without it their rows are
+left out.
 """
 
 from __future__ import annotations
@@ -31,6 +29,8 @@ from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 
+_HERE = Path(sys.executable)
+_PEERS = Path(__file__).parent.parent / ".venv-peers" / "bin" / "python"
 SIDE = 512
 QUALITY = 90
 SIZES = ((1152, 864), (864, 1152), (1024, 1024), (1280, 800))
@@ -218,14 +218,12 @@ def serving(folder: Path) -> Iterator[str]:
             server.kill()
 
 
-def measure(
-    name: str, urls: Sequence[str], threads: int, python: str = sys.executable
-) -> tuple[float, float]:
+def measure(name: str, urls: Sequence[str], threads: int, python: Path) -> tuple[float, float]:
     """CPU and wall seconds of one contender over `urls`, start-up included."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as listed:
         json.dump(urls, listed)
         listed.flush()
-        command = [python, __file__, "--contender", name, "--threads", str(threads)]
+        command = [str(python), __file__, "--contender", name, "--threads", str(threads)]
         started = time.monotonic()
         child = subprocess.Popen(
             [*command, "--urls", listed.name], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -246,7 +244,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=4, help="preparation threads")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each; the least counts")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, help="contenders to run")
-    parser.add_argument("--img2dataset", metavar="PYTHON", help="interpreter that has img2dataset")
+    parser.add_argument("--peers", type=Path, default=_PEERS, help="Python with bench/peers.txt")
     for hidden in ("--serve", "--contender", "--urls"):
         parser.add_argument(hidden, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -266,11 +264,10 @@ def main() -> None:
         wall: dict[str, float] = {}
         with serving(Path(folder)) as base:
             for name in given.only or CONTENDERS:
-                python = sys.executable
-                if name == "img2dataset":
-                    if given.img2dataset is None:
-                        continue
-                    python = given.img2dataset
+                python = given.peers if name in ("img2dataset", "OpenCV alone") else _HERE
+                if not python.exists():
+                    print(f"{name}: left out, there is no {python}")
+                    continue
                 places = [
                     str(paths[n % few])
                     if name == "OpenCV alone"
