@@ -1,7 +1,7 @@
 """Score and recaption stages against the bare model loop: `python -m bench.stages`.
 
-The stages go through Kafka, Redis and the blob store. Both sides of a row open the same pictures and
-give them to the same model in batches of the same size; the bare loop has no broker, no cache, no
+The stages go through Kafka, Redis and the blob store. Both sides of a row open the same pictures
+and give them to the same model in batches of the same size; the bare loop has no broker, cache,
 provenance and no outputs. They run in turns, on fresh topics and an empty cache; the ratio is that
 of their medians.
 """
