@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
@@ -13,6 +15,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLarg
 
 from workers.runtime.entry import Outgoing, Partition
 
+_CLOSE_TRIES = 300
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
@@ -89,7 +92,7 @@ class TransactionThread:
         self._work.put(None)
         producer = self._producer
         if producer is not None:
-            Thread(target=producer.close, args=(0,), daemon=True).start()
+            Thread(target=_close_abandoned, args=(producer,), daemon=True).start()
 
     def close(self, timeout_s: float) -> None:
         """End the thread and close the producer, after what is queued."""
@@ -137,3 +140,14 @@ class TransactionThread:
             ]
             return Aborted(error, too_large)
         return Committed()
+
+
+def _close_abandoned(producer: Any) -> None:
+    """Close as soon as that works: with messages unsent it raises until their producer is fenced,
+    and its I/O thread would go on for ever.
+    """
+    for _ in range(_CLOSE_TRIES):
+        with suppress(KafkaError):
+            producer.close(timeout=0)
+            return
+        time.sleep(1.0)

@@ -1,0 +1,119 @@
+"""The broker dies or freezes inside a commit: one outcome per offset, and flow again."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from kafka import KafkaProducer
+
+from engine import Stream, Toy, running, until
+from faults import Direction, FaultProxy
+from workers.local import ApacheKafka
+
+pytestmark = pytest.mark.chaos
+
+FLOW_S = 60.0
+"""The promise: records flow again this long after the broker's return."""
+
+
+class InsideCommit:
+    """Runs `fault` inside the third commit of a worker: all is sent, only the end is not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], None]) -> None:
+        self.struck = threading.Event()
+        self._commits = 0
+        real = KafkaProducer.commit_transaction
+
+        def commit(producer: KafkaProducer) -> None:
+            self._commits += 1
+            if self._commits == 3:
+                fault()
+                self.struck.set()
+            real(producer)
+
+        monkeypatch.setattr(KafkaProducer, "commit_transaction", commit)
+
+
+def flows_again(stream: Stream, records: Callable[[], int]) -> bool:
+    """Whether everything is done, new records included, within the promise."""
+    stream.produce(["after"] * 30)
+    return until(lambda: records() >= stream.produced, FLOW_S)
+
+
+def test_killed_before_the_end_of_the_transaction_arrives(
+    own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker that is killed when a commit has begun and its request is not sent yet
+    stream = Stream(own_kafka.bootstrap, topic_prefix)
+    inside = InsideCommit(monkeypatch, own_kafka.kill9)
+    stream.produce(["text"] * 200)
+    stage = Toy()
+    with running(stage, stream) as worker:
+        assert inside.struck.wait(60)
+        time.sleep(3)
+        # When it comes back
+        own_kafka.start()
+        # Then everything is done once, and inference was not repeated for the lost commit
+        assert flows_again(stream, lambda: worker.records)
+        assert worker.error is None
+    assert stream.outcomes() == stream.expected()
+    assert set(stage.processed.values()) == {1}
+
+
+def test_killed_after_the_end_of_the_transaction_arrived(
+    own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker that carries a commit out, whose answer is lost as it dies
+    with FaultProxy(own_kafka.proxied_port, own_kafka.proxy_port) as proxy:
+        stream = Stream(own_kafka.bootstrap, topic_prefix)
+        stream.produce(["text"] * 200)
+
+        def lose_the_answer() -> None:
+            proxy.freeze(Direction.ANSWERS)
+            threading.Timer(2.0, own_kafka.kill9).start()
+
+        inside = InsideCommit(monkeypatch, lose_the_answer)
+        behind = Stream.__new__(Stream)
+        behind.__dict__ |= stream.__dict__
+        behind.connection = stream.connection.model_copy(
+            update={"bootstrap": own_kafka.proxy_bootstrap}
+        )
+        with running(Toy(), behind) as worker:
+            assert inside.struck.wait(60)
+            assert until(lambda: not own_kafka.process.running, 20)
+            # When it comes back
+            proxy.restore()
+            own_kafka.start()
+            # Then what was committed is not sent again
+            assert flows_again(stream, lambda: worker.records)
+        assert stream.outcomes() == stream.expected()
+
+
+def test_frozen_inside_a_commit(
+    own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker that freezes as the end of a transaction is sent to it
+    stream = Stream(own_kafka.bootstrap, topic_prefix)
+    inside = InsideCommit(monkeypatch, own_kafka.freeze)
+    stream.produce(["text"] * 200)
+    with running(Toy(), stream) as worker:
+        assert inside.struck.wait(60)
+        # When it wakes after our deadline, and carries the commit out after all
+        time.sleep(12)
+        own_kafka.thaw()
+        # Then everything is done once
+        assert flows_again(stream, lambda: worker.records)
+        assert worker.error is None
+    assert stream.outcomes() == stream.expected()
+
+
+def test_restarted_while_idle(own_kafka: ApacheKafka, topic_prefix: str) -> None:
+    stream = Stream(own_kafka.bootstrap, topic_prefix)
+    stream.produce(["text"] * 30)
+    with running(Toy(), stream) as worker:
+        assert until(lambda: worker.records == 30)
+        own_kafka.restart()
+        assert flows_again(stream, lambda: worker.records)
+        assert worker.error is None
+    assert stream.outcomes() == stream.expected()

@@ -1,0 +1,159 @@
+"""The engine on Apache Kafka: what is promised about delivery, seen from outside."""
+
+from collections.abc import Sequence
+from threading import Event
+
+import pytest
+from kafka import KafkaProducer
+
+from engine import ECHO, POLICY, Stream, Toy, running, until
+from schemas import DeadLetter
+from schemas.topics import DEAD
+from schemas.wire import decode
+from workers.local import ApacheKafka
+from workers.runtime.stage import Fatal, OutOfMemory, Retry
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def stream(apache_kafka: ApacheKafka, topic_prefix: str) -> Stream:
+    return Stream(apache_kafka.bootstrap, topic_prefix)
+
+
+def test_two_replicas_and_a_rebalance_give_one_outcome_each(stream: Stream) -> None:
+    # Given records under way through one replica
+    stream.produce(["text"] * 300)
+    with running(Toy(seconds=0.05), stream) as first:
+        assert until(lambda: first.records > 50)
+        # When a second one joins, and the first leaves while both work
+        with running(Toy(seconds=0.05), stream) as second:
+            while second.records < 50 and second.error is None:
+                stream.produce(["more"] * 60)
+            first.stop()
+            assert until(lambda: first.records + second.records >= stream.produced)
+    # Then each input offset has exactly one outcome
+    assert stream.outcomes() == stream.expected()
+    assert first.error is None
+    assert second.error is None
+
+
+def test_outputs_are_transactional(stream: Stream) -> None:
+    stream.produce(["text"] * 60)
+    with running(Toy(), stream) as worker:
+        assert until(lambda: worker.records == 60)
+    # Markers take offsets that no consumer is given
+    assert len(stream.read(ECHO)) == 60
+    assert stream.end(ECHO) > 60
+
+
+def test_poison_ends_in_dead_letters_byte_for_byte_and_the_rest_goes_on(stream: Stream) -> None:
+    # Given a poison record, undecodable bytes, and a rejection among good records
+    texts: list[str | bytes] = ["text"] * 40
+    texts[7], texts[13], texts[20], texts[30] = "poison", b"\x00 no json", "reject", "dead"
+    stream.produce(texts)
+    # When they are processed
+    with running(Toy(), stream) as worker:
+        assert until(lambda: worker.records == 40)
+    # Then only the culprits are dead, with their bytes, headers, error and attempts
+    read = [decode(message.value, DeadLetter) for message in stream.read(DEAD)]
+    letters = {letter.partition + 3 * letter.offset: letter for letter in read}
+    assert set(letters) == {7, 13, 30}
+    assert letters[7].error == "ValueError: poisoned"
+    assert letters[7].attempts >= POLICY.attempts
+    assert letters[13].value == b"\x00 no json"
+    assert letters[13].headers[0].value == b"\xff"
+    assert stream.outcomes() == stream.expected()
+
+
+def test_a_batch_that_runs_out_of_memory_is_halved_and_the_size_remembered(stream: Stream) -> None:
+    stage = Toy(records=16)
+
+    def too_large(texts: Sequence[str]) -> None:
+        if len(texts) > 5:
+            raise OutOfMemory
+
+    stage.before = too_large
+    stream.produce(["text"] * 96)
+    with running(stage, stream) as worker:
+        assert until(lambda: worker.records == 96)
+    # A batch of 16 needs two halvings; none above the size that fits is tried after that
+    assert 1 <= len([size for size in stage.sizes if size > 5]) <= 2
+    assert stream.outcomes() == stream.expected()
+
+
+def test_retry_pauses_and_keeps_the_membership(stream: Stream) -> None:
+    # Given a store that is down for longer than the session timeout
+    stage, up = Toy(), Event()
+
+    def down(texts: Sequence[str]) -> None:
+        if not up.is_set():
+            raise Retry("store is down")
+
+    stage.before = down
+    stream.produce(["text"] * 30)
+    with running(stage, stream) as worker:
+        assert until(lambda: worker.worker.progress.snapshot().waiting_for == "store is down")
+        changes = worker.worker._session.ownership.changes  # type: ignore[union-attr]
+        until(lambda: False, POLICY.session_timeout_s + 2)
+        # When it comes back
+        assert worker.worker._session.ownership.changes == changes  # type: ignore[union-attr]
+        up.set()
+        # Then nothing was dropped and no partition was lost
+        assert until(lambda: worker.records == 30)
+    assert stream.outcomes() == stream.expected()
+
+
+def test_a_graceful_stop_commits_the_batch_in_compute_and_nothing_twice(stream: Stream) -> None:
+    stream.produce(["text"] * 200)
+    with running(Toy(seconds=0.5), stream) as first:
+        assert until(lambda: bool(first.stage.sizes))
+        first.stop()
+    assert first.records > 0
+    assert first.records < 200
+    with running(Toy(), stream) as second:
+        assert until(lambda: first.records + second.records == 200)
+    assert stream.outcomes() == stream.expected()
+    assert not first.stage.processed & second.stage.processed
+
+
+def test_lag_reaches_zero_when_idle(stream: Stream, apache_kafka: ApacheKafka) -> None:
+    # Given an input that ends in a transaction marker: it is another stage's output
+    stream.produce(["text"] * 20)
+    producer = KafkaProducer(
+        bootstrap_servers=apache_kafka.bootstrap, transactional_id=stream.prefix + "up"
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    for partition in range(3):
+        producer.send(f"{stream.prefix}pairs.raw", b"{}", partition=partition)
+    producer.commit_transaction()
+    producer.close()
+    with running(Toy(), stream) as worker:
+        assert until(lambda: worker.records == 23)
+        assert until(lambda: stream.lag() == 0, 20)
+
+
+def test_a_broken_stage_stops_and_says_why(stream: Stream) -> None:
+    stage = Toy()
+
+    def broken(texts: Sequence[str]) -> None:
+        raise ZeroDivisionError("broken")
+
+    stage.before = broken
+    stream.produce(["text"] * 32)
+    with running(stage, stream) as worker:
+        worker.thread.join(60)
+        assert isinstance(worker.error, Fatal)
+        assert "toy that is broken" in str(worker.error)
+    assert not stream.outcomes()
+
+
+def test_dead_letters_past_the_rate_stop_the_worker_before_the_batch(stream: Stream) -> None:
+    policy = POLICY.model_copy(update={"dead_letter_rate": 0.5, "dead_letter_minimum": 10})
+    stream.produce(["dead"] * 64)
+    with running(Toy(records=16), stream, policy) as worker:
+        worker.thread.join(60)
+        assert isinstance(worker.error, Fatal)
+        assert "records are dead" in str(worker.error)
+    assert sum(stream.outcomes().values()) < 64

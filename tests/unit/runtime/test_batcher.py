@@ -1,0 +1,106 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from entries import entry
+from workers.runtime.batcher import Batcher
+from workers.runtime.entry import Entry
+from workers.runtime.stage import Batching, Dead
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def put(batcher: Batcher, *entries: Entry) -> None:
+    batcher.add(entries)
+    batcher.advance({item.partition for item in entries})
+
+
+def offsets(batcher: Batcher) -> list[list[int]]:
+    return [[item.raw.offset for item in batch.entries] for batch in batcher.full()]
+
+
+def test_a_batch_is_full_by_count() -> None:
+    batcher = Batcher(Batching(2, 10.0), Clock())
+    put(batcher, entry(0), entry(1), entry(2))
+    assert offsets(batcher) == [[0, 1]]
+
+
+def test_a_batch_that_waited_long_enough_goes_as_it_is() -> None:
+    clock = Clock()
+    batcher = Batcher(Batching(2, 10.0), clock)
+    put(batcher, entry(0))
+    assert offsets(batcher) == []
+    clock.now = 10.0
+    assert offsets(batcher) == [[0]]
+
+
+def test_a_batch_is_full_by_bytes() -> None:
+    batcher = Batcher(Batching(9, 10.0, max_bytes=100), Clock())
+    put(batcher, entry(0, size=60), entry(1, size=60), entry(2, size=60))
+    assert offsets(batcher) == [[0, 1]]
+
+
+def test_a_slow_record_holds_up_its_own_partition_only() -> None:
+    batcher = Batcher(Batching(2, 10.0), Clock())
+    slow = entry(0)
+    slow.ready = False
+    put(batcher, slow, entry(1), entry(5, partition=1), entry(6, partition=1))
+    assert offsets(batcher) == [[5, 6]]
+    slow.ready = True
+    batcher.advance([slow.partition])
+    assert offsets(batcher) == [[0, 1]]
+
+
+def test_entries_with_an_outcome_ride_along_and_do_not_fill_the_batch() -> None:
+    batcher = Batcher(Batching(2, 10.0), Clock())
+    dead = entry(0)
+    dead.outcome = Dead("as told")
+    put(batcher, dead, entry(1), entry(2))
+    assert offsets(batcher) == [[0, 1, 2]]
+
+
+def test_per_partition_each_batch_holds_one() -> None:
+    batcher = Batcher(Batching(2, 10.0, per_partition=True), Clock())
+    put(batcher, entry(0), entry(0, partition=1), entry(1), entry(1, partition=1))
+    batches = list(batcher.full())
+    assert [{item.partition for item in batch.entries} for batch in batches] == [
+        {batches[0].partition},
+        {batches[1].partition},
+    ]
+
+
+def test_dropped_entries_leave_no_hole_in_other_partitions() -> None:
+    batcher = Batcher(Batching(4, 10.0), Clock())
+    put(batcher, entry(0), entry(0, partition=1), entry(1))
+    dropped = batcher.drop(lambda item: item.partition.partition == 0)
+    assert [item.raw.offset for item in dropped] == [0, 1]
+    put(batcher, *(entry(offset, partition=1) for offset in (1, 2, 3)))
+    assert offsets(batcher) == [[0, 1, 2, 3]]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), max_size=60), st.integers(1, 5))
+def test_whatever_becomes_ready_when_order_is_kept(
+    arrivals: list[tuple[int, bool]], size: int
+) -> None:
+    # Given entries of three partitions, some ready at once and some at the end
+    batcher = Batcher(Batching(size, 0.0), Clock())
+    counts, late, out = [0, 0, 0], [], []
+    for partition, ready in arrivals:
+        item = entry(counts[partition], partition=partition)
+        item.ready = ready
+        counts[partition] += 1
+        late += [] if ready else [item]
+        put(batcher, item)
+        out += [item for batch in batcher.full() for item in batch.entries]
+    for item in late:
+        item.ready = True
+        batcher.advance([item.partition])
+        out += [item for batch in batcher.full() for item in batch.entries]
+    # Then every partition came out whole and in order
+    for partition, count in enumerate(counts):
+        seen = [item.raw.offset for item in out if item.partition.partition == partition]
+        assert seen == list(range(count))

@@ -1,0 +1,43 @@
+import json
+import urllib.error
+import urllib.request
+
+from workers.runtime import metrics
+from workers.runtime.health import HealthServer
+
+
+class Probed:
+    name = "toy"
+    alive = True
+    problem: str | None = None
+
+    def not_ready(self) -> str | None:
+        return self.problem
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_probes_follow_the_worker_and_name_what_is_missing() -> None:
+    worker = Probed()
+    with HealthServer([worker], 0, "127.0.0.1") as server:
+        assert get(server.port, "/healthz")[0] == 200
+        assert get(server.port, "/readyz")[0] == 200
+        worker.problem = "redis is down"
+        status, body = get(server.port, "/readyz")
+        assert (status, json.loads(body)) == (503, {"problems": {"toy": "redis is down"}})
+        worker.alive = False
+        assert get(server.port, "/healthz")[0] == 503
+
+
+def test_metrics_are_served_with_what_to_do() -> None:
+    metrics.OUTCOMES.labels("toy", "emitted", "").inc()
+    with HealthServer([Probed()], 0, "127.0.0.1") as server:
+        body = get(server.port, "/metrics")[1]
+    assert 'kaption_outcomes_total{outcome="emitted",reason="",stage="toy"}' in body
+    assert "look at the source of the pairs" in body
