@@ -69,7 +69,11 @@ class ImagePolicy(Policy):
     """Shown under transparency (web pages are white)."""
     quality: Annotated[int, Field(ge=1, le=100)] = 90
     """JPEG quality of stored pictures."""
-    decode_timeout_s: PositiveFloat = 10.0
+    decode_cpu_s: PositiveInt = 10
+    """Processor time for one picture; whole seconds, as the system counts them. Not wall-clock: on
+    a loaded machine that would refuse good pictures."""
+    decode_wall_s: PositiveFloat = 120.0
+    """Backstop for a decoder that hangs without using the processor: many times `decode_cpu_s`."""
     decode_memory_bytes: PositiveInt = 2 * 1024**3
     """Address space limit of one decoding process."""
     decode_processes: Annotated[int, Field(ge=0)] = 0

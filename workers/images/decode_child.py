@@ -1,17 +1,21 @@
 """The decoding process: pictures in, stored pictures and numbers out, over its standard input.
 
 It ends by itself when the parent's end of the socket closes, also when the parent was killed. A
-decoder that hangs at that moment is ended by an alarm. Answers are JSON and bytes, never pickles:
-the parent must be able to read them although whoever made the picture may have taken this process.
+decoder that is busy at that moment is ended by its limit of processor time, one that hangs by an
+alarm: the default action of both signals ends the process inside any C code. Answers are JSON and
+bytes, never pickles: the parent must be able to read them although whoever made the picture may
+have taken this process.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import signal
 import socket
+import time
 import warnings
 from dataclasses import asdict
 from io import BytesIO
@@ -68,9 +72,9 @@ def _try_out(policy: ImagePolicy) -> None:
 
 def _serve(parent: socket.socket, policy: ImagePolicy) -> None:
     data = receive_frame(parent, MAX_INPUT_BYTES)
-    # The parent's deadline is the one that counts; this is for a parent that died meanwhile. The
-    # default action ends the process inside any C code.
-    signal.setitimer(signal.ITIMER_REAL, 2 * policy.decode_timeout_s)
+    _limit_cpu(math.ceil(time.process_time()) + policy.decode_cpu_s)
+    # The parent's deadline is the one that counts; this is for a parent that died meanwhile.
+    signal.setitimer(signal.ITIMER_REAL, 2 * policy.decode_wall_s)
     jpeg = b""
     try:
         decoded = decode(data, policy)
@@ -80,4 +84,12 @@ def _serve(parent: socket.socket, policy: ImagePolicy) -> None:
         jpeg = decoded.jpeg
         head = {name: value for name, value in asdict(decoded).items() if name != "jpeg"}
     signal.setitimer(signal.ITIMER_REAL, 0)
+    # Else reading the next picture could exceed this one's limit.
+    _limit_cpu(None)
     send_frame(parent, json.dumps(head).encode(), b"\n", jpeg)
+
+
+def _limit_cpu(seconds: int | None) -> None:
+    """Of this process since its start; past it the process dies of SIGXCPU. None: no limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (hard if seconds is None else seconds, hard))

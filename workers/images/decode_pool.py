@@ -32,9 +32,9 @@ class DecodePool:
     def decode(self, data: bytes) -> Decoded:
         """Decode one picture (see `workers.images.decode.decode`).
 
-        Raises Reject: what `decode` raises, decode_timeout past the deadline, decode_failed when
-        the process died or exceeded its memory. Raises Fatal when no child can be started, or the
-        pool is closed.
+        Raises Reject: what `decode` raises, decode_timeout past the limit of processor time (or,
+        for a child that hangs, of wall-clock time), decode_failed when the process died or exceeded
+        its memory. Raises Fatal when no child can be started, or the pool is closed.
         """
         process = self._free.get()
         try:

@@ -18,6 +18,8 @@ from workers.runtime.stage import Fatal, Reject
 
 OUT_OF_MEMORY = 3
 """Exit status of a child whose picture needed more than the memory limit."""
+OUT_OF_TIME = -signal.SIGXCPU
+"""Exit status, as `subprocess` gives it, of a child past its limit of processor time."""
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 # Not multiprocessing: its spawn imports the parent's main module again, and it pickles.
@@ -51,19 +53,21 @@ class DecodeProcess:
         if self._child is not None and self._child.poll() is not None:
             self.stop()  # died while idle: nobody's picture is to blame
         sock = self._sock or self._start()
-        deadline = time.monotonic() + self._policy.decode_timeout_s
+        deadline = time.monotonic() + self._policy.decode_wall_s
         try:
-            sock.settimeout(self._policy.decode_timeout_s)
+            sock.settimeout(self._policy.decode_wall_s)
             send_frame(sock, data)
             answer = receive_frame(sock, self._max_answer, deadline)
             return _read(answer)
         except TimeoutError:
             self._kill()
             raise Reject(
-                Reason.DECODE_TIMEOUT, f"more than {self._policy.decode_timeout_s:g} s"
+                Reason.DECODE_TIMEOUT, f"no answer within {self._policy.decode_wall_s:g} s"
             ) from None
         except (OSError, ValueError, TypeError) as error:
-            raise Reject(Reason.DECODE_FAILED, self._died_of(error)) from error
+            status = self._end(error)
+            reason = Reason.DECODE_TIMEOUT if status == OUT_OF_TIME else Reason.DECODE_FAILED
+            raise Reject(reason, self._cause(status, error)) from error
 
     def stop(self) -> None:
         """Let the child end, or end it. Idempotent."""
@@ -96,8 +100,9 @@ class DecodeProcess:
             send_frame(ours, self._policy.model_dump_json().encode())
             receive_frame(ours, 0, time.monotonic() + START_TIMEOUT_S)
         except (OSError, ValueError) as error:
+            cause = self._cause(self._end(error), error)
             raise Fatal(
-                f"the decoding process did not start: {self._died_of(error)}. It wrote why above; "
+                f"the decoding process did not start: {cause}. It wrote why above; "
                 f"decode_memory_bytes is {self._policy.decode_memory_bytes}"
             ) from error
         return ours
@@ -107,19 +112,25 @@ class DecodeProcess:
             self._child.kill()
         self.stop()
 
-    def _died_of(self, error: Exception) -> str:
-        """End the child and say what it died of."""
+    def _end(self, error: Exception) -> int | None:
+        """End the child. Its exit status, if it died by itself."""
         child = self._child
         assert child is not None
         status: int | None = None
         if isinstance(error, PeerClosedError | BrokenPipeError | ConnectionResetError):
+            # It dies already; a loaded machine may take a while over it.
             with suppress(subprocess.TimeoutExpired):
-                status = child.wait(STOP_TIMEOUT_S)
+                status = child.wait(self._policy.decode_wall_s)
         self._kill()
+        return status
+
+    def _cause(self, status: int | None, error: Exception) -> str:
         if status is None:
             return f"unreadable answer: {type(error).__name__}: {error}"[:500]
         if status == OUT_OF_MEMORY:
             return f"needs more than {self._policy.decode_memory_bytes} bytes of memory"
+        if status == OUT_OF_TIME:
+            return f"needs more than {self._policy.decode_cpu_s} s of processor time"
         if status < 0:
             return f"the decoder died of {signal.Signals(-status).name}"
         return f"the decoder ended with status {status}"

@@ -1,6 +1,7 @@
 """Children that crash, hang or need too much are replaced, and none outlives its parent."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -48,6 +49,17 @@ def lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of processor time."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_of_ended_children() -> float:
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def wait_until_gone(pid: int) -> None:
@@ -135,12 +147,48 @@ REAL = [
 
 
 def test_a_picture_that_takes_too_long_costs_its_process_only(slow: bytes) -> None:
-    with DecodePool(ImagePolicy(decode_timeout_s=1.0), 1) as pool:
-        with pytest.raises(Reject) as refused:
+    spent = cpu_of_ended_children()
+    with DecodePool(ImagePolicy(decode_cpu_s=1), 1) as pool:
+        with pytest.raises(Reject, match="more than 1 s of processor time") as refused:
             pool.decode(slow)
 
         assert refused.value.reason == Reason.DECODE_TIMEOUT
+        assert 1 <= cpu_of_ended_children() - spent < 8  # start included; the picture wants 30
         assert shows_quadrants(pool.decode(GOOD))
+
+
+def test_a_child_that_gets_no_processor_still_decodes() -> None:
+    # Given a child that a loaded machine passes over for longer than the limit
+    process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
+    process.decode(GOOD)
+    os.kill(child_of(process), signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as threads:
+        starved = threads.submit(process.decode, GOOD)
+        time.sleep(2.5)
+        assert not starved.done()
+
+        # When it gets its turn
+        os.kill(child_of(process), signal.SIGCONT)
+
+        # Then the picture is there
+        assert shows_quadrants(starved.result())
+    process.stop()
+
+
+def test_the_limit_is_each_pictures_own() -> None:
+    # Given pictures each well under the limit
+    process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
+    some_work = slow_jpeg(20)
+    process.decode(GOOD)
+    child = child_of(process)
+
+    # When one child has spent more on them than one picture may
+    while cpu_of(child) < 3:
+        process.decode(some_work)
+
+    # Then it is still the same
+    assert child_of(process) == child
+    process.stop()
 
 
 def test_a_picture_that_needs_too_much_memory_costs_its_process_only() -> None:
@@ -154,7 +202,7 @@ def test_a_picture_that_needs_too_much_memory_costs_its_process_only() -> None:
 
 
 def test_a_child_that_dies_over_a_picture_is_named_and_replaced(slow: bytes) -> None:
-    process = DecodeProcess(ImagePolicy(decode_timeout_s=60))
+    process = DecodeProcess(ImagePolicy(decode_cpu_s=60))
     process.decode(GOOD)
     with ThreadPoolExecutor(1) as threads:
         crashed = threads.submit(process.decode, slow)
@@ -179,7 +227,7 @@ def test_a_child_that_died_while_idle_costs_no_picture() -> None:
 
 
 def test_a_child_that_does_not_even_read_is_ended() -> None:
-    process = DecodeProcess(ImagePolicy(decode_timeout_s=0.5))
+    process = DecodeProcess(ImagePolicy(decode_wall_s=0.5))
     process.decode(GOOD)
     os.kill(child_of(process), signal.SIGSTOP)
 
@@ -230,7 +278,7 @@ import sys, threading
 from workers.images.decoded import Decoded
 from workers.images.decode_process import DecodeProcess
 from workers.policy import ImagePolicy
-process = DecodeProcess(ImagePolicy(decode_timeout_s=1.0))
+process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
 process.decode(open(sys.argv[1], "rb").read())
 print(process.pid, flush=True)
 process.decode(open(sys.argv[2], "rb").read()) if len(sys.argv) > 2 else threading.Event().wait()
