@@ -1,6 +1,6 @@
 """Train the demo's BLIP captioner: `python -m workers.demo.train.train_captioner OUT CLIP`.
 
-CLIP is the folder that train_clip wrote: its vision tower and tokenizer are copied. About 15
+CLIP is the folder that train_clip wrote: its vision tower and tokenizer are copied. About 12
 minutes on one core that has bfloat16 instructions; a second core renders meanwhile. OUT becomes a
 folder that transformers loads with AutoModelForImageTextToText and AutoProcessor.
 """
@@ -11,8 +11,9 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from workers.demo.scenes import Aspect, Scene, describe
+from workers.demo.train.batches import batches
+from workers.demo.train.clip_config import LAYERS, WIDTH
 from workers.demo.train.clip_losses import IGNORED
 from workers.demo.train.photographs import PATCH, SIDE, stream
 from workers.demo.train.tokens import CONTEXT, END_ID, PAD_ID, START_ID, VOCABULARY
-from workers.demo.train.train_clip import LAYERS, WIDTH, to_pixels
 
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration, PreTrainedTokenizerBase
@@ -45,10 +47,10 @@ _ASPECTS: dict[Aspect, int] = {"full": 5, "appearance": 3, "texture": 3, "contex
 class Recipe:
     """Steps of `batch` pictures with `captions` captions each; `chunks` of 4096 are rendered."""
 
-    steps: int = 1400
+    steps: int = 900
     batch: int = 128
     captions: int = 2
-    chunks: int = 14
+    chunks: int = 10
     rate: float = 1.5e-3
     vision_rate: float = 4e-4
     warm_up: int = 60
@@ -133,7 +135,7 @@ def lessons(
 
 def train(out: Path, clip: Path, recipe: Recipe) -> None:
     """Train and write the folder; prints a line every 50 steps."""
-    from transformers import AutoTokenizer, BlipImageProcessor, BlipProcessor
+    from transformers import AutoTokenizer
 
     torch.manual_seed(SEED)
     rng = random.Random(SEED)  # noqa: S311 (training data, no secret)
@@ -157,14 +159,14 @@ def train(out: Path, clip: Path, recipe: Recipe) -> None:
         ),
     )
     began = time.monotonic()
-    for step, (pixels, scenes) in enumerate(_batches(recipe)):
-        if step == recipe.steps:
-            break
+    chunks = stream(SEED, recipe.chunks, squashed=recipe.squashed)
+    source = batches(chunks, recipe.batch, np.random.default_rng(SEED))
+    for step, batch in enumerate(islice(source, recipe.steps)):
         ids, mask, labels = lessons(
-            [scene for scene in scenes for _ in range(recipe.captions)], tokenizer, rng
+            [scene for scene in batch.scenes for _ in range(recipe.captions)], tokenizer, rng
         )
         with torch.autocast("cpu", torch.bfloat16):
-            seen = model.vision_model(pixels).last_hidden_state
+            seen = model.vision_model(batch.pixels).last_hidden_state
             loss = model.text_decoder(
                 ids,
                 attention_mask=mask,
@@ -179,23 +181,23 @@ def train(out: Path, clip: Path, recipe: Recipe) -> None:
         if step % 50 == 0:
             spent = time.monotonic() - began
             print(f"{spent:5.0f} s  step {step}/{recipe.steps}  loss {loss.item():.3f}", flush=True)
-    processor = BlipProcessor(  # type: ignore[no-untyped-call] # transformers leaves it bare
-        BlipImageProcessor(
-            size={"height": SIDE, "width": SIDE}, image_mean=[0.5] * 3, image_std=[0.5] * 3
-        ),
-        tokenizer,
+            save(out, model, tokenizer)  # what there is so far can be tried meanwhile
+    save(out, model, tokenizer)
+
+
+def save(
+    out: Path, model: BlipForConditionalGeneration, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Write weights as halves, configuration and processor."""
+    from transformers import BlipImageProcessor, BlipProcessor
+
+    images = BlipImageProcessor(
+        size={"height": SIDE, "width": SIDE}, image_mean=[0.5] * 3, image_std=[0.5] * 3
     )
-    model.half().save_pretrained(out)
+    halves: Any = deepcopy(model)  # Any: transformers leaves half() without types
+    halves.half().save_pretrained(out)
+    processor = BlipProcessor(images, tokenizer)  # type: ignore[no-untyped-call] # left bare
     processor.save_pretrained(out)
-
-
-def _batches(recipe: Recipe) -> Iterator[tuple[Tensor, list[Scene]]]:
-    order = np.random.default_rng(SEED)
-    for chunk in stream(SEED, recipe.chunks, squashed=recipe.squashed):
-        at = order.permutation(len(chunk.scenes))
-        for start in range(0, len(at) - recipe.batch + 1, recipe.batch):
-            rows = at[start : start + recipe.batch]
-            yield to_pixels(chunk.images[rows]), [chunk.scenes[i] for i in rows]
 
 
 if __name__ == "__main__":

@@ -11,11 +11,9 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,52 +23,20 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
-from workers.demo.scenes import COLORS, SHAPES, SIZES, TEXTURES, Attribute, Scene, alter
+from workers.demo.scenes import Attribute, Scene, alter
+from workers.demo.train.batches import Batch, batches, multi_hot
+from workers.demo.train.clip_config import EMBED, MODEL_CFG, PREPROCESS_CFG, WIDTH
 from workers.demo.train.clip_losses import (
-    IGNORED,
-    NONE,
     FactHead,
     PatchHeads,
     contrastive_loss,
     truth_table,
 )
-from workers.demo.train.photographs import PAD, PATCH, SIDE, Chunk, stream
-from workers.demo.train.tokens import CONTEXT, END_ID, PAD_ID, VOCABULARY, train_tokenizer
-from workers.demo.train.wording import ALL_FACTS, Sentence, facts, implied, junk, say
+from workers.demo.train.photographs import stream
+from workers.demo.train.tokens import CONTEXT, END_ID, train_tokenizer
+from workers.demo.train.wording import Sentence, facts, implied, junk, say
 
 SEED = 1_000_000  # held-out scenes use seeds below this
-WIDTH, LAYERS, EMBED = 128, 4, 128
-MODEL_CFG: dict[str, Any] = {
-    "embed_dim": EMBED,
-    "vision_cfg": {
-        "image_size": SIDE,
-        "patch_size": PATCH,
-        "width": WIDTH,
-        "layers": LAYERS,
-        "head_width": 32,
-        "no_ln_pre": True,  # BLIP's vision tower has none, and is copied from this one
-    },
-    "text_cfg": {
-        "context_length": CONTEXT,
-        "vocab_size": VOCABULARY,
-        "hf_tokenizer_name": "local",  # any name: open_clip then reads the folder's own tokenizer
-        "width": WIDTH,
-        "heads": 4,
-        "layers": LAYERS,
-        "pool_type": "eos",
-        "eos_id": END_ID,
-        "pad_id": PAD_ID,
-    },
-}
-PREPROCESS_CFG: dict[str, Any] = {
-    "size": [SIDE, SIDE],
-    "mode": "RGB",
-    "mean": [0.5, 0.5, 0.5],
-    "std": [0.5, 0.5, 0.5],
-    "interpolation": "bicubic",
-    "resize_mode": "longest",
-    "fill_color": PAD,
-}
 # Shape and texture are the hard ones to see at 64 pixels, so they are altered most often.
 _ALTERED: dict[Attribute, int] = {"shape": 8, "texture": 8, "color": 4, "size": 3, "context": 2}
 
@@ -89,59 +55,6 @@ class Recipe:
     chunks: int = 14
     rate: float = 1e-3
     warm_up: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """`pixels` (B, 3, SIDE, SIDE) in -1..1, `labels` (B, P, 4) and `offsets` (B, P, 3)."""
-
-    pixels: Tensor
-    labels: Tensor
-    offsets: Tensor
-    scenes: list[Scene]
-
-
-def batches(chunks: Iterable[Chunk], size: int, rng: np.random.Generator) -> Iterator[Batch]:
-    """Shuffled batches of each chunk in turn."""
-    for chunk in chunks:
-        labels = patch_labels(chunk)
-        order = rng.permutation(len(chunk.scenes))
-        for start in range(0, len(order) - size + 1, size):
-            at = order[start : start + size]
-            yield Batch(
-                to_pixels(chunk.images[at]),
-                labels[at],
-                torch.from_numpy(chunk.offsets[at]),
-                [chunk.scenes[i] for i in at],
-            )
-
-
-def to_pixels(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """(B, H, W, 3) bytes to (B, 3, H, W) in -1..1, as PREPROCESS_CFG does."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
-
-
-def patch_labels(chunk: Chunk) -> Tensor:
-    """(n, P, 4): shape (or NONE), colour, texture, size of the object under each patch."""
-    labels = np.full((*chunk.covered.shape, 4), IGNORED, np.int64)
-    labels[..., 0] = NONE
-    for scene, covered, row in zip(chunk.scenes, chunk.covered, labels, strict=True):
-        for index, obj in enumerate(scene.objects):
-            row[covered == index] = (
-                SHAPES.index(obj.shape),
-                COLORS.index(obj.color),
-                TEXTURES.index(obj.texture),
-                SIZES.index(obj.size),
-            )
-    return torch.from_numpy(labels)
-
-
-def multi_hot(rows: list[set[int]]) -> Tensor:
-    """(n, ALL_FACTS) of 0 and 1."""
-    table = torch.zeros(len(rows), ALL_FACTS)
-    for row, found in zip(table, rows, strict=True):
-        row[list(found)] = 1.0
-    return table
 
 
 def encode_text(model: CLIP, tokens: Tensor) -> Tensor:

@@ -1,0 +1,94 @@
+"""The demo's small models are as good on held-out scenes as their cards say.
+
+Limits are the recipe's target figures less a margin of about two standard errors of this sample, so
+that one odd scene does not decide; each model's MODEL_CARD.md has the figures of a larger sample.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import workers.demo
+from workers.demo.scenes import describe, wrong
+
+pytest.importorskip("torch")
+
+import torch
+
+from workers.demo.train.measure import (
+    HELD_OUT_SEED,
+    Scorer,
+    Specimen,
+    measure_captioner,
+    measure_clip,
+    specimens,
+)
+from workers.demo.train.train_captioner import SEED as CAPTIONER_SEED
+from workers.demo.train.train_clip import SEED as CLIP_SEED
+
+MODELS = Path(workers.demo.__file__).parent / "models"
+CLIP, CAPTIONER = MODELS / "clip", MODELS / "captioner"
+FIVE_MEGABYTES = 5 * 1000 * 1000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # two threads are slower than one on a busy machine
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def crisp() -> list[Specimen]:
+    return specimens(400, worn=False)
+
+
+@pytest.mark.parametrize("folder", [CLIP, CAPTIONER], ids=["clip", "captioner"])
+def test_weights_are_small_halves_with_a_card(folder: Path) -> None:
+    from safetensors.torch import load_file
+
+    (weights,) = folder.glob("*.safetensors")
+    assert weights.stat().st_size < FIVE_MEGABYTES
+    assert {value.dtype for value in load_file(str(weights)).values()} == {torch.float16}
+    assert (folder / "MODEL_CARD.md").read_text().startswith("# ")
+
+
+def test_held_out_scenes_are_none_that_a_model_was_trained_on() -> None:
+    # Chunks draw from consecutive seeds upwards, so a seed below both is never a chunk's.
+    assert min(CLIP_SEED, CAPTIONER_SEED) > HELD_OUT_SEED
+
+
+def test_clip_tells_true_captions_from_nearly_true_ones(crisp: list[Specimen]) -> None:
+    found = measure_clip(CLIP, crisp)
+    limits = {"r_at_1": 0.97, "auc": 0.999, "color": 0.965, "shape": 0.89, "texture": 0.85}
+    assert {k: v for k, v in found.items() if k in limits and v < limits[k]} == {}, found
+
+
+def test_clips_threshold_holds_on_pictures_as_a_crawl_delivers_them() -> None:
+    threshold = json.loads((CLIP / "figures.json").read_text())["worn"]["threshold"]
+    worn = specimens(200, worn=True)
+    rng = random.Random(HELD_OUT_SEED)
+    scorer = Scorer(CLIP)
+    pictures = scorer.images([s.picture for s in worn])
+    true = scorer.texts([describe(s.scene) for s in worn])
+    false = scorer.texts([describe(wrong(s.scene, rng)) for s in worn])
+    assert ((pictures * true).sum(1) >= threshold).mean() >= 0.97
+    assert ((pictures * false).sum(1) >= threshold).mean() <= 0.02
+
+
+def test_captioner_names_what_a_picture_shows(crisp: list[Specimen]) -> None:
+    found = measure_captioner(CAPTIONER, crisp[:250])
+    limits = {"shape": 0.93, "color": 0.985, "texture": 0.91}
+    assert {k: v for k, v in found.items() if k in limits and v < limits[k]} == {}, found
+
+
+def test_captioner_follows_its_prompts(crisp: list[Specimen]) -> None:
+    found = measure_captioner(CAPTIONER, crisp[250:330])
+    limits = {"exact_appearance": 0.85, "exact_texture": 0.82, "exact_context": 0.95}
+    assert {k: v for k, v in found.items() if k in limits and v < limits[k]} == {}, found
