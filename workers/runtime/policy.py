@@ -53,7 +53,7 @@ class RuntimePolicy(BaseModel):
     """Without a working session for this long the worker exits and its supervisor restarts it."""
 
     session_timeout_s: Seconds = 20.0
-    """A silent member leaves the group after this."""
+    """A silent member leaves the group after this. Tansu answers a join only after half of it."""
     max_poll_interval_s: Seconds = 120.0
     request_timeout_s: Seconds = 15.0
     poll_s: Seconds = 0.2

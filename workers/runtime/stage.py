@@ -4,7 +4,7 @@ The engine calls, in this order and on these threads:
 
 ===========  ==================  =============================================================
 `setup`      main thread         once, before anything is consumed: load models, reach stores
-`resume`     poll thread         each time a partition is assigned
+`resume`     a thread of its own each time a partition is assigned, which is paused meanwhile
 `prepare`    preparation pool    once per record (again after Retry), many at a time, any order
 `process`    compute thread      one batch at a time, in offset order per partition; called again
                                  with parts of it after Retry, OutOfMemory or an error
