@@ -1,0 +1,83 @@
+"""Valid records for every stage, each with a picture that no other has."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from schemas import Caption, CaptionKind, DedupInfo, ImageRef, ImageSource, Pair, Route
+from schemas.topics import RAW
+from workers.cli.wiring import STAGES
+from workers.demo.scenes import alter, describe, random_scene
+from workers.demo.site import Page
+from workers.stores.blobs import BlobStore
+
+_SIDE = (512, 384)
+_RECAPTION_SHARES = 10
+
+
+def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[str, int], Pair]:
+    """Makes a stage's input, by number; the same number gives the same record.
+
+    Pictures are coloured noise, so that no two are near-duplicates. To ingest, half come inline and
+    half from `pages`, as the `Site` at `site` serves them; to other stages from the blob store.
+    Recaption is slow: ten records share a picture, so that nine of ten are answered by its cache.
+    """
+
+    @cache
+    def stored(number: int) -> ImageRef:
+        blob = blobs.put(_picture(number), "image/jpeg")
+        width, height = _SIDE
+        return ImageRef(
+            blob=blob,
+            width=width,
+            height=height,
+            original_sha256=blob.sha256,
+            original_width=width,
+            original_height=height,
+            original_bytes=blob.bytes,
+            original_format="JPEG",
+        )
+
+    def record(stage: str, number: int) -> Pair:
+        rng = random.Random(number)
+        scene = random_scene(rng)
+        texts = [describe(scene), *(describe(alter(scene, rng)) for _ in range(5))]
+        fields: dict[str, Any] = {"pair_id": f"pair-{number}", "text": texts[0]}
+        (topic,) = STAGES[stage]
+        if topic is not RAW:
+            captions = [Caption(text=text, kind=CaptionKind.VLM, model="made") for text in texts]
+            fields |= {
+                "image": stored(number // _RECAPTION_SHARES if stage == "recaption" else number),
+                "clean_text": texts[0],
+                "dedup": DedupInfo(owner=f"pairs.raw/0/{number}"),
+                "original": captions[0].model_copy(update={"kind": CaptionKind.ORIGINAL}),
+                "route": Route.NEEDS_CAPTION,
+                "candidates": tuple(captions[1:]),
+                "captions": tuple(captions[1:3]),
+            }
+        elif number % 2:
+            fields["image"] = ImageSource(inline=_picture(number))
+        else:
+            pages[f"/{number}"] = Page(_picture(number), "image/jpeg")
+            fields["image"] = ImageSource(url=f"{site}/{number}")
+        known = {name: value for name, value in fields.items() if name in topic.record.model_fields}
+        pair = topic.record.model_validate(known)
+        assert isinstance(pair, Pair)
+        return pair
+
+    return record
+
+
+def _picture(number: int) -> bytes:
+    """A JPEG of its own."""
+    noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).resize(_SIDE).save(file, "JPEG", quality=90)
+    return file.getvalue()

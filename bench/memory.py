@@ -1,0 +1,167 @@
+"""Memory of each worker after 10,000 records against after 1,000: `python -m bench.memory`.
+
+Each stage is a `kaption work` process on Apache Kafka, Valkey and a folder. It gets its records in
+ten equal portions, the next when the last is committed, and is looked at in between: resident
+memory (VmRSS) of the process and its children. A ratio well over 1 whose last half still grows
+is a leak; libraries that warm up only move the ratio. Peaks are VmHWM, added up likewise.
+
+Caches are empty and no two records have the same picture, but for recaption (see `bench.inputs`).
+Shards hold a tenth of a portion: a record is held until its shard is closed, by design. A record
+that is rejected or dies ends the run, because it has not gone the whole way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kafka import KafkaProducer
+
+from bench.inputs import records
+from schemas import KafkaConnection, Pair, encode, headers_of
+from schemas.topics import DEAD, REJECTED, TOPICS
+from workers.cli.wiring import STAGES
+from workers.demo.site import Page, Site
+from workers.local import ApacheKafka, Valkey
+from workers.runtime.kafka.lag import LagReader
+from workers.runtime.kafka.topics import TopicAdmin, TopicError
+from workers.stores.blobs import BlobStore
+from workers.stores.folder_store import FolderStore
+
+_PORTIONS = 10
+_STALL_S = 300.0
+
+
+def main() -> None:
+    """Print one row per stage."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--records", type=int, default=10_000, help="a multiple of 10")
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    given = parser.parse_args()
+    portion = given.records // _PORTIONS
+    if portion < 1 or given.records % _PORTIONS:
+        parser.error(f"--records {given.records} is no positive multiple of {_PORTIONS}")
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    pages: dict[str, Page] = {}
+    with (
+        ApacheKafka() as kafka,
+        Valkey() as valkey,
+        Site(pages) as site,
+        TemporaryDirectory() as folder,
+    ):
+        make = records(BlobStore(FolderStore(Path(folder) / "store")), pages, site.url)
+        first, last = f"after {portion:,}", f"after {given.records:,}"
+        print(f"MiB        {first:>12} {last:>12} {'ratio':>6} {'last half':>10} {'peak':>8}")
+        for stage in given.stages:
+            environment = {
+                "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
+                "KAPTION_KAFKA__TOPIC_PREFIX": f"{stage}.",
+                "KAPTION_REDIS__URL": valkey.url,
+                "KAPTION_REDIS__KEY_PREFIX": f"{stage}:",
+                "KAPTION_STORE__URL": f"{folder}/store",
+                "KAPTION_HEALTH__HOST": "127.0.0.1",
+                "KAPTION_HEALTH__PORT": "0",
+                "KAPTION_INGEST__FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+                "KAPTION_SELECT__MIN_SCORE": "-1",
+                "KAPTION_SINK__SHARD_RECORDS": str(max(1, portion // 10)),
+                "KAPTION_SINK__SHARD_AGE_S": "2",
+            }
+            log = Path(folder) / f"{stage}.log"
+            used, peak = _measure(stage, environment, make, portion, log)
+            print(
+                f"{stage:10} {used[0]:12.1f} {used[-1]:12.1f} {used[-1] / used[0]:6.2f} "
+                f"{used[-1] - used[_PORTIONS // 2 - 1]:+10.1f} {peak:8.1f}",
+                flush=True,
+            )
+
+
+def _measure(
+    stage: str,
+    environment: Mapping[str, str],
+    record: Callable[[str, int], Pair],
+    portion: int,
+    log: Path,
+) -> tuple[list[float], float]:
+    """MiB after each portion, and at the peak."""
+    prefix = environment["KAPTION_KAFKA__TOPIC_PREFIX"]
+    connection = KafkaConnection(
+        bootstrap=environment["KAPTION_KAFKA__BOOTSTRAP"], topic_prefix=prefix
+    )
+    (topic,) = STAGES[stage]
+    used: list[float] = []
+    with TopicAdmin(connection) as admin, LagReader(connection) as reader:
+        admin.create([replace(each, partitions=min(each.partitions, 4)) for each in TOPICS])
+        producer = KafkaProducer(**connection.client_config(), linger_ms=20)
+        with _worker(stage, environment, log) as process:
+            for start in range(0, portion * _PORTIONS, portion):
+                for pair in (record(stage, start + number) for number in range(portion)):
+                    producer.send(
+                        prefix + topic.name,
+                        encode(pair),
+                        key=pair.pair_id.encode(),
+                        headers=headers_of(pair),
+                    )
+                producer.flush()
+                done, moved = -1, time.monotonic()
+                while done < start + portion:
+                    if process.poll() is not None or time.monotonic() - moved > _STALL_S:
+                        how = "stands still" if process.poll() is None else "ended"
+                        tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+                        raise SystemExit(f"{stage} {how} after {done} records; its log:\n{tail}")
+                    time.sleep(0.2)
+                    with suppress(TopicError):  # no group on a new broker, or a slow answer
+                        before, done = done, reader.progress(prefix + stage, [topic]).committed
+                        moved = time.monotonic() if done > before else moved
+                used.append(_mib(process.pid, "VmRSS"))
+            peak = _mib(process.pid, "VmHWM")
+        producer.close()
+        refused = sum(state.records for state in admin.describe([REJECTED, DEAD]))
+    if refused:
+        raise SystemExit(f"{stage} rejected records or let them die; all should have passed")
+    return used, peak
+
+
+@contextmanager
+def _worker(
+    stage: str, environment: Mapping[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    bare = {name: value for name, value in os.environ.items() if "KAPTION" not in name.upper()}
+    program = str(Path(sys.executable).with_name("kaption"))
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [program, "work", stage], env={**bare, **environment}, stdout=output, stderr=output
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(60)
+            process.kill()
+
+
+def _mib(pid: int, field: str) -> float:
+    """A field of /proc/PID/status over the process and what it started."""
+    kilobytes, family = 0, [pid]
+    for each in family:  # grows while it is walked
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+            status = Path(f"/proc/{each}/status").read_text()
+            kilobytes += int(status.partition(f"{field}:")[2].split()[0])
+            for task in Path(f"/proc/{each}/task").iterdir():
+                family += map(int, (task / "children").read_text().split())
+    return kilobytes / 1024
+
+
+if __name__ == "__main__":
+    main()
