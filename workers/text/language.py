@@ -53,10 +53,14 @@ class LanguageDetector:
         if text.isascii() and sum(map(str.isalpha, text)) < _MIN_LETTERS:
             return None
         values = self._lingua.compute_language_confidence_values(text[:_MAX_CHARS])
-        if not values or values[0].value < self._confidence:
+        if not values:
             return None
-        tag = values[0].language.iso_code_639_1.name.lower()
-        return Detected(tag, min(1.0, values[0].value))
+        # lingua adds up in parallel, in no fixed order: the last digits differ from call to call,
+        # and a record that is delivered again must have the same outcome.
+        confidence = min(1.0, round(values[0].value, 6))
+        if confidence < self._confidence:
+            return None
+        return Detected(values[0].language.iso_code_639_1.name.lower(), confidence)
 
     def accepts(self, detected: Detected | None) -> bool:
         """Whether `policy.languages` admits it; a language that is not known is admitted."""

@@ -48,3 +48,9 @@ def test_only_a_sure_language_that_is_not_accepted_is_refused() -> None:
 def test_a_language_that_nobody_can_detect_stops_the_worker() -> None:
     with pytest.raises(Fatal, match="xx"):
         LanguageDetector(TextPolicy(languages=("xx",))).detect("a large red circle")
+
+
+def test_the_same_text_has_the_same_confidence_each_time(detector: LanguageDetector) -> None:
+    found = {detector.detect("A red vase on a wooden table") for _ in range(50)}
+
+    assert len(found) == 1
