@@ -7,13 +7,13 @@ from collections import Counter
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from consumers import TopicReader
 from schemas import DeadLetter, KafkaConnection, Position, RejectedPair
 from schemas.topics import DEAD, REJECTED
 from workers.cli.options import Config
+from workers.cli.tables import print_table
 from workers.cli.wiring import STAGES
 from workers.runtime.kafka.lag import LagReader
 from workers.runtime.kafka.topics import TopicAdmin
@@ -39,12 +39,11 @@ def command(
             now = reader.progress(*group)
             rate = (now.committed - before[name].committed) / (time.monotonic() - started)
             stages.add_row(name, str(now.committed), str(now.lag), f"{rate:.1f}")
-    console = Console()
-    console.print(stages)
+    print_table(stages)
     outcomes = Table("stage", "refused because", f"of the newest {recent}", box=None)
     for (stage, reason), count in _refusals(kafka, recent).most_common():
         outcomes.add_row(stage, reason, str(count))
-    console.print(outcomes)
+    print_table(outcomes)
 
 
 def _refusals(kafka: KafkaConnection, recent: int) -> Counter[tuple[str, str]]:

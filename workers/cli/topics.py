@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from schemas import TOPICS
 from workers.cli.options import Config
+from workers.cli.tables import print_table
 from workers.runtime.kafka.topics import TopicAdmin
 from workers.settings import load_settings
 
@@ -66,4 +66,4 @@ def describe(config: Config = None) -> None:
                 ", ".join(f"{name}={state.config.get(name)}" for name in topic.config()),
                 topic.purpose,
             )
-    Console().print(table)
+    print_table(table)

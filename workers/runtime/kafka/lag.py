@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import stamina
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -31,6 +32,7 @@ class LagReader:
 
     def __init__(self, connection: KafkaConnection, timeout_s: float = 15.0) -> None:
         self._prefix = connection.topic_prefix
+        self._timeout_s = timeout_s
         timeout_ms = int(timeout_s * 1000)
         try:
             self._client = KafkaAdminClient(
@@ -47,20 +49,25 @@ class LagReader:
         """Where `group` (with its prefix) stands in `topics` (without)."""
         names = [topic.prefixed(self._prefix).name for topic in topics]
         try:
-            partitions = [
-                TopicPartition(each["name"], number["partition_index"])
-                for each in self._client.describe_topics(names)
-                for number in each["partitions"]
-            ]
-            begin = self._client.list_partition_offsets(
-                dict.fromkeys(partitions, OffsetSpec.EARLIEST)
-            )
-            end = self._client.list_partition_offsets(
-                dict.fromkeys(partitions, OffsetSpec.LATEST), IsolationLevel.READ_COMMITTED
-            )
-            commits = self._client.list_group_offsets({group: partitions})[group]
+            # A new cluster has no coordinator for a moment, and leaders move.
+            for attempt in stamina.retry_context(on=_passing, timeout=self._timeout_s):
+                with attempt:
+                    return self._progress(group, names)
         except KafkaError as error:
             raise TopicError(f"offsets of {group} cannot be read: {error}") from error
+        raise AssertionError("stamina ends by returning or raising")
+
+    def _progress(self, group: str, names: Sequence[str]) -> Progress:
+        partitions = [
+            TopicPartition(each["name"], number["partition_index"])
+            for each in self._client.describe_topics(names)
+            for number in each["partitions"]
+        ]
+        begin = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+        end = self._client.list_partition_offsets(
+            dict.fromkeys(partitions, OffsetSpec.LATEST), IsolationLevel.READ_COMMITTED
+        )
+        commits = self._client.list_group_offsets({group: partitions})[group]
         committed = lag = 0
         for each in partitions:
             commit = commits[each].offset if each in commits else -1
@@ -79,3 +86,7 @@ class LagReader:
         trace: TracebackType | None,
     ) -> None:
         self._client.close()
+
+
+def _passing(error: Exception) -> bool:
+    return isinstance(error, KafkaError) and bool(error.retriable)

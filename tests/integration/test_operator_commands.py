@@ -1,0 +1,98 @@
+"""What the platform team types, on real servers: topics, doctor, produce, status."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from parts import S3Bucket
+from workers.local import ApacheKafka
+
+pytestmark = pytest.mark.integration
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def kaption(apache_kafka: ApacheKafka, topic_prefix: str, redis_url: str, s3: S3Bucket) -> Command:
+    """Give the command with settings for servers of the test's own."""
+    settings = {
+        "KAPTION_KAFKA__BOOTSTRAP": apache_kafka.bootstrap,
+        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+        "KAPTION_REDIS__URL": redis_url,
+        "KAPTION_STORE__URL": f"s3://{s3.name}",
+        "KAPTION_STORE__ENDPOINT": s3.endpoint,
+        "KAPTION_STORE__ACCESS_KEY": s3.access_key,
+        "KAPTION_STORE__SECRET_KEY": s3.secret_key,
+    }
+
+    def run(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).with_name("kaption"), *arguments],
+            env=os.environ | settings | changed,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def test_doctor_says_what_to_do_until_all_is_well(kaption: Command) -> None:
+    # Given servers without topics
+    before = kaption("doctor", "--no-models")
+    assert before.returncode == 1
+    assert "kaption topics create" in before.stdout
+    # When they are created
+    created = kaption("topics", "create")
+    assert created.returncode == 0, created.stderr
+    assert created.stdout.count("created ") == 8
+    # Then doctor finds nothing wrong, and check agrees
+    after = kaption("doctor", "--no-models")
+    assert after.returncode == 0, after.stdout
+    assert kaption("topics", "check").returncode == 0
+    assert "pairs.clean" in kaption("topics", "describe").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("KAPTION_REDIS__URL", "redis://127.0.0.1:1/0", "redis"),
+        ("KAPTION_STORE__SECRET_KEY", "wrong", "store"),
+    ],
+)
+def test_doctor_names_what_is_wrong(kaption: Command, name: str, value: str, said: str) -> None:
+    kaption("topics", "create")
+    ended = kaption("doctor", "--no-models", **{name: value})
+    assert ended.returncode == 1
+    assert re.search(rf"wrong +{said}:", ended.stdout), ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_broker_that_is_not_there_is_said_in_a_line(kaption: Command) -> None:
+    ended = kaption("topics", "check", KAPTION_KAFKA__BOOTSTRAP="127.0.0.1:1")
+    assert ended.returncode == 1
+    assert "127.0.0.1:1" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_produced_pairs_are_lag_of_ingest(kaption: Command, tmp_path: Path) -> None:
+    # Given topics, and a file with two pairs and a line that is none
+    kaption("topics", "create")
+    pair = {"image": "http://example.org/a.jpg", "text": "a"}
+    lines = [json.dumps(pair), json.dumps(pair | {"text": "b"}), "no json"]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("\n".join(lines))
+    # When it is published
+    ended = kaption("produce", str(source))
+    # Then all lines are in pairs.raw, the bad one is named, and ingest is three behind
+    assert ended.returncode == 0, ended.stderr
+    assert "3 records published, 1 of them unreadable" in ended.stdout
+    assert "pairs.jsonl:3" in ended.stderr
+    status = kaption("status", "--interval", "0.1")
+    assert re.search(r"ingest +0 +3 +0\.0", status.stdout), status.stdout + status.stderr
