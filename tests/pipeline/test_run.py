@@ -53,7 +53,7 @@ def _write(path: Path, lines: list[object]) -> Path:
 def test_photographs_come_out_as_shards(photographs: Path, tmp_path: Path) -> None:
     # Given photographs with their texts, one of them twice, a line that is no JSON, a missing file
     pairs: list[object] = [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
-    pairs += [{"image": "coffee.png", "text": "coffee again", "source": "elsewhere"}]
+    pairs.append({"image": "coffee.png", "text": PHOTOGRAPHS["coffee.png"], "source": "elsewhere"})
     pairs += ["{no json}\n", {"image": "none.jpg", "text": "a file that is not there"}]
     source = _write(photographs / "pairs.jsonl", pairs)
     out = tmp_path / "out"
