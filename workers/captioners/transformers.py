@@ -37,6 +37,7 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
     import transformers
 
     library: Any = transformers  # its loaders are untyped
+    library.logging.disable_progress_bar()
     given = policy.transformers
     use_threads(given.threads)
     device = pick_device(given.device)

@@ -58,7 +58,9 @@ def run_pairs(
     on_read: Callable[[Read], None] | None = None,
 ) -> RunReport:
     """Run the pipeline; `given` are the user's own (kafka, redis, store)."""
+    # The broker is ours or watched by others: what the client warns of would hide the progress.
     logs.configure(level=logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: choose another, a run does not mix results")
     out.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,7 @@ class Worker:
         self._random = random_source or random.Random()  # noqa: S311 - jitter and span ids
         self._stops = 0
         self._session: Session | None = None
-        self._last_step = clock()
+        self._last_step: float | None = None
         self._failure: BaseException | None = None
         self._failing_since: float | None = None
 
@@ -86,7 +86,10 @@ class Worker:
     @property
     def alive(self) -> bool:
         """The poll thread came round lately (or is not started yet)."""
-        return self._failure is None and self._clock() - self._last_step < self._policy.stuck_s
+        began = self._last_step
+        return self._failure is None and (
+            began is None or self._clock() - began < self._policy.stuck_s
+        )
 
     def not_ready(self) -> str | None:
         """None when partitions may come and the stage can work, else what is missing."""

@@ -49,8 +49,9 @@ class ImageEmbedder:
         if missing:
             pixels = [item for item in inputs if isinstance(item, torch.Tensor)]
             vectors = self._scorer.encode_images(pixels)
-            self._cache.put([self._key(images[at]) for at in missing], vectors)
-            for at, vector in zip(missing, vectors, strict=True):
+            # As they are kept: on redelivery, and in select, they come from the cache.
+            kept = self._cache.put([self._key(images[at]) for at in missing], vectors)
+            for at, vector in zip(missing, kept, strict=True):
                 rows[at] = vector
         return np.stack([row for row in rows if row is not None])
 

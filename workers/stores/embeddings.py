@@ -27,8 +27,11 @@ class EmbeddingCache(Protocol):
     def get(self, keys: Sequence[EmbeddingKey]) -> list[NDArray[np.float32] | None]:
         """Shape (d,) each, or None."""
 
-    def put(self, keys: Sequence[EmbeddingKey], vectors: NDArray[np.float32]) -> None:
-        """`vectors` has shape (n, d), unit rows."""
+    def put(
+        self, keys: Sequence[EmbeddingKey], vectors: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        """`vectors` has shape (n, d), unit rows. Returns what `get` will give for them: whoever
+        goes on with these comes to the same scores as whoever meets the picture later."""
 
     def ready(self) -> str | None:
         """None when the store answers, else what is wrong."""

@@ -30,6 +30,7 @@ class FolderStore(ObjectStore):
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._seen = root.is_dir()
 
     def put(
         self, key: str, data: bytes | Path, *, media_type: str = "application/octet-stream"
@@ -51,9 +52,12 @@ class FolderStore(ObjectStore):
         """The file's bytes."""
         with _translated(key):
             try:
-                return self._path(key).read_bytes()
+                data = self._path(key).read_bytes()
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                self._check_root()
                 raise KeyError(key) from error
+        self._seen = True
+        return data
 
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
@@ -61,6 +65,7 @@ class FolderStore(ObjectStore):
             try:
                 return (self._path(key).stat().st_mode & 0o170000) == 0o100000
             except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
                 return False
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -76,6 +81,16 @@ class FolderStore(ObjectStore):
             except NotADirectoryError:
                 return
 
+    def _check_root(self) -> None:
+        """Raises Retry where the folder was there and is gone: a lost mount, not missing objects.
+
+        A folder that nobody has made yet is an empty store.
+        """
+        if self._root.is_dir():
+            self._seen = True
+        elif self._seen:
+            raise Retry(f"object store: folder {self._root} is gone; mount or restore it")
+
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
@@ -86,6 +101,7 @@ class FolderStore(ObjectStore):
                     # A folder sorts as "name/": a-b comes before a/b, which comes before a0.
                     names = sorted(e.name + "/" if e.is_dir() else e.name for e in entries)
             except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
                 return
         for name in names:
             key = f"{folder}/{name}" if folder else name
@@ -102,12 +118,14 @@ class FolderStore(ObjectStore):
         target = self._path(key)
         beside = self._root / UNFINISHED / secrets.token_hex(12)
         with _translated(key):
+            self._check_root()
             _make_folder(beside.parent)
             _make_folder(target.parent)
             try:
                 _write(beside, data)
                 yield beside, target
                 _flush_folder(target.parent)
+                self._seen = True
             finally:
                 beside.unlink(missing_ok=True)
 

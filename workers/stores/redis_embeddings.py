@@ -37,17 +37,20 @@ class RedisEmbeddings(EmbeddingCache):
             values = cast("list[bytes | None]", self._client.mget([self._key(key) for key in keys]))
         return [None if value is None else _unpack(value) for value in values]
 
-    def put(self, keys: Sequence[EmbeddingKey], vectors: NDArray[np.float32]) -> None:
-        """`vectors` has shape (n, d), unit rows. One round trip."""
+    def put(
+        self, keys: Sequence[EmbeddingKey], vectors: NDArray[np.float32]
+    ) -> list[NDArray[np.float32]]:
+        """`vectors` has shape (n, d), unit rows; returned as they are kept. One round trip."""
         if len(keys) != len(vectors):
             raise ValueError(f"{len(keys)} keys for {len(vectors)} vectors")
         if not keys:
-            return
-        halves = vectors.astype("<f2")
+            return []
+        kept = [half.tobytes() for half in vectors.astype("<f2")]
         with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
-            for key, half in zip(keys, halves, strict=True):
-                pipe.set(self._key(key), half.tobytes(), ex=self._ttl_s)
+            for key, value in zip(keys, kept, strict=True):
+                pipe.set(self._key(key), value, ex=self._ttl_s)
             pipe.execute()
+        return [_unpack(value) for value in kept]
 
     def ready(self) -> str | None:
         """None when the store answers, else what is wrong."""

@@ -1,0 +1,74 @@
+"""The README's Python runs as it stands, against a real broker and a real dataset."""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from consumers import TopicReader
+from schemas import TOPICS, KafkaConnection, RawPair, encode, headers_of
+from schemas.topics import CLEAN, RAW
+from sink_records import open_sink, run, stored
+from workers.local import Tansu
+from workers.runtime.kafka.topics import TopicAdmin
+from workers.stores.blobs import BlobStore
+from workers.stores.folder_store import FolderStore
+
+README = Path(__file__).parents[2] / "README.md"
+PUBLISH, SHARDS, TOPIC = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def kafka() -> Iterator[KafkaConnection]:
+    """Give a broker of the test's own, since the README's topics have no prefix."""
+    with Tansu() as broker:
+        connection = KafkaConnection(bootstrap=broker.bootstrap)
+        with TopicAdmin(connection) as admin:
+            admin.create([replace(topic, partitions=1) for topic in TOPICS])
+        yield connection
+
+
+def _run(code: str, **changed: str) -> str:
+    """Execute with parts of the text replaced; returns what it printed."""
+    for old, new in changed.items():
+        assert old in code
+        code = code.replace(old, new)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, "README.md", "exec"), {})
+    return printed.getvalue()
+
+
+def test_a_crawler_publishes(kafka: KafkaConnection) -> None:
+    _run(PUBLISH, **{"kafka:9092": kafka.bootstrap})
+    with TopicReader(kafka, [RAW]) as reader:
+        (read,) = reader
+    assert isinstance(read.record, RawPair)
+    assert read.record.text == "My cat on the sofa"
+
+
+def test_training_reads_shards(tmp_path: Path) -> None:
+    # Given a dataset of two pairs
+    objects = FolderStore(tmp_path)
+    sink = open_sink(objects, tmp_path / "spool", "writer")
+    run(sink, [stored(BlobStore(objects), offset) for offset in range(2)])
+    sink.close()
+    # When the README's lines read it
+    printed = _run(SHARDS, **{"out/store": str(tmp_path)})
+    # Then both are seen, with their captions
+    assert [line.split()[2] for line in printed.splitlines()] == ["0", "1"]
+    assert "Größe 1" in printed
+
+
+def test_training_reads_the_topic(kafka: KafkaConnection, tmp_path: Path) -> None:
+    pair = stored(BlobStore(FolderStore(tmp_path)), 7).record
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+    producer.send(CLEAN.name, encode(pair), headers=headers_of(pair))
+    producer.close()
+    printed = _run(TOPIC, **{"kafka:9092": kafka.bootstrap})
+    assert printed == "pairs.clean/0/0 Größe 7 0.3\n"
