@@ -48,11 +48,21 @@ class Dying:
         return die
 
 
+class Pages(dict[str, Page]):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def get(self, path: str, default: Any = None) -> Any:
+        self.asked += 1
+        return super().get(path, default)
+
+
 class Web:
     """One address whose answer the test changes."""
 
     def __init__(self) -> None:
-        self.pages: dict[str, Page] = {}
+        self.pages = Pages()
         self.site = Site(self.pages)
         self.url = f"{self.site.url}/a.png"
 
@@ -125,6 +135,16 @@ def test_a_url_that_changed_between_claim_and_commit_gives_the_same_pair(
     # Then the same pair comes out, and its bytes are there
     assert told(again) == told(lost)
     assert bench.blobs.get(emitted(again).image.blob)
+
+
+def test_a_remembered_answer_is_not_asked_for_again(bench: Bench, web: Web) -> None:
+    gone = linked(f"{web.url}?gone", 2)
+    bench.run(linked(web.url, 1), gone)
+    assert web.pages.asked == 2
+
+    bench.run(linked(web.url, 1), gone)
+
+    assert web.pages.asked == 2
 
 
 def test_a_copy_that_came_in_between_is_a_duplicate_of_an_owner_that_comes_out(

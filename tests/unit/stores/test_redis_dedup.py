@@ -3,7 +3,6 @@
 import itertools
 import multiprocessing
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,34 +10,19 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas import Position, RedisConnection
+from near_race import claim_all, claims_of, dedup_at, flipped, owner
+from schemas import Position
 from workers.local import Valkey
-from workers.policy import DedupPolicy
 from workers.runtime.stage import Retry
-from workers.stores import redis_client, redis_near
+from workers.stores import redis_near
 from workers.stores.redis_dedup import RedisDedup
 
 _prefixes = itertools.count()
 
 
-def owner(number: int) -> Position:
-    return Position("pairs.raw", number % 12, number)
-
-
-def dedup_at(url: str, distance: int = 6, prefix: str = "kaption:") -> RedisDedup:
-    client = redis_client.connect(RedisConnection(url=url))
-    return RedisDedup(client, prefix, DedupPolicy(near_distance=distance))
-
-
 @pytest.fixture
-def dedup(redis_url) -> Iterator[RedisDedup]:
+def dedup(redis_url) -> RedisDedup:
     return dedup_at(redis_url)
-
-
-def flipped(number: int, bits: int, rng: random.Random) -> int:
-    for bit in rng.sample(range(64), bits):
-        number ^= 1 << bit
-    return number
 
 
 class Model:
@@ -181,27 +165,6 @@ def test_near_claims_are_those_of_the_model(redis_url, distance, calls):
         expected = [model.claim(*item) for item in zip(hashes, owners, strict=True)]
         assert dedup.claim_near(hashes, owners) == expected
         assert dedup.claim_near(hashes, owners) == expected
-
-
-def claims_of(seed: int) -> list[tuple[int, Position]]:
-    """Hashes around a few centres, so that workers collide; each owner has one hash."""
-    rng = random.Random(seed)
-    centres = [random.Random(999).getrandbits(64) for _ in range(40)]
-    return [
-        (flipped(rng.choice(centres), rng.randrange(6), rng), owner(seed * 1000 + number))
-        for number in range(150)
-    ]
-
-
-def claim_all(url: str, seed: int) -> list[Position]:
-    dedup = dedup_at(url)
-    rng = random.Random(seed)
-    items, answers = claims_of(seed), []
-    while items:
-        size = rng.randrange(1, 20)
-        part, items = items[:size], items[size:]
-        answers += dedup.claim_near([number for number, _ in part], [by for _, by in part])
-    return answers
 
 
 def check_race(url: str, answers: list[list[Position]]) -> None:
