@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import redis
 from kafka import KafkaConsumer, TopicPartition
 
 from consumers.manifests import Objects, chain_faults, object_faults, read_manifests, read_rows
-from schemas import DeadLetter, RejectedPair, decode
+from schemas import DeadLetter, Reason, RejectedPair, decode
 from schemas.topics import CAPTIONED, CLEAN, DEAD, INGESTED, RAW, REJECTED, SCORED
 
 
@@ -58,24 +59,19 @@ class Oracle:
         return [*self._delivery_faults(), *self._shard_faults()]
 
     def claim_faults(self, client: redis.Redis, key_prefix: str) -> list[str]:
-        """Exact claims whose owner never came out of ingest as itself."""
-        copies = {
+        """Claims whose owner did not come out of ingest, which loses every copy of its picture."""
+        ingested = {found.origin for found in self._of(INGESTED.name)}
+        near_copies = {
             found.origin
             for found in self._of(REJECTED.name)
-            if (pair := decode(found.value, RejectedPair)).stage == "ingest"
-            and pair.reason.value == "duplicate"
+            if decode(found.value, RejectedPair).reason is Reason.NEAR_DUPLICATE
         }
-        ended = self.outcomes
-        faults, owners = [], set()
-        for bucket in client.scan_iter(match=f"{{{key_prefix}}}exact:*"):
-            for field, owner in client.hgetall(bucket).items():
-                owners.add(owner.decode())
-                if ended[owner.decode()] != 1:
-                    faults.append(f"claim {field.hex()} of {owner.decode()}, which has no outcome")
-                if owner.decode() in copies:
-                    faults.append(f"claim {field.hex()} of {owner.decode()}, which is a duplicate")
-        ingested = {found.origin for found in self._of(INGESTED.name)}
-        return faults + [f"{origin} was ingested without a claim" for origin in ingested - owners]
+        exact = _owners(client, f"{{{key_prefix}}}exact:*")
+        near = _owners(client, f"{{{key_prefix}}}near:owner:*")
+        # Who owns the bytes of a near-duplicate was refused for what is kept already.
+        faults = [f"{owner} owns bytes, not ingested" for owner in exact - ingested - near_copies]
+        faults += [f"{owner} owns a hash, not ingested" for owner in near - ingested]
+        return faults + [f"{origin} was ingested without a claim" for origin in ingested - exact]
 
     def _delivery_faults(self) -> Iterator[str]:
         raw = {found.place for found in self._of(RAW.name)}
@@ -128,3 +124,10 @@ class Oracle:
                     headers = dict(message.headers)
                     origin = headers.get("kaption-origin", place.encode()).decode()
                     yield Found(place, origin, message.value)
+
+
+def _owners(client: redis.Redis, pattern: str) -> set[str]:
+    buckets = client.scan_iter(match=pattern, count=1000)
+    return {
+        owner.decode() for bucket in buckets for owner in cast("list[bytes]", client.hvals(bucket))
+    }

@@ -116,9 +116,9 @@ class IngestPolicy(Policy):
     text: TextPolicy = TextPolicy()
     respect_opt_out: bool = True
     """Reject pairs that carry an opt-out signal."""
-    answers_ttl_s: PositiveInt = 7 * 24 * 3600
-    """What a URL gave is remembered this long; not below the retention of pairs.raw, within which a
-    record may be delivered again."""
+    answers_ttl_s: PositiveInt = 24 * 3600
+    """What a URL gave is remembered this long, ~570 bytes of Redis each: longer than ingest may
+    stand still with uncommitted records, which are then delivered again."""
     batch_records: PositiveInt = 64
     batch_wait_s: PositiveFloat = 0.5
 
