@@ -31,6 +31,29 @@ def test_a_disk_that_fails_is_told_by_what_to_do(tmp_path, monkeypatch, number, 
     assert store.ready() is None
 
 
+def test_a_folder_that_goes_is_an_outage_and_no_missing_object(tmp_path):
+    # Given a store that was empty, then used
+    store = FolderStore(tmp_path / "store")
+    with pytest.raises(KeyError):
+        store.get("a")
+    store.put("a", b"text")
+
+    # When its folder goes
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+
+    # Then nothing is said to be missing, and nothing is written to where it was
+    for use in (
+        lambda: store.get("a"),
+        lambda: store.exists("a"),
+        lambda: list(store.list("")),
+        lambda: store.put("b", b""),
+    ):
+        with pytest.raises(Retry, match="is gone"):
+            use()
+    assert "is gone" in (store.ready() or "")
+    assert not (tmp_path / "store").exists()
+
+
 def test_an_object_and_a_folder_of_one_name_are_refused(tmp_path):
     store = FolderStore(tmp_path)
     store.put("a", b"")
