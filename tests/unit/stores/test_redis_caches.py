@@ -29,7 +29,7 @@ def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
     cache = RedisEmbeddings(client, "kaption:")
     keys = [EmbeddingKey(sha * 64, "r1", "p1") for sha in "abc"]
     rows = unit_rows(2, 512)
-    cache.put(keys[:2], rows)
+    kept = cache.put(keys[:2], rows)
 
     # When asked for in another order, with one that is not there
     second, missing, first = cache.get([keys[1], keys[2], keys[0]])
@@ -40,6 +40,9 @@ def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
         assert found.dtype == np.float32
         assert float(np.linalg.norm(found)) == pytest.approx(1, abs=1e-6)
         assert float(found @ row) > 1 - 1e-6
+
+    # And whoever stored them had the same in hand
+    assert np.array_equal(kept, [first, second])
 
 
 @pytest.mark.parametrize(
