@@ -1,3 +1,5 @@
+import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -5,6 +7,7 @@ import pytest
 
 from unit.images.hostile_web import HostileWeb
 from workers.images.fetch import Fetcher
+from workers.images.resolver import LookUp, system_look_up
 from workers.policy import FetchPolicy
 
 
@@ -17,15 +20,24 @@ def web() -> Iterator[HostileWeb]:
 
 @pytest.fixture
 def make_fetcher() -> Iterator[Callable[..., Fetcher]]:
-    """Make a fetcher that may reach loopback; keywords that FetchPolicy has go to the policy."""
+    """Make a fetcher that may reach loopback; other keywords are those of FetchPolicy."""
     with ExitStack() as stack:
 
-        def make(**settings: object) -> Fetcher:
-            policy = {"allow_networks": ("127.0.0.0/8",), "attempts": 1}
-            policy |= {name: settings.pop(name) for name in list(settings) if name in names}
-            made = Fetcher(FetchPolicy(**policy), **settings)
+        def make(
+            *,
+            ssl_context: ssl.SSLContext | None = None,
+            look_up: LookUp = system_look_up,
+            sleep: Callable[[float], None] = time.sleep,
+            **policy: object,
+        ) -> Fetcher:
+            defaults = {"allow_networks": ("127.0.0.0/8",), "attempts": 1}
+            made = Fetcher(
+                FetchPolicy.model_validate(defaults | policy),
+                ssl_context=ssl_context,
+                look_up=look_up,
+                sleep=sleep,
+            )
             stack.callback(made.close)
             return made
 
-        names = FetchPolicy.model_fields
         yield make

@@ -13,6 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 BODY = b"the picture"
+_ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -76,12 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.drip(b"x" * 65536, 0)
 
     def do_encoded(self, argument: str) -> None:
-        encode = {"gzip": gzip.compress, "deflate": zlib.compress}.get(argument, bytes)
+        encode = _ENCODERS.get(argument, bytes)
         self.answer(encode(BODY), Content_Encoding=argument)
 
     def do_bomb(self, argument: str) -> None:
-        encode = {"gzip": gzip.compress, "deflate": zlib.compress}[argument]
-        self.answer(encode(bytes(5_000_000)), Content_Encoding=argument)
+        self.answer(_ENCODERS[argument](bytes(5_000_000)), Content_Encoding=argument)
 
     def do_announced(self, argument: str) -> None:
         self.send_response(200)

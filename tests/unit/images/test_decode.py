@@ -17,12 +17,12 @@ from unit.images.pictures import (
     swapped_profile,
 )
 from workers.images.decode import decode
-from workers.policy import ImagePolicy
+from workers.policy import ImageFormat, ImagePolicy
 from workers.runtime.stage import Reject
 
 POLICY = ImagePolicy()
 WHITE = (255, 255, 255)
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
+FORMATS: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
