@@ -103,7 +103,7 @@ def test_asked_to_stop_it_gives_up_between_tries() -> None:
 
 def test_a_wrong_number_of_outcomes_is_fatal() -> None:
     class Short(Toy):
-        def process(self, batch: Sequence[object]) -> list[Emit]:  # type: ignore[override]
+        def process(self, batch: Sequence[object]) -> list[Emit]:
             return []
 
     items: list[Entry] = [entry(0)]

@@ -5,10 +5,16 @@ from engine import ECHO, Toy
 from entries import Consumed, entry
 from schemas import DeadLetter, Reason, RejectedPair
 from schemas.wire import TRACE_HEADER, decode, header, origin_of
+from workers.runtime.entry import Entry
 from workers.runtime.outputs import Outputs
-from workers.runtime.stage import Dead, Emit, Reject
+from workers.runtime.stage import Dead, Emit, Outcome, Reject
 
 OUTPUTS = Outputs(Toy(), "x.", lambda: datetime(2026, 1, 1, tzinfo=UTC), random.Random(1))
+
+
+def build(item: Entry, outcome: Outcome) -> None:
+    item.outcome = outcome
+    OUTPUTS.build(item)
 
 
 def test_an_emitted_record_has_key_origin_and_a_child_span() -> None:
@@ -16,8 +22,7 @@ def test_an_emitted_record_has_key_origin_and_a_child_span() -> None:
     assert item.message
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     item.raw.headers.append((TRACE_HEADER, trace.encode()))  # type: ignore[attr-defined]
-    item.outcome = Emit(((ECHO, item.message.record),))
-    OUTPUTS.build(item)
+    build(item, Emit(((ECHO, item.message.record),)))
     (message,) = item.outgoing
     assert (message.topic, message.key) == ("x.pairs.ingested", b"p7")
     assert str(origin_of(message.headers, item.position)) == "pairs.raw/0/7"
@@ -28,8 +33,7 @@ def test_an_emitted_record_has_key_origin_and_a_child_span() -> None:
 
 def test_a_rejection_carries_reason_and_record() -> None:
     item = entry(7)
-    item.outcome = Reject(Reason.TOO_SMALL, "3 x 3")
-    OUTPUTS.build(item)
+    build(item, Reject(Reason.TOO_SMALL, "3 x 3"))
     rejected = decode(item.outgoing[0].value, RejectedPair, item.outgoing[0].headers)
     assert (rejected.reason, rejected.detail) == (Reason.TOO_SMALL, "3 x 3")
     assert rejected.record["pair_id"] == "p7"
@@ -51,8 +55,7 @@ def test_an_output_too_large_for_its_topic_is_dead_and_no_crash() -> None:
     item = entry(7)
     assert item.message
     record = item.message.record.model_copy(update={"text": "x" * ECHO.max_message_bytes})
-    item.outcome = Emit(((ECHO, record),))
-    OUTPUTS.build(item)
+    build(item, Emit(((ECHO, record),)))
     assert isinstance(item.outcome, Dead)
     assert item.outgoing[0].topic == "x.pairs.dead"
 
