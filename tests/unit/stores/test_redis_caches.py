@@ -1,8 +1,12 @@
 """Embeddings and captions in Redis."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import redis
+from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from schemas import Caption, CaptionKind, RedisConnection
 from schemas.caption import CheckResult
@@ -16,12 +20,12 @@ from workers.stores.redis_embeddings import RedisEmbeddings
 
 @pytest.fixture
 def client(redis_url) -> redis.Redis:
-    return redis_client.connect(RedisConnection(url=redis_url))
+    return redis_client.connect(RedisConnection(url=SecretStr(redis_url)))
 
 
-def unit_rows(n: int, d: int) -> np.ndarray:
+def unit_rows(n: int, d: int) -> NDArray[np.float32]:
     rows = np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return cast("NDArray[np.float32]", rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
@@ -36,6 +40,8 @@ def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
 
     # Then each is a unit vector within half precision of what was stored
     assert missing is None
+    assert first is not None
+    assert second is not None
     for found, row in ((first, rows[0]), (second, rows[1])):
         assert found.dtype == np.float32
         assert float(np.linalg.norm(found)) == pytest.approx(1, abs=1e-6)
@@ -93,11 +99,13 @@ def test_captions_come_back_whole(client):
 
 
 def test_a_caption_cache_that_is_away_is_waited_for():
-    client = redis_client.connect(RedisConnection(url="redis://127.0.0.1:1/0"))
-    for cache, key in (
-        (RedisCaptions(client, "k:"), CaptionKey("a" * 64, "vlm")),
-        (RedisEmbeddings(client, "k:"), EmbeddingKey("a" * 64, "r", "p")),
+    client = redis_client.connect(RedisConnection(url=SecretStr("redis://127.0.0.1:1/0")))
+    captions, embeddings = RedisCaptions(client, "k:"), RedisEmbeddings(client, "k:")
+    for get in (
+        lambda: captions.get([CaptionKey("a" * 64, "vlm")]),
+        lambda: embeddings.get([EmbeddingKey("a" * 64, "r", "p")]),
     ):
         with pytest.raises(Retry):
-            cache.get([key])
+            get()
+    for cache in (captions, embeddings):
         assert "Redis" in (cache.ready() or "")

@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+from pydantic import SecretStr
 
 from schemas import RedisConnection
 from workers.local import Valkey
@@ -10,7 +11,7 @@ from workers.stores import redis_client
 
 
 def client_for(url: str) -> redis.Redis:
-    return redis_client.connect(RedisConnection(url=url))
+    return redis_client.connect(RedisConnection(url=SecretStr(url)))
 
 
 def test_a_server_that_is_away_is_waited_for():
