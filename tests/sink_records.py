@@ -9,6 +9,7 @@ from schemas import Caption, CaptionKind, CleanPair, DedupInfo, ImageRef, Positi
 from workers.policy import SinkPolicy
 from workers.runtime.stage import Emit, Message, Outcome, Reject
 from workers.stages.sink import SinkStage
+from workers.stages.sink.stage import Picture
 from workers.stores.blobs import BlobStore
 from workers.stores.object_store import ObjectStore
 
@@ -63,7 +64,8 @@ def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dat
 
 def run(sink: SinkStage, messages: Sequence[Message[CleanPair]]) -> list[Outcome]:
     """One batch through the stage; outcomes in the records' order."""
-    prepared, outcomes = [], {}
+    prepared: list[tuple[Message[CleanPair], Picture]] = []
+    outcomes: dict[int, Outcome] = {}
     for message in messages:
         try:
             prepared.append((message, sink.prepare(message)))

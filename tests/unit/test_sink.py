@@ -82,15 +82,17 @@ def test_a_batch_becomes_a_shard_that_webdataset_reads(objects, blobs, sink, tmp
 def test_the_table_has_typed_columns(blobs, sink, tmp_path):
     # Given one pair with optional fields and one without
     fetched = datetime(2026, 1, 2, tzinfo=UTC)
-    full = {
-        "fetched_at": fetched,
-        "licence": "CC-BY-4.0",
-        "language": "de",
-        "opt_out": (OptOutSignal(kind="robots_meta", value="noai"),),
-        "extra": {"crawl": 7},
-        "original_score": 0.25,
-    }
-    run(sink, [stored(blobs, 0, **full), stored(blobs, 1)])
+    full = stored(
+        blobs,
+        0,
+        fetched_at=fetched,
+        licence="CC-BY-4.0",
+        language="de",
+        opt_out=(OptOutSignal(kind="robots_meta", value="noai"),),
+        extra={"crawl": 7},
+        original_score=0.25,
+    )
+    run(sink, [full, stored(blobs, 1)])
 
     # When the Parquet object is read
     (path,) = (tmp_path / "store").rglob("*.parquet")
