@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from pydantic import SecretStr
 
 from schemas import StoreConnection
 from workers.local import SeaweedFs
@@ -15,7 +16,7 @@ def connection_to(bucket, **changed) -> StoreConnection:
         url=f"s3://{bucket.name}",
         endpoint=bucket.endpoint,
         access_key=bucket.access_key,
-        secret_key=bucket.secret_key,
+        secret_key=SecretStr(bucket.secret_key),
     ).model_copy(update=changed)
 
 
@@ -75,7 +76,7 @@ def test_a_server_that_comes_back_has_what_was_written():
                 url="s3://kept",
                 endpoint=server.endpoint,
                 access_key=server.access_key,
-                secret_key=server.secret_key,
+                secret_key=SecretStr(server.secret_key),
             )
         )
         assert store.put_if_absent("m", b"manifest")
