@@ -6,7 +6,6 @@ import struct
 from collections.abc import Callable
 from enum import Enum
 from threading import Thread
-from types import TracebackType
 from typing import Self
 
 from workers.local.ports import HOST, free_ports
@@ -128,12 +127,7 @@ class FaultProxy:
         self._server = asyncio.run_coroutine_threadsafe(listen, self._loop).result()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from types import TracebackType
 from typing import Self
 
 from workers.images.decode_process import DecodeProcess
@@ -61,10 +60,5 @@ class DecodePool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
