@@ -19,7 +19,7 @@ from workers.demo.site import Page
 from workers.stores.blobs import BlobStore
 
 _SIDE = (512, 384)
-_RECAPTION_SHARES = 10
+_RECAPTION_SHARES = 20
 
 
 def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[str, int], Pair]:
@@ -27,7 +27,7 @@ def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[st
 
     Pictures are coloured noise, so that no two are near-duplicates. To ingest, half come inline and
     half from `pages`, as the `Site` at `site` serves them; to other stages from the blob store.
-    Recaption is slow: ten records share a picture, so that nine of ten are answered by its cache.
+    Recaption is slow: twenty records share a picture, all but the first answered by its cache.
     """
 
     @cache
@@ -48,7 +48,7 @@ def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[st
     def record(stage: str, number: int) -> Pair:
         rng = random.Random(number)
         scene = random_scene(rng)
-        texts = [describe(scene), *(describe(alter(scene, rng)) for _ in range(5))]
+        texts = [describe(scene), *(describe(alter(scene, rng)) for _ in range(3))]
         fields: dict[str, Any] = {"pair_id": f"pair-{number}", "text": texts[0]}
         (topic,) = STAGES[stage]
         if topic is not RAW:
