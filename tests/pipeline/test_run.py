@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +110,26 @@ def test_a_model_that_cannot_be_loaded_stops_the_run(photographs: Path, tmp_path
     assert ended.returncode == 1
     assert "nowhere" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
+    # Given a run that waits for a web server which says nothing
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.jpg"
+        source = _write(tmp_path / "pairs.jsonl", [{"image": url, "text": "a"}])
+        config = tmp_path / "kaption.toml"
+        config.write_text('[ingest.fetch]\nallow_networks = ["127.0.0.0/8"]\n')
+        program = Path(sys.executable).with_name("kaption")
+        run = subprocess.Popen(
+            [program, "run", source, tmp_path / "out", "--config", config],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = silent.accept()
+        # When it is interrupted
+        run.send_signal(signal.SIGINT)
+        _, said = run.communicate(timeout=60)
+        connection.close()
+    # Then it ends as interrupted programs do, without a traceback
+    assert run.returncode != 0
+    assert "Traceback" not in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from rich.console import Console
@@ -67,14 +66,18 @@ class BatchRun:
         started = time.monotonic()
         with TopicAdmin(self._settings.kafka) as admin:
             admin.create([replace(topic, partitions=_PARTITIONS) for topic in TOPICS])
-        with ExitStack() as stack:
-            stack.callback(self._pipeline.stop)
+        try:
             self._pipeline.start()
             self._follower.start()
             self._feeder.start()
             self._watch(self._all_judged)
             self._watch(self._all_at_sink)
+        except BaseException:
+            # Also Ctrl-C: the servers of this run end next, and must not end before their clients.
+            self._pipeline.abandon()
+            raise
         # The sink closes its last, partial shards when it is stopped.
+        self._pipeline.stop()
         self._pipeline.join()
         self._follower.finish()
         return self._report(time.monotonic() - started)

@@ -32,15 +32,23 @@ class Pipeline:
         for thread in self._threads.values():
             thread.start()
 
-    def stop(self, *names: str) -> None:
-        """Ask workers (all, if none is named) to finish gracefully."""
-        for name in names or self._workers:
-            self._workers[name].stop()
+    def stop(self) -> None:
+        """Ask all workers to finish gracefully."""
+        for worker in self._workers.values():
+            worker.stop()
 
-    def join(self, *names: str) -> None:
-        """Wait for workers (all, if none is named), then raise the first error."""
-        for name in names or self._workers:
-            self._threads[name].join()
+    def abandon(self) -> None:
+        """Leave at once: what is in work is not committed and would come again. Raises nothing."""
+        self.stop()
+        self.stop()
+        for thread in self._threads.values():
+            if thread.ident is not None:
+                thread.join()
+
+    def join(self) -> None:
+        """Wait for all workers, then raise the first error."""
+        for thread in self._threads.values():
+            thread.join()
         for error in self._errors.values():
             raise error
 
