@@ -200,7 +200,7 @@ def running(stage: Toy, stream: Stream, policy: RuntimePolicy = POLICY) -> Itera
             worker.stop()
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> bool:
+def until(condition: Callable[[], bool], timeout_s: float = 180.0) -> bool:
     """Wait for `condition`; whether it came true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
