@@ -1,0 +1,76 @@
+"""`kaption work all`: the service form of the pipeline, with probes, until SIGTERM."""
+
+import itertools
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from consumers.manifests import FolderObjects, chain_faults, object_faults, read_manifests
+from engine import until
+from producers import Publisher
+from replicas import Replica
+from schemas import TOPICS, KafkaConnection
+from workers.demo.crawl import Crawl
+from workers.demo.site import Site
+from workers.local import Tansu
+from workers.local.ports import free_ports
+from workers.runtime.kafka.topics import TopicAdmin
+
+
+def _get(port: int, path: str) -> tuple[int, str]:
+    """Status and body; 0 where nobody listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def test_all_stages_work_until_they_are_stopped(
+    tansu: Tansu, topic_prefix: str, redis_url: str, tmp_path: Path
+) -> None:
+    # Given all stages in one process
+    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
+    with TopicAdmin(kafka) as admin:
+        admin.create(TOPICS)
+    (port,) = free_ports(1)
+    settings = {
+        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+        "KAPTION_REDIS__URL": redis_url,
+        "KAPTION_STORE__URL": str(tmp_path / "store"),
+        "KAPTION_HEALTH__HOST": "127.0.0.1",
+        "KAPTION_HEALTH__PORT": str(port),
+        "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "6",
+        "KAPTION_INGEST__FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+        "KAPTION_SINK__SPOOL": str(tmp_path),
+    }
+    replica = Replica("all", 0, settings, tmp_path)
+    replica.start()
+    try:
+        # When it is ready, and pairs are published
+        assert until(lambda: _get(port, "/readyz")[0] == 200), replica.log.read_text()[-4000:]
+        crawl = Crawl(seed=5, count=30)
+        with Site(crawl.pages) as site, Publisher(kafka) as publisher:
+            for record in itertools.islice(crawl.records(site.url), 30):
+                publisher.publish(record)
+            publisher.flush()
+            # Then its metrics tell when the sink holds some of them
+            assert until(lambda: _metric(port, 'kaption_held_records{stage="sink"}') > 0)
+        assert _get(port, "/healthz")[0] == 200
+    finally:
+        code = replica.stop()
+    # And on SIGTERM it ends in order; the shards that were open are written
+    assert code == 0, replica.log.read_text()[-4000:]
+    objects = FolderObjects(tmp_path / "store")
+    manifests = read_manifests(objects, "dataset")
+    assert sum(manifest.pairs for manifest in manifests) > 0
+    assert chain_faults(manifests) + object_faults(objects, "dataset", manifests) == []
+
+
+def _metric(port: int, name: str) -> float:
+    """Its value; 0 while it is not there."""
+    lines = _get(port, "/metrics")[1].splitlines()
+    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
