@@ -31,6 +31,7 @@ _SIDE_FILE = "kaption.json"
 """In a model's folder: {"recommended_score": cosine, ...}."""
 _TEXTS_AT_ONCE = 128
 """A long text has many windows: a batch of records must not become one batch of all of them."""
+_STEP = 16
 
 
 def load(policy: ClipPolicy) -> OpenClipScorer:
@@ -116,12 +117,19 @@ class OpenClipScorer:
         with memory_guard(), torch.inference_mode():
             for start in range(0, len(texts), _TEXTS_AT_ONCE):
                 tokens = self._tokenizer(list(texts[start : start + _TEXTS_AT_ONCE]))
-                rows.append(_unit_rows(self._model.encode_text(tokens.to(self._device))))
+                spare = tokens[-1:].expand(_bucket(len(tokens)) - len(tokens), -1)
+                encoded = self._model.encode_text(torch.cat([tokens, spare]).to(self._device))
+                rows.append(_unit_rows(encoded)[: len(tokens)])
         return np.concatenate(rows)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, begin and end marks included."""
         return len(self._token_ids(text))
+
+
+def _bucket(size: int) -> int:
+    """The batch size to use: few different ones, because backends keep memory for each shape."""
+    return 1 << (size - 1).bit_length() if size <= _STEP else -(-size // _STEP) * _STEP
 
 
 def _letterbox(config: dict[str, Any]) -> Letterbox:
