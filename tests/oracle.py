@@ -78,7 +78,8 @@ class Oracle:
         ended = self.outcomes
         for place in sorted(raw):
             if ended[place] != 1:
-                yield f"{place} has {ended[place]} outcomes"
+                seen = [name for name, found in self.topics.items() if place in origins_of(found)]
+                yield f"{place} has {ended[place]} outcomes; it is in {', '.join(seen)}"
         for origin in sorted(ended.keys() - raw):
             yield f"{origin} has an outcome but was never published"
         for topic in (INGESTED, SCORED, CAPTIONED, CLEAN):
@@ -124,6 +125,11 @@ class Oracle:
                     headers = dict(message.headers)
                     origin = headers.get("kaption-origin", place.encode()).decode()
                     yield Found(place, origin, message.value)
+
+
+def origins_of(messages: list[Found]) -> set[str]:
+    """The origins of all messages of a topic."""
+    return {found.origin for found in messages}
 
 
 def _owners(client: redis.Redis, pattern: str) -> set[str]:

@@ -10,7 +10,7 @@ import stamina
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
-from kafka.protocol.consumer import IsolationLevel, OffsetSpec
+from kafka.protocol.consumer import OffsetSpec
 
 from schemas import KafkaConnection, Topic
 from workers.runtime.kafka.topics import TopicError
@@ -63,9 +63,8 @@ class LagReader:
             for number in each["partitions"]
         ]
         begin = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-        end = self._client.list_partition_offsets(
-            dict.fromkeys(partitions, OffsetSpec.LATEST), IsolationLevel.READ_COMMITTED
-        )
+        # Not the last stable offset: what waits behind an open transaction is still to be done.
+        end = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
         commits = self._client.list_group_offsets({group: partitions})[group]
         committed = lag = 0
         for each in partitions:
