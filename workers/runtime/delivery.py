@@ -80,7 +80,7 @@ class Delivery:
         self._rate.add(len(batch), sum(isinstance(entry.outcome, Dead) for entry in batch))
         self._finished.append(batch)
 
-    def step(self) -> None:
+    def step(self, *, may_send: bool) -> None:
         """Start what can be started, give up what takes too long. Raises Fatal."""
         now = self._clock()
         if self._deadline is not None:
@@ -90,7 +90,7 @@ class Delivery:
             return
         elif self._thread is None:
             self._open()
-        elif self._finished:
+        elif self._finished and may_send:
             self._send()
 
     def _report(self, thread: TransactionThread, result: Result) -> None:

@@ -24,6 +24,7 @@ class IdlePositions:
         self,
         session: Session,
         every_s: float,
+        request_timeout_s: float,
         clock: Callable[[], float],
         later: Callable[[Callable[[], None]], None],
     ) -> None:
@@ -33,13 +34,23 @@ class IdlePositions:
         self._clock = clock
         self._later = later
         self._next = clock()
-        self._under_way = False
+        self._request_timeout_s = request_timeout_s
+        self._answer_due: float | None = None
         self._known: dict[Partition, tuple[int, int]] = {}
+
+    @property
+    def under_way(self) -> bool:
+        """A commit has been sent and its answer may still come.
+
+        No transaction may begin until then: overtaken by one, the older position would be what is
+        committed, and records would be done again.
+        """
+        return self._answer_due is not None and self._clock() < self._answer_due
 
     def step(self, idle: Collection[Partition]) -> None:
         """Commit positions of `idle` partitions that moved, without waiting."""
         now = self._clock()
-        if now < self._next or self._under_way:
+        if now < self._next or self.under_way:
             return
         self._next = now + self._every_s
         moved: dict[Partition, tuple[int, int]] = {}
@@ -49,14 +60,14 @@ class IdlePositions:
             if position is not None and self._known.get(partition) != at:
                 moved[partition] = at
         if moved and self._session.group_metadata() is not None:
-            self._under_way = True
+            self._answer_due = now + self._request_timeout_s
             self._session.commit_positions(
                 {partition: position for partition, (_, position) in moved.items()},
                 lambda _, answer: self._later(lambda: self._done(moved, answer)),
             )
 
     def _done(self, moved: dict[Partition, tuple[int, int]], answer: Any) -> None:
-        self._under_way = False
+        self._answer_due = None
         if isinstance(answer, Exception):
             # A rebalance, mostly: the next round asks again.
             _log.debug("positions not committed", error=repr(answer))

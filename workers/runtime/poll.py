@@ -62,7 +62,9 @@ class Poll:
         self._mailbox = mailbox = Mailbox()
         self._held = Held()
         self._batcher = Batcher(batching, clock)
-        self._idle = IdlePositions(session, policy.idle_commit_s, clock, mailbox.put)
+        self._idle = IdlePositions(
+            session, policy.idle_commit_s, policy.request_timeout_s, clock, mailbox.put
+        )
         backoff = Backoff(policy, random_source, lambda: self._drained_at is not None, self._retry)
         outputs = Outputs(stage, prefix, now, random_source)
         self._delivery = Delivery(
@@ -121,7 +123,7 @@ class Poll:
             self._take(records)
         self._mailbox.work(_STILL_POLL_S if still else 0.0)
         self._hand_on(room)
-        self._delivery.step()
+        self._delivery.step(may_send=not self._idle.under_way)
         self._idle.step(self._session.ownership.owned - self._held.partitions)
         self._show()
 
