@@ -9,7 +9,7 @@ from typing import Self
 import stamina
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownBrokerIdError, for_code
 from kafka.protocol.consumer import OffsetSpec
 
 from schemas import KafkaConnection, Topic
@@ -57,11 +57,15 @@ class LagReader:
         raise AssertionError("stamina ends by returning or raising")
 
     def _progress(self, group: str, names: Sequence[str]) -> Progress:
-        partitions = [
-            TopicPartition(each["name"], number["partition_index"])
-            for each in self._client.describe_topics(names)
-            for number in each["partitions"]
-        ]
+        partitions = []
+        for topic in self._client.describe_topics(names):
+            # A broker that is just coming back tells of no partitions: that is not a lag of 0.
+            if topic["error_code"] or not topic["partitions"]:
+                raise for_code(topic["error_code"] or LeaderNotAvailableError.errno)(topic["name"])
+            partitions += [
+                TopicPartition(topic["name"], each["partition_index"])
+                for each in topic["partitions"]
+            ]
         begin = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
         # Not the last stable offset: what waits behind an open transaction is still to be done.
         end = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
@@ -82,4 +86,7 @@ class LagReader:
 
 
 def _passing(error: Exception) -> bool:
-    return isinstance(error, KafkaError) and bool(error.retriable)
+    # The second: a partition without a leader, which the client looks up as broker -1.
+    return isinstance(error, KafkaError) and (
+        bool(error.retriable) or isinstance(error, UnknownBrokerIdError)
+    )
