@@ -53,7 +53,10 @@ class LagReader:
                 with attempt:
                     return self._progress(group, names)
         except KafkaError as error:
-            raise TopicError(f"offsets of {group} cannot be read: {error}") from error
+            raise TopicError(
+                f"offsets of {group} cannot be read: {error}; is a topic missing? "
+                "`kaption topics check` tells"
+            ) from error
         raise AssertionError("stamina ends by returning or raising")
 
     def _progress(self, group: str, names: Sequence[str]) -> Progress:
