@@ -6,8 +6,6 @@ hashed into the provenance of what it made.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from ipaddress import ip_network
 from typing import Annotated, Literal
 
@@ -25,11 +23,6 @@ class Policy(BaseModel):
     """Frozen settings of one part; unknown names are refused, so that a typo is not silent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    def config_hash(self) -> str:
-        """First 16 hex digits of the sha256 over canonical JSON."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class FetchPolicy(Policy):

@@ -38,6 +38,7 @@ from workers.policy import (
     TransformersPolicy,
 )
 from workers.runtime.stage import Emit, Stage
+from workers.stages.alignment import Alignment
 from workers.stages.recaption import RecaptionStage
 from workers.stages.score import ScoreStage
 from workers.stages.select import SelectStage
@@ -84,11 +85,13 @@ def through(stage: Stage[R, Any], records: Sequence[R]) -> list[Versioned]:
     return [o.outputs[0][1] for o in outcomes if isinstance(o, Emit)]
 
 
-def score(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> ScoreStage:
+def alignment(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> Alignment:
     cache = RedisEmbeddings(redis.Redis.from_url(url), "t:")
-    return _set_up(
-        ScoreStage(ScorePolicy(), CLIP, blobs, cache, load_scorer=lambda _: scorer, now=_now)
-    )
+    return Alignment(CLIP, blobs, cache, lambda _: scorer)
+
+
+def score(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> ScoreStage:
+    return _set_up(ScoreStage(ScorePolicy(), alignment(scorer, blobs, url), now=_now))
 
 
 def recaption(captioners: Sequence[Captioner], blobs: FolderBlobs, url: str) -> RecaptionStage:
@@ -101,13 +104,9 @@ def recaption(captioners: Sequence[Captioner], blobs: FolderBlobs, url: str) -> 
 
 
 def select(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> SelectStage:
-    cache = RedisEmbeddings(redis.Redis.from_url(url), "t:")
     policy = SelectPolicy(audit_fraction=0.0)
-    return _set_up(
-        SelectStage(
-            policy, CLIP, blobs, cache, load_checks(policy), load_scorer=lambda _: scorer, now=_now
-        )
-    )
+    scoring = alignment(scorer, blobs, url)
+    return _set_up(SelectStage(policy, scoring, load_checks(policy), now=_now))
 
 
 def test_right_alt_texts_skip_the_captioner_and_wrong_ones_do_not(

@@ -15,6 +15,7 @@ from tiny_models import tiny_clip
 from workers.models.open_clip import load
 from workers.policy import ClipPolicy, ScorePolicy
 from workers.runtime.stage import Dead, Emit, Reject
+from workers.stages.alignment import Alignment
 from workers.stages.score import ScoreStage
 from workers.stores.redis_embeddings import RedisEmbeddings
 
@@ -32,10 +33,7 @@ def blobs(tmp_path: Path) -> FolderBlobs:
 def stage(clip: ClipPolicy, blobs: FolderBlobs, redis_url: str, good: float) -> ScoreStage:
     made = ScoreStage(
         ScorePolicy(good_score=good),
-        clip,
-        blobs,
-        RedisEmbeddings(redis.Redis.from_url(redis_url), "t:"),
-        load_scorer=load,
+        Alignment(clip, blobs, RedisEmbeddings(redis.Redis.from_url(redis_url), "t:"), load),
         now=lambda: NOW,
     )
     made.setup()

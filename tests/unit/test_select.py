@@ -22,6 +22,7 @@ from workers.checks.registry import load_checks
 from workers.models.open_clip import OpenClipScorer, load
 from workers.policy import ClipPolicy, SelectPolicy
 from workers.runtime.stage import Emit, Outcome, Reject
+from workers.stages.alignment import Alignment
 from workers.stages.ranking import rank
 from workers.stages.select import SelectStage, sampled
 from workers.stores.redis_embeddings import RedisEmbeddings
@@ -42,15 +43,11 @@ def stage(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str, **policy: object
 ) -> SelectStage:
     policy = {"min_score": -1.0, "audit_fraction": 0.0} | policy
-    made = SelectStage(
-        SelectPolicy.model_validate(policy),
-        ClipPolicy(model="tiny", device="cpu"),
-        blobs,
-        RedisEmbeddings(redis.Redis.from_url(redis_url), "t:"),
-        load_checks(SelectPolicy.model_validate(policy)),
-        load_scorer=lambda _: scorer,
-        now=lambda: NOW,
-    )
+    chosen = SelectPolicy.model_validate(policy)
+    clip = ClipPolicy(model="tiny", device="cpu")
+    cache = RedisEmbeddings(redis.Redis.from_url(redis_url), "t:")
+    alignment = Alignment(clip, blobs, cache, lambda _: scorer)
+    made = SelectStage(chosen, alignment, load_checks(chosen), now=lambda: NOW)
     made.setup()
     return made
 

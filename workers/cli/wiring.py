@@ -16,6 +16,7 @@ from workers.settings import Settings
 
 if TYPE_CHECKING:
     from workers.runtime.worker import Worker
+    from workers.stages.alignment import Alignment
 
 STAGES: Mapping[str, tuple[Topic, ...]] = {
     "ingest": (RAW,),
@@ -70,22 +71,26 @@ def _ingest(settings: Settings) -> AnyStage:
     )
 
 
-def _score(settings: Settings) -> AnyStage:
+def _alignment(settings: Settings) -> Alignment:
     from workers.models import open_clip
-    from workers.stages.score import ScoreStage
+    from workers.stages.alignment import Alignment
     from workers.stores import redis_client
     from workers.stores.blobs import BlobStore
     from workers.stores.open_store import open_store
     from workers.stores.redis_embeddings import RedisEmbeddings
 
-    return ScoreStage(
-        settings.score,
+    return Alignment(
         settings.clip,
         BlobStore(open_store(settings.store)),
         RedisEmbeddings(redis_client.connect(settings.redis), settings.redis.key_prefix),
-        load_scorer=open_clip.load,
-        now=_now,
+        open_clip.load,
     )
+
+
+def _score(settings: Settings) -> AnyStage:
+    from workers.stages.score import ScoreStage
+
+    return ScoreStage(settings.score, _alignment(settings), now=_now)
 
 
 def _recaption(settings: Settings) -> AnyStage:
@@ -107,22 +112,10 @@ def _recaption(settings: Settings) -> AnyStage:
 
 def _select(settings: Settings) -> AnyStage:
     from workers.checks.registry import load_checks
-    from workers.models import open_clip
     from workers.stages.select import SelectStage
-    from workers.stores import redis_client
-    from workers.stores.blobs import BlobStore
-    from workers.stores.open_store import open_store
-    from workers.stores.redis_embeddings import RedisEmbeddings
 
-    return SelectStage(
-        settings.select,
-        settings.clip,
-        BlobStore(open_store(settings.store)),
-        RedisEmbeddings(redis_client.connect(settings.redis), settings.redis.key_prefix),
-        load_checks(settings.select),
-        load_scorer=open_clip.load,
-        now=_now,
-    )
+    checks = load_checks(settings.select)
+    return SelectStage(settings.select, _alignment(settings), checks, now=_now)
 
 
 def _sink(settings: Settings) -> AnyStage:

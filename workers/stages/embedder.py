@@ -55,9 +55,5 @@ class ImageEmbedder:
                 rows[at] = vector
         return np.stack([row for row in rows if row is not None])
 
-    def ready(self) -> str | None:
-        """None when blob store and cache answer, else what does not."""
-        return self._blobs.ready() or self._cache.ready()
-
     def _key(self, image: ImageRef) -> EmbeddingKey:
         return EmbeddingKey(image.blob.sha256, self._scorer.revision, self._scorer.preprocessing_id)

@@ -62,7 +62,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         self._arrivals = Arrivals(fetcher, decoder, blobs, answers, policy.fetch.max_bytes)
         self._claims = Claims(dedup, policy.dedup)
         self._languages = languages
-        self._tracer = Tracer(self.name, policy, now)
+        self._tracer = Tracer(self.name, now, policy)
 
     @property
     def batching(self) -> Batching:

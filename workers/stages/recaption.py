@@ -54,7 +54,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         self._blobs = blobs
         self._cache = captions
         self._load_captioners = load_captioners
-        self._tracer = Tracer(self.name, policy, now)
+        self._tracer = Tracer(self.name, now, policy)
 
     @property
     def batching(self) -> Batching:

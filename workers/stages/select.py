@@ -10,28 +10,17 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from schemas import Audit, AuditState, Caption, CaptionedPair, CheckResult, CleanPair, Reason
-from schemas.limits import DETAIL_CHARS, LIST_ITEMS
+from schemas.limits import DETAIL_CHARS
 from schemas.topics import AUDIT, CAPTIONED, CLEAN
 from workers.checks.check import Check
-from workers.models.scorer import Scorer
-from workers.models.windows import TextScore, fit, score_texts
-from workers.policy import ClipPolicy, Policy, SelectPolicy
+from workers.policy import SelectPolicy
 from workers.runtime.stage import Batching, Emit, Message, Outcome, Reject, Stage
-from workers.stages.embedder import ImageEmbedder
-from workers.stages.pictures import Blobs
+from workers.stages.alignment import Alignment
 from workers.stages.ranking import rank
 from workers.stages.trace import Tracer
-from workers.stores.embeddings import EmbeddingCache
 
 if TYPE_CHECKING:
     from workers.stages.embedder import ImageInput
-
-
-class _Configuration(Policy):
-    """Everything the result depends on, for the provenance's hash."""
-
-    select: SelectPolicy
-    clip: ClipPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +43,15 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
     def __init__(
         self,
         policy: SelectPolicy,
-        clip: ClipPolicy,
-        blobs: Blobs,
-        embeddings: EmbeddingCache,
+        alignment: Alignment,
         checks: Sequence[Check],
         *,
-        load_scorer: Callable[[ClipPolicy], Scorer],
         now: Callable[[], datetime],
     ) -> None:
         self._policy = policy
-        self._clip = clip
-        self._blobs = blobs
-        self._embeddings = embeddings
+        self._alignment = alignment
         self._checks = tuple(checks)
-        self._load_scorer = load_scorer
-        self._tracer = Tracer(self.name, _Configuration(select=policy, clip=clip), now)
+        self._tracer = Tracer(self.name, now, policy, alignment.policy)
 
     @property
     def batching(self) -> Batching:
@@ -77,10 +60,8 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
 
     def setup(self) -> None:
         """Load the scorer. Raises Fatal."""
-        self._scorer = self._load_scorer(self._clip)
-        self._embedder = ImageEmbedder(self._scorer, self._blobs, self._embeddings)
-        given = self._policy.min_score
-        self._min_score = self._scorer.recommended_score if given is None else given
+        self._alignment.setup()
+        self._min_score = self._alignment.threshold(self._policy.min_score)
 
     def prepare(self, message: Message[CaptionedPair]) -> SelectInput:
         """Check the captions, get the picture where one needs a score.
@@ -89,7 +70,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         """
         began = time.perf_counter()
         pair = message.record
-        captions = [self._checked(caption) for caption in _captions(pair, self._scorer)]
+        captions = [self._checked(caption) for caption in _captions(pair, self._alignment)]
         passed = tuple(c for c in captions if all(result.passed for result in c.checks))
         failed = tuple(c for c in captions if c not in passed)
         if not captions:
@@ -97,7 +78,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         if not passed:
             raise Reject(Reason.CHECKS_FAILED, _failures(failed))
         scored = all(caption.score is not None for caption in passed)
-        image = None if scored else self._embedder.prepare(pair.image)
+        image = None if scored else self._alignment.prepare(pair.image)
         return SelectInput(passed, failed, image, time.perf_counter() - began)
 
     def process(
@@ -114,7 +95,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
 
     def ready(self) -> str | None:
         """None when blob store and cache answer."""
-        return self._embedder.ready()
+        return self._alignment.ready()
 
     def _checked(self, caption: Caption) -> Caption:
         results = tuple(check.check(caption) for check in self._checks)
@@ -124,24 +105,21 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         self, batch: Sequence[tuple[Message[CaptionedPair], SelectInput]]
     ) -> list[list[Caption]]:
         """Each item's passed captions, all with a score."""
+        pictures = {at: p.image for at, (_, p) in enumerate(batch) if p.image is not None}
+        row = {at: number for number, at in enumerate(pictures)}
         wanted = [
-            (at, caption.text)
+            (row[at], caption)
             for at, (_, prepared) in enumerate(batch)
             for caption in prepared.passed
             if caption.score is None
         ]
-        if not wanted:
-            return [list(prepared.passed) for _, prepared in batch]
-        pictures = {at: p.image for at, (_, p) in enumerate(batch) if p.image is not None}
-        vectors = self._embedder.embed(
-            [batch[at][0].record.image for at in pictures], list(pictures.values())
+        scored = iter(
+            self._alignment.score(
+                [batch[at][0].record.image for at in pictures], list(pictures.values()), wanted
+            )
         )
-        row = {at: number for number, at in enumerate(pictures)}
-        texts = [text for _, text in wanted]
-        images = vectors[[row[at] for at, _ in wanted]]
-        scores = iter(score_texts(self._scorer, self._clip, texts, images))
         return [
-            [c if c.score is not None else _scored(c, next(scores)) for c in prepared.passed]
+            [c if c.score is not None else next(scored) for c in prepared.passed]
             for _, prepared in batch
         ]
 
@@ -155,14 +133,11 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         kept = rank(captions, self._policy, self._min_score)
         if not kept:
             return Reject(Reason.LOW_ALIGNMENT, self._too_low(captions, prepared.failed))
-        trace = self._tracer.trace(
-            seconds,
-            {self._scorer.model: self._scorer.revision},
-            self._scorer.preprocessing_id,
-        )
+        scorer = self._alignment
+        trace = self._tracer.trace(seconds, scorer.models, scorer.preprocessing_id)
         fields = {name: value for name, value in pair if name in CleanPair.model_fields}
         fields |= {
-            "captions": tuple(self._fitted(caption) for caption in kept),
+            "captions": tuple(scorer.fitted(caption) for caption in kept),
             "original_score": next((c.score for c in captions if c.kind == "original"), None),
             "provenance": pair.provenance.then(trace),
         }
@@ -171,11 +146,6 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
             return Emit(((CLEAN, clean),))
         audit = clean.model_copy(update={"audit": Audit(state=AuditState.SAMPLED)})
         return Emit(((CLEAN, clean), (AUDIT, audit)))
-
-    def _fitted(self, caption: Caption) -> Caption:
-        fitted = fit(caption.text, self._scorer.count_tokens, self._scorer.context_length)
-        text = None if fitted == caption.text else fitted
-        return caption.model_copy(update={"fitted_text": text})
 
     def _too_low(self, captions: Sequence[Caption], failed: Sequence[Caption]) -> str:
         best = max(captions, key=lambda caption: caption.score or 0.0)
@@ -191,21 +161,11 @@ def sampled(pair_id: str, fraction: float) -> bool:
     return int.from_bytes(sha256(pair_id.encode()).digest()[:8]) < fraction * 2**64
 
 
-def _scored(caption: Caption, score: TextScore) -> Caption:
-    windows = score.window_scores[:LIST_ITEMS]
-    return caption.model_copy(update={"score": score.score, "window_scores": windows})
-
-
-def _captions(pair: CaptionedPair, scorer: Scorer) -> list[Caption]:
+def _captions(pair: CaptionedPair, alignment: Alignment) -> list[Caption]:
     """Original and candidates, each with a score only where this scorer gave it."""
     captions = [] if pair.original is None else [pair.original]
     captions += pair.candidates
-    ours = any(
-        trace.stage == "score"
-        and trace.models.get(scorer.model) == scorer.revision
-        and trace.preprocessing_id == scorer.preprocessing_id
-        for trace in pair.provenance.stages
-    )
+    ours = any(trace.stage == "score" and alignment.gave(trace) for trace in pair.provenance.stages)
     return [
         caption
         if ours and caption is pair.original

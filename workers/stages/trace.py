@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -11,11 +13,12 @@ from workers.policy import Policy
 
 
 class Tracer:
-    """Stamps what a stage made; `now` gives aware UTC times."""
+    """Stamps what a stage made."""
 
-    def __init__(self, stage: str, policy: Policy, now: Callable[[], datetime]) -> None:
+    def __init__(self, stage: str, now: Callable[[], datetime], *policies: Policy) -> None:
+        """`policies`: all that the results depend on; `now` gives aware UTC times."""
         self._stage = stage
-        self._config_hash = policy.config_hash()
+        self._config_hash = _config_hash(policies)
         self._software = f"kaption/{version('kaption')}"
         self._now = now
 
@@ -35,3 +38,10 @@ class Tracer:
             models=dict(models or {}),
             preprocessing_id=preprocessing_id,
         )
+
+
+def _config_hash(policies: tuple[Policy, ...]) -> str:
+    """First 16 hex digits of the sha256 over canonical JSON."""
+    dumps = [policy.model_dump(mode="json") for policy in policies]
+    text = json.dumps(dumps, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

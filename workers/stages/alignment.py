@@ -1,0 +1,96 @@
+"""Pictures and texts on one scorer: what score and select share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from schemas import Caption, ImageRef, StageTrace
+from schemas.limits import LIST_ITEMS
+from workers.models.scorer import Scorer
+from workers.models.windows import fit, score_texts
+from workers.policy import ClipPolicy
+from workers.stages.embedder import ImageEmbedder
+from workers.stages.pictures import Blobs
+from workers.stores.embeddings import EmbeddingCache
+
+if TYPE_CHECKING:
+    from workers.stages.embedder import ImageInput
+
+
+class Alignment:
+    """Scores captions against stored pictures; nothing but `setup` may be called before it."""
+
+    def __init__(
+        self,
+        policy: ClipPolicy,
+        blobs: Blobs,
+        embeddings: EmbeddingCache,
+        load_scorer: Callable[[ClipPolicy], Scorer],
+    ) -> None:
+        self.policy = policy
+        self._blobs = blobs
+        self._embeddings = embeddings
+        self._load_scorer = load_scorer
+
+    def setup(self) -> None:
+        """Load the scorer. Raises Fatal."""
+        self._scorer = self._load_scorer(self.policy)
+        self._embedder = ImageEmbedder(self._scorer, self._blobs, self._embeddings)
+
+    def ready(self) -> str | None:
+        """None when blob store and cache answer, else what does not."""
+        return self._blobs.ready() or self._embeddings.ready()
+
+    def threshold(self, given: float | None) -> float:
+        """The cosine that was configured, or the one that the model's card recommends."""
+        return self._scorer.recommended_score if given is None else given
+
+    def prepare(self, image: ImageRef) -> ImageInput:
+        """Cached embedding, or pixels. Any thread. Raises Reject (blob missing), Dead, Retry."""
+        return self._embedder.prepare(image)
+
+    def score(
+        self,
+        images: Sequence[ImageRef],
+        inputs: Sequence[ImageInput],
+        captions: Sequence[tuple[int, Caption]],
+    ) -> list[Caption]:
+        """Embed and cache all images; score each caption against the image at its index.
+
+        `inputs` are what `prepare` gave for `images`. Raises OutOfMemory, Retry.
+        """
+        if not images:
+            return []
+        vectors = self._embedder.embed(images, inputs)
+        texts = [caption.text for _, caption in captions]
+        scores = score_texts(self._scorer, self.policy, texts, vectors[[at for at, _ in captions]])
+        return [
+            caption.model_copy(
+                update={"score": s.score, "window_scores": s.window_scores[:LIST_ITEMS]}
+            )
+            for (_, caption), s in zip(captions, scores, strict=True)
+        ]
+
+    def fitted(self, caption: Caption) -> Caption:
+        """The caption with `fitted_text` where its text is too long for the scorer."""
+        fitted = fit(caption.text, self._scorer.count_tokens, self._scorer.context_length)
+        text = None if fitted == caption.text else fitted
+        return caption.model_copy(update={"fitted_text": text})
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        """The scorer's revision by its name."""
+        return {self._scorer.model: self._scorer.revision}
+
+    @property
+    def preprocessing_id(self) -> str:
+        """Of the pictures that the scorer sees."""
+        return self._scorer.preprocessing_id
+
+    def gave(self, trace: StageTrace) -> bool:
+        """Whether scores of that trace are this scorer's, and so need not be made again."""
+        return (
+            trace.models.get(self._scorer.model) == self._scorer.revision
+            and trace.preprocessing_id == self._scorer.preprocessing_id
+        )
