@@ -1,16 +1,21 @@
 """The engine on Apache Kafka: what is promised about delivery, seen from outside."""
 
-from collections.abc import Sequence
+import random
+from collections.abc import Mapping, Sequence
 from threading import Event
 
 import pytest
 from kafka import KafkaProducer
+from kafka.admin import ConfigResource, KafkaAdminClient
+from kafka.errors import KafkaConnectionError
 
 from engine import ECHO, POLICY, Stream, Toy, running, until
 from schemas import DeadLetter
 from schemas.topics import DEAD
 from schemas.wire import decode
 from workers.local import ApacheKafka
+from workers.runtime.entry import Consumed, Partition
+from workers.runtime.kafka.session import Session
 from workers.runtime.stage import Fatal, OutOfMemory, Retry
 
 pytestmark = pytest.mark.integration
@@ -157,3 +162,63 @@ def test_dead_letters_past_the_rate_stop_the_worker_before_the_batch(stream: Str
         assert isinstance(worker.error, Fatal)
         assert "records are dead" in str(worker.error)
     assert sum(stream.outcomes().values()) < 64
+
+
+def test_an_output_that_the_broker_finds_too_large_is_dead_and_the_rest_goes_on(
+    stream: Stream,
+) -> None:
+    # Given an output topic whose limit on the broker is below the contract's
+    admin = KafkaAdminClient(bootstrap_servers=stream.bootstrap)
+    limit = {"max.message.bytes": "20000"}
+    admin.alter_configs([ConfigResource("TOPIC", stream.prefix + ECHO.name, limit)])
+    admin.close()
+    noise = random.Random(5)
+    long = "".join(chr(noise.randrange(0x4E00, 0x9FFF)) for _ in range(20_000))
+    # When one record of a batch does not fit
+    stream.produce(["text"] * 10 + [long] + ["text"] * 10)
+    with running(Toy(), stream) as worker:
+        assert until(lambda: worker.records == 21)
+    # Then it alone is dead, and says why
+    (letter,) = [decode(message.value, DeadLetter) for message in stream.read(DEAD)]
+    assert "too large" in letter.error
+    assert stream.outcomes() == stream.expected()
+
+
+def test_a_consumer_that_fails_is_replaced(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a consumer whose poll raises once, in the middle of its work
+    polls = 0
+    real = Session.poll
+
+    def poll(
+        session: Session, timeout_s: float, max_records: int
+    ) -> Mapping[Partition, Sequence[Consumed]]:
+        nonlocal polls
+        polls += 1
+        if polls == 20:
+            raise KafkaConnectionError("as told")
+        return real(session, timeout_s, max_records)
+
+    monkeypatch.setattr(Session, "poll", poll)
+    stream.produce(["text"] * 100)
+    # When it goes on
+    with running(Toy(), stream) as worker:
+        assert until(lambda: polls > 20)
+        stream.produce(["after"] * 50)
+        assert until(lambda: worker.records >= 150)
+        assert worker.error is None
+    # Then each input has one outcome
+    assert stream.outcomes() == stream.expected()
+
+
+def test_a_poll_thread_that_is_stuck_ends_the_worker(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a call of the library that does not return
+    released = Event()
+    monkeypatch.setattr(Session, "poll", lambda *_: released.wait(60) and {})
+    with running(Toy(), stream, POLICY.model_copy(update={"stuck_s": 1.0})) as worker:
+        # When the worker is looked at from outside; then it ends and says so
+        worker.thread.join(30)
+        assert isinstance(worker.error, Fatal)
+        assert "poll thread has not come round for 1 s" in str(worker.error)
+        released.set()
