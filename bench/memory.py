@@ -27,6 +27,8 @@ from tempfile import TemporaryDirectory
 from kafka import KafkaProducer
 
 from bench.inputs import records
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import KafkaConnection, Pair, encode, headers_of
 from schemas.topics import DEAD, REJECTED, TOPICS
 from workers.cli.wiring import STAGES
@@ -34,8 +36,6 @@ from workers.demo.site import Page, Site
 from workers.local import ApacheKafka, Valkey
 from workers.runtime.kafka.lag import LagReader
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 
 _PORTIONS = 10
 _STALL_S = 300.0

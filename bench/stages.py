@@ -25,6 +25,8 @@ from kafka import KafkaProducer
 from PIL import Image
 from pydantic import SecretStr
 
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import (
     BlobRef,
     DedupInfo,
@@ -49,8 +51,6 @@ from workers.models.windows import score_texts
 from workers.runtime.kafka.topics import TopicAdmin
 from workers.settings import Settings
 from workers.stages.pictures import open_picture
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 
 _SIDE = (384, 512)
 _TEXT = "a large striped red circle and a small plain blue square on a wooden table"

@@ -10,6 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Self
 
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import ImageSource, IngestedPair, Position, RawPair, Reason, RedisConnection
 from workers.demo.scenes import random_scene, render
 from workers.demo.site import FETCH
@@ -18,8 +20,6 @@ from workers.images.fetch import Fetcher
 from workers.policy import DedupPolicy, IngestPolicy, TextPolicy
 from workers.runtime.stage import Emit, Message, Outcome, Reject
 from workers.stages.ingest import IngestInput, IngestStage
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 from workers.stores.redis_answers import RedisAnswers
 from workers.stores.redis_client import connect
 from workers.stores.redis_dedup import RedisDedup

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from consumers.manifests import chain_faults, object_faults, read_manifests, read_rows, read_samples
+from objectstore.blobs import BlobStore
+from objectstore.store import ObjectStore
 from schemas import Caption, CaptionKind, CleanPair, DedupInfo, ImageRef, Position
 from workers.policy import SinkPolicy
 from workers.runtime.stage import Emit, Message, Outcome, Reject
 from workers.stages.sink import SinkStage
 from workers.stages.sink.stage import Picture
-from workers.stores.blobs import BlobStore
-from workers.stores.object_store import ObjectStore
 
 TOPIC = "pairs.clean"
 

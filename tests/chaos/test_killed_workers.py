@@ -13,6 +13,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from objectstore.open import open_store
 from oracle import Oracle
 from parts import S3Bucket
 from producers import Publisher
@@ -24,7 +25,6 @@ from workers.demo.site import Site
 from workers.local import ApacheKafka
 from workers.runtime.kafka.lag import LagReader
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
-from workers.stores.open_store import open_store
 
 REPLICAS = 2
 KILLS = 20

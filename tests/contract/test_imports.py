@@ -7,7 +7,7 @@ import pytest
 
 from contract.imports import Tree, imports_of, is_standard, loaded_by, tree_of, within
 
-OURS = ("schemas", "producers", "workers", "consumers")
+OURS = ("schemas", "objectstore", "producers", "workers", "consumers")
 FAMILIES = ("stages", "captioners", "checks", "models", "stores")
 LIBRARIES = ("workers.images", "workers.text", "workers.policy", "workers.device")
 """What every part of workers may use."""
@@ -18,38 +18,45 @@ INTERFACES = (
     "workers.models.scorer",
     "workers.models.windows",
     "workers.stores.answers",
-    "workers.stores.blobs",
     "workers.stores.captions",
     "workers.stores.dedup",
     "workers.stores.embeddings",
-    "workers.stores.object_store",
 )
 """What stages know of the other families: protocols, and what is written in terms of them."""
 STAGE = "workers.runtime.stage"
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "schemas": ("schemas",),
-    "producers": ("schemas", "producers"),
-    "consumers": ("schemas", "consumers"),
+    "objectstore": ("schemas", "objectstore"),
+    "producers": ("schemas", "objectstore", "producers"),
+    "consumers": ("schemas", "objectstore", "consumers"),
     "workers.runtime": ("schemas", "workers.runtime"),
     "workers.local": ("workers.local",),
-    "workers.stages": ("schemas", "workers.stages", STAGE, *INTERFACES, *LIBRARIES),
+    "workers.stages": (
+        "schemas",
+        "workers.stages",
+        STAGE,
+        *INTERFACES,
+        *LIBRARIES,
+        "objectstore.blobs",
+        "objectstore.store",
+    ),
     **{
         f"workers.{family}": ("schemas", f"workers.{family}", STAGE, *LIBRARIES)
         for family in FAMILIES[1:]
     },
     **dict.fromkeys(LIBRARIES, ("schemas", STAGE, *LIBRARIES)),
     "workers.settings": ("schemas", *LIBRARIES, "workers.runtime.policy"),
-    "workers.demo": ("schemas", "workers"),
+    "workers.demo": ("schemas", "objectstore", "workers"),
     "workers.cli": OURS,
 }
 """By package, what of ours its files may import; the entry of the longest name holds."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "kafka": ("workers.runtime.kafka", "producers.publisher", "consumers"),
-    "redis": ("workers.stores", "workers.stages.sink"),
-    "boto3": ("workers.stores", "workers.stages.sink"),
-    "botocore": ("workers.stores", "workers.stages.sink"),
+    "redis": ("workers.stores",),
+    "boto3": ("objectstore",),
+    "botocore": ("objectstore",),
     "os.environ": ("workers.settings", "workers.local"),
     "os.environb": (),
     "os.getenv": ("workers.settings",),
@@ -60,7 +67,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 }
 """By name, where alone it may be imported. workers.local gives its children an environment."""
 
-LIGHT = ("schemas", "producers", "workers.cli", "workers.settings", "workers.policy")
+LIGHT = ("schemas", "objectstore", "producers", "workers.cli", "workers.settings", "workers.policy")
 """What an install without extras imports."""
 BASE = (
     "kafka",

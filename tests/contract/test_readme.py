@@ -11,13 +11,13 @@ import pytest
 from kafka import KafkaProducer
 
 from consumers import TopicReader
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import TOPICS, KafkaConnection, RawPair, encode, headers_of
 from schemas.topics import CLEAN, RAW
 from sink_records import open_sink, run, stored
 from workers.local import Tansu
 from workers.runtime.kafka.topics import TopicAdmin
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 
 README = Path(__file__).parents[2] / "README.md"
 PUBLISH, SHARDS, TOPIC = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)

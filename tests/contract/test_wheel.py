@@ -19,7 +19,7 @@ from schemas.topics import RAW
 from workers.local import Tansu
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "producers", "workers", "consumers")
+PACKAGES = ("schemas", "objectstore", "producers", "workers", "consumers")
 HEAVY = ("torch", "transformers", "redis", "boto3", "PIL", "numpy", "pyarrow")
 pytestmark = pytest.mark.integration  # needs a package index; the slow part
 

@@ -9,13 +9,13 @@ import webdataset
 from pydantic import SecretStr
 
 from consumers.manifests import read_manifests, read_rows
+from objectstore import s3
+from objectstore.blobs import BlobStore
+from objectstore.s3 import S3Store
 from schemas import StoreConnection
 from sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, picture, run, stored
 from workers.local import SeaweedFs
 from workers.runtime.stage import Retry
-from workers.stores import s3_store
-from workers.stores.blobs import BlobStore
-from workers.stores.s3_store import S3Store
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,7 @@ def objects(s3) -> S3Store:
 
 def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
     # Given a shard large enough to go up in parts
-    monkeypatch.setattr(s3_store, "MULTIPART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3, "MULTIPART_BYTES", 5 << 20)
     blobs, sink = BlobStore(objects), open_sink(objects, tmp_path, "w1")
     assert sink.resume(TOPIC, 0, 0) == 0
     messages = [stored(blobs, offset) for offset in range(8)]

@@ -3,12 +3,13 @@
 import socket
 
 import pytest
+import stamina
 from pydantic import SecretStr
 
+from objectstore.s3 import S3Store
 from schemas import StoreConnection
 from workers.local import SeaweedFs
 from workers.runtime.stage import Fatal, Retry
-from workers.stores.s3_store import S3Store
 
 
 def connection_to(bucket, **changed) -> StoreConnection:
@@ -84,7 +85,9 @@ def test_a_server_that_comes_back_has_what_was_written():
         with pytest.raises(Retry):
             store.get("m")
 
-        # When it starts again / Then the same client goes on
+        # When it starts again / Then the same client goes on, once the server finds its volumes
         server.start()
-        assert store.get("m") == b"manifest"
+        for attempt in stamina.retry_context(on=Retry, attempts=None, timeout=60):
+            with attempt:
+                assert store.get("m") == b"manifest"
         assert store.put_if_absent("m", b"other") is False

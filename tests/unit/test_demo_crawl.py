@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import (
     BlobRef,
     Caption,
@@ -40,8 +42,6 @@ from workers.images.hashes import dhash
 from workers.policy import IngestPolicy
 from workers.runtime.stage import Emit, Message, Outcome, Reject
 from workers.stages.ingest import IngestInput, IngestStage
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 from workers.stores.redis_answers import RedisAnswers
 from workers.stores.redis_client import connect
 from workers.stores.redis_dedup import RedisDedup

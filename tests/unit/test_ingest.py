@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from ingest_bench import TEXT, Bench, emitted, linked, picture, raw, reasons
+from objectstore.blobs import BlobStore
 from schemas import BlobRef, OptOutSignal, Position, RawPair, Reason
 from workers.demo.site import Page, Site
 from workers.images.decode_pool import DecodePool
 from workers.policy import DedupPolicy, IngestPolicy
 from workers.runtime.stage import Emit, Message, Reject, Retry
-from workers.stores.blobs import BlobStore
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ import pytest
 import webdataset
 
 from consumers.manifests import FolderObjects, read_manifests
+from objectstore.blobs import BlobStore, CorruptBlobError
+from objectstore.folder import FolderStore
 from schemas import BlobRef, CleanPair, OptOutSignal, Reason
 from sink_records import (
     TOPIC,
@@ -30,8 +32,6 @@ from workers.runtime.stage import Dead, Fatal, Reject, Retry
 from workers.stages.sink import SinkStage
 from workers.stages.sink.spool import Spool
 from workers.stages.sink.stage import UNCOMMITTED_SHARDS
-from workers.stores.blobs import BlobStore, CorruptBlobError
-from workers.stores.folder_store import FolderStore
 
 
 @pytest.fixture

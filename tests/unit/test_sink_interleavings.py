@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from consumers.manifests import chain_faults, read_manifests
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import CleanPair
 from sink_records import TOPIC, done, offsets_in, open_sink, stored
 from workers.runtime.stage import Message, Retry
 from workers.stages.sink import SinkStage
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 
 
 class Crash(BaseException):

@@ -10,10 +10,10 @@ from consumers.manifests import (
     read_rows,
     read_samples,
 )
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import Manifest
 from sink_records import TOPIC, now, open_sink, run, stored
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 
 
 def manifest(start: int, end: int, partition: int = 0, topic: str = TOPIC) -> Manifest:

@@ -20,6 +20,8 @@ from pydantic import BaseModel
 
 import workers.stages
 from ingest_bench import picture
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from parts import serving
 from schemas import (
     BlobRef,
@@ -56,8 +58,6 @@ from workers.policy import (
 )
 from workers.runtime.stage import Emit, Message, Outcome, Reject, Retry, Stage
 from workers.settings import Settings
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 
 TEXT = "A large red circle on a snowy field"
 

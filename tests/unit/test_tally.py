@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from consumers import Read
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
 from schemas import DeadLetter, MalformedRecordError, Position, Reason, RejectedPair, Versioned
 from schemas.wire import ORIGIN_HEADER
 from sink_records import stored
 from workers.cli.tally import Tally
-from workers.stores.blobs import BlobStore
-from workers.stores.folder_store import FolderStore
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

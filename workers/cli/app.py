@@ -8,6 +8,7 @@ import typer
 
 from consumers import ReadError
 from producers import PublishError
+from schemas.errors import Fault
 from workers.cli.demo import command as demo
 from workers.cli.doctor import command as doctor
 from workers.cli.errors import UserError
@@ -19,7 +20,6 @@ from workers.cli.status import command as status
 from workers.cli.topics import app as topics
 from workers.cli.work import command as work
 from workers.runtime.kafka.topics import TopicError
-from workers.runtime.stage import StageError
 from workers.settings import InvalidSettingsError
 
 app = typer.Typer(
@@ -50,7 +50,7 @@ def main() -> None:
         TopicError,
         ReadError,
         PublishError,
-        StageError,
+        Fault,
     ) as error:
         typer.echo(f"kaption: {error}", err=True)
         sys.exit(1)

@@ -11,6 +11,7 @@ from rich.live import Live
 
 from consumers import Read
 from consumers.manifests import read_manifests
+from objectstore.open import open_store
 from schemas import TOPICS
 from workers.cli.feeder import Feeder, Item
 from workers.cli.pipeline import Pipeline
@@ -19,7 +20,6 @@ from workers.cli.tally import Follower, Tally
 from workers.cli.wiring import STAGES, build_worker
 from workers.runtime.kafka.topics import TopicAdmin
 from workers.settings import Settings
-from workers.stores.open_store import open_store
 
 _LOOK_S = 0.25
 _PARTITIONS = 4

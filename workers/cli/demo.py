@@ -94,9 +94,9 @@ def _write_contact_sheet(
 ) -> Path:
     from PIL import Image
 
+    from objectstore.blobs import BlobStore
+    from objectstore.folder import FolderStore
     from workers.demo.contact_sheet import choose, contact_sheet, row
-    from workers.stores.blobs import BlobStore
-    from workers.stores.folder_store import FolderStore
 
     blobs = BlobStore(FolderStore(store_folder(out)))
     rows = [

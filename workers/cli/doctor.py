@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 
 from schemas import TOPICS
+from schemas.errors import Fault
 from workers.cli.options import Config
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
-from workers.runtime.stage import StageError
 from workers.settings import Settings, load_settings
 
 
@@ -31,7 +31,7 @@ def command(
     for name, check in (_SERVERS | _MODELS if models else _SERVERS).items():
         try:
             console.print(f"[green]ok[/]     {name}: {check(settings)}", soft_wrap=True)
-        except (UnhealthyError, StageError, TopicError) as error:
+        except (UnhealthyError, Fault, TopicError) as error:
             failed = True
             console.print(f"[red]wrong[/]  {name}: {error}", soft_wrap=True)
     if failed:
@@ -58,7 +58,7 @@ def _redis(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> str:
-    from workers.stores.open_store import open_store
+    from objectstore.open import open_store
 
     store = open_store(settings.store)
     key = f"doctor/{uuid.uuid4().hex}"

@@ -47,12 +47,12 @@ def _now() -> datetime:
 
 
 def _ingest(settings: Settings) -> AnyStage:
+    from objectstore.blobs import BlobStore
+    from objectstore.open import open_store
     from workers.images.decode_pool import DecodePool
     from workers.images.fetch import Fetcher
     from workers.stages.ingest import IngestStage
     from workers.stores import redis_client
-    from workers.stores.blobs import BlobStore
-    from workers.stores.open_store import open_store
     from workers.stores.redis_answers import RedisAnswers
     from workers.stores.redis_dedup import RedisDedup
     from workers.text.language import LanguageDetector
@@ -72,11 +72,11 @@ def _ingest(settings: Settings) -> AnyStage:
 
 
 def _alignment(settings: Settings) -> Alignment:
+    from objectstore.blobs import BlobStore
+    from objectstore.open import open_store
     from workers.models import open_clip
     from workers.stages.alignment import Alignment
     from workers.stores import redis_client
-    from workers.stores.blobs import BlobStore
-    from workers.stores.open_store import open_store
     from workers.stores.redis_embeddings import RedisEmbeddings
 
     return Alignment(
@@ -94,11 +94,11 @@ def _score(settings: Settings) -> AnyStage:
 
 
 def _recaption(settings: Settings) -> AnyStage:
+    from objectstore.blobs import BlobStore
+    from objectstore.open import open_store
     from workers.captioners.registry import load_captioners
     from workers.stages.recaption import RecaptionStage
     from workers.stores import redis_client
-    from workers.stores.blobs import BlobStore
-    from workers.stores.open_store import open_store
     from workers.stores.redis_captions import RedisCaptions
 
     return RecaptionStage(
@@ -119,9 +119,9 @@ def _select(settings: Settings) -> AnyStage:
 
 
 def _sink(settings: Settings) -> AnyStage:
+    from objectstore.blobs import BlobStore
+    from objectstore.open import open_store
     from workers.stages.sink import SinkStage
-    from workers.stores.blobs import BlobStore
-    from workers.stores.open_store import open_store
 
     objects = open_store(settings.store)
     return SinkStage(settings.sink, objects, BlobStore(objects), now=_now)

@@ -24,28 +24,27 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from schemas import Position, Reason, Versioned
+from schemas.errors import Fatal, Fault, Retry
 from schemas.topics import Topic
+
+__all__ = [
+    "Batching",
+    "Dead",
+    "Emit",
+    "Fatal",
+    "Message",
+    "OutOfMemory",
+    "Outcome",
+    "Reject",
+    "Retry",
+    "Stage",
+]
 
 R = TypeVar("R", bound=Versioned)
 P = TypeVar("P")
 
 
-class StageError(Exception):
-    """Errors are split by what the engine should do next."""
-
-
-class Retry(StageError):
-    """Something outside is down or busy: wait and call again. Nothing is dropped, however long.
-
-    `after_s` is a hint from the other side (Retry-After), in seconds.
-    """
-
-    def __init__(self, why: str, after_s: float | None = None) -> None:
-        super().__init__(why)
-        self.after_s = after_s
-
-
-class Reject(StageError):
+class Reject(Fault):
     """The record was judged and refused, for one counted reason.
 
     An outcome: the engine wraps the record into a RejectedPair.
@@ -57,18 +56,14 @@ class Reject(StageError):
         self.detail = detail
 
 
-class Dead(StageError):
+class Dead(Fault):
     """The record cannot be processed, now or later.
 
     An outcome: the engine wraps the original bytes into a DeadLetter.
     """
 
 
-class Fatal(StageError):
-    """The worker itself cannot work (wrong model, bad settings): stop with a non-zero exit."""
-
-
-class OutOfMemory(StageError):
+class OutOfMemory(Fault):
     """The batch was too large for the device: the engine halves it and remembers the size."""
 
 

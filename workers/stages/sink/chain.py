@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from objectstore.store import ObjectStore
 from schemas import Manifest, manifest_key
 from workers.runtime.stage import Fatal, Retry
-from workers.stores.object_store import ObjectStore
 
 
 class ManifestChain:

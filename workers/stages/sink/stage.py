@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
+from objectstore.blobs import BlobStore
+from objectstore.store import ObjectStore
 from schemas import BlobRef, CleanPair, Reason, Topic
 from schemas.topics import CLEAN
 from workers.policy import SinkPolicy
@@ -32,8 +34,6 @@ from workers.stages.sink.chain import ManifestChain
 from workers.stages.sink.shard import EXTENSIONS, Sample
 from workers.stages.sink.spool import Spool, Spooled
 from workers.stages.sink.writer import ShardWriter
-from workers.stores.blobs import BlobStore
-from workers.stores.object_store import ObjectStore
 
 UNCOMMITTED_SHARDS = 16
 """More manifests than this past the committed offset mean that the group's offsets were lost."""

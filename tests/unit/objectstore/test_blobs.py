@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
+from objectstore.blobs import BlobStore, CorruptBlobError
+from objectstore.folder import FolderStore
 from schemas import BlobRef
-from workers.stores.blobs import BlobStore, CorruptBlobError
-from workers.stores.folder_store import FolderStore
 
 
 def test_bytes_come_back_by_their_reference(tmp_path):

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
+from objectstore.folder import FolderStore
+from objectstore.open import open_store
 from schemas import StoreConnection
 from workers.runtime.stage import Fatal, Retry
-from workers.stores.folder_store import FolderStore
-from workers.stores.open_store import open_store
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workers.runtime.stage import Fatal, Retry
-from workers.stores.keys import check_key, check_prefix
-from workers.stores.object_store import ObjectStore
+from objectstore.keys import check_key, check_prefix
+from objectstore.store import ObjectStore
+from schemas.errors import Fatal, Retry
 
 UNFINISHED = "~unfinished"
 """Folder of files being written; ~ stands in no key."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from objectstore.store import ObjectStore
 from schemas import BlobRef
-from workers.stores.object_store import ObjectStore
 
 
 class CorruptBlobError(Exception):

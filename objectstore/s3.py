@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from objectstore import s3_client
+from objectstore.keys import check_key, check_prefix
+from objectstore.store import ObjectStore
 from schemas import StoreConnection
-from workers.runtime.stage import Fatal, Retry
-from workers.stores import s3_client
-from workers.stores.keys import check_key, check_prefix
-from workers.stores.object_store import ObjectStore
+from schemas.errors import Fatal, Retry
 
 MULTIPART_BYTES = 64 * 1024 * 1024
 """Files from this size go up in parts of as much (boto3 takes larger parts for the largest)."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from schemas import StoreConnection
-from workers.runtime.stage import Fatal, Retry
+from schemas.errors import Fatal, Retry
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0

@@ -11,7 +11,7 @@ class ObjectStore(ABC):
     """Named objects, written whole.
 
     Keys are relative, ``/``-separated, of [A-Za-z0-9._=-]. Every call may be made from any thread
-    and raises `workers.runtime.stage.Retry` when the store cannot be reached or is busy, and
+    and raises `schemas.errors.Retry` when the store cannot be reached or is busy, and
     `Fatal` when it refuses us (credentials, missing bucket), saying what to do.
     """
 

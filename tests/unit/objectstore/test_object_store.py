@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-import workers.stores
+import objectstore
+from objectstore import s3
+from objectstore.folder import FolderStore
+from objectstore.open import open_store
+from objectstore.s3 import S3Store
+from objectstore.store import ObjectStore
 from schemas import StoreConnection
-from workers.stores import s3_store
-from workers.stores.folder_store import FolderStore
-from workers.stores.object_store import ObjectStore
-from workers.stores.open_store import open_store
-from workers.stores.s3_store import S3Store
 
 
 def _implementations() -> list[type[ObjectStore]]:
-    for module in pkgutil.iter_modules(workers.stores.__path__):
-        importlib.import_module(f"workers.stores.{module.name}")
+    for module in pkgutil.iter_modules(objectstore.__path__):
+        importlib.import_module(f"objectstore.{module.name}")
     found = ObjectStore.__subclasses__()
-    return [kind for kind in found if kind.__module__.startswith("workers.stores.")]
+    return [kind for kind in found if kind.__module__.startswith("objectstore.")]
 
 
 def _folder(request: pytest.FixtureRequest) -> StoreConnection:
@@ -63,7 +63,7 @@ def test_what_is_written_is_read_and_replaced(store):
 
 def test_a_file_is_written_whole(store, tmp_path, monkeypatch):
     # Given files on both sides of what goes up in parts (S3 takes parts of 5 MiB and more)
-    monkeypatch.setattr(s3_store, "MULTIPART_BYTES", 5 << 20)
+    monkeypatch.setattr(s3, "MULTIPART_BYTES", 5 << 20)
     for size in (0, 12 << 20):
         path = tmp_path / f"{size}.bin"
         path.write_bytes(random.Random(size).randbytes(size))
