@@ -24,7 +24,7 @@ def apache_kafka() -> Iterator[ApacheKafka]:
 @pytest.fixture
 def own_kafka() -> Iterator[ApacheKafka]:
     """Give an Apache Kafka that the test may kill, freeze and restart."""
-    with serving(ApacheKafka(cache=cache_folder(), session_s=3.0)) as server:
+    with serving(ApacheKafka(cache=cache_folder())) as server:
         yield server
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from kafka import KafkaProducer
 
-from engine import Stream, Toy, running, until
+from engine import POLICY, Stream, Toy, running, until
 from faults import Direction, FaultProxy
 from workers.local import ApacheKafka
 
@@ -15,6 +15,8 @@ pytestmark = pytest.mark.chaos
 
 FLOW_S = 60.0
 """The promise: records flow again this long after the broker's return."""
+MEMBER = POLICY.model_copy(update={"session_timeout_s": 20.0})
+"""Stays a member while the broker is away: then inference need not be repeated."""
 
 
 class InsideCommit:
@@ -49,7 +51,7 @@ def test_killed_before_the_end_of_the_transaction_arrives(
     inside = InsideCommit(monkeypatch, own_kafka.kill9)
     stream.produce(["text"] * 200)
     stage = Toy()
-    with running(stage, stream) as worker:
+    with running(stage, stream, MEMBER) as worker:
         assert inside.struck.wait(60)
         time.sleep(3)
         # When it comes back
@@ -79,15 +81,18 @@ def test_killed_after_the_end_of_the_transaction_arrived(
         behind.connection = stream.connection.model_copy(
             update={"bootstrap": own_kafka.proxy_bootstrap}
         )
-        with running(Toy(), behind) as worker:
+        stage = Toy()
+        with running(stage, behind, MEMBER) as worker:
             assert inside.struck.wait(60)
             assert until(lambda: not own_kafka.process.running, 20)
             # When it comes back
             proxy.restore()
             own_kafka.start()
-            # Then what was committed is not sent again
+            # Then what was committed is not sent again, nor processed again
             assert flows_again(stream, lambda: worker.records)
+            assert worker.error is None
         assert stream.outcomes() == stream.expected()
+        assert set(stage.processed.values()) == {1}
 
 
 def test_frozen_inside_a_commit(
@@ -97,7 +102,8 @@ def test_frozen_inside_a_commit(
     stream = Stream(own_kafka.bootstrap, topic_prefix)
     inside = InsideCommit(monkeypatch, own_kafka.freeze)
     stream.produce(["text"] * 200)
-    with running(Toy(), stream) as worker:
+    stage = Toy()
+    with running(stage, stream, MEMBER) as worker:
         assert inside.struck.wait(60)
         # When it wakes after our deadline, and carries the commit out after all
         time.sleep(12)
@@ -106,12 +112,13 @@ def test_frozen_inside_a_commit(
         assert flows_again(stream, lambda: worker.records)
         assert worker.error is None
     assert stream.outcomes() == stream.expected()
+    assert set(stage.processed.values()) == {1}
 
 
 def test_restarted_while_idle(own_kafka: ApacheKafka, topic_prefix: str) -> None:
     stream = Stream(own_kafka.bootstrap, topic_prefix)
     stream.produce(["text"] * 30)
-    with running(Toy(), stream) as worker:
+    with running(Toy(), stream, MEMBER) as worker:
         assert until(lambda: worker.records == 30)
         own_kafka.restart()
         assert flows_again(stream, lambda: worker.records)

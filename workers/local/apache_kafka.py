@@ -33,8 +33,6 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
-broker.session.timeout.ms={session_ms}
-broker.heartbeat.interval.ms=500
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
@@ -56,16 +54,9 @@ class ApacheKafka(LocalServer):
     port_count: ClassVar[int] = 4
     start_timeout_s: ClassVar[float] = 90.0
 
-    def __init__(
-        self, folder: Path | None = None, cache: Path | None = None, session_s: float = 9.0
-    ) -> None:
-        """`cache` keeps the jars between runs, by default ~/.cache/kaption.
-
-        The controller takes a broker that is silent for `session_s` for dead: a killed one comes
-        back no sooner, and a busy one loses its partitions for a while.
-        """
+    def __init__(self, folder: Path | None = None, cache: Path | None = None) -> None:
+        """`cache` keeps the jars between runs, by default ~/.cache/kaption."""
         super().__init__(folder)
-        self._session_ms = round(session_s * 1000)
         self.cache = cache or Path.home() / ".cache" / "kaption"
 
     @property
@@ -100,7 +91,6 @@ class ApacheKafka(LocalServer):
                 proxy=proxy,
                 controller=controller,
                 folder=self.folder,
-                session_ms=self._session_ms,
             )
         )
         if not (self.folder / "data" / "meta.properties").exists():

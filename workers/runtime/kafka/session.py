@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.coordinator.base import MemberState
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas import KafkaConnection
 from workers.runtime.entry import Consumed, Partition
@@ -122,13 +122,20 @@ class Session:
         on them, and the client asks again. Raises KafkaTimeoutError.
         """
         deadline = time.monotonic() + timeout_s
-        return {
-            partition: self.consumer.committed(
-                TopicPartition(*partition),
-                timeout_ms=max(1, round((deadline - time.monotonic()) * 1000)),
-            )
-            for partition in partitions
-        }
+        offsets: dict[Partition, int | None] = {}
+        for partition in partitions:
+            left_ms = max(1, round((deadline - time.monotonic()) * 1000))
+            try:
+                offsets[partition] = self.consumer.committed(
+                    TopicPartition(*partition), timeout_ms=left_ms
+                )
+            except KafkaTimeoutError as error:
+                raise KafkaTimeoutError(
+                    f"no stable committed offset of {partition.topic}/{partition.partition} for group "
+                    f"{self._group}: the broker does not answer, or a transaction hangs "
+                    "(`kafka-transactions.sh find-hanging` and `abort`)"
+                ) from error
+        return offsets
 
     def log_start(self, partition: Partition, timeout_s: float) -> int:
         """The first offset that is still kept. Any thread. Raises KafkaError."""
