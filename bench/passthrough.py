@@ -3,7 +3,8 @@
 Both consume the same topic with read_committed and write every record to another topic in
 transactions that carry the offsets, on the same broker, in turns. The bare loop does nothing else:
 it copies bytes. The engine decodes, validates and encodes every record, and isolates, batches,
-traces and counts them. A ratio of 1 means that all of this costs no throughput.
+traces and counts them. A ratio of 1 means that all of this costs no throughput. The bare loop's
+transactions are its batches; the engine commits finished batches together.
 
     python -m bench.passthrough --records 20000 --batches 64 256 1024
 """
@@ -17,7 +18,6 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -28,6 +28,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from schemas import ImageSource, KafkaConnection, RawPair
 from schemas.topics import RAW, Topic
 from schemas.wire import encode, headers_of
+from workers.cli.pipeline import Pipeline
 from workers.local import ApacheKafka
 from workers.runtime.policy import RuntimePolicy
 from workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
@@ -127,16 +128,16 @@ def engine(bootstrap: str, prefix: str, batch: int, records: int) -> float:
     stage = Passthrough(f"engine-{uuid.uuid4().hex[:8]}", batch)
     connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
     worker = Worker(stage, connection, RuntimePolicy())
-    thread = Thread(target=worker.run)
-    thread.start()
-    while worker.not_ready() is not None and thread.is_alive():
+    pipeline = Pipeline({stage.name: worker})
+    pipeline.start()
+    while worker.not_ready() is not None and not pipeline.failed.is_set():
         time.sleep(0.002)
     began = time.perf_counter()
-    while worker.progress.snapshot().records < records and thread.is_alive():
-        time.sleep(0.005)
+    while worker.progress.snapshot().records < records and not pipeline.failed.is_set():
+        time.sleep(0.02)
     seconds = time.perf_counter() - began
-    worker.stop()
-    thread.join()
+    pipeline.stop()
+    pipeline.join()
     return seconds
 
 

@@ -60,10 +60,11 @@ class Pair(Versioned):
     def _keep_unknown_fields(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        unknown = [name for name in data if name not in cls.model_fields]
+        fields = cls.__pydantic_fields__
+        unknown = [name for name in data if name not in fields]
         if not unknown:
             return data
-        known = {name: value for name, value in data.items() if name in cls.model_fields}
+        known = {name: value for name, value in data.items() if name in fields}
         extra = known.get("extra", {})
         if isinstance(extra, dict):
             twice = [name for name in unknown if name in extra and extra[name] != data[name]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -105,6 +106,7 @@ def origin_of(headers: Headers, position: Position) -> Position:
         raise WireError(f"header {ORIGIN_HEADER}: {error}") from error
 
 
+@lru_cache(maxsize=256)  # the same few for every message; a refusal raises and is not kept
 def _check_schema(named: str | None, record_type: type[Versioned]) -> None:
     if named is None:
         return

@@ -122,6 +122,21 @@ def test_a_graceful_stop_commits_the_batch_in_compute_and_nothing_twice(stream: 
     assert not first.stage.processed & second.stage.processed
 
 
+def test_what_a_stopping_worker_leaves_undone_is_done_by_the_next(stream: Stream) -> None:
+    # Given a worker that stops with batches waiting, and commits idle positions all the time
+    policy = POLICY.model_copy(update={"idle_commit_s": 0.001})
+    stream.produce(["text"] * 33)
+    with running(Toy(seconds=0.3), stream, policy) as first:
+        assert until(lambda: bool(first.stage.sizes))
+        first.stop()
+    # When another one takes over
+    with running(Toy(), stream) as second:
+        assert until(lambda: stream.lag() == 0)
+        assert second.error is None
+    # Then nothing was passed over
+    assert stream.outcomes() == stream.expected()
+
+
 def test_lag_reaches_zero_when_idle(stream: Stream, apache_kafka: ApacheKafka) -> None:
     # Given an input that ends in a transaction marker: it is another stage's output
     stream.produce(["text"] * 20)
@@ -174,11 +189,13 @@ def test_an_output_that_the_broker_finds_too_large_is_dead_and_the_rest_goes_on(
     admin.close()
     noise = random.Random(5)
     long = "".join(chr(noise.randrange(0x4E00, 0x9FFF)) for _ in range(20_000))
-    # When one record of a batch does not fit
-    stream.produce(["text"] * 10 + [long] + ["text"] * 10)
+    # When a record does not fit
+    stream.produce([long])
     with running(Toy(), stream) as worker:
-        assert until(lambda: worker.records == 21)
-    # Then it alone is dead, and says why
+        assert until(lambda: worker.records == 1)
+        stream.produce(["text"] * 10)
+        assert until(lambda: worker.records == 11)
+    # Then it is dead, and says why
     (letter,) = [decode(message.value, DeadLetter) for message in stream.read(DEAD)]
     assert "too large" in letter.error
     assert stream.outcomes() == stream.expected()

@@ -15,6 +15,7 @@ from workers.runtime.kafka.transaction import (
     Aborted,
     Committed,
     Opened,
+    Refused,
     Result,
     TransactionThread,
 )
@@ -55,9 +56,11 @@ class Delivery:
         self._policy = policy
         self._clock = clock
         self._later = later
-        self._released = released
+        self._on_release = released
         self._finished: deque[Sequence[Entry]] = deque()
         self._sent: list[Entry] = []
+        self.records = 0
+        """Finished and not known to be committed yet."""
         self._thread: TransactionThread | None = None
         self._began = clock()
         self._deadline: float | None = None
@@ -79,6 +82,7 @@ class Delivery:
         """Take a finished batch. Raises Fatal where too many records are dead."""
         self._rate.add(len(batch), sum(isinstance(entry.outcome, Dead) for entry in batch))
         self._finished.append(batch)
+        self.records += len(batch)
 
     def step(self, *, may_send: bool) -> None:
         """Start what can be started, give up what takes too long. Raises Fatal."""
@@ -105,9 +109,14 @@ class Delivery:
             case Opened(committed=committed):
                 self._failing_since = None
                 self._resolve(committed)
-            case Aborted(error=error, too_large=too_large):
+            case Aborted(error=error):
                 self._count("aborted")
-                self._refused(error, too_large)
+                self._again(error)
+            case Refused(error=error, too_large=too_large):
+                self._count("aborted")
+                self._leave_producer()
+                self._bury(too_large)
+                self._again(error)
             case _:
                 self._failed(result.error)
 
@@ -147,7 +156,7 @@ class Delivery:
             ours = [entry for entry in batch if self._session.ownership.holds(entry)]
             if len(ours) < len(batch):
                 held = set(ours)
-                self._released([entry for entry in batch if entry not in held], False)
+                self._release([entry for entry in batch if entry not in held], committed=False)
             taken += ours
             size += more
         return taken
@@ -168,19 +177,27 @@ class Delivery:
         if again:
             self._finished.appendleft(again)
         if done:
-            self._released(done, True)
+            self._release(done, committed=True)
 
-    def _refused(self, error: Exception, too_large: Sequence[int]) -> None:
+    def _release(self, entries: Sequence[Entry], *, committed: bool) -> None:
+        self.records -= len(entries)
+        self._on_release(entries, committed)
+
+    def _again(self, error: Exception) -> None:
+        """Nothing was committed: the same results are sent again after a pause."""
         _log.info("transaction aborted", error=repr(error), records=len(self._sent))
         self._fail_since(error)
+        self._settle([], self._sent)
+        self._not_before = self._clock() + _PAUSE_AFTER_ABORT_S
+
+    def _bury(self, too_large: Sequence[int]) -> None:
+        """Make entries dead whose messages, by index, the broker found too large."""
         senders = [entry for entry in self._sent for _ in entry.outgoing]
         for index in too_large:
             entry = senders[index]
             if not isinstance(entry.outcome, Dead):
                 entry.die("the broker refused its output as too large", unexpected=False)
                 self._outputs.build(entry)
-        self._settle([], self._sent)
-        self._not_before = self._clock() + _PAUSE_AFTER_ABORT_S
 
     def _failed(self, error: Exception) -> None:
         """The outcome is unknown, or no producer could be opened: another producer must tell."""
@@ -188,11 +205,14 @@ class Delivery:
         if self._sent:
             self._count("unknown")
         metrics.REBUILDS.labels(self._stage).inc()
-        self._session.abandon_producer()
-        self._thread = None
+        self._leave_producer()
         self._deadline = None
         self._fail_since(error)
         self._not_before = self._clock() + _PAUSE_BETWEEN_OPENINGS_S
+
+    def _leave_producer(self) -> None:
+        self._session.abandon_producer()
+        self._thread = None
 
     def _fail_since(self, error: Exception) -> None:
         now = self._clock()

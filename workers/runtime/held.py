@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Set
+from collections.abc import Sequence, Set
 
 from workers.runtime.entry import Entry, Partition
 
@@ -16,23 +16,23 @@ class Held:
         self.records = 0
         self.bytes = 0
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entries: Sequence[Entry]) -> None:
         """Count entries that were read."""
-        for entry in entries:
-            self._records[entry.partition] += 1
-            self.records += 1
-            self.bytes += entry.bytes
+        self._count(entries, 1)
 
-    def release(self, entries: Iterable[Entry]) -> None:
+    def release(self, entries: Sequence[Entry]) -> None:
         """Count entries off: committed, or no longer ours."""
-        for entry in entries:
-            self._records[entry.partition] -= 1
-            if not self._records[entry.partition]:
-                del self._records[entry.partition]
-            self.records -= 1
-            self.bytes -= entry.bytes
+        self._count(entries, -1)
 
     @property
     def partitions(self) -> Set[Partition]:
         """Those with anything held."""
         return self._records.keys()
+
+    def _count(self, entries: Sequence[Entry], sign: int) -> None:
+        self.records += sign * len(entries)
+        self.bytes += sign * sum(entry.bytes for entry in entries)
+        for partition, number in Counter(entry.partition for entry in entries).items():
+            self._records[partition] += sign * number
+            if not self._records[partition]:
+                del self._records[partition]

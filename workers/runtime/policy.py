@@ -41,7 +41,7 @@ class RuntimePolicy(BaseModel):
     dead_letter_minimum: Count = 50
     """Dead records in the window below which the rate says nothing."""
 
-    transaction_records: Count = 4096
+    transaction_records: Count = 1024
     """Finished batches share a transaction up to this many records: a commit costs the same."""
     transaction_bytes: Count = 32 * 1024 * 1024
     transaction_deadline_s: Seconds = 15.0

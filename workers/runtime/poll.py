@@ -124,7 +124,9 @@ class Poll:
         self._mailbox.work(_STILL_POLL_S if still else 0.0)
         self._hand_on(room)
         self._delivery.step(may_send=not self._idle.under_way)
-        self._idle.step(self._session.ownership.owned - self._held.partitions)
+        if self._drained_at is None:
+            # Later, what is given up is no longer held, and the position is behind it.
+            self._idle.step(self._session.ownership.owned - self._held.partitions)
         self._show()
 
     def drain(self) -> None:
@@ -173,7 +175,9 @@ class Poll:
             # A shard that is written or fills holds back nobody but its own partition.
             waiting, ahead = self._batcher.waiting_entries, min(ahead, _LARGEST_POLL)
         else:
-            waiting = self._held.records - self._batcher.open_entries
+            # A commit takes as long as dozens of records: meanwhile the next ones are on their way.
+            delivered = min(self._delivery.records, self._policy.transaction_records)
+            waiting = self._held.records - self._batcher.open_entries - delivered
         limit = self._policy.prefetch_records or ahead + self._policy.prepare_threads
         # Full until half empty: many polls for a few records each cost more than the records.
         room = limit - waiting

@@ -108,11 +108,11 @@ class Preparation:
         entry.ready = True
 
     def _decode(self, entry: Entry) -> None:
-        raw = entry.raw
+        raw, position = entry.raw, entry.position
         try:
             record = decode(raw.value, self._topics[raw.topic].record, raw.headers)
-            origin = origin_of(raw.headers, entry.position)
+            origin = origin_of(raw.headers, position)
         except WireError as error:
             entry.die(str(error), unexpected=False)
         else:
-            entry.message = Message(record, origin, entry.position)
+            entry.message = Message(record, origin, position)

@@ -48,21 +48,27 @@ class Progress:
     def committed(self, entries: Iterable[Entry]) -> None:
         """Count entries whose outcome is committed."""
         counted: Counter[tuple[str, str]] = Counter()
+        topics: Counter[str] = Counter()
+        for entry in entries:
+            match entry.outcome:
+                case Emit(outputs):
+                    for topic, _ in outputs:
+                        topics[topic.name] += 1
+                    counted["emitted", ""] += 1
+                case Reject(reason=reason):
+                    counted["rejected", reason.value] += 1
+                case Dead():
+                    counted["dead", "unexpected" if entry.unexpected else "declared"] += 1
         with self._lock:
-            for entry in entries:
-                match entry.outcome:
-                    case Emit(outputs):
-                        self._emitted += 1
-                        self._topics.update(topic.name for topic, _ in outputs)
-                        counted["emitted", ""] += 1
-                    case Reject(reason=reason):
-                        self._rejected[reason.value] += 1
-                        counted["rejected", reason.value] += 1
-                    case Dead():
-                        self._dead += 1
-                        counted["dead", "unexpected" if entry.unexpected else "declared"] += 1
-        for (outcome, why), count in counted.items():
-            metrics.OUTCOMES.labels(self._stage, outcome, why).inc(count)
+            self._topics += topics
+            for (outcome, why), count in counted.items():
+                metrics.OUTCOMES.labels(self._stage, outcome, why).inc(count)
+                if outcome == "rejected":
+                    self._rejected[why] += count
+                elif outcome == "dead":
+                    self._dead += count
+                else:
+                    self._emitted += count
 
     def snapshot(self) -> Snapshot:
         """The counts now."""

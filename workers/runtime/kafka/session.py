@@ -131,7 +131,7 @@ class Session:
                 )
             except KafkaTimeoutError as error:
                 raise KafkaTimeoutError(
-                    f"no stable committed offset of {partition.topic}/{partition.partition} for group "
+                    f"no stable offset of {partition.topic}/{partition.partition} is committed for "
                     f"{self._group}: the broker does not answer, or a transaction hangs "
                     "(`kafka-transactions.sh find-hanging` and `abort`)"
                 ) from error

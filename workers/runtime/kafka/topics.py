@@ -23,6 +23,7 @@ from schemas import KafkaConnection, Topic
 
 _EXISTS = "exists"
 _PARTITIONS = "partitions"
+_MESSAGE_BYTES = "max.message.bytes"
 
 
 class TopicError(Exception):
@@ -39,6 +40,17 @@ class Difference:
     expected: str
     found: str
     remedy: str
+
+    @property
+    def stops_work(self) -> bool:
+        """The topic is missing, or takes smaller messages than the contract allows.
+
+        A batch that the broker finds too large makes kafka-python 3.0.12 split it, and a
+        transaction of which one was split never ends.
+        """
+        if self.setting == _MESSAGE_BYTES and self.found.isdecimal():
+            return int(self.found) < int(self.expected)
+        return self.setting == _EXISTS
 
     def __str__(self) -> str:
         return (

@@ -36,8 +36,19 @@ class Aborted:
     """The broker confirmed that the transaction is aborted; the producer can be used again."""
 
     error: Exception
-    too_large: Sequence[int] = ()
-    """Indices of the messages that the broker refused for their size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The broker did not take all messages, so the transaction was not ended.
+
+    Nothing of it is or will be committed. The producer is not to be used again: the numbers of
+    what was refused are missing in its sequence.
+    """
+
+    error: Exception
+    too_large: Sequence[int]
+    """Indices of the messages that were refused for their size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +58,7 @@ class Unknown:
     error: Exception
 
 
-Result = Opened | Committed | Aborted | Unknown
+Result = Opened | Committed | Aborted | Refused | Unknown
 
 
 class TransactionThread:
@@ -115,7 +126,6 @@ class TransactionThread:
         self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int], group: Any
     ) -> Result:
         producer = self._producer
-        futures: list[Any] = []
         producer.begin_transaction()
         try:
             futures = [
@@ -124,6 +134,11 @@ class TransactionThread:
                 )
                 for message in messages
             ]
+            # All must be with the broker before the end is sent: kafka-python 3.0.12 can commit a
+            # transaction of which a batch has failed, and its records would be lost.
+            producer.flush()
+            if failed := [future.exception for future in futures if not future.succeeded()]:
+                return Refused(failed[0] or KafkaError("not delivered"), _too_large(futures))
             positions = {
                 TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
                 for partition, offset in offsets.items()
@@ -133,13 +148,12 @@ class TransactionThread:
         except KafkaError as error:
             # Raises where the error was fatal: then the outcome is unknown.
             producer.abort_transaction()
-            too_large = [
-                index
-                for index, future in enumerate(futures)
-                if future.is_done and isinstance(future.exception, _TOO_LARGE)
-            ]
-            return Aborted(error, too_large)
+            return Aborted(error)
         return Committed()
+
+
+def _too_large(futures: Sequence[Any]) -> list[int]:
+    return [at for at, future in enumerate(futures) if isinstance(future.exception, _TOO_LARGE)]
 
 
 def _close_abandoned(producer: Any) -> None:
