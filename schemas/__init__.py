@@ -11,6 +11,7 @@ from schemas.position import Position
 from schemas.provenance import Audit, AuditState, DedupInfo, Provenance, StageTrace
 from schemas.record import Record, Versioned
 from schemas.rejection import Reason, RejectedPair
+from schemas.takedown import Takedown, TakedownKind, takedown_key
 from schemas.topics import TOPICS, Topic
 from schemas.wire import (
     MalformedRecordError,
@@ -61,6 +62,8 @@ __all__ = [
     "StageTrace",
     "StoreConnection",
     "Tag",
+    "Takedown",
+    "TakedownKind",
     "Topic",
     "Versioned",
     "WireError",
@@ -70,4 +73,5 @@ __all__ = [
     "headers_of",
     "manifest_key",
     "origin_of",
+    "takedown_key",
 ]
