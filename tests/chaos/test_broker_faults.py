@@ -15,8 +15,9 @@ pytestmark = pytest.mark.chaos
 
 FLOW_S = 60.0
 """The promise: records flow again this long after the broker's return."""
-MEMBER = POLICY.model_copy(update={"session_timeout_s": 20.0})
-"""Stays a member while the broker is away: then inference need not be repeated."""
+MEMBER = POLICY.model_copy(update={"session_timeout_s": 20.0, "transaction_records": 16})
+"""Stays a member while the broker is away: then inference need not be repeated. It commits often
+enough to be hit inside a commit."""
 
 
 class InsideCommit:

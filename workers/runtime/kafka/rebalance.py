@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 
 from kafka import TopicPartition
@@ -19,16 +19,16 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
     ever: epochs only rise.
     """
 
-    def __init__(self, pause: Callable[[TopicPartition], None] | None) -> None:
-        """`pause` keeps a new partition still until its start is known; it must not block."""
-        self._pause = pause
+    def __init__(self, assigned: Callable[[Collection[TopicPartition]], None]) -> None:
+        """`assigned` gets new partitions before anything is read of them; it must not block."""
+        self._assigned = assigned
         self._lock = Lock()
         self._epochs: dict[Partition, int] = {}
         self._owned: set[Partition] = set()
         self._fresh: list[tuple[Partition, int]] = []
         self._changes = 0
 
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Note new partitions."""
         with self._lock:
             for topic_partition in assigned:
@@ -36,8 +36,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
                 self._raise(partition)
                 self._owned.add(partition)
                 self._fresh.append((partition, self._epochs[partition]))
-                if self._pause:
-                    self._pause(topic_partition)
+            self._assigned(assigned)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Note partitions that go to somebody else."""

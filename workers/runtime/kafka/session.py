@@ -45,7 +45,8 @@ class Session:
         self._transactional_id = transactional_id
         self._policy = policy
         self._producer: TransactionThread | None = None
-        self.ownership = Ownership(self._pause_one if pause_new else None)
+        self._pause_new = pause_new
+        self.ownership = Ownership(self._assigned)
         self.consumer = self._make_consumer()
 
     def replace_consumer(self) -> None:
@@ -121,6 +122,7 @@ class Session:
         With read_committed the broker answers UNSTABLE_OFFSET_COMMIT while a transaction is open
         on them, and the client asks again. Raises KafkaTimeoutError.
         """
+        _forget_offset_fetches(self.consumer)
         deadline = time.monotonic() + timeout_s
         offsets: dict[Partition, int | None] = {}
         for partition in partitions:
@@ -186,8 +188,19 @@ class Session:
         consumer.subscribe(topics=self._topics, listener=self.ownership)
         return consumer
 
-    def _pause_one(self, partition: TopicPartition) -> None:
-        self.consumer.pause(partition)
+    def _assigned(self, partitions: Collection[TopicPartition]) -> None:
+        _forget_offset_fetches(self.consumer)
+        if self._pause_new:
+            self.consumer.pause(*partitions)
+
+
+def _forget_offset_fetches(consumer: Any) -> None:
+    """Have committed offsets asked for anew.
+
+    kafka-python 3.0.12 keeps the request of a call that timed out, and gives its answer, however
+    old, to the next call for the same partitions: what was committed since would be done again.
+    """
+    consumer._coordinator._offset_fetch_futures.clear()
 
 
 def _release_parked(consumer: Any) -> None:

@@ -1,0 +1,40 @@
+"""What the library gets wrong when the broker is slow, and the session must not."""
+
+import pytest
+from kafka.errors import KafkaTimeoutError
+
+from engine import POLICY, Stream, until
+from faults import Direction, FaultProxy
+from schemas.topics import RAW
+from workers.local import ApacheKafka
+from workers.runtime.entry import Partition
+from workers.runtime.kafka.session import Session
+
+pytestmark = pytest.mark.chaos
+
+
+def test_an_answer_that_came_too_late_is_not_given_for_a_later_question(
+    own_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    with FaultProxy(own_kafka.proxied_port, own_kafka.proxy_port) as proxy:
+        # Given a member whose question for committed offsets was answered after its deadline
+        stream = Stream(own_kafka.bootstrap, topic_prefix)
+        behind = stream.connection.model_copy(update={"bootstrap": own_kafka.proxy_bootstrap})
+        topic = topic_prefix + RAW.name
+        session = Session(behind, "late", [topic], "late", POLICY, pause_new=False)
+        try:
+            assert until(lambda: session.poll(0.1, 1) is not None and not session.joining)
+            partition = Partition(topic, 0)
+            assert session.committed([partition], 10) == {partition: None}
+            proxy.freeze(Direction.ANSWERS)
+            with pytest.raises(KafkaTimeoutError, match="no stable offset"):
+                session.committed([partition], 1)
+            proxy.restore()
+            # When an offset is committed after that
+            answers: list[object] = []
+            session.commit_positions({partition: 5}, lambda _, answer: answers.append(answer))
+            assert until(lambda: session.poll(0.1, 1) is not None and bool(answers))
+            # Then it is what is read
+            assert session.committed([partition], 10) == {partition: 5}
+        finally:
+            session.close(5.0)
