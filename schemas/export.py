@@ -12,10 +12,15 @@ from typing import Any
 
 from schemas.manifest import Manifest
 from schemas.record import Versioned
+from schemas.takedown import Takedown
 from schemas.topics import TOPICS
 
 FOLDER = Path(__file__).parent / "json"
-SCHEMAS: tuple[type[Versioned], ...] = (*dict.fromkeys(topic.record for topic in TOPICS), Manifest)
+SCHEMAS: tuple[type[Versioned], ...] = (
+    *dict.fromkeys(topic.record for topic in TOPICS),
+    Manifest,
+    Takedown,
+)
 """What is a message or a file of its own."""
 
 

@@ -34,6 +34,8 @@ from schemas import (
     ShardObject,
     StageTrace,
     Tag,
+    Takedown,
+    TakedownKind,
     Versioned,
 )
 from schemas.limits import DETAIL_CHARS, LIST_ITEMS, NAME_CHARS, TEXT_CHARS, URL_CHARS
@@ -120,6 +122,8 @@ captions = st.builds(
 )
 traces = st.builds(
     StageTrace,
+    Takedown,
+    TakedownKind,
     stage=names,
     software=names,
     config_hash=names,
@@ -238,6 +242,13 @@ RECORDS: dict[type[Versioned], st.SearchStrategy[Any]] = {
                 sha256=hashes,
             )
         ),
+    ),
+    Takedown: st.builds(
+        Takedown,
+        kind=st.sampled_from(TakedownKind),
+        value=strings(8192, least=1),
+        reason=details,
+        requested_at=times,
     ),
 }
 """A strategy for every record that travels."""

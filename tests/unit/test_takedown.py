@@ -1,0 +1,85 @@
+"""What a takedown covers."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from schemas import (
+    BlobRef,
+    Caption,
+    CaptionKind,
+    CleanPair,
+    DedupInfo,
+    ImageRef,
+    Takedown,
+    TakedownKind,
+)
+
+STORED, DELIVERED = "a" * 64, "b" * 64
+
+
+def pair(**changed: object) -> CleanPair:
+    return CleanPair(
+        pair_id="pair-1",
+        text="a dog",
+        clean_text="a dog",
+        page_url="https://Blog.Example.org:8443/page?q=1",
+        image=ImageRef(
+            blob=BlobRef(sha256=STORED, bytes=9),
+            width=8,
+            height=8,
+            original_sha256=DELIVERED,
+            original_width=8,
+            original_height=8,
+            original_bytes=9,
+            original_format="JPEG",
+            url="https://cdn.example.net/dog.jpg",
+        ),
+        captions=(Caption(text="a dog", kind=CaptionKind.ORIGINAL),),
+        dedup=DedupInfo(owner="pairs.raw/0/0"),
+    ).model_copy(update=changed)
+
+
+def takedown(kind: str, value: str) -> Takedown:
+    return Takedown(kind=TakedownKind(kind), value=value, requested_at=datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("pair", "pair-1"),
+        ("sha256", STORED),
+        ("sha256", DELIVERED),
+        ("url", "https://cdn.example.net/dog.jpg"),
+        ("url", "https://Blog.Example.org:8443/page?q=1"),
+        ("domain", "example.net"),
+        ("domain", "Example.ORG."),
+        ("domain", "blog.example.org"),
+    ],
+)
+def test_what_is_named_is_covered(kind: str, value: str) -> None:
+    assert takedown(kind, value).covers(pair())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("pair", "pair-10"),
+        ("sha256", "c" * 64),
+        ("url", "https://cdn.example.net/dog.jpg?size=2"),
+        ("domain", "ample.net"),
+        ("domain", "other.cdn.example.net"),
+        ("domain", "net.example"),
+    ],
+)
+def test_nothing_else_is_covered(kind: str, value: str) -> None:
+    assert not takedown(kind, value).covers(pair())
+
+
+def test_a_url_that_is_none_is_under_no_domain() -> None:
+    assert not takedown("domain", "example.org").covers(pair(page_url="http://[broken"))
+
+
+def test_the_same_request_has_one_id_and_another_has_another() -> None:
+    first, again = takedown("pair", "a"), takedown("pair", "a")
+    assert first.takedown_id == again.takedown_id != takedown("url", "a").takedown_id
