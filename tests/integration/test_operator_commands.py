@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kafka.admin import ConfigResource, KafkaAdminClient
 
 from parts import S3Bucket
 from workers.local import ApacheKafka
@@ -79,6 +80,25 @@ def test_a_broker_that_is_not_there_is_said_in_a_line(kaption: Command) -> None:
     assert ended.returncode == 1
     assert "127.0.0.1:1" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_worker_refuses_topics_it_cannot_work_with(
+    kaption: Command, apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    # Given no topics, then one that takes smaller messages than the contract
+    missing = kaption("work", "ingest")
+    kaption("topics", "create")
+    admin = KafkaAdminClient(bootstrap_servers=apache_kafka.bootstrap)
+    limit = {"max.message.bytes": "20000"}
+    admin.alter_configs([ConfigResource("TOPIC", topic_prefix + "pairs.ingested", limit)])
+    admin.close()
+    # When a worker is started
+    narrow = kaption("work", "ingest")
+    # Then it ends at once, and says what to do
+    assert missing.returncode == narrow.returncode == 1
+    assert "kaption topics create" in missing.stderr
+    assert "pairs.ingested: max.message.bytes is 20000" in narrow.stderr
+    assert "pairs.raw" not in narrow.stderr
 
 
 def test_produced_pairs_are_lag_of_ingest(kaption: Command, tmp_path: Path) -> None:
