@@ -239,3 +239,20 @@ def test_a_poll_thread_that_is_stuck_ends_the_worker(
         assert isinstance(worker.error, Fatal)
         assert "poll thread has not come round for 1 s" in str(worker.error)
         released.set()
+
+
+def test_commits_that_never_end_stop_the_worker_although_producers_open(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a library whose wait for the broker does not return
+    released = Event()
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", lambda _: released.wait(120))
+    changes = {"transaction_deadline_s": 1.0, "rebuild_limit_s": 6.0}
+    stream.produce(["text"] * 10)
+    with running(Toy(), stream, POLICY.model_copy(update=changes)) as worker:
+        # When that goes on for longer than a session may be away; then the worker says so
+        worker.thread.join(60)
+        assert isinstance(worker.error, Fatal)
+        assert "nothing could be committed for" in str(worker.error)
+        released.set()
+    assert not stream.outcomes()

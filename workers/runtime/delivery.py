@@ -107,8 +107,8 @@ class Delivery:
                 self._count("committed")
                 self._settle(self._sent, [])
             case Opened(committed=committed):
-                self._failing_since = None
-                self._resolve(committed)
+                if self._resolve(committed):
+                    self._failing_since = None
             case Aborted(error=error):
                 self._count("aborted")
                 self._again(error)
@@ -161,8 +161,11 @@ class Delivery:
             size += more
         return taken
 
-    def _resolve(self, committed: Mapping[Partition, int | None]) -> None:
-        """Divide what was sent by what is committed, now that this cannot change any more."""
+    def _resolve(self, committed: Mapping[Partition, int | None]) -> bool:
+        """Divide what was sent by what is committed, now that this cannot change any more.
+
+        Returns whether all was; else it still fails, although another producer could be opened.
+        """
         done: list[Entry] = []
         again: list[Entry] = []
         for entry in self._sent:
@@ -171,6 +174,7 @@ class Delivery:
         if self._sent:
             _log.info("transaction resolved", committed=len(done), sent_again=len(again))
         self._settle(done, again)
+        return not again
 
     def _settle(self, done: Sequence[Entry], again: Sequence[Entry]) -> None:
         self._sent = []
