@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from schemas import Manifest, ShardObject
 
@@ -48,12 +48,17 @@ class FolderObjects:
         return sorted(key for key in found if key.startswith(prefix))
 
 
+def dataset_root(prefix: str) -> str:
+    """What every key of the dataset begins with."""
+    return f"{prefix}/" if prefix else ""
+
+
 def read_manifests(objects: Objects, prefix: str = "") -> list[Manifest]:
     """Every manifest of the dataset at `prefix`, by partition and start.
 
     Raises ValueError (pydantic) where a manifest cannot be read.
     """
-    keys = objects.list(f"{_root(prefix)}manifest/")
+    keys = objects.list(f"{dataset_root(prefix)}manifest/")
     found = [Manifest.model_validate_json(objects.get(key)) for key in keys]
     return sorted(found, key=lambda manifest: (manifest.partition, manifest.start))
 
@@ -84,20 +89,29 @@ def object_faults(objects: Objects, prefix: str, manifests: Iterable[Manifest]) 
     for manifest in manifests:
         for entry in manifest.objects:
             try:
-                data = objects.get(_root(prefix) + entry.key)
+                data = objects.get(dataset_root(prefix) + entry.key)
             except KeyError:
                 faults.append(f"{entry.key}: missing")
                 continue
-            if len(data) != entry.bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
+            if not holds(entry, data):
                 faults.append(f"{entry.key}: not the bytes that its manifest names")
     return faults
+
+
+def holds(entry: ShardObject, data: bytes) -> bool:
+    """Whether these are the object's bytes, by size and sha256."""
+    return len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256
 
 
 def read_samples(
     objects: Objects, prefix: str, manifest: Manifest
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Each sample's key, ``partition-offset``, and its members by extension (jpg, json, txt)."""
-    data = objects.get(_root(prefix) + _entry(manifest, "webdataset").key)
+    yield from untar(objects.get(dataset_root(prefix) + entry_of(manifest, "webdataset").key))
+
+
+def untar(data: bytes) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """The samples of a shard's tar: the key and the members by extension."""
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         for key, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
             yield key, {member.name.partition(".")[2]: _bytes(tar, member) for member in members}
@@ -107,16 +121,13 @@ def read_rows(objects: Objects, prefix: str, manifest: Manifest) -> list[dict[st
     """The shard's Parquet rows, in offset order."""
     import pyarrow.parquet as pq
 
-    data = objects.get(_root(prefix) + _entry(manifest, "parquet").key)
+    data = objects.get(dataset_root(prefix) + entry_of(manifest, "parquet").key)
     rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
     return rows
 
 
-def _root(prefix: str) -> str:
-    return f"{prefix}/" if prefix else ""
-
-
-def _entry(manifest: Manifest, kind: str) -> ShardObject:
+def entry_of(manifest: Manifest, kind: Literal["webdataset", "parquet"]) -> ShardObject:
+    """The manifest's object of that format."""
     return next(entry for entry in manifest.objects if entry.format == kind)
 
 

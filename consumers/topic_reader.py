@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from schemas import KafkaConnection, Position, Topic, Versioned, WireError, decode
+from consumers.stop import Stop
+from schemas import (
+    KafkaConnection,
+    MalformedRecordError,
+    Position,
+    Topic,
+    Versioned,
+    WireError,
+    decode,
+)
 
 _POLL_MS = 500
 # More than a fetch can hold, so that a poll returns every batch it fetched whole.
@@ -21,8 +29,17 @@ class ReadError(Exception):
     """Topics cannot be read; the message says which and what to do."""
 
 
+class Tombstone(MalformedRecordError):
+    """A message without a value: what was sent under its key before is withdrawn."""
+
+    def __init__(self, key: bytes | None) -> None:
+        self.key = (key or b"").decode(errors="replace")
+        super().__init__(f"empty message (tombstone) for {self.key[:100]!r}")
+
+
 class Read(NamedTuple):
-    """One message: where it is, what it holds (or why it cannot be told), and its headers."""
+    """One message: where it is, what it holds (or why it cannot be told: `Tombstone` where it is
+    empty), and its headers."""
 
     position: Position
     """The topic's name is as on the broker, with the prefix."""
@@ -33,9 +50,10 @@ class Read(NamedTuple):
 class TopicReader:
     """Iterates over the committed records of topics; each partition in offset order.
 
-    `topics` are as in `schemas.TOPICS`, without the prefix. Reading begins at the log's start, in
-    the partitions of `start` at the positions given there. It ends at the present end (taken when
-    the iteration begins), or when `follow_until` is set. Each iteration begins anew.
+    `topics` are as in `schemas.TOPICS`, without the prefix; of their partitions those are read
+    whose number `owns` accepts. Reading begins at the log's start, in the partitions of `start` at
+    the positions given there. It ends at the present end (taken when the iteration begins), or
+    when `follow_until` is set. Each iteration begins anew.
 
     Raises ReadError: no broker, no such topic, or nothing to be had for `timeout_s` before the
     end. A context manager; otherwise call `close`.
@@ -47,11 +65,13 @@ class TopicReader:
         topics: Sequence[Topic],
         *,
         start: Iterable[Position] = (),
-        follow_until: threading.Event | None = None,
+        owns: Callable[[int], bool] | None = None,
+        follow_until: Stop | None = None,
         timeout_s: float = 30.0,
     ) -> None:
         self._topics = {each.prefixed(connection.topic_prefix).name: each for each in topics}
         self._start = {TopicPartition(each.topic, each.partition): each.offset for each in start}
+        self._owns = owns
         self._follow_until = follow_until
         self._timeout_s = timeout_s
         try:
@@ -71,8 +91,15 @@ class TopicReader:
             ) from error
 
     def __iter__(self) -> Iterator[Read]:
+        return (read for read in self.reads() if read is not None)
+
+    def reads(self, until: Mapping[tuple[str, int], int] | None = None) -> Iterator[Read | None]:
+        """As the iteration, with None after each poll that brought nothing.
+
+        `until` gives the ends as `ends` does, taken earlier; with `follow_until` there are none.
+        """
         try:
-            yield from self._records()
+            yield from self._records(until)
         except KafkaError as error:
             raise ReadError(f"reading {', '.join(self._topics)} failed: {error}") from error
 
@@ -96,10 +123,16 @@ class TopicReader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _records(self) -> Iterator[Read]:
+    def _records(self, until: Mapping[tuple[str, int], int] | None) -> Iterator[Read | None]:
         partitions = self._assign()
+        if not partitions:
+            return
         follow = self._follow_until is not None
-        ends = {} if follow else self._ends()
+        ends: Mapping[TopicPartition, int] = {}
+        if not follow and until is None:
+            ends = self._ends()
+        elif not follow and until is not None:
+            ends = {each: until.get((each.topic, each.partition), 0) for each in partitions}
         for partition, begin in self._consumer.beginning_offsets(partitions).items():
             self._consumer.seek(partition, self._start.get(partition, begin))
         self._consumer.resume(*partitions)
@@ -110,6 +143,8 @@ class TopicReader:
                 for message in messages:
                     if message.offset < ends.get(partition, message.offset + 1):
                         yield self._read(message)
+            if not found:
+                yield None
             if self._follow_until is not None and self._follow_until.is_set():
                 return
             if found or follow:
@@ -123,8 +158,13 @@ class TopicReader:
             numbers = self._consumer.partitions_for_topic(topic)
             if not numbers:
                 raise ReadError(f"there is no topic {topic}: run `kaption topics create`")
-            partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
-        self._consumer.assign(partitions)
+            partitions += [
+                TopicPartition(topic, number)
+                for number in sorted(numbers)
+                if self._owns is None or self._owns(number)
+            ]
+        if partitions:
+            self._consumer.assign(partitions)
         return partitions
 
     def _ends(self) -> dict[TopicPartition, int]:
@@ -134,6 +174,8 @@ class TopicReader:
         batch plus one. A fetch from there brings that batch, always whole.
         """
         partitions = self._assign()
+        if not partitions:
+            return {}
         begins = self._consumer.beginning_offsets(partitions)
         ends: dict[TopicPartition, int] = self._consumer.end_offsets(partitions)
         for partition in partitions:
@@ -165,7 +207,10 @@ class TopicReader:
         headers = list(message.headers)
         record: Versioned | WireError
         try:
-            record = decode(message.value, self._topics[message.topic].record, headers)
+            if message.value is None:
+                record = Tombstone(message.key)
+            else:
+                record = decode(message.value, self._topics[message.topic].record, headers)
         except WireError as error:
             record = error
         return Read(Position(message.topic, message.partition, message.offset), record, headers)

@@ -1,0 +1,46 @@
+"""Which part of a stream is this process's: by distributed rank and DataLoader worker."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Share(NamedTuple):
+    """Reader `number` of `total`; each number (of a shard, of a partition) has one reader."""
+
+    number: int
+    total: int
+
+    def owns(self, each: int) -> bool:
+        """Whether this reader has it."""
+        return each % self.total == self.number
+
+
+def rank_of(rank: int | None, world_size: int | None) -> Share:
+    """The rank as given, or as torch.distributed knows it; alone where it is not initialised.
+
+    To be asked in the training process: spawned DataLoader workers know nothing of the group.
+    Raises ValueError where only one is given or they do not fit.
+    """
+    if (rank is None) != (world_size is None):
+        raise ValueError("give rank and world_size, or neither")
+    if rank is not None and world_size is not None:
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is not one of {world_size}")
+        return Share(rank, world_size)
+    import torch.distributed as group
+
+    if group.is_available() and group.is_initialized():
+        return Share(group.get_rank(), group.get_world_size())
+    return Share(0, 1)
+
+
+def share_of(rank: Share) -> Share:
+    """The rank's share, split further among its DataLoader workers; asked in the worker."""
+    from torch.utils.data import get_worker_info
+
+    worker = get_worker_info()
+    if worker is None:
+        return rank
+    number = rank.number * worker.num_workers + worker.id
+    return Share(number, rank.total * worker.num_workers)

@@ -1,0 +1,175 @@
+"""One reading of pairs.clean by one reader."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumers.patience import patiently
+from consumers.record_window import Held, RecordWindow
+from consumers.sample import Sample
+from consumers.share import Share
+from consumers.stop import Never, Stop
+from consumers.takedowns import Takedowns
+from consumers.topic_reader import Read, Tombstone, TopicReader
+from objectstore import BlobStore, CorruptBlobError, ObjectStore
+from schemas import CleanPair, KafkaConnection, Position
+from schemas.topics import CLEAN
+
+_log = logging.getLogger(__name__)
+_KIND = "topic/1"
+
+_Ahead = deque[tuple[Held, Future[bytes]]]
+
+
+@dataclass(frozen=True)
+class TopicOptions:
+    """How the topic is read; see `TopicStream`."""
+
+    prefix: str = "dataset"
+    follow: bool = False
+    stop: Stop = Never()  # noqa: RUF009  # it has no state
+    window: int = 200
+    fetchers: int = 8
+    ahead: int = 64
+    takedown_s: float = 60.0
+    timeout_s: float = 30.0
+
+
+@dataclass(slots=True)
+class TopicProgress:
+    """Next offset by partition, and where the reading ends."""
+
+    share: Share | None = None
+    offsets: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] | None = None
+    """None before they are taken, and where the stream is followed."""
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def state(self) -> dict[str, Any]:
+        """Plain values, fit for JSON and torch.save; shares nothing that changes later."""
+        return {
+            "kind": _KIND,
+            "share": None if self.share is None else list(self.share),
+            "offsets": [list(each) for each in self.offsets.items()],
+            "ends": None if self.ends is None else [list(each) for each in self.ends.items()],
+            "skipped": [list(each) for each in self.skipped.items()],
+        }
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> TopicProgress:
+        """From `state`. Raises ValueError where it is not of a topic stream."""
+        if state.get("kind") != _KIND:
+            raise ValueError(f"not the state of a TopicStream ({_KIND}): {str(state)[:200]}")
+        share, ends = state["share"], state["ends"]
+        return cls(
+            share=None if share is None else Share(*share),
+            offsets=dict(state["offsets"]),
+            ends=None if ends is None else dict(ends),
+            skipped=Counter(dict(state["skipped"])),
+        )
+
+
+class TopicRun:
+    """Gives the samples that `progress` leaves, and keeps it up to date with each."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        objects: ObjectStore,
+        options: TopicOptions,
+        progress: TopicProgress,
+        share: Share,
+    ) -> None:
+        self.progress = progress
+        self._connection = connection
+        self._options = options
+        self._share = share
+        self._blobs = BlobStore(objects)
+        self._takedowns = Takedowns(objects, options.prefix, every_s=options.takedown_s)
+        self._window = RecordWindow(options.window, progress.skipped)
+        self._ahead: _Ahead = deque()
+
+    def samples(self) -> Iterator[Sample]:
+        """Read, hold back, fetch ahead, give."""
+        options, topic = self._options, CLEAN.prefixed(self._connection.topic_prefix).name
+        offsets = self.progress.offsets.items()
+        reader = TopicReader(
+            self._connection,
+            [CLEAN],
+            start=[Position(topic, partition, offset) for partition, offset in offsets],
+            owns=self._share.owns,
+            follow_until=options.stop if options.follow else None,
+            timeout_s=options.timeout_s,
+        )
+        pool = ThreadPoolExecutor(options.fetchers, thread_name_prefix="pictures")
+        try:
+            with reader:
+                for read in reader.reads(self._ends(reader, topic)):
+                    yield from self._pass_on(read, pool)
+                    if options.stop.is_set():
+                        return
+            if not options.follow:
+                yield from self._let_go(self._window.flush(), pool, 0)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ends(self, reader: TopicReader, topic: str) -> dict[tuple[str, int], int] | None:
+        if self._options.follow:
+            return None
+        if self.progress.ends is None:
+            self.progress.ends = {partition: end for (_, partition), end in reader.ends().items()}
+        return {(topic, partition): end for partition, end in self.progress.ends.items()}
+
+    def _pass_on(self, read: Read | None, pool: ThreadPoolExecutor) -> Iterator[Sample]:
+        if read is None:
+            # Who follows does not wait for the window to fill; who does not gets what the log says.
+            if self._options.follow:
+                yield from self._let_go(self._window.flush(), pool, 0)
+        elif isinstance(read.record, CleanPair):
+            held = Held(read.position, read.record.pair_id, read.record)
+            yield from self._let_go(self._window.add(held), pool, self._options.ahead)
+        elif isinstance(read.record, Tombstone):
+            held = Held(read.position, read.record.key, None)
+            yield from self._let_go(self._window.add(held), pool, self._options.ahead)
+        else:
+            self.progress.skipped["malformed"] += 1
+            _log.warning("%s is passed over: %s", read.position, read.record)
+
+    def _let_go(
+        self, released: Iterator[Held], pool: ThreadPoolExecutor, left: int
+    ) -> Iterator[Sample]:
+        """Fetch the pictures of what the window lets go, and give all but the last `left`."""
+        for held in released:
+            assert held.pair is not None
+            self._ahead.append((held, pool.submit(self._fetch, held.pair)))
+            yield from self._given(self._options.ahead)
+        yield from self._given(left)
+
+    def _given(self, left: int) -> Iterator[Sample]:
+        while len(self._ahead) > left and not self._options.stop.is_set():
+            (held, picture) = self._ahead.popleft()
+            self.progress.offsets[held.position.partition] = held.position.offset + 1
+            sample = self._sample(held, picture)
+            if sample is not None:
+                yield sample
+
+    def _sample(self, held: Held, picture: Future[bytes]) -> Sample | None:
+        assert held.pair is not None
+        if self._takedowns.covers(held.pair):
+            self.progress.skipped["taken_down"] += 1
+            return None
+        try:
+            return Sample(held.pair, picture.result())
+        except (KeyError, CorruptBlobError) as error:
+            reason = "missing" if isinstance(error, KeyError) else "damaged"
+            self.progress.skipped[reason] += 1
+            _log.warning("%s is passed over: picture %s: %s", held.position, reason, error)
+            return None
+
+    def _fetch(self, pair: CleanPair) -> bytes:
+        return patiently(lambda: self._blobs.get(pair.image.blob))

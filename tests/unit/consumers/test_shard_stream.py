@@ -1,0 +1,340 @@
+"""Samples from shards: each once, whoever reads, from wherever they go on."""
+
+import json
+import logging
+import pickle
+import subprocess
+import sys
+import threading
+from itertools import islice
+
+import pytest
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from consumers import ShardStream
+from consumers.manifests import FolderObjects, read_manifests
+from consumers.shard_index import ShardError
+from objectstore.blobs import BlobStore
+from objectstore.folder import FolderStore
+from schemas import StoreConnection, TakedownKind, manifest_key
+from schemas.errors import Retry
+from stream_records import named, pair_ids, take_down, write_chains, write_shards
+
+CHAINS = {
+    0: [[0, 1, 2], [4, 5], [7, 8, 9]],
+    1: [[0, 1, 2, 3], [5]],
+    2: [[2, 3], [4, 5], [6, 7], [8, 9]],
+}
+ALL = sorted(f"{p}-{offset}" for p, chain in CHAINS.items() for each in chain for offset in each)
+
+
+@pytest.fixture
+def objects(tmp_path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
+
+
+@pytest.fixture
+def dataset(objects: FolderStore, tmp_path) -> FolderStore:
+    write_chains(objects, tmp_path, CHAINS)
+    return objects
+
+
+def tar_keys(objects) -> list[str]:
+    return [f"dataset/{each.objects[0].key}" for each in read_manifests(objects, "dataset")]
+
+
+def resumed(objects, state, **options) -> ShardStream:
+    stream = ShardStream(objects, **options)
+    stream.load_state_dict(json.loads(json.dumps(state)))
+    return stream
+
+
+# Which samples, in which order
+
+
+@pytest.mark.parametrize("buffer", [0, 4, 1000])
+def test_an_epoch_gives_each_sample_once_with_its_picture(dataset, buffer):
+    samples = list(ShardStream(dataset, buffer=buffer))
+    assert sorted(pair_ids(samples)) == ALL
+    assert all(len(sample.picture) == sample.pair.image.blob.bytes for sample in samples)
+
+
+def test_a_connection_and_plain_objects_are_stores_too(dataset, tmp_path):
+    connection = StoreConnection(url=str(tmp_path / "store"))
+    assert pair_ids(ShardStream(connection)) == pair_ids(ShardStream(dataset))
+    assert pair_ids(ShardStream(FolderObjects(tmp_path / "store"))) == pair_ids(
+        ShardStream(dataset)
+    )
+
+
+def test_seed_and_epoch_decide_the_order(dataset):
+    # Given / When
+    stream = ShardStream(dataset, buffer=4, seed=7)
+    first, again = pair_ids(stream), pair_ids(stream)
+    stream.set_epoch(1)
+    second, other_seed = pair_ids(stream), pair_ids(ShardStream(dataset, buffer=4, seed=8))
+
+    # Then
+    assert first == again
+    assert sorted(first) == sorted(second) == sorted(other_seed) == ALL
+    assert first != second != other_seed != first
+
+
+def test_without_shuffling_samples_come_by_partition_and_offset(dataset):
+    found = pair_ids(ShardStream(dataset, shuffle=False))
+    assert found == [f"{p}-{o}" for p, chain in CHAINS.items() for each in chain for o in each]
+
+
+def test_ranks_share_the_shards(dataset):
+    found = [pair_ids(ShardStream(dataset, rank=rank, world_size=3)) for rank in range(3)]
+    assert all(found)
+    assert sorted(name for each in found for name in each) == ALL
+
+
+def test_workers_of_ranks_share_the_shards(dataset):
+    found: list[str] = []
+    for rank in range(2):
+        stream = ShardStream(dataset, rank=rank, world_size=2)
+        loader = DataLoader(stream, batch_size=2, num_workers=2, collate_fn=pair_ids)
+        found += [name for batch in loader for name in batch]
+    assert sorted(found) == ALL
+
+
+def test_workers_that_persist_see_the_next_epoch(dataset):
+    stream = ShardStream(dataset, buffer=4)
+    loader = DataLoader(
+        stream, batch_size=1, num_workers=1, persistent_workers=True, collate_fn=pair_ids
+    )
+    first = list(loader)
+    stream.set_epoch(1)
+    assert list(loader) != first
+    stream.set_epoch(0)
+    assert list(loader) == first
+
+
+def test_an_empty_dataset_has_no_samples(objects):
+    assert list(ShardStream(objects)) == []
+
+
+@pytest.mark.parametrize("options", [{"rank": 1}, {"rank": 2, "world_size": 2}])
+def test_a_rank_that_cannot_be_is_refused(objects, options):
+    with pytest.raises(ValueError, match="rank"):
+        ShardStream(objects, **options)
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("given", [0, 1, 9, len(ALL) - 1, len(ALL)])
+@pytest.mark.parametrize("buffer", [0, 5])
+def test_the_rest_is_exactly_what_was_left(dataset, given, buffer):
+    # Given a stream that was left after some samples
+    whole = pair_ids(ShardStream(dataset, buffer=buffer))
+    stream = ShardStream(dataset, buffer=buffer)
+    assert pair_ids(islice(stream, given)) == whole[:given]
+    state = stream.state_dict()
+
+    # When another goes on, and is itself left and resumed before its first sample
+    other = resumed(dataset, resumed(dataset, state, buffer=buffer).state_dict(), buffer=buffer)
+
+    # Then
+    assert pair_ids(other) == whole[given:]
+    assert pair_ids(other) == whole  # the next epoch is a whole one
+
+
+@pytest.mark.parametrize("given", [0, 1, 4, 7])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
+    def loader() -> StatefulDataLoader:
+        stream = ShardStream(dataset, buffer=5)
+        return StatefulDataLoader(stream, 2, num_workers=workers, collate_fn=pair_ids)
+
+    # Given a loader whose state is taken after some batches
+    whole = list(loader())
+    first = loader()
+    batches = iter(first)
+    assert list(islice(batches, given)) == whole[:given]
+    state = pickle.dumps(first.state_dict())
+    del batches
+
+    # When
+    second = loader()
+    second.load_state_dict(pickle.loads(state))
+
+    # Then
+    assert list(second) == whole[given:]
+    assert sorted(name for batch in whole for name in batch) == ALL
+
+
+def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path):
+    # Given
+    stream = ShardStream(dataset, buffer=5)
+    whole = pair_ids(stream)
+    pair_ids(islice(iter(stream), 6))
+    state = stream.state_dict()
+
+    # When the dataset grows, also by a later version of a sample that is left
+    later = [named(BlobStore(dataset), 20, 0), named(BlobStore(dataset), 21, 0, pair_id=whole[-1])]
+    write_shards(dataset, tmp_path, [later])
+
+    # Then
+    assert pair_ids(resumed(dataset, state, buffer=5)) == whole[6:]
+
+
+def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, tmp_path):
+    # Given a stream in the middle of partition 0's shards
+    stream = ShardStream(dataset, buffer=3)
+    whole = pair_ids(stream)
+    running = iter(stream)
+    first = pair_ids(islice(running, 8))
+    state = stream.state_dict()
+
+    # When they are merged into one, which replaces the first manifest and all data
+    write_chains(dataset, tmp_path, {0: [[0, 1, 2, 4, 5, 7, 8, 9]]}, "merged")
+    (merged,) = read_manifests(dataset, "merged")
+    for entry in merged.objects:
+        dataset.put(f"dataset/{entry.key}", dataset.get(f"merged/{entry.key}"))
+    old = [each for each in read_manifests(dataset, "dataset") if each.partition == 0]
+    dataset.put(f"dataset/{manifest_key(0, 0)}", merged.model_dump_json().encode())
+    for each in old:
+        for entry in each.objects:
+            dataset.delete(f"dataset/{entry.key}")
+    for each in old[1:]:
+        dataset.delete(f"dataset/{manifest_key(0, each.start)}")
+
+    # Then
+    assert pair_ids(resumed(dataset, state, buffer=3)) == whole[8:]
+    assert first + pair_ids(running) == whole
+    assert stream.damaged == {}
+
+
+@pytest.mark.parametrize("share", [{"rank": 1, "world_size": 2}, {"rank": 0, "world_size": 2}])
+def test_the_state_of_another_reader_is_refused(dataset, share):
+    stream = ShardStream(dataset)
+    next(iter(stream))
+    with pytest.raises(ValueError, match="same numbers of ranks"):
+        iter(resumed(dataset, stream.state_dict(), **share))
+
+
+def test_the_state_of_another_stream_is_refused(dataset):
+    with pytest.raises(ValueError, match="not the state of a ShardStream"):
+        ShardStream(dataset).load_state_dict({"kind": "topic/1"})
+
+
+# Versions, takedowns, damage
+
+
+def test_only_the_latest_version_is_given(objects, tmp_path):
+    # Given versions of one pair in one shard and in another, and an older one that came last
+    blobs = BlobStore(objects)
+    versions = [(0, 1), (1, 2), (5, 4), (6, 3)]
+    messages = [named(blobs, o, 0, pair_id="same", version=version) for o, version in versions]
+    write_shards(objects, tmp_path, [[*messages[:2], named(blobs, 2, 0)], messages[2:]])
+
+    # When
+    stream = ShardStream(objects)
+    found = {(sample.pair.pair_id, sample.pair.version) for sample in stream}
+
+    # Then
+    assert found == {("same", 4), ("0-2", 1)}
+    assert stream.skipped == {"replaced": 3}
+    assert len(list(ShardStream(objects, latest=False))) == 5
+
+
+def test_what_is_taken_down_is_left_out_also_of_the_buffer(dataset):
+    # Given a stream that holds all samples in its buffer
+    take_down(dataset, TakedownKind.PAIR, "0-4")
+    stream = ShardStream(dataset, takedown_s=0)
+    running = iter(stream)
+    first = next(running)
+    left = next(name for name in ALL if name not in (first.pair.pair_id, "0-4"))
+
+    # When another is taken down
+    take_down(dataset, TakedownKind.PAIR, left)
+
+    # Then
+    found = [first.pair.pair_id, *pair_ids(running)]
+    assert sorted(found) == [name for name in ALL if name not in ("0-4", left)]
+    assert stream.skipped == {"taken_down": 2}
+
+
+def test_damaged_objects_are_passed_over_and_reported_once(dataset, caplog):
+    # Given one tar with a changed byte, one that is short, and one that is gone
+    changed, short, gone = tar_keys(dataset)[:3]
+    data = dataset.get(changed)
+    dataset.put(changed, data[:600] + bytes([data[600] ^ 1]) + data[601:])
+    dataset.put(short, dataset.get(short)[:-512])
+    dataset.delete(gone)
+    told: list[str] = []
+
+    # When
+    stream = ShardStream(dataset, on_damage=lambda key, what: told.append(key))
+    with caplog.at_level(logging.WARNING):
+        found = pair_ids(stream)
+
+    # Then all of partition 0 is missing, and nothing else
+    assert sorted(found) == [name for name in ALL if not name.startswith("0-")]
+    keys = sorted(key.removeprefix("dataset/") for key in (changed, short, gone))
+    assert sorted(told) == sorted(stream.damaged) == keys
+    assert stream.damaged[gone.removeprefix("dataset/")] == "missing"
+    assert len([each for each in caplog.records if "passed over" in each.message]) == 3
+
+
+def test_damage_is_in_a_worker_s_state(dataset):
+    dataset.delete(tar_keys(dataset)[0])
+    loader = StatefulDataLoader(ShardStream(dataset), 2, num_workers=1, collate_fn=pair_ids)
+    list(loader)
+    (worker,) = loader.state_dict()["_snapshot"]["_worker_snapshots"].values()
+    ((key, what),) = worker["dataset_state"]["damaged"]
+    assert (f"dataset/{key}", what) == (tar_keys(dataset)[0], "missing")
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 3), (3, 6)])
+def test_a_gap_in_a_chain_is_an_error_that_names_it(dataset, start, end):
+    dataset.delete(f"dataset/{manifest_key(0, start)}")
+    with pytest.raises(ShardError, match=f"partition 0: .* offsets {start} to {end}: restore"):
+        list(ShardStream(dataset))
+
+
+def test_a_store_that_is_away_for_a_while_is_waited_for(dataset, tmp_path):
+    class Away(FolderObjects):
+        calls = 0
+
+        def get(self, key: str) -> bytes:
+            Away.calls += 1
+            if Away.calls % 9 == 0:
+                raise Retry("away")
+            return super().get(key)
+
+    assert sorted(pair_ids(ShardStream(Away(tmp_path / "store")))) == ALL
+    assert Away.calls > 9
+
+
+# Growth
+
+
+def test_following_gives_what_comes_until_it_is_stopped(dataset, tmp_path):
+    # Given a stream that has given all there is
+    stop = threading.Event()
+    stream = ShardStream(dataset, follow=True, stop=stop, buffer=4, poll_s=0.05)
+    running = iter(stream)
+    assert sorted(pair_ids(islice(running, len(ALL)))) == ALL
+
+    # When shards come, to a chain there is and to a new one
+    write_chains(dataset, tmp_path, {1: [[9]], 3: [[0], [1]]})
+    found = pair_ids(islice(running, 2))
+    state = stream.state_dict()
+    found += pair_ids(islice(running, 1))
+
+    # Then they are given, once, and after the state what was left then
+    assert sorted(found) == ["1-9", "3-0", "3-1"]
+    again = resumed(dataset, state, follow=True, stop=stop, buffer=4, poll_s=0.05)
+    assert pair_ids(islice(again, 1)) == found[2:]
+    stop.set()
+    assert list(running) == []
+
+
+def test_importing_consumers_loads_no_torch():
+    code = "import sys, consumers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
