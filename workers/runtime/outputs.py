@@ -59,6 +59,8 @@ class Outputs:
 
     def _of_outcome(self, entry: Entry) -> Sequence[Outgoing]:
         message, outcome = entry.message, entry.outcome
+        if isinstance(outcome, Emit) and not outcome.outputs:
+            return ()
         assert message is not None
         if isinstance(outcome, Emit):
             # One span for all outputs of a record: they come from the same work.

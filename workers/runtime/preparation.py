@@ -13,7 +13,7 @@ from schemas.wire import WireError, decode, origin_of
 from workers.runtime.backoff import Backoff, Stopped
 from workers.runtime.entry import Entry
 from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Dead, Fatal, Message, Reject, Stage
+from workers.runtime.stage import Dead, Emit, Fatal, Message, Reject, Stage
 
 _LARGEST_CHUNK = 64
 
@@ -109,8 +109,13 @@ class Preparation:
 
     def _decode(self, entry: Entry) -> None:
         raw, position = entry.raw, entry.position
+        topic = self._topics[raw.topic]
+        if raw.value is None and topic.cleanup_policy == "compact":
+            # A tombstone: its key's record is gone, and there is nothing left to do for it.
+            entry.outcome = Emit(())
+            return
         try:
-            record = decode(raw.value, self._topics[raw.topic].record, raw.headers)
+            record = decode(raw.value, topic.record, raw.headers)
             origin = origin_of(raw.headers, position)
         except WireError as error:
             entry.die(str(error), unexpected=False)

@@ -31,6 +31,14 @@ def test_an_emitted_record_has_key_origin_and_a_child_span() -> None:
     assert child.split("-")[2] != trace.split("-")[2]
 
 
+def test_a_tombstone_has_no_outputs() -> None:
+    item = entry(7)
+    item.message = None
+    build(item, Emit(()))
+    assert not item.outgoing
+    assert item.outcome == Emit(())
+
+
 def test_a_rejection_carries_reason_and_record() -> None:
     item = entry(7)
     build(item, Reject(Reason.TOO_SMALL, "3 x 3"))
