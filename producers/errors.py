@@ -18,6 +18,22 @@ class BufferFullError(PublishError):
     """Records come faster than the broker takes them, for longer than may be waited."""
 
 
+class ClosedError(PublishError):
+    """The publisher was closed: make another one."""
+
+
+class ForkedError(PublishError):
+    """The publisher was made before this process was forked: make another one after the fork."""
+
+
+class SpoolError(PublishError):
+    """The spool cannot be used: disk full, folder in use or damaged. What it accepted is kept."""
+
+
+class StillSpooledError(PublishError):
+    """Records wait in the spool; they are sent when the broker is back, also by a later process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message as it is handed to Kafka."""
@@ -28,8 +44,9 @@ class Message:
 
     @property
     def size(self) -> int:
-        """Bytes in memory, roughly."""
-        return 512 + len(self.value) + len(self.key or b"")
+        """Bytes in memory, roughly, and at least what a message takes on the wire."""
+        headers = sum(len(name.encode()) + len(value) + 8 for name, value in self.headers)
+        return 512 + len(self.value) + len(self.key or b"") + headers
 
 
 @dataclass(frozen=True, slots=True)

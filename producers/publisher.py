@@ -2,39 +2,74 @@
 
 from __future__ import annotations
 
-import threading
+import os
+import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self, TypedDict, overload
 
-from kafka import KafkaProducer
-from kafka.admin import ConfigResource, KafkaAdminClient
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
-
-from producers.errors import DeliveryError, Message, PublishError, TooLargeError
+from producers.claims import Claims
+from producers.errors import ClosedError, ForkedError, Message, PublishError, TooLargeError
 from producers.identity import identified
-from producers.image import image_source
-from producers.in_flight import InFlight
-from schemas import ImageSource, KafkaConnection, RawPair, Topic, decode, encode, headers_of
+from producers.sender import Sender, SendPolicy
+from producers.spooled import Spooled
+from schemas import (
+    ImageSource,
+    KafkaConnection,
+    RawPair,
+    StoreConnection,
+    Topic,
+    decode,
+    encode,
+    headers_of,
+)
+from schemas.limits import MIB
 from schemas.topics import RAW
 
-_BATCH_BYTES = 256 * 1024
-_CLOSE_S = 10.0
+
+class PublisherOptions(TypedDict, total=False):
+    """What a Publisher may be given besides its connection; see there."""
+
+    topic: Topic
+    store: StoreConnection | None
+    spool: Path | None
+    spool_bytes: int
+    buffer_bytes: int
+    max_block_s: float
+    connect_timeout_s: float
+    delivery_timeout_s: float
+    linger_s: float
 
 
 class Publisher:
-    """Sends to one topic, pairs.raw; may be used from several threads.
+    """Sends to one topic, pairs.raw.
 
     The producer is idempotent with acks=all: a retry of its own writes no record twice and keeps
     the order of each key. Messages wait in memory, at most `buffer_bytes` of them; then `publish`
-    waits, up to `max_block_s`. What the broker has not acknowledged `delivery_timeout_s` after it
-    was published has failed, and `flush` says so.
+    waits, up to `max_block_s` (0: it raises at once). What the broker has not acknowledged
+    `delivery_timeout_s` after it was published has failed, and `flush` says so.
 
-    Raises PublishError: no broker answers. A context manager that flushes at its end; otherwise
-    call `close`.
+    store: where images go that are too large for a message: the workers' own store. The record
+    then names the image by its content, under the same pair_id.
+
+    spool: a folder, of one Publisher at a time. `publish` returns when the record is on this disk
+    (one fsync, which threads share), also while there is no broker; a thread delivers. Records
+    survive a kill -9, and the next Publisher with the folder delivers what this one did not, in
+    order. It holds at most `spool_bytes`; then `publish` waits as above. After a crash or a failed
+    delivery some records are sent twice, under the same pair_id, and ingest drops the second. What
+    the broker refuses for good is kept in the folder (`producers.refused`), and `flush` reports it.
+
+    Threads: any thread may call any method, at the same time. Forks: the connections and the spool
+    stay with the process that made the Publisher; in a forked child every method raises
+    ForkedError, so make one after the fork. `spawn` needs no care.
+
+    Raises PublishError: no broker answers, or there is no topic, within `connect_timeout_s` (with
+    a spool this is waited out); SpoolError. A context manager that flushes at its end; otherwise
+    call `close`. A connection that failed is made anew by the next `publish`, which then may wait
+    `connect_timeout_s`, whatever `max_block_s` is.
     """
 
     def __init__(
@@ -42,21 +77,36 @@ class Publisher:
         connection: KafkaConnection,
         *,
         topic: Topic = RAW,
-        buffer_bytes: int = 64 * 1024 * 1024,
+        store: StoreConnection | None = None,
+        spool: Path | None = None,
+        spool_bytes: int = 4096 * MIB,
+        buffer_bytes: int = 64 * MIB,
         max_block_s: float = 60.0,
+        connect_timeout_s: float = 30.0,
         delivery_timeout_s: float = 120.0,
         linger_s: float = 0.02,
     ) -> None:
-        self._connection = connection
-        self._topic = topic.prefixed(connection.topic_prefix)
-        self._max_block_s = max_block_s
-        self._delivery_timeout_s = delivery_timeout_s
-        self._request_timeout_s = min(30.0, delivery_timeout_s / 2)
-        self._linger_s = linger_s
-        # The library fails what is overdue by itself, most of the time: give it that time.
-        self._in_flight = InFlight(buffer_bytes, delivery_timeout_s + self._request_timeout_s)
-        self._opening = threading.Lock()
-        self._producer: KafkaProducer | None = self._open()
+        self._pid = os.getpid()
+        self._closed = False
+        self._claims = Claims(store)
+        policy = SendPolicy(
+            buffer_bytes, max_block_s, connect_timeout_s, delivery_timeout_s, linger_s
+        )
+        topic = topic.prefixed(connection.topic_prefix)
+        self._where = f"{topic.name} at {connection.bootstrap}"
+        self._way: Sender | Spooled
+        if spool is None:
+            self._way = Sender(connection, topic, policy)
+        else:
+            self._way = Spooled(
+                spool,
+                spool_bytes,
+                # What is in flight is bounded by the spool's window.
+                partial(Sender, connection, topic, replace(policy, buffer_bytes=sys.maxsize)),
+                limit=topic.max_message_bytes,
+                max_block_s=max_block_s,
+                patience_s=delivery_timeout_s,
+            )
 
     @overload
     def publish(self, pair: RawPair, /) -> str: ...
@@ -73,17 +123,25 @@ class Publisher:
         from `source`, `page_url` and `image`. The pair is delivered when `flush` has returned.
 
         Raises ValueError (pydantic's, or a WireError) where it is no valid RawPair, OSError where
-        its file cannot be read, and as `publish_bytes`.
+        its file cannot be read, PublishError where its image cannot be stored, and as
+        `publish_bytes`.
         """
+        self._check()
+        large: bytes | None = None
         if pair is None:
             image = fields.get("image")
             if isinstance(image, (bytes, Path, str)):
-                fields["image"] = image_source(image)
+                fields["image"], large = self._claims.source(image)
             pair = identified(fields)
-        value = encode(pair)
-        # A model can be made without validation; what cannot be read must not be sent.
-        decode(value, RawPair)
-        self.publish_bytes(value, pair.pair_id.encode(), headers_of(pair))
+        message = _message(pair)
+        if message.size > self._way.limit and pair.image.inline is not None:
+            large = pair.image.inline
+            pair = pair.model_copy(update={"image": self._claims.reference(large)})
+            message = _message(pair)
+        if large is not None:
+            # Before the record: what names the image must find it.
+            self._claims.store(large)
+        self._send(message)
         return pair.pair_id
 
     def publish_bytes(
@@ -92,44 +150,31 @@ class Publisher:
         """Send a message as it is: what is no pair becomes a dead letter, with its headers.
 
         Raises TooLargeError; BufferFullError where the broker does not keep up; DeliveryError
-        where the buffer is full of failures; PublishError where the topic cannot be used.
+        where the buffer is full of failures; SpoolError where the spool's disk is full; ClosedError
+        and ForkedError; PublishError where the topic cannot be used.
         """
-        message = Message(value, key, tuple(headers))
-        try:
-            number = self._in_flight.admit(message, self._max_block_s)
-        except DeliveryError:
-            self._abandon()
-            raise
-        try:
-            future = self._ready().send(
-                self._topic.name, value=value, key=key, headers=list(headers)
-            )
-        except KafkaError as error:
-            self._in_flight.delivered(number)
-            raise self._refusal(error, message) from error
-        # Both are called on the producer's thread.
-        future.add_callback(lambda _: self._in_flight.delivered(number))
-        future.add_errback(partial(self._in_flight.failed, number))
+        self._check()
+        self._send(Message(value, key, tuple(headers)))
 
     def flush(self) -> None:
         """Wait until all that was published is acknowledged. Raises DeliveryError with what is not.
 
-        Returns after the delivery time-out at the latest, one request more included.
+        Returns after the delivery time-out at the latest, one request more included; with a spool,
+        as long as records get through. Raises StillSpooledError when none did for that long.
         """
-        try:
-            self._in_flight.settle()
-        except DeliveryError:
-            self._abandon()
-            raise
+        self._check()
+        self._way.flush()
 
     def close(self) -> None:
-        """`flush`, then close the connections."""
-        try:
-            self.flush()
-        finally:
-            self._abandon()
+        """`flush`, then close the connections; once more it does nothing."""
+        if self._closed:
+            return
+        self._check()
+        self._closed = True
+        self._way.close()
 
     def __enter__(self) -> Self:
+        self._check()
         return self
 
     def __exit__(
@@ -146,75 +191,27 @@ class Publisher:
             # The first error is the one to see.
             error.add_note(str(failed))
 
-    def _ready(self) -> KafkaProducer:
-        with self._opening:
-            if self._producer is None:
-                self._producer = self._open()
-            return self._producer
-
-    def _open(self) -> KafkaProducer:
-        bootstrap_ms = int(self._max_block_s * 1000)
-        try:
-            limit = self._message_limit(bootstrap_ms)
-            return KafkaProducer(
-                **self._connection.client_config(),
-                acks="all",
-                enable_idempotence=True,
-                compression_type="zstd",
-                linger_ms=int(self._linger_s * 1000),
-                batch_size=min(_BATCH_BYTES, limit // 2),
-                max_request_size=limit,
-                max_block_ms=int(self._max_block_s * 1000),
-                request_timeout_ms=int(self._request_timeout_s * 1000),
-                delivery_timeout_ms=int(self._delivery_timeout_s * 1000),
-                bootstrap_timeout_ms=bootstrap_ms,
-                reconnect_backoff_max_ms=1000,
-                allow_auto_create_topics=False,
+    def _check(self) -> None:
+        # Before any lock is taken: in a child it may be held by a thread that is not there.
+        if os.getpid() != self._pid:
+            raise ForkedError(
+                "this Publisher belongs to the process that made it: make another one after the "
+                "fork, in the child"
             )
-        except KafkaError as error:
-            raise PublishError(
-                f"no broker answers at {self._connection.bootstrap}: {error}"
-            ) from error
+        if self._closed:
+            raise ClosedError("this Publisher is closed: make another one")
 
-    def _message_limit(self, timeout_ms: int) -> int:
-        """The topic's own limit where it can be read: one message that the broker finds too large
-        ends an idempotent producer, with all that others have in it."""
-        admin = KafkaAdminClient(
-            **self._connection.client_config(), bootstrap_timeout_ms=timeout_ms
-        )
-        try:
-            resource = ConfigResource("TOPIC", self._topic.name)
-            found = admin.describe_configs([resource], config_filter="all")["topic"]
-        finally:
-            admin.close()
-        setting = found[self._topic.name].get("max.message.bytes")
-        limit = self._topic.max_message_bytes
-        return min(limit, int(setting["value"])) if setting else limit
-
-    def _abandon(self) -> None:
-        """Leave the producer behind; the next `publish` opens another one.
-
-        After an error some never recover. All it had is delivered or reported by now, or will be
-        reported, so that nothing is lost by force.
-        """
-        with self._opening:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            producer._sender.force_close()
-            # It flushes before it closes, and trips over what was aborted.
-            with suppress(KafkaError):
-                producer.close(timeout=_CLOSE_S)
-
-    def _refusal(self, error: KafkaError, message: Message) -> PublishError:
-        where = f"{self._topic.name} at {self._connection.bootstrap}"
-        if isinstance(error, MessageSizeTooLargeError):
-            return TooLargeError(
-                f"the message has {len(message.value)} bytes, too many for {where}: give the "
-                "image's URL, store it as a blob, or raise the topic's max.message.bytes"
+    def _send(self, message: Message) -> None:
+        if message.size > self._way.limit:
+            raise TooLargeError(
+                f"the message has {len(message.value)} bytes, too many for {self._where}: shorten "
+                "it, or raise the topic's max.message.bytes"
             )
-        if isinstance(error, KafkaTimeoutError):
-            return PublishError(
-                f"{where} was not found within {self._max_block_s:g} s: "
-                "run `kaption topics create`, or check the broker"
-            )
-        return PublishError(f"{where}: {error}")
+        self._way.send(message)
+
+
+def _message(pair: RawPair) -> Message:
+    value = encode(pair)
+    # A model can be made without validation; what cannot be read must not be sent.
+    decode(value, RawPair)
+    return Message(value, pair.pair_id.encode(), tuple(headers_of(pair)))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from consumers.topic_reader import Read, TopicReader
+from objectstore import BlobStore, open_store
 from parts import serving
 from producers.errors import (
     BufferFullError,
+    ClosedError,
     DeliveryError,
     Message,
     PublishError,
@@ -19,49 +20,25 @@ from producers.errors import (
 )
 from producers.identity import pair_id
 from producers.publisher import Publisher
-from producers.sources.jsonl import SOURCE_LINE_HEADER, UnreadableLine, read
+from publishing import TOPIC, URL, pair, published, published_pairs, with_topic
 from schemas import (
     ImageSource,
     KafkaConnection,
     MalformedRecordError,
     RawPair,
-    Topic,
+    StoreConnection,
     encode,
-    header,
 )
 from schemas.limits import INLINE_IMAGE_BYTES
-from schemas.topics import RAW
 from workers.local import ApacheKafka, Tansu
 from workers.runtime.kafka.topics import TopicAdmin
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
-TOPIC = replace(RAW, partitions=3)
-URL = "https://cdn.example/7.jpg"
 
 
 @pytest.fixture(params=BROKERS)
 def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
     return with_topic(request.getfixturevalue(request.param).bootstrap, topic_prefix)
-
-
-def with_topic(bootstrap: str, prefix: str, topic: Topic = TOPIC) -> KafkaConnection:
-    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([topic])
-    return connection
-
-
-def published(connection: KafkaConnection) -> list[Read]:
-    with TopicReader(connection, [TOPIC]) as reader:
-        return list(reader)
-
-
-def published_pairs(connection: KafkaConnection) -> list[RawPair]:
-    return [read.record for read in published(connection) if isinstance(read.record, RawPair)]
-
-
-def pair(number: int, text: str = "t") -> RawPair:
-    return RawPair(pair_id=f"pair-{number}", text=text, image=ImageSource(url=URL))
 
 
 def test_pairs_arrive_as_they_were_published(connection: KafkaConnection) -> None:
@@ -128,7 +105,7 @@ def test_an_image_above_the_limit_is_refused_with_what_to_do(
 
     with Publisher(connection) as publisher:
         for image in (bytes(INLINE_IMAGE_BYTES + 1), tmp_path / "large.tif"):
-            with pytest.raises(TooLargeError, match="give its URL, or store it as a blob"):
+            with pytest.raises(TooLargeError, match=r"give its URL.*store=StoreConnection"):
                 publisher.publish(image=image, text="t")
 
     assert published(connection) == []
@@ -159,22 +136,16 @@ def test_nothing_invalid_is_sent_whatever_it_was_made_of(connection: KafkaConnec
     assert published(connection) == []
 
 
-def test_an_unreadable_line_arrives_as_it_was_with_its_place(
-    connection: KafkaConnection, tmp_path: Path
-) -> None:
-    path = tmp_path / "crawl.jsonl"
-    path.write_bytes(b'{"text": "t", "image": "%s"}\n{oops}\n' % URL.encode())
+def test_what_is_no_pair_arrives_as_it_was_with_its_headers(connection: KafkaConnection) -> None:
+    headers = [("kaption-source-error", b"not JSON")]
 
     with Publisher(connection) as publisher:
-        for line in read(path):
-            if isinstance(line, UnreadableLine):
-                publisher.publish_bytes(line.raw, headers=line.headers)
-            else:
-                publisher.publish(line)
+        publisher.publish_bytes(b"{oops}", headers=headers)
+        publisher.publish(pair(1))
 
     (dead,) = [read for read in published(connection) if not isinstance(read.record, RawPair)]
     assert isinstance(dead.record, MalformedRecordError)
-    assert header(dead.headers, SOURCE_LINE_HEADER) == "crawl.jsonl:2"
+    assert dead.headers == headers
 
 
 def noisy(number: int, size: int) -> RawPair:
@@ -185,8 +156,10 @@ def test_a_topic_with_a_lower_limit_is_respected(tansu: Tansu, topic_prefix: str
     connection = with_topic(tansu.bootstrap, topic_prefix, replace(TOPIC, max_message_bytes=50_000))
 
     with Publisher(connection) as publisher:
-        with pytest.raises(TooLargeError, match=r"pairs\.raw .* raise the topic's max.message"):
+        with pytest.raises(TooLargeError, match=r"store=.* or raise the topic's max.message"):
             publisher.publish(noisy(1, 40_000))
+        with pytest.raises(TooLargeError, match=r"pairs\.raw .* raise the topic's max.message"):
+            publisher.publish_bytes(bytes(60_000))
         publisher.publish(noisy(2, 30_000))
 
     assert [each.pair_id for each in published_pairs(connection)] == ["pair-2"]
@@ -242,6 +215,23 @@ def test_a_broker_that_stops_answering_fills_the_buffer_then_fails_the_records(
         publisher.close()
 
 
+def test_without_patience_a_full_buffer_is_an_error_at_once(topic_prefix: str) -> None:
+    with serving(Tansu()) as server:
+        connection = with_topic(server.bootstrap, topic_prefix)
+        with Publisher(connection, buffer_bytes=2_000, max_block_s=0) as publisher:
+            accepted = [publisher.publish(pair(0))]
+            publisher.flush()
+            server.freeze()
+            with pytest.raises(BufferFullError, match="none came for 0 s"):  # noqa: PT012 - the loop fills
+                while len(accepted) < 100:
+                    accepted.append(publisher.publish(pair(len(accepted))))
+            server.thaw()
+
+        assert 1 < len(accepted) < 6
+        ids = sorted(each.pair_id for each in published_pairs(connection))
+        assert ids == accepted
+
+
 def test_a_buffer_full_of_failures_reports_them_to_the_next_publish(topic_prefix: str) -> None:
     with serving(Tansu()) as server:
         connection = with_topic(server.bootstrap, topic_prefix)
@@ -283,16 +273,13 @@ def test_a_missing_topic_says_how_to_create_it(
 ) -> None:
     connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
 
-    with (
-        Publisher(connection, max_block_s=1) as publisher,
-        pytest.raises(PublishError, match=r"pairs\.raw .* was not found .*kaption topics create"),
-    ):
-        publisher.publish(pair(1))
+    with pytest.raises(PublishError, match=r"pairs\.raw .* was not found .*kaption topics create"):
+        Publisher(connection, connect_timeout_s=1)
 
 
 def test_a_silent_address_is_an_error_that_names_it() -> None:
     with pytest.raises(PublishError, match=r"no broker answers at 127\.0\.0\.1:9"):
-        Publisher(KafkaConnection(bootstrap="127.0.0.1:9"), max_block_s=1)
+        Publisher(KafkaConnection(bootstrap="127.0.0.1:9"), connect_timeout_s=1)
 
 
 def test_the_first_error_of_a_block_is_the_one_seen(topic_prefix: str) -> None:
@@ -312,6 +299,59 @@ def test_the_first_error_of_a_block_is_the_one_seen(topic_prefix: str) -> None:
 
     assert seen.value.args == ("first",)
     assert "1 records were not delivered: pair-1" in seen.value.__notes__[0]
+
+
+def test_a_closed_publisher_takes_nothing_more(tansu: Tansu, topic_prefix: str) -> None:
+    connection = with_topic(tansu.bootstrap, topic_prefix)
+    publisher = Publisher(connection)
+    publisher.publish(pair(1))
+    publisher.close()
+    publisher.close()
+
+    for call in (
+        lambda: publisher.publish(pair(2)),
+        lambda: publisher.publish_bytes(b"{}"),
+        publisher.flush,
+        publisher.__enter__,
+    ):
+        with pytest.raises(ClosedError, match="make another one"):
+            call()
+    assert [each.pair_id for each in published_pairs(connection)] == ["pair-1"]
+
+
+@pytest.mark.parametrize("max_message_bytes", [TOPIC.max_message_bytes, 50_000])
+def test_an_image_too_large_for_a_message_is_stored_and_named(
+    tansu: Tansu, topic_prefix: str, tmp_path: Path, max_message_bytes: int
+) -> None:
+    topic = replace(TOPIC, max_message_bytes=max_message_bytes)
+    connection = with_topic(tansu.bootstrap, topic_prefix, topic)
+    store = StoreConnection(url=str(tmp_path))
+    large = os.urandom(INLINE_IMAGE_BYTES + 1 if topic == TOPIC else 40_000)
+
+    with Publisher(connection, store=store) as publisher:
+        publisher.publish(image=large, text="t", source="shop")
+        publisher.publish(image=b"small", text="t", source="shop")
+
+    found = {each.pair_id: each.image for each in published_pairs(connection)}
+    small = ImageSource(inline=b"small")
+    assert found.pop(pair_id("shop", None, small)) == small
+    ((key, stored),) = found.items()
+    assert stored.blob is not None
+    assert key == pair_id("shop", None, stored)
+    assert BlobStore(open_store(store)).get(stored.blob) == large
+
+
+def test_what_is_no_pair_leaves_no_blob(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> None:
+    connection = with_topic(tansu.bootstrap, topic_prefix)
+
+    with (
+        Publisher(connection, store=StoreConnection(url=str(tmp_path))) as publisher,
+        pytest.raises(ValueError, match="text"),
+    ):
+        publisher.publish(image=bytes(INLINE_IMAGE_BYTES + 1), text="x" * 100_000)
+
+    assert list(tmp_path.iterdir()) == []
+    assert published(connection) == []
 
 
 def test_publishing_imports_nothing_heavy() -> None:

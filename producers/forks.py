@@ -1,0 +1,30 @@
+"""What a forked child must let go of: locks and sockets that belong to its parent."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Held(Protocol):
+    """Something that holds what only one process may have."""
+
+    def let_go(self) -> None:
+        """Called in the child, right after the fork; waits for nothing and takes no lock."""
+
+
+_held: WeakSet[Held] = WeakSet()
+
+
+def let_go_after_fork(held: Held) -> None:
+    """Have `held.let_go` called in every child that is forked from now on, while it lives."""
+    _held.add(held)
+
+
+def _let_go() -> None:
+    for held in tuple(_held):
+        held.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go)
