@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from schemas.letterbox import Letterbox
 from workers.device import (
     memory_guard,
     pick_device,
@@ -15,7 +16,6 @@ from workers.device import (
     use_threads,
     weights_digest,
 )
-from workers.models.letterbox import Letterbox
 from workers.models.recommended import recommended_score
 from workers.policy import ClipPolicy
 from workers.runtime.stage import Fatal
@@ -76,7 +76,7 @@ class OpenClipScorer:
         self.revision = policy.revision or weights_digest(model)
         self.recommended_score = _recommended(policy, name)
         self.context_length = int(tokenizer.context_length)
-        self._letterbox = _letterbox(open_clip.get_model_preprocess_cfg(model))
+        self._letterbox = Letterbox.of(open_clip.get_model_preprocess_cfg(model))
         self.preprocessing_id = self._letterbox.id
         self._device = device
         self._dtype = torch_dtype(precision)
@@ -130,27 +130,6 @@ class OpenClipScorer:
 def _bucket(size: int) -> int:
     """The batch size to use: few different ones, because backends keep memory for each shape."""
     return 1 << (size - 1).bit_length() if size <= _STEP else -(-size // _STEP) * _STEP
-
-
-def _letterbox(config: dict[str, Any]) -> Letterbox:
-    """Keep-ratio preprocessing with the model's own numbers.
-
-    The padding is the fill colour of a model trained on letterboxed pictures. Models trained on
-    crops never saw padding; their mean colour becomes 0 after normalisation, the neutral choice.
-    """
-    size = config["size"]
-    height, width = (size, size) if isinstance(size, int) else tuple(size)[-2:]
-    red, green, blue = (float(channel) for channel in config["mean"])
-    if config["resize_mode"] == "longest":
-        fill = int(config["fill_color"])
-        pad = (fill, fill, fill)
-    else:
-        pad = (round(red * 255), round(green * 255), round(blue * 255))
-    std_red, std_green, std_blue = (float(channel) for channel in config["std"])
-    interpolation = "bilinear" if config["interpolation"] == "bilinear" else "bicubic"
-    return Letterbox(
-        height, width, interpolation, pad, (red, green, blue), (std_red, std_green, std_blue)
-    )
 
 
 def _token_ids(tokenizer: Any) -> Callable[[str], Sequence[int]]:
