@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from objectstore import BlobStore, open_store
-from parts import serving
+from parts import S3Bucket, serving
 from producers.errors import (
     BufferFullError,
     ClosedError,
@@ -339,6 +340,27 @@ def test_an_image_too_large_for_a_message_is_stored_and_named(
     assert stored.blob is not None
     assert key == pair_id("shop", None, stored)
     assert BlobStore(open_store(store)).get(stored.blob) == large
+
+
+@pytest.mark.integration
+def test_a_large_image_goes_to_s3(tansu: Tansu, topic_prefix: str, s3: S3Bucket) -> None:
+    connection = with_topic(tansu.bootstrap, topic_prefix)
+    store = StoreConnection(
+        url=f"s3://{s3.name}/crawl",
+        endpoint=s3.endpoint,
+        access_key=s3.access_key,
+        secret_key=SecretStr(s3.secret_key),
+    )
+    large = os.urandom(INLINE_IMAGE_BYTES + 1)
+
+    with Publisher(connection, store=store) as publisher:
+        # Twice: the second time it is there already.
+        ids = {publisher.publish(image=large, text="t") for _ in range(2)}
+
+    assert len(ids) == 1
+    for each in published_pairs(connection):
+        assert each.image.blob is not None
+        assert BlobStore(open_store(store)).get(each.image.blob) == large
 
 
 def test_what_is_no_pair_leaves_no_blob(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> None:
