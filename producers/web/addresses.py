@@ -1,0 +1,140 @@
+"""Where an <img> has its picture: src, srcset, <picture>, and what lazy loading puts in between."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from producers.web.document import Document, Element
+
+DATA_URI_BYTES = range(512, 256 * 1024 + 1)
+"""Pictures inside the page: smaller ones are placeholders, larger ones are skipped."""
+
+# lazysizes, jQuery Lazy Load, WP Rocket and Jetpack, slick, echo.js, Flickity.
+_LAZY = (
+    "data-src",
+    "data-original",
+    "data-lazy-src",
+    "data-lazy",
+    "data-echo",
+    "data-flickity-lazyload",
+)
+_SRCSETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-flickity-lazyload-srcset")
+# A hostile page may hold any number; real ones a handful.
+_SOURCES = 32
+_ADDRESS = re.compile(r"[\s,]*(\S+)")
+_DESCRIPTORS = re.compile(r"[^,]*,?")
+# What ingest does not decode.
+_NOT_DECODED = ("image/svg+xml", "image/jxl", "image/heic", "image/heif")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One address of the same picture, with what its `srcset` says of it."""
+
+    address: str
+    width: int = 0
+    """Pixels; 0 where it is not told."""
+    density: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What goes into `RawPair.image`."""
+
+    image: dict[str, str]
+    """Either `url`, or `inline`: base64."""
+    width: int = 0
+    """Pixels, where a `srcset` told."""
+
+
+def picture_of(img: Element, document: Document) -> Picture | None:
+    """The largest picture that an <img> names; one inside the page only where there is no other."""
+    found = [(each, _image(each.address, document)) for each in _candidates(img)]
+    pictures = [
+        (bool(image.get("url")), each.width, each.density, image)
+        for each, image in found
+        if image is not None
+    ]
+    if not pictures:
+        return None
+    # The first of equals: max keeps it.
+    best = max(pictures, key=lambda picture: picture[:3])
+    return Picture(best[3], best[1])
+
+
+def srcset(text: str) -> Iterator[Candidate]:
+    """The candidates of a `srcset`, as the HTML standard parses it: addresses may hold commas."""
+    at = 0
+    while found := _ADDRESS.match(text, at):
+        address, at = found[1], found.end()
+        descriptors = ""
+        if address.endswith(","):
+            address = address.rstrip(",")
+        elif after := _DESCRIPTORS.match(text, at):
+            descriptors, at = after[0].rstrip(","), after.end()
+        if address:
+            yield _described(address, descriptors)
+
+
+def _described(address: str, descriptors: str) -> Candidate:
+    width, density = 0, 1.0
+    for each in descriptors.split():
+        if re.fullmatch(r"[0-9]{1,6}w", each):
+            width = int(each[:-1])
+        elif re.fullmatch(r"[0-9]{0,3}(\.[0-9]{1,6})?x", each) and each != "x":
+            density = float(each[:-1])
+    return Candidate(address, width, density)
+
+
+def _candidates(img: Element) -> Iterator[Candidate]:
+    yield from _srcsets(img)
+    for name in (*_LAZY, "src"):
+        if address := img.get(name):
+            yield Candidate(address)
+    # The parser takes <source> for an element with content, so that the <img> may be inside one.
+    picture = next(img.iterancestors("picture"), None)
+    if picture is not None:
+        for source in islice(picture.iter("source"), _SOURCES):
+            if (source.get("type") or "").strip().lower() not in _NOT_DECODED:
+                yield from _srcsets(source)
+
+
+def _srcsets(element: Element) -> Iterator[Candidate]:
+    for name in _SRCSETS:
+        yield from srcset(element.get(name) or "")
+
+
+def _image(address: str, document: Document) -> dict[str, str] | None:
+    address = address.strip()
+    if address[:5].lower() == "data:":
+        return _from_data(address[5:])
+    url = document.absolute(address)
+    if url is None or urlsplit(url).path.lower().endswith((".svg", ".svgz")):
+        return None
+    return {"url": url}
+
+
+def _from_data(uri: str) -> dict[str, str] | None:
+    """RFC 2397."""
+    head, _, body = uri.partition(",")
+    media_type, *parameters = [part.strip().lower() for part in head.split(";")]
+    # Percent signs make three characters of a byte.
+    if not media_type.startswith("image/") or len(body) > 3 * DATA_URI_BYTES.stop:
+        return None
+    if media_type in _NOT_DECODED:
+        return None
+    content = unquote_to_bytes(body)
+    if "base64" in parameters:
+        try:
+            content = base64.b64decode(b"".join(content.split()) + b"==")
+        except binascii.Error:
+            return None
+    if len(content) not in DATA_URI_BYTES:
+        return None
+    return {"inline": base64.b64encode(content).decode()}

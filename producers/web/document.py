@@ -1,0 +1,138 @@
+"""An HTML page, parsed: its elements, its addresses, its text, its language."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.limits import URL_CHARS, LanguageTag
+
+Element = Any
+"""An lxml.html.HtmlElement; lxml publishes no types."""
+
+_LANGUAGE: TypeAdapter[str] = TypeAdapter(LanguageTag)
+# What stays as it is in a URL; "%", since what is quoted must not be quoted again.
+_SAFE = "/%:@!$&'()*+,;=?~[]|"
+# Between these and their text there is no space.
+_INLINE = {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "em", "font", "i", "ins", "kbd"}
+_INLINE |= {"mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "wbr"}
+_UNSEEN = {"script", "style", "template", "noscript", "head"}
+
+
+class Document:
+    """Made from any text: what is no HTML is a page without elements.
+
+    `url` is the address the page came from, after redirects.
+    """
+
+    def __init__(self, html: str, url: str) -> None:
+        from parsel import Selector
+
+        # Half of a surrogate pair has no UTF-8.
+        text = html.encode("utf-8", "replace").decode()
+        self.root: Element = Selector(text=text, type="html").root
+        self.url = url
+
+    @cached_property
+    def base(self) -> str:
+        """What relative addresses are relative to: the first <base href>, or the page."""
+        for element in self.root.iter("base"):
+            if href := element.get("href"):
+                return _joined(self.url, href) or self.url
+        return self.url
+
+    @cached_property
+    def by_id(self) -> dict[str, Element]:
+        """The first element of each id."""
+        found: dict[str, Element] = {}
+        for element in self.root.iter():
+            # Comments have neither a name nor attributes.
+            if isinstance(element.tag, str) and (name := element.get("id")):
+                found.setdefault(name, element)
+        return found
+
+    def absolute(self, address: str) -> str | None:
+        """The http or https URL, without its fragment; none where it is no such thing."""
+        return _joined(self.base, address)
+
+    def language(self, element: Element) -> str | None:
+        """The nearest `lang` around an element, where it is a language tag."""
+        for around in (element, *element.iterancestors()):
+            tag = around.get("lang", around.get("xml:lang"))
+            if tag is not None:
+                return language_tag(tag)
+        return None
+
+
+def language_tag(text: str) -> str | None:
+    """BCP 47, also where it was written with an underscore; none for anything else."""
+    try:
+        return _LANGUAGE.validate_python(text.strip().replace("_", "-"))
+    except ValidationError:
+        return None
+
+
+def text_of(element: Element, limit: int) -> str:
+    """The visible text of an element with single blanks, cut at `limit` characters."""
+    pieces = []
+    size = 0
+    for piece in _pieces(element):
+        # Most of a long text is cut off anyway.
+        pieces.append(re.sub(r"\s+", " ", piece[: 8 * limit]))
+        size += len(pieces[-1])
+        if size > 2 * limit:
+            break
+    return cut(" ".join("".join(pieces).split()), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters, cut between words where there are any."""
+    if len(text) <= limit:
+        return text
+    head, blank, _ = text[: limit + 1].rpartition(" ")
+    return head if blank else text[:limit]
+
+
+def _joined(base: str, address: str) -> str | None:
+    address = re.sub(r"[\t\r\n]", "", address).partition("#")[0].strip()
+    if not address:
+        return None
+    try:
+        parts = urlsplit(urljoin(base, address))
+        _ = parts.port  # raises where it is no number
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            return None
+        path, query = quote(parts.path, safe=_SAFE), quote(parts.query, safe=_SAFE)
+        url = urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+    except ValueError:
+        return None
+    return url if len(url) <= URL_CHARS else None
+
+
+def _pieces(top: Element) -> Iterator[str]:
+    """Texts in order, a blank where a block begins or ends; no recursion, pages nest deeply."""
+    yield top.text or ""
+    open_elements = [(top, iter(top))]
+    while open_elements:
+        element, children = open_elements[-1]
+        child = next(children, None)
+        if child is None:
+            open_elements.pop()
+            if open_elements:
+                yield _edge(element)
+                yield element.tail or ""
+        elif isinstance(child.tag, str) and child.tag not in _UNSEEN:
+            yield _edge(child)
+            yield child.text or ""
+            open_elements.append((child, iter(child)))
+        else:
+            yield child.tail or ""
+
+
+def _edge(element: Element) -> str:
+    return "" if element.tag in _INLINE else " "

@@ -1,0 +1,41 @@
+"""The licence that a page states for a picture."""
+
+from __future__ import annotations
+
+import re
+
+from producers.web.document import Document, Element
+from schemas.limits import NAME_CHARS
+
+_CREATIVE_COMMONS = re.compile(
+    r"https?://(www\.)?creativecommons\.org/(licenses|publicdomain)/.", re.IGNORECASE
+)
+
+
+class Licences:
+    """All licences a page links to: rel="license", or the texts of Creative Commons.
+
+    A link inside a <figure> is about that figure, any other about the whole page.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._stated: dict[Element | None, set[str]] = {}
+        self._linked: dict[Element | None, set[str]] = {}
+        for link in document.root.iter("a", "link"):
+            url = document.absolute(link.get("href") or "")
+            if url is None or len(url) > NAME_CHARS:
+                continue
+            figure = next(link.iterancestors("figure"), None)
+            if "license" in (link.get("rel") or "").lower().split():
+                self._stated.setdefault(figure, set()).add(url)
+            elif _CREATIVE_COMMONS.match(url):
+                self._linked.setdefault(figure, set()).add(url)
+
+    def of(self, img: Element | None) -> str | None:
+        """The licence's URL, or none where nothing or several different things are said."""
+        figure = None if img is None else next(img.iterancestors("figure"), None)
+        for place in dict.fromkeys((figure, None)):
+            found = self._stated.get(place) or self._linked.get(place)
+            if found:
+                return next(iter(found)) if len(found) == 1 else None
+        return None

@@ -1,0 +1,55 @@
+"""The pictures a page shows of itself when it is shared: og:image (the Open Graph protocol)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from producers.web.document import Document
+from producers.web.sizes import pixels
+
+
+@dataclass(slots=True)
+class SharedImage:
+    """One og:image with its own properties, which follow it in the page."""
+
+    address: str
+    alt: str = ""
+    sides: list[int] = field(default_factory=list)
+    """Declared width and height in pixels."""
+
+
+def shared_images(document: Document) -> Iterator[SharedImage]:
+    """Each og:image in turn."""
+    current: SharedImage | None = None
+    for name, content in _properties(document):
+        if name in ("og:image", "og:image:url"):
+            if current is not None:
+                yield current
+            current = SharedImage(content)
+        elif current is not None and name == "og:image:alt":
+            current.alt = content
+        elif current is not None and name in ("og:image:width", "og:image:height"):
+            side = pixels(content)
+            if side is not None:
+                current.sides.append(side)
+    if current is not None:
+        yield current
+
+
+def page_texts(document: Document) -> dict[str, str]:
+    """og:title and og:description, the first of each."""
+    found: dict[str, str] = {}
+    for name, content in _properties(document):
+        if name in ("og:title", "og:description"):
+            found.setdefault(name, content)
+    return found
+
+
+def _properties(document: Document) -> Iterator[tuple[str, str]]:
+    for meta in document.root.iter("meta"):
+        # The protocol says `property`; many pages say `name`.
+        name = (meta.get("property") or meta.get("name") or "").strip().lower()
+        content = " ".join((meta.get("content") or "").split())
+        if name.startswith("og:") and content:
+            yield name, content

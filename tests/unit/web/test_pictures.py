@@ -1,0 +1,150 @@
+"""Which picture an <img> stands for, and where it is."""
+
+import base64
+import os
+
+import pytest
+
+from producers.web import image_pairs
+from producers.web.addresses import Candidate, srcset
+
+PAGE = "https://example.org/shop/mugs.html"
+TINY = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+
+
+def urls(html: str, page: str = PAGE) -> list[str]:
+    return [pair["image"].get("url", "inline") for pair in image_pairs(html, page)]
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("mug.jpg", "https://example.org/shop/mug.jpg"),
+        ("/mug.jpg", "https://example.org/mug.jpg"),
+        ("../mug.jpg", "https://example.org/mug.jpg"),
+        ("//cdn.example/mug.jpg", "https://cdn.example/mug.jpg"),
+        ("http://cdn.example/mug.jpg?w=1&amp;h=2", "http://cdn.example/mug.jpg?w=1&h=2"),
+        (" mug.jpg#top\n", "https://example.org/shop/mug.jpg"),
+        ("blue mug.jpg", "https://example.org/shop/blue%20mug.jpg"),
+        ("blue%20mug.jpg", "https://example.org/shop/blue%20mug.jpg"),
+        ("krüge/ü.jpg", "https://example.org/shop/kr%C3%BCge/%C3%BC.jpg"),
+    ],
+)
+def test_addresses_are_those_a_browser_goes_to(address: str, url: str) -> None:
+    assert urls(f'<img src="{address}" alt="A mug">') == [url]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "#",
+        "javascript:void(0)",
+        "blob:https://example.org/1",
+        "ftp://example.org/mug.jpg",
+        "http://[mug.jpg",
+        "http://example.org:port/mug.jpg",
+        "logo.svg",
+        "https://example.org/" + "x" * 9_000,
+        "data:image/png;base64,!!",
+        "data:text/html;base64," + "A" * 2_000,
+        TINY,
+    ],
+)
+def test_what_is_no_picture_is_left_out(address: str) -> None:
+    assert urls(f'<img src="{address}" alt="A mug">') == []
+
+
+def test_relative_addresses_are_relative_to_the_base() -> None:
+    html = '<head><base target="x"><base href="/static/"></head><img src="mug.jpg" alt="A mug">'
+
+    assert urls(html) == ["https://example.org/static/mug.jpg"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        f'src="{TINY}" data-src="mug.jpg"',
+        'src="blank.gif" data-original="mug.jpg"',
+        'data-lazy-src="mug.jpg"',
+        'src="small.jpg" srcset="small.jpg 300w, mug.jpg 900w, middle.jpg 600w"',
+        'src="small.jpg" data-srcset="mug.jpg 2x, small.jpg"',
+        f'src="{TINY}" srcset="{TINY} 1w" data-lazy-srcset="small.jpg 100w,mug.jpg 200w"',
+    ],
+)
+def test_the_largest_real_picture_is_taken(attributes: str) -> None:
+    assert urls(f'<img {attributes} alt="A mug">') == ["https://example.org/shop/mug.jpg"]
+
+
+def test_a_picture_element_offers_its_sources() -> None:
+    html = """<picture>
+        <source type="image/jxl" srcset="mug.jxl 2000w">
+        <source type="image/avif" srcset="mug-400.avif 400w, mug-1200.avif 1200w">
+        <img src="mug.jpg" alt="A mug"></picture>"""
+
+    assert urls(html) == ["https://example.org/shop/mug-1200.avif"]
+
+
+def test_without_sizes_a_picture_element_means_its_img() -> None:
+    html = '<picture><source srcset="mug.webp"><img src="mug.jpg" alt="A mug"></picture>'
+
+    assert urls(html) == ["https://example.org/shop/mug.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "candidates"),
+    [
+        ("a.jpg", [Candidate("a.jpg")]),
+        ("a.jpg 1x, b.jpg 1.5x", [Candidate("a.jpg"), Candidate("b.jpg", density=1.5)]),
+        (" ,a.jpg 100w,b.jpg 200w 50h, ", [Candidate("a.jpg", 100), Candidate("b.jpg", 200)]),
+        ("w_9,h_9/a.jpg 9w, b.jpg", [Candidate("w_9,h_9/a.jpg", 9), Candidate("b.jpg")]),
+        ("a.jpg, b.jpg", [Candidate("a.jpg"), Candidate("b.jpg")]),
+        ("a.jpg huge", [Candidate("a.jpg")]),
+        ("data:image/png;base64,AA== 2x", [Candidate("data:image/png;base64,AA==", density=2)]),
+        ("", []),
+        (",,", []),
+    ],
+)
+def test_srcset_is_read_as_browsers_do(text: str, candidates: list[Candidate]) -> None:
+    assert list(srcset(text)) == candidates
+
+
+def test_a_small_picture_inside_the_page_travels_inline() -> None:
+    content = os.urandom(2_000)
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+
+    (pair,) = image_pairs(f'<img src="{uri}" alt="A mug">', PAGE)
+
+    assert base64.b64decode(pair["image"]["inline"]) == content
+
+
+def test_a_large_picture_inside_the_page_is_skipped() -> None:
+    uri = "data:image/png;base64," + base64.b64encode(bytes(300 * 1024)).decode()
+
+    assert urls(f'<img src="{uri}" alt="A mug">') == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kept"),
+    [
+        ('width="1" height="1"', False),
+        ('width="32"', False),
+        ('width="800" height="40px"', False),
+        ('style="border:0; width: 1px; height:1px"', False),
+        ('width="64" height="64"', True),
+        ('width="100%" height="auto"', True),
+        ('style="max-width:10px"', True),
+        ('width="50" srcset="/m.jpg 50w, /l.jpg 1000w"', True),
+    ],
+)
+def test_tracking_pixels_and_icons_are_known_by_their_size(attributes: str, kept: bool) -> None:
+    assert bool(urls(f'<img src="mug.jpg" {attributes} alt="A mug">')) == kept
+
+
+def test_a_picture_that_stands_twice_comes_once_with_its_better_text() -> None:
+    html = """<div>Our mugs<img data-src="mug.jpg"><noscript><img src="mug.jpg" alt="A mug">
+        </noscript></div>"""
+
+    (pair,) = image_pairs(html, PAGE)
+
+    assert (pair["image"], pair["text"]) == ({"url": "https://example.org/shop/mug.jpg"}, "A mug")
