@@ -1,1 +1,6 @@
 """Where pairs come from, one file each."""
+
+from producers.sources.registry import open_source, source_formats
+from producers.sources.source import Found, Source, SourceError, Unreadable
+
+__all__ = ["Found", "Source", "SourceError", "Unreadable", "open_source", "source_formats"]

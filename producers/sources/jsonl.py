@@ -3,107 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from pydantic import ValidationError
 from pydantic_core import from_json
 
-from producers.identity import identified
-from producers.image import image_source
+from producers.sources._pair import cursor, pair_of, parts_of
+from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
 from schemas import RawPair
-from schemas.limits import RAW_MESSAGE_BYTES
-from schemas.wire import explain
-
-SOURCE_LINE_HEADER = "kaption-source-line"
-SOURCE_ERROR_HEADER = "kaption-source-error"
-
-# Room for the key, the headers and the frame of a message.
-LINE_BYTES = RAW_MESSAGE_BYTES - 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class UnreadableLine:
-    """A line that is no pair.
-
-    Published as it is, with its headers, it becomes a dead letter that tells where it came from.
-    """
-
-    file_name: str
-    line_number: int
-    """From 1."""
-    raw: bytes
-    """Without the line break; of a line above `LINE_BYTES` only the first so many."""
-    error: str
-
-    @property
-    def headers(self) -> list[tuple[str, bytes]]:
-        """Kafka headers: file name and line number, and what is wrong."""
-        line = f"{self.file_name}:{self.line_number}"
-        return [
-            (SOURCE_LINE_HEADER, line.encode(errors="replace")),
-            (SOURCE_ERROR_HEADER, self.error.encode(errors="replace")),
-        ]
-
-
-class _NotAPairError(Exception):
-    """What is wrong with a line."""
-
-
-def read(path: Path) -> Iterator[RawPair | UnreadableLine]:
-    """Each line in turn; empty lines are passed over. Raises OSError where the file is unreadable.
+class Jsonl(Source):
+    """One pair per line; empty lines are passed over.
 
     Fields are those of RawPair, and two may be shorter: `image` may be a string, a URL or the path
     of an image beside the file, which is put inline; `pair_id` may be left out.
+
+    A cursor is the offset of the next line in bytes, and the number of lines before it. Lines
+    appended later are behind it.
     """
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(LINE_BYTES + 2):
+
+    def __init__(self, location: str) -> None:
+        self._path = Path(location)
+
+    @classmethod
+    def recognises(cls, location: str) -> bool:
+        """By its name."""
+        return "://" not in location and location.lower().endswith((".jsonl", ".ndjson"))
+
+    @property
+    def identity(self) -> str:
+        """The path."""
+        return f"jsonl:{self._path.resolve()}"
+
+    def read(self, after: str | None = None) -> Iterator[Found]:
+        """Each line in turn."""
+        try:
+            with self._path.open("rb") as file:
+                offset, number = parts_of(after, int, int) if after is not None else (0, 0)
+                if not _begins_line(file, offset):
+                    raise SourceError(
+                        f"{self._path} has changed since it was read up to line {number}: "
+                        "--from-start publishes all of it"
+                    )
+                yield from self._lines(file, offset, number)
+        except OSError as error:
+            raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
+
+    def _lines(self, file: BinaryIO, offset: int, number: int) -> Iterator[Found]:
+        while line := file.readline(RAW_BYTES + 2):
             number += 1
+            offset += len(line)
             raw = line.rstrip(b"\r\n")
             if number == 1:
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
-            if len(raw) > LINE_BYTES:
-                length = len(raw) + _skip_line(file, line)
-                yield UnreadableLine(
-                    path.name,
-                    number,
-                    raw[:LINE_BYTES],
-                    f"the line has {length} bytes, the limit is {LINE_BYTES}: give large images by "
-                    "URL or path",
+            place = f"{self._path.name}:{number}"
+            if len(raw) > RAW_BYTES:
+                skipped, length = _skip_line(file, line)
+                offset += skipped
+                why = (
+                    f"the line has {len(raw) + length} bytes, the limit is {RAW_BYTES}: give large "
+                    "images by URL or path"
                 )
+                yield Found(Unreadable(place, raw[:RAW_BYTES], why), cursor(offset, number))
             elif raw.strip():
-                try:
-                    yield _pair(raw, path.parent)
-                except _NotAPairError as error:
-                    yield UnreadableLine(path.name, number, raw, str(error))
+                yield Found(_pair(raw, place, self._path.parent), cursor(offset, number))
 
 
-def _skip_line(file: BinaryIO, line: bytes) -> int:
-    """Go to the next line; how many bytes that was."""
-    skipped = 0
+def _begins_line(file: BinaryIO, offset: int) -> bool:
+    """Whether `offset` is where a line begins or ends; leaves the file there."""
+    file.seek(max(0, offset - 1))
+    before = file.read(min(offset, 1))
+    # A last line without a line break is followed by one when more is appended.
+    at = file.read(2)
+    file.seek(offset)
+    whole = len(before) == min(offset, 1)
+    return whole and (offset == 0 or before == b"\n" or at in (b"", b"\r\n") or at[:1] == b"\n")
+
+
+def _skip_line(file: BinaryIO, line: bytes) -> tuple[int, int]:
+    """Go to the next line; how many bytes that was, with and without its break."""
+    skipped = length = 0
     while line and not line.endswith(b"\n"):
         line = file.readline(1024 * 1024)
-        skipped += len(line.rstrip(b"\r\n"))
-    return skipped
+        skipped += len(line)
+        length += len(line.rstrip(b"\r\n"))
+    return skipped, length
 
 
-def _pair(raw: bytes, folder: Path) -> RawPair:
+def _pair(raw: bytes, place: str, folder: Path) -> RawPair | Unreadable:
     try:
         fields = from_json(raw)
     except ValueError as error:
-        raise _NotAPairError(f"not JSON: {error}") from error
+        return Unreadable(place, raw, f"not JSON: {error}")
     if not isinstance(fields, dict):
-        raise _NotAPairError("not a JSON object")
-    if isinstance(fields.get("image"), str):
-        try:
-            fields["image"] = image_source(fields["image"], folder)
-        except ValidationError as error:
-            raise _NotAPairError(explain(error, RawPair)) from error
-        except (OSError, ValueError) as error:
-            raise _NotAPairError(str(error)) from error
-    try:
-        return identified(fields)
-    except ValidationError as error:
-        raise _NotAPairError(explain(error, RawPair)) from error
+        return Unreadable(place, raw, "not a JSON object")
+    return pair_of(fields, place, raw, folder)

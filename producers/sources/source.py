@@ -5,13 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from schemas import RawPair
+from schemas.limits import RAW_MESSAGE_BYTES
 
 SOURCE_PLACE_HEADER = "kaption-source-place"
 SOURCE_ERROR_HEADER = "kaption-source-error"
 CURSOR_CHARS = 2_000
+RAW_BYTES = RAW_MESSAGE_BYTES - 64 * 1024
+"""Most that `Unreadable.raw` holds: a message's key, headers and frame need room too."""
+_HEADER_CHARS = 2_000
 
 
 class SourceError(Exception):
@@ -28,15 +32,15 @@ class Unreadable:
     place: str
     """For people: file and line, member, row."""
     raw: bytes
-    """What was found; at most what fits a message of pairs.raw."""
+    """What was found; at most `RAW_BYTES` of it."""
     error: str
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
         """Kafka headers: the place, and what is wrong."""
         return [
-            (SOURCE_PLACE_HEADER, self.place.encode(errors="replace")),
-            (SOURCE_ERROR_HEADER, self.error.encode(errors="replace")),
+            (SOURCE_PLACE_HEADER, self.place[-_HEADER_CHARS:].encode(errors="replace")),
+            (SOURCE_ERROR_HEADER, self.error[:_HEADER_CHARS].encode(errors="replace")),
         ]
 
 
@@ -49,7 +53,23 @@ class Found(NamedTuple):
 
 
 class Source(ABC):
-    """Where pairs come from: one file of this package each, found by its module's name."""
+    """Where pairs come from: one file of this package each, found by its module's name.
+
+    Options are strings given by keyword, and None by default; who reads ``s3://`` also takes a
+    StoreConnection as `store`.
+    """
+
+    @abstractmethod
+    def __init__(self, location: str, **options: Any) -> None:
+        """`location` is a path or URL; nothing is opened yet."""
+
+    @classmethod
+    @abstractmethod
+    def recognises(cls, location: str) -> bool:
+        """Whether `location` looks like this format, by its name and what a folder holds.
+
+        One location is recognised by one format at most.
+        """
 
     @property
     @abstractmethod

@@ -110,9 +110,10 @@ def test_produced_pairs_are_lag_of_ingest(kaption: Command, tmp_path: Path) -> N
     source.write_text("\n".join(lines))
     # When it is published
     ended = kaption("produce", str(source))
-    # Then all lines are in pairs.raw, the bad one is named, and ingest is three behind
+    # Then all lines are in pairs.raw, the bad one is named, and ingest is three behind, and the
+    # mark of a commit in each partition that got one
     assert ended.returncode == 0, ended.stderr
     assert "3 records published, 1 of them unreadable" in ended.stdout
     assert "pairs.jsonl:3" in ended.stderr
     status = kaption("status", "--interval", "0.1")
-    assert re.search(r"ingest +0 +3 +0\.0", status.stdout), status.stdout + status.stderr
+    assert re.search(r"ingest +0 +[4-6] +0\.0", status.stdout), status.stdout + status.stderr

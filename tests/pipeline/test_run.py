@@ -89,7 +89,10 @@ def test_photographs_come_out_as_shards(photographs: Path, tmp_path: Path) -> No
     ("arguments", "said"),
     [
         (["run", "none.jsonl", "out"], "there is no file none.jsonl"),
-        (["run", __file__, str(Path(__file__).parent)], "is not an empty folder"),
+        (
+            ["run", __file__, str(Path(__file__).parent), "--format", "jsonl"],
+            "is not an empty folder",
+        ),
         (["work", "polish"], "no stage 'polish'"),
         (["schema", "Nothing"], "no record 'Nothing'"),
         (["settings", "--config", "none.toml"], "settings file none.toml"),

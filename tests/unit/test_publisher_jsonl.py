@@ -8,23 +8,29 @@ from pathlib import Path
 import pytest
 
 from producers.identity import pair_id
-from producers.sources.jsonl import LINE_BYTES, UnreadableLine, read
+from producers.sources import SourceError, Unreadable
+from producers.sources.jsonl import Jsonl
+from producers.sources.source import RAW_BYTES
 from schemas import BlobRef, ImageSource, RawPair
 from schemas.limits import INLINE_IMAGE_BYTES
 
 URL = "https://cdn.example/7.jpg"
 
 
-def lines(folder: Path, *found: object) -> list[RawPair | UnreadableLine]:
+def read(path: Path) -> list[RawPair | Unreadable]:
+    return [found.item for found in Jsonl(str(path)).read()]
+
+
+def lines(folder: Path, *found: object) -> list[RawPair | Unreadable]:
     path = folder / "pairs.jsonl"
     raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in found]
     path.write_bytes(b"\n".join(raw))
-    return list(read(path))
+    return read(path)
 
 
-def unreadable(folder: Path, *found: object) -> UnreadableLine:
+def unreadable(folder: Path, *found: object) -> Unreadable:
     (line,) = lines(folder, *found)
-    assert isinstance(line, UnreadableLine)
+    assert isinstance(line, Unreadable)
     return line
 
 
@@ -116,11 +122,11 @@ def test_line_numbers_count_every_line_and_empty_ones_are_passed_over(tmp_path: 
 
     found = lines(tmp_path, good, b"", b"  \r", good, b"oops\r", good, b"")
 
-    assert [type(each) for each in found] == [RawPair, RawPair, UnreadableLine, RawPair]
+    assert [type(each) for each in found] == [RawPair, RawPair, Unreadable, RawPair]
     bad = found[2]
-    assert isinstance(bad, UnreadableLine)
-    assert (bad.line_number, bad.raw) == (5, b"oops")
-    assert bad.headers[0] == ("kaption-source-line", b"pairs.jsonl:5")
+    assert isinstance(bad, Unreadable)
+    assert (bad.place, bad.raw) == ("pairs.jsonl:5", b"oops")
+    assert bad.headers[0] == ("kaption-source-place", b"pairs.jsonl:5")
     assert bad.headers[1][0] == "kaption-source-error"
     assert bad.headers[1][1].startswith(b"not JSON")
 
@@ -142,15 +148,15 @@ def padded(length: int) -> bytes:
 def test_a_line_above_the_limit_is_cut_and_the_next_one_read(tmp_path: Path, break_: bytes) -> None:
     good = b'{"pair_id":"b","text":"t","image":{"url":"u"}}'
     path = tmp_path / "pairs.jsonl"
-    path.write_bytes(break_.join([padded(LINE_BYTES), padded(LINE_BYTES + 1), good]))
+    path.write_bytes(break_.join([padded(RAW_BYTES), padded(RAW_BYTES + 1), good]))
 
     whole, cut, after = read(path)
 
-    assert isinstance(whole, UnreadableLine)
+    assert isinstance(whole, Unreadable)
     assert "extra holds" in whole.error
-    assert isinstance(cut, UnreadableLine)
-    assert cut.error.startswith(f"the line has {LINE_BYTES + 1} bytes")
-    assert cut.raw == padded(LINE_BYTES + 1)[:LINE_BYTES]
+    assert isinstance(cut, Unreadable)
+    assert cut.error.startswith(f"the line has {RAW_BYTES + 1} bytes")
+    assert cut.raw == padded(RAW_BYTES + 1)[:RAW_BYTES]
     assert isinstance(after, RawPair)
     assert after.pair_id == "b"
 
@@ -163,17 +169,35 @@ def test_memory_is_bounded_by_a_line_not_by_the_file(tmp_path: Path) -> None:
         file.write(b"\n" + padded(1000) + b"\n")
 
     tracemalloc.start()
-    found = list(read(path))
+    found = read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert [type(each) for each in found] == [UnreadableLine, RawPair]
-    assert peak < 4 * LINE_BYTES
+    assert [type(each) for each in found] == [Unreadable, RawPair]
+    assert peak < 4 * RAW_BYTES
 
 
-def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        next(read(tmp_path / "pairs.jsonl"))
+def test_lines_appended_later_are_behind_the_cursor(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(padded(100))
+    (first,) = Jsonl(str(path)).read()
+    path.write_bytes(padded(100) + b"\n" + padded(200))
+
+    (second,) = Jsonl(str(path)).read(first.cursor)
+
+    assert isinstance(second.item, RawPair)
+    assert len(second.item.extra["x"]) > 100
+
+
+def test_a_file_that_was_written_anew_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(padded(100) + b"\n" + padded(100))
+    first, _ = Jsonl(str(path)).read()
+
+    for changed in (padded(50) + b"\n" + padded(200), padded(90)):
+        path.write_bytes(changed)
+        with pytest.raises(SourceError, match="has changed since"):
+            list(Jsonl(str(path)).read(first.cursor))
 
 
 class TestPairId:

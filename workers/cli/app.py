@@ -8,6 +8,7 @@ import typer
 
 from consumers import ReadError
 from producers import PublishError
+from producers.sources import SourceError
 from schemas.errors import Fault
 from workers.cli.demo import command as demo
 from workers.cli.doctor import command as doctor
@@ -50,6 +51,7 @@ def main() -> None:
         TopicError,
         ReadError,
         PublishError,
+        SourceError,
         Fault,
     ) as error:
         typer.echo(f"kaption: {error}", err=True)

@@ -1,4 +1,4 @@
-"""The way in: pairs and unreadable lines to pairs.raw."""
+"""The way in of a run: pairs and what is unreadable to pairs.raw."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterable
 
 from producers.publisher import Publisher
-from producers.sources.jsonl import UnreadableLine
+from producers.sources import Unreadable
 from schemas import KafkaConnection, RawPair
 
-Item = RawPair | UnreadableLine
+Item = RawPair | Unreadable
 
 
 class Feeder(threading.Thread):
@@ -21,7 +21,7 @@ class Feeder(threading.Thread):
         items: Iterable[Item],
         warn: Callable[[str], None],
     ) -> None:
-        """`warn` gets one line of text for each unreadable line."""
+        """`warn` gets one line of text for each unreadable item."""
         super().__init__(name="feeder", daemon=True)
         self.published = 0
         self.unreadable = 0
@@ -37,11 +37,11 @@ class Feeder(threading.Thread):
         try:
             with Publisher(self._kafka) as publisher:
                 for item in self._items:
-                    if isinstance(item, UnreadableLine):
+                    if isinstance(item, Unreadable):
                         # As it is: ingest makes a dead letter of it, with these headers.
                         publisher.publish_bytes(item.raw, headers=item.headers)
                         self.unreadable += 1
-                        self._warn(f"{item.file_name}:{item.line_number}: {item.error}")
+                        self._warn(f"{item.place}: {item.error}")
                     else:
                         publisher.publish(item)
                     self.published += 1

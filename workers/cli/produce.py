@@ -1,38 +1,70 @@
-"""`kaption produce`: publish a file of pairs to pairs.raw."""
+"""`kaption produce`: publish a source of pairs to pairs.raw."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from producers.sources import jsonl
+from producers.feed import Fed, Feed
+from producers.sources import Unreadable, open_source
 from workers.cli.errors import UserError
-from workers.cli.feeder import Feeder
 from workers.cli.options import Config
 from workers.settings import load_settings
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="JSONL: one pair per line, fields as RawPair.")],
+    source: Annotated[str, typer.Argument(help="A file, folder or URL.")],
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Told from the source's name if not given.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the format."),
+    ] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Most records a second.")] = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Publish also what earlier runs have published.")
+    ] = False,
     config: Config = None,
 ) -> None:
-    """Publish pairs; unreadable lines are published as they are and become dead letters."""
-    if not file.is_file():
-        raise UserError(f"there is no file {file}")
+    """Publish each pair once: a run that was ended is gone on with by the next one.
+
+    What cannot be read is published as it is and becomes a dead letter.
+    """
     console = Console(stderr=True, highlight=False)
-    kafka = load_settings(config).kafka
-    feeder = Feeder(kafka, jsonl.read(file), console.print)
-    with console.status("publishing") as status:
-        feeder.start()
-        while feeder.is_alive():
-            feeder.join(0.25)
-            status.update(f"{feeder.published} records published")
-    if feeder.error is not None:
-        raise feeder.error
+    settings = load_settings(config)
+    options = dict(_named(each) for each in option or ())
+    opened = open_source(source, format_, options, settings.store)
+    started = time.monotonic()
+    with console.status("connecting") as status:
+
+        def committed(fed: Fed) -> None:
+            if fed.before and not fed.published:
+                console.print(
+                    f"goes on where it stopped: {fed.before} records were published before",
+                    soft_wrap=True,
+                )
+            seconds = max(time.monotonic() - started, 0.001)
+            status.update(f"{fed.published} records published, {fed.published / seconds:.0f}/s")
+
+        def unreadable(found: Unreadable) -> None:
+            console.print(f"{found.place}: {found.error}", markup=False, soft_wrap=True)
+
+        feed = Feed(settings.kafka, opened, from_start=from_start, rate=rate)
+        fed = feed.run(committed, unreadable)
     typer.echo(
-        f"{feeder.published} records published, {feeder.unreadable} of them unreadable lines "
-        "that become dead letters"
+        f"{fed.published} records published, {fed.unreadable} of them unreadable, "
+        "which become dead letters"
     )
+    if fed.before and not fed.published:
+        console.print("nothing is new; --from-start publishes all of it again")
+
+
+def _named(option: str) -> tuple[str, str]:
+    name, separator, value = option.partition("=")
+    if not separator:
+        raise UserError(f"--option {option}: write NAME=VALUE")
+    return name, value

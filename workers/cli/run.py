@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from consumers import Read
-from producers.sources import jsonl
+from producers.sources import open_source
 from schemas import DeadLetter, RejectedPair, encode
 from workers.cli.batch_run import BatchRun, RunReport
 from workers.cli.errors import UserError
@@ -32,20 +32,23 @@ Store = Annotated[
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="JSONL: one pair per line.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="As for `produce`; JSONL: one pair per line.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
     kafka: Kafka = None,
     redis: Redis = None,
     store: Store = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="Of INPUT; told from its name if not given.")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Run every stage over INPUT until each pair has an outcome; results go to OUT."""
-    if not source.is_file():
-        raise UserError(f"there is no file {source}")
     console = Console(stderr=True)
-    report = run_pairs(
-        load_settings(config), jsonl.read(source), out, (kafka, redis, store), console
-    )
+    settings = load_settings(config)
+    items = (found.item for found in open_source(source, format_, store=settings.store).read())
+    report = run_pairs(settings, items, out, (kafka, redis, store), console)
     finish(report, out, console)
 
 

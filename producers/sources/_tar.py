@@ -1,0 +1,131 @@
+"""Members of a tar stream, with the offset of each; damage is said, not taken for the end."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+_BLOCK = 512
+_EXTENSION_BYTES = 1024 * 1024
+_CHUNK = 1024 * 1024
+
+
+class Stream(Protocol):
+    """What a tar is read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to so many bytes, none at the end."""
+
+
+class DamagedTarError(Exception):
+    """The stream is no tar, or ends too early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file."""
+
+    name: str
+    offset: int
+    """Where its headers begin, in bytes."""
+    end: int
+    """Where the next member begins."""
+    size: int
+    """In bytes."""
+    data: bytes
+    """At most the first `limit` bytes."""
+
+
+def members(stream: Stream, offset: int, limit: int) -> Iterator[Member]:
+    """Regular files of a tar stream that stands at `offset`, the begin of a member.
+
+    tarfile is not used, for it takes a damaged header for the end, and reads what is no regular
+    file into memory. Raises DamagedTarError, and what `stream.read` raises.
+    """
+    begin = offset
+    extended: dict[str, str] = {}
+    while header := _exactly(stream, _BLOCK, at=offset):
+        if not header.strip(b"\0"):
+            return
+        try:
+            info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            raise DamagedTarError(f"no tar header at byte {offset}: {error}") from error
+        size = _size(info, extended, offset)
+        padded = -(-size // _BLOCK) * _BLOCK
+        extension = info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+        extension = extension or info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+        if extension and size > _EXTENSION_BYTES:
+            raise DamagedTarError(f"a header of {size} bytes at byte {offset}")
+        keep = size if extension else min(size, limit) if info.isreg() else 0
+        data = _exactly(stream, keep, at=offset) if keep else b""
+        if len(data) < keep:
+            raise DamagedTarError(f"it ends inside the member at byte {offset}")
+        _skip(stream, padded - keep, at=offset)
+        offset += _BLOCK + padded
+        if info.type == tarfile.GNUTYPE_LONGNAME:
+            extended["path"] = data.rstrip(b"\0").decode("utf-8", "surrogateescape")
+        elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+            extended.update(_pax(data, begin))
+        if extension:
+            continue
+        if info.isreg():
+            yield Member(extended.get("path", info.name), begin, offset, size, data)
+        begin, extended = offset, {}
+    # Cut off between two members it would look the same, and some would be lost.
+    raise DamagedTarError(f"it ends at byte {offset} without the mark of an end")
+
+
+def _size(info: tarfile.TarInfo, extended: dict[str, str], offset: int) -> int:
+    given = extended.get("size", "") if info.isreg() else ""
+    size = int(given) if given.isdecimal() else info.size
+    if size < 0:
+        raise DamagedTarError(f"a member of {size} bytes at byte {offset}")
+    # Links and folders may tell a size, and have no data.
+    return size if info.isreg() or info.type not in _WITHOUT_DATA else 0
+
+
+_WITHOUT_DATA = (
+    tarfile.LNKTYPE,
+    tarfile.SYMTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.DIRTYPE,
+    tarfile.FIFOTYPE,
+)
+
+
+def _pax(data: bytes, offset: int) -> dict[str, str]:
+    """Records of a pax header: length, a space, key=value, a line break."""
+    found = {}
+    while data:
+        length, _, _ = data.partition(b" ")
+        if not length.isdigit() or not len(length) < int(length) <= len(data):
+            raise DamagedTarError(f"a broken pax header at byte {offset}")
+        record = data[len(length) + 1 : int(length) - 1]
+        key, _, value = record.partition(b"=")
+        found[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
+        data = data[int(length) :]
+    return found
+
+
+def _exactly(stream: Stream, size: int, at: int) -> bytes:
+    """So many bytes, or none at the stream's end."""
+    parts: list[bytes] = []
+    left = size
+    while left and (part := stream.read(min(left, _CHUNK))):
+        parts.append(part)
+        left -= len(part)
+    if left and parts:
+        raise DamagedTarError(f"it ends inside the member at byte {at}")
+    return b"".join(parts)
+
+
+def _skip(stream: Stream, size: int, at: int) -> None:
+    while size:
+        part = stream.read(min(size, _CHUNK))
+        if not part:
+            raise DamagedTarError(f"it ends inside the member at byte {at}")
+        size -= len(part)

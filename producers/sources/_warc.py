@@ -1,0 +1,89 @@
+"""Records of a WARC file, by their place in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urldefrag
+
+from producers.sources.source import RAW_BYTES, SourceError
+
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered, successfully, when the archive was made."""
+
+    url: str
+    position: int
+    """Where its record begins in the file, in bytes."""
+    media_type: str
+    charset: str | None
+    headers: tuple[tuple[str, str], ...]
+    fetched_at: datetime | None
+
+
+def answers(path: Path, position: int = 0) -> Iterator[Answer]:
+    """Responses with status 200, and resources, from `position` on.
+
+    Raises SourceError where the file is damaged, OSError where it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(position)
+        records = _records(file, decode="none")
+        while True:
+            try:
+                record = next(records, None)
+            except (OSError, ValueError) as error:
+                raise SourceError(f"{path} is damaged or no WARC file: {error}") from error
+            if record is None:
+                return
+            answer = _answer(record)
+            if answer is not None:
+                yield answer
+
+
+def body(path: Path, position: int, *, decoded: bool = True) -> bytes:
+    """At most `RAW_BYTES` of what a record holds, without its HTTP headers.
+
+    Raises ValueError where its transfer or content encoding is broken, OSError.
+    """
+    with path.open("rb") as file:
+        file.seek(position)
+        # fastwarc does not get past a body that it cannot decode, so none is decoded above.
+        record = next(_records(file, decode="all" if decoded else "none"))
+        try:
+            return bytes(record.reader.read(RAW_BYTES))
+        except OSError as error:
+            raise ValueError(f"its encoding is broken: {error}") from error
+
+
+def _records(file: Any, decode: Literal["all", "none"]) -> Iterator[Any]:
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    kinds = WarcRecordType.response | WarcRecordType.resource
+    records: Iterator[Any] = ArchiveIterator(
+        file, record_types=kinds, parse_http=True, auto_decode=decode
+    )
+    return records
+
+
+def _answer(record: Any) -> Answer | None:
+    url = record.headers.get("WARC-Target-URI")
+    http = record.http_headers
+    if not url or (http is not None and http.status_code != _OK):
+        return None
+    media_type = record.http_content_type if http else record.headers.get("Content-Type")
+    return Answer(
+        # WARC 1.0 had it in angle brackets, and some writers still have.
+        url=urldefrag(url.strip("<>"))[0],
+        position=record.stream_pos,
+        media_type=(media_type or "").partition(";")[0].strip().lower(),
+        charset=record.http_charset if http else None,
+        headers=tuple(http.astuples()) if http else (),
+        fetched_at=record.record_date,
+    )

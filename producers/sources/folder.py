@@ -1,0 +1,96 @@
+"""Pairs from a folder of pictures with side files."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
+from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
+from schemas import RawPair
+
+
+class Folder(Source):
+    """One pair per picture of the folder and those below it, in the order of their paths.
+
+    The text is in a file of the same name that ends in ``.txt``; ``.json`` holds further fields,
+    under the names that img2dataset gives or those of RawPair, and the text where there is no
+    ``.txt``. `source` is the name of the data set. A cursor is the path of the last picture:
+    pictures that come later must be named so that they are the last.
+    """
+
+    def __init__(self, location: str, *, source: str | None = None) -> None:
+        self._path = Path(location)
+        self._source = source
+
+    @classmethod
+    def recognises(cls, location: str) -> bool:
+        """A folder without shards, tables, archives or the statistics of img2dataset."""
+        if "://" in location or not Path(location).is_dir():
+            return False
+        other = (".tar", ".parquet", ".csv", ".tsv", ".warc", ".warc.gz", "_stats.json")
+        return not any(each.name.endswith(other) for each in Path(location).iterdir())
+
+    @property
+    def identity(self) -> str:
+        """The path."""
+        return f"folder:{self._path.resolve()}"
+
+    def read(self, after: str | None = None) -> Iterator[Found]:
+        """Each picture in turn."""
+        pictures = self._pictures()
+        begin = 0
+        if after is not None:
+            (last,) = parts_of(after, str)
+            begin = bisect_right(pictures, last)
+        for name in pictures[begin:]:
+            yield Found(self._item(name), cursor(name))
+
+    def _pictures(self) -> list[str]:
+        """Paths below the folder; all are listed first, for a folder tells them in any order."""
+
+        def failed(error: OSError) -> None:
+            raise SourceError(f"{self._path} cannot be read: {error}") from error
+
+        found = []
+        for folder, _, names in os.walk(self._path, onerror=failed):
+            below = Path(folder).relative_to(self._path)
+            found += [
+                (below / name).as_posix()
+                for name in names
+                if name.rpartition(".")[2].lower() in PICTURES
+            ]
+        return sorted(found)
+
+    def _item(self, name: str) -> RawPair | Unreadable:
+        path = self._path / name
+        try:
+            fields = self._fields(path)
+        except (OSError, ValueError) as error:
+            return Unreadable(name, name.encode(errors="replace"), f"beside it: {error}")
+        return pair_of({**fields, "image": path.name}, name, folder=path.parent)
+
+    def _fields(self, path: Path) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        beside = path.with_suffix(".json")
+        if beside.is_file():
+            given = from_json(_read(beside))
+            if not isinstance(given, dict):
+                raise ValueError(f"{beside.name} is not a JSON object")
+            fields = known_fields({key: each for key, each in given.items() if key != "image"})
+        text = path.with_suffix(".txt")
+        if text.is_file():
+            fields["text"] = _read(text).decode(errors="replace").strip()
+        if self._source is not None:
+            fields.setdefault("source", self._source)
+        return fields
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(RAW_BYTES)

@@ -1,0 +1,118 @@
+"""Pairs from web archives: images with the texts of the pages that embed them."""
+
+from __future__ import annotations
+
+import re
+from codecs import lookup
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from producers.sources._pair import cursor, pair_of, parts_of
+from producers.sources._warc import Answer, answers, body
+from producers.sources.source import Found, Source, SourceError, Unreadable
+from producers.web import image_pairs
+from schemas import RawPair
+from schemas.limits import INLINE_IMAGE_BYTES
+
+_SUFFIXES = (".warc", ".warc.gz")
+_PAGES = ("text/html", "application/xhtml+xml")
+_CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
+_PROLOGUE_BYTES = 4096
+
+
+class Warc(Source):
+    """The pairs that `producers.web` finds on the pages of an archive, or of a folder of them.
+
+    An image that is in the same file comes with its bytes, any other with its URL. The addresses of
+    a file's images are kept in memory. `source` is the name of the data set. A cursor is a file's
+    name, in it the place of a page in bytes, and how many of its pairs are done. Needs fastwarc and
+    parsel (extra `sources`).
+    """
+
+    def __init__(self, location: str, *, source: str | None = None) -> None:
+        self._path = Path(location)
+        self._source = source
+
+    @classmethod
+    def recognises(cls, location: str) -> bool:
+        """By its name, or a folder of such files."""
+        if "://" in location:
+            return False
+        return location.lower().endswith(_SUFFIXES) or bool(_archives(Path(location)))
+
+    @property
+    def identity(self) -> str:
+        """The path."""
+        return f"warc:{self._path.resolve()}"
+
+    def read(self, after: str | None = None) -> Iterator[Found]:
+        """Each picture of each page in turn."""
+        name, position, done = parts_of(after, str, int, int) if after is not None else ("", 0, 0)
+        files = _archives(self._path) if self._path.is_dir() else [self._path]
+        if not files:
+            raise SourceError(f"{self._path} holds no {' or '.join(_SUFFIXES)} files")
+        try:
+            for path in files:
+                if path.name < name:
+                    continue
+                begin = (position, done) if path.name == name else (0, 0)
+                yield from self._pairs(path, *begin)
+        except OSError as error:
+            raise SourceError(f"{self._path} cannot be read: {error}") from error
+
+    def _pairs(self, path: Path, position: int, done: int) -> Iterator[Found]:
+        images = {
+            answer.url: answer.position
+            for answer in answers(path)
+            if answer.media_type.startswith("image/")
+        }
+        for page in answers(path, position):
+            if page.media_type in _PAGES:
+                skip = done if page.position == position else 0
+                items = islice(self._items(path, page, images), skip, None)
+                for number, item in enumerate(items, start=skip + 1):
+                    yield Found(item, cursor(path.name, page.position, number))
+
+    def _items(
+        self, path: Path, page: Answer, images: Mapping[str, int]
+    ) -> Iterator[RawPair | Unreadable]:
+        place = f"{path.name}:{page.url}"
+        try:
+            html = _text(body(path, page.position), page.charset)
+        except ValueError as error:
+            raw = body(path, page.position, decoded=False)
+            yield Unreadable(place, raw, f"the page: {error}")
+            return
+        found = image_pairs(html, page.url, headers=page.headers, fetched_at=page.fetched_at)
+        for fields in found:
+            if self._source is not None:
+                fields["source"] = self._source
+            url = fields["image"].get("url")
+            content = _image(path, images[url]) if url in images else None
+            if content is not None:
+                fields["image"] = content
+                fields["extra"] = {**fields["extra"], "image_url": url}
+            yield pair_of(fields, place)
+
+
+def _image(path: Path, position: int) -> bytes | None:
+    """The bytes, or none where it must be fetched again: too large, empty, or broken."""
+    try:
+        content = body(path, position)
+    except ValueError:
+        return None
+    return content if 0 < len(content) <= INLINE_IMAGE_BYTES else None
+
+
+def _text(page: bytes, charset: str | None) -> str:
+    declared = _CHARSET.search(page[:_PROLOGUE_BYTES])
+    name = charset or (declared[1].decode() if declared else "utf-8")
+    try:
+        return page.decode(lookup(name).name, errors="replace")
+    except (LookupError, UnicodeError):
+        return page.decode(errors="replace")
+
+
+def _archives(folder: Path) -> list[Path]:
+    return sorted(each for suffix in _SUFFIXES for each in folder.glob(f"*{suffix}"))

@@ -1,0 +1,138 @@
+"""Pairs from WebDataset tars: members of one name, and what their endings say they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from os.path import commonprefix
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
+from producers.sources._shards import opened, shards_of
+from producers.sources._tar import DamagedTarError, Member, members
+from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
+from schemas import RawPair, StoreConnection
+from schemas.limits import INLINE_IMAGE_BYTES
+
+_TEXTS = ("txt", "caption", "text")
+
+
+class WebDataset(Source):
+    """One pair per sample: neighbouring members whose names agree up to the first dot.
+
+    The picture is the member with a picture's ending (jpg, png, webp ...), the text that of
+    ``.txt``, ``.caption`` or ``.text``; ``.json`` holds further fields, under the names that
+    img2dataset gives or those of RawPair, and the text where there is no such member.
+
+    A location is a tar, a folder of them, ``http(s)://...tar``, ``s3://bucket/key.tar`` or
+    ``s3://bucket/prefix/``, and may hold ``{000..012}``. `source` is the name of the data set. A
+    cursor is the shard's name and the offset of the next sample in it, in bytes: shards that come
+    later must be named so that they are the last.
+    """
+
+    def __init__(
+        self, location: str, *, source: str | None = None, store: StoreConnection | None = None
+    ) -> None:
+        """`store` tells how to reach S3; its URL is not used."""
+        self._location = location if "://" in location else str(Path(location))
+        self._source = source
+        self._store = store or StoreConnection()
+
+    @classmethod
+    def recognises(cls, location: str) -> bool:
+        """By its name, or a folder with tars that img2dataset has not made."""
+        if location.lower().endswith(".tar") or location.startswith("s3://"):
+            return True
+        if "://" in location or next(Path(location).glob("*_stats.json"), None):
+            return False
+        return next(Path(location).glob("*.tar"), None) is not None
+
+    @property
+    def identity(self) -> str:
+        """The location."""
+        remote = "://" in self._location
+        return f"webdataset:{self._location if remote else Path(self._location).resolve()}"
+
+    def read(self, after: str | None = None) -> Iterator[Found]:
+        """Each sample in turn."""
+        shards = shards_of(self._location, ".tar", self._store)
+        names = [self._name(shard) for shard in shards]
+        first, offset = 0, 0
+        if after is not None:
+            last, offset = parts_of(after, str, int)
+            if last not in names:
+                raise SourceError(
+                    f"{self._location} has no shard {last} any more, where the last run stopped: "
+                    "--from-start publishes all that is there"
+                )
+            first = names.index(last)
+        for number in range(first, len(shards)):
+            begin = offset if number == first else 0
+            for end, item in self._samples(shards[number], begin):
+                yield Found(item, cursor(names[number], end))
+
+    def _name(self, shard: str) -> str:
+        """What tells the shard from others of this location, however that is written."""
+        # Character by character is what is wanted: braces stand inside of names.
+        same = commonprefix([self._location, shard])  # noqa: RUF071
+        return shard[len(same) :].lstrip("/")
+
+    def _samples(self, shard: str, begin: int) -> Iterator[tuple[int, RawPair | Unreadable]]:
+        name = shard.rpartition("/")[2]
+        sample: list[Member] = []
+        try:
+            with opened(shard, begin, self._store) as stream:
+                for member in members(stream, begin, RAW_BYTES):
+                    if sample and _key(member) != _key(sample[0]):
+                        yield member.offset, self._item(sample, name)
+                        sample = []
+                    sample.append(member)
+        except DamagedTarError as error:
+            raise SourceError(
+                f"{shard} is damaged: {error}; fetch it again, then run this again: it goes on "
+                "where it stopped"
+            ) from error
+        if sample:
+            yield sample[-1].end, self._item(sample, name)
+
+    def _item(self, sample: list[Member], shard: str) -> RawPair | Unreadable:
+        parts = {_ending(member): member for member in sample}
+        place = f"{shard}/{_key(sample[0])}"
+        picture = next((parts[each] for each in parts if each in PICTURES), None)
+        if picture is None:
+            return Unreadable(place, sample[0].data, f"no picture among {', '.join(parts)}")
+        if picture.size > INLINE_IMAGE_BYTES:
+            return Unreadable(
+                place,
+                picture.data,
+                f"{picture.name} has {picture.size} bytes, an inline image at most "
+                f"{INLINE_IMAGE_BYTES}: make it smaller",
+            )
+        try:
+            fields = self._fields(parts)
+        except ValueError as error:
+            return Unreadable(place, parts["json"].data, f"its .json: {error}")
+        return pair_of({**fields, "image": picture.data}, place)
+
+    def _fields(self, parts: dict[str, Member]) -> dict[str, Any]:
+        given: Any = from_json(parts["json"].data) if "json" in parts else {}
+        if not isinstance(given, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004 - it is the file that is wrong
+        fields = known_fields({name: each for name, each in given.items() if name != "image"})
+        text = next((parts[each] for each in _TEXTS if each in parts), None)
+        if text is not None:
+            fields["text"] = text.data.decode(errors="replace").strip()
+        if self._source is not None:
+            fields.setdefault("source", self._source)
+        return fields
+
+
+def _key(member: Member) -> str:
+    folder, slash, name = member.name.rpartition("/")
+    return f"{folder}{slash}{name.partition('.')[0]}"
+
+
+def _ending(member: Member) -> str:
+    return member.name.rpartition("/")[2].partition(".")[2].lower()

@@ -1,0 +1,330 @@
+"""A source is published once: gone on with after an end, a lost commit, another run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from consumers.topic_reader import TopicReader
+from producers.errors import Message, PublishError
+from producers.feed import Fed, Feed
+from producers.sources import Found, Source, SourceError, open_source
+from producers.sources.source import SOURCE_ERROR_HEADER, SOURCE_PLACE_HEADER
+from producers.transactions import Transactions
+from schemas import ImageSource, KafkaConnection, RawPair, WireError, header
+from schemas.topics import RAW
+from workers.local import ApacheKafka
+from workers.runtime.kafka.topics import TopicAdmin
+
+TOPIC = replace(RAW, partitions=3)
+KAFKA = [pytest.param("apache_kafka", marks=pytest.mark.integration)]
+
+
+@pytest.fixture
+def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
+    """Give topics of the test's own; on Tansu, unless parametrized."""
+    server = request.getfixturevalue(getattr(request, "param", "tansu"))
+    connection = KafkaConnection(bootstrap=server.bootstrap, topic_prefix=topic_prefix)
+    with TopicAdmin(connection) as admin:
+        admin.create([TOPIC])
+    return connection
+
+
+def published(connection: KafkaConnection) -> Counter[str]:
+    """How often each text is there; what is no pair counts as "?"."""
+    with TopicReader(connection, [TOPIC]) as reader:
+        records = [read.record for read in reader]
+    return Counter(
+        each.text if isinstance(each, RawPair) else "?"
+        for each in records
+        if isinstance(each, (RawPair, WireError))
+    )
+
+
+def once(count: int) -> Counter[str]:
+    return Counter({str(number): 1 for number in range(count)})
+
+
+class Numbers(Source):
+    """Pairs 0 to `count`; calls `at` with each number before it comes."""
+
+    def __init__(
+        self, count: int, at: Callable[[int], None] = lambda number: None, name: str = "numbers"
+    ) -> None:
+        self._count = count
+        self._at = at
+        self._name = name
+
+    @classmethod
+    def recognises(cls, location: str) -> bool:
+        return False
+
+    @property
+    def identity(self) -> str:
+        return self._name
+
+    def read(self, after: str | None = None) -> Iterator[Found]:
+        for number in range(int(after or 0), self._count):
+            self._at(number)
+            image = ImageSource(url=f"https://cdn.example/{number}.jpg")
+            pair = RawPair(pair_id=str(number), text=str(number), image=image)
+            yield Found(pair, str(number + 1))
+
+
+BROKERS = pytest.mark.parametrize("connection", ["tansu", *KAFKA], indirect=True)
+
+
+@BROKERS
+def test_what_is_appended_later_is_published_later(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
+    # Given a file that was published, a bad line included
+    path = tmp_path / "pairs.jsonl"
+    line = json.dumps({"image": "https://cdn.example/1.jpg", "text": "{}"}) + "\n"
+    path.write_text(line.replace("{}", "0") + "oops\n")
+    assert Feed(connection, open_source(str(path))).run() == Fed(0, 2, 1)
+    # When it grows and is published again
+    with path.open("a") as file:
+        file.write(line.replace("{}", "1"))
+    again = Feed(connection, open_source(str(path))).run()
+    # Then only what is new was published
+    assert again == Fed(2, 1, 0)
+    assert published(connection) == Counter({"0": 1, "?": 1, "1": 1})
+
+
+@BROKERS
+def test_an_unreadable_line_arrives_as_it_was_with_its_place(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
+    path = tmp_path / "crawl.jsonl"
+    path.write_bytes(b"{oops}\n")
+
+    Feed(connection, open_source(str(path))).run()
+
+    with TopicReader(connection, [TOPIC]) as reader:
+        (dead,) = reader
+    assert isinstance(dead.record, WireError)
+    assert header(dead.headers, SOURCE_PLACE_HEADER) == "crawl.jsonl:1"
+    assert (header(dead.headers, SOURCE_ERROR_HEADER) or "").startswith("not JSON")
+
+
+@BROKERS
+def test_from_the_start_all_is_published_again_and_counted_anew(
+    connection: KafkaConnection,
+) -> None:
+    Feed(connection, Numbers(3)).run()
+
+    again = Feed(connection, Numbers(3), from_start=True).run()
+    more = Feed(connection, Numbers(4)).run()
+
+    assert (again, more) == (Fed(0, 3), Fed(3, 1))
+    assert published(connection) == Counter({"0": 2, "1": 2, "2": 2, "3": 1})
+
+
+@BROKERS
+def test_sources_do_not_know_of_each_other(connection: KafkaConnection) -> None:
+    Feed(connection, Numbers(3)).run()
+
+    assert Feed(connection, Numbers(3, name="others")).run() == Fed(0, 3)
+
+
+@BROKERS
+def test_a_source_that_fails_is_gone_on_with_behind_what_it_gave(
+    connection: KafkaConnection,
+) -> None:
+    def damaged(number: int) -> None:
+        if number == 1_200:
+            raise SourceError("damaged")
+
+    with pytest.raises(SourceError, match="damaged"):
+        Feed(connection, Numbers(2_000, damaged)).run()
+
+    assert Feed(connection, Numbers(2_000)).run() == Fed(1_200, 800)
+    assert published(connection) == once(2_000)
+
+
+@pytest.mark.parametrize("connection", KAFKA, indirect=True)
+@pytest.mark.parametrize("arrives", [True, False], ids=["committed", "lost"])
+def test_a_commit_without_an_answer_is_asked_for(
+    connection: KafkaConnection, arrives: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a commit whose answer does not come, whether it arrives or not
+    real = KafkaProducer.commit_transaction
+    commits = 0
+
+    def commit(producer: KafkaProducer) -> None:
+        nonlocal commits
+        commits += 1
+        if commits != 2 or arrives:
+            real(producer)
+        if commits == 2:
+            raise KafkaError("no answer")
+
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", commit)
+    # When a source is published in three transactions
+    fed = Feed(connection, Numbers(2_500)).run()
+    # Then each record is there once
+    assert fed == Fed(0, 2_500)
+    assert published(connection) == once(2_500)
+
+
+@pytest.mark.parametrize("connection", KAFKA, indirect=True)
+def test_a_record_that_is_refused_takes_its_transaction_with_it(
+    connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a first try in which a message is too large for any broker
+    real = Transactions._commit
+    tries = 0
+
+    def commit(self: Transactions, messages: tuple[Message, ...], place: object) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            messages = (*messages, Message(b"x" * 20_000_000))
+        real(self, messages, place)  # type: ignore[arg-type]  # passed on as it came
+
+    monkeypatch.setattr(Transactions, "_commit", commit)
+    # When the source is published
+    fed = Feed(connection, Numbers(10)).run()
+    # Then the second try has published all, and nothing of the first is seen
+    assert fed == Fed(0, 10)
+    assert tries == 2
+    assert published(connection) == once(10)
+
+
+@pytest.mark.parametrize("connection", KAFKA, indirect=True)
+def test_a_run_that_was_overtaken_ends(connection: KafkaConnection) -> None:
+    # Given a run that pauses in the middle, while another one publishes the rest
+    def overtaken(number: int) -> None:
+        if number == 1_500:
+            assert Feed(connection, Numbers(3_000)).run() == Fed(1_000, 2_000)
+
+    # When it goes on
+    with pytest.raises(PublishError, match="another run over the same source"):
+        Feed(connection, Numbers(3_000, overtaken)).run()
+    # Then what it had not committed is not seen, and nothing is there twice
+    assert published(connection) == once(3_000)
+    assert Feed(connection, Numbers(3_000)).run() == Fed(3_000)
+
+
+@pytest.mark.parametrize("connection", KAFKA, indirect=True)
+def test_a_broker_that_takes_no_transaction_is_given_up_with_advice(
+    connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(producer: KafkaProducer) -> None:
+        raise KafkaError("refused")
+
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", refuse)
+
+    with pytest.raises(PublishError, match=r"refused.*goes on where it stopped"):
+        Feed(connection, Numbers(3), recover_s=0).run()
+
+    assert published(connection) == Counter()
+
+
+@pytest.mark.integration
+def test_a_transaction_that_hangs_is_left_behind(
+    own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker that freezes inside a commit and wakes up later
+    connection = KafkaConnection(bootstrap=own_kafka.bootstrap, topic_prefix=topic_prefix)
+    with TopicAdmin(connection) as admin:
+        admin.create([TOPIC])
+    real = KafkaProducer.commit_transaction
+    frozen: list[bool] = []
+
+    def commit(producer: KafkaProducer) -> None:
+        if not frozen:
+            frozen.append(True)
+            own_kafka.freeze()
+        real(producer)
+
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", commit)
+    monkeypatch.setattr("producers.feed._PAUSE_S", 0.2)
+    feed = Feed(connection, Numbers(10), transaction_s=3)
+    real_abandon = Transactions.abandon
+
+    def abandon(self: Transactions) -> None:
+        own_kafka.thaw()
+        real_abandon(self)
+
+    monkeypatch.setattr(Transactions, "abandon", abandon)
+    # When the source is published
+    assert feed.run() == Fed(0, 10)
+    # Then each record is there once, whatever became of the first commit
+    assert published(connection) == once(10)
+
+
+def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_path: Path) -> None:
+    # Given a table with names of its own
+    source = tmp_path / "pairs.csv"
+    source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\nonly one field\n")
+    arguments = ("produce", str(source), "-o", "url_column=photo", "--rate", "100")
+    # When it is published, grows, and is published again, and again
+    first = kaption(connection, *arguments)
+    with source.open("a") as file:
+        file.write("https://cdn.example/2.jpg,1\n")
+    second = kaption(connection, *arguments)
+    third = kaption(connection, *arguments)
+    # Then each run says what it did
+    assert "2 records published, 1 of them unreadable" in first.stdout, first.stderr
+    assert "pairs.csv:row 2: the row has 1 fields" in first.stderr
+    assert "2 records were published before" in second.stderr
+    assert "1 records published, 0 of them unreadable" in second.stdout
+    assert "nothing is new" in third.stderr
+    assert published(connection) == Counter({"0": 1, "?": 1, "1": 1})
+
+
+def test_the_command_says_what_is_wrong_in_a_line(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
+    source = tmp_path / "pairs.csv"
+    source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\n")
+
+    for arguments, said in (
+        ((str(source),), "url_column"),
+        (("none.jsonl",), "there is no file none.jsonl"),
+        ((str(source), "-o", "color"), "write NAME=VALUE"),
+    ):
+        ended = kaption(connection, "produce", *arguments)
+        assert ended.returncode == 1
+        assert said in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def kaption(connection: KafkaConnection, *arguments: str) -> subprocess.CompletedProcess[str]:
+    settings = {
+        "KAPTION_KAFKA__BOOTSTRAP": connection.bootstrap,
+        "KAPTION_KAFKA__TOPIC_PREFIX": connection.topic_prefix,
+    }
+    return subprocess.run(
+        [Path(sys.executable).with_name("kaption"), *arguments],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_without_a_topic_it_says_what_to_do(tansu: object, topic_prefix: str) -> None:
+    bootstrap = tansu.bootstrap  # type: ignore[attr-defined]  # the fixture's own type
+    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=topic_prefix)
+
+    with pytest.raises(PublishError, match="kaption topics create"):
+        Feed(connection, Numbers(1)).run()
+
+
+def test_without_a_broker_it_says_where_it_looked() -> None:
+    connection = KafkaConnection(bootstrap="127.0.0.1:1")
+
+    with pytest.raises(PublishError, match=r"127\.0\.0\.1:1"):
+        Feed(connection, Numbers(1), transaction_s=1).run()

@@ -1,0 +1,185 @@
+"""A small input of every format: four pairs, and before the last one something that is none."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TEXTS = ("a red mug", "eine Vase, blau", 'the "third", of four', "壺")
+PICTURE = b"\xff\xd8picture "
+"""Sources do not open pictures: any bytes will do."""
+_URL = "https://cdn.example/{}.jpg"
+
+
+def jsonl(folder: Path) -> str:
+    lines = [json.dumps({"image": _URL.format(at), "text": text}) for at, text in _numbered()]
+    lines.insert(3, "{oops")
+    path = folder / "pairs.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def csv_table(folder: Path) -> str:
+    rows = io.StringIO()
+    writer = csv.writer(rows)
+    writer.writerows([["URL", "TEXT"], *((_URL.format(at), text) for at, text in _numbered())])
+    lines = rows.getvalue().splitlines()
+    path = folder / "pairs.csv"
+    path.write_text("\r\n".join([*lines[:4], "only one field", lines[4]]) + "\r\n")
+    return str(path)
+
+
+def parquet_table(folder: Path) -> str:
+    """Two files, small row groups."""
+    rows: list[dict[str, object]] = [
+        {"url": _URL.format(at), "caption": text} for at, text in _numbered()
+    ]
+    rows.insert(3, {"url": None, "caption": "no picture"})
+    tables = folder / "tables"
+    tables.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows[:3]), tables / "0.parquet", row_group_size=2)
+    pq.write_table(pa.Table.from_pylist(rows[3:]), tables / "1.parquet")
+    return str(tables)
+
+
+def pictures(folder: Path) -> str:
+    """Side files of both kinds, and a folder below."""
+    top = folder / "pictures"
+    _write_pictures(top)
+    (top / "b").mkdir()
+    (top / "b" / "3.jpg").write_bytes(PICTURE + b"alone")
+    (top / "c").mkdir()
+    for path in list(top.glob("3.*")):
+        path.rename(top / "c" / path.name)
+    return str(top)
+
+
+def shards(folder: Path) -> str:
+    """Two tars."""
+    out = folder / "shards"
+    out.mkdir()
+    _write_shards(out)
+    return str(out)
+
+
+def img2dataset_tars(folder: Path) -> str:
+    out = _img2dataset(folder)
+    _write_shards(out)
+    return str(out)
+
+
+def img2dataset_files(folder: Path) -> str:
+    out = _img2dataset(folder)
+    _write_pictures(out / "00000")
+    (out / "00000" / "2a.jpg").write_bytes(PICTURE + b"alone")
+    return str(out)
+
+
+def img2dataset_parquet(folder: Path) -> str:
+    out = _img2dataset(folder)
+    rows: list[dict[str, object]] = [
+        {"url": _URL.format(at), "caption": text, "jpg": PICTURE + str(at).encode()}
+        for at, text in _numbered()
+    ]
+    rows.insert(3, {"url": None, "caption": "no picture", "jpg": None})
+    pq.write_table(pa.Table.from_pylist(rows), out / "00000.parquet")
+    return str(out)
+
+
+def warc(folder: Path) -> str:
+    """Pages with pictures, one of them in the archive; and a page whose encoding is broken."""
+    images = [f'<img src="/{at}.jpg" alt="{_escaped(text)}">' for at, text in _numbered()]
+    html = "text/html; charset=utf-8"
+    path = folder / "crawl.warc.gz"
+    records = [
+        warc_record("http://shop.example/a/", html, page(images[:2])),
+        warc_record("http://cdn.example/1.jpg", "image/jpeg", PICTURE),
+        warc_record("http://shop.example/b/", html, page(images[2:3])),
+        warc_record("http://shop.example/c/", f"{html}\r\nContent-Encoding: gzip", b"no gzip"),
+        warc_record("http://shop.example/d/", html, page(images[3:])),
+    ]
+    path.write_bytes(b"".join(gzip.compress(record) for record in records))
+    return str(path)
+
+
+INPUTS: dict[str, tuple[Callable[[Path], str], ...]] = {
+    "jsonl": (jsonl,),
+    "table": (csv_table, parquet_table),
+    "folder": (pictures,),
+    "webdataset": (shards,),
+    "img2dataset": (img2dataset_tars, img2dataset_files, img2dataset_parquet),
+    "warc": (warc,),
+}
+"""By format."""
+
+
+def page(images: Iterable[str]) -> bytes:
+    """HTML whose relative addresses are relative to another host."""
+    blocks = "".join(f"<div><p>{image}</p></div>" for image in images)
+    return f'<html><base href="http://cdn.example/">{blocks}</html>'.encode()
+
+
+def warc_record(url: str, media_type: str, body: bytes, status: str = "200 OK") -> bytes:
+    """A response, uncompressed."""
+    http = f"HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\n\r\n".encode() + body
+    head = (
+        f"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\n"
+        "WARC-Date: 2026-01-02T03:04:05Z\r\n"
+        "WARC-Record-ID: <urn:uuid:12345678-1234-1234-1234-123456789abc>\r\n"
+        "Content-Type: application/http; msgtype=response\r\n"
+        f"Content-Length: {len(http)}\r\n\r\n"
+    )
+    return head.encode() + http + b"\r\n\r\n"
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """A tar as WebDataset's writer makes it."""
+    with tarfile.open(path, "w") as tar:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def _numbered() -> Iterable[tuple[int, str]]:
+    return enumerate(TEXTS)
+
+
+def _escaped(text: str) -> str:
+    return text.replace('"', "&quot;")
+
+
+def _write_pictures(folder: Path) -> None:
+    folder.mkdir()
+    for at, text in _numbered():
+        (folder / f"{at}.jpg").write_bytes(PICTURE + str(at).encode())
+        if at % 2:
+            (folder / f"{at}.json").write_text(json.dumps({"caption": text, "url": "u"}))
+        else:
+            (folder / f"{at}.txt").write_text(text)
+
+
+def _write_shards(folder: Path) -> None:
+    members: list[tuple[str, bytes]] = []
+    for at, text in _numbered():
+        if at == 3:
+            members.append(("2a.txt", b"no picture"))
+        members.append((f"{at}.jpg", PICTURE + str(at).encode()))
+        members.append((f"{at}.json", json.dumps({"caption": text, "key": str(at)}).encode()))
+    write_tar(folder / "00000.tar", members[:4])
+    write_tar(folder / "00001.tar", members[4:])
+
+
+def _img2dataset(folder: Path) -> Path:
+    out = folder / "out"
+    out.mkdir()
+    (out / "00000_stats.json").write_text("{}")
+    return out

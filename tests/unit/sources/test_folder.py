@@ -1,0 +1,52 @@
+"""Pictures and what stands beside them."""
+
+from pathlib import Path
+
+import pytest
+
+from producers.sources import Unreadable, open_source
+from schemas import RawPair
+from schemas.limits import INLINE_IMAGE_BYTES
+from unit.sources.inputs import PICTURE
+
+
+def one(folder: Path, **files: bytes) -> RawPair | Unreadable:
+    """Files by name, with __ for the dot."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for name, data in files.items():
+        (pictures / name.replace("__", ".")).write_bytes(data)
+    (found,) = open_source(str(pictures)).read()
+    return found.item
+
+
+def test_side_files_give_the_fields(tmp_path: Path) -> None:
+    pair = one(
+        tmp_path,
+        a__JPG=PICTURE,
+        a__txt=b" a mug\n",
+        a__json=b'{"caption": "b", "page_url": "https://shop.example", "image": "/etc/passwd"}',
+    )
+
+    assert isinstance(pair, RawPair)
+    assert (pair.text, pair.page_url) == ("a mug", "https://shop.example")
+    assert pair.image.inline == PICTURE
+    assert pair.extra == {}
+
+
+@pytest.mark.parametrize(
+    ("files", "error"),
+    [
+        ({"a__jpg": PICTURE}, "text: Field required"),
+        ({"a__jpg": PICTURE, "a__json": b"{oops"}, "beside it: "),
+        ({"a__jpg": PICTURE, "a__json": b"[]"}, "beside it: a.json is not a JSON object"),
+        ({"a__jpg": bytes(INLINE_IMAGE_BYTES + 1), "a__txt": b"a"}, "has 4194305 bytes"),
+    ],
+    ids=["alone", "json", "list", "large"],
+)
+def test_what_is_no_pair_says_why(tmp_path: Path, files: dict[str, bytes], error: str) -> None:
+    found = one(tmp_path, **files)
+
+    assert isinstance(found, Unreadable)
+    assert found.place == "a.jpg"
+    assert error in found.error

@@ -1,0 +1,42 @@
+"""A source is found by its name or the look of its input, and told what it does not know."""
+
+from pathlib import Path
+
+import pytest
+
+from producers.sources import SourceError, open_source
+from producers.sources.table import Table
+
+
+def test_a_format_may_be_given(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text("url,text\n")
+
+    assert isinstance(open_source(str(path), "table"), Table)
+
+
+@pytest.mark.parametrize(
+    ("format_", "options", "error"),
+    [
+        (None, {}, "give --format, one of"),
+        ("no-such", {}, "there is no format 'no-such': folder, img2dataset, jsonl"),
+        ("table", {"color": "red"}, "table has no option color: it has columns, delimiter"),
+        ("jsonl", {"color": "red"}, "jsonl has no option color: it has none"),
+        ("webdataset", {"store": "s3://"}, "webdataset has no option store: it has source"),
+    ],
+)
+def test_what_is_not_known_is_said(
+    tmp_path: Path, format_: str | None, options: dict[str, str], error: str
+) -> None:
+    path = tmp_path / "pairs.txt"
+    path.write_text("")
+
+    with pytest.raises(SourceError) as raised:
+        open_source(str(path), format_, options)
+
+    assert error in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_said() -> None:
+    with pytest.raises(SourceError, match=r"there is no file none\.jsonl"):
+        open_source("none.jsonl")

@@ -1,0 +1,84 @@
+"""Archives as crawlers write them."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from producers.sources import SourceError, open_source
+from schemas import ImageSource, RawPair
+from unit.sources.inputs import PICTURE, page, warc_record
+
+
+def pairs(path: Path) -> list[RawPair]:
+    items = [found.item for found in open_source(str(path)).read()]
+    return [item for item in items if isinstance(item, RawPair)]
+
+
+def archive(folder: Path, *records: bytes, compressed: bool = True) -> Path:
+    path = folder / ("crawl.warc.gz" if compressed else "crawl.warc")
+    path.write_bytes(b"".join(gzip.compress(each) if compressed else each for each in records))
+    return path
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_images_are_joined_to_the_pages_that_embed_them(tmp_path: Path, compressed: bool) -> None:
+    # Given pages, one of whose images is in the archive, before or after them
+    html = page(
+        [
+            '<img srcset="in.jpg 800w, small.jpg 100w" src="small.jpg" alt="inside">',
+            '<img src="/out.jpg" alt="outside">',
+        ]
+    )
+    path = archive(
+        tmp_path,
+        warc_record("http://shop.example/a/", "text/html", html),
+        warc_record("http://cdn.example/in.jpg", "image/jpeg", PICTURE),
+        warc_record("http://cdn.example/out.jpg", "image/jpeg", b"gone", status="404 Not Found"),
+        compressed=compressed,
+    )
+    # When it is read
+    inside, outside = pairs(path)
+    # Then that one has its bytes, the other its address, both their page's
+    assert (inside.text, inside.image) == ("inside", ImageSource(inline=PICTURE))
+    assert inside.extra["image_url"] == "http://cdn.example/in.jpg"
+    assert (outside.text, outside.image.url) == ("outside", "http://cdn.example/out.jpg")
+    assert inside.page_url == outside.page_url == "http://shop.example/a/"
+    assert inside.fetched_at is not None
+    assert inside.fetched_at.isoformat() == "2026-01-02T03:04:05+00:00"
+
+
+@pytest.mark.parametrize(
+    ("media_type", "meta", "charset"),
+    [
+        ("text/html; charset=iso-8859-1", "", "latin-1"),
+        ("text/html", '<meta charset="iso-8859-1">', "latin-1"),
+        ("text/html; charset=no-such", "", "utf-8"),
+        ("text/html", "", "utf-8"),
+    ],
+)
+def test_pages_are_read_in_their_charset(
+    tmp_path: Path, media_type: str, meta: str, charset: str
+) -> None:
+    html = f'{meta}<p><img src="http://cdn.example/1.jpg" alt="grün">'.encode(charset)
+
+    (pair,) = pairs(archive(tmp_path, warc_record("http://a.example/", media_type, html)))
+
+    assert pair.text == "grün"
+
+
+def test_an_encoded_page_is_decoded(tmp_path: Path) -> None:
+    html = gzip.compress(page(['<img src="/1.jpg" alt="a mug">']))
+    record = warc_record("http://a.example/", "text/html\r\nContent-Encoding: gzip", html)
+
+    (pair,) = pairs(archive(tmp_path, record))
+
+    assert pair.text == "a mug"
+
+
+def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "crawl.warc.gz"
+    path.write_bytes(gzip.compress(b"no archive")[:-4] + b"oops")
+
+    with pytest.raises(SourceError, match="damaged or no WARC"):
+        pairs(path)

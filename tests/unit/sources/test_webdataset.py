@@ -1,0 +1,161 @@
+"""Shards wherever they are, and shards that are damaged."""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from pydantic import SecretStr
+
+from objectstore import open_store
+from parts import S3Bucket
+from producers.sources import Source, SourceError, Unreadable, open_source
+from schemas import RawPair, StoreConnection
+from schemas.limits import INLINE_IMAGE_BYTES
+from unit.sources.inputs import PICTURE, TEXTS, shards, write_tar
+
+
+def texts(source: Source, after: str | None = None) -> list[str]:
+    return [
+        found.item.text if isinstance(found.item, RawPair) else "?" for found in source.read(after)
+    ]
+
+
+def one(folder: Path, *members: tuple[str, bytes]) -> RawPair | Unreadable:
+    write_tar(folder / "one.tar", members)
+    (found,) = open_source(str(folder / "one.tar")).read()
+    return found.item
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Give the URL and the path of a folder; the server knows no ranges."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", tmp_path
+        server.shutdown()
+
+
+def test_shards_are_read_over_http_and_gone_on_with(served: tuple[str, Path]) -> None:
+    url, folder = served
+    shards(folder)
+
+    source = open_source(f"{url}/shards/{{00000..00001}}.tar")
+
+    found = list(source.read())
+    assert texts(source) == [*TEXTS[:3], "?", TEXTS[3]]
+    for at, (_, cursor) in enumerate(found, start=1):
+        assert list(source.read(cursor)) == found[at:]
+
+
+def test_a_shard_that_is_not_served_is_said(served: tuple[str, Path]) -> None:
+    with pytest.raises(SourceError, match="404"):
+        list(open_source(f"{served[0]}/none.tar").read())
+
+
+@pytest.mark.integration
+def test_shards_are_read_from_s3_and_gone_on_with(s3: S3Bucket, tmp_path: Path) -> None:
+    connection = StoreConnection(
+        url=f"s3://{s3.name}/crawl",
+        endpoint=s3.endpoint,
+        access_key=s3.access_key,
+        secret_key=SecretStr(s3.secret_key),
+    )
+    shards(tmp_path)
+    store = open_store(connection)
+    for path in sorted((tmp_path / "shards").iterdir()):
+        store.put(path.name, path)
+
+    source = open_source(f"s3://{s3.name}/crawl/", store=connection)
+
+    found = list(source.read())
+    assert texts(source) == [*TEXTS[:3], "?", TEXTS[3]]
+    for at, (_, cursor) in enumerate(found, start=1):
+        assert list(source.read(cursor)) == found[at:]
+
+
+def test_fields_come_from_all_members(tmp_path: Path) -> None:
+    pair = one(
+        tmp_path,
+        ("a/1.PNG", PICTURE),
+        ("a/1.json", b'{"caption": "b", "lang": "de", "width": 3, "image": "/etc/passwd"}'),
+        ("a/1.txt", b"a \n"),
+        ("a/1.cls", b"7"),
+    )
+
+    assert isinstance(pair, RawPair)
+    assert (pair.text, pair.language) == ("a", "de")
+    assert pair.image.inline == PICTURE
+    assert pair.extra == {"width": 3}
+
+
+def test_a_picture_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(tmp_path: Path) -> None:
+    found = one(tmp_path, ("1.jpg", bytes(INLINE_IMAGE_BYTES + 1)), ("1.txt", b"a"))
+
+    assert isinstance(found, Unreadable)
+    assert "1.jpg has 4194305 bytes" in found.error
+
+
+def test_a_broken_side_file_is_no_pair(tmp_path: Path) -> None:
+    found = one(tmp_path, ("1.jpg", PICTURE), ("1.json", b"{oops"))
+
+    assert isinstance(found, Unreadable)
+    assert (found.place, found.raw) == ("one.tar/1", b"{oops")
+
+
+@pytest.mark.parametrize("format_", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_links_and_folders_are_read_as_tar_means_them(
+    tmp_path: Path, format_: int
+) -> None:
+    name = "ö" * 150 + "/1"
+    with tarfile.open(tmp_path / "long.tar", "w", format=format_) as tar:
+        folder = tarfile.TarInfo("d")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        link = tarfile.TarInfo("1.txt")
+        link.type = tarfile.SYMTYPE
+        link.linkname = "/etc/passwd"
+        tar.addfile(link)
+        for ending, data in (("jpg", PICTURE), ("txt", b"a")):
+            info = tarfile.TarInfo(f"{name}.{ending}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+    assert texts(open_source(str(tmp_path / "long.tar"))) == ["a"]
+
+
+@pytest.mark.parametrize("cut", [512, 1024, 1300, 2048])
+def test_a_shard_that_is_cut_off_is_not_taken_for_a_whole_one(tmp_path: Path, cut: int) -> None:
+    """Cut inside a header, between members, inside a member, and at the end mark."""
+    path = tmp_path / "cut.tar"
+    write_tar(path, [("1.jpg", PICTURE), ("1.txt", b"a"), ("2.jpg", PICTURE), ("2.txt", b"b")])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: 2048 + cut])
+
+    with pytest.raises(SourceError, match="is damaged: it ends"):
+        list(open_source(str(path)).read())
+
+
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.tar"
+    write_tar(path, [("1.jpg", PICTURE), ("1.txt", b"a"), ("2.jpg", PICTURE), ("2.txt", b"b")])
+    whole = bytearray(path.read_bytes())
+    whole[2048 + 100] ^= 1
+    path.write_bytes(whole)
+
+    with pytest.raises(SourceError, match="no tar header at byte 2048"):
+        list(open_source(str(path)).read())
+
+
+def test_a_shard_that_is_gone_is_said(tmp_path: Path) -> None:
+    location = shards(tmp_path)
+    found = list(open_source(location).read())
+    (tmp_path / "shards" / "00001.tar").unlink()
+
+    with pytest.raises(SourceError, match=r"no shard 00001\.tar any more"):
+        list(open_source(location).read(found[-1].cursor))
