@@ -94,7 +94,7 @@ class TopicReader:
         return (read for read in self.reads() if read is not None)
 
     def reads(self, until: Mapping[tuple[str, int], int] | None = None) -> Iterator[Read | None]:
-        """As the iteration, with None after each poll that brought nothing.
+        """As the iteration, with None after each poll: no more is at hand.
 
         `until` gives the ends as `ends` does, taken earlier; with `follow_until` there are none.
         """
@@ -143,8 +143,7 @@ class TopicReader:
                 for message in messages:
                     if message.offset < ends.get(partition, message.offset + 1):
                         yield self._read(message)
-            if not found:
-                yield None
+            yield None
             if self._follow_until is not None and self._follow_until.is_set():
                 return
             if found or follow:

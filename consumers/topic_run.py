@@ -127,7 +127,8 @@ class TopicRun:
 
     def _pass_on(self, read: Read | None, pool: ThreadPoolExecutor) -> Iterator[Sample]:
         if read is None:
-            # Who follows does not wait for the window to fill; who does not gets what the log says.
+            # Who follows does not wait for the window to fill, which may take long in a partition
+            # where little comes; who does not follow gets what the log alone decides.
             if self._options.follow:
                 yield from self._let_go(self._window.flush(), pool, 0)
         elif isinstance(read.record, CleanPair):

@@ -30,9 +30,9 @@ class TopicStream(IterableDataset[Sample]):
     is away is waited for, at most five minutes.
 
     **Versions.** A message is replaced by a later one of the same pair, and dropped by a tombstone,
-    where that follows within `window` offsets of its partition; who follows gets what is there as
-    soon as nothing more comes. Beyond that a later version is given as one more sample: the broker
-    compacts pairs.clean, so in time only the last is left.
+    where that follows within `window` offsets of its partition, or, with `follow`, comes with it in
+    one poll: who follows does not wait for what may come. Beyond that a later version is given as
+    one more sample: the broker compacts pairs.clean, so in time only the last is left.
 
     **Takedowns** below `prefix` in the store are read again every `takedown_s`.
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import pickle
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -229,6 +230,28 @@ def test_following_gives_what_comes_until_it_is_stopped(connection, objects, top
     # Then
     assert list(batches) == []
     assert by_partition(found) == by_partition(topic.sent)
+
+
+def test_what_comes_in_a_quiet_partition_does_not_wait_for_a_busy_one(connection, objects, topic):
+    # Given one pair in one partition, and pairs that keep coming in another
+    topic.send(range(1, 2))
+    busy, ended = iter(range(0, 40_000, 4)), threading.Event()
+
+    def keep_sending() -> None:
+        while not ended.wait(0.02):
+            number = next(busy)
+            topic.send(range(number, number + 1))
+
+    sender = threading.Thread(target=keep_sending)
+    sender.start()
+
+    # When
+    first = pair_ids(islice(TopicStream(connection, objects, follow=True), 300))
+
+    # Then
+    ended.set()
+    sender.join()
+    assert "pair-1" in first
 
 
 def test_the_state_of_another_reader_or_stream_is_refused(connection, objects, topic):

@@ -2,13 +2,16 @@
 
 import json
 import logging
+import multiprocessing
 import pickle
 import subprocess
 import sys
 import threading
 from itertools import islice
+from multiprocessing.queues import Queue
 
 import pytest
+import torch
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
@@ -88,6 +91,39 @@ def test_without_shuffling_samples_come_by_partition_and_offset(dataset):
 
 def test_ranks_share_the_shards(dataset):
     found = [pair_ids(ShardStream(dataset, rank=rank, world_size=3)) for rank in range(3)]
+    assert all(found)
+    assert sorted(name for each in found for name in each) == ALL
+
+
+def _read_as(rank: int, meeting: str, objects: FolderStore, out: "Queue[list[str]]") -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=2
+    )
+    stream = ShardStream(objects)
+    loader = DataLoader(stream, batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    out.put([sample.pair.pair_id for sample in loader])
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.integration  # spawned processes load torch anew
+def test_the_ranks_are_those_of_torch_distributed(dataset, tmp_path):
+    # Given two processes of one group, with workers that know nothing of it
+    out: Queue[list[str]] = multiprocessing.get_context("fork").Queue()
+    processes = [
+        multiprocessing.get_context("fork").Process(
+            target=_read_as, args=(rank, str(tmp_path / "meeting"), dataset, out)
+        )
+        for rank in range(2)
+    ]
+    for each in processes:
+        each.start()
+
+    # When
+    found = [out.get(timeout=120) for _ in processes]
+
+    # Then
+    for each in processes:
+        each.join()
     assert all(found)
     assert sorted(name for each in found for name in each) == ALL
 
