@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Protocol
 from weakref import WeakSet
 
@@ -27,4 +28,5 @@ def _let_go() -> None:
         held.let_go()
 
 
-os.register_at_fork(after_in_child=_let_go)
+if sys.platform != "win32":  # which does not fork
+    os.register_at_fork(after_in_child=_let_go)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import struct
 import threading
@@ -163,6 +162,10 @@ class Segments:
 
 def _hold(folder: Path) -> int:
     """Lock the folder; the lock ends with the process, however that ends."""
+    try:
+        import fcntl
+    except ModuleNotFoundError as error:
+        raise SpoolError("a spool needs a POSIX system: publish without one") from error
     file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 """Large images go to the blob store; the record names them by their content."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,14 @@ def test_without_a_store_it_says_what_to_set(tmp_path: Path) -> None:
             Claims(None).source(image)
 
 
-def test_a_store_that_fails_says_that_nothing_was_sent(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
+def test_s3_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    with pytest.raises(PublishError, match="pip install boto3"):
+        Claims(StoreConnection(url="s3://bucket/prefix")).store(b"bytes")
+
+
+def test_a_store_that_fails_says_that_nothing_was_sent() -> None:
     claims = Claims(StoreConnection(url="ftp://a.example"))
 
     with pytest.raises(PublishError, match=r"its record was not sent: store\.url 'ftp://"):
