@@ -79,7 +79,7 @@ function recordBatch(messages) {
 class Broker {
   static async open(host, port) {
     const broker = new Broker();
-    broker.socket = connect({ host, port }).setTimeout(TIMEOUT_MS);
+    broker.socket = connect({ host, port });
     broker.socket.on('timeout', () =>
       broker.socket.destroy(new Error(`${host}:${port} is silent for ${TIMEOUT_MS / 1000} s`)),
     );
@@ -90,9 +90,12 @@ class Broker {
 
   async request([api, version], body) {
     const frame = Buffer.concat([int16(api), int16(version), int32(1), string('kaption-node'), body]);
+    this.socket.setTimeout(TIMEOUT_MS);
     this.socket.write(bytes(frame));
     const size = (await this.read(4)).readInt32BE();
-    return new Answer((await this.read(size)).subarray(4)); // after the correlation id
+    const answer = await this.read(size);
+    this.socket.setTimeout(0); // it may be idle as long as there is nothing to send
+    return new Answer(answer.subarray(4)); // after the correlation id
   }
 
   async read(count) {
