@@ -9,6 +9,7 @@ import sys
 import threading
 from itertools import islice
 from multiprocessing.queues import Queue
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,15 +21,17 @@ from consumers.manifests import FolderObjects, read_manifests
 from consumers.shard_index import ShardError
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
-from schemas import StoreConnection, TakedownKind, manifest_key
+from schemas import CleanPair, StoreConnection, TakedownKind, manifest_key
 from schemas.errors import Retry
 from stream_records import named, pair_ids, take_down, write_chains, write_shards
+from workers.runtime.stage import Message
 
 CHAINS = {
     0: [[0, 1, 2], [4, 5], [7, 8, 9]],
     1: [[0, 1, 2, 3], [5]],
     2: [[2, 3], [4, 5], [6, 7], [8, 9]],
 }
+FIRST = [offset for each in CHAINS[0] for offset in each]
 ALL = sorted(f"{p}-{offset}" for p, chain in CHAINS.items() for each in chain for offset in each)
 
 
@@ -203,31 +206,29 @@ def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
     assert sorted(name for batch in whole for name in batch) == ALL
 
 
-def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path):
+@pytest.mark.parametrize("merged", [False, True])
+def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, merged):
     # Given
-    stream = ShardStream(dataset, buffer=5)
+    stream = ShardStream(dataset, shuffle=False)
     whole = pair_ids(stream)
-    pair_ids(islice(iter(stream), 6))
+    pair_ids(islice(stream, 2))
     state = stream.state_dict()
 
     # When the dataset grows, also by a later version of a sample that is left
-    later = [named(BlobStore(dataset), 20, 0), named(BlobStore(dataset), 21, 0, pair_id=whole[-1])]
+    blobs = BlobStore(dataset)
+    later = [named(blobs, 20, 0), named(blobs, 21, 0, pair_id="0-9")]
     write_shards(dataset, tmp_path, [later])
+    if merged:
+        merge(dataset, tmp_path, [named(blobs, offset, 0) for offset in FIRST] + later)
 
     # Then
-    assert pair_ids(resumed(dataset, state, buffer=5)) == whole[6:]
+    assert pair_ids(resumed(dataset, state, shuffle=False)) == whole[2:]
+    assert len(pair_ids(ShardStream(dataset))) == len(whole) + 1
 
 
-def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, tmp_path):
-    # Given a stream in the middle of partition 0's shards
-    stream = ShardStream(dataset, buffer=3)
-    whole = pair_ids(stream)
-    running = iter(stream)
-    first = pair_ids(islice(running, 8))
-    state = stream.state_dict()
-
-    # When they are merged into one, which replaces the first manifest and all data
-    write_chains(dataset, tmp_path, {0: [[0, 1, 2, 4, 5, 7, 8, 9]]}, "merged")
+def merge(dataset: FolderStore, spool: Path, messages: list[Message[CleanPair]]) -> None:
+    """Replace the shards of partition 0 by one of these, and delete all of the old ones."""
+    write_shards(dataset, spool, [messages], "merged")
     (merged,) = read_manifests(dataset, "merged")
     for entry in merged.objects:
         dataset.put(f"dataset/{entry.key}", dataset.get(f"merged/{entry.key}"))
@@ -239,8 +240,21 @@ def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, tmp_path):
     for each in old[1:]:
         dataset.delete(f"dataset/{manifest_key(0, each.start)}")
 
-    # Then
-    assert pair_ids(resumed(dataset, state, buffer=3)) == whole[8:]
+
+@pytest.mark.parametrize(("shuffle", "given"), [(False, 1), (False, 4), (True, 8)])
+def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, tmp_path, shuffle, given):
+    # Given a stream in the middle
+    stream = ShardStream(dataset, shuffle=shuffle, buffer=3)
+    whole = pair_ids(stream)
+    running = iter(stream)
+    first = pair_ids(islice(running, given))
+    state = stream.state_dict()
+
+    # When partition 0's shards are merged
+    merge(dataset, tmp_path, [named(BlobStore(dataset), offset, 0) for offset in FIRST])
+
+    # Then one that is resumed and the one that runs go on
+    assert pair_ids(resumed(dataset, state, shuffle=shuffle, buffer=3)) == whole[given:]
     assert first + pair_ids(running) == whole
     assert stream.damaged == {}
 
