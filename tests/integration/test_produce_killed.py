@@ -47,7 +47,7 @@ def test_killed_at_any_moment_it_publishes_each_record_once(
     while killed < KILLS:
         process = subprocess.Popen(produce, env=environment, stderr=subprocess.DEVNULL)
         try:
-            process.wait(timeout=rng.uniform(1.0, 4.0))
+            process.wait(timeout=rng.uniform(1.0, 3.0))
         except subprocess.TimeoutExpired:
             process.kill()
         if process.wait() == 0:

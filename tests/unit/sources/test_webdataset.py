@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+import webdataset
 from pydantic import SecretStr
 
 from objectstore import open_store
@@ -31,10 +32,23 @@ def one(folder: Path, *members: tuple[str, bytes]) -> RawPair | Unreadable:
     return found.item
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Give the URL and the path of a folder; the server knows no ranges."""
-    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+class WithRanges(SimpleHTTPRequestHandler):
+    """Answers ``Range: bytes=N-`` as object stores do."""
+
+    def do_GET(self) -> None:
+        content = Path(self.translate_path(self.path)).read_bytes()
+        given = self.headers.get("Range")
+        begin = int(given.removeprefix("bytes=").removesuffix("-")) if given else 0
+        self.send_response(206 if given else 200)
+        self.send_header("Content-Length", str(len(content) - begin))
+        self.end_headers()
+        self.wfile.write(content[begin:])
+
+
+@pytest.fixture(params=[SimpleHTTPRequestHandler, WithRanges])
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Give the URL and the path of a folder; the server knows ranges, or does not."""
+    handler = partial(request.param, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", tmp_path
@@ -53,6 +67,7 @@ def test_shards_are_read_over_http_and_gone_on_with(served: tuple[str, Path]) ->
         assert list(source.read(cursor)) == found[at:]
 
 
+@pytest.mark.parametrize("served", [SimpleHTTPRequestHandler], indirect=True)
 def test_a_shard_that_is_not_served_is_said(served: tuple[str, Path]) -> None:
     with pytest.raises(SourceError, match="404"):
         list(open_source(f"{served[0]}/none.tar").read())
@@ -77,6 +92,24 @@ def test_shards_are_read_from_s3_and_gone_on_with(s3: S3Bucket, tmp_path: Path) 
     assert texts(source) == [*TEXTS[:3], "?", TEXTS[3]]
     for at, (_, cursor) in enumerate(found, start=1):
         assert list(source.read(cursor)) == found[at:]
+
+
+def test_what_webdataset_writes_is_read(tmp_path: Path) -> None:
+    with webdataset.TarWriter(str(tmp_path / "one.tar")) as writer:
+        for number in range(2):
+            writer.write(
+                {
+                    "__key__": f"crawl/{number}",
+                    "jpg": PICTURE,
+                    "txt": f"mug {number}",
+                    "json": {"license": "CC0-1.0"},
+                }
+            )
+
+    pairs = [found.item for found in open_source(str(tmp_path / "one.tar")).read()]
+
+    assert [pair.text for pair in pairs if isinstance(pair, RawPair)] == ["mug 0", "mug 1"]
+    assert [pair.licence for pair in pairs if isinstance(pair, RawPair)] == ["CC0-1.0", "CC0-1.0"]
 
 
 def test_fields_come_from_all_members(tmp_path: Path) -> None:
