@@ -14,6 +14,8 @@ from workers.cli.errors import UserError
 from workers.cli.options import Config
 from workers.settings import load_settings
 
+_LINE_S = 5.0
+
 
 def command(
     source: Annotated[str, typer.Argument(help="A file, folder or URL.")],
@@ -39,16 +41,24 @@ def command(
     options = dict(_named(each) for each in option or ())
     opened = open_source(source, format_, options, settings.store)
     started = time.monotonic()
+    next_line = started + _LINE_S
     with console.status("connecting") as status:
 
         def committed(fed: Fed) -> None:
+            nonlocal next_line
             if fed.before and not fed.published:
                 console.print(
                     f"goes on where it stopped: {fed.before} records were published before",
                     soft_wrap=True,
                 )
-            seconds = max(time.monotonic() - started, 0.001)
-            status.update(f"{fed.published} records published, {fed.published / seconds:.0f}/s")
+            now = time.monotonic()
+            rate_now = fed.published / max(now - started, 0.001)
+            line = f"{fed.published} records published, {rate_now:.0f}/s"
+            status.update(line)
+            # A log file has no status line.
+            if not console.is_terminal and now >= next_line:
+                console.print(line)
+                next_line = now + _LINE_S
 
         def unreadable(found: Unreadable) -> None:
             console.print(f"{found.place}: {found.error}", markup=False, soft_wrap=True)
