@@ -122,8 +122,6 @@ captions = st.builds(
 )
 traces = st.builds(
     StageTrace,
-    Takedown,
-    TakedownKind,
     stage=names,
     software=names,
     config_hash=names,

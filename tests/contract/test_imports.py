@@ -53,7 +53,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 """By package, what of ours its files may import; the entry of the longest name holds."""
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
-    "kafka": ("workers.runtime.kafka", "producers.sender", "consumers"),
+    "kafka": (
+        "workers.runtime.kafka",
+        "producers.checkpoint",
+        "producers.feed",
+        "producers.sender",
+        "producers.transactions",
+        "consumers",
+    ),
     "redis": ("workers.stores",),
     "boto3": ("objectstore",),
     "botocore": ("objectstore",),

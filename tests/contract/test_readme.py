@@ -20,7 +20,8 @@ from workers.local import Tansu
 from workers.runtime.kafka.topics import TopicAdmin
 
 README = Path(__file__).parents[2] / "README.md"
-PUBLISH, SHARDS, TOPIC = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+PUBLISH, SHARDS, TOPIC, STREAM = BLOCKS
 
 
 @pytest.fixture
@@ -52,12 +53,17 @@ def test_a_crawler_publishes(kafka: KafkaConnection) -> None:
     assert read.record.text == "My cat on the sofa"
 
 
-def test_training_reads_shards(tmp_path: Path) -> None:
-    # Given a dataset of two pairs
-    objects = FolderStore(tmp_path)
-    sink = open_sink(objects, tmp_path / "spool", "writer")
+def _two_pairs(folder: Path) -> None:
+    """Make a dataset."""
+    objects = FolderStore(folder)
+    sink = open_sink(objects, folder / "spool", "writer")
     run(sink, [stored(BlobStore(objects), offset) for offset in range(2)])
     sink.close()
+
+
+def test_training_reads_shards(tmp_path: Path) -> None:
+    # Given a dataset of two pairs
+    _two_pairs(tmp_path)
     # When the README's lines read it
     printed = _run(SHARDS, **{"out/store": str(tmp_path)})
     # Then both are seen, with their captions
@@ -72,3 +78,12 @@ def test_training_reads_the_topic(kafka: KafkaConnection, tmp_path: Path) -> Non
     producer.close()
     printed = _run(TOPIC, **{"kafka:9092": kafka.bootstrap})
     assert printed == "pairs.clean/0/0 Größe 7 0.3\n"
+
+
+def test_training_streams_shards(tmp_path: Path) -> None:
+    _two_pairs(tmp_path)
+    printed = _run(STREAM, **{"out/store": str(tmp_path)})
+    assert sorted(line.split()[:2] for line in printed.splitlines()) == [
+        ["Größe", "0"],
+        ["Größe", "1"],
+    ]

@@ -41,6 +41,9 @@ app.command("schema")(schema)
 app.command("settings")(settings)
 
 
+_OURS = ("schemas", "objectstore", "producers", "consumers", "workers")
+
+
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage."""
     try:
@@ -58,11 +61,12 @@ def main() -> None:
         sys.exit(1)
     except ModuleNotFoundError as error:
         # A light install has no torch, redis ...: name the extra instead of showing a traceback.
-        if error.name is None or error.name.partition(".")[0] in ("workers", "schemas"):
+        if error.name is None or error.name.partition(".")[0] in _OURS:
             raise
         typer.echo(
             f"kaption: this command needs {error.name}, which is not installed: "
-            'pip install "kaption[demo]" for run and demo, "kaption[worker]" for the others',
+            'pip install "kaption[demo]" for run and demo, "kaption[sources]" for produce, '
+            '"kaption[worker]" for the others',
             err=True,
         )
         sys.exit(1)
