@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from kafka import KafkaConsumer, TopicPartition
@@ -51,9 +52,10 @@ class TopicReader:
     """Iterates over the committed records of topics; each partition in offset order.
 
     `topics` are as in `schemas.TOPICS`, without the prefix; of their partitions those are read
-    whose number `owns` accepts. Reading begins at the log's start, in the partitions of `start` at
-    the positions given there. It ends at the present end (taken when the iteration begins), or
-    when `follow_until` is set. Each iteration begins anew.
+    whose number `owns` accepts. Reading begins at the log's start, or at the first message that is
+    not older than `since`; in the partitions of `start` at the positions given there. It ends at
+    the present end (taken when the iteration begins), or when `follow_until` is set. Each
+    iteration begins anew.
 
     Raises ReadError: no broker, no such topic, or nothing to be had for `timeout_s` before the
     end. A context manager; otherwise call `close`.
@@ -65,12 +67,14 @@ class TopicReader:
         topics: Sequence[Topic],
         *,
         start: Iterable[Position] = (),
+        since: datetime | None = None,
         owns: Callable[[int], bool] | None = None,
         follow_until: Stop | None = None,
         timeout_s: float = 30.0,
     ) -> None:
         self._topics = {each.prefixed(connection.topic_prefix).name: each for each in topics}
         self._start = {TopicPartition(each.topic, each.partition): each.offset for each in start}
+        self._since = since
         self._owns = owns
         self._follow_until = follow_until
         self._timeout_s = timeout_s
@@ -133,7 +137,7 @@ class TopicReader:
             ends = self._ends()
         elif not follow and until is not None:
             ends = {each: until.get((each.topic, each.partition), 0) for each in partitions}
-        for partition, begin in self._consumer.beginning_offsets(partitions).items():
+        for partition, begin in self._begins(partitions).items():
             self._consumer.seek(partition, self._start.get(partition, begin))
         self._consumer.resume(*partitions)
         waiting_since = time.monotonic()
@@ -150,6 +154,16 @@ class TopicReader:
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > self._timeout_s:
                 raise ReadError(_stalled(partitions, self._timeout_s))
+
+    def _begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        if self._since is None:
+            begins: dict[TopicPartition, int] = self._consumer.beginning_offsets(partitions)
+            return begins
+        since_ms = int(self._since.timestamp() * 1000)
+        found = self._consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+        ends = self._consumer.end_offsets(partitions)
+        # None: all that is there is older.
+        return {each: first.offset if first else ends[each] for each, first in found.items()}
 
     def _assign(self) -> list[TopicPartition]:
         partitions = []

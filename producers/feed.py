@@ -221,6 +221,8 @@ class Feed:
 
 
 def _message(found: Found) -> Message:
+    if isinstance(found.item, Message):
+        return found.item
     if isinstance(found.item, Unreadable):
         return Message(found.item.raw, headers=tuple(found.item.headers))
     pair = found.item

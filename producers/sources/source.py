@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from producers.errors import Message
 from schemas import RawPair
 from schemas.limits import RAW_MESSAGE_BYTES
 
@@ -47,7 +48,8 @@ class Unreadable:
 class Found(NamedTuple):
     """One item, and the cursor behind it."""
 
-    item: RawPair | Unreadable
+    item: RawPair | Unreadable | Message
+    """A message is published as it is: what is replayed was one already."""
     cursor: str
     """Opaque to all but its source; at most `CURSOR_CHARS` characters."""
 

@@ -14,6 +14,7 @@ from workers.cli.demo import command as demo
 from workers.cli.doctor import command as doctor
 from workers.cli.errors import UserError
 from workers.cli.produce import command as produce
+from workers.cli.replay import command as replay
 from workers.cli.run import command as run
 from workers.cli.schema import command as schema
 from workers.cli.settings import command as settings
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("demo")(demo)
 app.command("produce")(produce)
+app.command("replay")(replay)
 app.command("work")(work)
 app.add_typer(topics, name="topics")
 app.command("status")(status)

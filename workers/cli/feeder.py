@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
+from producers.errors import Message
 from producers.publisher import Publisher
 from producers.sources import Unreadable
 from schemas import KafkaConnection, RawPair
 
-Item = RawPair | Unreadable
+Item = RawPair | Unreadable | Message
 
 
 class Feeder(threading.Thread):
@@ -37,13 +38,16 @@ class Feeder(threading.Thread):
         try:
             with Publisher(self._kafka) as publisher:
                 for item in self._items:
-                    if isinstance(item, Unreadable):
-                        # As it is: ingest makes a dead letter of it, with these headers.
-                        publisher.publish_bytes(item.raw, headers=item.headers)
-                        self.unreadable += 1
-                        self._warn(f"{item.place}: {item.error}")
-                    else:
-                        publisher.publish(item)
+                    match item:
+                        case Unreadable():
+                            # As it is: ingest makes a dead letter of it, with these headers.
+                            publisher.publish_bytes(item.raw, headers=item.headers)
+                            self.unreadable += 1
+                            self._warn(f"{item.place}: {item.error}")
+                        case Message():
+                            publisher.publish_bytes(item.value, item.key, item.headers)
+                        case _:
+                            publisher.publish(item)
                     self.published += 1
         except Exception as error:  # noqa: BLE001  # raised again by the run, which watches this thread
             self.error = error

@@ -1,0 +1,184 @@
+"""What was refused or died goes through its stage again, as what it first was."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from consumers import Read, TopicReader
+from schemas import (
+    TOPICS,
+    DeadLetter,
+    ImageSource,
+    KafkaConnection,
+    OriginalHeader,
+    RawPair,
+    Reason,
+    RejectedPair,
+    Topic,
+    Versioned,
+    encode,
+    header,
+    headers_of,
+)
+from schemas.topics import DEAD, INGESTED, RAW, REJECTED
+from schemas.wire import ORIGIN_HEADER
+from workers.local import ApacheKafka
+from workers.runtime.kafka.topics import TopicAdmin
+
+pytestmark = pytest.mark.integration
+Command = Callable[..., subprocess.CompletedProcess[str]]
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def kafka(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConnection:
+    connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
+    with TopicAdmin(connection) as admin:
+        admin.create([replace(topic, partitions=2) for topic in TOPICS])
+    return connection
+
+
+@pytest.fixture
+def replay(kafka: KafkaConnection) -> Command:
+    settings = {
+        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "KAPTION_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).with_name("kaption"), "replay", *arguments],
+            env=os.environ | settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def put(
+    kafka: KafkaConnection, topic: Topic, records: Sequence[Versioned], origin: str | None = None
+) -> None:
+    """Send records; their origins are `origin`/0, `origin`/1 and so on, or left out."""
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, linger_ms=20)
+    for number, record in enumerate(records):
+        headers = headers_of(record)
+        if origin is not None:
+            headers.append((ORIGIN_HEADER, f"{origin}/{number}".encode()))
+        producer.send(kafka.topic_prefix + topic.name, encode(record), headers=headers)
+    producer.close()
+
+
+def read(kafka: KafkaConnection, topic: Topic) -> list[Read]:
+    with TopicReader(kafka, [topic]) as reader:
+        return list(reader)
+
+
+def raw(number: int) -> RawPair:
+    image = ImageSource(url=f"http://x/{number}.jpg")
+    return RawPair(pair_id=f"pair-{number}", text="text", image=image)
+
+
+def letter(kafka: KafkaConnection, number: int, error: str, stage: str = "ingest") -> DeadLetter:
+    topic = RAW if stage == "ingest" else INGESTED
+    return DeadLetter(
+        topic=kafka.topic_prefix + topic.name,
+        partition=1,
+        offset=number,
+        timestamp_ms=5,
+        key=b"key",
+        value=encode(raw(number)),
+        headers=(OriginalHeader(key="x", value=b"\xff"),),
+        stage=stage,
+        error=error,
+        attempts=3,
+        died_at=NOW,
+    )
+
+
+def refused(number: int, reason: Reason) -> RejectedPair:
+    return RejectedPair(
+        pair_id=f"pair-{number}",
+        stage="ingest",
+        reason=reason,
+        rejected_at=NOW,
+        record_schema=RawPair.schema_name(),
+        record=raw(number).model_dump(mode="json", exclude_defaults=True),
+    )
+
+
+def test_dead_letters_go_back_byte_for_byte_and_only_once(
+    kafka: KafkaConnection, replay: Command
+) -> None:
+    # Given letters of two stages, one of which does not hold what it came from
+    lost = letter(kafka, 9, "gone").model_copy(update={"value": None})
+    letters = [letter(kafka, 0, "a bug"), letter(kafka, 1, "other"), lost]
+    put(kafka, DEAD, [*letters, letter(kafka, 2, "a bug", "score")], "letters/0")
+    # When those of one error are counted, and then replayed twice
+    counted = replay("dead", "--reason", "bug", "--stage", "ingest", "--dry-run")
+    assert counted.stdout == "1 from pairs.dead to pairs.raw\n", counted.stderr
+    assert read(kafka, RAW) == []
+    for _ in range(2):
+        assert replay("dead", "--reason", "bug", "--stage", "ingest").returncode == 0
+    # Then it is there once, with what it had and where it was
+    (found,) = read(kafka, RAW)
+    assert found.record == raw(0)
+    assert header(found.headers, ORIGIN_HEADER) == f"{kafka.topic_prefix}pairs.raw/1/0"
+    assert ("x", b"\xff") in found.headers
+    # And all of them go where they came from, but for the lost one
+    rest = replay("dead")
+    assert "1 cannot be replayed" in rest.stdout
+    assert len(read(kafka, RAW)) == 3
+    assert len(read(kafka, INGESTED)) == 1
+
+
+def test_rejections_of_a_reason_go_back_with_their_first_origin(
+    kafka: KafkaConnection, replay: Command
+) -> None:
+    reasons = [Reason.FETCH_STATUS, Reason.TOO_SMALL, Reason.FETCH_STATUS]
+    rejections = [refused(number, reason) for number, reason in enumerate(reasons)]
+    put(kafka, REJECTED, rejections, "first/7")
+    ended = replay("rejected", "--reason", "fetch_status", "--since", "2h")
+    assert ended.returncode == 0, ended.stderr
+    assert "2 records published to pairs.raw" in ended.stdout
+    found = {header(each.headers, ORIGIN_HEADER): each.record for each in read(kafka, RAW)}
+    assert found == {"first/7/0": raw(0), "first/7/2": raw(2)}
+
+
+def test_raw_pairs_are_given_again_but_no_older_ones_and_no_copies(
+    kafka: KafkaConnection, replay: Command
+) -> None:
+    put(kafka, RAW, [raw(0), raw(1)])
+    first = {str(each.position) for each in read(kafka, RAW)}
+    assert "nothing to replay" in replay("raw", "--since", "2999-01-01").stdout
+    assert replay("raw").returncode == 0
+    assert "nothing to replay" in replay("raw").stdout
+    assert replay("raw", "--from-start").returncode == 0
+    origins = Counter(header(each.headers, ORIGIN_HEADER) for each in read(kafka, RAW))
+    assert origins == {None: 2} | dict.fromkeys(first, 2)
+
+
+def test_very_many_are_asked_about_first(kafka: KafkaConnection, replay: Command) -> None:
+    put(kafka, RAW, [raw(number) for number in range(10_001)])
+    ended = replay("raw")
+    assert ended.returncode == 1
+    assert "10001 records are not replayed" in ended.stderr
+    assert len(read(kafka, RAW)) == 10_001
+
+
+@pytest.mark.parametrize("since", ["yesterday", "5 h", "2026-13-01"])
+def test_a_time_that_is_none_is_said(replay: Command, since: str) -> None:
+    ended = replay("dead", "--since", since)
+    assert ended.returncode == 1
+    assert "give an age" in ended.stderr

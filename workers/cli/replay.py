@@ -1,0 +1,148 @@
+"""`kaption replay`: have dead, rejected or raw messages processed again."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from consumers import TopicReader
+from producers.checkpoint import START, Checkpoint
+from producers.feed import Fed, Feed
+from schemas import KafkaConnection, Topic
+from schemas.topics import DEAD, RAW, REJECTED, TOPICS
+from workers.cli.errors import UserError
+from workers.cli.options import Config
+from workers.cli.replayed import Replayed, Selection, replayable
+from workers.settings import load_settings
+
+_ASK_ABOVE = 10_000
+_CHECKPOINT_S = 30.0
+_AGO = re.compile(r"([0-9]+)([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class What(StrEnum):
+    """Which topic is replayed."""
+
+    DEAD = "dead"
+    REJECTED = "rejected"
+    RAW = "raw"
+
+
+_TOPICS: dict[What, Topic] = {What.DEAD: DEAD, What.REJECTED: REJECTED, What.RAW: RAW}
+
+
+def command(
+    what: Annotated[What, typer.Argument(help="pairs.dead, pairs.rejected or pairs.raw.")],
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(help="Only rejections for it, or dead letters whose error contains it."),
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only what this stage refused.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Not older than 30m, 6h, 2d, or a time such as 2026-11-20.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many.")] = False,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Most records a second.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many.")] = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Also what was replayed before.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Publish messages again where their stage reads them, each with its first origin.
+
+    So deduplication answers as it did the first time. What a run has replayed, the next one with
+    the same choice passes over.
+    """
+    kafka = load_settings(config).kafka
+    selection = Selection(_TOPICS[what], tuple(reason or ()), stage, _since(since))
+    sources, left_out = _sources(kafka, selection)
+    counts = {
+        topic.name: sum(1 for _ in source.read(_cursor(kafka, topic, source, from_start)))
+        for topic, source in sources
+    }
+    for name, count in counts.items():
+        typer.echo(f"{count} from {selection.topic.name} to {name}")
+    if left_out:
+        typer.echo(f"{left_out} cannot be replayed: their bytes were not kept, or are no record")
+    total = sum(counts.values())
+    if not total:
+        typer.echo("nothing to replay")
+    if dry_run or not total:
+        return
+    if total > _ASK_ABOVE and not yes:
+        _ask(total)
+    for topic, source in sources:
+        if counts[topic.name]:
+            _publish(kafka, topic, source, rate, from_start)
+
+
+def _sources(
+    kafka: KafkaConnection, selection: Selection
+) -> tuple[list[tuple[Topic, Replayed]], int]:
+    """One source for each topic that something goes to; how many messages go nowhere."""
+    found: Counter[str | None] = Counter()
+    with TopicReader(kafka, [selection.topic], since=selection.since) as reader:
+        for read in reader:
+            target = replayable(read, selection, kafka.topic_prefix)
+            if target is not None:
+                found[target[0]] += 1
+            elif selection.takes(read):
+                found[None] += 1
+    sources = [
+        (topic, Replayed(topic.name, kafka=kafka, selection=selection))
+        for topic in TOPICS
+        if found[topic.name]
+    ]
+    return sources, found[None]
+
+
+def _cursor(kafka: KafkaConnection, topic: Topic, source: Replayed, from_start: bool) -> str | None:
+    name = topic.prefixed(kafka.topic_prefix).name
+    checkpoint = Checkpoint(kafka, name, source.identity)
+    return (START if from_start else checkpoint.read(_CHECKPOINT_S, stable=True)).cursor
+
+
+def _publish(
+    kafka: KafkaConnection, topic: Topic, source: Replayed, rate: float | None, from_start: bool
+) -> None:
+    with Console(stderr=True, highlight=False).status("connecting") as status:
+
+        def committed(fed: Fed) -> None:
+            status.update(f"{fed.published} records published to {topic.name}")
+
+        feed = Feed(kafka, source, topic=topic, from_start=from_start, rate=rate)
+        fed = feed.run(committed)
+    typer.echo(f"{fed.published} records published to {topic.name}")
+
+
+def _ask(total: int) -> None:
+    try:
+        typer.confirm(f"replay {total} records?", abort=True)
+    except typer.Abort:
+        raise UserError(
+            f"{total} records are not replayed: say yes, or give --yes; --since, --stage and "
+            "--reason choose fewer"
+        ) from None
+
+
+def _since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    if match := _AGO.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"--since {text}: give an age such as 30m, 6h or 2d, or a time such as "
+            "2026-11-20T08:00+00:00"
+        ) from error
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
