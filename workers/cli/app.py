@@ -10,6 +10,7 @@ from consumers import ReadError
 from producers import PublishError
 from producers.sources import SourceError
 from schemas.errors import Fault
+from workers.cli.consume import command as consume
 from workers.cli.demo import command as demo
 from workers.cli.doctor import command as doctor
 from workers.cli.errors import UserError
@@ -35,6 +36,7 @@ app.command("run")(run)
 app.command("demo")(demo)
 app.command("produce")(produce)
 app.command("replay")(replay)
+app.command("consume")(consume)
 app.command("work")(work)
 app.add_typer(topics, name="topics")
 app.command("status")(status)

@@ -1,0 +1,115 @@
+"""`kaption consume`: pairs.clean as files, as it is now."""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from kafka import KafkaProducer
+
+from objectstore import BlobStore
+from objectstore.folder import FolderStore
+from schemas import (
+    TOPICS,
+    CleanPair,
+    KafkaConnection,
+    Takedown,
+    TakedownKind,
+    encode,
+    headers_of,
+    takedown_key,
+)
+from schemas.topics import CLEAN
+from sink_records import picture, stored
+from workers.local import Tansu
+from workers.runtime.kafka.topics import TopicAdmin
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
+    """Give the command over five pairs: one newer, one withdrawn, one taken down."""
+    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
+    objects = FolderStore(tmp_path / "store")
+    with TopicAdmin(kafka) as admin:
+        admin.create([replace(topic, partitions=2) for topic in TOPICS])
+    pairs = [stored(BlobStore(objects), offset).record for offset in range(5)]
+    newer = pairs[1].model_copy(update={"version": 2, "text": "newer"})
+    withdrawn, gone = pairs[2].pair_id, pairs[3].pair_id
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+
+    def send(pair_id: str, pair: CleanPair | None) -> None:
+        value, headers = (encode(pair), headers_of(pair)) if pair else (None, [])
+        producer.send(topic_prefix + CLEAN.name, value, key=pair_id.encode(), headers=headers)
+
+    for pair in (*pairs, newer):
+        send(pair.pair_id, pair)
+    send(withdrawn, None)
+    producer.close()
+    takedown = Takedown(kind=TakedownKind.PAIR, value=gone, requested_at=datetime.now(UTC))
+    objects.put(f"dataset/{takedown_key(takedown)}", encode(takedown))
+    settings = {
+        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+        "KAPTION_STORE__URL": str(tmp_path / "store"),
+    }
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).with_name("kaption"), "consume", *arguments],
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+LEFT = {"pair-0": "alt text 0", "pair-1": "newer", "pair-4": "alt text 4"}
+
+
+def test_lines_are_clean_pairs(consume: Command, tmp_path: Path) -> None:
+    ended = consume(str(tmp_path / "new" / "pairs.jsonl"))
+    assert ended.stdout == "3 pairs, 1 taken down\n", ended.stderr
+    lines = (tmp_path / "new" / "pairs.jsonl").read_text("utf-8").splitlines()
+    assert {pair.pair_id: pair.text for pair in map(CleanPair.model_validate_json, lines)} == LEFT
+    # What is there is not overwritten
+    again = consume(str(tmp_path / "new" / "pairs.jsonl"))
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+    assert [each.name for each in (tmp_path / "new").iterdir()] == ["pairs.jsonl"]
+
+
+def test_a_table_has_the_columns_of_the_shards(consume: Command, tmp_path: Path) -> None:
+    assert consume(str(tmp_path / "pairs.parquet"), "--to", "parquet").returncode == 0
+    rows = pq.read_table(tmp_path / "pairs.parquet").to_pylist()
+    assert {row["pair_id"]: row["text"] for row in rows} == LEFT
+    assert {row["caption"] for row in rows} == {"Größe 0", "Größe 1", "Größe 4"}
+
+
+def test_tars_hold_pictures_and_one_without_is_told(consume: Command, tmp_path: Path) -> None:
+    # Given that the picture of one pair is gone
+    for blob in (tmp_path / "store").rglob("*"):
+        if blob.is_file() and blob.read_bytes() == picture(4):
+            blob.unlink()
+    # When tars of one pair each are written
+    ended = consume(str(tmp_path / "tars"), "--to", "wds", "--shard-records", "1")
+    # Then the others are there, each with its picture
+    assert ended.stdout == "2 pairs, 1 taken down, 1 without picture\n", ended.stderr
+    found = {}
+    for path in (tmp_path / "tars").glob("*.tar"):
+        with tarfile.open(path) as tar:
+            members = {Path(m.name).suffix: tar.extractfile(m) for m in tar}
+            data = {suffix: file.read() for suffix, file in members.items() if file}
+            found[json.loads(data[".json"])["pair_id"]] = data[".jpg"]
+    assert found == {"pair-0": picture(0), "pair-1": picture(1)}

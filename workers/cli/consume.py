@@ -1,0 +1,139 @@
+"""`kaption consume`: the clean pairs as they are now, in files."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consumers import Tombstone, TopicReader
+from consumers.takedowns import Takedowns
+from objectstore import BlobStore, CorruptBlobError, open_store
+from schemas import CleanPair, Position, encode
+from schemas.topics import CLEAN
+from workers.cli.errors import UserError
+from workers.cli.options import Config
+from workers.settings import Settings, load_settings
+
+
+class Format(StrEnum):
+    """Of the files."""
+
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    WDS = "wds"
+
+
+Pairs = Iterator[tuple[Position, CleanPair]]
+
+
+def command(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new file; for wds a new folder.")],
+    to: Annotated[Format, typer.Option(help="What to write.")] = Format.JSONL,
+    shard_records: Annotated[int, typer.Option(min=1, help="Pairs of one tar.")] = 10_000,
+    config: Config = None,
+) -> None:
+    """Write the newest version of every pair in pairs.clean, up to its present end.
+
+    Withdrawn and taken down pairs are left out. OUT appears when it is whole.
+    """
+    if out.exists():
+        raise UserError(f"{out} exists already: name a new one, or move it away")
+    settings = load_settings(config)
+    passed: Counter[str] = Counter()
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".kaption-") as folder:
+        written = Path(folder) / "written"
+        pairs = _newest(settings, passed)
+        match to:
+            case Format.JSONL:
+                _write_lines(written, _counted(pairs, passed))
+            case Format.PARQUET:
+                _write_table(written, _counted(pairs, passed))
+            case Format.WDS:
+                written.mkdir()
+                _write_tars(written, pairs, settings, shard_records, passed)
+        shutil.move(written, out)
+    typer.echo(", ".join(f"{number} {what}" for what, number in sorted(passed.items())))
+
+
+def _newest(settings: Settings, passed: Counter[str]) -> Pairs:
+    """Two readings: which message of a pair is its last, then these."""
+    last: dict[str, Position] = {}
+    with TopicReader(settings.kafka, [CLEAN]) as reader:
+        ends = reader.ends()
+        for read in filter(None, reader.reads(ends)):
+            if isinstance(read.record, Tombstone):
+                last.pop(read.record.key, None)
+            elif isinstance(read.record, CleanPair):
+                last[read.record.pair_id] = read.position
+            else:
+                passed["unreadable"] += 1
+        takedowns = Takedowns(open_store(settings.store), settings.sink.prefix)
+        for read in filter(None, reader.reads(ends)):
+            pair = read.record
+            if isinstance(pair, CleanPair) and last.get(pair.pair_id) == read.position:
+                if takedowns.covers(pair):
+                    passed["taken down"] += 1
+                else:
+                    yield read.position, pair
+
+
+def _counted(pairs: Pairs, passed: Counter[str]) -> Pairs:
+    passed["pairs"] = 0
+    for each in pairs:
+        passed["pairs"] += 1
+        yield each
+
+
+def _write_lines(path: Path, pairs: Pairs) -> None:
+    with path.open("wb") as file:
+        for _, pair in pairs:
+            file.write(encode(pair) + b"\n")
+
+
+def _write_table(path: Path, pairs: Pairs) -> None:
+    from workers.stages.sink.rows import row, write_parquet
+
+    write_parquet(path, (row(_key(position), position, pair) for position, pair in pairs))
+
+
+def _write_tars(
+    folder: Path, pairs: Pairs, settings: Settings, records: int, passed: Counter[str]
+) -> None:
+    """Tars with a table beside each, as the sink's shards."""
+    from workers.stages.sink.shard import Sample, build_shard
+
+    blobs = BlobStore(open_store(settings.store))
+
+    def samples(spool: Path) -> Iterator[Sample]:
+        for position, pair in pairs:
+            picture = spool / _key(position)
+            try:
+                picture.write_bytes(blobs.get(pair.image.blob))
+            except (KeyError, CorruptBlobError):
+                passed["without picture"] += 1
+            else:
+                yield Sample(position, pair, picture)
+
+    number = passed["pairs"] = 0
+    while True:
+        with tempfile.TemporaryDirectory(dir=folder.parent) as spool:
+            shard = list(islice(samples(Path(spool)), records))
+            if not shard:
+                return
+            for file in build_shard(Path(spool), f"{number:06d}", shard):
+                shutil.move(file.path, folder / file.entry.key)
+        number += 1
+        passed["pairs"] += len(shard)
+
+
+def _key(position: Position) -> str:
+    return f"{position.partition}-{position.offset}"
