@@ -65,7 +65,7 @@ def test_removes_content_encodings(
         ("announced/" + "9" * 400, Reason.FETCH_FAILED, "127.0.0.1"),
         ("bomb/gzip", Reason.TOO_LARGE, "more than 1000000 bytes"),
         ("bomb/deflate", Reason.TOO_LARGE, "more than 1000000 bytes"),
-        ("encoded/br", Reason.FETCH_FAILED, "'br'"),
+        ("encoded/compress", Reason.FETCH_FAILED, "'compress'"),
         ("short", Reason.FETCH_FAILED, "IncompleteRead"),
         ("reset", Reason.FETCH_FAILED, "reset"),
         ("hang-up", Reason.FETCH_FAILED, "closed connection"),
