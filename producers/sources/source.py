@@ -45,11 +45,14 @@ class Unreadable:
         ]
 
 
+Item = RawPair | Unreadable | Message
+"""A message is published as it is: what is replayed was one already."""
+
+
 class Found(NamedTuple):
     """One item, and the cursor behind it."""
 
-    item: RawPair | Unreadable | Message
-    """A message is published as it is: what is replayed was one already."""
+    item: Item
     cursor: str
     """Opaque to all but its source; at most `CURSOR_CHARS` characters."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from producers.identity import pair_id
-from producers.sources import SourceError, Unreadable
+from producers.sources import Item, SourceError, Unreadable
 from producers.sources.jsonl import Jsonl
 from producers.sources.source import RAW_BYTES
 from schemas import BlobRef, ImageSource, RawPair
@@ -17,11 +17,11 @@ from schemas.limits import INLINE_IMAGE_BYTES
 URL = "https://cdn.example/7.jpg"
 
 
-def read(path: Path) -> list[RawPair | Unreadable]:
+def read(path: Path) -> list[Item]:
     return [found.item for found in Jsonl(str(path)).read()]
 
 
-def lines(folder: Path, *found: object) -> list[RawPair | Unreadable]:
+def lines(folder: Path, *found: object) -> list[Item]:
     path = folder / "pairs.jsonl"
     raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in found]
     path.write_bytes(b"\n".join(raw))

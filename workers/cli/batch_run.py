@@ -12,8 +12,9 @@ from rich.live import Live
 from consumers import Read
 from consumers.manifests import read_manifests
 from objectstore.open import open_store
+from producers.sources import Item
 from schemas import TOPICS
-from workers.cli.feeder import Feeder, Item
+from workers.cli.feeder import Feeder
 from workers.cli.pipeline import Pipeline
 from workers.cli.progress import progress_line, progress_table
 from workers.cli.tally import Follower, Tally

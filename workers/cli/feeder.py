@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable
 
 from producers.errors import Message
 from producers.publisher import Publisher
-from producers.sources import Unreadable
-from schemas import KafkaConnection, RawPair
-
-Item = RawPair | Unreadable | Message
+from producers.sources import Item, Unreadable
+from schemas import KafkaConnection
 
 
 class Feeder(threading.Thread):

@@ -13,11 +13,10 @@ import typer
 from rich.console import Console
 
 from consumers import Read
-from producers.sources import open_source
+from producers.sources import Item, open_source
 from schemas import DeadLetter, RejectedPair, encode
 from workers.cli.batch_run import BatchRun, RunReport
 from workers.cli.errors import UserError
-from workers.cli.feeder import Item
 from workers.cli.options import Config
 from workers.cli.stack import servers
 from workers.cli.summary import print_summary, summary

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from producers.sources import Unreadable, open_source
+from producers.sources import Item, Unreadable, open_source
 from schemas import RawPair
 from schemas.limits import INLINE_IMAGE_BYTES
 from unit.sources.inputs import PICTURE
 
 
-def one(folder: Path, **files: bytes) -> RawPair | Unreadable:
+def one(folder: Path, **files: bytes) -> Item:
     """Files by name, with __ for the dot."""
     pictures = folder / "pictures"
     pictures.mkdir()

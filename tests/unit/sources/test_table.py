@@ -8,19 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from producers.sources import SourceError, Unreadable, open_source
+from producers.sources import Item, SourceError, Unreadable, open_source
 from schemas import ImageSource, RawPair
 
 URL = "https://cdn.example/1.jpg"
 
 
-def csv_items(folder: Path, text: str | bytes, **options: str) -> list[RawPair | Unreadable]:
+def csv_items(folder: Path, text: str | bytes, **options: str) -> list[Item]:
     path = folder / "pairs.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return [found.item for found in open_source(str(path), options=options).read()]
 
 
-def parquet_items(folder: Path, *rows: dict[str, Any]) -> list[RawPair | Unreadable]:
+def parquet_items(folder: Path, *rows: dict[str, Any]) -> list[Item]:
     path = folder / "pairs.parquet"
     pq.write_table(pa.Table.from_pylist(list(rows)), path)
     return [found.item for found in open_source(str(path)).read()]

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from objectstore import open_store
 from parts import S3Bucket
-from producers.sources import Source, SourceError, Unreadable, open_source
+from producers.sources import Item, Source, SourceError, Unreadable, open_source
 from schemas import RawPair, StoreConnection
 from schemas.limits import INLINE_IMAGE_BYTES
 from unit.sources.inputs import PICTURE, TEXTS, shards, write_tar
@@ -26,7 +26,7 @@ def texts(source: Source, after: str | None = None) -> list[str]:
     ]
 
 
-def one(folder: Path, *members: tuple[str, bytes]) -> RawPair | Unreadable:
+def one(folder: Path, *members: tuple[str, bytes]) -> Item:
     write_tar(folder / "one.tar", members)
     (found,) = open_source(str(folder / "one.tar")).read()
     return found.item
