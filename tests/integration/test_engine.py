@@ -16,6 +16,7 @@ from schemas.wire import decode
 from workers.local import ApacheKafka
 from workers.runtime.entry import Consumed, Partition
 from workers.runtime.kafka.session import Session
+from workers.runtime.kafka.transaction import Refused, TransactionThread
 from workers.runtime.stage import Fatal, OutOfMemory, Retry
 
 pytestmark = pytest.mark.integration
@@ -255,4 +256,20 @@ def test_commits_that_never_end_stop_the_worker_although_producers_open(
         assert isinstance(worker.error, Fatal)
         assert "nothing could be committed for" in str(worker.error)
         released.set()
+    assert not stream.outcomes()
+
+
+def test_messages_that_are_refused_for_ever_stop_the_worker(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker that takes the messages of no transaction
+    refused = Refused(KafkaConnectionError("as told"), [])
+    monkeypatch.setattr(TransactionThread, "_commit", lambda *_: refused)
+    stream.produce(["text"] * 10)
+    policy = POLICY.model_copy(update={"rebuild_limit_s": 4.0})
+    with running(Toy(), stream, policy) as worker:
+        # When that goes on for longer than a session may be away; then the worker says so
+        worker.thread.join(60)
+        assert isinstance(worker.error, Fatal)
+        assert "as told" in str(worker.error)
     assert not stream.outcomes()

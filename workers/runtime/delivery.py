@@ -107,7 +107,9 @@ class Delivery:
                 self._count("committed")
                 self._settle(self._sent, [])
             case Opened(committed=committed):
-                if self._resolve(committed):
+                self._resolve(committed)
+                # With something left to commit it still fails, although a producer could be opened.
+                if self.idle:
                     self._failing_since = None
             case Aborted(error=error):
                 self._count("aborted")
@@ -161,11 +163,8 @@ class Delivery:
             size += more
         return taken
 
-    def _resolve(self, committed: Mapping[Partition, int | None]) -> bool:
-        """Divide what was sent by what is committed, now that this cannot change any more.
-
-        Returns whether all was; else it still fails, although another producer could be opened.
-        """
+    def _resolve(self, committed: Mapping[Partition, int | None]) -> None:
+        """Divide what was sent by what is committed, now that this cannot change any more."""
         done: list[Entry] = []
         again: list[Entry] = []
         for entry in self._sent:
@@ -174,7 +173,6 @@ class Delivery:
         if self._sent:
             _log.info("transaction resolved", committed=len(done), sent_again=len(again))
         self._settle(done, again)
-        return not again
 
     def _settle(self, done: Sequence[Entry], again: Sequence[Entry]) -> None:
         self._sent = []
