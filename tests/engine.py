@@ -164,7 +164,7 @@ _TOPICS = (RAW, ECHO, REJECTED, DEAD)
 class Running:
     """A worker on a thread."""
 
-    def __init__(self, stage: Toy, stream: Stream, policy: RuntimePolicy) -> None:
+    def __init__(self, stage: Toy, stream: Stream, policy: RuntimePolicy = POLICY) -> None:
         self.stage = stage
         self.worker = Worker(stage, stream.connection, policy)
         self.error: BaseException | None = None

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from threading import Event
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -11,10 +12,10 @@ from kafka.errors import KafkaConnectionError
 
 from engine import ECHO, POLICY, Stream, Toy, running, until
 from schemas import DeadLetter
-from schemas.topics import DEAD
+from schemas.topics import DEAD, RAW
 from schemas.wire import decode
 from workers.local import ApacheKafka
-from workers.runtime.entry import Consumed, Partition
+from workers.runtime.entry import Consumed, Outgoing, Partition
 from workers.runtime.kafka.session import Session
 from workers.runtime.kafka.transaction import Refused, TransactionThread
 from workers.runtime.stage import Fatal, OutOfMemory, Retry
@@ -42,6 +43,39 @@ def test_two_replicas_and_a_rebalance_give_one_outcome_each(stream: Stream) -> N
     assert stream.outcomes() == stream.expected()
     assert first.error is None
     assert second.error is None
+
+
+def test_offsets_of_a_refused_transaction_are_not_committed_with_the_next(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a transaction with records of every partition that comes after a rebalance, which took
+    # one of the partitions away
+    real, lost = TransactionThread.commit, Partition(stream.prefix + RAW.name, 0)
+    refused: list[Mapping[Partition, int]] = []
+
+    def stale_once(
+        thread: TransactionThread,
+        messages: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        group: Any,
+    ) -> None:
+        if not refused:
+            refused.append(offsets)
+            group = group._replace(generation_id=group.generation_id + 1)
+            first.worker._session.ownership.on_partitions_revoked([lost])  # type: ignore[union-attr]
+        real(thread, messages, offsets, group)
+
+    monkeypatch.setattr(TransactionThread, "commit", stale_once)
+    stream.produce(["text"] * 33)
+    # When the broker refuses it, and what is left is committed
+    with running(Toy(records=33, wait_s=5.0), stream) as first:
+        assert until(lambda: first.records == 22)
+        first.stop()
+    assert len(refused[0]) == 3
+    # Then what was lost is still to be done
+    with running(Toy(), stream) as second:
+        assert until(lambda: second.records == 11, 60)
+    assert stream.outcomes() == stream.expected()
 
 
 def test_outputs_are_transactional(stream: Stream) -> None:

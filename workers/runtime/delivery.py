@@ -12,7 +12,6 @@ from workers.runtime.dead_letter_rate import DeadLetterRate
 from workers.runtime.entry import Entry, Partition
 from workers.runtime.kafka.session import Session
 from workers.runtime.kafka.transaction import (
-    Aborted,
     Committed,
     Opened,
     Refused,
@@ -24,7 +23,7 @@ from workers.runtime.policy import RuntimePolicy
 from workers.runtime.stage import Dead, Fatal
 
 _log = structlog.get_logger(__name__)
-_PAUSE_AFTER_ABORT_S = 0.1
+_PAUSE_AFTER_REFUSAL_S = 0.1
 _PAUSE_BETWEEN_OPENINGS_S = 1.0
 
 
@@ -111,9 +110,6 @@ class Delivery:
                 # With something left to commit it still fails, although a producer could be opened.
                 if self.idle:
                     self._failing_since = None
-            case Aborted(error=error):
-                self._count("aborted")
-                self._again(error)
             case Refused(error=error, too_large=too_large):
                 self._count("aborted")
                 self._leave_producer()
@@ -190,7 +186,7 @@ class Delivery:
         _log.info("transaction aborted", error=repr(error), records=len(self._sent))
         self._fail_since(error)
         self._settle([], self._sent)
-        self._not_before = self._clock() + _PAUSE_AFTER_ABORT_S
+        self._not_before = self._clock() + _PAUSE_AFTER_REFUSAL_S
 
     def _bury(self, too_large: Sequence[int]) -> None:
         """Make entries dead whose messages, by index, the broker found too large."""

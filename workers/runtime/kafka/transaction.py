@@ -32,22 +32,16 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class Aborted:
-    """The broker confirmed that the transaction is aborted; the producer can be used again."""
-
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
-    """The broker did not take all messages, so the transaction was not ended.
+    """The broker did not take all messages or the offsets, so the transaction was not ended.
 
-    Nothing of it is or will be committed. The producer is not to be used again: the numbers of
-    what was refused are missing in its sequence.
+    Nothing of it is or will be committed. The producer is not to be used again: what was refused is
+    missing in its sequence, and kafka-python 3.0.12 keeps refused offsets and commits them with the
+    next transaction, also those of partitions that went to somebody else meanwhile.
     """
 
     error: Exception
-    too_large: Sequence[int]
+    too_large: Sequence[int] = ()
     """Indices of the messages that were refused for their size."""
 
 
@@ -58,7 +52,7 @@ class Unknown:
     error: Exception
 
 
-Result = Opened | Committed | Aborted | Refused | Unknown
+Result = Opened | Committed | Refused | Unknown
 
 
 class TransactionThread:
@@ -144,11 +138,9 @@ class TransactionThread:
                 for partition, offset in offsets.items()
             }
             producer.send_offsets_to_transaction(positions, group)
-            producer.commit_transaction()
         except KafkaError as error:
-            # Raises where the error was fatal: then the outcome is unknown.
-            producer.abort_transaction()
-            return Aborted(error)
+            return Refused(error)
+        producer.commit_transaction()
         return Committed()
 
 
