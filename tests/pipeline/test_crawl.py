@@ -24,7 +24,7 @@ def test_pairs_are_published_and_pictures_served_until_it_is_stopped(
         "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
     }
     (port,) = free_ports(1)
-    program = Path(sys.executable).with_name("kaption")
+    program = str(Path(sys.executable).with_name("kaption"))
     command = [program, "crawl", "--pairs", f"{PAIRS}", "--port", f"{port}", "--url", "http://site"]
     # When a crawl is started
     with subprocess.Popen(

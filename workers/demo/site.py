@@ -38,13 +38,14 @@ class Site:
     def __init__(self, pages: Mapping[str, Page], host: str = "127.0.0.1", port: int = 0) -> None:
         self._closing = threading.Event()
         handler = type("_SiteHandler", (_Handler,), {"pages": pages, "closing": self._closing})
+        self._host = host
         self._server = _Server((host, port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="demo-site")
 
     @property
     def url(self) -> str:
         """Without a slash at its end; known before the site is entered."""
-        return f"http://{self._server.server_address[0]}:{self._server.server_port}"
+        return f"http://{self._host}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
