@@ -107,7 +107,7 @@ def variables(manifests: list[Manifest], component: str) -> dict[str, str]:
     for source in only["envFrom"]:
         name = source["configMapRef"]["name"].removeprefix("kaption-")
         found |= named(manifests, "ConfigMap")[name]["data"]
-    for variable in only["env"]:
+    for variable in only.get("env", []):
         match variable:
             case {"name": name, "value": value}:
                 found[name] = value

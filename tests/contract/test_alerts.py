@@ -1,16 +1,15 @@
-"""Alerts and dashboard name metrics and labels that the workers have, and say what to do."""
+"""Alerts name metrics, labels, commands and settings that exist, and reach Prometheus."""
 
-import json
 import re
 from typing import Any
 
-import promql_parser as promql
 import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
 from chart import CHART, named, render
 from command_line import parse
+from metrics_in_use import exported, used
 from workers.runtime import metrics
 from workers.settings import Settings
 
@@ -21,58 +20,31 @@ ALERTS: list[dict[str, Any]] = [
 ]
 
 
-def _exported() -> dict[str, set[str]]:
-    """Every series that /metrics shows, with its labels."""
-    found: dict[str, set[str]] = {}
-    for it in vars(metrics).values():
-        match it:
-            case Counter(_name=name, _labelnames=labels):
-                found[f"{name}_total"] = set(labels)
-            case Gauge(_name=name, _labelnames=labels):
-                found[name] = set(labels)
-            case Histogram(_name=name, _labelnames=labels):
-                found[f"{name}_bucket"] = {*labels, "le"}
-                found |= {f"{name}_{part}": set(labels) for part in ("sum", "count")}
-    return found
-
-
-EXPORTED = _exported()
-
-
-def _selected(expression: str) -> list[tuple[str, set[str]]]:
-    """Series and the labels they are asked for by; ValueError where Prometheus would refuse it."""
-    found: list[tuple[str, set[str]]] = []
-
-    def visit(node: promql.Expr) -> None:
-        if isinstance(node, promql.VectorSelector):
-            assert node.name
-            found.append((node.name, {it.name for it in node.matchers.matchers}))
-
-    promql.walk(promql.parse(expression), visit)
-    return found
-
-
+LABELS = {
+    label
+    for it in vars(metrics).values()
+    if isinstance(it, (Counter, Gauge, Histogram))
+    for label in it._labelnames
+}
 EACH = pytest.mark.parametrize("rule", ALERTS, ids=[rule["alert"] for rule in ALERTS])
 
 
 @EACH
-def test_alerts_ask_for_series_that_exist(rule: dict[str, Any]) -> None:
-    selected = _selected(rule["expr"])
+def test_alerts_ask_for_series_and_labels_that_exist(rule: dict[str, Any]) -> None:
+    asked = re.findall(r"(?:without|ignoring) \(([^)]*)\)|\{(\w+)[=!]", rule["expr"])
+    labels = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
 
-    assert selected
-    for name, labels in selected:
-        assert name in EXPORTED
-        assert labels <= EXPORTED[name]
+    assert used(rule["expr"]) <= exported()
+    assert labels - {"instance", "pod"} <= LABELS  # those two are Prometheus' own
 
 
 @EACH
 def test_alerts_say_where_and_what_to_do(rule: dict[str, Any]) -> None:
     said = rule["annotations"]
-    known = set.union(*(EXPORTED[name] for name, _ in _selected(rule["expr"])))
+    labels = set(re.findall(r"\$labels\.(\w+)", said["summary"]))
 
     assert set(said) == {"summary", "action"}
-    assert set(re.findall(r"\$labels\.(\w+)", said["summary"])) <= known
-    assert "$labels.stage" in said["summary"]
+    assert {"stage"} <= labels <= LABELS
     assert rule["labels"]["severity"] in ("info", "warning", "critical")
 
 
@@ -85,7 +57,7 @@ def test_what_alerts_tell_to_use_exists(rule: dict[str, Any]) -> None:
     for section, name in re.findall(r"\b([a-z]+)\.([a-z]+_[a-z_]+)\b", action):
         assert name in type(getattr(Settings(), section)).model_fields
     for metric in re.findall(r"\bkaption_\w+", action):
-        assert {metric, f"{metric}_sum"} & EXPORTED.keys()
+        assert {metric, f"{metric}_sum"} & exported()
 
 
 def test_names_are_unique() -> None:
@@ -106,13 +78,6 @@ def test_the_chart_ships_the_dashboard_as_it_is() -> None:
 
     assert shipped["data"] == {"kaption.json": DASHBOARD_TEXT}
     assert shipped["metadata"]["labels"]["grafana_dashboard"] == "1"
-
-
-def test_the_dashboard_names_series_that_exist() -> None:
-    board = json.loads(DASHBOARD_TEXT)
-
-    assert board["title"]
-    assert set(re.findall(r"\bkaption_\w+", DASHBOARD_TEXT)) <= EXPORTED.keys()
 
 
 def test_prometheus_finds_the_workers_by_the_service() -> None:

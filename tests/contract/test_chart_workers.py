@@ -196,9 +196,15 @@ def test_workers_of_a_filled_volume_do_not_ask_the_hub() -> None:
     assert "HF_TOKEN" not in variables(filled, "topics")
 
 
-def test_the_user_is_the_images() -> None:
+def test_the_image_has_the_user_the_folders_and_the_targets() -> None:
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+    made = pods(render("gpu-keda"))
 
-    users = {pod["securityContext"]["runAsUser"] for pod in pods(render("hardened")).values()}
-    assert [f"--uid {user} " in dockerfile for user in users] == [True]
-    assert "HF_HOME=/models" in dockerfile
+    assert {pod["securityContext"]["runAsUser"] for pod in made.values()} == {10001}
+    assert "USER 10001:10001" in dockerfile
+    assert "HOME=/models HF_HOME=/models" in dockerfile
+    images = {stage: container(made[stage])["image"] for stage in STAGES}
+    assert images == {
+        stage: "kaption:0.1.0-gpu" if stage in GPU_STAGES else "kaption:0.1.0" for stage in STAGES
+    }
+    assert re.search(r"-t kaption:0.1.0-gpu --target worker-gpu ", dockerfile)

@@ -3,9 +3,11 @@ models. */}}
 {{- define "kaption.commandPod" -}}
 {{ include "kaption.pod" . }}
 containers:
-  - {{ include "kaption.container" .root | nindent 4 | trim }}
+  - {{ include "kaption.container" . | nindent 4 | trim }}
     args: {{ toJson .command }}
-    env: {{- include "kaption.env" . | nindent 6 }}
+    {{- with include "kaption.env" . | trim }}
+    env: {{- . | nindent 6 }}
+    {{- end }}
     resources: {{- toYaml .placement.resources | nindent 6 }}
     volumeMounts: {{- include "kaption.volumeMounts" . | nindent 6 }}
 volumes: {{- include "kaption.volumes" . | nindent 2 }}

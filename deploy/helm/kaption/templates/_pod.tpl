@@ -29,23 +29,24 @@ tolerations: {{ toJson . }}
 {{- end }}
 {{- end }}
 
+{{/* Takes root, and in placement how many GPUs it gets. */}}
 {{- define "kaption.container" -}}
+{{- $image := .root.Values.image }}
+{{- $tag := $image.tag | default .root.Chart.AppVersion }}
 name: kaption
-image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}"
-imagePullPolicy: {{ .Values.image.pullPolicy }}
+image: "{{ $image.repository }}:{{ ternary ($image.gpuTag | default (print $tag "-gpu")) $tag (gt (int .placement.gpus) 0) }}"
+imagePullPolicy: {{ $image.pullPolicy }}
 securityContext:
   readOnlyRootFilesystem: true
   allowPrivilegeEscalation: false
   capabilities: {drop: [ALL]}
 envFrom:
-  - configMapRef: {name: {{ include "kaption.name" . }}-settings}
+  - configMapRef: {name: {{ include "kaption.name" .root }}-settings}
 {{- end }}
 
 {{/* Variables of a container besides the settings in the ConfigMap. Takes root, and whether it wants
 the models. */}}
 {{- define "kaption.env" -}}
-# The home folder, where libraries put what they cache, is read-only.
-- {name: HOME, value: /tmp}
 {{- if .models }}
 {{- with .root.Values.models.token }}
 - name: HF_TOKEN
@@ -61,7 +62,7 @@ the models. */}}
 {{- end }}
 {{- end }}
 
-{{/* Takes the same. Models lie where the image's HF_HOME is. */}}
+{{/* Takes the same. The image keeps what it downloads in /models. */}}
 {{- define "kaption.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
 {{- if .root.Values.files }}
