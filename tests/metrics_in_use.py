@@ -45,3 +45,10 @@ def in_dashboard(dashboard: Mapping[str, Any]) -> Iterator[str]:
     for panel in dashboard["panels"]:
         for target in panel.get("targets", ()):
             yield target["expr"]
+
+
+def in_rules(rules: Mapping[str, Any]) -> Iterator[str]:
+    """The expressions of a file of Prometheus rules."""
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            yield rule["expr"]
