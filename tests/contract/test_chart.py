@@ -1,6 +1,7 @@
 """deploy/helm/kaption: what Helm makes of it is what Kubernetes, KEDA and Prometheus take."""
 
 import json
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -8,8 +9,19 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
-from chart import CHART, KUBERNETES, VALUES, Manifest, helm, render, template, values_option
+from chart import (
+    CHART,
+    KUBERNETES,
+    ROOT,
+    VALUES,
+    Manifest,
+    helm,
+    render,
+    template,
+    values_option,
+)
 from workers.settings import Settings
 
 GOLDEN = Path(__file__).parent / "chart.defaults.yaml"
@@ -75,6 +87,7 @@ def test_the_defaults_render_as_they_did() -> None:
         ("settings.redis.url=redis://kaption:x@redis:6379", "/settings/redis/url"),
         ("stages.score.settings.store.secret_key=x", "/stages/score/settings/store/secret_key"),
         ("settings.recaptoin.batch_records=1", "'recaptoin' not allowed"),
+        ("stages.sink.settings.sink.spool=/tmp", "/stages/sink/settings/sink/spool"),
         ("stages.score.gpu=1", "'gpu' not allowed"),
         (r"secrets.redis\.password.secret=only", "missing property 'key'"),
         (r"secrets.redis_password.secret=x,secrets.redis_password.key=x", "redis_password"),
@@ -103,6 +116,13 @@ def test_every_value_is_described() -> None:
 
     assert len(described) > 100
     assert not [path for path, has in described.items() if not has]
+
+
+def test_the_chart_is_of_the_packages_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert chart["appVersion"] == package["version"]
 
 
 def test_the_schema_knows_the_sections_of_settings() -> None:

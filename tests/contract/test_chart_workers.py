@@ -37,6 +37,21 @@ def test_every_stage_has_a_deployment_and_a_disruption_budget(values: str) -> No
         assert it["spec"]["selector"]["matchLabels"].items() <= labels.items()
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_workers_are_spread_and_leave_one_at_a_time(stage: str) -> None:
+    manifests = render("defaults")
+    deployment = named(manifests, "Deployment")[stage]["spec"]
+    spread = pods(manifests)[stage]["topologySpreadConstraints"]
+
+    assert [it["topologyKey"] for it in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    assert all(it["labelSelector"] == deployment["selector"] for it in spread)
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert named(manifests, "PodDisruptionBudget")[stage]["spec"]["maxUnavailable"] == 1
+
+
 @pytest.mark.parametrize("values", VALUES)
 def test_every_variable_is_a_setting_and_every_command_exists(values: str) -> None:
     manifests = render(values)

@@ -14,7 +14,7 @@ from command_line import parse
 from workers.cli.wiring import STAGES
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8").replace("\\\n     ", "")
 FILES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", GUIDE, re.DOTALL))
 COMMANDS = [
     *(
@@ -71,6 +71,7 @@ def _kubectl(folder: Path, arguments: list[str]) -> None:
 
 def test_the_guide_has_commands_and_files() -> None:
     assert len(COMMANDS) > 12
+    assert any("settings.store.url=" in it for it in COMMANDS)  # the README's, in one
     assert set(FILES) == set(re.findall(r"-f (\S+\.yaml)", GUIDE))
 
 
