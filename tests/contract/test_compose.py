@@ -5,8 +5,6 @@ import os
 import re
 import xml.etree.ElementTree as ElementTree
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -14,38 +12,22 @@ import yaml
 from compose_spec import PyCompose
 
 from command_line import parse
-from contract.test_images import STAGES as TARGETS
+from compose import COMPOSE, OURS, ROOT, SERVICES, TEXT, WORKERS, mounts
+from images import STAGES as TARGETS
 from metrics_in_use import exported, in_rules, used
 from workers.cli.wiring import STAGES
 from workers.settings import HealthPolicy, Settings, load_settings
 
-ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 COMPUTING = {"score", "recaption", "select"}
 
 
-def interpolated(text: str) -> str:
-    """Put the default in the place of ${NAME:-default}, as compose does without a variable."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
-
-
-COMPOSE: dict[str, Any] = yaml.safe_load(interpolated(TEXT))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: it for name, it in SERVICES.items() if it["image"].startswith("kaption:")}
-WORKERS = {name: it for name, it in OURS.items() if it["command"][0] == "work"}
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yml").read_text())
 
 
 def settings(environment: dict[str, str]) -> Settings:
     with patch.dict(os.environ, environment, clear=True):
         return load_settings()
-
-
-def mounts(service: dict[str, Any]) -> dict[str, str]:
-    """Target: source, of those that have one."""
-    named = [it.split(":") for it in service.get("volumes", ()) if ":" in it]
-    return {target: source for source, target, *_ in named}
 
 
 def test_it_is_what_the_compose_specification_allows() -> None:
@@ -199,7 +181,7 @@ def test_a_worker_has_where_to_write(name: str) -> None:
 
 
 def test_volumes_are_declared_and_files_exist() -> None:
-    sources = {source for it in SERVICES.values() for source in mounts(it).values()}
+    sources = {source for name in SERVICES for source in mounts(name).values()}
     files = {source for source in sources if source.startswith("./")}
 
     assert sources - files == COMPOSE["volumes"].keys()
@@ -218,7 +200,7 @@ def test_prometheus_finds_every_worker_and_the_rules() -> None:
     (job,) = PROMETHEUS["scrape_configs"]
     (found,) = job["dns_sd_configs"]
     (rules,) = PROMETHEUS["rule_files"]
-    place = ROOT / mounts(SERVICES["prometheus"])[rules]
+    place = ROOT / mounts("prometheus")[rules]
 
     assert set(found["names"]) == WORKERS.keys()
     assert found["port"] == HealthPolicy().port
@@ -233,10 +215,9 @@ def test_grafana_finds_prometheus_and_the_dashboard() -> None:
         "datasources"
     ]
     (provider,) = yaml.safe_load((folder / "dashboards" / "kaption.yaml").read_text())["providers"]
-    grafana = SERVICES["grafana"]
-    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
 
     assert source["url"] == "http://prometheus:9090"
-    assert mounts(grafana)["/etc/grafana/provisioning"] == f"./{folder.relative_to(ROOT)}"
-    assert mounts(grafana)[home] == "./deploy/helm/kaption/files/dashboard.json"
+    assert mounts("grafana")["/etc/grafana/provisioning"] == f"./{folder.relative_to(ROOT)}"
+    assert mounts("grafana")[home] == "./deploy/helm/kaption/files/dashboard.json"
     assert home.startswith(provider["options"]["path"] + "/")

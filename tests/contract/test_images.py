@@ -9,25 +9,12 @@ from pathlib import Path
 import pytest
 
 import dockerfile
+from images import STAGES, copied_from_context, needs, steps
 from workers.local.binary import wheel_binary
 from workers.settings import HealthPolicy
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("worker-cpu", "worker-gpu", "tools")
-
-STAGES = dockerfile.read()
-
-
-def steps(name: str) -> list[dockerfile.Step]:
-    """All instructions of a stage, those of the stages that it is from before its own."""
-    base, own = STAGES[name]
-    return [*(steps(base) if base in STAGES else ()), *own]
-
-
-def needs(name: str) -> set[str]:
-    """The stages that one is from, or copies from, itself included."""
-    others = {STAGES[name].base, *STAGES[name].copied_from} & STAGES.keys()
-    return {name}.union(*map(needs, others))
 
 
 def last(name: str, instruction: str) -> str:
@@ -74,15 +61,7 @@ def test_workers_are_watched_where_they_answer() -> None:
 
 @pytest.mark.parametrize("environment", ["worker-environment", "tools-environment"])
 def test_a_change_of_code_installs_no_dependency_anew(environment: str) -> None:
-    copied = {
-        word
-        for stage in needs(environment)
-        for instruction, value in STAGES[stage].steps
-        if instruction == "COPY" and not value.startswith("--from")
-        for word in value.split()[:-1]
-    }
-
-    assert copied == {"pyproject.toml", "constraints.txt"}
+    assert copied_from_context(environment) == {"pyproject.toml", "constraints.txt"}
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -97,13 +76,7 @@ def test_no_stage_gets_a_compiler_and_the_environment_no_pip(target: str) -> Non
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_copied_exists_and_is_sent(target: str) -> None:
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
-    copied = {
-        word
-        for name in needs(target)
-        for instruction, value in STAGES[name].steps
-        if instruction == "COPY" and not value.startswith("--from")
-        for word in value.split()[:-1]
-    }
+    copied = copied_from_context(target)
 
     assert copied == sent
     assert all((ROOT / source).exists() for source in copied)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from contract.test_images import STAGES, needs
 from engine import until
+from images import STAGES, needs
 from publishing import published_pairs, with_topic
 from schemas import TOPICS, KafkaConnection
 from workers.local import Tansu
