@@ -32,7 +32,7 @@ class Confinement:
     def __init__(self, packages: Path | None, links: Path) -> None:
         # Python is in /usr/local, as in the image, and where its scripts say that it is.
         prefix = sys.base_prefix
-        self._mounts = {"/usr": "/usr", "/dev": "/dev", "/usr/local": prefix, prefix: prefix}
+        self._mounts = {"/usr": "/usr", "/usr/local": prefix, prefix: prefix}
         self._variables = {name: it for name, it in os.environ.items() if _INDEX.match(name)}
         if packages is not None:
             site = packages / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
@@ -51,9 +51,9 @@ class Confinement:
         caches: Mapping[str, Path],
     ) -> None:
         """Run as a RUN step is; `caches` are mounted too. Raises SystemExit where it fails."""
-        lines = [*self._mounting(root), *_bind(Path("/proc"), f"{root}/proc")]
+        lines = [*self._mounting(root), *_bind("/proc", f"{root}/proc")]
         for target, source in caches.items():
-            lines += _bind(source, f"{root}{target}")
+            lines += _bind(str(source), f"{root}{target}")
         entered = self._enter(root, [*_as(user), *command], folder, variables)
         run(["unshare", "--mount", *_shell(lines, entered)])
 
@@ -82,7 +82,12 @@ class Confinement:
         )
 
     def _mounting(self, root: Path) -> list[str]:
-        return [line for to, at in self._mounts.items() for line in _bind(Path(at), f"{root}{to}")]
+        lines = _bind("/dev", f"{root}/dev")
+        for target, source in self._mounts.items():
+            at = shlex.quote(f"{root}{target}")
+            # A step that would write there fails, rather than change this machine.
+            lines += [*_bind(source, f"{root}{target}"), f"mount -o remount,bind,ro {at}"]
+        return lines
 
     def _enter(
         self, root: Path, command: Sequence[str], folder: str, variables: Mapping[str, str]
@@ -123,11 +128,9 @@ def _as(user: str) -> list[str]:
     return ["setpriv", f"--reuid={number}", f"--regid={group}", "--clear-groups"]
 
 
-def _bind(source: Path, target: str) -> list[str]:
-    return [
-        f"mkdir -p {shlex.quote(target)}",
-        f"mount --rbind {shlex.quote(str(source))} {shlex.quote(target)}",
-    ]
+def _bind(source: str, target: str) -> list[str]:
+    at = shlex.quote(target)
+    return [f"mkdir -p {at}", f"mount --rbind {shlex.quote(source)} {at}"]
 
 
 def _shell(lines: Sequence[str], command: Sequence[str]) -> list[str]:

@@ -6,8 +6,9 @@ without capabilities, in a root that cannot be written, with fresh /tmp, /models
 stops it as `docker stop` does.
 
 What differs from a build: the base is this machine's Debian, with the Python that runs the script
-in /usr/local, so neither the base image nor what it lacks is tried; HEALTHCHECK and EXPOSE are
-passed over. With --packages an environment's packages count as installed, which saves the 5 GB.
+in /usr/local, both read-only, so neither the base image nor what it lacks is tried; HEALTHCHECK and
+EXPOSE are passed over. With --packages an environment's packages count as installed, which saves
+the 5 GB.
 """
 
 from __future__ import annotations
