@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import promql_parser
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from workers.runtime import metrics
 
@@ -18,12 +18,18 @@ _INTERVALS = re.compile(r"\$__(rate_interval|interval|range)\b")
 
 def exported() -> set[str]:
     """Names as PromQL knows them: ours, those of the process and of Python."""
-    assert metrics.OUTCOMES  # declared by the import
     return {
         family.name + suffix
         for family in REGISTRY.collect()
         for suffix in _SUFFIXES.get(family.type, ("",))
     }
+
+
+def labels() -> set[str]:
+    """Labels of our metrics."""
+    declared = vars(metrics).values()
+    ours = [each for each in declared if isinstance(each, (Counter, Gauge, Histogram))]
+    return {label for each in ours for label in each._labelnames}
 
 
 def used(expression: str) -> set[str]:
@@ -45,10 +51,3 @@ def in_dashboard(dashboard: Mapping[str, Any]) -> Iterator[str]:
     for panel in dashboard["panels"]:
         for target in panel.get("targets", ()):
             yield target["expr"]
-
-
-def in_rules(rules: Mapping[str, Any]) -> Iterator[str]:
-    """The expressions of a file of Prometheus rules."""
-    for group in rules["groups"]:
-        for rule in group["rules"]:
-            yield rule["expr"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metrics_in_use import exported, in_dashboard, used
+from metrics_in_use import exported, in_dashboard, labels, used
 
 FILE = Path(__file__).parents[2] / "deploy" / "helm" / "kaption" / "files" / "dashboard.json"
 DASHBOARD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
@@ -17,8 +17,12 @@ EXPRESSIONS = list(in_dashboard(DASHBOARD))
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_it_asks_for_metrics_that_exist(expression: str) -> None:
+def test_it_asks_for_metrics_and_labels_that_exist(expression: str) -> None:
+    asked = re.findall(r"by \(([^)]*)\)|(\w+)=~?\"", expression)
+    named = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
+
     assert used(expression) <= exported()
+    assert named - {"namespace", "le"} <= labels()  # those two are Prometheus' own
 
 
 def test_it_shows_every_metric_of_ours() -> None:
