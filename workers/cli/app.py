@@ -11,6 +11,7 @@ from producers import PublishError
 from producers.sources import SourceError
 from schemas.errors import Fault
 from workers.cli.consume import command as consume
+from workers.cli.crawl import command as crawl
 from workers.cli.demo import command as demo
 from workers.cli.doctor import command as doctor
 from workers.cli.errors import UserError
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("demo")(demo)
+app.command("crawl")(crawl)
 app.command("produce")(produce)
 app.command("replay")(replay)
 app.command("consume")(consume)

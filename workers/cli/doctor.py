@@ -22,13 +22,17 @@ class UnhealthyError(Exception):
 
 def command(
     config: Config = None,
-    models: Annotated[bool, typer.Option(help="Also load the models (takes a while).")] = True,
+    servers: Annotated[bool, typer.Option(help="Check Kafka, Redis and store.")] = True,
+    models: Annotated[
+        bool, typer.Option(help="Load the models (takes a while; downloads what is not there).")
+    ] = True,
 ) -> None:
     """Check topics, Redis, store and models; exit 1 if something is wrong."""
     settings = load_settings(config)
     console = Console(highlight=False)
     failed = False
-    for name, check in (_SERVERS | _MODELS if models else _SERVERS).items():
+    checks = (_SERVERS if servers else {}) | (_MODELS if models else {})
+    for name, check in checks.items():
         try:
             console.print(f"[green]ok[/]     {name}: {check(settings)}", soft_wrap=True)
         except (UnhealthyError, Fault, TopicError) as error:

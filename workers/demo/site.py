@@ -1,4 +1,4 @@
-"""A web site on loopback that serves a crawl's pictures, some of them slowly, some not at all."""
+"""A web site that serves a crawl's pictures, some of them slowly, some not at all."""
 
 from __future__ import annotations
 
@@ -30,18 +30,22 @@ class Page:
 
 
 class Site:
-    """Serves `pages` by path on 127.0.0.1, one thread a request; any other path is a 404."""
+    """Serves `pages` by path, one thread a request; any other path is a 404.
 
-    def __init__(self, pages: Mapping[str, Page]) -> None:
+    `port` 0 takes a free one.
+    """
+
+    def __init__(self, pages: Mapping[str, Page], host: str = "127.0.0.1", port: int = 0) -> None:
         self._closing = threading.Event()
         handler = type("_SiteHandler", (_Handler,), {"pages": pages, "closing": self._closing})
-        self._server = _Server(("127.0.0.1", 0), handler)
+        self._host = host
+        self._server = _Server((host, port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="demo-site")
 
     @property
     def url(self) -> str:
         """Without a slash at its end; known before the site is entered."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self._host}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

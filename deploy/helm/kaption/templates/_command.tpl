@@ -1,0 +1,14 @@
+{{/* A pod that runs one command to its end. Takes root, placement, command, and whether it wants the
+models. */}}
+{{- define "kaption.commandPod" -}}
+{{ include "kaption.pod" . }}
+containers:
+  - {{ include "kaption.container" . | nindent 4 | trim }}
+    args: {{ toJson .command }}
+    {{- with include "kaption.env" . | trim }}
+    env: {{- . | nindent 6 }}
+    {{- end }}
+    resources: {{- toYaml .placement.resources | nindent 6 }}
+    volumeMounts: {{- include "kaption.volumeMounts" . | nindent 6 }}
+volumes: {{- include "kaption.volumes" . | nindent 2 }}
+{{- end }}

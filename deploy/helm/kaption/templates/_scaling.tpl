@@ -1,0 +1,76 @@
+{{/* Says yes where something else than `replicas` decides. The CPU of a stage on a GPU tells nothing
+about its load, so the plain HPA leaves it alone. */}}
+{{- define "kaption.scaled" -}}
+{{- $gpus := int (get .root.Values.stages .component).gpus }}
+{{- if or (eq .root.Values.autoscaler "keda") (and (eq .root.Values.autoscaler "hpa") (eq $gpus 0)) }}yes{{ end }}
+{{- end }}
+
+{{- define "kaption.maxReplicas" -}}
+{{- $most := int (get .root.Values.stages .component).maxReplicas }}
+{{- if gt $most (int .root.Values.partitions) }}
+{{- fail (printf "stages.%s.maxReplicas is %d, but a topic has %d partitions, and more replicas would idle: lower it, or set partitions to what the topics have" .component $most (int .root.Values.partitions)) }}
+{{- end }}
+{{- $most }}
+{{- end }}
+
+{{- define "kaption.scaleDown" -}}
+scaleDown:
+  # A worker that goes has loaded its models for nothing if it is wanted again at once.
+  stabilizationWindowSeconds: {{ .Values.startLimitSeconds }}
+  policies:
+    # Each step is a rebalance.
+    - {type: Pods, value: 1, periodSeconds: 60}
+{{- end }}
+
+{{/* What KEDA needs to authenticate, by its own names for parameters; empty where Kafka is open. */}}
+{{- define "kaption.kedaParameters" -}}
+{{- $parameters := dict
+  "kafka.username" "username"
+  "kafka.password" "password"
+  "kafka.oauth_client_id" "username"
+  "kafka.oauth_client_secret" "password"
+  "kafka.oauth_token_url" "oauthTokenEndpointUri"
+  "kafka.oauth_scope" "scopes"
+  "kafka.ca_file" "ca"
+  "kafka.certificate_file" "cert"
+  "kafka.key_file" "key"
+  "kafka.key_password" "keyPassword"
+}}
+{{- $secrets := list }}
+{{- $maps := list }}
+{{- range $path, $parameter := $parameters }}
+{{- $from := get $.Values.secrets $path | default (get $.Values.files $path) }}
+{{- if and $from $from.secret }}
+{{- $secrets = append $secrets (dict "parameter" $parameter "name" $from.secret "key" $from.key) }}
+{{- else if and $from $from.configMap }}
+{{- $maps = append $maps (dict "parameter" $parameter "name" $from.configMap "key" $from.key) }}
+{{- else if include "kaption.lookUp" (dict "settings" $.Values.settings "path" $path) }}
+{{- $maps = append $maps (dict "parameter" $parameter "name" (printf "%s-settings" (include "kaption.name" $)) "key" (include "kaption.variable" $path)) }}
+{{- end }}
+{{- end }}
+{{- with $secrets }}
+secretTargetRef: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $maps }}
+configMapTargetRef: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "kaption.kedaAuthentication" -}}
+{{- if .Values.keda.authentication }}
+{{- .Values.keda.authentication }}
+{{- else if get .Values.files "kafka.oauth_token_file" }}
+{{- fail "KEDA cannot read kafka.oauth_token_file: name a TriggerAuthentication of your own in keda.authentication" }}
+{{- else if include "kaption.kedaParameters" . }}
+{{- include "kaption.name" . }}-kafka
+{{- end }}
+{{- end }}
+
+{{- define "kaption.kedaSasl" -}}
+{{- get (dict
+  "PLAIN" "plaintext"
+  "SCRAM-SHA-256" "scram_sha256"
+  "SCRAM-SHA-512" "scram_sha512"
+  "OAUTHBEARER" "oauthbearer"
+) . }}
+{{- end }}

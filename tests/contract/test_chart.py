@@ -1,0 +1,140 @@
+"""deploy/helm/kaption: what Helm makes of it is what Kubernetes, KEDA and Prometheus take."""
+
+import json
+import tomllib
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from chart import (
+    CHART,
+    KUBERNETES,
+    ROOT,
+    VALUES,
+    Manifest,
+    helm,
+    render,
+    template,
+    values_option,
+)
+from workers.settings import Settings
+
+GOLDEN = Path(__file__).parent / "chart.defaults.yaml"
+SCHEMA: Manifest = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+MODELS = {
+    "keda.sh/v1alpha1": "cloudcoil.models.keda.v1alpha1",
+    "monitoring.coreos.com/v1": "cloudcoil.models.prometheus_operator.v1",
+}
+OWN = [(values, it) for values in VALUES for it in render(values) if it["apiVersion"] not in MODELS]
+THEIRS = [(values, it) for values in VALUES for it in render(values) if it["apiVersion"] in MODELS]
+
+
+def _title(it: object) -> str:
+    match it:
+        case {"kind": kind, "metadata": {"name": name}}:
+            return f"{kind}-{name}"
+    return str(it)
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_lint_finds_nothing(values: str) -> None:
+    linted = helm("lint", "--strict", str(CHART), *values_option(values))
+
+    assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+@pytest.mark.parametrize(("values", "manifest"), OWN, ids=_title)
+def test_kubernetes_takes_its_kinds(values: str, manifest: Manifest) -> None:
+    kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
+
+
+@pytest.mark.parametrize(("values", "manifest"), THEIRS, ids=_title)
+def test_operators_take_theirs(values: str, manifest: Manifest) -> None:
+    model = getattr(import_module(MODELS[manifest["apiVersion"]]), manifest["kind"])
+
+    read = model.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    # The models pass over what they do not know: a misspelt field would be missing.
+    assert read == manifest
+
+
+def test_the_operators_kinds_are_all_rendered() -> None:
+    assert {it["kind"] for _, it in THEIRS} == {
+        "ScaledObject",
+        "TriggerAuthentication",
+        "ServiceMonitor",
+        "PrometheusRule",
+    }
+
+
+def test_the_defaults_render_as_they_did() -> None:
+    command = f"helm template kaption {CHART.relative_to(Path.cwd())} --kube-version {KUBERNETES}"
+
+    assert template("defaults") == GOLDEN.read_text("utf-8"), (
+        f"if so intended: {command} > {GOLDEN}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("settings.kafka.password=x", "/settings/kafka/password"),
+        ("settings.redis.url=redis://kaption:x@redis:6379", "/settings/redis/url"),
+        ("stages.score.settings.store.secret_key=x", "/stages/score/settings/store/secret_key"),
+        ("settings.recaptoin.batch_records=1", "'recaptoin' not allowed"),
+        ("stages.sink.settings.sink.spool=/tmp", "/stages/sink/settings/sink/spool"),
+        ("stages.score.gpu=1", "'gpu' not allowed"),
+        (r"secrets.redis\.password.secret=only", "missing property 'key'"),
+        (r"secrets.redis_password.secret=x,secrets.redis_password.key=x", "redis_password"),
+        ("stages.sink.maxReplicas=13,autoscaler=keda", "lower it, or set partitions"),
+        ("stages.sink.maxReplicas=13,autoscaler=hpa", "lower it, or set partitions"),
+        ("models.fill=true", "models.fill needs a volume"),
+        ("networkPolicy.enabled=true", "networkPolicy.kafka.to names nobody"),
+        (
+            r"autoscaler=keda,files.kafka\.oauth_token_file.audience=kafka",
+            "name a TriggerAuthentication",
+        ),
+    ],
+)
+def test_wrong_values_are_refused_and_named(wrong: str, said: str) -> None:
+    made = helm("template", "kaption", str(CHART), "--set", wrong)
+
+    assert made.returncode != 0
+    assert said in made.stderr
+
+
+def test_every_value_is_described() -> None:
+    described = {
+        path: "description" in it or "description" in _resolved(it)
+        for path, it in _properties(SCHEMA, "")
+    }
+
+    assert len(described) > 100
+    assert not [path for path, has in described.items() if not has]
+
+
+def test_the_chart_is_of_the_packages_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+    assert chart["appVersion"] == package["version"]
+
+
+def test_the_schema_knows_the_sections_of_settings() -> None:
+    assert list(SCHEMA["$defs"]["settings"]["properties"]) == list(Settings.model_fields)
+
+
+def _properties(schema: Manifest, path: str) -> Iterator[tuple[str, Manifest]]:
+    for name, it in schema.get("properties", {}).items():
+        yield f"{path}.{name}", it
+        yield from _properties(_resolved(it), f"{path}.{name}")
+
+
+def _resolved(schema: Manifest) -> Any:
+    reference = schema.get("$ref")
+    return SCHEMA["$defs"][reference.rpartition("/")[2]] if reference else schema

@@ -1,0 +1,140 @@
+"""Autoscaling by the chart: the right group and topic, and neither idle nor restless replicas."""
+
+from typing import Any
+
+import pytest
+
+from chart import Manifest, container, named, pods, render, settings
+from schemas import TOPICS
+from workers.cli.wiring import STAGES
+
+GPU_STAGES = {"score", "recaption", "select"}
+KEDA = ["gpu-keda", "hardened", "oauth"]
+
+
+def trigger(values: str, stage: str) -> dict[str, Any]:
+    (only,) = named(render(values), "ScaledObject")[stage]["spec"]["triggers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def batch_records(manifests: list[Manifest], stage: str) -> int:
+    loaded = settings(manifests, stage)
+    return {
+        "ingest": loaded.ingest.batch_records,
+        "score": loaded.score.batch_records,
+        "recaption": loaded.recaption.batch_records,
+        "select": loaded.select.batch_records,
+        "sink": loaded.sink.shard_records,
+    }[stage]
+
+
+@pytest.mark.parametrize("values", KEDA)
+@pytest.mark.parametrize("stage", STAGES)
+def test_keda_looks_at_the_group_and_topic_of_the_stage(values: str, stage: str) -> None:
+    kafka = settings(render(values), stage).kafka
+    scaled = named(render(values), "ScaledObject")[stage]["spec"]
+    metadata = trigger(values, stage)["metadata"]
+
+    assert {type(value) for value in metadata.values()} == {str}  # KEDA's type of all metadata
+    assert scaled["scaleTargetRef"] == {"name": f"kaption-{stage}"}
+    assert metadata["bootstrapServers"] == kafka.bootstrap
+    assert metadata["consumerGroup"] == kafka.topic_prefix + stage
+    assert [metadata["topic"]] == [kafka.topic_prefix + topic.name for topic in STAGES[stage]]
+    assert ("tls" in metadata) == kafka.uses_tls
+
+
+@pytest.mark.parametrize("values", KEDA)
+@pytest.mark.parametrize("stage", STAGES)
+def test_keda_neither_idles_nor_flaps(values: str, stage: str) -> None:
+    manifests = render(values)
+    spec = named(manifests, "ScaledObject")[stage]["spec"]
+    metadata = trigger(values, stage)["metadata"]
+    partitions = min(topic.partitions for topic in STAGES[stage])
+    probe = container(pods(manifests)[stage])["startupProbe"]
+
+    assert spec["maxReplicaCount"] <= partitions
+    assert metadata["limitToPartitionsWithLag"] == "true"
+    # Transactions leave a marker in each partition, which looks like lag while nobody works.
+    assert int(metadata["activationLagThreshold"]) >= partitions
+    assert int(metadata["lagThreshold"]) == 4 * batch_records(manifests, stage)
+    assert spec["cooldownPeriod"] >= probe["periodSeconds"] * probe["failureThreshold"]
+    assert spec["minReplicaCount"] == (0 if stage in GPU_STAGES else 1)
+    assert "replicas" not in named(manifests, "Deployment")[stage]["spec"]
+
+
+def test_all_topics_between_stages_have_as_many_partitions() -> None:
+    between = {topic for topics in STAGES.values() for topic in topics}
+
+    assert between < set(TOPICS)
+    assert {topic.partitions for topic in between} == {
+        int(trigger("gpu-keda", stage)["metadata"]["activationLagThreshold"]) for stage in STAGES
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "sasl", "secrets", "maps"),
+    [
+        (
+            "hardened",
+            "scram_sha512",
+            {"password": "password", "ca": "ca.crt"},
+            {"username": "KAPTION_KAFKA__USERNAME"},
+        ),
+        (
+            "oauth",
+            "oauthbearer",
+            {"password": "client-secret"},
+            {
+                "username": "KAPTION_KAFKA__OAUTH_CLIENT_ID",
+                "oauthTokenEndpointUri": "KAPTION_KAFKA__OAUTH_TOKEN_URL",
+                "scopes": "KAPTION_KAFKA__OAUTH_SCOPE",
+            },
+        ),
+    ],
+)
+def test_keda_authenticates_with_the_workers_own_secrets(
+    values: str, sasl: str, secrets: dict[str, str], maps: dict[str, str]
+) -> None:
+    manifests = render(values)
+    spec = named(manifests, "TriggerAuthentication")["kafka"]["spec"]
+
+    assert trigger(values, "score")["metadata"]["sasl"] == sasl
+    assert trigger(values, "score")["authenticationRef"] == {"name": "kaption-kafka"}
+    assert {it["parameter"]: it["key"] for it in spec["secretTargetRef"]} == secrets
+    assert {it["parameter"]: it["key"] for it in spec["configMapTargetRef"]} == maps
+    data = named(manifests, "ConfigMap")["settings"]["data"]
+    assert set(maps.values()) <= data.keys()
+
+
+def test_keda_may_have_its_own_authentication() -> None:
+    options = ("--set", "keda.authentication=mine")
+    manifests = render("hardened", *options)
+
+    (only,) = named(manifests, "ScaledObject")["score"]["spec"]["triggers"]
+    assert only["authenticationRef"] == {"name": "mine"}
+    assert not named(manifests, "TriggerAuthentication")
+
+
+def test_without_keda_stages_without_gpus_scale_by_cpu() -> None:
+    manifests = render("minimal", "--set", "stages.recaption.gpus=1,stages.recaption.replicas=3")
+    scaled, workers = (named(manifests, it) for it in ("HorizontalPodAutoscaler", "Deployment"))
+
+    assert scaled.keys() == STAGES.keys() - {"recaption"}
+    assert workers["recaption"]["spec"]["replicas"] == 3
+    for stage, it in scaled.items():
+        assert it["spec"]["scaleTargetRef"]["name"] == f"kaption-{stage}"
+        assert it["spec"]["minReplicas"] == 1  # from none it would never come back
+        assert it["spec"]["maxReplicas"] <= min(topic.partitions for topic in STAGES[stage])
+        assert "replicas" not in workers[stage]["spec"]
+        assert container(pods(manifests)[stage])["resources"]["requests"][
+            "cpu"
+        ]  # what it counts by
+
+
+def test_without_an_autoscaler_replicas_are_the_values() -> None:
+    manifests = render("defaults", "--set", "stages.ingest.replicas=5")
+
+    assert not named(manifests, "HorizontalPodAutoscaler") | named(manifests, "ScaledObject")
+    replicas = {k: it["spec"]["replicas"] for k, it in named(manifests, "Deployment").items()}
+    assert replicas == dict.fromkeys(STAGES, 1) | {"ingest": 5}

@@ -1,0 +1,164 @@
+"""What the chart's pods may do and reach, and where secrets are."""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import pytest
+
+from chart import VALUES, Manifest, container, named, pods, render, template, variables
+from workers.images import addresses
+from workers.settings import HealthPolicy
+
+RESTRICTED_VOLUMES = {
+    *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),
+    *("persistentVolumeClaim", "projected", "secret"),
+}
+
+
+def violations(pod: Manifest) -> Iterator[str]:
+    """What Kubernetes' Pod Security Standard `restricted` forbids, in the standard's order."""
+    shared = pod.get("securityContext", {})
+    for field in ("hostNetwork", "hostPID", "hostIPC"):
+        if pod.get(field):
+            yield field
+    for volume in pod.get("volumes", []):
+        if set(volume) - {"name"} - RESTRICTED_VOLUMES:
+            yield f"volume {volume['name']}"
+    for it in [*pod.get("initContainers", []), *pod["containers"]]:
+        own = it.get("securityContext", {})
+        if own.get("privileged"):
+            yield "privileged"
+        if any("hostPort" in port for port in it.get("ports", [])):
+            yield "hostPort"
+        if own.get("allowPrivilegeEscalation") is not False:
+            yield "allowPrivilegeEscalation"
+        if own.get("runAsNonRoot", shared.get("runAsNonRoot")) is not True:
+            yield "runAsNonRoot"
+        if 0 in (own.get("runAsUser"), shared.get("runAsUser")):
+            yield "runAsUser"
+        seccomp = own.get("seccompProfile", shared.get("seccompProfile", {}))
+        if seccomp.get("type") not in ("RuntimeDefault", "Localhost"):
+            yield "seccompProfile"
+        capabilities = own.get("capabilities", {})
+        if capabilities.get("drop") != ["ALL"] or capabilities.get("add", []):
+            yield "capabilities"
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_pods_keep_to_the_restricted_profile(values: str) -> None:
+    found = {component: list(violations(pod)) for component, pod in pods(render(values)).items()}
+
+    assert len(found) >= 6
+    assert not any(found.values()), found
+
+
+def test_the_policy_test_sees_what_is_forbidden() -> None:
+    assert set(violations({"hostPID": True, "containers": [{"ports": [{"hostPort": 1}]}]})) == {
+        *("hostPID", "hostPort", "allowPrivilegeEscalation"),
+        *("runAsNonRoot", "seccompProfile", "capabilities"),
+    }
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_pods_write_only_where_something_is_mounted_and_have_no_token(values: str) -> None:
+    for pod in pods(render(values)).values():
+        only = container(pod)
+        mounts = {it["name"]: it["mountPath"] for it in only["volumeMounts"]}
+
+        assert only["securityContext"]["readOnlyRootFilesystem"] is True
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert mounts.keys() == {it["name"] for it in pod["volumes"]}
+        assert mounts["tmp"] == "/tmp"
+
+
+def test_secrets_are_referred_to_and_nowhere_else() -> None:
+    manifests = render("hardened")
+    hidden = re.compile("PASSWORD|SECRET|ACCESS_KEY")
+
+    assert not named(manifests, "Secret")
+    assert not [it for it in named(manifests, "ConfigMap")["settings"]["data"] if hidden.search(it)]
+    for pod in pods(manifests).values():
+        held = {it["name"]: it for it in container(pod)["env"] if hidden.search(it["name"])}
+        assert {name: next(iter(it["valueFrom"])) for name, it in held.items()} == dict.fromkeys(
+            [
+                "KAPTION_KAFKA__PASSWORD",
+                "KAPTION_REDIS__PASSWORD",
+                "KAPTION_STORE__ACCESS_KEY",
+                "KAPTION_STORE__SECRET_KEY",
+            ],
+            "secretKeyRef",
+        )
+
+
+def test_files_of_secrets_config_maps_and_tokens_lie_where_settings_say() -> None:
+    manifests = render(
+        *("oauth", "--set", r"files.kafka\.oauth_token_file.audience=kafka,autoscaler=none"),
+        *("--set", r"files.kafka\.ca_file.secret=ca,files.kafka\.ca_file.key=ca.crt"),
+        *("--set", r"files.store\.ca_file.configMap=ca,files.store\.ca_file.key=ca.crt"),
+    )
+    pod = pods(manifests)["ingest"]
+    (files,) = (it["projected"]["sources"] for it in pod["volumes"] if it["name"] == "files")
+    (mounted,) = (it for it in container(pod)["volumeMounts"] if it["name"] == "files")
+
+    assert files == [
+        {"secret": {"name": "ca", "items": [{"key": "ca.crt", "path": "kafka.ca_file"}]}},
+        {"serviceAccountToken": {"audience": "kafka", "path": "kafka.oauth_token_file"}},
+        {"configMap": {"name": "ca", "items": [{"key": "ca.crt", "path": "store.ca_file"}]}},
+    ]
+    assert mounted["readOnly"] is True
+    for source in ("kafka.ca_file", "kafka.oauth_token_file", "store.ca_file"):
+        variable = "KAPTION_" + source.replace(".", "__").upper()
+        assert variables(manifests, "ingest")[variable] == f"{mounted['mountPath']}/{source}"
+
+
+def test_s3_may_be_reached_by_the_pods_own_role() -> None:
+    account = named(render("oauth"), "ServiceAccount")[""]
+
+    assert account["metadata"]["annotations"].keys() == {"eks.amazonaws.com/role-arn"}
+    for pod in pods(render("oauth")).values():
+        assert pod["serviceAccountName"] == account["metadata"]["name"]
+        assert not [it for it in container(pod).get("env", []) if "STORE" in it["name"]]
+
+
+def test_all_pods_reach_servers_and_names_only() -> None:
+    policy = named(render("hardened"), "NetworkPolicy")[""]["spec"]
+
+    reached = [
+        (rule["to"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], ports)
+        for rule in policy["egress"]
+        for ports in [[port["port"] for port in rule["ports"]]]
+    ]
+    assert reached == [
+        ("kube-system", [53, 53]),
+        ("kafka", [9093]),
+        ("stores", [6379]),
+        ("stores", [8333]),
+    ]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    (entered,) = policy["ingress"]
+    assert [it["port"] for it in entered["ports"]] == [HealthPolicy().port]
+    for pod in named(render("hardened"), "Deployment").values():
+        labels = pod["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_ingest_reaches_the_internet_but_nothing_private() -> None:
+    policy = named(render("hardened"), "NetworkPolicy")["internet"]["spec"]
+    ((who,), (rule,)) = policy["podSelector"]["matchExpressions"], policy["egress"]
+    blocks = [it["ipBlock"] for it in rule["to"]]
+
+    assert who["values"] == ["ingest", "models"]
+    assert rule["ports"] == [{"protocol": "TCP"}]
+    assert [it["cidr"] for it in blocks] == ["0.0.0.0/0", str(addresses._GLOBAL_V6), "10.20.0.0/16"]
+    # What ingest itself refuses to dial, and no more.
+    assert [set(map(ip_network, it.get("except", []))) for it in blocks] == [
+        set(addresses._DENIED_V4),
+        set(addresses._DENIED_V6),
+        set(),
+    ]
+
+
+def test_defaults_make_no_policy_since_they_know_no_addresses() -> None:
+    assert "NetworkPolicy" not in template("defaults")

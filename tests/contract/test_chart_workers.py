@@ -1,0 +1,225 @@
+"""What the chart runs: stages, commands, settings, probes and limits that fit the code."""
+
+import math
+import re
+from typing import Any
+
+import pytest
+
+from chart import ROOT, VALUES, Manifest, container, named, pods, render, settings, variables
+from command_line import parse
+from workers.cli.wiring import STAGES
+
+GPU_STAGES = {"score", "recaption", "select"}
+
+
+def start_limit_s(manifests: list[Manifest], stage: str) -> int:
+    probe = container(pods(manifests)[stage])["startupProbe"]
+    seconds: int = probe["periodSeconds"] * probe["failureThreshold"]
+    return seconds
+
+
+def mebibytes(quantity: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()  # type: ignore[union-attr]
+    return int(number) * {"Mi": 1, "Gi": 1024}[unit]
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_every_stage_has_a_deployment_and_a_disruption_budget(values: str) -> None:
+    manifests = render(values)
+    workers, budgets = named(manifests, "Deployment"), named(manifests, "PodDisruptionBudget")
+
+    assert workers.keys() == budgets.keys() == STAGES.keys()
+    for stage, it in workers.items():
+        labels = it["spec"]["template"]["metadata"]["labels"]
+        assert container(pods(manifests)[stage])["args"] == ["work", stage]
+        assert it["spec"]["selector"] == budgets[stage]["spec"]["selector"]
+        assert it["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stages_workers_are_spread_and_leave_one_at_a_time(stage: str) -> None:
+    manifests = render("defaults")
+    deployment = named(manifests, "Deployment")[stage]["spec"]
+    spread = pods(manifests)[stage]["topologySpreadConstraints"]
+
+    assert [it["topologyKey"] for it in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    assert all(it["labelSelector"] == deployment["selector"] for it in spread)
+    assert deployment["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert named(manifests, "PodDisruptionBudget")[stage]["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_every_variable_is_a_setting_and_every_command_exists(values: str) -> None:
+    manifests = render(values)
+
+    for component, pod in pods(manifests).items():
+        settings(manifests, component)  # refuses unknown variables and bad values
+        parse(container(pod)["args"])  # refuses unknown commands and options
+
+
+def test_each_component_runs_its_command() -> None:
+    ran = {
+        component: " ".join(container(pod)["args"])
+        for component, pod in pods(render("hardened")).items()
+        if component not in STAGES
+    }
+
+    assert ran == {
+        "topics": "topics create",
+        "models": "doctor --no-servers",
+        "doctor": "doctor --no-models",
+    }
+    assert "topics" not in pods(render("minimal"))
+
+
+def test_a_stages_settings_go_to_its_pods_only() -> None:
+    manifests = render("gpu-keda")
+
+    loaded = {stage: settings(manifests, stage) for stage in STAGES}
+
+    assert loaded["score"].score.batch_records == 256
+    assert loaded["ingest"].score.batch_records == 64
+    assert loaded["recaption"].runtime.grace_s == 120
+    assert {it.clip.model for it in loaded.values()} == {"ViT-B-32"}
+    assert loaded["sink"].sink.shard_bytes == 2**30  # not 1.073741824e+09
+
+
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_probes_ask_where_workers_answer_and_wait_for_a_slow_start(values: str, stage: str) -> None:
+    manifests = render(values)
+    loaded, worker = settings(manifests, stage), container(pods(manifests)[stage])
+    ports = {it["name"]: it["containerPort"] for it in worker["ports"]}
+    asked = {
+        name: (it["httpGet"]["path"], ports[it["httpGet"]["port"]])
+        for name, it in worker.items()
+        if name.endswith("Probe")
+    }
+    port = loaded.health.port
+
+    # Liveness begins when the start is over: /healthz watches a thread that does not turn before.
+    assert asked == {
+        "startupProbe": ("/readyz", port),
+        "readinessProbe": ("/readyz", port),
+        "livenessProbe": ("/healthz", port),
+    }
+    limit = start_limit_s(manifests, stage)
+    assert limit >= loaded.runtime.rebuild_limit_s + 600
+    assert named(manifests, "Deployment")[stage]["spec"]["progressDeadlineSeconds"] > limit
+
+
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_pods_have_time_to_stop(values: str, stage: str) -> None:
+    manifests = render(values)
+    runtime = settings(manifests, stage).runtime
+
+    stopping = math.ceil(runtime.grace_s) + math.ceil(runtime.transaction_deadline_s)
+    assert pods(manifests)[stage]["terminationGracePeriodSeconds"] == stopping + 15
+
+
+@pytest.mark.parametrize("values", VALUES)
+def test_the_sink_has_room_for_its_spool(values: str) -> None:
+    manifests = render(values)
+    sink, pod = settings(manifests, "sink").sink, pods(manifests)["sink"]
+    (room,) = (it["emptyDir"]["sizeLimit"] for it in pod["volumes"] if it["name"] == "spool")
+    mounts = {it["name"]: it["mountPath"] for it in container(pod)["volumeMounts"]}
+    partitions = max(topic.partitions for topic in STAGES["sink"])
+
+    assert mebibytes(room) * 2**20 > 2 * partitions * sink.shard_bytes
+    assert container(pod)["resources"]["requests"]["ephemeral-storage"] == room
+    assert mounts["spool"] == sink.spool
+
+
+@pytest.mark.parametrize(
+    ("stage", "read"),
+    [
+        ("ingest", lambda it: it.ingest.image.decode_processes),
+        ("score", lambda it: it.clip.threads),
+        ("recaption", lambda it: it.recaption.transformers.threads),
+        ("select", lambda it: it.clip.threads),
+    ],
+)
+def test_threads_are_those_that_the_pods_ask_for(stage: str, read: Any) -> None:
+    for values in ("defaults", "gpu-keda"):
+        asked = container(pods(render(values))[stage])["resources"]["requests"]["cpu"]
+        assert read(settings(render(values), stage)) == asked
+        set_by_hand = settings(render(values, "--set", "settings.clip.threads=7"), stage)
+        assert read(set_by_hand) == (7 if stage in ("score", "select") else asked)
+
+
+def test_gpus_go_to_the_stages_that_compute_on_one() -> None:
+    for stage, pod in pods(render("gpu-keda")).items():
+        gpus = container(pod)["resources"]["limits"].get("nvidia.com/gpu")
+        tolerated = [it["key"] for it in pod.get("tolerations", [])]
+
+        assert (gpus, tolerated) == ((1, ["nvidia.com/gpu"]) if stage in GPU_STAGES else (None, []))
+
+
+def test_placement_reaches_the_pods() -> None:
+    options = "stages.sink.tolerations[0].key=spot,topics.priorityClassName=low"
+    made = pods(render("gpu-keda", "--set", options))
+
+    assert made["recaption"]["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    assert made["recaption"]["priorityClassName"] == "batch"
+    assert made["sink"]["tolerations"] == [{"key": "spot"}]
+    assert made["topics"]["priorityClassName"] == "low"
+
+
+def test_a_change_of_settings_restarts_workers_and_makes_new_jobs() -> None:
+    before, after = render("hardened"), render("hardened", "--set", "settings.clip.model=other")
+
+    for stage in STAGES:
+        sums = {
+            named(it, "Deployment")[stage]["spec"]["template"]["metadata"]["annotations"][
+                "checksum/settings"
+            ]
+            for it in (before, after)
+        }
+        assert len(sums) == 2
+    assert not named(before, "Job").keys() & named(after, "Job").keys()
+    assert named(before, "Job").keys() == named(render("hardened"), "Job").keys()
+
+
+def test_models_are_kept_in_what_is_mounted() -> None:
+    def claims(values: str) -> list[Any]:
+        return [
+            it["persistentVolumeClaim"]["claimName"]
+            for component in ("score", "models")
+            for it in pods(render(values))[component]["volumes"]
+            if it["name"] == "models"
+        ]
+
+    assert claims("gpu-keda") == ["kaption-models"] * 2
+    assert "models" in named(render("gpu-keda"), "PersistentVolumeClaim")
+    assert claims("hardened") == ["models"] * 2
+    assert {"name": "models", "emptyDir": {}} in pods(render("defaults"))["score"]["volumes"]
+
+
+def test_workers_of_a_filled_volume_do_not_ask_the_hub() -> None:
+    options = "models.token.secret=hub,models.token.key=token"
+    filled = render("gpu-keda", "--set", options)
+
+    assert variables(filled, "score")["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in variables(filled, "models")
+    assert "HF_HUB_OFFLINE" not in variables(render("defaults"), "score")
+    assert variables(filled, "models")["HF_TOKEN"] == "secret"
+    assert "HF_TOKEN" not in variables(filled, "topics")
+
+
+def test_the_image_has_the_user_the_folders_and_the_targets() -> None:
+    dockerfile = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
+    made = pods(render("gpu-keda"))
+
+    assert {pod["securityContext"]["runAsUser"] for pod in made.values()} == {10001}
+    assert "USER 10001:10001" in dockerfile
+    assert "HOME=/models HF_HOME=/models" in dockerfile
+    images = {stage: container(made[stage])["image"] for stage in STAGES}
+    assert images == {
+        stage: "kaption:0.1.0-gpu" if stage in GPU_STAGES else "kaption:0.1.0" for stage in STAGES
+    }
+    assert re.search(r"-t kaption:0.1.0-gpu --target worker-gpu ", dockerfile)

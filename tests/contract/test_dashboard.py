@@ -1,0 +1,59 @@
+"""The Grafana dashboard: PromQL over metrics that exist, all of them, laid out without overlaps."""
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metrics_in_use import exported, in_dashboard, labels, used
+
+FILE = Path(__file__).parents[2] / "deploy" / "helm" / "kaption" / "files" / "dashboard.json"
+DASHBOARD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+EXPRESSIONS = list(in_dashboard(DASHBOARD))
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_it_asks_for_metrics_and_labels_that_exist(expression: str) -> None:
+    asked = re.findall(r"by \(([^)]*)\)|(\w+)=~?\"", expression)
+    named = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
+
+    assert used(expression) <= exported()
+    assert named - {"namespace", "le"} <= labels()  # those two are Prometheus' own
+
+
+def test_it_shows_every_metric_of_ours() -> None:
+    shown = set().union(*map(used, EXPRESSIONS))
+
+    ours = {name for name in exported() if name.startswith("kaption_")}
+    # The parts of a histogram are one metric.
+    parts = re.compile(r"_(bucket|sum|count)$")
+    assert {parts.sub("", name) for name in shown} >= {parts.sub("", name) for name in ours}
+
+
+def test_its_rows_are_what_an_operator_looks_for() -> None:
+    rows = [panel["title"] for panel in PANELS if panel["type"] == "row"]
+
+    assert rows == ["Flow", "Delivery", "Compute", "Processes"]
+
+
+def test_its_variables_are_declared() -> None:
+    declared = {each["name"] for each in DASHBOARD["templating"]["list"]}
+    text = FILE.read_text("utf-8")
+
+    named = set(re.findall(r"\$\{?(\w+)", text)) - {"__rate_interval", "__all"}
+    assert named == declared
+
+
+def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
+    places = sorted((p["gridPos"]["y"], p["gridPos"]["x"], p["gridPos"]) for p in PANELS)
+
+    assert len({panel["id"] for panel in PANELS}) == len(PANELS)
+    for (_, _, one), (_, _, next_) in pairwise(places):
+        beside = one["y"] == next_["y"] and one["x"] + one["w"] <= next_["x"]
+        below = one["y"] + one["h"] <= next_["y"]
+        assert beside or below
+        assert next_["x"] + next_["w"] <= 24

@@ -1,0 +1,110 @@
+"""docs/kubernetes.md and the README: each command is tried, as far as it goes without a cluster."""
+
+import re
+import shlex
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from chart import CHART, ROOT, named, program, render, settings
+from command_line import parse
+from workers.cli.wiring import STAGES
+
+GUIDE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8").replace("\\\n     ", "")
+FILES = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", GUIDE, re.DOTALL))
+COMMANDS = [
+    *(
+        line
+        for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+        for line in block.splitlines()
+    ),
+    *re.findall(r"^    ((?:docker build|helm|kubectl) .*?)(?:  +# .*)?$", README, re.MULTILINE),
+]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Give a folder with the files that the guide tells to write."""
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    return tmp_path
+
+
+def _run(folder: Path, name: str, *arguments: str) -> str:
+    ended = subprocess.run(
+        [program(name), *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def _docker(arguments: list[str]) -> None:
+    assert arguments[0] == "build"
+    options = dict(pairwise(arguments))
+    dockerfile = (ROOT / options["-f"]).read_text("utf-8")
+    assert f" AS {options.get('--target', 'worker-cpu')}\n" in f"{dockerfile}\n"
+
+
+def _helm(folder: Path, verb: str, *arguments: str) -> None:
+    _run(folder, "helm", verb, *arguments, "--help")  # refuses options that it does not have
+    if verb in ("install", "upgrade"):
+        made = list(yaml.safe_load_all(_run(folder, "helm", "template", *arguments)))
+        assert {"Deployment", "ConfigMap", "Job"} <= {it["kind"] for it in made}
+
+
+def _kubectl(folder: Path, arguments: list[str]) -> None:
+    if "create" in arguments:
+        assert _run(folder, "kubectl", *arguments, "--dry-run=client", "-o", "yaml")
+        return
+    own, _, inside = " ".join(arguments).partition(" -- ")
+    _run(folder, "kubectl", *own.split(), "--help")
+    for deployment in re.findall(r"deploy/kaption-(\w+)", own):
+        assert deployment in named(render("defaults"), "Deployment")
+    if inside.startswith("kaption "):
+        parse(inside.split()[1:])
+
+
+def test_the_guide_has_commands_and_files() -> None:
+    assert len(COMMANDS) > 12
+    assert any("settings.store.url=" in it for it in COMMANDS)  # the README's, in one
+    assert set(FILES) == set(re.findall(r"-f (\S+\.yaml)", GUIDE))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run(checkout: Path, command: str) -> None:
+    name, *arguments = shlex.split(command.rpartition(" | ")[2])
+
+    match name:
+        case "docker":
+            _docker(arguments)
+        case "helm":
+            _helm(checkout, *arguments)
+        case "kubectl":
+            _kubectl(checkout, arguments)
+        case _:
+            pytest.fail(f"no way to try {name}")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_guides_values_are_settings_that_workers_take(checkout: Path, name: str) -> None:
+    files = [option for each in ("values.yaml", name) for option in ("-f", str(checkout / each))]
+
+    for stage in STAGES:
+        assert settings(render("defaults", *files), stage).clip.model == "ViT-B-32"
+
+
+def test_what_the_guide_names_exists() -> None:
+    for command in re.findall(r"`kaption ([a-z][^`]*)`", GUIDE):
+        parse(command.split())
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    for path in re.findall(r"`((?:keda|models|networkPolicy|serviceAccount)\.[\w.]+)`", GUIDE):
+        found = values
+        for part in path.split("."):
+            found = found[part]
+    for link in re.findall(r"\]\(([^)#:]+)\)", GUIDE):
+        assert (ROOT / "docs" / link).exists()

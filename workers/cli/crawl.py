@@ -1,0 +1,52 @@
+"""`kaption crawl`: the demo's crawl for workers that run elsewhere."""
+
+from __future__ import annotations
+
+import signal
+from threading import Event
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from producers import Publisher
+from workers.cli.options import Config
+from workers.settings import load_settings
+
+
+def command(
+    host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
+    url: Annotated[
+        str | None, typer.Option(help="Where ingest finds the site; none: at host and port.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=1, help="Size of the crawl.")] = 300,
+    seed: Annotated[int, typer.Option(help="The same seed renders the same crawl.")] = 1,
+    config: Config = None,
+) -> None:
+    """Render a noisy crawl, publish its pairs, and serve its pictures until stopped.
+
+    Ingest fetches them only where `ingest.fetch.allow_networks` admits the site's network.
+    """
+    from workers.demo.crawl import Crawl
+    from workers.demo.site import Site
+
+    console = Console(stderr=True, highlight=False)
+    stopping = Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    settings = load_settings(config)
+    with console.status(f"rendering a crawl of {pairs} pairs"):
+        crawl = Crawl(seed, pairs)
+    with Site(crawl.pages, host, port) as site:
+        at = (url or site.url).rstrip("/")
+        with Publisher(settings.kafka) as publisher:
+            for record in crawl.records(at):
+                publisher.publish(record)
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        console.print(f"{pairs} pairs published, their pictures are at {at}", soft_wrap=True)
+        stopping.wait()
