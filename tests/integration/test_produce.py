@@ -267,7 +267,7 @@ def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_p
     # Given a table with names of its own
     source = tmp_path / "pairs.csv"
     source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\nonly one field\n")
-    arguments = ("produce", str(source), "-o", "url_column=photo", "--rate", "100")
+    arguments = ("produce", str(source), "-o", "image_column=photo", "--rate", "100")
     # When it is published, grows, and is published again, and again
     first = kaption(connection, *arguments)
     with source.open("a") as file:
@@ -290,7 +290,7 @@ def test_the_command_says_what_is_wrong_in_a_line(
     source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\n")
 
     for arguments, said in (
-        ((str(source),), "url_column"),
+        ((str(source),), "image_column"),
         (("none.jsonl",), "there is no file none.jsonl"),
         ((str(source), "-o", "color"), "write NAME=VALUE"),
     ):
