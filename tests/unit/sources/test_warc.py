@@ -10,8 +10,8 @@ from schemas import ImageSource, RawPair
 from unit.sources.inputs import PICTURE, page, warc_record
 
 
-def pairs(path: Path) -> list[RawPair]:
-    items = [found.item for found in open_source(str(path)).read()]
+def pairs(path: Path, **options: str) -> list[RawPair]:
+    items = [found.item for found in open_source(str(path), options=options).read()]
     return [item for item in items if isinstance(item, RawPair)]
 
 
@@ -116,6 +116,17 @@ def test_an_encoded_page_is_decoded(tmp_path: Path) -> None:
     (pair,) = pairs(archive(tmp_path, record))
 
     assert pair.text == "a mug"
+
+
+def test_opt_outs_count_for_all_and_for_the_crawlers_named(tmp_path: Path) -> None:
+    robots = "text/html\r\nX-Robots-Tag: noml, ccbot: noai, mybot: noindex, otherbot: none"
+    path = archive(
+        tmp_path, warc_record("http://a.example/", robots, page(['<img src=1 alt="a">']))
+    )
+
+    (pair,) = pairs(path, agents="mybot,CCBot")
+
+    assert [signal.value for signal in pair.opt_out] == ["noml", "ccbot: noai", "mybot: noindex"]
 
 
 def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
