@@ -36,9 +36,9 @@ class TopicStream(IterableDataset[Sample]):
 
     **Takedowns** below `prefix` in the store are read again every `takedown_s`.
 
-    **Resuming.** `state_dict` holds the next offset of each partition, and the end. After
-    `load_state_dict` the next iteration gives the rest: in each partition in order, how partitions
-    alternate is chance. It belongs to the same rank and worker of as many; torchdata's
+    **Resuming.** `state_dict` holds the next offset of each partition, and the end as soon as there
+    is a first sample. After `load_state_dict` the next iteration gives the rest: in each partition
+    in order, how partitions alternate is chance. It belongs to the same rank and worker of as many; torchdata's
     StatefulDataLoader sees to that.
 
     Raises ReadError, Retry, Fatal, ValueError.
