@@ -38,8 +38,8 @@ class TopicStream(IterableDataset[Sample]):
 
     **Resuming.** `state_dict` holds the next offset of each partition, and the end as soon as there
     is a first sample. After `load_state_dict` the next iteration gives the rest: in each partition
-    in order, how partitions alternate is chance. It belongs to the same rank and worker of as many; torchdata's
-    StatefulDataLoader sees to that.
+    in order, how partitions alternate is chance. It belongs to the same rank and worker of as many;
+    torchdata's StatefulDataLoader sees to that.
 
     Raises ReadError, Retry, Fatal, ValueError.
     """
