@@ -10,6 +10,8 @@ from producers.sources._row import Row
 from producers.sources.source import SourceError
 
 _BATCH_ROWS = 256
+_CHUNK_ROWS = 16
+"""Made Python's own values at a time, pictures too: a batch may hold gigabytes of them."""
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 """What an Arrow stream ends with, if it was written to its end."""
 
@@ -58,12 +60,11 @@ def _rows(name: str, batches: Iterable[Any], number: int, done: int) -> Iterator
     for batch in batches:
         skip = min(max(0, done - number), batch.num_rows)
         number += skip
-        # A row becomes Python's own values, pictures too, so not a whole batch at once.
-        for at in range(skip, batch.num_rows):
-            (fields,) = batch.slice(at, 1).to_pylist()
-            number += 1
-            plain = {column: _plain(value) for column, value in fields.items()}
-            yield Row(f"{name}:row {number}", plain, None, None, 0, number)
+        for at in range(skip, batch.num_rows, _CHUNK_ROWS):
+            for fields in batch.slice(at, _CHUNK_ROWS).to_pylist():
+                number += 1
+                plain = {column: _plain(value) for column, value in fields.items()}
+                yield Row(f"{name}:row {number}", plain, None, None, 0, number)
 
 
 def _plain(value: Any) -> Any:
