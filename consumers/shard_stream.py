@@ -99,11 +99,7 @@ class ShardStream(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         progress = self._loaded or ShardProgress(int(self._epoch))
         share = share_of(self._rank)
-        if progress.share not in (None, share):
-            raise ValueError(
-                f"the state is of reader {progress.share}, this is {share}: resume with the same "
-                "numbers of ranks and DataLoader workers"
-            )
+        share.check(progress.share)
         progress.share, self._loaded = share, None
         store = self._store
         objects: Objects = open_store(store) if isinstance(store, StoreConnection) else store

@@ -15,6 +15,14 @@ class Share(NamedTuple):
         """Whether this reader has it."""
         return each % self.total == self.number
 
+    def check(self, saved: Share | None) -> None:
+        """Raises ValueError where a saved state, if there is one, is another reader's."""
+        if saved not in (None, self):
+            raise ValueError(
+                f"the state is of reader {saved}, this is {self}: resume with the same numbers of "
+                "ranks and DataLoader workers"
+            )
+
 
 def rank_of(rank: int | None, world_size: int | None) -> Share:
     """The rank as given, or as torch.distributed knows it; alone where it is not initialised.

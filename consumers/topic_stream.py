@@ -36,10 +36,10 @@ class TopicStream(IterableDataset[Sample]):
 
     **Takedowns** below `prefix` in the store are read again every `takedown_s`.
 
-    **Resuming.** `state_dict` holds the next offset of each partition, and the end. After
-    `load_state_dict` the next iteration gives the rest: in each partition in order, how partitions
-    alternate is chance. It belongs to the same rank and worker of as many; torchdata's
-    StatefulDataLoader sees to that.
+    **Resuming.** `state_dict` holds the next offset of each partition, and the end as soon as there
+    is a first sample. After `load_state_dict` the next iteration gives the rest: in each partition
+    in order, how partitions alternate is chance. It belongs to the same rank and worker of as many;
+    torchdata's StatefulDataLoader sees to that.
 
     Raises ReadError, Retry, Fatal, ValueError.
     """
@@ -80,11 +80,7 @@ class TopicStream(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         progress = self._loaded or TopicProgress()
         share = share_of(self._rank)
-        if progress.share not in (None, share):
-            raise ValueError(
-                f"the state is of reader {progress.share}, this is {share}: resume with the same "
-                "numbers of ranks and DataLoader workers"
-            )
+        share.check(progress.share)
         progress.share, self._loaded = share, None
         store = self._store
         objects = open_store(store) if isinstance(store, StoreConnection) else store

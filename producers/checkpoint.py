@@ -32,7 +32,8 @@ class Checkpoint:
     """The place of one source in one topic: a group that has no members, and one offset.
 
     The offset is the number of records, its metadata the cursor. The broker forgets it, like every
-    offset of a group without members, after offsets.retention.minutes (7 days unless changed).
+    offset of a group without members, offsets.retention.minutes after it was committed last (7 days
+    unless changed): so each run commits it, also one that finds nothing new.
     """
 
     def __init__(self, connection: KafkaConnection, topic: str, identity: str) -> None:

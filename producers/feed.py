@@ -88,9 +88,10 @@ class Feed:
         """
         try:
             self._place = self._open()
-            if self._from_start:
-                # Now, so that an outcome that is unknown later can be told by its place.
-                self._commit((), START)
+            # Now, so that an outcome that is unknown later can be told by its place; and what was
+            # committed is committed again, for the broker forgets it by the time of its commit.
+            if self._place != START:
+                self._commit((), START if self._from_start else self._place)
             fed = Fed(before=self._place.published)
             on_commit(fed)
             for batch in self._batches():

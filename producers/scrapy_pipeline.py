@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -24,11 +24,14 @@ CLOSE_REASON = "kaption_not_delivered"
 _log = logging.getLogger(__name__)
 
 
-def image_items(response: Response, tdm_rep: TdmRep | None = None) -> Iterator[dict[str, Any]]:
+def image_items(
+    response: Response, tdm_rep: TdmRep | None = None, agents: Iterable[str] = ()
+) -> Iterator[dict[str, Any]]:
     """An item for each picture of a page, opt-out signals included; none where it is no HTML.
 
     Items are dictionaries with the fields of RawPair, for `KaptionPipeline`; a spider may change
-    them. `tdm_rep` is the site's file, where the spider has fetched it.
+    them. `tdm_rep` is the site's file, where the spider has fetched it; `agents` are the names that
+    the spider goes by (``mybot``): opt-outs for other crawlers are no signals.
     """
     from scrapy.http import HtmlResponse
 
@@ -44,6 +47,7 @@ def image_items(response: Response, tdm_rep: TdmRep | None = None) -> Iterator[d
         response.url,
         headers=headers,
         tdm_rep=tdm_rep,
+        agents=agents,
         fetched_at=datetime.now(UTC),
     )
 

@@ -47,7 +47,7 @@ class DetectedObject(Record):
 
 
 class OptOutSignal(Record):
-    """A wish not to be used for training, as it was found.
+    """A wish not to be used for training, as it was found; what is said to another crawler is none.
 
     `kind` names the mechanism, for example ``robots_meta``, ``x_robots_tag``, ``tdm_reservation``;
     `value` is the text found.

@@ -216,6 +216,44 @@ def tiny_llava(folder: Path) -> Path:
     return folder
 
 
+def tiny_idefics3(folder: Path, *, smol: bool = False) -> Path:
+    """Write an Idefics3, or a SmolVLM: pictures become tiles of 32 pixels and one of the whole."""
+    import transformers
+
+    library: Any = transformers
+    name = "SmolVLM" if smol else "Idefics3"
+    torch.manual_seed(5)
+    word_tokenizer(folder, add_end=False)
+    tokenizer = library.AutoTokenizer.from_pretrained(folder)
+    marks = ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", *marks]})
+    pictures = getattr(library, f"{name}ImageProcessor")(
+        size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
+    )
+    parts = [library.SmolVLMVideoProcessor()] if smol else []
+    processor = getattr(library, f"{name}Processor")(pictures, tokenizer, *parts, image_seq_len=4)
+    shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    text = library.LlamaConfig(
+        vocab_size=len(tokenizer),
+        num_hidden_layers=2,
+        num_key_value_heads=2,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        **shared,
+    )
+    config = getattr(library, f"{name}Config")(
+        vision_config=shared | {"image_size": 32, "patch_size": 8, "num_hidden_layers": 1},
+        text_config=text,
+        scale_factor=2,
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=0,
+    )
+    _louder(getattr(library, f"{name}ForConditionalGeneration")(config)).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
 def _untyped(processor: Any) -> Any:
     """Processors have no types; a typed test calls them through here."""
     return processor

@@ -162,7 +162,7 @@ class SamplingPolicy(Policy):
 
 
 class TransformersPolicy(Policy):
-    """A captioner loaded through transformers (BLIP, BLIP-2, LLaVA families)."""
+    """A captioner loaded through transformers (BLIP, BLIP-2, LLaVA, Idefics3 families)."""
 
     model: str = "demo"
     """``demo``, a folder, or a hub name."""

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
+from producers.sources.huggingface import INFO_FILE, SPLITS_FILE
 from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
 from schemas import RawPair
 
@@ -30,10 +31,11 @@ class Folder(Source):
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """A folder without shards, tables, archives or the statistics of img2dataset."""
+        """A folder without shards, tables, archives, and the files that describe such."""
         if "://" in location or not Path(location).is_dir():
             return False
-        other = (".tar", ".parquet", ".csv", ".tsv", ".warc", ".warc.gz", "_stats.json")
+        files = (".tar", ".parquet", ".csv", ".tsv", ".warc", ".warc.gz")
+        other = (*files, "_stats.json", INFO_FILE, SPLITS_FILE)
         return not any(each.name.endswith(other) for each in Path(location).iterdir())
 
     @property

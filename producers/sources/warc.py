@@ -24,14 +24,19 @@ _PROLOGUE_BYTES = 4096
 class Warc(Source):
     """The pairs that `producers.web` finds on the pages of an archive, or of a folder of them.
 
-    An image that is in the same file comes with its bytes, any other with its URL. The addresses of
-    a file's images are kept in memory. `source` is the name of the data set. A cursor is a file's
-    name, in it the place of a page in bytes, and how many of its pairs are done. Needs fastwarc and
-    parsel (extra `sources`).
+    An image that is in the same file comes with its bytes, in the largest size that is there; any
+    other comes with its URL. The addresses of a file's images are kept in memory.
+
+    `agents` are the crawlers, comma separated, whose opt-outs count beside those for all; `source`
+    is the name of the data set. A cursor is a file's name, in it the place of a page in bytes, and
+    how many of its pairs are done. Needs fastwarc and parsel (extra `sources`).
     """
 
-    def __init__(self, location: str, *, source: str | None = None) -> None:
+    def __init__(
+        self, location: str, *, agents: str | None = None, source: str | None = None
+    ) -> None:
         self._path = Path(location)
+        self._agents = agents.split(",") if agents else []
         self._source = source
 
     @classmethod
@@ -84,7 +89,14 @@ class Warc(Source):
             raw = body(path, page.position, decoded=False)
             yield Unreadable(place, raw, f"the page: {error}")
             return
-        found = image_pairs(html, page.url, headers=page.headers, fetched_at=page.fetched_at)
+        found = image_pairs(
+            html,
+            page.url,
+            headers=page.headers,
+            agents=self._agents,
+            fetched_at=page.fetched_at,
+            archived=images,
+        )
         for fields in found:
             if self._source is not None:
                 fields["source"] = self._source

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -41,6 +41,8 @@ class Candidate:
     width: int = 0
     """Pixels; 0 where it is not told."""
     density: float = 1.0
+    placeholder: bool = False
+    """Whether a script is to replace it: it may be a blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +55,29 @@ class Picture:
     """Pixels, where a `srcset` told."""
 
 
-def picture_of(img: Element, document: Document) -> Picture | None:
-    """The largest picture that an <img> names; one inside the page only where there is no other."""
-    found = [(each, _image(each.address, document)) for each in _candidates(img)]
-    pictures = [
-        (bool(image.get("url")), each.width, each.density, image)
-        for each, image in found
-        if image is not None
-    ]
-    if not pictures:
+def picture_of(
+    img: Element, document: Document, archived: Container[str] = (), min_width: int = 0
+) -> Picture | None:
+    """The largest picture that an <img> names; one inside the page only where there is no other.
+
+    Where some are in `archived`, the largest of these that is not told to be less than `min_width`
+    pixels wide; but none that is there to be replaced, for it may be a blank.
+    """
+
+    def rank(found: tuple[Candidate, dict[str, str]]) -> tuple[bool, bool, int, float]:
+        each, image = found
+        url = image.get("url")
+        at_hand = url in archived and not each.placeholder
+        wide = not each.width or each.width >= min_width
+        return url is not None, at_hand and wide, each.width, each.density
+
+    images = [(each, _image(each.address, document)) for each in _candidates(img)]
+    found = [(each, image) for each, image in images if image is not None]
+    if not found:
         return None
     # The first of equals: max keeps it.
-    best = max(pictures, key=lambda picture: picture[:3])
-    return Picture(best[3], best[1])
+    best, image = max(found, key=rank)
+    return Picture(image, best.width)
 
 
 def srcset(text: str) -> Iterator[Candidate]:
@@ -93,10 +105,11 @@ def _described(address: str, descriptors: str) -> Candidate:
 
 
 def _candidates(img: Element) -> Iterator[Candidate]:
-    yield from _srcsets(img)
+    lazy = any(img.get(name) for name in (*_LAZY, *_SRCSETS[1:]))
+    yield from _srcsets(img, lazy=lazy)
     for name in (*_LAZY, "src"):
         if address := img.get(name):
-            yield Candidate(address)
+            yield Candidate(address, placeholder=lazy and name == "src")
     # The parser takes <source> for an element with content, so that the <img> may be inside one.
     picture = next(img.iterancestors("picture"), None)
     if picture is not None:
@@ -105,9 +118,10 @@ def _candidates(img: Element) -> Iterator[Candidate]:
                 yield from _srcsets(source)
 
 
-def _srcsets(element: Element) -> Iterator[Candidate]:
+def _srcsets(element: Element, *, lazy: bool = False) -> Iterator[Candidate]:
     for name in _SRCSETS:
-        yield from srcset(element.get(name) or "")
+        for each in srcset(element.get(name) or ""):
+            yield replace(each, placeholder=lazy and name == "srcset")
 
 
 def _image(address: str, document: Document) -> dict[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from producers.web.document import Document
 from producers.web.tdm_rep import Reservation, TdmRep, reservation
@@ -15,52 +15,72 @@ DIRECTIVES = frozenset({"noai", "noimageai", "noml", "noindex", "noimageindex", 
 
 `none` stands for noindex and nofollow.
 """
+OWN_AGENT = "kaption"
+"""The name under which ingest fetches images."""
 _VALUE_CHARS = 1_000
 # Directives that take a value, so that their colon does not end the name of a crawler.
 _VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
-_AGENT = re.compile(r"[A-Za-z*][A-Za-z0-9_.-]*")
-# Other names of a meta element than these are not about crawlers: keywords, description ...
-_CRAWLER = re.compile(r"robots|.*(bot|crawler|spider)|.*-(ai|extended)|slurp|teoma")
+_OTHERS = frozenset({"all", "index", "follow", "nofollow", "noarchive", "nocache", "nosnippet"})
+_OTHERS |= {"notranslate", "indexifembedded"}
+_AGENT = re.compile(r"[a-z*][a-z0-9_.-]*")
+_EVERYBODY = frozenset({"*", "robots"})
 
 
 def opt_out_signals(
-    document: Document, headers: Iterable[tuple[str, str]] = (), tdm_rep: TdmRep | None = None
+    document: Document,
+    headers: Iterable[tuple[str, str]] = (),
+    tdm_rep: TdmRep | None = None,
+    agents: Iterable[str] = (),
 ) -> tuple[OptOutSignal, ...]:
     """Every signal once, at most as many as a record holds.
 
-    - `robots_meta` and `x_robots_tag`: the directives, after the crawler's name where one is named
-      (``gptbot: noai``); those that speak to other crawlers are recorded too.
+    - `robots_meta` and `x_robots_tag`: the directives for all crawlers, and those for `OWN_AGENT`
+      and the crawlers named in `agents`, after the name (``mybot: noai``). What is said to others
+      is not said to us.
     - `tdm_reservation`: ``1``, and the policy's URL where there is one. What the page says holds
       before its headers, and these before the site's file, as the protocol has it.
     """
     headers = [(name.strip().lower(), value) for name, value in headers]
-    found = dict.fromkeys([*_robots(document, headers), *_tdm(document, headers, tdm_rep)])
+    ours = _EVERYBODY | {OWN_AGENT} | {name.strip().lower() for name in agents}
+    found = dict.fromkeys([*_robots(document, headers, ours), *_tdm(document, headers, tdm_rep)])
     return tuple(found)[:LIST_ITEMS]
 
 
-def _robots(document: Document, headers: list[tuple[str, str]]) -> Iterator[OptOutSignal]:
+def _robots(
+    document: Document, headers: list[tuple[str, str]], ours: Collection[str]
+) -> Iterator[OptOutSignal]:
     for name, content in _meta(document):
-        if _CRAWLER.fullmatch(name):
-            agent = "" if name == "robots" else name
-            yield from _signals("robots_meta", content, agent)
+        if name in ours:
+            yield from _signals("robots_meta", content, name, ours)
     for name, value in headers:
         if name == "x-robots-tag":
-            yield from _signals("x_robots_tag", value, "")
+            yield from _signals("x_robots_tag", value, "*", ours)
 
 
-def _signals(kind: str, text: str, agent: str) -> Iterator[OptOutSignal]:
-    """One signal for each crawler that is named, or for all of them together."""
+def _signals(kind: str, text: str, agent: str, ours: Collection[str]) -> Iterator[OptOutSignal]:
+    """One signal for each crawler of ours that is named, or for all crawlers together."""
     by_agent: dict[str, list[str]] = {}
-    for part in text.split(","):
-        directive = part.strip().lower()
-        name, colon, rest = directive.partition(":")
-        if colon and name.strip() not in _VALUED and _AGENT.fullmatch(name.strip()):
-            agent, directive = name.strip(), rest.strip()
-        if directive in DIRECTIVES:
-            by_agent.setdefault(agent, []).append(directive)
+    for part in text.lower().split(","):
+        name, directive = _parted(part.strip())
+        # A name holds for all that follows it, up to the next one.
+        agent = name or agent
+        if directive in DIRECTIVES and agent in ours:
+            by_agent.setdefault("" if agent in _EVERYBODY else agent, []).append(directive)
     for named, directives in by_agent.items():
         value = (f"{named}: " if named else "") + ", ".join(dict.fromkeys(directives))
         yield OptOutSignal(kind=kind, value=value[:_VALUE_CHARS])
+
+
+def _parted(part: str) -> tuple[str, str]:
+    """A crawler's name, if the part begins with one, and the directive.
+
+    What is before a colon is only taken for a name if a directive follows it: else a directive that
+    takes a value, and is not known here, would hide all that comes after it.
+    """
+    name, colon, rest = (each.strip() for each in part.partition(":"))
+    known = DIRECTIVES | _VALUED | _OTHERS
+    named = colon and name not in _VALUED and _AGENT.fullmatch(name)
+    return (name, rest) if named and rest.partition(":")[0].strip() in known else ("", part)
 
 
 def _tdm(

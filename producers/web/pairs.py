@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 from itertools import chain, islice
 from typing import Any
@@ -30,14 +30,18 @@ def image_pairs(
     *,
     headers: Iterable[tuple[str, str]] = (),
     tdm_rep: TdmRep | None = None,
+    agents: Iterable[str] = (),
     fetched_at: datetime | None = None,
     min_side: int = 64,
+    archived: Container[str] = (),
 ) -> list[dict[str, Any]]:
     """The fields of a RawPair for each picture with a text, as plain JSON values; never raises.
 
-    `url` is the page's own, after redirects; `headers` are those of its response. Left out are
-    pictures without any text, those the page calls decorative, and those it declares smaller than
-    `min_side` pixels. A picture that stands on the page twice comes once, with its better text.
+    `url` is the page's own, after redirects; `headers` are those of its response; `agents` are the
+    crawler's names, see `opt_out_signals`. Left out are pictures without any text, those the page
+    calls decorative, and those it declares smaller than `min_side` pixels. A picture that stands on
+    the page twice comes once, with its better text. Of one that is offered in several sizes the
+    largest is taken, or of those whose URLs are in `archived`, if any are.
 
     `extra` holds `text_source`, where `text` was found, and `texts`, all that were found:
     `alt`, `figcaption`, `aria`, `title`, `nearby`, `og:image:alt`, `og:title`, `og:description`.
@@ -47,12 +51,12 @@ def image_pairs(
     page: dict[str, Any] = {"page_url": url} if 0 < len(url) <= URL_CHARS else {}
     if fetched_at is not None:
         page["fetched_at"] = fetched_at.isoformat()
-    signals = opt_out_signals(document, headers, tdm_rep)
+    signals = opt_out_signals(document, headers, tdm_rep, agents)
     if signals:
         page["opt_out"] = [signal.model_dump(mode="json") for signal in signals]
     best: dict[str, dict[str, Any]] = {}
     licences = Licences(document)
-    embedded = _embedded(document, licences, min_side)
+    embedded = _embedded(document, licences, min_side, archived)
     for pair in chain(embedded, _shared(document, licences, min_side)):
         key = next(iter(pair["image"].values()))
         if key not in best or _trust(pair) > _trust(best[key]):
@@ -60,10 +64,12 @@ def image_pairs(
     return [page | pair for pair in best.values()]
 
 
-def _embedded(document: Document, licences: Licences, min_side: int) -> Iterator[dict[str, Any]]:
+def _embedded(
+    document: Document, licences: Licences, min_side: int, archived: Container[str]
+) -> Iterator[dict[str, Any]]:
     found = Texts(document)
     for img in islice(document.root.iter(*IMAGES), PAGE_IMAGES):
-        picture = picture_of(img, document)
+        picture = picture_of(img, document, archived, min_side)
         if picture is None:
             continue
         # A large picture may be shown small: then its own width counts.

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
+from typer.testing import CliRunner
 
 from consumers.topic_reader import TopicReader
+from producers.checkpoint import Place
 from producers.errors import Message, PublishError
 from producers.feed import Fed, Feed
 from producers.sources import Found, Source, SourceError, open_source
@@ -21,6 +25,7 @@ from producers.sources.source import SOURCE_ERROR_HEADER, SOURCE_PLACE_HEADER
 from producers.transactions import Transactions
 from schemas import ImageSource, KafkaConnection, RawPair, WireError, header
 from schemas.topics import RAW
+from workers.cli.app import app
 from workers.local import ApacheKafka
 from workers.runtime.kafka.topics import TopicAdmin
 
@@ -127,6 +132,41 @@ def test_from_the_start_all_is_published_again_and_counted_anew(
 
     assert (again, more) == (Fed(0, 3), Fed(3, 1))
     assert published(connection) == Counter({"0": 2, "1": 2, "2": 2, "3": 1})
+
+
+@BROKERS
+def test_a_run_that_finds_nothing_new_commits_its_place_again(
+    connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a source that is published; the broker will forget its place after a week
+    Feed(connection, Numbers(3)).run()
+    real = Transactions.commit
+    committed: list[int] = []
+
+    def commit(self: Transactions, messages: tuple[Message, ...], place: Place) -> None:
+        real(self, messages, place)
+        committed.append(place.published)
+
+    monkeypatch.setattr(Transactions, "commit", commit)
+    # When it is run again
+    fed = Feed(connection, Numbers(3)).run()
+    # Then it has another week
+    assert (fed, committed) == (Fed(3), [3])
+
+
+@BROKERS
+def test_progress_is_told_at_each_commit_and_the_rate_is_kept(connection: KafkaConnection) -> None:
+    told: list[Fed] = []
+    began = time.monotonic()
+
+    Feed(connection, Numbers(1_500), rate=1_000).run(told.append)
+
+    # At least: a busy machine may take longer.
+    assert time.monotonic() - began > 1.3
+    assert told[0] == Fed(0)
+    assert told[-1] == Fed(0, 1_500)
+    assert len(told) >= 3
+    assert told == sorted(told, key=lambda fed: fed.published)
 
 
 @BROKERS
@@ -267,7 +307,7 @@ def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_p
     # Given a table with names of its own
     source = tmp_path / "pairs.csv"
     source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\nonly one field\n")
-    arguments = ("produce", str(source), "-o", "url_column=photo", "--rate", "100")
+    arguments = ("produce", str(source), "-o", "image_column=photo", "--rate", "100")
     # When it is published, grows, and is published again, and again
     first = kaption(connection, *arguments)
     with source.open("a") as file:
@@ -283,6 +323,23 @@ def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_p
     assert published(connection) == Counter({"0": 1, "?": 1, "1": 1})
 
 
+def test_the_command_tells_its_progress_also_in_a_log(
+    connection: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "pairs.csv"
+    rows = (f"https://cdn.example/{number}.jpg,a\n" for number in range(3_000))
+    source.write_text("url,text\n" + "".join(rows))
+    monkeypatch.setattr("workers.cli.produce._LINE_S", 0)
+    for name, value in environment(connection).items():
+        monkeypatch.setenv(name, value)
+
+    done = CliRunner().invoke(app, ["produce", str(source)])
+
+    lines = re.findall(r"^([0-9]+) records published, [0-9]+/s$", done.stderr, re.MULTILINE)
+    assert lines == ["0", "1000", "2000", "3000"], done.output
+    assert "3000 records published, 0 of them unreadable" in done.stdout
+
+
 def test_the_command_says_what_is_wrong_in_a_line(
     connection: KafkaConnection, tmp_path: Path
 ) -> None:
@@ -290,7 +347,7 @@ def test_the_command_says_what_is_wrong_in_a_line(
     source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\n")
 
     for arguments, said in (
-        ((str(source),), "url_column"),
+        ((str(source),), "image_column"),
         (("none.jsonl",), "there is no file none.jsonl"),
         ((str(source), "-o", "color"), "write NAME=VALUE"),
     ):
@@ -300,14 +357,17 @@ def test_the_command_says_what_is_wrong_in_a_line(
         assert "Traceback" not in ended.stderr
 
 
-def kaption(connection: KafkaConnection, *arguments: str) -> subprocess.CompletedProcess[str]:
-    settings = {
+def environment(connection: KafkaConnection) -> dict[str, str]:
+    return {
         "KAPTION_KAFKA__BOOTSTRAP": connection.bootstrap,
         "KAPTION_KAFKA__TOPIC_PREFIX": connection.topic_prefix,
     }
+
+
+def kaption(connection: KafkaConnection, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("kaption"), *arguments],
-        env=os.environ | settings,
+        env=os.environ | environment(connection),
         capture_output=True,
         text=True,
         timeout=120,

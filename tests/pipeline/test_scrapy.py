@@ -37,7 +37,7 @@ PAGES = {
     "/print.pdf": "%PDF-1.7",
 }
 HEADERS = {
-    "/reserved": [("X-Robots-Tag", "gptbot: noai"), ("tdm-reservation", "1")],
+    "/reserved": [("X-Robots-Tag", "noml, gptbot: noai"), ("tdm-reservation", "1")],
     "/print.pdf": [("Content-Type", "application/pdf")],
     "/robots.txt": [("Content-Type", "text/plain")],
 }
@@ -112,7 +112,7 @@ def test_a_crawl_publishes_what_the_site_says(
     assert (mug.opt_out, mug.licence) == ((), None)
     assert krug.opt_out == (OptOutSignal(kind="robots_meta", value="noai, noimageai"),)
     assert teapot.opt_out == (
-        OptOutSignal(kind="x_robots_tag", value="gptbot: noai"),
+        OptOutSignal(kind="x_robots_tag", value="noml"),
         OptOutSignal(kind="tdm_reservation", value="1"),
     )
     assert all(pair.source == "my-crawl" and pair.fetched_at for pair in pairs.values())

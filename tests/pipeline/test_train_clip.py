@@ -144,6 +144,7 @@ def crawling(connection: KafkaConnection, store: StoreConnection) -> Iterator[th
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(600)
 def test_a_killed_training_goes_on_with_the_live_topic(
     tansu: Tansu, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -151,12 +152,13 @@ def test_a_killed_training_goes_on_with_the_live_topic(
     with TopicAdmin(connection) as admin:
         admin.create([CLEAN])
     store = StoreConnection(url=str(tmp_path / "store"))
-    last, log = tmp_path / "out" / "last.pt", tmp_path / "log"
+    out, log, model = tmp_path / "out", tmp_path / "log", tiny_clip(tmp_path / "model", context=48)
+    log.touch()
 
     def start() -> subprocess.Popen[bytes]:
         options = {"bootstrap": tansu.bootstrap, "topic-prefix": topic_prefix, "store": store.url}
-        options |= {"out": str(last.parent), "steps": "100", "save-every": "10"}
-        options["batch-size"] = "16"
+        options |= {"model": str(model), "out": str(out), "batch-size": "16"}
+        options |= {"steps": "300", "save-every": "20"}
         given = [word for name, value in options.items() for word in (f"--{name}", value)]
         command = [sys.executable, str(EXAMPLE), *given, "--follow"]
         process = subprocess.Popen(command, stdout=log.open("ab"), cwd=EXAMPLE.parents[1])
@@ -166,8 +168,9 @@ def test_a_killed_training_goes_on_with_the_live_topic(
 
     with ExitStack() as stack, crawling(connection, store) as crawl:
         first = start()
-        deadline = time.monotonic() + 120
-        while not last.exists() and first.poll() is None:
+        deadline = time.monotonic() + 240
+        while "step 150 " not in log.read_text():
+            assert first.poll() is None
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         first.send_signal(signal.SIGKILL)
@@ -179,7 +182,7 @@ def test_a_killed_training_goes_on_with_the_live_topic(
 
     lines = log.read_text().splitlines()
     losses = [float(line.split()[3]) for line in lines if line.startswith("step")]
-    assert first.returncode == -signal.SIGKILL
-    assert any(line.startswith("going on from step") for line in lines)
-    assert lines[-1].startswith("step 100 ")
+    # It may have saved once more before it was killed.
+    assert {"going on from step 140", "going on from step 160"} & set(lines)
+    assert lines[-1].startswith("step 300 ")
     assert fell(losses)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workers.captioners._family import Loaded, Row
-from workers.captioners._prefix import continue_prefix
+from workers.captioners._prefix import continue_prefix, read_prefix
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -25,17 +25,11 @@ class Blip2:
         loaded, model = self._loaded, self._loaded.model
         features = model.get_image_features(**loaded.pixels(pictures)).pooler_output
         texts = loaded.tokenizer([row.prompt for row in rows]).input_ids
-        queries = features.shape[1]
         if model.config.use_decoder_only_language_model:
-            placeholders = [model.config.image_token_index] * queries
-            return continue_prefix(
-                loaded,
-                model.language_model,
-                features,
-                queries,
-                [[*placeholders, *ids] for ids in texts],
-                rows,
-            )
+            ids = torch.full(features.shape[:2], model.config.image_token_index).to(loaded.device)
+            reader = model.language_model
+            prefix = read_prefix(reader, ids, torch.ones_like(ids), inputs_embeds=features)
+            return continue_prefix(loaded, reader, prefix, texts, rows)
         # An encoder-decoder (T5) reads picture and prompt together: only the picture is shared.
         padded = loaded.tokenizer.pad({"input_ids": texts}, return_tensors="pt").to(loaded.device)
         look = features[[row.picture for row in rows]]

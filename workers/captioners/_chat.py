@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 class Chat:
     """Batched, but the picture is encoded once per candidate: how features and positions of a
-    picture are shared differs from architecture to architecture.
+    picture are shared differs from architecture to architecture (Qwen2-VL counts positions on three
+    axes, PaliGemma reads picture and prompt in both directions).
     """
 
     def __init__(self, loaded: Loaded) -> None:

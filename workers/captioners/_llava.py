@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from workers.captioners._chat import conversation
 from workers.captioners._family import Loaded, Row
-from workers.captioners._prefix import common_prefix, continue_prefix
+from workers.captioners._prefix import (
+    PROMPT_FIRST,
+    common_prefix,
+    continue_prefix,
+    read_prefix,
+)
 from workers.runtime.stage import Fatal
 
 if TYPE_CHECKING:
@@ -33,14 +38,13 @@ class Llava:
         length = common_prefix(tokens)
         first = torch.tensor(tokens[0][:length], device=loaded.device)
         if int((first == image_id).sum()) != features.shape[1]:
-            raise Fatal(
-                "the model's chat template puts the prompt before the picture, so prompts cannot"
-                " share the picture: give the model's folder a template with the picture first"
-            )
+            raise Fatal(PROMPT_FIRST)
         embeddings = model.get_input_embeddings()(first).expand(len(pictures), -1, -1)
         here = (first == image_id)[None, :, None].expand_as(embeddings)
-        prefix = embeddings.masked_scatter(here, features.to(embeddings.dtype))
-        return continue_prefix(loaded, model, prefix, length, tokens, rows)
+        embeddings = embeddings.masked_scatter(here, features.to(embeddings.dtype))
+        ids = first.expand(len(pictures), -1)
+        prefix = read_prefix(model, ids, torch.ones_like(ids), inputs_embeds=embeddings)
+        return continue_prefix(loaded, model, prefix, [row[length:] for row in tokens], rows)
 
     def _expanded(self, prompt: str, patches: int) -> list[int]:
         token = self._loaded.processor.image_token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workers.captioners._family import Loaded, Row
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 
 _BUCKET = 8
 """Lengths are padded to a multiple: fewer shapes for the allocator, and compiled kernels fit."""
+
+PROMPT_FIRST = (
+    "the model's chat template puts the prompt before the picture, so prompts cannot share the"
+    " picture: give the model's folder a template with the picture first"
+)
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
@@ -23,45 +29,54 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
     return least
 
 
-def continue_prefix(
-    loaded: Loaded,
-    model: Any,
-    prefix: torch.Tensor,
-    length: int,
-    tokens: Sequence[Sequence[int]],
-    rows: Sequence[Row],
-) -> list[str]:
-    """Generate from prompts that share their first `length` tokens.
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """What all prompts about a picture begin with, the picture included, as the model has read it.
 
-    `prefix` (pictures, length, width) holds those tokens' embeddings with the picture's features
-    among them. They go through `model` once per picture; its key-value cache is then repeated for
-    each candidate. The rest of each prompt is padded on the left, between prefix and text.
+    Padded on the left where pictures take different numbers of tokens.
+    """
+
+    ids: torch.Tensor
+    """(pictures, length)"""
+    mask: torch.Tensor
+    """(pictures, length): 0 where there is padding."""
+    cache: Any
+    """Keys and values by layer."""
+
+
+def read_prefix(model: Any, ids: torch.Tensor, mask: torch.Tensor, **inputs: Any) -> Prefix:
+    """Let the model read each picture once; `inputs` are what it wants beside the mask."""
+    out = model(attention_mask=mask, use_cache=True, logits_to_keep=1, **inputs)
+    return Prefix(ids, mask, out.past_key_values)
+
+
+def continue_prefix(
+    loaded: Loaded, model: Any, prefix: Prefix, rests: Sequence[Sequence[int]], rows: Sequence[Row]
+) -> list[str]:
+    """Generate from prompts that begin with their picture's prefix, which is used up.
+
+    Its keys and values are repeated for each candidate. `rests` are the tokens of the prompts
+    behind it, padded on the left, between prefix and rest.
     """
     import torch
 
-    pad = _pad_id(loaded)
-    cache = model(
-        inputs_embeds=prefix,
-        attention_mask=torch.ones(prefix.shape[:2], device=loaded.device, dtype=torch.long),
-        use_cache=True,
-        logits_to_keep=1,
-    ).past_key_values
-    cache.batch_select_indices(torch.tensor([row.picture for row in rows], device=loaded.device))
-    longest = max(len(ids) for ids in tokens) - length
-    room = -(-longest // _BUCKET) * _BUCKET
-    ids, mask = [], []
-    for row in tokens:
-        gap = room - (len(row) - length)
-        ids.append([*row[:length], *[pad] * gap, *row[length:]])
-        mask.append([*[1] * length, *[0] * gap, *[1] * (len(row) - length)])
-    out = model.generate(
-        input_ids=torch.tensor(ids, device=loaded.device),
-        attention_mask=torch.tensor(mask, device=loaded.device),
-        past_key_values=cache,
-        pad_token_id=pad,
-        **loaded.options(rows, length + room),
+    pad, device = _pad_id(loaded), loaded.device
+    pictures = torch.tensor([row.picture for row in rows], device=device)
+    prefix.cache.batch_select_indices(pictures)
+    room = -(-max(map(len, rests)) // _BUCKET) * _BUCKET
+    ids = torch.tensor([[*[pad] * (room - len(rest)), *rest] for rest in rests], device=device)
+    mask = torch.tensor(
+        [[*[0] * (room - len(rest)), *[1] * len(rest)] for rest in rests], device=device
     )
-    return loaded.decode(out[:, length + room :])
+    length = prefix.ids.shape[1] + room
+    out = model.generate(
+        input_ids=torch.cat([prefix.ids[pictures], ids], 1),
+        attention_mask=torch.cat([prefix.mask[pictures], mask], 1),
+        past_key_values=prefix.cache,
+        pad_token_id=pad,
+        **loaded.options(rows, length),
+    )
+    return loaded.decode(out[:, length:])
 
 
 def _pad_id(loaded: Loaded) -> int:

@@ -1,4 +1,4 @@
-"""Captions from a vision-language model loaded through transformers (BLIP, BLIP-2, LLaVA ...)."""
+"""Captions from a vision-language model loaded through transformers (BLIP, LLaVA, SmolVLM ...)."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
         model = library.AutoModelForImageTextToText.from_pretrained(
             name, revision=given.revision, dtype=dtype
         )
-    # Wrong names, missing files, no network and unknown architectures raise these.
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    # Wrong names, missing files or packages, no network and unknown architectures raise these.
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise Fatal(_advice(given, error)) from error
     model = model.eval().requires_grad_(requires_grad=False).to(device)
     return TransformersCaptioner(given, Loaded(model, processor, device, given.sampling))
@@ -126,12 +126,15 @@ def _family(loaded: Loaded) -> Family:
     from workers.captioners._blip import Blip
     from workers.captioners._blip2 import Blip2
     from workers.captioners._chat import Chat
+    from workers.captioners._idefics3 import Idefics3
     from workers.captioners._llava import Llava
 
-    families: dict[str, type[Blip | Blip2 | Llava]] = {
+    families: dict[str, type[Blip | Blip2 | Idefics3 | Llava]] = {
         "blip": Blip,
         "blip-2": Blip2,
+        "idefics3": Idefics3,
         "llava": Llava,
+        "smolvlm": Idefics3,
     }
     return families.get(loaded.model.config.model_type, Chat)(loaded)
 
@@ -174,5 +177,5 @@ def _advice(policy: TransformersPolicy, error: Exception) -> str:
     return (
         f"the captioner model {policy.model!r} cannot be loaded: {why}. Give `demo`, a folder that"
         " save_pretrained wrote (model and processor), or a hub name (needs the hub or its cache)"
-        " of an image-text-to-text model such as BLIP, BLIP-2 or LLaVA"
+        " of an image-text-to-text model such as BLIP, BLIP-2, LLaVA or SmolVLM"
     )

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from schemas import CaptionKind
-from tiny_models import tiny_blip, tiny_blip2, tiny_llava
+from tiny_models import tiny_blip, tiny_blip2, tiny_idefics3, tiny_llava
 from workers.captioners._chat import Chat
 from workers.captioners._family import Loaded, Row
 from workers.captioners.captioner import CaptionContext
@@ -23,6 +23,8 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "blip-2-opt": tiny_blip2,
     "blip-2-t5": lambda folder: tiny_blip2(folder, decoder_only=False),
     "llava": tiny_llava,
+    "idefics3": tiny_idefics3,
+    "smolvlm": lambda folder: tiny_idefics3(folder, smol=True),
 }
 GREEDY = SamplingPolicy(temperature=1e-6, repetition_penalty=1.0, top_p=1.0, max_new_tokens=10)
 PROMPTS = ["describe the red star", "what you see", "texture of the big blue circle on snow"]
@@ -46,7 +48,7 @@ def picture(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
 def alone(loaded: Loaded, shown: Image.Image, prompt: str) -> str:
     """One picture and one prompt through the processor and `generate` of the library."""
     blip = loaded.model.config.model_type == "blip"
-    if loaded.model.config.model_type == "llava":
+    if loaded.model.config.model_type in ("llava", "idefics3", "smolvlm"):
         prompt = f"USER: <image>\n{prompt} ASSISTANT:"
     inputs = loaded.processor(images=shown, text=prompt, return_tensors="pt")
     length = inputs["input_ids"].shape[1] - blip  # BLIP drops the prompt's end token
@@ -60,9 +62,14 @@ def alone(loaded: Loaded, shown: Image.Image, prompt: str) -> str:
     return loaded.decode(out[None, length:])[0]
 
 
+def tiled(family: Any) -> bool:
+    return family._loaded.model.config.model_type in ("idefics3", "smolvlm")
+
+
 def test_many_rows_at_once_say_what_each_says_alone(folder: Path) -> None:
     family = captioner(folder, GREEDY)._family
-    pictures = [picture(seed) for seed in range(3)]
+    # Where pictures become tiles, a wide one has fewer tokens.
+    pictures = [picture(0), picture(1, (48, 24 if tiled(family) else 48)), picture(2)]
     rows = [Row(at, prompt, seed=at) for at in (2, 0, 1) for prompt in PROMPTS]
 
     with torch.inference_mode():
@@ -75,9 +82,12 @@ def test_many_rows_at_once_say_what_each_says_alone(folder: Path) -> None:
 def test_each_picture_is_encoded_once(folder: Path) -> None:
     made = captioner(folder, SamplingPolicy(candidates=5, max_new_tokens=4))
     model = made._family._loaded.model
-    tower = model.get_submodule(
-        "model.vision_tower" if model.config.model_type == "llava" else "vision_model"
-    )
+    name, tiles = {
+        "llava": ("model.vision_tower", 1),
+        "idefics3": ("model.vision_model", 5),
+        "smolvlm": ("model.vision_model", 5),
+    }.get(model.config.model_type, ("vision_model", 1))
+    tower = model.get_submodule(name)
     seen: list[int] = []
     hook = tower.register_forward_hook(
         lambda _, args, kwargs, out: seen.append(len(kwargs.get("pixel_values", (args or [0])[0]))),
@@ -87,7 +97,7 @@ def test_each_picture_is_encoded_once(folder: Path) -> None:
     made.caption([picture(0), picture(1)], [CaptionContext("red star"), CaptionContext("")])
 
     hook.remove()
-    assert seen == [2]
+    assert seen == [2 * tiles]
 
 
 def test_candidates_do_not_depend_on_the_batch(folder: Path) -> None:
@@ -131,6 +141,18 @@ def test_a_wide_picture_is_shown_whole(tmp_path: Path) -> None:
     made.caption([wide, other], [CaptionContext(""), CaptionContext("")])
 
     assert not torch.equal(seen[0][0], seen[0][1])
+
+
+@pytest.mark.parametrize("make", [tiny_llava, tiny_idefics3])
+def test_a_template_with_the_prompt_first_is_refused(
+    make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    family = captioner(make(tmp_path), GREEDY)._family
+    family._loaded.processor.chat_template = "{{ messages[0].content[1].text }} <image>"
+    rows = [Row(0, prompt, seed=0) for prompt in PROMPTS]
+
+    with torch.inference_mode(), pytest.raises(Fatal, match="template with the picture first"):
+        family.generate([picture(0)], rows)
 
 
 def test_any_other_model_goes_through_its_processor(tmp_path: Path) -> None:

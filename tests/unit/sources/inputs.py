@@ -9,6 +9,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -110,6 +111,23 @@ def warc(folder: Path) -> str:
     return str(path)
 
 
+def saved_dataset(folder: Path) -> str:
+    """One split of several files."""
+    out = folder / "saved"
+    _dataset(0, 5).save_to_disk(out, num_shards=2)
+    return str(out)
+
+
+def saved_splits(folder: Path) -> str:
+    """Two splits, not in the order of their names."""
+    import datasets
+
+    out = folder / "splits"
+    splits = {"train": _dataset(0, 4), "test": _dataset(4, 5)}
+    datasets.DatasetDict(splits).save_to_disk(out)
+    return str(out)
+
+
 INPUTS: dict[str, tuple[Callable[[Path], str], ...]] = {
     "jsonl": (jsonl,),
     "table": (csv_table, parquet_table),
@@ -117,6 +135,7 @@ INPUTS: dict[str, tuple[Callable[[Path], str], ...]] = {
     "webdataset": (shards,),
     "img2dataset": (img2dataset_tars, img2dataset_files, img2dataset_parquet),
     "warc": (warc,),
+    "huggingface": (saved_dataset, saved_splits),
 }
 """By format."""
 
@@ -176,6 +195,19 @@ def _write_shards(folder: Path) -> None:
         members.append((f"{at}.json", json.dumps({"caption": text, "key": str(at)}).encode()))
     write_tar(folder / "00000.tar", members[:4])
     write_tar(folder / "00001.tar", members[4:])
+
+
+def _dataset(first: int, end: int) -> Any:
+    """These of the rows; the last but one has no picture."""
+    import datasets  # seconds to load
+
+    rows: list[dict[str, object]] = [
+        {"picture": {"bytes": PICTURE + str(at).encode(), "path": None}, "caption": text}
+        for at, text in _numbered()
+    ]
+    rows.insert(3, {"picture": None, "caption": "no picture"})
+    features = {"picture": datasets.Image(), "caption": datasets.Value("string")}
+    return datasets.Dataset.from_list(rows[first:end], datasets.Features(features))
 
 
 def _img2dataset(folder: Path) -> Path:

@@ -64,7 +64,10 @@ def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "error"),
     [
-        ("photo,text", "no column for the image that is known: it has photo, text; .*url_column="),
+        (
+            "photo,text",
+            "no column for the image that is known: it has photo, text; .*image_column=",
+        ),
         ("url,title", "no column for the text that is known: it has url, title; .*text_column="),
     ],
 )
@@ -86,6 +89,20 @@ def test_bytes_are_the_image(tmp_path: Path) -> None:
     assert one.extra == {"url": URL, "when": "2026-01-02"}
 
 
+def test_a_picture_that_is_elsewhere_is_its_address(tmp_path: Path) -> None:
+    (pair,) = parquet_items(tmp_path, {"image": {"bytes": None, "path": URL}, "text": "a"})
+
+    assert isinstance(pair, RawPair)
+    assert pair.image == ImageSource(url=URL)
+
+
+def test_other_bytes_are_left_out(tmp_path: Path) -> None:
+    (pair,) = parquet_items(tmp_path, {"jpg": b"\xff\xd8", "hash": b"\0", "text": "a"})
+
+    assert isinstance(pair, RawPair)
+    assert (pair.image, pair.extra) == (ImageSource(inline=b"\xff\xd8"), {})
+
+
 def test_a_path_in_a_table_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"secret")
 
@@ -101,7 +118,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
         f"a mug;{URL};4.99\n",
         columns="title,photo,price",
         delimiter=";",
-        url_column="photo",
+        image_column="photo",
         text_column="title",
         source="shop",
     )

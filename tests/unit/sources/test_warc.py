@@ -10,8 +10,8 @@ from schemas import ImageSource, RawPair
 from unit.sources.inputs import PICTURE, page, warc_record
 
 
-def pairs(path: Path) -> list[RawPair]:
-    items = [found.item for found in open_source(str(path)).read()]
+def pairs(path: Path, **options: str) -> list[RawPair]:
+    items = [found.item for found in open_source(str(path), options=options).read()]
     return [item for item in items if isinstance(item, RawPair)]
 
 
@@ -49,6 +49,48 @@ def test_images_are_joined_to_the_pages_that_embed_them(tmp_path: Path, compress
 
 
 @pytest.mark.parametrize(
+    ("attributes", "names", "taken"),
+    [
+        ('srcset="a.jpg 900w, b.jpg 600w, c.jpg 300w" src="d.jpg"', "bcd", "b"),
+        ('srcset="a.jpg 2x, b.jpg" src="d.jpg"', "bd", "b"),
+        ('srcset="a.jpg 900w, b.jpg 600w" src="d.jpg"', "d", "d"),
+        ('srcset="a.jpg 900w" data-src="b.jpg" src="b.jpg"', "b", "b"),
+        # What may be a blank, or is told to be too small, is no picture; the URL is.
+        ('data-src="a.jpg" src="d.jpg"', "d", None),
+        ('data-srcset="a.jpg 900w" srcset="d.jpg 800w"', "d", None),
+        ('srcset="a.jpg 900w, b.jpg 50w"', "b", None),
+        ('srcset="a.jpg 900w, b.jpg 600w"', "", None),
+    ],
+)
+def test_the_largest_size_in_the_archive_is_taken(
+    tmp_path: Path, attributes: str, names: str, taken: str | None
+) -> None:
+    images = [
+        warc_record(f"http://cdn.example/{name}.jpg", "image/jpeg", PICTURE + name.encode())
+        for name in names
+    ]
+    html = page([f'<img {attributes} alt="a mug">'])
+
+    (pair,) = pairs(archive(tmp_path, warc_record("http://a.example/", "text/html", html), *images))
+
+    if taken is None:
+        assert pair.image == ImageSource(url="http://cdn.example/a.jpg")
+    else:
+        assert pair.image == ImageSource(inline=PICTURE + taken.encode())
+        assert pair.extra["image_url"] == f"http://cdn.example/{taken}.jpg"
+
+
+def test_sizes_of_a_picture_element_are_looked_for_too(tmp_path: Path) -> None:
+    sources = '<source srcset="a.webp 900w"><source srcset="b.jpg 600w">'
+    html = page([f'<picture>{sources}<img src="c.jpg" alt="a mug"></picture>'])
+    image = warc_record("http://cdn.example/b.jpg", "image/jpeg", PICTURE)
+
+    (pair,) = pairs(archive(tmp_path, image, warc_record("http://a.example/", "text/html", html)))
+
+    assert pair.image == ImageSource(inline=PICTURE)
+
+
+@pytest.mark.parametrize(
     ("media_type", "meta", "charset"),
     [
         ("text/html; charset=iso-8859-1", "", "latin-1"),
@@ -74,6 +116,17 @@ def test_an_encoded_page_is_decoded(tmp_path: Path) -> None:
     (pair,) = pairs(archive(tmp_path, record))
 
     assert pair.text == "a mug"
+
+
+def test_opt_outs_count_for_all_and_for_the_crawlers_named(tmp_path: Path) -> None:
+    robots = "text/html\r\nX-Robots-Tag: noml, ccbot: noai, mybot: noindex, otherbot: none"
+    path = archive(
+        tmp_path, warc_record("http://a.example/", robots, page(['<img src=1 alt="a">']))
+    )
+
+    (pair,) = pairs(path, agents="mybot,CCBot")
+
+    assert [signal.value for signal in pair.opt_out] == ["noml", "ccbot: noai", "mybot: noindex"]
 
 
 def test_what_is_no_archive_is_said(tmp_path: Path) -> None:

@@ -30,9 +30,11 @@ def test_an_item_is_what_the_page_says() -> None:
 
 
 def test_every_header_of_a_name_is_read() -> None:
-    (item,) = image_items(page(headers={"X-Robots-Tag": ["noai", "gptbot: noindex"]}))
+    headers = {"X-Robots-Tag": ["noai", "mybot: noindex", "otherbot: none"]}
 
-    assert [signal["value"] for signal in item["opt_out"]] == ["noai", "gptbot: noindex"]
+    (item,) = image_items(page(headers=headers), agents=["mybot"])
+
+    assert [signal["value"] for signal in item["opt_out"]] == ["noai", "mybot: noindex"]
 
 
 def test_the_site_s_reservation_counts() -> None:

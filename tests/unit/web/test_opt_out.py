@@ -14,10 +14,13 @@ PAGE = "https://example.org/shop/mugs?page=2"
 
 
 def signals(
-    html: str = "", headers: list[tuple[str, str]] | None = None, tdm_rep: object = None
+    html: str = "",
+    headers: list[tuple[str, str]] | None = None,
+    tdm_rep: object = None,
+    agents: tuple[str, ...] = ("MyBot", "acme-images"),
 ) -> list[tuple[str, str]]:
     rules = None if tdm_rep is None else TdmRep.parse(json.dumps(tdm_rep))
-    found = opt_out_signals(Document(html, PAGE), headers or [], rules)
+    found = opt_out_signals(Document(html, PAGE), headers or [], rules, agents)
     return [(signal.kind, signal.value) for signal in found]
 
 
@@ -27,8 +30,9 @@ def signals(
         ("robots", "noai, noimageai", "noai, noimageai"),
         ("ROBOTS", "index,NoImageIndex ,follow", "noimageindex"),
         ("robots", "none", "none"),
-        ("GPTBot", "noai", "gptbot: noai"),
-        ("google-extended", "noindex", "google-extended: noindex"),
+        ("MYBOT", "noai", "mybot: noai"),
+        ("acme-images", "max-snippet:5, noindex", "acme-images: noindex"),
+        ("kaption", "noai", "kaption: noai"),
     ],
 )
 def test_robots_in_a_page(name: str, content: str, value: str) -> None:
@@ -42,6 +46,9 @@ def test_robots_in_a_page(name: str, content: str, value: str) -> None:
     [
         ("robots", "index, follow, max-image-preview:none"),
         ("robots", "noarchive"),
+        ("googlebot", "noai"),
+        ("GPTBot", "none"),
+        ("mybots", "noai"),
         ("description", "none"),
         ("keywords", "noai, noindex"),
         ("tdm-reservation", "0"),
@@ -58,10 +65,25 @@ def test_other_words_in_a_page_are_no_wishes(name: str, content: str) -> None:
     [
         ("noai", ["noai"]),
         ("noindex, noai, noindex", ["noindex, noai"]),
-        ("otherbot: noindex, noai", ["otherbot: noindex, noai"]),
-        ("noai, gptbot: noindex", ["noai", "gptbot: noindex"]),
+        ("mybot: noindex, noai", ["mybot: noindex, noai"]),
+        ("MyBot:noai", ["mybot: noai"]),
+        ("*: noai", ["noai"]),
+        ("kaption: noai", ["kaption: noai"]),
+        ("noai, mybot: noindex", ["noai", "mybot: noindex"]),
+        # What is said to another crawler, up to the next name
+        ("otherbot: noai", []),
+        ("otherbot: noindex, noai", []),
+        ("noml, otherbot: noindex, noai", ["noml"]),
+        ("otherbot: noindex, noai, acme-images: noindex", ["acme-images: noindex"]),
+        ("otherbot: max-snippet: 5, noai, mybot: none", ["mybot: none"]),
+        ("mybot: noai, otherbot: noindex, *: noml", ["mybot: noai", "noml"]),
+        # Directives with a colon of their own
         ("unavailable_after: 25 Jun 2030 15:00:00 PST, noai", ["noai"]),
         ("unavailable_after: Tue, 25-Jun-30 15:00:00 UTC, noai", ["noai"]),
+        ("unavailable_after: 2030-06-25T15:00:00+01:00, noai", ["noai"]),
+        ("otherbot: unavailable_after: 25 Jun 2030 15:00:00 PST, noai", []),
+        ("max-snippet:-1, max-video-preview: 3, noai", ["noai"]),
+        ("not-yet-known: 5, noai", ["noai"]),
         ("max-image-preview: none", []),
         ("all", []),
         (":,:", []),
@@ -77,6 +99,14 @@ def test_each_signal_is_recorded_once() -> None:
     headers = [("x-robots-tag", "noai"), ("X-Robots-Tag", "noai"), ("X-Robots-Tag", "noml")]
 
     assert signals(headers=headers) == [("x_robots_tag", "noai"), ("x_robots_tag", "noml")]
+
+
+def test_without_a_name_what_is_said_to_others_is_no_signal() -> None:
+    html = '<meta name="mybot" content="noai"><meta name="robots" content="noimageai">'
+
+    found = signals(html, [("X-Robots-Tag", "mybot: noai")], agents=())
+
+    assert found == [("robots_meta", "noimageai")]
 
 
 def meta(value: int) -> str:

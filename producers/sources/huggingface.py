@@ -1,0 +1,113 @@
+"""Pairs from data sets that Hugging Face's `datasets` has saved to disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from producers.sources._arrow import stream_rows
+from producers.sources._columns import Columns
+from producers.sources._pair import cursor, parts_of
+from producers.sources.source import Found, Source, SourceError
+
+SPLITS_FILE = "dataset_dict.json"
+INFO_FILE = "dataset_info.json"
+_STATE_FILE = "state.json"
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class _Splits(BaseModel):
+    splits: list[str]
+
+
+class _Info(BaseModel):
+    features: dict[str, Any]
+
+
+class _DataFile(BaseModel):
+    filename: str
+
+
+class _State(BaseModel):
+    data_files: list[_DataFile] = Field(alias="_data_files")
+
+
+class HuggingFace(Source):
+    """One pair per row of what `save_to_disk` of a Dataset or a DatasetDict has written.
+
+    Splits and their files come in the order that the data set gives them; the folder of a split is
+    a data set too. Columns are known as `Table` knows them, `image_column` and `text_column` name
+    others; a column of the feature Image is the image, whatever its name. `source` is the name of
+    the data set. A cursor is a file's name and a row number. Needs pyarrow.
+
+    Arrow's own reader is used: `datasets` takes seconds to import, and all that it would add are
+    indices, which `save_to_disk` resolves, and decoded pictures, which are not wanted.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        *,
+        image_column: str | None = None,
+        text_column: str | None = None,
+        source: str | None = None,
+    ) -> None:
+        self._path = Path(location)
+        self._columns = Columns(image_column, text_column, source)
+
+    @classmethod
+    def recognises(cls, location: str) -> bool:
+        """By the files that describe the data set or its splits."""
+        names = () if "://" in location else (SPLITS_FILE, INFO_FILE)
+        return any((Path(location) / name).is_file() for name in names)
+
+    @property
+    def identity(self) -> str:
+        """The path."""
+        return f"huggingface:{self._path.resolve()}"
+
+    def read(self, after: str | None = None) -> Iterator[Found]:
+        """Each row in turn."""
+        last, done = parts_of(after, str, int) if after is not None else (None, 0)
+        try:
+            files = dict(self._files())
+            names = list(files)
+            if last is not None and last not in files:
+                raise SourceError(
+                    f"{self._path} has no file {last} any more, where the last run stopped: "
+                    "--from-start publishes all that is there"
+                )
+            for name in names[0 if last is None else names.index(last) :]:
+                for row in stream_rows(self._path / name, name, done if name == last else 0):
+                    yield Found(files[name].pair(row), cursor(name, row.number))
+        except OSError as error:
+            raise SourceError(f"{self._path} cannot be read: {error}") from error
+
+    def _files(self) -> Iterator[tuple[str, Columns]]:
+        """Each file below the folder, and its columns."""
+        several = (self._path / SPLITS_FILE).is_file()
+        splits = _read(self._path / SPLITS_FILE, _Splits).splits if several else [""]
+        for split in splits:
+            folder = self._path / split
+            features = _read(folder / INFO_FILE, _Info).features
+            pictures = tuple(name for name, each in features.items() if _is_image(each))
+            columns = replace(self._columns, pictures=pictures)
+            columns.check(folder, features)
+            for each in _read(folder / _STATE_FILE, _State).data_files:
+                yield (Path(split) / each.filename).as_posix(), columns
+
+
+def _is_image(feature: Any) -> bool:
+    return isinstance(feature, dict) and feature.get("_type") == "Image"
+
+
+def _read(path: Path, shape: type[T]) -> T:
+    try:
+        return shape.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise SourceError(f"{path} is not what `datasets` writes: {error}") from error

@@ -1,0 +1,131 @@
+"""Batches over the real streams: by any workers, from wherever they go on, each sample once."""
+
+import pickle
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+import open_clip
+import pytest
+from kafka import KafkaProducer
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from consumers import ShardStream, TopicStream
+from consumers.batches import TrainingBatches
+from consumers.collate import Batch
+from consumers.example import ExampleMaker
+from consumers.tokens import TextTokens
+from consumers.transforms import PictureTransform
+from objectstore import BlobStore
+from objectstore.folder import FolderStore
+from schemas import Caption, CaptionKind, KafkaConnection, encode, headers_of
+from schemas.letterbox import Letterbox
+from schemas.topics import CLEAN
+from stream_records import pictured, write_shards
+from tiny_models import tiny_clip
+from workers.local import Tansu
+from workers.runtime.kafka.topics import TopicAdmin
+from workers.runtime.stage import Message
+
+BOX = Letterbox(32, 32, "bicubic", (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+PREFIX = f"batches-{uuid4().hex[:8]}."
+NAMES = [f"{partition}-{offset}" for partition in range(4) for offset in range(20)]
+
+Open = Callable[[], ShardStream | TopicStream]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> ExampleMaker:
+    folder = tiny_clip(tmp_path_factory.mktemp("clip"), context=48)
+    tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+    return ExampleMaker(TextTokens(tokenizer), PictureTransform(BOX))
+
+
+@pytest.fixture(scope="module")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
+    return FolderStore(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture(scope="module")
+def chains(objects: FolderStore) -> list[list[Message[Any]]]:
+    """Pairs by partition, with pictures, and texts of many lengths."""
+    blobs = BlobStore(objects)
+
+    def message(partition: int, offset: int) -> Message[Any]:
+        text = "a red circle " * (1 + (partition + 4 * offset) % 9)
+        caption = Caption(text=text, kind=CaptionKind.VLM)
+        named = {"pair_id": f"{partition}-{offset}", "captions": (caption,)}
+        return pictured(blobs, offset, partition, **named)
+
+    return [[message(partition, offset) for offset in range(20)] for partition in range(4)]
+
+
+@pytest.fixture(scope="module")
+def shards(
+    objects: FolderStore,
+    chains: list[list[Message[Any]]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Open:
+    shards = [chain[at : at + 5] for chain in chains for at in (0, 5, 10, 15)]
+    write_shards(objects, tmp_path_factory.mktemp("spool"), shards)
+    return lambda: ShardStream(objects, buffer=7)
+
+
+@pytest.fixture(scope="module")
+def topic(objects: FolderStore, chains: list[list[Message[Any]]], tansu: Tansu) -> Open:
+    connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=PREFIX)
+    with TopicAdmin(connection) as admin:
+        admin.create([CLEAN])
+    producer = KafkaProducer(**connection.client_config())
+    for number, chain in enumerate(chains):
+        for message in chain:
+            pair = message.record
+            producer.send(
+                PREFIX + CLEAN.name,
+                encode(pair),
+                key=pair.pair_id.encode(),
+                headers=headers_of(pair),
+                partition=number,
+            )
+    producer.close()
+    return lambda: TopicStream(connection, objects, ahead=3)
+
+
+@pytest.fixture(params=["shards", "topic"])
+def opened(request: pytest.FixtureRequest) -> Open:
+    opened: Open = request.getfixturevalue(request.param)
+    return opened
+
+
+def loader(stream: Any, make: ExampleMaker, workers: int) -> StatefulDataLoader[Batch]:
+    batches = TrainingBatches(stream, make, batch_size=4, pool_batches=3)
+    return StatefulDataLoader(batches, batch_size=None, num_workers=workers)
+
+
+def ids(batches: Any) -> list[str]:
+    return [pair_id for batch in batches for pair_id in batch.pair_ids]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("taken", [1, 9, 17])
+def test_training_goes_on_with_exactly_the_remaining_samples(
+    opened: Open, make: ExampleMaker, workers: int, taken: int
+) -> None:
+    # Given a training that was saved in the middle, and again after it had gone on
+    states: list[bytes] = []
+    found: list[str] = []
+    for count in (taken, 2):
+        training = loader(opened(), make, workers)
+        if states:
+            training.load_state_dict(pickle.loads(states[-1]))
+        found += ids(islice(training, count))
+        states.append(pickle.dumps(training.state_dict()))
+    # When the last state is gone on with
+    training = loader(opened(), make, workers)
+    training.load_state_dict(pickle.loads(states[-1]))
+    found += ids(training)
+    # Then each sample came once, and in the next epoch once more
+    assert Counter(found) == Counter(NAMES)
+    assert Counter(ids(training)) == Counter(NAMES)

@@ -1,0 +1,47 @@
+"""Idefics3 and SmolVLM: the prompt holds a picture as tiles, each of them several tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from workers.captioners._chat import conversation
+from workers.captioners._family import Loaded, Row
+from workers.captioners._prefix import PROMPT_FIRST, continue_prefix, read_prefix
+from workers.runtime.stage import Fatal
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class Idefics3:
+    """Encodes each picture once, and lets the language model read it once for all prompts.
+
+    Prompts are cut behind the picture, where a special token ends: the halves have the tokens of
+    the whole.
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        loaded.tokenizer.padding_side = "left"
+
+    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+        """One text per row."""
+        loaded, processor = self._loaded, self._loaded.processor
+        token = processor.image_token
+        texts = [conversation(processor, row.prompt).partition(token) for row in rows]
+        if len({head for head, _, _ in texts}) > 1:
+            raise Fatal(PROMPT_FIRST)
+        inputs = processor(
+            images=[[picture] for picture in pictures],
+            text=[texts[0][0] + token] * len(pictures),
+            padding=True,
+            return_tensors="pt",
+        ).to(loaded.device, loaded.model.dtype)
+        mask = inputs.pop("attention_mask")
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        prefix = read_prefix(
+            loaded.model, inputs["input_ids"], mask, position_ids=positions, **inputs
+        )
+        rests = loaded.tokenizer([rest for _, _, rest in texts], add_special_tokens=False).input_ids
+        return continue_prefix(loaded, loaded.model, prefix, rests, rows)
