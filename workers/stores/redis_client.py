@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -92,9 +91,3 @@ def answers(client: redis.Redis) -> str | None:
     except (Retry, Fatal) as error:
         return str(error)
     return None
-
-
-def cache_key(prefix: str, kind: str, *parts: str) -> bytes:
-    """A short key for what depends on all `parts`: 16 bytes of BLAKE2b in place of long names."""
-    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()
-    return f"{prefix}{kind}:".encode() + digest
