@@ -12,7 +12,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _ALMOST_SHA256 = re.compile(r"[0-9a-fA-F]{48,80}")
 _URL = re.compile(r"https?://[^/?#\s]+\S*", re.IGNORECASE)
 _HOST = re.compile(r"(?:[\w-]{1,63}\.)+[^\W\d_][\w-]{1,62}\.?")
-_ADDRESS = re.compile(r"[0-9.]+|\[?[0-9a-fA-F:]*:[0-9a-fA-F:.]*\]?")
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 _ONE_LABEL = re.compile(r"[\w-]{1,63}")
 
 _FORMS = {
@@ -65,6 +65,6 @@ def _doubt(name: str) -> str | None:
         return "may be an address without http://, or a pair"
     if _ALMOST_SHA256.fullmatch(name):
         return f"has {len(name)} hexadecimal digits, a sha256 has 64"
-    if _ADDRESS.fullmatch(name) and ("." in name or name.count(":") > 1):
+    if _ADDRESS.fullmatch(name):
         return "may be a host's address or a pair"
     return None
