@@ -58,7 +58,7 @@ def translated() -> Iterator[None]:
     ) as error:
         raise Fatal(
             f"Redis refuses us: {error}; check user and password in redis.url and the user's ACL "
-            "(keys below redis.key_prefix, commands of strings, hashes, lists and scripts)"
+            "(keys below redis.key_prefix, commands of strings, hashes, lists, sets and scripts)"
         ) from error
     except (
         raised.ConnectionError,  # also LOADING and a full connection pool
