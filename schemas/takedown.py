@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import AwareDatetime, StringConstraints, ValidationInfo, field_validator
+from pydantic import AwareDatetime, StringConstraints
 
 from schemas.image import ImageRef
 from schemas.limits import URL_CHARS, Detail
@@ -18,6 +19,7 @@ from schemas.record import Versioned
 
 _URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*).*", re.IGNORECASE | re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class TakedownKind(StrEnum):
@@ -34,15 +36,15 @@ class TakedownKind(StrEnum):
 
 
 Rule = tuple[TakedownKind, str]
-"""A takedown's kind and value."""
+"""A takedown's kind, and its value in the one form in which it is compared."""
 
 
 class Takedown(Versioned):
     """``takedown/{id}.json`` beside the manifests: a tombstone for all pairs that it covers.
 
-    It is a rule and no list: pairs that come later are covered too. Of the value, letters count as
-    small in a sha256, a domain, and a URL's scheme and host; a URL's fragment and default port, and
-    the dot at a domain's end, are left out.
+    It is a rule and no list: pairs that come later are covered too. Names of hosts and addresses
+    count as browsers send them: hosts in small letters and Punycode, other letters than ASCII's in
+    UTF-8 and percent signs, no default port and no fragment.
     """
 
     kind: TakedownKind
@@ -50,21 +52,16 @@ class Takedown(Versioned):
     reason: Detail = ""
     requested_at: AwareDatetime
 
-    @field_validator("value")
-    @classmethod
-    def _comparable(cls, value: str, info: ValidationInfo) -> str:
-        match info.data.get("kind"):
-            case TakedownKind.URL:
-                return _address(value)
-            case TakedownKind.SHA256:
-                return value.lower()
-            case TakedownKind.DOMAIN:
-                return value.lower().rstrip(".") or value
-        return value
-
     @property
     def rule(self) -> Rule:
         """What `rules_for` a covered pair holds."""
+        match self.kind:
+            case TakedownKind.URL:
+                return self.kind, _address(self.value)
+            case TakedownKind.SHA256:
+                return self.kind, self.value.lower()
+            case TakedownKind.DOMAIN:
+                return self.kind, _host(self.value)
         return self.kind, self.value
 
     @property
@@ -106,21 +103,30 @@ def takedown_key(takedown: Takedown) -> str:
 
 
 def _address(url: str) -> str:
-    """The URL in the one form in which it is compared."""
+    """The URL as a browser sends it."""
     match = _URL.fullmatch(url)
     if match is None:
         return url
     scheme, (user, at, host), rest = match[1].lower(), match[2].rpartition("@"), match[3]
-    host = re.sub(f"({_PORTS[scheme]})+$", "", host.lower())
-    return f"{scheme}://{user}{at}{host}{rest if rest.startswith('/') else f'/{rest}'}"
+    host = re.sub(f"({_PORTS[scheme]})+$", "", _host(host))
+    rest = quote(rest if rest.startswith("/") else f"/{rest}", safe=_ASCII)
+    return f"{scheme}://{user}{at}{host}{rest}"
 
 
 def _domains(url: str) -> Iterator[str]:
     """The URL's host and all that it is below."""
     try:
-        name = (urlsplit(url).hostname or "").rstrip(".")
+        name = _host(urlsplit(url).hostname or "")
     except ValueError:
         return
     while name:
         yield name
         name = name.partition(".")[2]
+
+
+def _host(name: str) -> str:
+    name = name.lower().rstrip(".")
+    if not name.isascii():
+        with suppress(UnicodeError):  # no name that could be looked up: compared as it is
+            name = name.encode("idna").decode()
+    return name

@@ -84,8 +84,10 @@ def test_nothing_else_is_covered(kind: str, value: str) -> None:
     assert not takedown(kind, value).covers(pair())
 
 
-def test_a_url_that_is_none_is_under_no_domain() -> None:
-    assert not takedown("domain", "example.org").covers(pair(page_url="http://[broken"))
+@pytest.mark.parametrize("url", ["http://[broken", "http://ä..example.com/", "no url"])
+def test_a_url_that_is_none_is_under_no_domain(url: str) -> None:
+    assert not takedown("domain", "example.org").covers(pair(page_url=url))
+    assert takedown("url", url).covers(pair(page_url=url))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,8 @@ def test_a_url_that_is_none_is_under_no_domain() -> None:
         ("domain", "Example.org.", "example.org"),
         ("sha256", "AB" * 32, "ab" * 32),
         ("url", "HTTP://example.org:80#top", "http://example.org/"),
+        ("url", "https://bücher.example/ä b?ö", "https://xn--bcher-kva.example/%C3%A4%20b?%C3%B6"),
+        ("domain", "Bücher.example", "xn--bcher-kva.example"),
     ],
 )
 def test_ways_to_write_the_same_have_one_id(kind: str, one: str, other: str) -> None:

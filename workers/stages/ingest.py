@@ -136,7 +136,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
 
     def ready(self) -> str | None:
         """None when blob store and Redis answer."""
-        return self._arrivals.ready() or self._claims.ready() or self._takedowns.ready()
+        return self._arrivals.ready() or self._claims.ready()
 
     def close(self) -> None:
         """Ends the decoding processes and the fetcher too: the stage is their only user."""

@@ -103,8 +103,8 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         ]
 
     def ready(self) -> str | None:
-        """None when blob store and Redis answer."""
-        return self._alignment.ready() or self._takedowns.ready()
+        """None when blob store and cache answer."""
+        return self._alignment.ready()
 
     def _checked(self, caption: Caption) -> Caption:
         results = tuple(check.check(caption) for check in self._checks)

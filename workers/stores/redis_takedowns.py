@@ -70,10 +70,6 @@ class RedisTakedowns(TakedownList):
             raise Retry("Redis was emptied while takedowns were read")
         return found
 
-    def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
-        return redis_client.answers(self._client)
-
     def _look(self, ids: Sequence[Sequence[str]]) -> list[str | None] | None:
         """For each list one of its ids that is in the set, or None; None where it is not whole."""
         members = [_WHOLE, *(bytes.fromhex(each) for listed in ids for each in listed)]

@@ -13,6 +13,3 @@ class TakedownList(Protocol):
 
     def covering(self, pairs: Sequence[RawPair | IngestedPair | CleanPair]) -> list[str | None]:
         """For each pair the id of a takedown that covers it, or None. Any thread."""
-
-    def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""

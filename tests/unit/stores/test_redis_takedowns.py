@@ -143,4 +143,3 @@ def test_a_store_that_is_away_is_waited_for() -> None:
     takedowns = RedisTakedowns(redis_client.connect(connection), "k:", lambda known: ())
     with pytest.raises(Retry):
         takedowns.covering([pair(0)])
-    assert "Redis" in (takedowns.ready() or "")
