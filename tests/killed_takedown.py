@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+from typing import Any
 
+from producers.tombstones import withdraw
 from workers.cli.app import main
 from workers.cli.takedown import removal
 from workers.stores.redis_takedowns import RedisTakedowns
@@ -19,28 +21,25 @@ STEPS = {
 }
 
 
-def killed(step: str) -> None:
+def kill_at(step: str) -> None:
     """Let the first call of the step that changes anything be the process's last."""
     where, name = STEPS[step]
-    real, withdrawn = getattr(where, name), removal.withdraw
-    seen: list[str] = []
+    real = getattr(where, name)
+    withdrawn: list[int] = []
 
-    def note(*arguments: object, **named: object) -> object:
-        seen.append("withdrawn")
-        return withdrawn(*arguments, **named)  # type: ignore[arg-type]  # as they came
+    def note(*arguments: Any) -> None:
+        withdrawn.append(withdraw(*arguments))
 
-    def die(*arguments: object, **named: object) -> object:
+    def die(*arguments: Any, **named: Any) -> Any:
         # Blobs and entries are counted before anything is withdrawn.
-        if step in ("blobs", "forget") and not seen:
+        if step in ("blobs", "forget") and not withdrawn:
             return real(*arguments, **named)
         os.kill(os.getpid(), signal.SIGKILL)
-        return None
 
-    if step != "withdraw":
-        removal.withdraw = note  # type: ignore[assignment]  # see above
+    setattr(removal, "withdraw", note)  # noqa: B010  # an assignment would be a type error
     setattr(where, name, die)
 
 
 if __name__ == "__main__":
-    killed(sys.argv.pop(1))
+    kill_at(sys.argv.pop(1))
     main()

@@ -45,7 +45,7 @@ class Found:
 class _Finds:
     clean: str
     """The topic's name on the broker."""
-    standing: dict[tuple[int, str], Position] = field(default_factory=dict)
+    standing: set[tuple[int, str]] = field(default_factory=set)
     versions: list[Position] = field(default_factory=list)
     footprints: dict[Footprint, None] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
@@ -71,7 +71,9 @@ def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> Found:
         for each in finds.footprints
     ]
     remains = Remains(
-        pairs=tuple(finds.standing), blobs=tuple(sorted(blobs)), footprints=tuple(footprints)
+        pairs=tuple(sorted(finds.standing)),
+        blobs=tuple(sorted(blobs)),
+        footprints=tuple(footprints),
     )
     return Found(remains, finds.versions)
 
@@ -80,7 +82,7 @@ def _look(read: Read, rules: frozenset[Rule], finds: _Finds) -> None:
     position = read.position
     if isinstance(read.record, Tombstone):
         if position.topic == finds.clean:
-            finds.standing.pop((position.partition, read.record.key), None)
+            finds.standing.discard((position.partition, read.record.key))
         return
     pair = _pair(read)
     if pair is None:
@@ -88,9 +90,9 @@ def _look(read: Read, rules: frozenset[Rule], finds: _Finds) -> None:
     covered = not rules.isdisjoint(rules_for(pair))
     if isinstance(pair, CleanPair):
         # A later version may have another picture, from elsewhere.
-        finds.standing.pop((position.partition, pair.pair_id), None)
+        finds.standing.discard((position.partition, pair.pair_id))
         if covered:
-            finds.standing[position.partition, pair.pair_id] = position
+            finds.standing.add((position.partition, pair.pair_id))
             finds.versions.append(position)
     if covered and isinstance(pair, RawPair):
         if pair.image.blob is not None:
@@ -101,9 +103,9 @@ def _look(read: Read, rules: frozenset[Rule], finds: _Finds) -> None:
 
 
 def _needed(reads: Iterable[Read], rules: frozenset[Rule], blobs: Collection[str]) -> Iterator[str]:
-    """Of these stored pictures those that are a pair's which is not covered."""
+    """Of these stored pictures those that are a pair's which is neither covered nor refused."""
     for read in reads:
-        pair = _pair(read)
+        pair = read.record
         if isinstance(pair, IngestedPair | CleanPair):
             sha256 = pair.image.blob.sha256
             if sha256 in blobs and rules.isdisjoint(rules_for(pair)):
