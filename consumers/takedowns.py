@@ -15,8 +15,8 @@ from schemas.takedown import Rule
 class Takedowns:
     """The objects ``takedown/*.json`` below `prefix`; listed again when `every_s` have passed.
 
-    A pair costs a few look-ups, however many takedowns there are. Raises ValueError (pydantic)
-    where one cannot be read: it is never passed over.
+    A pair costs a few look-ups, however many takedowns there are. Raises Fatal where one cannot be
+    read: it is never passed over.
     """
 
     def __init__(

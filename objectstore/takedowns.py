@@ -7,8 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from objectstore.store import ObjectStore
 from schemas import Takedown, encode, takedown_key
+from schemas.errors import Fatal
+from schemas.wire import explain
 
 _READERS = 16
 
@@ -36,7 +40,7 @@ def takedown_keys(objects: Readable, prefix: str) -> set[str]:
 def read_takedowns(objects: Readable, keys: Collection[str]) -> dict[str, Takedown]:
     """By key, without those that were withdrawn since they were listed.
 
-    Raises ValueError (pydantic) where one cannot be read: it is never passed over.
+    Raises Fatal where one cannot be read: it is never passed over.
     """
 
     def read(key: str) -> tuple[str, Takedown] | None:
@@ -44,6 +48,8 @@ def read_takedowns(objects: Readable, keys: Collection[str]) -> dict[str, Takedo
             return key, Takedown.model_validate_json(objects.get(key))
         except KeyError:
             return None
+        except ValidationError as error:
+            raise Fatal(f"{key} is {explain(error, Takedown)}; correct or delete it") from error
 
     if not keys:
         return {}

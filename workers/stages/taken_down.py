@@ -12,7 +12,7 @@ from workers.stores.takedowns import TakedownList
 def taken_down(
     takedowns: TakedownList, pairs: Sequence[RawPair | IngestedPair | CleanPair]
 ) -> dict[int, Reject]:
-    """Place in the batch to rejection. Raises Retry."""
+    """Place in the batch to rejection. Raises Retry, Fatal."""
     return {
         at: Reject(Reason.TAKEN_DOWN, f"takedown {takedown_id}")
         for at, takedown_id in enumerate(takedowns.covering(pairs))
