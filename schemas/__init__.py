@@ -11,7 +11,7 @@ from schemas.position import Position
 from schemas.provenance import Audit, AuditState, DedupInfo, Provenance, StageTrace
 from schemas.record import Record, Versioned
 from schemas.rejection import Reason, RejectedPair
-from schemas.takedown import Takedown, TakedownKind, takedown_key
+from schemas.takedown import Takedown, TakedownKind, rule_id, rules_for, takedown_key
 from schemas.topics import TOPICS, Topic
 from schemas.wire import (
     MalformedRecordError,
@@ -73,5 +73,7 @@ __all__ = [
     "headers_of",
     "manifest_key",
     "origin_of",
+    "rule_id",
+    "rules_for",
     "takedown_key",
 ]

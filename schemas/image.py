@@ -91,5 +91,7 @@ class ImageRef(Record):
     original_format: Name
     url: Url | None = None
     """The address it was fetched from, after redirects, if it was fetched."""
+    crawled_url: Url | None = None
+    """The address that the crawler gave, where that redirected to `url`."""
     perceptual_hash: Annotated[str, Field(pattern=r"^[a-z0-9]+:[0-9a-f]{16}$")] | None = None
     """``algorithm:hex``, 64 bits, such as ``dhash:ff00...``; none for low-information images."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AwareDatetime, StringConstraints
 
+from schemas.image import ImageRef
 from schemas.limits import URL_CHARS, Detail
-from schemas.pair import CleanPair
+from schemas.pair import CleanPair, IngestedPair, RawPair
 from schemas.record import Versioned
+
+_URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*).*", re.IGNORECASE | re.DOTALL)
+_PORTS = {"http": ":80", "https": ":443"}
+_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class TakedownKind(StrEnum):
@@ -20,17 +28,23 @@ class TakedownKind(StrEnum):
     PAIR = "pair"
     """A pair_id."""
     URL = "url"
-    """The address of an image or of a page, as it was crawled."""
+    """The address of an image or of a page, as it was crawled or after redirects."""
     SHA256 = "sha256"
     """Of the image's bytes, as delivered or as stored."""
     DOMAIN = "domain"
     """A host name with all below it, of images and pages."""
 
 
+Rule = tuple[TakedownKind, str]
+"""A takedown's kind, and its value in the one form in which it is compared."""
+
+
 class Takedown(Versioned):
     """``takedown/{id}.json`` beside the manifests: a tombstone for all pairs that it covers.
 
-    It is a rule and no list: pairs that come later are covered too.
+    It is a rule and no list: pairs that come later are covered too. Names of hosts and addresses
+    count as browsers send them: hosts in small letters and Punycode, other letters than ASCII's in
+    UTF-8 and percent signs, no default port and no fragment.
     """
 
     kind: TakedownKind
@@ -39,21 +53,48 @@ class Takedown(Versioned):
     requested_at: AwareDatetime
 
     @property
+    def rule(self) -> Rule:
+        """What `rules_for` a covered pair holds."""
+        match self.kind:
+            case TakedownKind.URL:
+                return self.kind, _address(self.value)
+            case TakedownKind.SHA256:
+                return self.kind, self.value.lower()
+            case TakedownKind.DOMAIN:
+                return self.kind, _host(self.value)
+        return self.kind, self.value
+
+    @property
     def takedown_id(self) -> str:
         """The same for the same request: 32 hexadecimal digits of a sha256."""
-        return hashlib.sha256(f"{self.kind.value}:{self.value}".encode()).hexdigest()[:32]
+        return rule_id(self.rule)
 
-    def covers(self, pair: CleanPair) -> bool:
+    def covers(self, pair: RawPair | IngestedPair | CleanPair) -> bool:
         """Whether this pair is taken down."""
-        match self.kind:
-            case TakedownKind.PAIR:
-                return pair.pair_id == self.value
-            case TakedownKind.SHA256:
-                return self.value in (pair.image.blob.sha256, pair.image.original_sha256)
-            case TakedownKind.URL:
-                return self.value in (pair.image.url, pair.page_url)
-            case TakedownKind.DOMAIN:
-                return any(under(url, self.value) for url in (pair.image.url, pair.page_url) if url)
+        return self.rule in rules_for(pair)
+
+
+def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:
+    """Every rule that would cover the pair, by what is known of it at its stage."""
+    yield TakedownKind.PAIR, pair.pair_id
+    image = pair.image
+    if image.blob is not None:
+        yield TakedownKind.SHA256, image.blob.sha256
+    addresses = [image.url, pair.page_url]
+    if isinstance(image, ImageRef):
+        yield TakedownKind.SHA256, image.original_sha256
+        addresses.append(image.crawled_url)
+    for url in addresses:
+        if url is not None:
+            yield TakedownKind.URL, _address(url)
+            for domain in _domains(url):
+                yield TakedownKind.DOMAIN, domain
+
+
+def rule_id(rule: Rule) -> str:
+    """The id of a takedown with that rule."""
+    kind, value = rule
+    return hashlib.sha256(f"{kind.value}:{value}".encode()).hexdigest()[:32]
 
 
 def takedown_key(takedown: Takedown) -> str:
@@ -61,11 +102,31 @@ def takedown_key(takedown: Takedown) -> str:
     return f"takedown/{takedown.takedown_id}.json"
 
 
-def under(url: str, domain: str) -> bool:
-    """Whether the URL's host is `domain` or below it."""
+def _address(url: str) -> str:
+    """The URL as a browser sends it."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return url
+    scheme, (user, at, host), rest = match[1].lower(), match[2].rpartition("@"), match[3]
+    host = re.sub(f"({_PORTS[scheme]})+$", "", _host(host))
+    rest = quote(rest if rest.startswith("/") else f"/{rest}", safe=_ASCII)
+    return f"{scheme}://{user}{at}{host}{rest}"
+
+
+def _domains(url: str) -> Iterator[str]:
+    """The URL's host and all that it is below."""
     try:
-        host = urlsplit(url).hostname or ""
+        name = _host(urlsplit(url).hostname or "")
     except ValueError:
-        return False
-    domain = domain.lower().rstrip(".")
-    return host.rstrip(".") == domain or host.rstrip(".").endswith(f".{domain}")
+        return
+    while name:
+        yield name
+        name = name.partition(".")[2]
+
+
+def _host(name: str) -> str:
+    name = name.lower().rstrip(".")
+    if not name.isascii():
+        with suppress(UnicodeError):  # no name that could be looked up: compared as it is
+            name = name.encode("idna").decode()
+    return name

@@ -24,15 +24,21 @@ class Topic:
     retention_ms: int = 7 * _DAY_MS
     """-1 keeps for ever."""
     cleanup_policy: str = "delete"
+    compaction_lag_ms: int | None = None
+    """Of a compacted topic: how long a message may stay after a later one, or a tombstone, of its
+    key. Without this limit a broker may keep what was withdrawn for as long as little comes."""
     max_message_bytes: int = STAGE_MESSAGE_BYTES
 
     def config(self) -> dict[str, str]:
         """Topic settings in the broker's own names."""
-        return {
+        config = {
             "cleanup.policy": self.cleanup_policy,
             "retention.ms": str(self.retention_ms),
             "max.message.bytes": str(self.max_message_bytes),
         }
+        if self.compaction_lag_ms is not None:
+            config["max.compaction.lag.ms"] = str(self.compaction_lag_ms)
+        return config
 
     def prefixed(self, prefix: str) -> Topic:
         """The same topic under another name, for several deployments on one broker."""
@@ -48,6 +54,7 @@ CLEAN = Topic(
     CleanPair,
     "aligned training pairs; the newest version of each pair_id is kept for ever",
     cleanup_policy="compact",
+    compaction_lag_ms=7 * _DAY_MS,
     retention_ms=-1,
 )
 REJECTED = Topic(

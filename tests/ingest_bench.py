@@ -6,12 +6,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Self
 
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
+from objectstore.takedowns import takedown_ids
 from schemas import ImageSource, IngestedPair, Position, RawPair, Reason, RedisConnection
 from workers.demo.scenes import random_scene, render
 from workers.demo.site import FETCH
@@ -23,6 +25,7 @@ from workers.stages.ingest import IngestInput, IngestStage
 from workers.stores.redis_answers import RedisAnswers
 from workers.stores.redis_client import connect
 from workers.stores.redis_dedup import RedisDedup
+from workers.stores.redis_takedowns import RedisTakedowns
 from workers.text.language import LanguageDetector
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -36,6 +39,7 @@ class Bench:
     blobs: BlobStore
     dedup: RedisDedup
     answers: RedisAnswers
+    takedowns: RedisTakedowns
     decoder: DecodePool
     policy: IngestPolicy = field(default_factory=lambda: IngestPolicy(text=TEXT, fetch=FETCH))
 
@@ -44,10 +48,12 @@ class Bench:
         """On an empty database and an empty folder."""
         connection = RedisConnection.model_validate({"url": redis_url})
         client, prefix = connect(connection), connection.key_prefix
+        objects = FolderStore(folder)
         return cls(
-            BlobStore(FolderStore(folder)),
+            BlobStore(objects),
             RedisDedup(client, prefix, DedupPolicy()),
             RedisAnswers(client, prefix, ttl_s=60),
+            RedisTakedowns(client, prefix, partial(takedown_ids, objects, "dataset")),
             decoder,
         )
 
@@ -62,6 +68,7 @@ class Bench:
             blobs or self.blobs,
             self.dedup,
             self.answers,
+            self.takedowns,
             LanguageDetector(policy.text),
             now=lambda: NOW,
         )

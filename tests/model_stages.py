@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import redis
 from PIL import Image
 
-from schemas import BlobRef, DedupInfo, ImageRef, IngestedPair, Position, Versioned
+from schemas import BlobRef, DedupInfo, ImageRef, IngestedPair, Position, Takedown, Versioned
 from workers.runtime.stage import Message
+from workers.stores.redis_takedowns import RedisTakedowns
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 R = TypeVar("R", bound=Versioned)
@@ -72,6 +74,12 @@ def ingested(ref: BlobRef, text: str, pair_id: str = "pair") -> IngestedPair:
         ),
         dedup=DedupInfo(owner="pairs.raw/0/0"),
     )
+
+
+def taken_down(url: str, *takedowns: Takedown) -> RedisTakedowns:
+    """The list of a dataset that has these."""
+    ids = {takedown.takedown_id for takedown in takedowns}
+    return RedisTakedowns(redis.Redis.from_url(url), "t:", lambda known: ids)
 
 
 def message(record: R) -> Message[R]:

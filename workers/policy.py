@@ -217,3 +217,13 @@ class SinkPolicy(Policy):
     spool: str | None = None
     """Local folder for pictures that wait for their shard (`shard_bytes` for each partition at
     hand, twice while it is written); none: the system's folder for temporary files."""
+
+
+class TakedownPolicy(Policy):
+    """`kaption takedown`."""
+
+    ask_above: Annotated[int, Field(ge=0)] = 100
+    """With more pairs than this in pairs.clean it asks first, and always before a domain."""
+    settle_s: Annotated[float, Field(ge=0)] = 5.0
+    """Time for batches that were in a worker's hands when the takedown came: they are found, too,
+    where they are committed within it."""

@@ -32,6 +32,7 @@ from workers.policy import (
     ScorePolicy,
     SelectPolicy,
     SinkPolicy,
+    TakedownPolicy,
 )
 from workers.runtime.policy import RuntimePolicy
 
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     recaption: RecaptionPolicy = RecaptionPolicy()
     select: SelectPolicy = SelectPolicy()
     sink: SinkPolicy = SinkPolicy()
+    takedown: TakedownPolicy = TakedownPolicy()
 
     @classmethod
     def settings_customise_sources(

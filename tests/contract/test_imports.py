@@ -21,6 +21,7 @@ INTERFACES = (
     "workers.stores.captions",
     "workers.stores.dedup",
     "workers.stores.embeddings",
+    "workers.stores.takedowns",
 )
 """What stages know of the other families: protocols, and what is written in terms of them."""
 STAGE = "workers.runtime.stage"
@@ -58,6 +59,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
         "producers.checkpoint",
         "producers.feed",
         "producers.sender",
+        "producers.tombstones",
         "producers.transactions",
         "consumers",
     ),

@@ -38,7 +38,9 @@ def test_created_topics_are_as_the_contract_says(admin: TopicAdmin, topic_prefix
     assert admin.check(TOPICS) == []
     state = {state.topic: state for state in admin.describe(TOPICS)}
     assert len(state[topic_prefix + "pairs.raw"].partitions) == RAW.partitions
-    assert state[topic_prefix + "pairs.clean"].config["cleanup.policy"] == "compact"
+    clean = state[topic_prefix + "pairs.clean"].config
+    assert clean["cleanup.policy"] == "compact"
+    assert clean["max.compaction.lag.ms"] == str(7 * 24 * 3600 * 1000)
 
 
 def test_creating_again_leaves_what_is_there(admin: TopicAdmin, topic_prefix: str) -> None:

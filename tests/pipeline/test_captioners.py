@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import redis
 
-from model_stages import NOW, FolderBlobs, ingested, message
+from model_stages import NOW, FolderBlobs, ingested, message, taken_down
 from schemas import (
     Caption,
     CaptionedPair,
@@ -106,7 +106,8 @@ def recaption(captioners: Sequence[Captioner], blobs: FolderBlobs, url: str) -> 
 def select(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> SelectStage:
     policy = SelectPolicy(audit_fraction=0.0)
     scoring = alignment(scorer, blobs, url)
-    return _set_up(SelectStage(policy, scoring, load_checks(policy), now=_now))
+    checks = load_checks(policy)
+    return _set_up(SelectStage(policy, scoring, checks, taken_down(url), now=_now))
 
 
 def test_right_alt_texts_skip_the_captioner_and_wrong_ones_do_not(

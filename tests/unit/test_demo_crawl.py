@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
+from model_stages import taken_down
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
 from schemas import (
@@ -269,6 +270,7 @@ def test_ingest_judges_the_crawl_as_its_truth_says(
         BlobStore(FolderStore(tmp_path)),
         RedisDedup(connect(connection), connection.key_prefix, policy.dedup),
         RedisAnswers(connect(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
+        taken_down(redis_url),
         LanguageDetector(policy.text.model_copy(update={"detect_languages": ("en", "de")})),
         now=lambda: NOW,
     )

@@ -1,12 +1,13 @@
 """The select stage with a tiny model, a real Redis cache and blobs in a folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import redis
 
-from model_stages import NOW, FolderBlobs, ingested, message, stored
+from model_stages import NOW, FolderBlobs, ingested, message, stored, taken_down
 from schemas import (
     AuditState,
     Caption,
@@ -15,6 +16,8 @@ from schemas import (
     CleanPair,
     Reason,
     Route,
+    Takedown,
+    TakedownKind,
 )
 from schemas.topics import AUDIT, CLEAN
 from tiny_models import tiny_clip
@@ -40,14 +43,19 @@ def blobs(tmp_path: Path) -> FolderBlobs:
 
 
 def stage(
-    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str, **policy: object
+    scorer: OpenClipScorer,
+    blobs: FolderBlobs,
+    redis_url: str,
+    takedowns: Sequence[Takedown] = (),
+    **policy: object,
 ) -> SelectStage:
     policy = {"min_score": -1.0, "audit_fraction": 0.0} | policy
     chosen = SelectPolicy.model_validate(policy)
     clip = ClipPolicy(model="tiny", device="cpu")
     cache = RedisEmbeddings(redis.Redis.from_url(redis_url), "t:")
     alignment = Alignment(clip, blobs, cache, lambda _: scorer)
-    made = SelectStage(chosen, alignment, load_checks(chosen), now=lambda: NOW)
+    checks, gone = load_checks(chosen), taken_down(redis_url, *takedowns)
+    made = SelectStage(chosen, alignment, checks, gone, now=lambda: NOW)
     made.setup()
     return made
 
@@ -110,6 +118,20 @@ def test_the_original_is_scored_where_it_has_no_score(
 
     assert [caption.kind for caption in pair.captions] == [CaptionKind.ORIGINAL]
     assert pair.captions[0].score == pair.original_score is not None
+
+
+def test_a_pair_that_was_taken_down_on_its_way_is_refused(
+    scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
+) -> None:
+    takedown = Takedown(kind=TakedownKind.PAIR, value="gone", requested_at=NOW)
+    made = stage(scorer, blobs, redis_url, takedowns=[takedown])
+
+    outcomes = [
+        run(made, captioned(blobs, "a plain photo", pair_id=name)) for name in ("gone", "here")
+    ]
+
+    assert str(outcomes[0]) == f"taken_down: takedown {takedown.takedown_id}"
+    assert clean(outcomes[1]).pair_id == "here"
 
 
 def test_scores_do_not_depend_on_the_batch(

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -92,6 +93,8 @@ def test_the_table_has_typed_columns(blobs, sink, tmp_path):
         extra={"crawl": 7},
         original_score=0.25,
     )
+    image = full.record.image.model_copy(update={"url": "u:there", "crawled_url": "u:here"})
+    full = replace(full, record=full.record.model_copy(update={"image": image}))
     run(sink, [full, stored(blobs, 1)])
 
     # When the Parquet object is read
@@ -111,6 +114,7 @@ def test_the_table_has_typed_columns(blobs, sink, tmp_path):
     assert first["captions"][0]["text"] == first["caption"] == "Größe 0"
     assert first["captions"][0]["score"] == first["caption_score"] == 0.3
     assert (first["width"], first["height"], first["original_width"]) == (640, 480, 1280)
+    assert (first["image_url"], first["crawled_url"]) == ("u:there", "u:here")
     assert (second["fetched_at"], second["original_score"], second["opt_out"]) == (None, None, [])
 
 

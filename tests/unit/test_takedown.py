@@ -34,6 +34,7 @@ def pair(**changed: object) -> CleanPair:
             original_bytes=9,
             original_format="JPEG",
             url="https://cdn.example.net/dog.jpg",
+            crawled_url="http://dog.example.com/latest",
         ),
         captions=(Caption(text="a dog", kind=CaptionKind.ORIGINAL),),
         dedup=DedupInfo(owner="pairs.raw/0/0"),
@@ -52,6 +53,11 @@ def takedown(kind: str, value: str) -> Takedown:
         ("sha256", DELIVERED),
         ("url", "https://cdn.example.net/dog.jpg"),
         ("url", "https://Blog.Example.org:8443/page?q=1"),
+        ("url", "HTTPS://blog.example.org:8443/page?q=1#comments"),
+        ("url", "https://cdn.example.net:443/dog.jpg"),
+        ("url", "http://dog.example.com/latest"),
+        ("domain", "dog.example.com"),
+        ("sha256", "A" * 64),
         ("domain", "example.net"),
         ("domain", "Example.ORG."),
         ("domain", "blog.example.org"),
@@ -67,6 +73,8 @@ def test_what_is_named_is_covered(kind: str, value: str) -> None:
         ("pair", "pair-10"),
         ("sha256", "c" * 64),
         ("url", "https://cdn.example.net/dog.jpg?size=2"),
+        ("url", "https://cdn.example.net/Dog.jpg"),
+        ("url", "http://cdn.example.net/dog.jpg"),
         ("domain", "ample.net"),
         ("domain", "other.cdn.example.net"),
         ("domain", "net.example"),
@@ -76,8 +84,24 @@ def test_nothing_else_is_covered(kind: str, value: str) -> None:
     assert not takedown(kind, value).covers(pair())
 
 
-def test_a_url_that_is_none_is_under_no_domain() -> None:
-    assert not takedown("domain", "example.org").covers(pair(page_url="http://[broken"))
+@pytest.mark.parametrize("url", ["http://[broken", "http://ä..example.com/", "no url"])
+def test_a_url_that_is_none_is_under_no_domain(url: str) -> None:
+    assert not takedown("domain", "example.org").covers(pair(page_url=url))
+    assert takedown("url", url).covers(pair(page_url=url))
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("domain", "Example.org.", "example.org"),
+        ("sha256", "AB" * 32, "ab" * 32),
+        ("url", "HTTP://example.org:80#top", "http://example.org/"),
+        ("url", "https://bücher.example/ä b?ö", "https://xn--bcher-kva.example/%C3%A4%20b?%C3%B6"),
+        ("domain", "Bücher.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_ways_to_write_the_same_have_one_id(kind: str, one: str, other: str) -> None:
+    assert takedown(kind, one).takedown_id == takedown(kind, other).takedown_id
 
 
 def test_the_same_request_has_one_id_and_another_has_another() -> None:

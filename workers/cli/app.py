@@ -21,6 +21,7 @@ from workers.cli.run import command as run
 from workers.cli.schema import command as schema
 from workers.cli.settings import command as settings
 from workers.cli.status import command as status
+from workers.cli.takedown import command as takedown
 from workers.cli.topics import app as topics
 from workers.cli.work import command as work
 from workers.runtime.kafka.topics import TopicError
@@ -39,6 +40,7 @@ app.command("crawl")(crawl)
 app.command("produce")(produce)
 app.command("replay")(replay)
 app.command("consume")(consume)
+app.command("takedown")(takedown)
 app.command("work")(work)
 app.add_typer(topics, name="topics")
 app.command("status")(status)

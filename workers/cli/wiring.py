@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from schemas import Topic
@@ -17,6 +18,8 @@ from workers.settings import Settings
 if TYPE_CHECKING:
     from workers.runtime.worker import Worker
     from workers.stages.alignment import Alignment
+    from workers.stores.footprint import Forgetful
+    from workers.stores.redis_takedowns import RedisTakedowns
 
 STAGES: Mapping[str, tuple[Topic, ...]] = {
     "ingest": (RAW,),
@@ -40,6 +43,37 @@ def build_worker(name: str, settings: Settings) -> Worker:
     from workers.runtime.worker import Worker
 
     return Worker(build_stage(name, settings), settings.kafka, settings.runtime)
+
+
+def build_takedowns(settings: Settings) -> RedisTakedowns:
+    """What is taken down in the dataset that the settings name, as Redis knows it."""
+    from objectstore.open import open_store
+    from objectstore.takedowns import takedown_ids
+    from workers.stores import redis_client
+    from workers.stores.redis_takedowns import RedisTakedowns
+
+    return RedisTakedowns(
+        redis_client.connect(settings.redis),
+        settings.redis.key_prefix,
+        partial(takedown_ids, open_store(settings.store), settings.sink.prefix),
+    )
+
+
+def forgetful_stores(settings: Settings) -> list[Forgetful]:
+    """All that keep something of single pairs in Redis."""
+    from workers.stores import redis_client
+    from workers.stores.redis_answers import RedisAnswers
+    from workers.stores.redis_captions import RedisCaptions
+    from workers.stores.redis_dedup import RedisDedup
+    from workers.stores.redis_embeddings import RedisEmbeddings
+
+    client, prefix = redis_client.connect(settings.redis), settings.redis.key_prefix
+    return [
+        RedisDedup(client, prefix, settings.ingest.dedup),
+        RedisAnswers(client, prefix, ttl_s=settings.ingest.answers_ttl_s),
+        RedisEmbeddings(client, prefix),
+        RedisCaptions(client, prefix),
+    ]
 
 
 def _now() -> datetime:
@@ -66,6 +100,7 @@ def _ingest(settings: Settings) -> AnyStage:
         blobs=BlobStore(open_store(settings.store)),
         dedup=RedisDedup(client, prefix, policy.dedup),
         answers=RedisAnswers(client, prefix, ttl_s=policy.answers_ttl_s),
+        takedowns=build_takedowns(settings),
         languages=LanguageDetector(policy.text),
         now=_now,
     )
@@ -115,7 +150,9 @@ def _select(settings: Settings) -> AnyStage:
     from workers.stages.select import SelectStage
 
     checks = load_checks(settings.select)
-    return SelectStage(settings.select, _alignment(settings), checks, now=_now)
+    return SelectStage(
+        settings.select, _alignment(settings), checks, build_takedowns(settings), now=_now
+    )
 
 
 def _sink(settings: Settings) -> AnyStage:

@@ -106,7 +106,7 @@ class Arrivals:
     def _delivered(self, record: RawPair) -> Arrived:
         data, url = delivered_bytes(record.image, self._fetcher, self._blobs, self._max_bytes)
         decoded = self._decoder.decode(data)
-        return Arrived(_image_ref(decoded, url), decoded.jpeg)
+        return Arrived(_image_ref(decoded, url, record.image.url), decoded.jpeg)
 
     def _first(
         self, messages: Sequence[Message[RawPair]], found: Sequence[ImageRef | Reject]
@@ -127,7 +127,8 @@ def _reject(refusal: Refusal) -> Reject:
     return Reject(refusal.reason, refusal.detail)
 
 
-def _image_ref(decoded: Decoded, url: str | None) -> ImageRef:
+def _image_ref(decoded: Decoded, url: str | None, crawled_url: str | None) -> ImageRef:
+    redirected = crawled_url is not None and crawled_url.partition("#")[0] != url
     return ImageRef(
         blob=BlobRef(sha256=decoded.sha256, bytes=len(decoded.jpeg), media_type=_JPEG),
         width=decoded.width,
@@ -138,5 +139,6 @@ def _image_ref(decoded: Decoded, url: str | None) -> ImageRef:
         original_bytes=decoded.original_bytes,
         original_format=decoded.original_format,
         url=url,
+        crawled_url=crawled_url if redirected else None,
         perceptual_hash=decoded.perceptual_hash,
     )

@@ -15,9 +15,11 @@ from workers.runtime.stage import Batching, Emit, Message, Outcome, Reject, Stag
 from workers.stages.arrivals import Arrivals, Arrived
 from workers.stages.claims import Claims
 from workers.stages.delivered import Blobs, Decoder, Fetcher
+from workers.stages.taken_down import taken_down
 from workers.stages.trace import Tracer
 from workers.stores.answers import Answers
 from workers.stores.dedup import Dedup
+from workers.stores.takedowns import TakedownList
 from workers.text.alt_text import Languages, read_alt_text
 from workers.text.notes import Note
 
@@ -40,6 +42,8 @@ class IngestStage(Stage[RawPair, IngestInput]):
 
     Order matters: claims survive for ever, so they come after everything that may reject, and after
     what they are on is stored and remembered for every delivery of the record (see `Arrivals`).
+    What is taken down is refused before it is fetched, by what the crawler tells of it, and before
+    it is stored, by what it then is.
     """
 
     name = "ingest"
@@ -54,6 +58,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         blobs: Blobs,
         dedup: Dedup,
         answers: Answers,
+        takedowns: TakedownList,
         languages: Languages,
         *,
         now: Callable[[], datetime],
@@ -61,6 +66,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         self._policy = policy
         self._arrivals = Arrivals(fetcher, decoder, blobs, answers, policy.fetch.max_bytes)
         self._claims = Claims(dedup, policy.dedup)
+        self._takedowns = takedowns
         self._languages = languages
         self._tracer = Tracer(self.name, now, policy)
 
@@ -80,6 +86,8 @@ class IngestStage(Stage[RawPair, IngestInput]):
         record = message.record
         if self._policy.respect_opt_out and record.opt_out:
             raise Reject(Reason.OPTED_OUT, ", ".join(signal.kind for signal in record.opt_out))
+        for refusal in taken_down(self._takedowns, [record]).values():
+            raise refusal
         arrived = self._arrivals.get(message)
         alt = read_alt_text(record.text, record.language, self._policy.text, self._languages)
         if alt.detected is not None and not self._languages.accepts(alt.detected):
@@ -102,11 +110,17 @@ class IngestStage(Stage[RawPair, IngestInput]):
         messages = [message for message, _ in batch]
         inputs = [prepared for _, prepared in batch]
         origins = [message.origin for message in messages]
+        gone = taken_down(self._takedowns, [one.pair for one in inputs])
         # A copy of what is held needs no storing: most duplicates end at this look.
         held = self._claims.held([one.pair.image for one in inputs], origins)
-        settled = self._arrivals.keep(messages, [one.arrived for one in inputs], held)
-        rejected = {at: one for at, one in enumerate(settled) if isinstance(one, Reject)}
-        images = {at: one for at, one in enumerate(settled) if not isinstance(one, Reject)}
+        settled = self._arrivals.keep(messages, [one.arrived for one in inputs], held | gone)
+        # `gone` again: of a record that was delivered before, an earlier picture is remembered.
+        rejected = {at: one for at, one in enumerate(settled) if isinstance(one, Reject)} | gone
+        images = {
+            at: one
+            for at, one in enumerate(settled)
+            if not isinstance(one, Reject) and at not in gone
+        }
         rejected |= self._claims.duplicates(images, origins)
         kept = [at for at in images if at not in rejected]
         uses = self._claims.text_uses(

@@ -17,7 +17,9 @@ from workers.policy import SelectPolicy
 from workers.runtime.stage import Batching, Emit, Message, Outcome, Reject, Stage
 from workers.stages.alignment import Alignment
 from workers.stages.ranking import rank
+from workers.stages.taken_down import taken_down
 from workers.stages.trace import Tracer
+from workers.stores.takedowns import TakedownList
 
 if TYPE_CHECKING:
     from workers.stages.embedder import ImageInput
@@ -34,7 +36,10 @@ class SelectInput:
 
 
 class SelectStage(Stage[CaptionedPair, SelectInput]):
-    """Emits a CleanPair, and a sample of them for people to audit."""
+    """Emits a CleanPair, and a sample of them for people to audit.
+
+    It asks once more whether a pair is taken down: for what was past ingest when that came.
+    """
 
     name = "select"
     inputs = (CAPTIONED,)
@@ -45,12 +50,14 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         policy: SelectPolicy,
         alignment: Alignment,
         checks: Sequence[Check],
+        takedowns: TakedownList,
         *,
         now: Callable[[], datetime],
     ) -> None:
         self._policy = policy
         self._alignment = alignment
         self._checks = tuple(checks)
+        self._takedowns = takedowns
         self._tracer = Tracer(self.name, now, policy, alignment.policy)
 
     @property
@@ -87,10 +94,12 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         """Score what has no score, rank, gate."""
         began = time.perf_counter()
         scored = self._score(batch)
+        # Last, so that as little as possible comes between this look and the commit.
+        gone = taken_down(self._takedowns, [message.record for message, _ in batch])
         share = (time.perf_counter() - began) / len(batch)
         return [
-            self._outcome(message.record, captions, prepared, prepared.seconds + share)
-            for (message, prepared), captions in zip(batch, scored, strict=True)
+            gone.get(at) or self._outcome(message.record, captions, prepared, share)
+            for at, ((message, prepared), captions) in enumerate(zip(batch, scored, strict=True))
         ]
 
     def ready(self) -> str | None:
@@ -128,13 +137,13 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         pair: CaptionedPair,
         captions: list[Caption],
         prepared: SelectInput,
-        seconds: float,
+        share: float,
     ) -> Outcome:
         kept = rank(captions, self._policy, self._min_score)
         if not kept:
             return Reject(Reason.LOW_ALIGNMENT, self._too_low(captions, prepared.failed))
         scorer = self._alignment
-        trace = self._tracer.trace(seconds, scorer.models, scorer.preprocessing_id)
+        trace = self._tracer.trace(prepared.seconds + share, scorer.models, scorer.preprocessing_id)
         fields = {name: value for name, value in pair if name in CleanPair.model_fields}
         fields |= {
             "captions": tuple(scorer.fitted(caption) for caption in kept),

@@ -3,6 +3,9 @@
 local text, owner, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local first = redis.call('HGET', KEYS[1], text)
 if not first then
+  -- New, or the first user was taken down: later ones keep their ranks.
+  local rank = redis.call('HGET', KEYS[2], owner)
+  if rank then return tonumber(rank) end
   redis.call('HSET', KEYS[1], text, owner)
   return 1
 end

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from schemas import Position
 from workers.stores import redis_client
 from workers.stores.answers import Answer, Answers, Refusal
+from workers.stores.footprint import Footprint, Forgetful
 
 if TYPE_CHECKING:
     import redis
@@ -22,7 +23,7 @@ workers that fetched a picture for the same delivery and have not claimed it yet
 _JSON: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 
-class RedisAnswers(Answers):
+class RedisAnswers(Answers, Forgetful):
     """One string per origin, `ttl_s` seconds for pictures: as long as pairs.raw is kept, because
     nothing is delivered again after that.
 
@@ -65,6 +66,15 @@ class RedisAnswers(Answers):
                 )
             held = cast("list[bytes]", pipe.execute())
         return [_JSON.validate_json(answer) for answer in held]
+
+    def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
+        """Remove what the owners' URLs gave. One round trip."""
+        keys = {f"{self._prefix}url:{each.owner}" for each in footprints if each.owner is not None}
+        if not keys:
+            return 0
+        with redis_client.translated():
+            call = self._client.exists if dry_run else self._client.delete
+            return call(*keys)
 
     def ready(self) -> str | None:
         """None when the store answers, else what is wrong."""

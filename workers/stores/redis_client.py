@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ def translated() -> Iterator[None]:
     ) as error:
         raise Fatal(
             f"Redis refuses us: {error}; check user and password in redis.url and the user's ACL "
-            "(keys below redis.key_prefix, commands of strings, hashes, lists and scripts)"
+            "(keys below redis.key_prefix, commands of strings, hashes, lists, sets and scripts)"
         ) from error
     except (
         raised.ConnectionError,  # also LOADING and a full connection pool
@@ -92,9 +91,3 @@ def answers(client: redis.Redis) -> str | None:
     except (Retry, Fatal) as error:
         return str(error)
     return None
-
-
-def cache_key(prefix: str, kind: str, *parts: str) -> bytes:
-    """A short key for what depends on all `parts`: 16 bytes of BLAKE2b in place of long names."""
-    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()
-    return f"{prefix}{kind}:".encode() + digest

@@ -12,6 +12,7 @@ from workers.policy import DedupPolicy
 from workers.runtime.stage import Fatal, Retry
 from workers.stores import redis_client
 from workers.stores.dedup import Dedup
+from workers.stores.footprint import Footprint, Forgetful
 from workers.stores.redis_near import NearClaims
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ BUCKET_BITS = 18
 block (hash-max-listpack-entries), so claims stay small up to 134 M of them."""
 
 
-class RedisDedup(Dedup):
-    """Claims that are never given up, held by origins.
+class RedisDedup(Dedup, Forgetful):
+    """Claims that only a takedown ends, held by origins.
 
     Exact claims and the first user of each text: one hash field of 128 bits of the sha256 in one
     of 2^18 buckets chosen by 18 further bits (146 in all: no collision is to be expected below
@@ -39,8 +40,9 @@ class RedisDedup(Dedup):
         self._client = client
         self._prefix = f"{{{key_prefix}}}"
         self._near = NearClaims(client, f"{self._prefix}near:", policy.near_distance)
-        lua = files("workers.stores") / "count_text.lua"
-        self._count_text = client.register_script(lua.read_text("utf-8"))
+        lua = files("workers.stores")
+        self._count_text = client.register_script((lua / "count_text.lua").read_text("utf-8"))
+        self._forget = client.register_script((lua / "forget_claim.lua").read_text("utf-8"))
 
     def holders(self, sha256s: Sequence[str]) -> list[Position | None]:
         """The holder of each content hash, or None. One round trip."""
@@ -79,11 +81,33 @@ class RedisDedup(Dedup):
             return []
         with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
             for key, owner in zip(keys, owners, strict=True):
-                digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-                bucket, field = self._place("text", digest)
-                later = f"{self._prefix}text-more:".encode() + field
+                bucket, field, later = self._text_place(key)
                 self._count_text(keys=[bucket, later], args=[field, str(owner), limit], client=pipe)
             return [int(rank) for rank in pipe.execute()]
+
+    def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
+        """Remove the owners' claims on their pictures and texts. Two round trips.
+
+        A text is then counted as if those owners had never used it.
+        """
+        dry = int(dry_run)
+        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+            for each in footprints:
+                owner = each.owner or ""
+                if each.original_sha256 is not None:
+                    bucket, field = self._place("exact", bytes.fromhex(each.original_sha256))
+                    self._forget(keys=[bucket], args=[field, owner, dry], client=pipe)
+                if each.clean_text and owner:
+                    bucket, field, later = self._text_place(each.clean_text.casefold())
+                    self._forget(keys=[bucket], args=[field, owner, dry], client=pipe)
+                    self._forget(keys=[later], args=[owner, "", dry], client=pipe)
+            found = sum(pipe.execute())
+        near = [
+            (each.perceptual_hash, each.owner)
+            for each in footprints
+            if each.perceptual_hash is not None and each.owner is not None
+        ]
+        return int(found) + self._near.forget(near, dry_run=dry_run)
 
     def ready(self) -> str | None:
         """None when the store answers and will not drop claims, else what is wrong."""
@@ -96,6 +120,12 @@ class RedisDedup(Dedup):
         if policy.startswith("allkeys"):
             return f"Redis evicts claims: set maxmemory-policy to noeviction, not {policy}"
         return None
+
+    def _text_place(self, key: str) -> tuple[str, bytes, bytes]:
+        """The bucket and field of a text's first owner, and the key of the later ones."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        bucket, field = self._place("text", digest)
+        return bucket, field, f"{self._prefix}text-more:".encode() + field
 
     def _place(self, kind: str, digest: bytes) -> tuple[str, bytes]:
         bucket = int.from_bytes(digest[16:20], "big") >> (32 - BUCKET_BITS)

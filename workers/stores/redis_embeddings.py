@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from workers.stores import redis_client
 from workers.stores.embeddings import EmbeddingCache, EmbeddingKey
+from workers.stores.footprint import Footprint, Forgetful
+from workers.stores.redis_pictures import PictureCache, Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,24 +18,20 @@ TTL_S = 7 * 24 * 3600
 """As long as the stages' topics are kept: whoever wants the vector can still read its pair."""
 
 
-class RedisEmbeddings(EmbeddingCache):
-    """One string per picture, model revision and preprocessing: d little-endian float16.
+class RedisEmbeddings(EmbeddingCache, Forgetful):
+    """One hash per picture, a field per model revision and preprocessing: d little-endian float16.
 
     Half precision moves a cosine by less than 1e-3 and halves the memory; rows are brought back to
-    unit length on reading. `ttl_s` seconds after it was written a vector is forgotten.
+    unit length on reading. `ttl_s` seconds after the last was written all of a picture are
+    forgotten.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int = TTL_S) -> None:
-        self._client = client
-        self._prefix = key_prefix
-        self._ttl_s = ttl_s
+        self._cache = PictureCache(client, key_prefix, "emb", ttl_s)
 
     def get(self, keys: Sequence[EmbeddingKey]) -> list[NDArray[np.float32] | None]:
         """Shape (d,) each, or None. One round trip."""
-        if not keys:
-            return []
-        with redis_client.translated():
-            values = cast("list[bytes | None]", self._client.mget([self._key(key) for key in keys]))
+        values = self._cache.get([_place(key) for key in keys])
         return [None if value is None else _unpack(value) for value in values]
 
     def put(
@@ -46,20 +43,20 @@ class RedisEmbeddings(EmbeddingCache):
         if not keys:
             return []
         kept = [half.tobytes() for half in vectors.astype("<f2")]
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
-            for key, value in zip(keys, kept, strict=True):
-                pipe.set(self._key(key), value, ex=self._ttl_s)
-            pipe.execute()
+        self._cache.put([_place(key) for key in keys], kept)
         return [_unpack(value) for value in kept]
+
+    def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
+        """Remove all embeddings of the stored pictures."""
+        return self._cache.forget(footprints, dry_run=dry_run)
 
     def ready(self) -> str | None:
         """None when the store answers, else what is wrong."""
-        return redis_client.answers(self._client)
+        return self._cache.ready()
 
-    def _key(self, key: EmbeddingKey) -> bytes:
-        return redis_client.cache_key(
-            self._prefix, "emb", key.sha256, key.revision, key.preprocessing_id
-        )
+
+def _place(key: EmbeddingKey) -> Place:
+    return key.sha256, (key.revision, key.preprocessing_id)
 
 
 def _unpack(value: bytes) -> NDArray[np.float32]:

@@ -35,6 +35,9 @@ class NearClaims:
     one script keeps the hash, after comparing it with the few entries whose sequence is above that
     of the look. So a claim is one atomic decision, and racing workers agree.
 
+    *Forgetting.* A takedown removes an entry of one owner, atomically. What a look found may then
+    be gone when its owner is asked for: the claim is tried again.
+
     *Repeating.* While a hash is kept nothing else within the distance can be, so its owner finds
     itself, for ever; a refused claim writes nothing and finds the same lowest sequence again. A
     worker may die between the two steps: the look leaves no trace.
@@ -51,6 +54,7 @@ class NearClaims:
         lua = files("workers.stores")
         self._look = client.register_script((lua / "near_look.lua").read_text("utf-8"))
         self._keep = client.register_script((lua / "near_keep.lua").read_text("utf-8"))
+        self._forget = client.register_script((lua / "near_forget.lua").read_text("utf-8"))
 
     def claim(self, hashes: Sequence[int], owners: Sequence[Position]) -> list[Position]:
         """The holder of each: its owner, or that of the earliest kept entry within the distance.
@@ -66,6 +70,21 @@ class NearClaims:
         for start in range(0, len(wanted), CHUNK):
             holders += self._claim_chunk(wanted[start : start + CHUNK])
         return holders
+
+    def forget(self, held: Sequence[tuple[int, str]], *, dry_run: bool) -> int:
+        """Remove the entries of these hashes that these owners hold; returns how many there were.
+
+        One round trip for each `CHUNK`. `dry_run` only counts.
+        """
+        found = 0
+        for start in range(0, len(held), CHUNK):
+            chunk = held[start : start + CHUNK]
+            items = [part for number, owner in chunk for part in (number.to_bytes(8, "big"), owner)]
+            with redis_client.translated():
+                found += int(
+                    self._forget(keys=[self._recent], args=[self._prefix, int(dry_run), *items])
+                )
+        return found
 
     def _claim_chunk(self, wanted: Sequence[tuple[bytes, Position]]) -> list[Position]:
         holders: dict[int, Position] = {}
@@ -125,5 +144,5 @@ class NearClaims:
 
 def _position(owner: bytes | None) -> Position:
     if owner is None:
-        raise Retry("Redis was emptied while near-duplicates were looked up")
+        raise Retry("a near-duplicate was taken down, or Redis emptied, while it was looked up")
     return Position.parse(owner.decode())

@@ -1,12 +1,12 @@
 """Takedowns as the streams look them up agree with what the contract says."""
 
 import pytest
-from pydantic import ValidationError
 
 from consumers.takedowns import Takedowns
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
 from schemas import CleanPair, Takedown, TakedownKind
+from schemas.errors import Fatal
 from sink_records import now, stored
 from stream_records import take_down
 
@@ -84,5 +84,5 @@ def test_a_takedown_that_is_withdrawn_no_longer_holds(objects):
 
 def test_a_takedown_that_cannot_be_read_is_an_error(objects):
     objects.put("dataset/takedown/x.json", b"{}")
-    with pytest.raises(ValidationError):
+    with pytest.raises(Fatal, match=r"takedown/x\.json is not a valid Takedown"):
         Takedowns(objects, "dataset").covers(pairs(objects)[0])

@@ -11,6 +11,7 @@ from schemas import BlobRef, ImageRef, Position, Reason, RedisConnection
 from workers.runtime.stage import Retry
 from workers.stores import redis_client
 from workers.stores.answers import Answer, Refusal
+from workers.stores.footprint import Footprint
 from workers.stores.redis_answers import REFUSAL_TTL_S, RedisAnswers
 
 ORIGIN = Position("pairs.raw", 3, 14)
@@ -114,6 +115,15 @@ def test_workers_that_race_agree(answers: RedisAnswers) -> None:
 
     # Then all were told the same
     assert all(one == everything[0] for one in everything)
+
+
+def test_what_an_owner_got_is_forgotten(client: redis.Redis, answers: RedisAnswers) -> None:
+    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [picture(1), picture(2)])
+    footprints = [Footprint(owner=str(ORIGIN)), Footprint(original_sha256="a" * 64)]
+
+    assert [answers.forget(footprints, dry_run=dry) for dry in (True, False, False)] == [1, 1, 0]
+    assert answers.get(ORIGIN, ORIGIN) is None
+    assert answers.get(REPLAY, REPLAY) == picture(2)
 
 
 def test_two_deployments_on_one_server_do_not_meet(client: redis.Redis) -> None:

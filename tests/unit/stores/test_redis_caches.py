@@ -14,6 +14,7 @@ from workers.runtime.stage import Retry
 from workers.stores import redis_client
 from workers.stores.captions import CaptionKey
 from workers.stores.embeddings import EmbeddingKey
+from workers.stores.footprint import Footprint
 from workers.stores.redis_captions import RedisCaptions
 from workers.stores.redis_embeddings import RedisEmbeddings
 
@@ -69,7 +70,8 @@ def test_an_embedding_takes_two_bytes_a_dimension_and_ends(client):
     cache = RedisEmbeddings(client, "kaption:", ttl_s=60)
     cache.put([EmbeddingKey("a" * 64, "r1", "p1")], unit_rows(1, 512))
     (key,) = client.keys("kaption:*")
-    assert client.strlen(key) == 1024
+    (vector,) = client.hvals(key)
+    assert len(vector) == 1024
     assert 0 < client.ttl(key) <= 60
 
 
@@ -96,6 +98,29 @@ def test_captions_come_back_whole(client):
     # When / Then
     assert cache.get(keys) == [(full, full), (), None]
     assert all(0 < client.ttl(key) <= 60 for key in client.scan_iter())
+
+
+def test_what_a_picture_left_is_forgotten_whatever_made_it(client):
+    # Given two pictures, each embedded by two models and captioned in two contexts
+    embeddings, captions = RedisEmbeddings(client, "kaption:"), RedisCaptions(client, "kaption:")
+    one, other = "a" * 64, "b" * 64
+    for sha256 in (one, other):
+        embeddings.put([EmbeddingKey(sha256, model, "p") for model in "rs"], unit_rows(2, 8))
+        captions.put([CaptionKey(sha256, "vlm", context) for context in "cd"], [(), ()])
+    footprints = [Footprint(sha256=one), Footprint(original_sha256=other)]
+
+    # When what the first one left is counted, removed, and removed again
+    found = [
+        [cache.forget(footprints, dry_run=dry) for cache in (embeddings, captions)]
+        for dry in (True, False, False)
+    ]
+
+    # Then only the other's is there
+    assert found == [[2, 2], [2, 2], [0, 0]]
+    assert len(keys := list(client.scan_iter())) == 2
+    assert all(bytes.fromhex(other) in key for key in keys)
+    assert embeddings.get([EmbeddingKey(one, "r", "p")]) == [None]
+    assert captions.get([CaptionKey(other, "vlm", "c")]) == [()]
 
 
 def test_a_caption_cache_that_is_away_is_waited_for():

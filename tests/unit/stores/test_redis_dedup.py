@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import pytest
 import redis
@@ -15,6 +16,7 @@ from schemas import Position
 from workers.local import Valkey
 from workers.runtime.stage import Retry
 from workers.stores import redis_near
+from workers.stores.footprint import Footprint
 from workers.stores.redis_dedup import RedisDedup
 
 _prefixes = itertools.count()
@@ -321,3 +323,94 @@ def test_two_deployments_on_one_server_do_not_meet(redis_url):
     assert other.claim_near([0], [owner(2)]) == [owner(2)]
     assert one.claim_exact(["ab" * 32], [owner(1)]) == [owner(1)]
     assert other.claim_exact(["ab" * 32], [owner(2)]) == [owner(2)]
+
+
+# Takedowns
+
+
+def claimed(dedup: RedisDedup, number: int, near: int, text: str, sha256: str) -> Footprint:
+    """An origin's claims on all there is to claim, and what it leaves by them."""
+    dedup.claim_exact([sha256], [owner(number)])
+    dedup.claim_near([near], [owner(number)])
+    dedup.count_text([text.casefold()], [owner(number)], 5)
+    return Footprint(
+        owner=str(owner(number)), original_sha256=sha256, perceptual_hash=near, clean_text=text
+    )
+
+
+def test_claims_are_forgotten_and_others_are_not(redis_url, dedup):
+    # Given claims of two origins that share bands of their hashes and a text
+    one, other = 0x0001_0002_0003_FFFF, 0x0001_0002_FFFC_0000
+    claimed(dedup, 1, other, "A text", "cd" * 32)
+    client = redis.Redis.from_url(redis_url)
+    before = {key: client.dump(key) for key in client.scan_iter()}
+    footprint = claimed(dedup, 2, one, "A text", "ab" * 32)
+
+    # When the second one's are counted, removed, and removed again
+    found = [dedup.forget([footprint], dry_run=dry) for dry in (True, False, False)]
+
+    # Then all is as before, but for the number of entries there ever were
+    assert found == [3, 3, 0]
+    after = {key: client.dump(key) for key in client.scan_iter()}
+    assert {key for key in after if after[key] != before.get(key)} == {b"{kaption:}near:sequence"}
+    assert after.keys() == before.keys()
+
+
+def test_what_is_forgotten_can_be_claimed_and_counted_anew(dedup):
+    footprint = claimed(dedup, 1, 0, "A text", "ab" * 32)
+    dedup.count_text(["a text"], [owner(2)], 5)
+
+    dedup.forget([footprint])
+
+    assert dedup.claim_exact(["ab" * 32], [owner(3)]) == [owner(3)]
+    assert dedup.claim_near([1], [owner(3)]) == [owner(3)]
+    assert dedup.claim_near([0], [owner(4)]) == [owner(3)]
+    assert dedup.count_text(["a text"] * 2, [owner(2), owner(3)], 5) == [2, 1]
+
+
+def test_what_another_has_claimed_since_stays(dedup):
+    # Given claims that were forgotten, and then made by another origin
+    footprint = claimed(dedup, 1, 0, "A text", "ab" * 32)
+    dedup.forget([footprint])
+    claimed(dedup, 2, 0, "A text", "ab" * 32)
+
+    # When / Then they are not the first one's; but a picture can be forgotten whoever holds it
+    assert dedup.forget([footprint]) == 0
+    assert dedup.holders(["ab" * 32]) == [owner(2)]
+    assert dedup.forget([Footprint(original_sha256="ab" * 32)]) == 1
+    assert dedup.holders(["ab" * 32]) == [None]
+
+
+def test_claims_that_race_with_forgetting_are_kept_or_tried_again(redis_url):
+    # Given four workers that claim near hashes while a fifth forgets them
+    hashes = [flipped(0, bits, random.Random(bits)) for bits in range(1, 7)] * 50
+
+    def claim(worker: int) -> list[Position]:
+        dedup, holders = dedup_at(redis_url), []
+        for number, value in enumerate(hashes):
+            try:
+                holders += dedup.claim_near([value], [owner(1000 * worker + number)])
+            except Retry:
+                continue
+            footprint = Footprint(owner=str(holders[-1]), perceptual_hash=value)
+            dedup.forget([footprint])
+        return holders
+
+    # When
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(claim, range(4)))
+
+    # Then what is kept is whole: each entry in its four bands, with its owner
+    client = redis.Redis.from_url(redis_url)
+    bands = [
+        sorted(
+            entries[at : at + 16]
+            for key in client.scan_iter(match=f"*near:{band}:*")
+            for entries in cast("list[bytes]", client.mget(key))
+            for at in range(0, len(entries), 16)
+        )
+        for band in range(1, 5)
+    ]
+    owners = sum(client.hlen(key) for key in client.scan_iter(match="*near:owner:*"))
+    assert bands[0] == bands[1] == bands[2] == bands[3]
+    assert len(bands[0]) == owners

@@ -39,8 +39,8 @@ def table_schema() -> Any:
     required |= {"dedup_owner": text, "audit_state": text, "provenance": text, "extra": text}
     optional = {"caption_score": real, "original_score": real, "language": text}
     optional |= {"detected_language": text, "licence": text, "source": text, "page_url": text}
-    optional |= {"image_url": text, "perceptual_hash": text, "text_uses": whole}
-    optional |= {"fetched_at": pa.timestamp("us", tz="UTC")}
+    optional |= {"image_url": text, "crawled_url": text, "perceptual_hash": text}
+    optional |= {"text_uses": whole, "fetched_at": pa.timestamp("us", tz="UTC")}
     return pa.schema(
         [pa.field(name, kind, nullable=False) for name, kind in required.items()]
         + [pa.field(name, kind) for name, kind in optional.items()]
@@ -65,6 +65,7 @@ def row(key: str, position: Position, pair: CleanPair) -> dict[str, Any]:
         "original_width": image.original_width,
         "original_height": image.original_height,
         "image_url": image.url,
+        "crawled_url": image.crawled_url,
         "perceptual_hash": image.perceptual_hash,
         "text": pair.text,
         "clean_text": pair.clean_text,

@@ -1,0 +1,313 @@
+"""`kaption takedown` on a running pipeline: what it names is gone for everybody, and only that."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import redis
+from kafka import KafkaProducer
+from pydantic import SecretStr
+
+from consumers import ShardStream, Tombstone, TopicReader, TopicStream
+from consumers.manifests import read_manifests
+from engine import until
+from ingest_bench import picture
+from killed_takedown import STEPS
+from objectstore import ObjectStore, blob_key, open_store
+from parts import serving
+from producers import Publisher
+from replicas import Replica
+from schemas import (
+    TOPICS,
+    CleanPair,
+    ImageSource,
+    KafkaConnection,
+    RawPair,
+    RejectedPair,
+    StoreConnection,
+    Topic,
+    encode,
+    headers_of,
+)
+from schemas.topics import CLEAN, REJECTED
+from workers.demo.site import Page, Site
+from workers.local import ApacheKafka, SeaweedFs, Valkey
+from workers.runtime.kafka.topics import TopicAdmin
+
+pytestmark = pytest.mark.integration
+
+KINDS = ("pair", "image-url", "page-url", "delivered", "stored", "domain")
+OTHERS = ("other-0", "other-1", "other-2")
+NAMES = (*KINDS, "late", *(f"killed-{step}" for step in STEPS), *OTHERS)
+
+
+@dataclass
+class Pipeline:
+    """All stages in one process, and what went through them."""
+
+    kafka: KafkaConnection
+    store: StoreConnection
+    objects: ObjectStore
+    redis: redis.Redis
+    settings: dict[str, str]
+    site: Site
+    gone: set[str] = field(default_factory=set)
+    pairs: dict[str, CleanPair] = field(default_factory=dict)
+
+    def raw(self, name: str) -> RawPair:
+        number = NAMES.index(name)
+        image = ImageSource(inline=picture(100 + number))
+        if name == "image-url":
+            image = ImageSource(url=f"{self.site.url}/a.png")
+        page = f"https://www.{name}.example/page"
+        text = "A large red circle on a snowy field"
+        return RawPair(pair_id=name, text=text, image=image, page_url=page)
+
+    def publish(self, *records: RawPair) -> None:
+        with Publisher(self.kafka) as publisher:
+            for record in records:
+                publisher.publish(record)
+
+    def send(self, pair: CleanPair) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.kafka.bootstrap)
+        name = self.kafka.topic_prefix + CLEAN.name
+        producer.send(name, encode(pair), key=pair.pair_id.encode(), headers=headers_of(pair))
+        producer.close()
+
+    def takedown(self, *arguments: str, killed_at: str | None = None) -> Any:
+        start = [str(Path(sys.executable).with_name("kaption"))]
+        if killed_at is not None:
+            start = [sys.executable, str(Path(__file__).parents[1] / "killed_takedown.py")]
+            start.append(killed_at)
+        return subprocess.run(
+            [*start, "takedown", *arguments],
+            env=os.environ | self.settings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def read(self, topic: Topic) -> Iterator[Any]:
+        with TopicReader(self.kafka, [topic]) as reader:
+            yield from (read.record for read in reader)
+
+    def rejections(self, name: str) -> list[str]:
+        found = (each for each in self.read(REJECTED) if isinstance(each, RejectedPair))
+        return [each.reason.value for each in found if each.pair_id == name]
+
+
+@pytest.fixture(scope="module")
+def pipeline(
+    request: pytest.FixtureRequest,
+    apache_kafka: ApacheKafka,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Pipeline]:
+    """Give it when every pair is in a shard."""
+    folder = tmp_path_factory.mktemp("takedown")
+    with ExitStack() as stack:
+        store = StoreConnection(url=str(folder / "store"))
+        if request.param == "s3":
+            store = _bucket(request.getfixturevalue("seaweedfs"))
+        site = stack.enter_context(
+            Site({"/a.png": Page(picture(100 + NAMES.index("image-url")), "image/png")})
+        )
+        valkey = stack.enter_context(serving(Valkey()))
+        kafka = KafkaConnection(
+            bootstrap=apache_kafka.bootstrap, topic_prefix=f"t{uuid.uuid4().hex[:8]}."
+        )
+        with TopicAdmin(kafka) as admin:
+            admin.create([replace(topic, partitions=2) for topic in TOPICS])
+        settings = _settings(kafka, valkey.url, store, folder)
+        client = stack.enter_context(redis.Redis.from_url(valkey.url))
+        made = Pipeline(kafka, store, open_store(store), client, settings, site)
+        worker = Replica("all", 0, settings, folder)
+        worker.start()
+        stack.callback(worker.kill9)
+        made.publish(*map(made.raw, NAMES))
+        assert until(lambda: _sunk(made.objects) == len(NAMES), 120), worker.log.read_text()[-4000:]
+        made.pairs = {pair.pair_id: pair for pair in made.read(CLEAN)}
+        yield made
+
+
+def _bucket(server: SeaweedFs) -> StoreConnection:
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=name)
+    return StoreConnection(
+        url=f"s3://{name}/team",
+        endpoint=server.endpoint,
+        access_key=server.access_key,
+        secret_key=SecretStr(server.secret_key),
+    )
+
+
+def _settings(
+    kafka: KafkaConnection, redis_url: str, store: StoreConnection, folder: Path
+) -> dict[str, str]:
+    secret = store.secret_key.get_secret_value() if store.secret_key else None
+    given = {
+        "KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+        "REDIS__URL": redis_url,
+        "STORE__URL": store.url,
+        "STORE__ENDPOINT": store.endpoint,
+        "STORE__ACCESS_KEY": store.access_key,
+        "STORE__SECRET_KEY": secret,
+        "HEALTH__PORT": "0",
+        "INGEST__FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+        "INGEST__IMAGE__DECODE_PROCESSES": "1",
+        # Every pair is captioned and kept, whatever the models think of it.
+        "SCORE__GOOD_SCORE": "2",
+        "SELECT__MIN_SCORE": "-1",
+        "RECAPTION__TRANSFORMERS__SAMPLING__CANDIDATES": "1",
+        "SINK__SHARD_AGE_S": "1",
+        "SINK__SPOOL": str(folder),
+        "TAKEDOWN__SETTLE_S": "0",
+    }
+    return {f"KAPTION_{name}": value for name, value in given.items() if value is not None}
+
+
+def _sunk(objects: ObjectStore) -> int:
+    return sum(manifest.pairs for manifest in read_manifests(objects, "dataset"))
+
+
+def named(pipeline: Pipeline, name: str) -> str:
+    """How the user names the pair."""
+    image = pipeline.pairs[name].image
+    return {
+        "image-url": f"{pipeline.site.url}/a.png",
+        "page-url": "https://WWW.page-url.example/page#picture",
+        "delivered": image.original_sha256,
+        "stored": image.blob.sha256,
+        "domain": "domain.example",
+    }.get(name, name)
+
+
+def assert_gone(pipeline: Pipeline, name: str) -> None:
+    """For every reader, and of its store and Redis; all others are there."""
+    pipeline.gone.add(name)
+    left = set(NAMES) - pipeline.gone
+    # Readers
+    shards = ShardStream(pipeline.store, "dataset", shuffle=False)
+    assert {sample.pair.pair_id for sample in shards} == left
+    topic = TopicStream(pipeline.kafka, pipeline.store, "dataset")
+    assert {sample.pair.pair_id for sample in topic} == left
+    # The topic itself: the newest message of its key
+    newest = {
+        record.key if isinstance(record, Tombstone) else record.pair_id: record
+        for record in pipeline.read(CLEAN)
+    }
+    assert {name for name, record in newest.items() if isinstance(record, CleanPair)} == left
+    # The store
+    blobs = {key.rpartition("/")[2] for key in pipeline.objects.list("blobs/")}
+    assert blobs == {pipeline.pairs[name].image.blob.sha256 for name in left}
+    assert list(pipeline.objects.list("dataset/takedown-left/")) == []
+    # Redis
+    known = _known(pipeline.redis)
+    for each, pair in pipeline.pairs.items():
+        found = [mark for mark in _marks(pair) if any(mark in one for one in known)]
+        assert (found == []) == (each in pipeline.gone), (each, found)
+
+
+def _marks(pair: CleanPair) -> list[bytes]:
+    """All by which Redis may know a picture; of an exact claim 16 bytes are kept."""
+    image = pair.image
+    hexadecimal = [image.blob.sha256, image.original_sha256, image.original_sha256[:32]]
+    if image.perceptual_hash is not None:
+        hexadecimal.append(image.perceptual_hash.partition(":")[2])
+    return [*map(bytes.fromhex, hexadecimal), *(text.encode() for text in hexadecimal)]
+
+
+def _known(client: redis.Redis) -> list[bytes]:
+    """All keys, fields, members and values."""
+    found: list[Any] = []
+    for key in client.scan_iter():
+        match client.type(key):
+            case b"string":
+                found += [key, client.get(key)]
+            case b"hash":
+                found += [key, *(part for item in client.hgetall(key).items() for part in item)]
+            case b"list":
+                found += [key, *client.lrange(key, 0, -1)]
+            case b"set":
+                found += [key, *client.smembers(key)]
+    return found
+
+
+@pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_taken_down_is_gone_and_does_not_come_back(pipeline: Pipeline, name: str) -> None:
+    # Given what it would touch
+    what = named(pipeline, name)
+    counted = pipeline.takedown(what, "--dry-run")
+    assert counted.stdout.startswith("1 pairs in pairs.clean, 1 samples in shards, 1 blobs, ")
+    # When it is taken down
+    ended = pipeline.takedown(what, "--yes", "--reason", "asked by the owner")
+    assert ended.returncode == 0, ended.stderr
+    assert counted.stdout.replace(" 1 samples in shards,", "") in ended.stdout
+    # Then it is gone, and coming again it is refused and leaves nothing
+    assert_gone(pipeline, name)
+    pipeline.publish(pipeline.raw(name))
+    assert until(lambda: pipeline.rejections(name) != [], 30)
+    assert pipeline.rejections(name) == ["taken_down"]
+    assert_gone(pipeline, name)
+
+
+@pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
+def test_a_domain_is_asked_about_first(pipeline: Pipeline) -> None:
+    before = list(pipeline.objects.list("dataset/takedown/"))
+    ended = pipeline.takedown("other-0.example")
+    assert ended.returncode == 1
+    assert ended.stdout.startswith("1 pairs in pairs.clean, 1 samples in shards, 1 blobs, ")
+    assert "nothing is taken down: say yes to everything from other-0.example" in ended.stderr
+    assert list(pipeline.objects.list("dataset/takedown/")) == before
+
+
+@pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
+def test_what_a_worker_had_in_hand_goes_with_a_later_run(pipeline: Pipeline) -> None:
+    # Given a pair that was taken down while a worker stored it, so that it is here once more
+    pair = pipeline.pairs["late"]
+    assert pipeline.takedown("late", "--yes").returncode == 0
+    assert_gone(pipeline, "late")
+    pipeline.objects.put(blob_key(pair.image.blob.sha256), b"its picture")
+    pipeline.send(pair)
+    # When all takedowns are gone through again
+    ended = pipeline.takedown()
+    # Then it is gone
+    assert "1 pairs in pairs.clean" in ended.stdout
+    assert_gone(pipeline, "late")
+
+
+@pytest.mark.parametrize("pipeline", ["folder"], indirect=True)
+@pytest.mark.parametrize("step", STEPS)
+def test_one_that_is_killed_is_finished_by_the_next_run(pipeline: Pipeline, step: str) -> None:
+    # Given a run that is killed when it comes to a step
+    name = f"killed-{step}"
+    killed = pipeline.takedown(name, "--yes", killed_at=step)
+    assert killed.returncode == -9, killed.stderr
+    # When it is run again; after the search that may be a run that is asked for something else
+    searched = step in ("withdraw", "blobs", "forget", "finish")
+    ended = pipeline.takedown("of nobody" if searched else name, "--yes")
+    # Then all is done
+    assert ended.returncode == 0, ended.stderr
+    assert_gone(pipeline, name)
+    pipeline.publish(pipeline.raw(name))
+    assert until(lambda: pipeline.rejections(name) == ["taken_down"], 30)

@@ -1,0 +1,148 @@
+"""What takedowns cover is found in the topics, and pictures that others need are left to them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+
+from model_stages import NOW, FolderBlobs, ingested
+from model_stages import stored as stored_blob
+from objectstore import BlobStore
+from objectstore.folder import FolderStore
+from schemas import (
+    TOPICS,
+    BlobRef,
+    ImageSource,
+    KafkaConnection,
+    Pair,
+    RawPair,
+    Reason,
+    RejectedPair,
+    Takedown,
+    TakedownKind,
+    Topic,
+    Versioned,
+    encode,
+    headers_of,
+)
+from schemas.topics import CLEAN, INGESTED, REJECTED
+from sink_records import stored
+from workers.cli.takedown.search import Found, search
+from workers.local import Tansu
+from workers.runtime.kafka.topics import TopicAdmin
+from workers.stores.footprint import Footprint
+
+Send = Callable[[Topic, str, Versioned | None], None]
+
+
+@pytest.fixture
+def kafka(tansu: Tansu, topic_prefix: str) -> KafkaConnection:
+    connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
+    with TopicAdmin(connection) as admin:
+        admin.create([replace(topic, partitions=2) for topic in TOPICS])
+    return connection
+
+
+@pytest.fixture
+def send(kafka: KafkaConnection) -> Iterator[Send]:
+    """Give what sends a record, or a tombstone, under a key to partition 1."""
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+
+    def send(topic: Topic, key: str, record: Versioned | None) -> None:
+        value, headers = (encode(record), headers_of(record)) if record else (None, [])
+        name = kafka.topic_prefix + topic.name
+        producer.send(name, value, key=key.encode(), headers=headers, partition=1)
+        producer.flush()
+
+    yield send
+    producer.close()
+
+
+def find(kafka: KafkaConnection, kind: TakedownKind, value: str) -> Found:
+    return search(kafka, [Takedown(kind=kind, value=value, requested_at=NOW)])
+
+
+def refused(record: Pair) -> RejectedPair:
+    return RejectedPair(
+        pair_id=record.pair_id,
+        stage="any",
+        reason=Reason.LOW_ALIGNMENT,
+        rejected_at=NOW,
+        record_schema=record.schema_name(),
+        record=record.model_dump(mode="json", exclude_defaults=True),
+    )
+
+
+def test_pairs_on_their_way_and_refused_ones_have_left_something(
+    kafka: KafkaConnection, send: Send, tmp_path: Path
+) -> None:
+    # Given one pair in pairs.ingested, one that a later stage refused, and one with a large picture
+    # of its own in the store that ingest refused
+    blobs = FolderBlobs(tmp_path)
+    pairs = [
+        ingested(stored_blob(blobs, seed), "text", f"pair-{seed}").model_copy(
+            update={"page_url": "https://a.example.org/"}
+        )
+        for seed in range(2)
+    ]
+    large = RawPair(
+        pair_id="large",
+        text="",
+        page_url="https://b.example.org/",
+        image=ImageSource(blob=BlobRef(sha256="f" * 64, bytes=9)),
+    )
+    send(INGESTED, "pair-0", pairs[0])
+    send(REJECTED, "pair-1", refused(pairs[1]))
+    send(REJECTED, "large", refused(large))
+
+    # When
+    found = find(kafka, TakedownKind.DOMAIN, "example.org")
+
+    # Then
+    assert found.remains.pairs == ()
+    assert set(found.remains.footprints) == {Footprint.of(pair) for pair in pairs}
+    sha256s = {pair.image.blob.sha256 for pair in pairs}
+    assert set(found.remains.blobs) == sha256s | {"f" * 64}
+
+
+def test_only_what_still_stands_is_withdrawn_where_it_stands(
+    kafka: KafkaConnection, send: Send, tmp_path: Path
+) -> None:
+    # Given pairs of which one was withdrawn, and one has a newer version from elsewhere
+    blobs, page = BlobStore(FolderStore(tmp_path)), "https://example.org/"
+    for number, name in enumerate(("stands", "withdrawn", "moved")):
+        send(CLEAN, name, stored(blobs, number, pair_id=name, page_url=page).record)
+    send(CLEAN, "withdrawn", None)
+    send(CLEAN, "moved", stored(blobs, 3, pair_id="moved").record)
+    send(INGESTED, "stands", None)
+
+    # When
+    found = find(kafka, TakedownKind.URL, page)
+
+    # Then the first is to be withdrawn; pictures and samples there are of all three
+    assert found.remains.pairs == ((1, "stands"),)
+    assert [position.offset for position in found.versions] == [0, 1, 2]
+    assert len(found.remains.blobs) == 3
+
+
+def test_a_picture_that_another_pair_needs_stays(
+    kafka: KafkaConnection, send: Send, tmp_path: Path
+) -> None:
+    # Given two pairs with one stored picture
+    blobs = BlobStore(FolderStore(tmp_path))
+    one, other = (stored(blobs, 0, pair_id=name).record for name in ("one", "other"))
+    for pair in (one, other):
+        send(CLEAN, pair.pair_id, pair)
+
+    # When one is taken down / Then its claims are to be removed, but no picture
+    remains = find(kafka, TakedownKind.PAIR, "one").remains
+    assert (remains.pairs, remains.blobs) == (((1, "one"),), ())
+    assert remains.footprints == (Footprint.of(one).model_copy(update={"sha256": None}),)
+
+    # When the picture is / Then it goes with both, and so does what is known of it alone
+    sha256 = one.image.blob.sha256
+    remains = find(kafka, TakedownKind.SHA256, sha256).remains
+    assert (len(remains.pairs), remains.blobs) == (2, (sha256,))
+    assert Footprint(sha256=sha256, original_sha256=sha256) in remains.footprints

@@ -1,0 +1,145 @@
+"""The copy of the takedowns in Redis, against the dataset that it is a copy of."""
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import redis
+
+from ingest_bench import raw
+from objectstore.folder import FolderStore
+from objectstore.takedowns import add_takedown, takedown_ids, takedown_keys
+from schemas import RawPair, RedisConnection, Takedown, TakedownKind, encode
+from workers.runtime.stage import Retry
+from workers.stores import redis_client
+from workers.stores.redis_takedowns import COMPARE_S, RedisTakedowns
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with redis_client.connect(RedisConnection.model_validate({"url": redis_url})) as client:
+        yield client
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def listed(client: redis.Redis, objects: FolderStore, clock: Clock | None = None) -> RedisTakedowns:
+    read = partial(takedown_ids, objects, "dataset")
+    return RedisTakedowns(client, "kaption:", read, clock=clock or Clock())
+
+
+def pair(number: int) -> RawPair:
+    return raw(b"", number).record
+
+
+def takedown(number: int) -> Takedown:
+    value = pair(number).pair_id
+    return Takedown(kind=TakedownKind.PAIR, value=value, requested_at=datetime.now(UTC))
+
+
+def test_what_the_dataset_holds_is_known_to_an_empty_redis(
+    client: redis.Redis, objects: FolderStore
+) -> None:
+    # Given a takedown, also under a name that is not its id
+    add_takedown(objects, "dataset", takedown(1))
+    objects.put("dataset/takedown/by-hand.json", encode(takedown(2)))
+    takedowns = listed(client, objects)
+
+    # When asked, and asked again after Redis was lost
+    for _ in range(2):
+        found = takedowns.covering([pair(0), pair(1), pair(2)])
+        assert found == [None, takedown(1).takedown_id, takedown(2).takedown_id]
+        client.flushdb()
+
+
+def test_one_that_is_added_holds_at_once_for_every_worker(
+    client: redis.Redis, objects: FolderStore
+) -> None:
+    workers = [listed(client, objects) for _ in range(2)]
+    assert [each.covering([pair(1)]) for each in workers] == [[None]] * 2
+
+    add_takedown(objects, "dataset", takedown(1))
+    workers[0].add([takedown(1).takedown_id])
+
+    assert [each.covering([pair(1)]) for each in workers] == [[takedown(1).takedown_id]] * 2
+
+
+def test_one_that_an_older_redis_lacks_or_that_is_withdrawn_is_noticed_in_time(
+    client: redis.Redis, objects: FolderStore
+) -> None:
+    # Given a Redis that knows one that is withdrawn now, and lacks another
+    add_takedown(objects, "dataset", takedown(1))
+    clock = Clock()
+    takedowns = listed(client, objects, clock)
+    assert takedowns.covering([pair(1)]) == [takedown(1).takedown_id]
+    for key in takedown_keys(objects, "dataset"):
+        objects.delete(key)
+    add_takedown(objects, "dataset", takedown(2))
+
+    # When it is time to compare / Then both are right
+    assert takedowns.covering([pair(1), pair(2)]) == [takedown(1).takedown_id, None]
+    clock.now += COMPARE_S
+    assert takedowns.covering([pair(1), pair(2)]) == [None, takedown(2).takedown_id]
+
+
+def test_those_that_are_known_are_not_read_again(client: redis.Redis, objects: FolderStore) -> None:
+    add_takedown(objects, "dataset", takedown(1))
+    listed(client, objects).covering([pair(1)])
+
+    class Unreadable(FolderStore):
+        def get(self, key: str) -> bytes:
+            raise AssertionError(key)
+
+    again = listed(client, Unreadable(objects._root))
+    assert again.covering([pair(1)]) == [takedown(1).takedown_id]
+
+
+def test_one_that_comes_while_the_dataset_is_read_is_not_lost(
+    client: redis.Redis, objects: FolderStore
+) -> None:
+    # Given a worker that has listed the dataset when another takedown is asked for
+    def slow(known: Collection[str]) -> set[str]:
+        found = takedown_ids(objects, "dataset")
+        add_takedown(objects, "dataset", takedown(1))
+        listed(client, objects).add([takedown(1).takedown_id])
+        return found
+
+    # When it has made the set whole / Then it is there
+    takedowns = RedisTakedowns(client, "kaption:", slow, clock=Clock())
+    assert takedowns.covering([pair(1)]) == [takedown(1).takedown_id]
+
+
+def test_threads_that_ask_at_once_read_the_dataset_once(client: redis.Redis) -> None:
+    reads = []
+
+    def read(known: Collection[str]) -> Collection[str]:
+        reads.append(known)
+        return ()
+
+    takedowns = RedisTakedowns(client, "kaption:", read)
+    threads = [Thread(target=takedowns.covering, args=([pair(0)],)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(reads) == 1
+
+
+def test_a_store_that_is_away_is_waited_for() -> None:
+    connection = RedisConnection.model_validate({"url": "redis://127.0.0.1:1/0"})
+    takedowns = RedisTakedowns(redis_client.connect(connection), "k:", lambda known: ())
+    with pytest.raises(Retry):
+        takedowns.covering([pair(0)])

@@ -1,0 +1,126 @@
+"""Ingest refuses what is taken down: before it is fetched where it can be told, else unstored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+
+from ingest_bench import Bench, emitted, linked, message, picture, raw, reasons
+from objectstore.folder import FolderStore
+from objectstore.takedowns import add_takedown
+from schemas import BlobRef, ImageSource, Reason, Takedown, TakedownKind
+from unit.images.hostile_web import HostileWeb
+from workers.demo.site import Page, Site
+from workers.images.decode_pool import DecodePool
+from workers.policy import IngestPolicy
+from workers.runtime.stage import Reject
+
+GONE = picture(60)
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[DecodePool]:
+    with DecodePool(IngestPolicy().image, 1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def bench(redis_url: str, tmp_path: Path, decoder: DecodePool) -> Bench:
+    return Bench.opened(redis_url, tmp_path, decoder)
+
+
+def take_down(bench: Bench, folder: Path, kind: TakedownKind, value: str) -> None:
+    takedown = Takedown(kind=kind, value=value, requested_at=datetime.now(UTC))
+    add_takedown(FolderStore(folder), "dataset", takedown)
+    bench.takedowns.add([takedown.takedown_id])
+
+
+def blobs_in(folder: Path) -> list[Path]:
+    return [path for path in (folder / "blobs").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (TakedownKind.PAIR, "pair-0"),
+        (TakedownKind.URL, "https://CDN.Example.org/a.jpg#top"),
+        (TakedownKind.URL, "https://example.net/page"),
+        (TakedownKind.DOMAIN, "example.org"),
+        (TakedownKind.DOMAIN, "example.net"),
+        (TakedownKind.SHA256, "0" * 64),
+    ],
+)
+def test_what_a_crawler_tells_of_it_is_refused_unfetched(
+    bench: Bench, tmp_path: Path, kind: TakedownKind, value: str
+) -> None:
+    # Given a takedown, and a stage that could not fetch the picture if it tried
+    image = ImageSource(url="https://cdn.example.org/a.jpg")
+    if kind is TakedownKind.SHA256:
+        image = ImageSource(blob=BlobRef(sha256=value, bytes=1))
+    given = message(image, 0, "")
+    record = given.record.model_copy(update={"page_url": "https://example.net/page"})
+    take_down(bench, tmp_path, kind, value)
+
+    # When / Then
+    with pytest.raises(Reject) as refused:
+        bench.stage().prepare(replace(given, record=record))
+    assert refused.value.reason is Reason.TAKEN_DOWN
+
+
+@pytest.mark.parametrize("which", ["delivered", "stored"])
+def test_a_picture_is_refused_by_its_bytes_as_delivered_and_as_stored(
+    bench: Bench, redis_url: str, tmp_path: Path, which: str
+) -> None:
+    # Given a picture whose bytes are taken down
+    stored = emitted(bench.run(raw(GONE, 0))[0]).image.blob.sha256
+    delivered = hashlib.sha256(GONE).hexdigest()
+    for path in blobs_in(tmp_path):
+        path.unlink()
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushdb()
+    value = delivered if which == "delivered" else stored
+    take_down(bench, tmp_path, TakedownKind.SHA256, value)
+
+    # When it comes again, inline and behind a URL, beside another one
+    with Site({"/a.png": Page(GONE, "image/png")}) as site:
+        outcomes = bench.run(raw(GONE, 1), linked(f"{site.url}/a.png", 2), raw(picture(61), 3))
+
+    # Then it is refused, and of it nothing is stored, claimed or remembered
+    assert reasons(outcomes) == [Reason.TAKEN_DOWN, Reason.TAKEN_DOWN, None]
+    assert len(blobs_in(tmp_path)) == 1
+    with redis.Redis.from_url(redis_url) as client:
+        assert len(list(client.scan_iter(match="*exact:*"))) == 1
+        assert delivered not in repr([client.dump(key) for key in client.scan_iter()])
+
+
+def test_where_a_url_leads_is_looked_at_too(bench: Bench, tmp_path: Path) -> None:
+    # Given an address that leads to another one
+    web = HostileWeb()
+    with Site({"/a.png": Page(GONE, "image/png")}) as site:
+        there = f"{site.url}/a.png"
+        crawled = web.url(f"to/{quote(there, safe='')}")
+        image = emitted(bench.run(linked(crawled, 0))[0]).image
+        assert (image.url, image.crawled_url) == (there, crawled)
+
+        # When that is taken down / Then what leads there is refused
+        take_down(bench, tmp_path, TakedownKind.URL, there)
+        assert reasons(bench.run(linked(crawled, 1))) == [Reason.TAKEN_DOWN]
+    web.close()
+
+
+def test_a_claimed_picture_that_is_delivered_again_is_refused(bench: Bench, tmp_path: Path) -> None:
+    # Given a worker that died between claim and commit, and a takedown since
+    with Site({"/a.png": Page(GONE, "image/png")}) as site:
+        assert reasons(bench.run(linked(f"{site.url}/a.png", 0))) == [None]
+        sha256 = hashlib.sha256(GONE).hexdigest()
+        take_down(bench, tmp_path, TakedownKind.SHA256, sha256)
+
+        # When / Then
+        assert reasons(bench.run(linked(f"{site.url}/a.png", 0))) == [Reason.TAKEN_DOWN]

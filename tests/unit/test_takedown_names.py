@@ -1,0 +1,73 @@
+"""How what is to be taken down is told by its name."""
+
+import pytest
+
+from schemas import TakedownKind
+from workers.cli.errors import UserError
+from workers.cli.takedown.names import kind_of
+
+KINDS = {
+    "4f2a" * 16: "sha256",
+    "4F2A" * 16: "sha256",
+    "https://example.org": "url",
+    "HTTP://example.org/a?b=c#d": "url",
+    "http://[2001:db8::1]/a.jpg": "url",
+    "example.org": "domain",
+    "Deep.Example.org.": "domain",
+    "xn--bcher-kva.example": "domain",
+    "bücher.example": "domain",
+    "4f2a" * 8: "pair",
+    "pair-1": "pair",
+    "crawl/page/7": "pair",
+    "a pair: with spaces": "pair",
+    "1.5": "pair",
+    "localhost": "pair",
+}
+DOUBTFUL = (
+    "example.org/cat.jpg",
+    "example.org:8080",
+    "*.example.org",
+    "ftp://example.org/cat.jpg",
+    "s3://bucket/key",
+    "4f2a" * 15,
+    "4f2a" * 16 + "0",
+    "192.0.2.7",
+    "2001:db8::1",
+)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_can_be_told_is(name: str) -> None:
+    assert kind_of(name) == KINDS[name]
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_what_cannot_be_told_is_asked_for_and_may_then_be_a_pair(name: str) -> None:
+    with pytest.raises(UserError, match="--kind"):
+        kind_of(name)
+    assert kind_of(name, TakedownKind.PAIR) is TakedownKind.PAIR
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("", None),
+        ("p" * 257, None),
+        ("", "pair"),
+        ("example.org", "url"),
+        ("https://", "url"),
+        ("https://example.org/a b", "url"),
+        ("4f2a", "sha256"),
+        ("https://example.org", "domain"),
+        ("example.org/a", "domain"),
+        ("*.example.org", "domain"),
+    ],
+)
+def test_what_is_no_name_of_its_kind_is_refused(name: str, kind: str | None) -> None:
+    with pytest.raises(UserError, match=r"is no (pair|url|sha256|domain): give"):
+        kind_of(name, None if kind is None else TakedownKind(kind))
+
+
+@pytest.mark.parametrize("name", ["192.0.2.7", "2001:db8::1", "localhost"])
+def test_a_host_of_any_kind_is_a_domain_where_that_is_said(name: str) -> None:
+    assert kind_of(name, TakedownKind.DOMAIN) is TakedownKind.DOMAIN
