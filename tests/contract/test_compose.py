@@ -3,9 +3,9 @@
 import json
 import os
 import re
-import xml.etree.ElementTree as ElementTree
 from importlib.metadata import version
 from unittest.mock import patch
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -19,8 +19,6 @@ from workers.settings import HealthPolicy, Settings, load_settings
 
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 COMPUTING = {"score", "recaption", "select"}
-
-
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yml").read_text())
 
 
@@ -81,18 +79,20 @@ def test_profiles_add_gpus_and_the_demo() -> None:
 
 def test_ingest_fetches_from_the_demos_network_and_no_other_private_one() -> None:
     loaded = settings(SERVICES["ingest"]["environment"])
-    (range_,) = COMPOSE["networks"]["demo"]["ipam"]["config"]
-    address = SERVICES["crawl"]["command"][-1]
-    (alias,) = SERVICES["crawl"]["networks"]["demo"]["aliases"]
+    (addresses,) = COMPOSE["networks"]["demo"]["ipam"]["config"]
+    members = {name for name, it in SERVICES.items() if "demo" in it.get("networks", ())}
 
-    assert loaded.ingest.fetch.allow_networks == (range_["subnet"],)
-    assert {name for name, it in SERVICES.items() if "demo" in it.get("networks", ())} == {
-        "ingest",
-        "crawl",
-    }
-    port = SERVICES["crawl"]["command"][SERVICES["crawl"]["command"].index("--port") + 1]
-    assert address == f"http://{alias}:{port}"
-    assert f", {port})" in SERVICES["crawl"]["healthcheck"]["test"][-1]
+    assert loaded.ingest.fetch.allow_networks == (addresses["subnet"],)
+    assert members == {"ingest", "crawl"}
+
+
+def test_the_crawls_pictures_are_where_its_pairs_say() -> None:
+    crawl = SERVICES["crawl"]
+    options = dict(zip(crawl["command"][1::2], crawl["command"][2::2], strict=True))
+    (alias,) = crawl["networks"]["demo"]["aliases"]
+
+    assert options["--url"] == f"http://{alias}:{options['--port']}"
+    assert f", {options['--port']})" in crawl["healthcheck"]["test"][-1]
 
 
 def test_the_store_has_the_key_that_the_workers_use() -> None:
