@@ -1,5 +1,6 @@
 """Certificates for servers on 127.0.0.1: good ones, and one that has expired."""
 
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +24,12 @@ class Certificate:
     key: Path
     both: Path
     """Key and certificate in one file, as Kafka wants its keystore."""
+
+    def server_context(self) -> ssl.SSLContext:
+        """For a server of the test's own."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
 
 
 class Authority:

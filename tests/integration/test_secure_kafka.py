@@ -1,0 +1,128 @@
+"""Ways into a Kafka that asks who you are, and what a refusal says."""
+
+from collections.abc import Callable
+
+import pytest
+from pydantic import SecretStr
+
+from consumers import ReadError, TopicReader
+from producers import Publisher, PublishError
+from schemas import KafkaConnection
+from schemas.errors import Fatal
+from schemas.kafka_access import check_access
+from schemas.topics import CLEAN
+from secure_kafka import SecureKafka
+from workers.runtime.kafka.topics import TopicAdmin, TopicError
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_user_with_a_password_gets_in(secure_kafka: SecureKafka) -> None:
+    assert check_access(secure_kafka.scram("ingest")) is None
+
+
+def test_a_certificate_gets_in(secure_kafka: SecureKafka) -> None:
+    connection = secure_kafka.mutual(secure_kafka.authority.client("kaption-ingest"))
+    assert check_access(connection) is None
+    TopicAdmin(connection).close()
+
+
+Make = Callable[[SecureKafka], KafkaConnection]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        pytest.param(
+            lambda kafka: kafka.scram("ingest", password=SecretStr("wrong")),
+            r"kafka\.password \(KAPTION_KAFKA__PASSWORD\) is refused .* user kaption-ingest",
+            id="wrong password",
+        ),
+        pytest.param(
+            lambda kafka: kafka.scram("ingest", bootstrap=kafka.server.address("EXPIRED")),
+            r"kafka\.bootstrap \(KAPTION_KAFKA__BOOTSTRAP\): .* has expired",
+            id="expired certificate",
+        ),
+        pytest.param(
+            lambda kafka: kafka.scram("ingest", ca_file=None),
+            r"kafka\.ca_file \(KAPTION_KAFKA__CA_FILE\): .* authority that is not trusted",
+            id="unknown authority",
+        ),
+        pytest.param(
+            lambda kafka: kafka.scram("ingest", ca_file="/nowhere.pem"),
+            r"kafka\.ca_file \(KAPTION_KAFKA__CA_FILE\): /nowhere\.pem: .*No such file",
+            id="no such file",
+        ),
+        pytest.param(
+            lambda kafka: kafka.scram(
+                "ingest", bootstrap=kafka.server.address("SCRAM").replace("127.0.0.1", "localhost")
+            ),
+            r"kafka\.bootstrap \(KAPTION_KAFKA__BOOTSTRAP\): .* for another name",
+            id="another name",
+        ),
+        pytest.param(
+            lambda kafka: kafka.scram("ingest", bootstrap=kafka.server.address("TOKENS")),
+            r"kafka\.sasl_mechanism .* takes no SCRAM-SHA-512, but OAUTHBEARER",
+            id="wrong mechanism",
+        ),
+        pytest.param(
+            lambda kafka: kafka.mutual(None),
+            r"kafka\.certificate_file \(KAPTION_KAFKA__CERTIFICATE_FILE\)",
+            id="no certificate of ours",
+        ),
+    ],
+)
+def test_a_refusal_is_one_error_that_names_the_setting(
+    secure_kafka: SecureKafka, make: Make, expected: str
+) -> None:
+    # Given a connection with one thing wrong
+    connection = make(secure_kafka)
+    # When it is tried, by itself or by a command, a reader or a publisher
+    with pytest.raises(Fatal, match=expected):
+        check_access(connection)
+    with pytest.raises(Fatal, match=expected):
+        TopicAdmin(connection)
+    with pytest.raises(ReadError, match=expected):
+        TopicReader(connection, [CLEAN])
+    # Then each says the same, without waiting for a time-out
+    with pytest.raises(PublishError, match=expected):
+        Publisher(connection)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(
+            lambda kafka: KafkaConnection(bootstrap=kafka.server.address("SCRAM")), id="plain"
+        ),
+        pytest.param(
+            lambda kafka: kafka.scram("ingest", bootstrap=kafka.server.bootstrap), id="tls"
+        ),
+    ],
+)
+def test_the_wrong_protocol_is_suspected(secure_kafka: SecureKafka, make: Make) -> None:
+    """It could be a broker that is just going down: it is told, and waited for."""
+    seen = check_access(make(secure_kafka))
+    assert seen is not None
+    assert "kafka.security_protocol (KAPTION_KAFKA__SECURITY_PROTOCOL)" in seen
+
+
+def test_the_second_address_counts_where_the_first_is_away(secure_kafka: SecureKafka) -> None:
+    address = f"127.0.0.1:1, {secure_kafka.server.address('SCRAM')}"
+    assert check_access(secure_kafka.scram("ingest", bootstrap=address)) is None
+    with pytest.raises(Fatal, match=r"kafka\.password"):
+        check_access(secure_kafka.scram("ingest", bootstrap=address, password=SecretStr("wrong")))
+
+
+def test_a_broker_that_is_away_is_no_refusal(secure_kafka: SecureKafka) -> None:
+    seen = check_access(secure_kafka.scram("ingest", bootstrap="127.0.0.1:1"))
+    assert seen is not None
+    assert "127.0.0.1:1" in seen
+
+
+def test_who_has_no_right_is_told_so(secure_kafka: SecureKafka) -> None:
+    with (
+        TopicAdmin(secure_kafka.scram("other")) as admin,
+        pytest.raises(TopicError, match=r"not let User:kaption-other .* `kaption topics acls`"),
+    ):
+        admin.check([CLEAN])
