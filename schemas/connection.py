@@ -91,7 +91,7 @@ class KafkaConnection(_Connection):
     def client_config(self) -> dict[str, object]:
         """Keyword arguments that every kafka-python client takes."""
         config: dict[str, object] = {
-            "bootstrap_servers": self.bootstrap.split(","),
+            "bootstrap_servers": [address.strip() for address in self.bootstrap.split(",")],
             "security_protocol": self.security_protocol,
         }
         optional: dict[str, object] = {

@@ -13,6 +13,7 @@ from kafka.errors import (
     AuthorizationError,
     GroupAuthorizationFailedError,
     KafkaError,
+    TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailedError,
 )
 from kafka.net.sasl import get_sasl_mechanism
@@ -28,6 +29,11 @@ TIMEOUT_S = 10.0
 
 _PROTOCOL = setting("kafka", "security_protocol")
 _RECEIVE_BYTES = 65_536
+_DENIED = {
+    TopicAuthorizationFailedError: "topic",
+    GroupAuthorizationFailedError: "group",
+    TransactionalIdAuthorizationFailedError: "transactional-id",
+}
 
 
 def check_access(connection: KafkaConnection, timeout_s: float = TIMEOUT_S) -> str | None:
@@ -52,13 +58,9 @@ def denial(connection: KafkaConnection, error: BaseException) -> str | None:
     """What right is missing, where that is what kafka-python's `error` says."""
     if not isinstance(error, AuthorizationError):
         return None
-    what = "topics or cluster"
-    if isinstance(error, GroupAuthorizationFailedError):
-        what = "consumer group"
-    elif isinstance(error, TransactionalIdAuthorizationFailedError):
-        what = "transactional id"
+    what = next((word for kind, word in _DENIED.items() if isinstance(error, kind)), "cluster")
     names = ", ".join(str(name) for name in error.args)
-    return not_allowed(connection, f"use the {what} {names}".rstrip())
+    return not_allowed(connection, f"use {what} {names}".rstrip())
 
 
 def not_allowed(connection: KafkaConnection, what: str) -> str:

@@ -9,16 +9,19 @@ from typing import Any
 
 from kafka.admin import (
     ACL,
+    ACLFilter,
     ACLOperation,
     ACLPermissionType,
     ACLResourcePatternType,
     KafkaAdminClient,
     ResourcePattern,
+    ResourcePatternFilter,
     ResourceType,
 )
 from pydantic import SecretStr
 
 from certificates import Authority, Certificate
+from engine import until
 from parts import cache_folder
 from schemas import KafkaConnection
 from workers.cli.acls import grants
@@ -113,12 +116,20 @@ class SecureKafka:
 
     def apply(self, commands: str) -> None:
         """Do what lines with kafka-acls.sh, as `kaption topics acls` prints them, would do."""
+        wanted = [acl for line in commands.splitlines() for acl in _acls(line)]
         client = KafkaAdminClient(**self.admin.client_config())
         try:
-            answer = client.create_acls(
-                [acl for line in commands.splitlines() for acl in _acls(line)]
-            )
-            assert answer["failed"] == []
+            assert client.create_acls(wanted)["failed"] == []
+            # The controller has them; the broker follows in a moment.
+            assert until(lambda: {*wanted} <= {*client.describe_acls(_of(None))[0]}, 30)
+        finally:
+            client.close()
+
+    def revoke(self, principal: str) -> None:
+        """Take every right away."""
+        client = KafkaAdminClient(**self.admin.client_config())
+        try:
+            client.delete_acls([_of(principal)])
         finally:
             client.close()
 
@@ -129,6 +140,12 @@ def unsecured_token(subject: str, life_s: float = 3600.0) -> str:
     parts = ({"alg": "none"}, {"sub": subject, "iat": now, "exp": int(now + life_s)})
     coded = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts]
     return b".".join([*coded, b""]).decode()
+
+
+def _of(principal: str | None) -> ACLFilter:
+    """Every ACL of a user, or of all."""
+    everything = ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY)
+    return ACLFilter(principal, None, ACLOperation.ANY, ACLPermissionType.ANY, everything)
 
 
 def _keystore(certificate: Certificate) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """Ways into a Kafka that asks who you are, and what a refusal says."""
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -11,7 +13,8 @@ from schemas import KafkaConnection
 from schemas.errors import Fatal
 from schemas.kafka_access import check_access
 from schemas.topics import CLEAN
-from secure_kafka import SecureKafka
+from secure_kafka import SecureKafka, unsecured_token
+from token_endpoint import TokenEndpoint
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
 
 pytestmark = pytest.mark.integration
@@ -126,3 +129,37 @@ def test_who_has_no_right_is_told_so(secure_kafka: SecureKafka) -> None:
         pytest.raises(TopicError, match=r"not let User:kaption-other .* `kaption topics acls`"),
     ):
         admin.check([CLEAN])
+
+
+def test_tokens_of_an_endpoint_get_in_and_are_renewed(secure_kafka: SecureKafka) -> None:
+    # Given an endpoint whose tokens live so shortly that the broker asks for new ones
+    with TokenEndpoint(lambda: unsecured_token("kaption-ingest", life_s=6.0)) as endpoint:
+        endpoint.life_s = 6.0
+        connection = secure_kafka.tokens(
+            oauth_token_url=endpoint.url,
+            oauth_client_id="kaption",
+            oauth_client_secret=SecretStr("client-secret"),
+        )
+        # When a client uses the connection for longer than one lives
+        with TopicAdmin(connection) as admin:
+            for _ in range(10):
+                with pytest.raises(TopicError, match="does not let this client"):
+                    admin.check([CLEAN])
+                time.sleep(1.0)
+        # Then it was let in again and again, with a few tokens
+        assert 2 <= len(endpoint.asked) <= 6
+
+
+def test_tokens_of_a_file_get_in(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(unsecured_token("kaption-ingest"))
+    connection = secure_kafka.tokens(oauth_token_file=str(tmp_path / "token"))
+    assert check_access(connection) is None
+
+
+def test_a_token_that_the_broker_does_not_take_is_told(
+    secure_kafka: SecureKafka, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(unsecured_token("kaption-ingest", life_s=-60.0))
+    with pytest.raises(Fatal, match=r"token .* kafka\.oauth_token_file") as raised:
+        check_access(secure_kafka.tokens(oauth_token_file=str(tmp_path / "token")))
+    assert (tmp_path / "token").read_text() not in str(raised.value)
