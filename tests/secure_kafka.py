@@ -80,7 +80,7 @@ class SecureKafka:
     def scram(self, name: str, **changed: Any) -> KafkaConnection:
         """As ``kaption-NAME``, with parts of the connection changed."""
         user = f"kaption-{name}"
-        given = {
+        given: dict[str, Any] = {
             "bootstrap": self.server.address("SCRAM"),
             "security_protocol": "SASL_SSL",
             "sasl_mechanism": "SCRAM-SHA-512",
@@ -102,7 +102,7 @@ class SecureKafka:
 
     def mutual(self, certificate: Certificate | None) -> KafkaConnection:
         """By a certificate, or without the one that the broker wants."""
-        files = (
+        files: dict[str, Any] = (
             {"certificate_file": str(certificate.certificate), "key_file": str(certificate.key)}
             if certificate
             else {}

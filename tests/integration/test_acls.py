@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -98,7 +99,7 @@ def test_each_stage_works_as_its_own_user(
         kaption(name, *arguments)
 
 
-_IMPATIENT = {
+_IMPATIENT: dict[str, Any] = {
     "ingest": {"fetch": {"allow_networks": ["127.0.0.0/8"]}, "batch_records": 4},
     "sink": {"shard_age_s": 2.0},
 }

@@ -25,7 +25,7 @@ def endpoint() -> Iterator[TokenEndpoint]:
 
 def _connection(endpoint: TokenEndpoint, **changed: Any) -> KafkaConnection:
     client_id, secret = endpoint.client
-    given = {
+    given: dict[str, Any] = {
         "security_protocol": "SASL_SSL",
         "sasl_mechanism": "OAUTHBEARER",
         "oauth_token_url": endpoint.url,

@@ -65,8 +65,8 @@ def translated() -> Iterator[None]:
     except raised.NoPermissionError as error:
         raise Fatal(
             f"Redis does not let the user of {setting('redis', 'username')} do that: {error}; its "
-            "ACL needs the keys below redis.key_prefix and the commands of strings, hashes, lists, "
-            "scripts and INFO"
+            "ACL needs the keys below redis.key_prefix, also in braces, and the commands of strings, "
+            "hashes, lists, scripts and INFO"
         ) from error
     except (
         raised.AuthenticationError,
@@ -114,14 +114,15 @@ def answers(client: redis.Redis) -> str | None:
 
 def try_out(client: redis.Redis, key_prefix: str) -> None:
     """Do once what stages do all the time. Raises Retry and Fatal; what it writes soon goes."""
-    key = f"{key_prefix}trial:{uuid.uuid4().hex}"
+    name = f"trial:{uuid.uuid4().hex}"
+    key, claim = f"{key_prefix}{name}", f"{{{key_prefix}}}{name}"
     with translated(), client.pipeline(transaction=False) as pipe:
         pipe.info("memory")
         pipe.eval(f"return redis.call('SET', KEYS[1], '1', 'PX', {_TRIAL_MS})", 1, key)
         pipe.mget([key])
-        pipe.hsetnx(f"{key}:hash", "field", "1")
-        pipe.pexpire(f"{key}:hash", _TRIAL_MS)
-        pipe.lrange(f"{key}:list", 0, 0)
+        pipe.hsetnx(claim, "field", "1")
+        pipe.pexpire(claim, _TRIAL_MS)
+        pipe.lrange(f"{claim}:list", 0, 0)
         pipe.execute()
 
 
