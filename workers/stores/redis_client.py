@@ -65,7 +65,7 @@ def translated() -> Iterator[None]:
     except raised.NoPermissionError as error:
         raise Fatal(
             f"Redis does not let the user of {setting('redis', 'username')} do that: {error}; its "
-            "ACL needs the keys below redis.key_prefix, also in braces, and the commands of strings, "
+            "ACL needs the keys below redis.key_prefix, also in braces, and commands of strings, "
             "hashes, lists, scripts and INFO"
         ) from error
     except (
