@@ -5,6 +5,8 @@ import json
 import secrets
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kafka.admin import (
@@ -17,6 +19,8 @@ from kafka.admin import (
     ResourcePattern,
     ResourcePatternFilter,
     ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
 )
 from pydantic import SecretStr
 
@@ -130,6 +134,24 @@ class SecureKafka:
         client = KafkaAdminClient(**self.admin.client_config())
         try:
             client.delete_acls([_of(principal)])
+        finally:
+            client.close()
+
+    @contextmanager
+    def other_password(self, user: str) -> Iterator[None]:
+        """Change what the broker expects of a user, for a while."""
+        self._set_password(user, secrets.token_urlsafe(12))
+        try:
+            yield
+        finally:
+            self._set_password(user, self.passwords[user])
+
+    def _set_password(self, user: str, password: str) -> None:
+        mechanism = ScramMechanism.SCRAM_SHA_512
+        changed = UserScramCredentialUpsertion(user, mechanism, password.encode())
+        client = KafkaAdminClient(**self.admin.client_config())
+        try:
+            client.alter_user_scram_credentials([changed])
         finally:
             client.close()
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -171,26 +171,52 @@ def test_a_worker_names_every_right_that_is_missing(
     assert "`kaption topics acls` prints the list" in str(raised.value)
 
 
-@pytest.mark.usefixtures("granted")
-def test_a_worker_that_loses_a_right_stops_and_names_it(
-    secure_kafka: SecureKafka, kaption: Kaption, topic_prefix: str
-) -> None:
-    # Given a worker at work, which waits a while for what may come back
+@pytest.fixture
+def at_work(
+    secure_kafka: SecureKafka,
+    kaption: Kaption,
+    topic_prefix: str,
+    granted: None,
+    request: pytest.FixtureRequest,
+) -> Iterator[Future[None]]:
+    """A worker with all its rights, which waits `param` s for what is lost; how it ends."""
     commands = kaption("topics", *_acls_of_other("ingest"))
     commands = commands.replace(f"group {topic_prefix}ingest", f"group {topic_prefix}toy")
     commands = commands.replace(f"{topic_prefix}ingest-", f"{topic_prefix}toy-")
     secure_kafka.apply(commands)
-    policy = POLICY.model_copy(update={"rebuild_limit_s": 3.0})
+    policy = POLICY.model_copy(update={"rebuild_limit_s": request.param})
     worker = Worker(Toy(), secure_kafka.scram("other", topic_prefix=topic_prefix), policy)
     with ThreadPoolExecutor() as pool:
         ended = pool.submit(worker.run)
         assert until(lambda: worker.not_ready() is None or ended.done(), 60), worker.not_ready()
-        # When its rights are taken away
-        secure_kafka.revoke("User:kaption-other")
-        # Then it stops with the error that names one
-        error = ended.exception(timeout=90)
+        yield ended
+        worker.stop()
+
+
+@pytest.mark.parametrize("at_work", [3.0], indirect=True)
+def test_a_worker_that_loses_a_right_stops_and_names_it(
+    secure_kafka: SecureKafka, at_work: Future[None]
+) -> None:
+    # When the rights of a worker are taken away
+    secure_kafka.revoke("User:kaption-other")
+    # Then it stops with the error that names one
+    error = at_work.exception(timeout=90)
     assert isinstance(error, Fatal)
     assert "does not let User:kaption-other" in str(error)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("at_work", [200.0], indirect=True)
+def test_a_worker_whose_password_is_changed_stops_and_says_so(
+    secure_kafka: SecureKafka, at_work: Future[None]
+) -> None:
+    # When the broker has another password for a worker's user, and it has to log in again
+    with secure_kafka.other_password("kaption-other"):
+        secure_kafka.server.restart()
+        # Then it stops and names the setting
+        error = at_work.exception(timeout=120)
+    assert isinstance(error, Fatal)
+    assert "kafka.password (KAPTION_KAFKA__PASSWORD) is refused" in str(error)
 
 
 def _acls_of_other(role: str) -> list[str]:
