@@ -28,6 +28,7 @@ from schemas.tls import setting, tls_context, tls_refusal
 TIMEOUT_S = 10.0
 
 _PROTOCOL = setting("kafka", "security_protocol")
+_DEFAULT_PORT = "9092"  # kafka-python's, too
 _RECEIVE_BYTES = 65_536
 _DENIED = {
     TopicAuthorizationFailedError: "topic",
@@ -78,9 +79,15 @@ class _Attempt:
     def __init__(self, connection: KafkaConnection, address: str, timeout_s: float) -> None:
         self._connection = connection
         self._address = address
-        host, _, port = address.rpartition(":")
+        host, colon, port = address.rpartition(":")
+        host, port = (host, port) if colon else (address, _DEFAULT_PORT)
         self._host = host.strip("[]")
-        context = tls_context("kafka", connection) if connection.uses_tls else None
+        context = None
+        if connection.uses_tls:
+            secret = connection.key_password
+            context = tls_context(
+                "kafka", connection, secret.get_secret_value() if secret else None
+            )
         try:
             self._socket = socket.create_connection((self._host, int(port)), timeout_s)
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import threading
 import time
@@ -109,7 +110,7 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pyth
                 return data
         except urllib.error.HTTPError as error:
             raise _refused(url, error) from None
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             if wrong := tls_refusal(error, name, _URL, url):
                 raise Fatal(wrong) from None
             reason = getattr(error, "reason", error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trustme
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -47,13 +48,17 @@ class Authority:
         name = "expired" if expired else "server"
         return self._write(name, self._ca.issue_cert(HOST, not_after=ended))
 
-    def client(self, name: str) -> Certificate:
-        """For a client that the server knows as ``CN=name``."""
-        return self._write(name, self._ca.issue_cert(f"{name}.example.org", common_name=name))
+    def client(self, name: str, password: str | None = None) -> Certificate:
+        """For a client that the server knows as ``CN=name``; its key encrypted with `password`."""
+        issued = self._ca.issue_cert(f"{name}.example.org", common_name=name)
+        return self._write(name, issued, password)
 
-    def _write(self, name: str, issued: trustme.LeafCert) -> Certificate:
+    def _write(
+        self, name: str, issued: trustme.LeafCert, password: str | None = None
+    ) -> Certificate:
         key = load_pem_private_key(issued.private_key_pem.bytes(), password=None)
-        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        encryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
+        key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
         chain = b"".join(each.bytes() for each in issued.cert_chain_pems)
         paths = [self._folder / f"{name}.{kind}.pem" for kind in ("certificate", "key", "both")]
         for path, content in zip(paths, (chain, key_pem, key_pem + chain), strict=True):

@@ -104,7 +104,7 @@ class SecureKafka:
             **source,
         )
 
-    def mutual(self, certificate: Certificate | None) -> KafkaConnection:
+    def mutual(self, certificate: Certificate | None, **changed: Any) -> KafkaConnection:
         """By a certificate, or without the one that the broker wants."""
         files: dict[str, Any] = (
             {"certificate_file": str(certificate.certificate), "key_file": str(certificate.key)}
@@ -116,6 +116,7 @@ class SecureKafka:
             security_protocol="SSL",
             ca_file=str(self.authority.file),
             **files,
+            **changed,
         )
 
     def apply(self, commands: str) -> None:

@@ -95,6 +95,7 @@ def test_each_stage_works_as_its_own_user(
         # Then clean ones come out, for one who may read them,
         assert until(lambda: _clean(kafka("consume")) > 0, 200)
     # and the commands work as well, each as the user that is meant for it
+    (tmp_path / "pairs.in.jsonl").write_text('{"image": "http://a.invalid/a.jpg", "text": "a"}')
     for name, *arguments in _COMMANDS:
         kaption(name, *arguments)
 
@@ -107,6 +108,7 @@ _COMMANDS = (
     ("status", "status", "--interval", "0.1"),
     ("status", "topics", "check"),
     ("topics", "topics", "create", "--alter"),
+    ("produce", "produce", "pairs.in.jsonl"),
     ("replay", "replay", "rejected", "--yes"),
     ("consume", "consume", "pairs.jsonl"),
 )

@@ -30,6 +30,19 @@ def test_a_certificate_gets_in(secure_kafka: SecureKafka) -> None:
     TopicAdmin(connection).close()
 
 
+def test_a_certificate_with_an_encrypted_key_gets_in(secure_kafka: SecureKafka) -> None:
+    # Given a key that wants a password
+    certificate = secure_kafka.authority.client("kaption-sink", password="key-secret")
+    # When that is set, then both the check and the client get in
+    connection = secure_kafka.mutual(certificate, key_password=SecretStr("key-secret"))
+    assert check_access(connection) is None
+    TopicAdmin(connection).close()
+    # and a wrong one is told, without asking on the terminal
+    with pytest.raises(Fatal, match=r"kafka\.key_file \(KAPTION_KAFKA__KEY_FILE\)") as raised:
+        check_access(secure_kafka.mutual(certificate, key_password=SecretStr("wrong-secret")))
+    assert "wrong-secret" not in str(raised.value)
+
+
 Make = Callable[[SecureKafka], KafkaConnection]
 
 

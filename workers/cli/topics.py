@@ -16,7 +16,9 @@ from workers.cli.tables import print_table
 from workers.runtime.kafka.topics import TopicAdmin
 from workers.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Create, check or describe the topics.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create, check or describe the topics; list their ACLs."
+)
 
 
 class AclFormat(StrEnum):
@@ -83,7 +85,9 @@ def describe(config: Config = None) -> None:
 def acls(
     of: Annotated[
         list[str] | None,
-        typer.Argument(help="Stages, publish, produce, replay, consume, status, topics; or all."),
+        typer.Argument(
+            help="Stages, publish, produce, replay, consume, status, topics (default: all)."
+        ),
     ] = None,
     principal: Annotated[
         str | None,
