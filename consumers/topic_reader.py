@@ -20,6 +20,8 @@ from schemas import (
     WireError,
     decode,
 )
+from schemas.errors import Fatal
+from schemas.kafka_access import check_access, denial
 
 _POLL_MS = 500
 # More than a fetch can hold, so that a poll returns every batch it fetched whole.
@@ -78,7 +80,10 @@ class TopicReader:
         self._owns = owns
         self._follow_until = follow_until
         self._timeout_s = timeout_s
+        self._connection = connection
+        seen = None
         try:
+            seen = check_access(connection)
             self._consumer = KafkaConsumer(
                 **connection.client_config(),
                 group_id=None,
@@ -89,9 +94,11 @@ class TopicReader:
                 bootstrap_timeout_ms=int(timeout_s * 1000),
                 max_poll_records=_ALL,
             )
+        except Fatal as error:
+            raise ReadError(str(error)) from error
         except KafkaError as error:
             raise ReadError(
-                f"no Kafka broker answers at {connection.bootstrap}: {error}"
+                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
             ) from error
 
     def __iter__(self) -> Iterator[Read]:
@@ -105,7 +112,8 @@ class TopicReader:
         try:
             yield from self._records(until)
         except KafkaError as error:
-            raise ReadError(f"reading {', '.join(self._topics)} failed: {error}") from error
+            why = denial(self._connection, error) or error
+            raise ReadError(f"reading {', '.join(self._topics)} failed: {why}") from error
 
     def ends(self) -> dict[tuple[str, int], int]:
         """The offset after the last committed one, for each topic (as on the broker) and partition.
@@ -115,7 +123,8 @@ class TopicReader:
         try:
             return {(each.topic, each.partition): end for each, end in self._ends().items()}
         except KafkaError as error:
-            raise ReadError(f"ends of {', '.join(self._topics)}: {error}") from error
+            why = denial(self._connection, error) or error
+            raise ReadError(f"ends of {', '.join(self._topics)}: {why}") from error
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from schemas import StoreConnection
 from schemas.errors import Fatal, Retry
+from schemas.tls import authorities, setting, tls_refusal
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
@@ -20,11 +21,29 @@ _BUSY = {
     *("SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "OperationAborted"),
     *("BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "ConditionalRequestConflict"),
 }
+_ACCESS_KEY = setting("store", "access_key")
+_SECRET_KEY = setting("store", "secret_key")
+_AMBIENT = "the credentials of this machine or pod are no longer valid: renew them"
 _REFUSED = {
-    *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "403"),
-    *("InvalidToken", "AllAccessDisabled", "AccountProblem", "RequestTimeTooSkewed"),
-    *("PermanentRedirect", "AuthorizationHeaderMalformed", "301", "401"),
+    "InvalidAccessKeyId": f"{_ACCESS_KEY} is unknown there",
+    "SignatureDoesNotMatch": f"{_SECRET_KEY} does not belong to store.access_key",
+    "AccessDenied": f"the user of {_ACCESS_KEY} lacks the right: see the bucket's policy",
+    "AllAccessDisabled": "access to the bucket is switched off: see its owner",
+    "AccountProblem": "the account is not in order: see its owner",
+    "ExpiredToken": _AMBIENT,
+    "InvalidToken": _AMBIENT,
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it",
+    **dict.fromkeys(
+        ("PermanentRedirect", "AuthorizationHeaderMalformed", "301"),
+        f"{setting('store', 'region')} or store.endpoint is not the bucket's: correct it",
+    ),
+    # An answer to HEAD has no body, and so no code but the status.
+    **dict.fromkeys(
+        ("401", "403"),
+        f"{_ACCESS_KEY}, store.secret_key or the bucket's policy does not allow it: correct one",
+    ),
 }
+"""By S3's error code, what to do."""
 
 
 def connect(connection: StoreConnection) -> Any:
@@ -40,6 +59,7 @@ def connect(connection: StoreConnection) -> Any:
         # Servers other than AWS seldom answer to bucket.host.
         s3={"addressing_style": "path" if connection.endpoint else "auto"},
     )
+    authorities(setting("store", "ca_file"), connection.ca_file)
     secret = connection.secret_key.get_secret_value() if connection.secret_key else None
     try:
         return boto3.session.Session().client(
@@ -48,6 +68,7 @@ def connect(connection: StoreConnection) -> Any:
             region_name=connection.region,
             aws_access_key_id=connection.access_key,
             aws_secret_access_key=secret,
+            verify=connection.ca_file,
             config=config,
         )
     except ValueError as error:
@@ -70,10 +91,11 @@ def translated(bucket: str, key: str) -> Iterator[None]:
         raised.TokenRetrievalError,
         raised.ProfileNotFound,
     ) as error:
-        raise Fatal(f"S3: {error}; set store.access_key and store.secret_key") from error
+        raise Fatal(f"S3: {error}; set {_ACCESS_KEY} and store.secret_key") from error
     except raised.SSLError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise Fatal(f"S3: {error}; correct store.endpoint or trust its certificate") from error
+        names = setting("store", "ca_file"), setting("store", "endpoint")
+        if wrong := tls_refusal(error, *names, "the S3 server"):
+            raise Fatal(wrong) from error
         raise Retry(f"S3, {key}: {error}") from error
     except (
         raised.ConnectionError,
@@ -100,10 +122,7 @@ def _sort(bucket: str, key: str, error: Any) -> None:
     if code in _BUSY or status >= 500 or status == 429:
         raise Retry(f"S3, {key}: {error}", _retry_after(error)) from error
     if code in _REFUSED:
-        raise Fatal(
-            f"S3 refuses {key}: {error}; check store.access_key, store.secret_key, "
-            "store.region, the bucket's policy and this machine's clock"
-        ) from error
+        raise Fatal(f"S3 refuses {key}: {error}; {_REFUSED[code]}") from error
 
 
 def _retry_after(error: Any) -> float | None:

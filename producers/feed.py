@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from kafka.errors import KafkaError
+from kafka.errors import AuthorizationError, KafkaError
 
 from producers.checkpoint import START, Checkpoint, Place
 from producers.deadline import within
@@ -16,6 +16,8 @@ from producers.rate import Rate
 from producers.sources.source import Found, Source, SourceError, Unreadable
 from producers.transactions import Transactions
 from schemas import KafkaConnection, Topic, encode, headers_of
+from schemas.errors import Fatal
+from schemas.kafka_access import check_access, denial
 from schemas.topics import RAW
 
 _BATCH_RECORDS = 1_000
@@ -87,6 +89,7 @@ class Feed:
         and PublishError where Kafka cannot be used: run again, it goes on where it stopped.
         """
         try:
+            check_access(self._connection)
             self._place = self._open()
             # Now, so that an outcome that is unknown later can be told by its place; and what was
             # committed is committed again, for the broker forgets it by the time of its commit.
@@ -107,7 +110,11 @@ class Feed:
                 on_commit(fed)
         except (KafkaError, TimeoutError) as error:
             self._transactions.abandon()
-            raise PublishError(f"Kafka at {self._connection.bootstrap}: {error}") from error
+            why = denial(self._connection, error) or error
+            raise PublishError(f"Kafka at {self._connection.bootstrap}: {why}") from error
+        except Fatal as error:
+            self._transactions.abandon()
+            raise PublishError(str(error)) from error
         except BaseException:
             self._transactions.abandon()
             raise
@@ -161,6 +168,8 @@ class Feed:
         while True:
             try:
                 self._transactions.commit(messages, place)
+            except AuthorizationError:
+                raise  # nothing was committed, and waiting gives no right
             except (KafkaError, TimeoutError) as error:
                 give_up = give_up or time.monotonic() + self._recover_s
                 if self._recover(place, give_up, error).published != place.published:

@@ -21,6 +21,8 @@ from producers.errors import ClosedError, DeliveryError, Message, PublishError, 
 from producers.forks import let_go_after_fork
 from producers.in_flight import InFlight
 from schemas import KafkaConnection, Topic
+from schemas.errors import Fatal
+from schemas.kafka_access import check_access, denial
 
 _BATCH_BYTES = 256 * 1024
 _CLOSE_S = 10.0
@@ -132,7 +134,9 @@ class Sender:
 
     def _open(self) -> KafkaProducer:
         connect_ms = int(self._policy.connect_timeout_s * 1000)
+        seen = None
         try:
+            seen = check_access(self._connection, self._policy.connect_timeout_s)
             self.limit = self._message_limit(connect_ms)
             producer = KafkaProducer(
                 **self._connection.client_config(),
@@ -149,9 +153,11 @@ class Sender:
                 reconnect_backoff_max_ms=1000,
                 allow_auto_create_topics=False,
             )
+        except Fatal as error:
+            raise PublishError(str(error)) from error
         except KafkaError as error:
             raise PublishError(
-                f"no broker answers at {self._connection.bootstrap}: {error}"
+                f"no broker answers at {self._connection.bootstrap}: {seen or error}"
             ) from error
         try:
             # Looked up here, so that `send` has nothing to wait for.
@@ -201,7 +207,7 @@ class Sender:
                 f"{self._where} was not found within {self._policy.connect_timeout_s:g} s: "
                 "run `kaption topics create`, or check the broker"
             )
-        return PublishError(f"{self._where}: {error}")
+        return PublishError(f"{self._where}: {denial(self._connection, error) or error}")
 
     @property
     def _where(self) -> str:

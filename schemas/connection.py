@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+# At level DEBUG these tell every byte on the wire, and so passwords and tokens.
+_WIRE_LOGGERS = ("kafka.net.connection", "kafka.protocol.parser")
 
 
 class _Connection(BaseModel):
@@ -87,10 +91,10 @@ class KafkaConnection(_Connection):
     def client_config(self) -> dict[str, object]:
         """Keyword arguments that every kafka-python client takes."""
         config: dict[str, object] = {
-            "bootstrap_servers": self.bootstrap.split(","),
+            "bootstrap_servers": [address.strip() for address in self.bootstrap.split(",")],
             "security_protocol": self.security_protocol,
         }
-        optional = {
+        optional: dict[str, object] = {
             "sasl_mechanism": self.sasl_mechanism,
             "sasl_plain_username": self.username,
             "sasl_plain_password": _revealed(self.password),
@@ -99,6 +103,13 @@ class KafkaConnection(_Connection):
             "ssl_keyfile": self.key_file,
             "ssl_password": _revealed(self.key_password),
         }
+        if self.sasl_mechanism == "OAUTHBEARER":
+            from schemas.oauth import token_provider
+
+            optional["sasl_oauth_token_provider"] = token_provider(self)
+        if self.sasl_mechanism is not None:
+            for name in _WIRE_LOGGERS:
+                logging.getLogger(name).setLevel(logging.INFO)
         return config | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -167,5 +178,14 @@ def _is_plain_url(name: str, url: str) -> None:
         raise ValueError(f"{name} is http(s)://host:port/..., without user and password")
 
 
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
+def _revealed(secret: SecretStr | None) -> _Unshown | None:
+    return _Unshown(secret.get_secret_value()) if secret is not None else None
+
+
+class _Unshown(str):
+    """kafka-python's admin client writes its configuration to the log at level DEBUG."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'**********'"

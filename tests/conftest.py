@@ -8,7 +8,9 @@ import boto3
 import pytest
 import redis
 
+from certificates import Authority
 from parts import S3Bucket, cache_folder, serving
+from secure_kafka import SecureKafka
 from workers.local import ApacheKafka, SeaweedFs, Tansu, Valkey
 
 _databases = itertools.count()
@@ -26,6 +28,20 @@ def own_kafka() -> Iterator[ApacheKafka]:
     """Give an Apache Kafka that the test may kill, freeze and restart."""
     with serving(ApacheKafka(cache=cache_folder())) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Give the session's certificate authority."""
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def secure_kafka(authority: Authority) -> Iterator[SecureKafka]:
+    """Give the session's Apache Kafka with TLS, SASL and ACLs."""
+    secure = SecureKafka(authority)
+    with serving(secure.server):
+        yield secure
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "kafka": (
+        "schemas.kafka_access",
+        "schemas.oauth",
         "workers.runtime.kafka",
         "producers.checkpoint",
         "producers.feed",

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from enum import Enum
@@ -27,11 +28,15 @@ class FaultProxy:
 
     Every method may be called from any thread and has taken effect when it returns. For Apache
     Kafka give `port=kafka.proxy_port` and `target=kafka.proxied_port`, and let the clients start
-    from `kafka.proxy_bootstrap`: they follow the address that the broker advertises.
+    from `kafka.proxy_bootstrap`: they follow the address that the broker advertises. With `tls`
+    (a server's context) clients speak TLS to it, which the server behind need not know.
     """
 
-    def __init__(self, target: int, port: int | None = None) -> None:
+    def __init__(
+        self, target: int, port: int | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.target = target
+        self._tls = tls
         self.port = port if port is not None else free_ports(1)[0]
         self._delay_s = 0.0
         self._refusing = False
@@ -123,7 +128,7 @@ class FaultProxy:
     def __enter__(self) -> Self:
         self._thread.start()
         self.restore()
-        listen = asyncio.start_server(self._serve, HOST, self.port)
+        listen = asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
         self._server = asyncio.run_coroutine_threadsafe(listen, self._loop).result()
         return self
 

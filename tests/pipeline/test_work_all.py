@@ -1,8 +1,6 @@
 """`kaption work all`: the service form of the pipeline, with probes, until SIGTERM."""
 
 import itertools
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from consumers.manifests import FolderObjects, chain_faults, object_faults, read_manifests
@@ -10,22 +8,12 @@ from engine import until
 from producers import Publisher
 from replicas import Replica
 from schemas import TOPICS, KafkaConnection
+from web import get
 from workers.demo.crawl import Crawl
 from workers.demo.site import Site
 from workers.local import Tansu
 from workers.local.ports import free_ports
 from workers.runtime.kafka.topics import TopicAdmin
-
-
-def _get(port: int, path: str) -> tuple[int, str]:
-    """Status and body; 0 where nobody listens."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-    except OSError:
-        return 0, ""
 
 
 def test_all_stages_work_until_they_are_stopped(
@@ -51,7 +39,7 @@ def test_all_stages_work_until_they_are_stopped(
     replica.start()
     try:
         # When it is ready, and pairs are published
-        assert until(lambda: _get(port, "/readyz")[0] == 200), replica.log.read_text()[-4000:]
+        assert until(lambda: get(port, "/readyz")[0] == 200), replica.log.read_text()[-4000:]
         crawl = Crawl(seed=5, count=30)
         with Site(crawl.pages) as site, Publisher(kafka) as publisher:
             for record in itertools.islice(crawl.records(site.url), 30):
@@ -59,7 +47,7 @@ def test_all_stages_work_until_they_are_stopped(
             publisher.flush()
             # Then its metrics tell when the sink holds some of them
             assert until(lambda: _metric(port, 'kaption_held_records{stage="sink"}') > 0)
-        assert _get(port, "/healthz")[0] == 200
+        assert get(port, "/healthz")[0] == 200
     finally:
         code = replica.stop()
     # And on SIGTERM it ends in order; the shards that were open are written
@@ -72,5 +60,5 @@ def test_all_stages_work_until_they_are_stopped(
 
 def _metric(port: int, name: str) -> float:
     """Its value; 0 while it is not there."""
-    lines = _get(port, "/metrics")[1].splitlines()
+    lines = get(port, "/metrics")[1].splitlines()
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))

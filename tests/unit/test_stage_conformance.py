@@ -43,7 +43,7 @@ from schemas import (
     headers_of,
 )
 from schemas.topics import DEAD, REJECTED, TOPICS
-from workers.cli.wiring import STAGES, AnyStage, build_stage
+from workers.cli.wiring import OUTPUTS, STAGES, AnyStage, build_stage
 from workers.local import Valkey
 from workers.policy import (
     ClipPolicy,
@@ -232,6 +232,7 @@ class TestConformance:
         (base,) = [base for base in bases if get_origin(base) is Stage]
 
         assert stage.inputs == STAGES[stage.name]
+        assert stage.outputs == OUTPUTS[stage.name]
         assert {topic.record for topic in stage.inputs} == {get_args(base)[0]}
         assert {topic.name for topic in (*stage.inputs, *stage.outputs)} <= topics
         assert not {REJECTED, DEAD} & {*stage.outputs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -54,6 +55,8 @@ _OURS = ("schemas", "objectstore", "producers", "consumers", "workers")
 
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage."""
+    # Python writes warnings of libraries to stderr where nobody set up logging: our errors say it.
+    logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
         app()
     except (

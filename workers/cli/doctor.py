@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from schemas import TOPICS
-from schemas.errors import Fault
+from schemas.errors import Fault, Retry
+from schemas.tls import setting
 from workers.cli.options import Config
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
 from workers.settings import Settings, load_settings
@@ -55,9 +56,13 @@ def _redis(settings: Settings) -> str:
     from workers.stores.redis_dedup import RedisDedup
 
     client = redis_client.connect(settings.redis)
+    try:
+        redis_client.try_out(client, settings.redis.key_prefix)
+    except Retry as error:
+        raise UnhealthyError(f"{error} ({setting('redis', 'url')} names the server)") from error
     wrong = RedisDedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()
     if wrong is not None:
-        raise UnhealthyError(f"{wrong} (KAPTION_REDIS__URL names the server)")
+        raise UnhealthyError(wrong)
     return "answers and keeps what it is given"
 
 
@@ -66,8 +71,9 @@ def _store(settings: Settings) -> str:
 
     store = open_store(settings.store)
     key = f"doctor/{uuid.uuid4().hex}"
+    # Outside: what a refused write raises is not hidden by a refused delete.
+    first = store.put_if_absent(key, b"1")
     try:
-        first = store.put_if_absent(key, b"1")
         second = store.put_if_absent(key, b"2")
         found = store.get(key)
     finally:

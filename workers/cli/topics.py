@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from schemas import TOPICS
+from workers.cli.acls import grants, merged
+from workers.cli.errors import UserError
 from workers.cli.options import Config
 from workers.cli.tables import print_table
 from workers.runtime.kafka.topics import TopicAdmin
 from workers.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Create, check or describe the topics.")
+app = typer.Typer(
+    no_args_is_help=True, help="Create, check or describe the topics; list their ACLs."
+)
+
+
+class AclFormat(StrEnum):
+    """Of the list of ACLs."""
+
+    TABLE = "table"
+    COMMANDS = "commands"
 
 
 def _admin(config: Config) -> TopicAdmin:
@@ -66,4 +78,44 @@ def describe(config: Config = None) -> None:
                 ", ".join(f"{name}={state.config.get(name)}" for name in topic.config()),
                 topic.purpose,
             )
+    print_table(table)
+
+
+@app.command()
+def acls(
+    of: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Stages, publish, produce, replay, consume, status, topics (default: all)."
+        ),
+    ] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option(help="One for all of them; otherwise each has User:kaption-NAME."),
+    ] = None,
+    shown: Annotated[
+        AclFormat, typer.Option("--format", help="A table, or lines with kafka-acls.sh.")
+    ] = AclFormat.TABLE,
+    config: Config = None,
+) -> None:
+    """List the rights that stages and commands need where Kafka has an authorizer."""
+    kafka = load_settings(config).kafka
+    known = grants(kafka.topic_prefix)
+    if unknown := set(of or ()) - set(known):
+        raise UserError(f"no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    chosen = {name: known[name] for name in of or known}
+    if principal is None:
+        lists = {f"User:kaption-{name}": list(merged(each)) for name, each in chosen.items()}
+    else:
+        lists = {principal: list(merged(grant for each in chosen.values() for grant in each))}
+    if shown is AclFormat.COMMANDS:
+        for user, each in lists.items():
+            for grant in each:
+                typer.echo(grant.command(user, kafka.bootstrap))
+        return
+    table = Table("principal", "resource", "name", "pattern", "operations", box=None)
+    for user, each in lists.items():
+        for grant in each:
+            operations = ", ".join(grant.operations)
+            table.add_row(user, grant.resource, grant.name, grant.pattern, operations)
     print_table(table)

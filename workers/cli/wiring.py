@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from schemas import Topic
-from schemas.topics import CAPTIONED, CLEAN, INGESTED, RAW, SCORED
+from schemas.topics import AUDIT, CAPTIONED, CLEAN, INGESTED, RAW, SCORED
 from workers.runtime.stage import Stage
 from workers.settings import Settings
 
@@ -29,6 +29,15 @@ STAGES: Mapping[str, tuple[Topic, ...]] = {
     "sink": (CLEAN,),
 }
 """Each stage and what it reads, in the order of the flow; a test holds it against the classes."""
+
+OUTPUTS: Mapping[str, tuple[Topic, ...]] = {
+    "ingest": (INGESTED,),
+    "score": (SCORED, CAPTIONED),
+    "recaption": (CAPTIONED,),
+    "select": (CLEAN, AUDIT),
+    "sink": (),
+}
+"""Where each stage's records go on to, besides pairs.rejected and pairs.dead."""
 
 AnyStage = Stage[Any, Any]
 

@@ -12,6 +12,7 @@ import typer
 
 from schemas import KafkaConnection
 from schemas.topics import DEAD, REJECTED
+from workers.cli.access import check_servers
 from workers.cli.errors import UserError
 from workers.cli.options import Config
 from workers.cli.pipeline import Pipeline
@@ -37,6 +38,7 @@ def command(
     settings = load_settings(config)
     logs.configure()
     names = STAGES if stage == "all" else (stage,)
+    check_servers(settings, redis=set(names) != {"sink"})
     workers = {name: build_worker(name, settings) for name in names}
     _check_topics(settings.kafka, workers.values())
     pipeline = Pipeline(workers)

@@ -1,6 +1,6 @@
 """The servers of the embedded stack, each one child process on 127.0.0.1."""
 
-from workers.local.apache_kafka import ApacheKafka
+from workers.local.apache_kafka import ApacheKafka, Listener
 from workers.local.binary import MissingServer
 from workers.local.process import ServerError
 from workers.local.seaweedfs import SeaweedFs
@@ -10,6 +10,7 @@ from workers.local.valkey import Valkey
 
 __all__ = [
     "ApacheKafka",
+    "Listener",
     "LocalServer",
     "MissingServer",
     "SeaweedFs",

@@ -21,7 +21,7 @@ class LocalServer(ABC):
     """
 
     name: ClassVar[str]
-    port_count: ClassVar[int] = 1
+    port_count: int = 1
     start_timeout_s: ClassVar[float] = 30.0
     stop_grace_s: ClassVar[float] = 10.0
 

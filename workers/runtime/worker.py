@@ -15,6 +15,9 @@ from typing import Any
 import structlog
 
 from schemas import KafkaConnection
+from schemas.kafka_access import check_access, denial
+from schemas.topics import DEAD, REJECTED
+from workers.runtime.kafka.rights import check_rights
 from workers.runtime.kafka.session import Session
 from workers.runtime.policy import RuntimePolicy
 from workers.runtime.poll import Poll
@@ -25,6 +28,7 @@ _log = structlog.get_logger(__name__)
 _SUPERVISE_S = 0.1
 _CLOSE_S = 5.0
 _PAUSE_AFTER_ERROR_S = 0.5
+_LOOK_S = 5.0
 
 
 class Worker:
@@ -109,7 +113,9 @@ class Worker:
             f"{prefix}{self.stage.name}-{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
         )
         while True:
+            seen = check_access(self._connection)
             try:
+                self._check_rights(transactional_id)
                 return Session(
                     self._connection,
                     prefix + self.stage.name,
@@ -119,12 +125,26 @@ class Worker:
                     pause_new=type(self.stage).resume is not Stage.resume,
                 )
             except Session.errors as error:
+                why = seen or repr(error)
                 if self._clock() > deadline or self._stops:
                     raise Fatal(
-                        f"no Kafka broker answers at {self._connection.bootstrap}: {error!r}"
+                        f"no Kafka broker answers at {self._connection.bootstrap}: {why}"
                     ) from error
-                _log.warning("no broker yet", stage=self.stage.name, error=repr(error))
+                _log.warning("no broker yet", stage=self.stage.name, error=why)
                 time.sleep(_PAUSE_AFTER_ERROR_S)
+
+    def _check_rights(self, transactional_id: str) -> None:
+        if self._connection.security_protocol == "PLAINTEXT":
+            return  # nobody is told apart, and the embedded broker knows no rights
+        prefix, stage = self._connection.topic_prefix, self.stage
+        check_rights(
+            self._connection,
+            [prefix + topic.name for topic in stage.inputs],
+            [prefix + topic.name for topic in (*stage.outputs, REJECTED, DEAD)],
+            prefix + stage.name,
+            transactional_id,
+            self._policy.request_timeout_s,
+        )
 
     def _make_poll(self, session: Session) -> Poll:
         prefix = self._connection.topic_prefix
@@ -174,11 +194,14 @@ class Worker:
             assert self._session is not None
             now = self._clock()
             self._failing_since = self._failing_since or now
+            # Raises where we are refused by now. A right that is missing may only be on its way.
+            seen = check_access(self._connection, _LOOK_S)
+            why = denial(self._connection, error) or seen or repr(error)
             if now - self._failing_since > self._policy.rebuild_limit_s:
                 raise Fatal(
-                    f"the consumer fails for {now - self._failing_since:.0f} s: {error!r}"
+                    f"the consumer fails for {now - self._failing_since:.0f} s: {why}"
                 ) from error
-            _log.warning("consumer replaced", stage=self.stage.name, error=repr(error))
+            _log.warning("consumer replaced", stage=self.stage.name, error=why)
             time.sleep(_PAUSE_AFTER_ERROR_S)
             with suppress(Session.errors):
                 self._session.replace_consumer()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from schemas import RedisConnection
+from schemas.tls import setting, tls_context, tls_refusal
 from workers.runtime.stage import Fatal, Retry
 
 if TYPE_CHECKING:
@@ -20,13 +23,17 @@ ATTEMPTS = 3
 HEALTH_CHECK_S = 30
 
 _TRANSIENT = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "UNBLOCKED")
+_TRIAL_MS = 10_000
+_URL = setting("redis", "url")
 
 
 def connect(connection: RedisConnection) -> redis.Redis:
-    """A client that any thread may use; nothing is sent yet. Raises Fatal on a bad URL."""
+    """A client that any thread may use; nothing is sent yet. Raises Fatal on bad settings."""
     import redis
     from redis.backoff import ExponentialWithJitterBackoff
 
+    if connection.uses_tls:
+        tls_context("redis", connection)
     backoff = ExponentialWithJitterBackoff(base=0.05, cap=1.0)
     try:
         return redis.Redis.from_url(
@@ -36,11 +43,15 @@ def connect(connection: RedisConnection) -> redis.Redis:
             health_check_interval=HEALTH_CHECK_S,
             retry=redis.retry.Retry(backoff, ATTEMPTS),
             decode_responses=False,
+            **_credentials(connection),
+            **_tls(connection),
         )
-    except ValueError as error:
+    except ValueError:
+        # Not the parser's words, nor its error as the cause: they may hold part of a password.
         raise Fatal(
-            f"redis.url cannot be used: {error}; give redis://[user:password@]host:port/number"
-        ) from error
+            f"{_URL} cannot be used: give redis://[user:password@]host:port/number, with the "
+            "password percent-encoded, or in redis.password"
+        ) from None
 
 
 @contextmanager
@@ -50,15 +61,20 @@ def translated() -> Iterator[None]:
 
     try:
         yield
+    except raised.NoPermissionError as error:
+        raise Fatal(
+            f"Redis does not let the user of {setting('redis', 'username')} do that: {error}; its "
+            "ACL needs the keys below redis.key_prefix, also in braces, and commands of strings, "
+            "hashes, lists, scripts and INFO"
+        ) from error
     except (
         raised.AuthenticationError,
         raised.AuthorizationError,
         raised.AuthenticationWrongNumberOfArgsError,
-        raised.NoPermissionError,
     ) as error:
         raise Fatal(
-            f"Redis refuses us: {error}; check user and password in redis.url and the user's ACL "
-            "(keys below redis.key_prefix, commands of strings, hashes, lists, sets and scripts)"
+            f"Redis refuses {setting('redis', 'password')} (or the one in redis.url): {error}; "
+            "check user and password"
         ) from error
     except (
         raised.ConnectionError,  # also LOADING and a full connection pool
@@ -68,6 +84,8 @@ def translated() -> Iterator[None]:
         raised.ClusterDownError,  # also MASTERDOWN
         raised.TryAgainError,
     ) as error:
+        if wrong := tls_refusal(error, setting("redis", "ca_file"), _URL, "the Redis server"):
+            raise Fatal(wrong) from error
         raise Retry(f"Redis: {error or type(error).__name__}") from error
     except raised.AskError as error:  # also MOVED
         raise Fatal(
@@ -91,3 +109,44 @@ def answers(client: redis.Redis) -> str | None:
     except (Retry, Fatal) as error:
         return str(error)
     return None
+
+
+def try_out(client: redis.Redis, key_prefix: str) -> None:
+    """Do once what stages do all the time. Raises Retry and Fatal; what it writes soon goes."""
+    name = f"trial:{uuid.uuid4().hex}"
+    key, claim = f"{key_prefix}{name}", f"{{{key_prefix}}}{name}"
+    with translated(), client.pipeline(transaction=False) as pipe:
+        pipe.info("memory")
+        pipe.eval(f"return redis.call('SET', KEYS[1], '1', 'PX', {_TRIAL_MS})", 1, key)
+        pipe.mget([key])
+        pipe.hsetnx(claim, "field", "1")
+        pipe.pexpire(claim, _TRIAL_MS)
+        pipe.lrange(f"{claim}:list", 0, 0)
+        pipe.sadd(f"{claim}:set", "1")
+        pipe.smismember(f"{claim}:set", ["1"])
+        pipe.pexpire(f"{claim}:set", _TRIAL_MS)
+        pipe.execute()
+
+
+def _credentials(connection: RedisConnection) -> dict[str, str]:
+    if connection.password is None and connection.username is None:
+        return {}
+    if "@" in urlsplit(connection.url.get_secret_value()).netloc:
+        raise Fatal(
+            f"{_URL} holds a user or password, and redis.username or redis.password is set too: "
+            "keep one"
+        )
+    given = {
+        "username": connection.username,
+        "password": connection.password.get_secret_value() if connection.password else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _tls(connection: RedisConnection) -> dict[str, str]:
+    given = {
+        "ssl_ca_certs": connection.ca_file,
+        "ssl_certfile": connection.certificate_file,
+        "ssl_keyfile": connection.key_file,
+    }
+    return {name: value for name, value in given.items() if value is not None}

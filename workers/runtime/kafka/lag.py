@@ -13,6 +13,7 @@ from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownBrokerIdErr
 from kafka.protocol.consumer import OffsetSpec
 
 from schemas import KafkaConnection, Topic
+from schemas.kafka_access import check_access, denial
 from workers.runtime.kafka.topics import TopicError
 
 
@@ -27,12 +28,17 @@ class Progress:
 
 
 class LagReader:
-    """Reads committed offsets and log ends. Raises TopicError. A context manager."""
+    """Reads committed offsets and log ends. A context manager.
+
+    Raises TopicError, and Fatal where the broker refuses this client.
+    """
 
     def __init__(self, connection: KafkaConnection, timeout_s: float = 15.0) -> None:
+        self._connection = connection
         self._prefix = connection.topic_prefix
         self._timeout_s = timeout_s
         timeout_ms = int(timeout_s * 1000)
+        seen = check_access(connection)
         try:
             self._client = KafkaAdminClient(
                 **connection.client_config(),
@@ -41,7 +47,7 @@ class LagReader:
             )
         except KafkaError as error:
             raise TopicError(
-                f"no Kafka broker answers at {connection.bootstrap}: {error}"
+                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
             ) from error
 
     def progress(self, group: str, topics: Sequence[Topic]) -> Progress:
@@ -53,6 +59,8 @@ class LagReader:
                 with attempt:
                     return self._progress(group, names)
         except KafkaError as error:
+            if missing := denial(self._connection, error):
+                raise TopicError(f"offsets of {group} cannot be read: {missing}") from error
             raise TopicError(
                 f"offsets of {group} cannot be read: {error}; is a topic missing? "
                 "`kaption topics check` tells"

@@ -11,6 +11,7 @@ from typing import Self
 from kafka import TopicPartition
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import (
+    AuthorizationError,
     IncompatibleBrokerVersion,
     KafkaError,
     TopicAlreadyExistsError,
@@ -20,6 +21,7 @@ from kafka.errors import (
 from kafka.protocol.consumer import OffsetSpec
 
 from schemas import KafkaConnection, Topic
+from schemas.kafka_access import check_access, denial, not_allowed
 
 _EXISTS = "exists"
 _PARTITIONS = "partitions"
@@ -89,18 +91,24 @@ class TopicState:
 class TopicAdmin:
     """Applies topics to a broker. Arguments are as in `schemas.TOPICS`, without the prefix.
 
-    Every call raises TopicError. A context manager; otherwise call `close`.
+    Every call raises TopicError, and the first one Fatal where the broker refuses this client. A
+    context manager; otherwise call `close`.
     """
 
     def __init__(self, connection: KafkaConnection, timeout_s: float = 30.0) -> None:
         self._connection = connection
         timeout_ms = int(timeout_s * 1000)
-        with self._asking(f"reach Kafka at {connection.bootstrap}"):
+        seen = check_access(connection)
+        try:
             self._client = KafkaAdminClient(
                 **connection.client_config(),
                 request_timeout_ms=timeout_ms,
                 bootstrap_timeout_ms=timeout_ms,
             )
+        except KafkaError as error:
+            raise TopicError(
+                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
+            ) from error
 
     def create(self, topics: Sequence[Topic]) -> list[str]:
         """Create what is missing and return the names. Existing topics stay as they are."""
@@ -132,7 +140,7 @@ class TopicAdmin:
         """What is not as the contract says. More partitions than that are no difference."""
         wanted = self._prefixed(topics)
         partitions = self._partitions(wanted)
-        config = self._config(wanted)
+        config = self._config(partitions)
         return [
             difference
             for topic in wanted
@@ -162,7 +170,7 @@ class TopicAdmin:
         """Settings and offsets of each topic, in the order given."""
         wanted = self._prefixed(topics)
         partitions = self._partitions(wanted)
-        config = self._config(wanted)
+        config = self._config(partitions)
         ids = [
             TopicPartition(name, number)
             for name, count in partitions.items()
@@ -206,11 +214,19 @@ class TopicAdmin:
                     _accept(topic["name"], topic["error_code"], None)
         return {topic["name"]: len(topic["partitions"]) for topic in found}
 
-    def _config(self, topics: Sequence[Topic]) -> dict[str, dict[str, str]]:
+    def _config(self, existing: dict[str, int]) -> dict[str, dict[str, str]]:
+        """By topic; `existing` gives their partitions."""
         # All settings of each topic: Tansu drops the connection when asked for some by name.
-        resources = [ConfigResource("TOPIC", topic.name) for topic in topics]
+        resources = [ConfigResource("TOPIC", name) for name in existing]
         with self._asking("read topic settings"):
             found = self._client.describe_configs(resources, config_filter="all")["topic"]
+        # kafka-python drops the broker's refusal and gives no settings.
+        if self._connection.security_protocol != "PLAINTEXT" and (
+            unread := [name for name, count in existing.items() if count and not found[name]]
+        ):
+            raise TopicError(
+                not_allowed(self._connection, f"read the settings of {', '.join(unread)}")
+            )
         return {
             topic: {name: str(setting["value"]) for name, setting in settings.items()}
             for topic, settings in found.items()
@@ -242,6 +258,8 @@ class TopicAdmin:
         try:
             yield
         except KafkaError as error:
+            if missing := denial(self._connection, error):
+                raise TopicError(f"could not {what}: {missing}") from error
             raise TopicError(
                 f"could not {what}: {error}; check that the broker at "
                 f"{self._connection.bootstrap} runs and lets this user do that"
@@ -249,6 +267,9 @@ class TopicAdmin:
 
 
 def _accept(topic: str, error_code: int, message: str | None) -> None:
+    error = for_code(error_code)
+    if issubclass(error, AuthorizationError):
+        raise error(topic)
     if error_code:
         raise TopicError(f"{topic}: {message or for_code(error_code).__name__}")
 

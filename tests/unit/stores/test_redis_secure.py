@@ -1,0 +1,127 @@
+"""Valkey behind TLS, with a user of its own, and what a refusal says."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from certificates import Authority, Certificate
+from faults.proxy import FaultProxy
+from schemas import Position, RedisConnection
+from workers.local import Valkey
+from workers.policy import DedupPolicy
+from workers.runtime.stage import Fatal
+from workers.stores import redis_client
+from workers.stores.redis_dedup import RedisDedup
+
+DOCS = Path(__file__).parents[3] / "docs" / "security.md"
+PASSWORD = "p@ss/w%rd"
+
+
+@dataclass(frozen=True)
+class SecureRedis:
+    """A server with the user ``kaption``, reached by TLS only."""
+
+    url: str
+    admin: redis.Redis
+    ca_file: str
+
+    def connect(self, **changed: Any) -> redis.Redis:
+        given: dict[str, Any] = {
+            "url": SecretStr(self.url),
+            "username": "kaption",
+            "password": SecretStr(PASSWORD),
+            "ca_file": self.ca_file,
+        }
+        return redis_client.connect(RedisConnection(**given | changed))
+
+
+@pytest.fixture
+def secure(valkey: Valkey, authority: Authority) -> Iterator[SecureRedis]:
+    yield from _serve(valkey, authority, authority.server())
+
+
+@pytest.fixture
+def expired(valkey: Valkey, authority: Authority) -> Iterator[SecureRedis]:
+    yield from _serve(valkey, authority, authority.server(expired=True))
+
+
+def _serve(valkey: Valkey, authority: Authority, certificate: Certificate) -> Iterator[SecureRedis]:
+    # The server of the wheel is built without TLS: this ends it in front, as a mesh would.
+    with (
+        redis.Redis.from_url(valkey.url) as admin,
+        FaultProxy(valkey.ports[0], tls=certificate.server_context()) as front,
+    ):
+        admin.acl_deluser("kaption")
+        (line,) = re.findall("^    (ACL SETUSER .*)$", DOCS.read_text("utf-8"), re.MULTILINE)
+        admin.execute_command(*line.replace("PASSWORD", PASSWORD).split())
+        yield SecureRedis(f"rediss://{front.address}/0", admin, str(authority.file))
+
+
+def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: SecureRedis) -> None:
+    # Given the rights of the documentation
+    client = secure.connect()
+    # When it does what stages do
+    redis_client.try_out(client, "kaption:")
+    dedup = RedisDedup(client, "kaption:", DedupPolicy())
+    owner = Position("pairs.raw", 0, 1)
+    # Then nothing is refused
+    assert dedup.claim_exact(["ab" * 32], [owner]) == [owner]
+    assert dedup.claim_near([7], [owner]) == [owner]
+    assert dedup.count_text(["text"], [owner], 3) == [1]
+    assert dedup.ready() is None
+
+
+def test_user_and_password_may_be_in_the_url(secure: SecureRedis) -> None:
+    url = secure.url.replace("rediss://", "rediss://kaption:p%40ss%2Fw%25rd@")
+    client = secure.connect(url=SecretStr(url), username=None, password=None)
+    assert redis_client.answers(client) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"password": SecretStr("wrong")}, r"redis\.password \(KAPTION_REDIS__PASSWORD\)"),
+        ({"username": "other"}, r"redis\.password \(KAPTION_REDIS__PASSWORD\)"),
+        ({"ca_file": None}, r"redis\.ca_file \(KAPTION_REDIS__CA_FILE\): .* not trusted"),
+        ({"ca_file": "/nowhere.pem"}, r"redis\.ca_file \(KAPTION_REDIS__CA_FILE\): /nowhere"),
+    ],
+)
+def test_a_refusal_names_the_setting(
+    secure: SecureRedis, changed: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(Fatal, match=expected) as raised:
+        redis_client.try_out(secure.connect(**changed), "kaption:")
+    assert PASSWORD not in str(raised.value)
+
+
+def test_an_expired_certificate_is_told(expired: SecureRedis) -> None:
+    with pytest.raises(Fatal, match=r"redis\.url \(KAPTION_REDIS__URL\): .* has expired"):
+        redis_client.try_out(expired.connect(), "kaption:")
+
+
+@pytest.mark.parametrize("missing", ["-hsetnx", "-eval", "-info", "-lrange", "resetkeys"])
+def test_a_missing_right_is_told(secure: SecureRedis, missing: str) -> None:
+    secure.admin.execute_command("ACL", "SETUSER", "kaption", missing)
+    with pytest.raises(Fatal, match=r"redis\.username \(KAPTION_REDIS__USERNAME\)"):
+        redis_client.try_out(secure.connect(), "kaption:")
+
+
+def test_one_password_too_many_is_refused(secure: SecureRedis) -> None:
+    url = SecretStr(secure.url.replace("rediss://", "rediss://:inner@"))
+    with pytest.raises(Fatal, match=r"redis\.url .* keep one") as raised:
+        secure.connect(url=url)
+    assert "inner" not in str(raised.value)
+
+
+def test_a_url_that_cannot_be_read_gives_no_part_of_the_password_away() -> None:
+    connection = RedisConnection(url=SecretStr("redis://:hun/ter2@127.0.0.1:6379/0"))
+    with pytest.raises(Fatal) as raised:
+        redis_client.connect(connection)
+    assert "hun" not in str(raised.value)
+    assert raised.value.__cause__ is None

@@ -1,0 +1,59 @@
+"""Connections: what does not fit together is refused, without telling what was given."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas import KafkaConnection, RedisConnection, StoreConnection
+
+SECRET = "hunter2"
+SCRAM: dict[str, Any] = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "SCRAM-SHA-512",
+    "username": "kaption",
+    "password": SECRET,
+}
+TOKENS: dict[str, Any] = {
+    "security_protocol": "SASL_SSL",
+    "sasl_mechanism": "OAUTHBEARER",
+    "oauth_token_url": "https://login.example.org/token",
+    "oauth_client_id": "kaption",
+    "oauth_client_secret": SECRET,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        (KafkaConnection, {"security_protocol": "SASL_SSL"}, "needs sasl_mechanism"),
+        (KafkaConnection, SCRAM | {"security_protocol": "SSL"}, "needs security_protocol SASL_SSL"),
+        (KafkaConnection, SCRAM | {"username": None}, "needs username and password"),
+        (KafkaConnection, SCRAM | {"certificate_file": "a.pem"}, "certificate_file and key_file"),
+        (KafkaConnection, {"ca_file": "ca.pem"}, "need security_protocol SSL or SASL_SSL"),
+        (KafkaConnection, TOKENS | {"oauth_client_id": None}, "needs oauth_token_url"),
+        (KafkaConnection, TOKENS | {"oauth_token_file": "token"}, "exclude each other"),
+        (
+            KafkaConnection,
+            TOKENS | {"oauth_token_url": f"https://me:{SECRET}@login.example.org/"},
+            "without user and password",
+        ),
+        (RedisConnection, {"password": SECRET, "ca_file": "ca.pem"}, "rediss://"),
+        (StoreConnection, {"secret_key": SECRET}, "access_key and secret_key"),
+        (StoreConnection, {"endpoint": f"http://me:{SECRET}@s3"}, "without user and password"),
+        (KafkaConnection, SCRAM | {"password": {SECRET: 1}}, "password"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    kind: type[Any], given: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ValidationError, match=expected) as raised:
+        kind(**given)
+    assert SECRET not in str(raised.value)
+
+
+def test_a_client_gets_what_it_needs_and_shows_no_password() -> None:
+    config = KafkaConnection(**SCRAM, bootstrap="a:1, b:2", ca_file="ca.pem").client_config()
+    assert config["bootstrap_servers"] == ["a:1", "b:2"]
+    assert (config["sasl_plain_password"], config["ssl_cafile"]) == (SECRET, "ca.pem")
+    assert SECRET not in repr(config)

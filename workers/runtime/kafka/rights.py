@@ -1,0 +1,78 @@
+"""What a worker may do on the broker, looked up before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kafka.admin import ACLOperation, KafkaAdminClient
+from kafka.errors import (
+    AuthorizationError,
+    TransactionalIdNotFoundError,
+    for_code,
+)
+
+from schemas import KafkaConnection
+from schemas.errors import Fatal
+from schemas.kafka_access import not_allowed
+
+
+def check_rights(
+    connection: KafkaConnection,
+    reads: Sequence[str],
+    writes: Sequence[str],
+    group: str,
+    transactional_id: str,
+    timeout_s: float,
+) -> None:
+    """Raises Fatal with every right that is missing; names are as on the broker.
+
+    Raises KafkaError when no broker answers. A topic that does not exist is not looked at.
+    """
+    timeout_ms = round(timeout_s * 1000)
+    client = KafkaAdminClient(
+        **connection.client_config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
+    )
+    try:
+        missing = [
+            *_topics(client, reads, ACLOperation.READ),
+            *_topics(client, writes, ACLOperation.WRITE),
+            *_group(client, group),
+            *_transactional_id(client, transactional_id),
+        ]
+    finally:
+        client.close()
+    if missing:
+        raise Fatal(not_allowed(connection, ", ".join(missing)))
+
+
+def _topics(
+    client: KafkaAdminClient, names: Sequence[str], operation: ACLOperation
+) -> Iterator[str]:
+    for topic in client.describe_topics(sorted(names)):
+        unseen = issubclass(for_code(topic["error_code"]), AuthorizationError)
+        if unseen or _lacks(topic["authorized_operations"], operation):
+            yield f"{operation.name.lower()} topic {topic['name']}"
+
+
+def _group(client: KafkaAdminClient, group: str) -> Iterator[str]:
+    try:
+        found = client.describe_groups([group])[group]
+    except AuthorizationError:
+        yield f"read group {group}"
+    else:
+        if _lacks(found["authorized_operations"], ACLOperation.READ):
+            yield f"read group {group}"
+
+
+def _transactional_id(client: KafkaAdminClient, transactional_id: str) -> Iterator[str]:
+    try:
+        client.describe_transactions([transactional_id])
+    except AuthorizationError:
+        yield f"write transactional-id {transactional_id}"
+    except TransactionalIdNotFoundError:
+        return  # as it should be before the first transaction
+
+
+def _lacks(operations: Sequence[str], operation: ACLOperation) -> bool:
+    """A broker that does not tell gives none, not even DESCRIBE."""
+    return bool(operations) and operation.name not in operations
