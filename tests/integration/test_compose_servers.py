@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
-from typing import ClassVar
 
 import pytest
 
@@ -29,8 +28,6 @@ CLUSTER = {"CLUSTER_ID": "5L6g3nShT-eMCtK--X86sw"}
 class ComposeKafka(ApacheKafka):
     """A broker with the settings that its image's program makes of compose's variables."""
 
-    port_count: ClassVar[int] = 3
-
     def _prepare(self) -> Sequence[str]:
         folders = {"default": "none", "mounted": "none", "final": "made"}
         for name in folders.values():
@@ -46,7 +43,7 @@ class ComposeKafka(ApacheKafka):
         return [*java, "-Xmx512m", "kafka.Kafka", f"{self.folder}/made/server.properties"]
 
     def _here(self, value: str) -> str:
-        ports = dict(zip(("9092", "9093", "29092"), map(str, self.ports), strict=True))
+        ports = dict(zip(("9092", "9093", "29092"), map(str, self.ports), strict=False))
         value = re.sub(r"(?<=//)(kafka)?(?=:\d)", HOST, value).replace("localhost", HOST)
         value = re.sub(r"(?<=:)\d+\b", lambda port: ports[port[0]], value)
         return value.replace("/var/lib/kafka/data", str(self.folder / "data"))

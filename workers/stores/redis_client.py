@@ -23,7 +23,7 @@ ATTEMPTS = 3
 HEALTH_CHECK_S = 30
 
 _TRANSIENT = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "UNBLOCKED")
-_TRIAL_MS = 10_000
+_TRIAL_S = 10
 _URL = setting("redis", "url")
 
 
@@ -117,14 +117,14 @@ def try_out(client: redis.Redis, key_prefix: str) -> None:
     key, claim = f"{key_prefix}{name}", f"{{{key_prefix}}}{name}"
     with translated(), client.pipeline(transaction=False) as pipe:
         pipe.info("memory")
-        pipe.eval(f"return redis.call('SET', KEYS[1], '1', 'PX', {_TRIAL_MS})", 1, key)
+        pipe.eval(f"return redis.call('SET', KEYS[1], '1', 'EX', {_TRIAL_S})", 1, key)
         pipe.mget([key])
         pipe.hsetnx(claim, "field", "1")
-        pipe.pexpire(claim, _TRIAL_MS)
+        pipe.expire(claim, _TRIAL_S)
         pipe.lrange(f"{claim}:list", 0, 0)
         pipe.sadd(f"{claim}:set", "1")
         pipe.smismember(f"{claim}:set", ["1"])
-        pipe.pexpire(f"{claim}:set", _TRIAL_MS)
+        pipe.delete(f"{claim}:set")
         pipe.execute()
 
 

@@ -1,6 +1,7 @@
 """Valkey behind TLS, with a user of its own, and what a refusal says."""
 
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,17 @@ from pydantic import SecretStr
 
 from certificates import Authority, Certificate
 from faults.proxy import FaultProxy
+from ingest_bench import raw
 from schemas import Position, RedisConnection
 from workers.local import Valkey
 from workers.policy import DedupPolicy
 from workers.runtime.stage import Fatal
 from workers.stores import redis_client
+from workers.stores.footprint import Footprint
+from workers.stores.redis_answers import RedisAnswers
 from workers.stores.redis_dedup import RedisDedup
+from workers.stores.redis_pictures import PictureCache
+from workers.stores.redis_takedowns import RedisTakedowns
 
 DOCS = Path(__file__).parents[3] / "docs" / "security.md"
 PASSWORD = "p@ss/w%rd"
@@ -66,14 +72,31 @@ def _serve(valkey: Valkey, authority: Authority, certificate: Certificate) -> It
 def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: SecureRedis) -> None:
     # Given the rights of the documentation
     client = secure.connect()
-    # When it does what stages do
     redis_client.try_out(client, "kaption:")
     dedup = RedisDedup(client, "kaption:", DedupPolicy())
+    answers = RedisAnswers(client, "kaption:", ttl_s=60)
+    pictures = PictureCache(client, "kaption:", "emb", 60)
+    takedowns = RedisTakedowns(client, "kaption:", lambda known: ["ff" * 16], clock=time.monotonic)
     owner = Position("pairs.raw", 0, 1)
+    # When it does what stages do, and what a takedown does
     # Then nothing is refused
     assert dedup.claim_exact(["ab" * 32], [owner]) == [owner]
     assert dedup.claim_near([7], [owner]) == [owner]
     assert dedup.count_text(["text"], [owner], 3) == [1]
+    assert answers.get(owner, owner) is None
+    pictures.put([("ab" * 32, ("model",))], [b"vector"])
+    assert pictures.get([("ab" * 32, ("model",))]) == [b"vector"]
+    assert takedowns.covering([raw(b"", 0).record]) == [None]
+    left = Footprint(
+        owner=str(owner),
+        sha256="ab" * 32,
+        original_sha256="ab" * 32,
+        perceptual_hash=7,
+        clean_text="text",
+    )
+    assert dedup.forget([left]) == 3
+    assert pictures.forget([left], dry_run=False) == 1
+    assert answers.forget([left], dry_run=True) == answers.forget([left]) == 0
     assert dedup.ready() is None
 
 
@@ -105,7 +128,10 @@ def test_an_expired_certificate_is_told(expired: SecureRedis) -> None:
         redis_client.try_out(expired.connect(), "kaption:")
 
 
-@pytest.mark.parametrize("missing", ["-hsetnx", "-eval", "-info", "-lrange", "resetkeys"])
+@pytest.mark.parametrize(
+    "missing",
+    ["-hsetnx", "-eval", "-info", "-lrange", "-smismember", "-expire", "-del", "resetkeys"],
+)
 def test_a_missing_right_is_told(secure: SecureRedis, missing: str) -> None:
     secure.admin.execute_command("ACL", "SETUSER", "kaption", missing)
     with pytest.raises(Fatal, match=r"redis\.username \(KAPTION_REDIS__USERNAME\)"):
