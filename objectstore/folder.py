@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from objectstore.keys import check_key, check_prefix
@@ -67,6 +68,15 @@ class FolderStore(ObjectStore):
             except (FileNotFoundError, NotADirectoryError):
                 self._check_root()
                 return False
+
+    def written_at(self, key: str) -> datetime:
+        """The file's time of modification."""
+        with _translated(key):
+            try:
+                return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
+            except (FileNotFoundError, NotADirectoryError) as error:
+                self._check_root()
+                raise KeyError(key) from error
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys by walking the folders that `prefix` names, each sorted as its keys sort."""

@@ -10,6 +10,7 @@ from consumers import ReadError
 from producers import PublishError
 from producers.sources import SourceError
 from schemas.errors import Fault
+from workers.cli.compact import command as compact
 from workers.cli.consume import command as consume
 from workers.cli.demo import command as demo
 from workers.cli.doctor import command as doctor
@@ -37,6 +38,7 @@ app.command("demo")(demo)
 app.command("produce")(produce)
 app.command("replay")(replay)
 app.command("consume")(consume)
+app.command("compact")(compact)
 app.command("work")(work)
 app.add_typer(topics, name="topics")
 app.command("status")(status)

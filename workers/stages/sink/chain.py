@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from objectstore.store import ObjectStore
-from schemas import Manifest, manifest_key
+from schemas import Manifest, floor_key, manifest_key
 from workers.runtime.stage import Fatal, Retry
 
 
@@ -16,6 +16,11 @@ class ManifestChain:
     know the same chain name their next manifest alike, and of those only one is written: that is
     what keeps a late writer out, whatever records it holds. A manifest's offsets [start, end) are
     those it accounts for: among them are transaction markers, compacted records and rejected ones.
+
+    Compaction merges shards and later removes their manifests, of which the first may then be
+    written again by a writer that knows no better. So it first raises the partition's floor, and
+    what is found below the floor is no part of the chain: a manifest that is written or read counts
+    only if the floor, looked at afterwards, is not above its start.
     """
 
     def __init__(self, objects: ObjectStore, prefix: str) -> None:
@@ -55,9 +60,22 @@ class ManifestChain:
             raise Retry(f"{key} was there and is gone")
         return found
 
+    def floor(self, partition: int) -> int:
+        """Below it manifests may have been removed; itself it is the end of one."""
+        folder = self._prefix + floor_key(partition, 0).rpartition("/")[0] + "/"
+        return max((int(key.removeprefix(folder)) for key in self._objects.list(folder)), default=0)
+
+    def discard(self, manifest: Manifest) -> None:
+        """Take back one that was written below the floor."""
+        self._objects.delete(self._prefix + manifest_key(manifest.partition, manifest.start))
+
     def end_from(self, partition: int, start: int) -> int:
         """Walk on from a manifest's start to the chain's end; `start` itself if none is there."""
-        end = start
-        while (manifest := self.read(partition, end)) is not None:
-            end = manifest.end
-        return end
+        while True:
+            end = start
+            while (manifest := self.read(partition, end)) is not None:
+                end = manifest.end
+            floor = self.floor(partition)
+            if floor <= start:
+                return end
+            start = floor

@@ -124,8 +124,10 @@ class SinkStage(Stage[CleanPair, Picture]):
                 f"sink.prefix {self._policy.prefix!r} holds shards of topic {last.topic}, not of "
                 f"{topic}: give each topic a prefix of its own"
             )
-        end = self._advance(partition, last.end if last is not None else 0)
-        if sum(start >= committed for start in starts) > UNCOMMITTED_SHARDS:
+        end = self._advance(partition, self._chain.end_from(partition, starts[-1] if starts else 0))
+        uncommitted = sum(start >= committed for start in starts)
+        # Below the floor are shards that were merged, and removed when that was long ago.
+        if uncommitted > UNCOMMITTED_SHARDS or self._chain.floor(partition) > committed:
             _log.warning(
                 "partition %d: offset %d is far behind the shards, going on from %d",
                 *(partition, committed, end),
