@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 from schemas import Manifest, ShardObject
 
 _READERS = 16
-_TRIES = 3
+_TRIES = 10
 
 
 class Objects(Protocol):

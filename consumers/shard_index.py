@@ -11,7 +11,7 @@ from consumers.patience import patiently
 from consumers.share import Share
 from schemas import Manifest
 
-_TRIES = 3
+_TRIES = 10
 
 
 class ShardError(Exception):

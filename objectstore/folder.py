@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -72,11 +72,10 @@ class FolderStore(ObjectStore):
     def written_at(self, key: str) -> datetime:
         """The file's time of modification."""
         with _translated(key):
-            try:
-                return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
-            except (FileNotFoundError, NotADirectoryError) as error:
-                self._check_root()
-                raise KeyError(key) from error
+            if self.exists(key):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
+        raise KeyError(key)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys by walking the folders that `prefix` names, each sorted as its keys sort."""

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,6 +16,8 @@ from schemas import CleanPair
 from sink_records import TOPIC, done, offsets_in, open_sink, stored
 from workers.runtime.stage import Message, Retry
 from workers.stages.sink import SinkStage
+
+T = TypeVar("T")
 
 
 class Crash(BaseException):
@@ -29,7 +32,7 @@ class Troubled(FolderStore):
         self.script: list[str] = []
         self._meanwhile = meanwhile
 
-    def _step(self, call: Callable[[], object]) -> object:
+    def _step(self, call: Callable[[], T]) -> T:
         event = self.script.pop(0) if self.script else "fine"
         if event == "overtaken":
             self._meanwhile()
@@ -44,18 +47,18 @@ class Troubled(FolderStore):
             raise Retry(event)
         return answer
 
-    def put(self, key, data, *, media_type="x"):
+    def put(self, key: str, data: bytes | Path, *, media_type: str = "x") -> None:
         self._step(lambda: FolderStore.put(self, key, data))
 
-    def put_if_absent(self, key, data, *, media_type="x"):
+    def put_if_absent(self, key: str, data: bytes, *, media_type: str = "x") -> bool:
         return self._step(lambda: FolderStore.put_if_absent(self, key, data))
 
-    def get(self, key):
+    def get(self, key: str) -> bytes:
         if "manifest" not in key and "merged" not in key:
             return super().get(key)
         return self._step(lambda: FolderStore.get(self, key))
 
-    def delete(self, key):
+    def delete(self, key: str) -> None:
         self._step(lambda: FolderStore.delete(self, key))
 
 

@@ -182,6 +182,32 @@ def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(o
     assert sorted(pair_ids(ShardStream(objects, latest=False))) == left
 
 
+def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
+    objects, tmp_path, monkeypatch
+):
+    # Given a version that is taken down, and an older one in a shard that came later
+    blobs = BlobStore(objects)
+    new = named(blobs, 0, 0, pair_id="same", version=2)
+    write_shards(objects, tmp_path, [[new], [named(blobs, 1, 0, pair_id="same")]])
+    take_down(objects, TakedownKind.SHA256, new.record.image.blob.sha256)
+    commit = MergedManifests.commit
+
+    def commit_and_die(self, run, manifest):
+        commit(self, run, manifest)
+        raise KeyboardInterrupt
+
+    # When compaction dies after the first of the two
+    with monkeypatch.context() as patch:
+        patch.setattr(MergedManifests, "commit", commit_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            compact(objects, Limits(below=1, to=1, records=1))
+
+    # Then no version is given, then or later
+    assert list(ShardStream(objects)) == []
+    compact(objects)
+    assert offsets_in(objects) == []
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [

@@ -21,6 +21,8 @@ from workers.compaction import Compacted, Compactor, Limits, find_orphans, retir
 from workers.settings import load_settings
 
 _LINE_S = 5.0
+_UNCOMMITTED = timedelta(days=1)
+"""Far more than any writer takes from its uploads to the manifest that names them."""
 _SIZE = TypeAdapter(ByteSize)
 
 
@@ -38,7 +40,7 @@ def command(
     ] = "1d",
     orphans: Annotated[
         bool,
-        typer.Option("--orphans", help="Also delete data older than AGE that no manifest names."),
+        typer.Option("--orphans", help="Also delete data that no manifest names, if a day old."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
     config: Config = None,
@@ -51,7 +53,7 @@ def command(
     settings = load_settings(config)
     store, sink = open_store(settings.store), settings.sink
     target = _bytes("--to", to) or sink.shard_bytes
-    before = datetime.now(UTC) - _age(grace)
+    kept = _age(grace)
     console = Console(stderr=True, highlight=False)
     with console.status("looking for small shards") as status:
         compactor = Compactor(
@@ -62,20 +64,26 @@ def command(
             spool=Path(sink.spool) if sink.spool else None,
             told=_Progress(console, status),
         )
-        done = compactor.run(dry=dry_run)
+        try:
+            done = compactor.run(dry=dry_run)
+        except ValidationError as error:
+            raise UserError(
+                f"a manifest or takedown below {sink.prefix}/ cannot be read: {error}; restore it"
+            ) from error
         for fault in done.damaged:
             console.print(f"left as it is: {fault}", markup=False, soft_wrap=True)
         typer.echo(_line(done))
         if not dry_run:
             status.update("removing what was merged before")
+            before = datetime.now(UTC) - kept
             gone = sum(retire(store, sink.prefix, each, before) for each in compactor.partitions())
             typer.echo(f"{gone} shards removed that were merged more than {grace} ago")
         if orphans:
             status.update("looking for data that no manifest names")
-            found = find_orphans(store, sink.prefix, before)
+            found = find_orphans(store, sink.prefix, datetime.now(UTC) - max(kept, _UNCOMMITTED))
             for key in () if dry_run else found:
                 store.delete(key)
-            typer.echo(f"{len(found)} objects that no manifest names, older than {grace}")
+            typer.echo(f"{len(found)} old objects that no manifest names")
     if dry_run:
         typer.echo("nothing was changed: this was a dry run")
 

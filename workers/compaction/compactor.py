@@ -70,7 +70,11 @@ class Compactor:
         return sorted({each.partition for each in manifests})
 
     def run(self, *, dry: bool = False) -> Compacted:
-        """Compact every partition; with `dry` only find out what that would do."""
+        """Compact every partition; with `dry` only find out what that would do.
+
+        Raises ValueError (pydantic) where a manifest or a takedown cannot be read, Fatal, and Retry
+        where the store is away for long.
+        """
         done = Compacted()
         for partition in self.partitions():
             self._compact(partition, done, dry)
@@ -97,16 +101,21 @@ class Compactor:
                 again = again or not done_here
 
     def _runs(self, chain: list[Manifest], obsolete: Obsolete, damaged: set[Manifest]) -> list[Run]:
-        """A damaged shard stays as it is, between the runs."""
+        """In the order they are to be merged; a damaged shard stays as it is, between them.
+
+        Where something is taken down comes last: what it had replaced is gone by then, and would
+        else be the latest version if we died in between.
+        """
         runs: list[Run] = []
         sound: list[Manifest] = []
         for each in chain:
             if each in damaged:
-                runs += plan(sound, self._limits, obsolete.any_urgent)
+                runs += plan(sound, self._limits, obsolete.outdated)
                 sound = []
             else:
                 sound.append(each)
-        return runs + plan(sound, self._limits, obsolete.any_urgent)
+        runs += plan(sound, self._limits, obsolete.outdated)
+        return sorted(runs, key=lambda run: not obsolete.holding.isdisjoint(run))
 
     def _merge(
         self, manifests: MergedManifests, run: Run, obsolete: Obsolete, done: Compacted

@@ -73,8 +73,10 @@ class Merger:
     def discard(self, manifest: Manifest) -> None:
         """Delete the objects of a manifest that somebody else was faster than."""
         for entry in manifest.objects:
-            key = self._root + entry.key
-            patiently(lambda key=key: self._objects.delete(key))
+            self._delete(self._root + entry.key)
+
+    def _delete(self, key: str) -> None:
+        patiently(lambda: self._objects.delete(key))
 
     def _put(self, key: str, path: Path, media_type: str) -> None:
         patiently(lambda: self._objects.put(self._root + key, path, media_type=media_type))

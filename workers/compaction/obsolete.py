@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -23,17 +23,14 @@ class Obsolete:
     replaced: frozenset[int]
     """Of which a later version of the pair is somewhere in the partition."""
     taken_down: frozenset[int]
-    urgent: tuple[int, ...]
-    """Those that are taken down, and what they replaced: it would be the latest version again.
-    Ascending."""
-
-    def any_urgent(self, manifest: Manifest) -> bool:
-        """Whether the shard has to be written anew, however large it is."""
-        place = bisect_left(self.urgent, manifest.start)
-        return place < len(self.urgent) and self.urgent[place] < manifest.end
+    holding: frozenset[Manifest]
+    """The shards with something that is taken down,"""
+    outdated: frozenset[Manifest]
+    """and beside them those with what that had replaced, which would be the latest version again:
+    all have to be written anew, however large they are."""
 
 
-def find_obsolete(shards: Shards, chain: Iterable[Manifest], takedowns: Takedowns) -> Obsolete:
+def find_obsolete(shards: Shards, chain: Sequence[Manifest], takedowns: Takedowns) -> Obsolete:
     """Read the tables of one partition's shards; of each, three columns are held.
 
     A pair's versions are all in the partition of its key, as long as the topic's partitions are not
@@ -55,12 +52,18 @@ def find_obsolete(shards: Shards, chain: Iterable[Manifest], takedowns: Takedown
                 taken_down[row["offset"]] = row["pair_id"]
     replaced = older(tables).to_pylist() if tables else []
     names = set(taken_down.values())
-    urgent = {row["offset"] for row in replaced if row["pair_id"] in names}
+    orphaned = [row["offset"] for row in replaced if row["pair_id"] in names]
     return Obsolete(
         replaced=frozenset(row["offset"] for row in replaced),
         taken_down=frozenset(taken_down),
-        urgent=tuple(sorted(urgent | taken_down.keys())),
+        holding=_shards_of(taken_down, chain),
+        outdated=_shards_of([*taken_down, *orphaned], chain),
     )
+
+
+def _shards_of(offsets: Iterable[int], chain: Sequence[Manifest]) -> frozenset[Manifest]:
+    starts = [each.start for each in chain]
+    return frozenset(chain[bisect_right(starts, offset) - 1] for offset in offsets)
 
 
 def _pair(row: dict[str, Any]) -> CleanPair:

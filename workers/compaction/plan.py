@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from consumers.manifests import entry_of
@@ -24,9 +24,7 @@ class Limits:
     """nor this."""
 
 
-def plan(
-    chain: Iterable[Manifest], limits: Limits, outdated: Callable[[Manifest], bool]
-) -> list[Run]:
+def plan(chain: Iterable[Manifest], limits: Limits, outdated: Collection[Manifest]) -> list[Run]:
     """Runs of small shards, as long as the limits allow, and each single one that is `outdated`."""
     runs: list[Run] = []
     run: Run = ()
@@ -39,7 +37,7 @@ def plan(
             runs.append(run)
             run = ()
     runs.append(run)
-    return [run for run in runs if len(run) > 1 or any(outdated(each) for each in run)]
+    return [run for run in runs if len(run) > 1 or any(each in outdated for each in run)]
 
 
 def tar_bytes(manifest: Manifest) -> int:

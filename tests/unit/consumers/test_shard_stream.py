@@ -207,7 +207,7 @@ def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
     assert sorted(name for batch in whole for name in batch) == ALL
 
 
-COMPACTIONS = {
+COMPACTIONS: dict[str, Callable[[FolderStore], object]] = {
     "none": lambda objects: None,
     "merged": compact,
     "merged and removed": lambda objects: (compact(objects), retire_all(objects)),
@@ -216,7 +216,8 @@ COMPACTIONS = {
 
 @pytest.fixture(params=COMPACTIONS)
 def compaction(request) -> Callable[[FolderStore], object]:
-    return COMPACTIONS[request.param]
+    chosen: str = request.param
+    return COMPACTIONS[chosen]
 
 
 def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, compaction):
