@@ -10,12 +10,15 @@ from consumers import ShardStream
 from consumers.manifests import read_manifests, read_rows, read_samples
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
-from schemas import TakedownKind
+from schemas import CleanPair, ImageRef, TakedownKind
 from sink_records import TOPIC, now, offsets_in, open_sink, orphans_in, picture, run, stored
 from stream_records import named, pair_ids, take_down, write_chains, write_shards
 from workers.compaction import Limits, find_orphans
 from workers.compaction.merged import MergedManifests
 from workers.stages.sink.stage import UNCOMMITTED_SHARDS
+
+URL = "https://cdn.example.org/dog.jpg"
+NONE_SMALL = Limits(below=1, to=1, records=1)
 
 
 @pytest.fixture
@@ -153,15 +156,14 @@ def test_what_is_taken_down_is_left_out_of_large_shards_too(objects, tmp_path):
     take_down(objects, TakedownKind.PAIR, "0-5")
 
     # When
-    none_small = Limits(below=1, to=1, records=1000)
-    done = compact(objects, none_small)
+    done = compact(objects, NONE_SMALL)
     retire_all(objects)
 
     # Then no object holds it
     assert (done.before, done.after, done.dropped) == (1, 1, {"taken down": 1})
     assert offsets_in(objects) == [offset for offset in range(40) if offset != 5]
     assert all(b"0-5" not in objects.get(key) for key in objects.list("dataset/data/"))
-    assert compact(objects, none_small).before == 0
+    assert compact(objects, NONE_SMALL).before == 0
 
 
 def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(objects, tmp_path):
@@ -175,7 +177,7 @@ def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(o
     assert "0-3" not in left
 
     # When
-    compact(objects, Limits(below=1, to=1, records=1000))
+    compact(objects, NONE_SMALL)
 
     # Then
     assert sorted(pair_ids(ShardStream(objects))) == left
@@ -200,7 +202,7 @@ def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
     with monkeypatch.context() as patch:
         patch.setattr(MergedManifests, "commit", commit_and_die)
         with pytest.raises(KeyboardInterrupt):
-            compact(objects, Limits(below=1, to=1, records=1))
+            compact(objects, NONE_SMALL)
 
     # Then no version is given, then or later
     assert list(ShardStream(objects)) == []
@@ -208,29 +210,35 @@ def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
     assert offsets_in(objects) == []
 
 
+ADDRESSES = [
+    (model, name) for model in (CleanPair, ImageRef) for name in model.model_fields if "url" in name
+]
+
+
+@pytest.mark.parametrize(("model", "name"), ADDRESSES)
 @pytest.mark.parametrize(
-    ("kind", "value"),
-    [
-        (TakedownKind.PAIR, "pair-1"),
-        (TakedownKind.URL, "https://cdn.example.net/dog.jpg"),
-        (TakedownKind.URL, "https://blog.example.org/page"),
-        (TakedownKind.DOMAIN, "example.org"),
-        (TakedownKind.DOMAIN, "example.net"),
-        (TakedownKind.SHA256, "a" * 64),
-    ],
+    ("kind", "value"), [(TakedownKind.URL, URL), (TakedownKind.DOMAIN, "example.org")]
 )
-def test_a_shard_s_table_tells_what_a_takedown_covers(objects, blobs, tmp_path, kind, value):
-    # Given
-    image = stored(blobs, 1).record.image
-    image = image.model_copy(
-        update={"url": "https://cdn.example.net/dog.jpg", "original_sha256": "a" * 64}
-    )
-    pair = stored(blobs, 1, image=image, page_url="https://blog.example.org/page")
-    write_shards(objects, tmp_path, [[stored(blobs, 0), pair]])
+def test_a_table_tells_every_address_that_takedowns_cover(
+    objects, blobs, tmp_path, model, name, kind, value
+):
+    # Given a large shard with a pair that is covered by one address only
+    changed = {name: URL}
+    if model is ImageRef:
+        changed = {"image": stored(blobs, 1).record.image.model_copy(update=changed)}
+    write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, **changed)]])
     take_down(objects, kind, value)
 
     # When / Then
-    assert compact(objects).dropped == {"taken down": 1}
+    assert compact(objects, NONE_SMALL).dropped == {"taken down": 1}
+    assert offsets_in(objects) == [0]
+
+
+def test_a_table_tells_pictures_as_they_were_delivered(objects, blobs, tmp_path):
+    image = stored(blobs, 1).record.image.model_copy(update={"original_sha256": "a" * 64})
+    write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, image=image)]])
+    take_down(objects, TakedownKind.SHA256, "a" * 64)
+    assert compact(objects, NONE_SMALL).dropped == {"taken down": 1}
     assert offsets_in(objects) == [0]
 
 
