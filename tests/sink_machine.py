@@ -153,7 +153,7 @@ class Sinks(RuleBasedStateMachine):
         """What they do."""
         for zombie in self.zombies:
             if zombie is not self.writing:
-                self.write(zombie, 3, [])
+                self.write(zombie, 2, [])
 
     def write(self, worker: Worker, count: int, script: list[str]) -> int | None:
         """Prepare and process the worker's next records; none if it died. Retries as told."""

@@ -357,7 +357,7 @@ def test_a_sink_goes_on_behind_what_was_merged_and_removed(objects, blobs, tmp_p
     assert ranges(objects) == [(0, 0, 5), (0, 5, 7)]
     retire_all(objects)
     third = open_sink(objects, tmp_path, "third")
-    assert third.resume(TOPIC, 0, 0) == 7  # merged long ago: its offset was lost
+    assert third.resume(TOPIC, 0, 0) == 0
     run(third, messages)
     assert offsets_in(objects) == list(range(8))
 
@@ -392,10 +392,18 @@ def test_a_sink_that_died_where_a_manifest_was_removed_does_not_mislead_the_next
     assert offsets_in(objects) == list(range(7))
 
 
-def test_few_shards_past_the_offset_are_no_lost_offset(objects, tmp_path):
-    write_chains(objects, tmp_path, {0: [[n] for n in range(UNCOMMITTED_SHARDS)]})
+@pytest.mark.parametrize(("shards", "lost"), [(0, False), (1, True)])
+def test_lost_offsets_are_told_by_the_shards_that_were_merged_and_removed(
+    objects, tmp_path, shards, lost
+):
+    # Given as many shards as a crash can leave uncommitted, or one more
+    end = UNCOMMITTED_SHARDS + shards
+    write_chains(objects, tmp_path, {0: [[offset] for offset in range(end)]})
     compact(objects)
-    assert open_sink(objects, tmp_path, "w2").resume(TOPIC, 0, 0) == 0
+    retire_all(objects)
+
+    # When / Then
+    assert open_sink(objects, tmp_path, "w2").resume(TOPIC, 0, 0) == (end if lost else 0)
 
 
 # Orphans

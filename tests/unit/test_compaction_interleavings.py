@@ -47,6 +47,7 @@ class Compaction(Sinks):
 
     def others(self) -> None:
         super().others()
+        super().others()  # of two shards the first one's manifest can be removed
         compact(self.plain, writer=self.name())
         retire_all(self.plain)
 
@@ -54,16 +55,15 @@ class Compaction(Sinks):
         self.compactors += 1
         return f"c{self.compactors}"
 
-    @rule(script=st.lists(EVENTS, max_size=12), removing=st.booleans())
+    @rule(script=st.lists(EVENTS, max_size=20), removing=st.booleans())
     def compacts(self, script: list[str], removing: bool) -> None:
         """Until it dies, or has no more patience with the store."""
         store = Troubled(self.root / "store", self.meanwhile)
         store.script = list(script)
         try:
+            compact(store, writer=self.name())
             if removing:
                 retire_all(store)
-            else:
-                compact(store, writer=self.name())
         except (Crash, Retry):
             pass
 
@@ -156,7 +156,7 @@ def place(sample: Sample) -> int:
 
 TestCompaction = Compaction.TestCase
 TestCompaction.settings = settings(
-    max_examples=40,
+    max_examples=50,
     stateful_step_count=16,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from objectstore.store import ObjectStore
-from schemas import Manifest, floor_key, manifest_key
+from schemas import Manifest, floor_key, manifest_key, merged_key
 from workers.runtime.stage import Fatal, Retry
 
 
@@ -33,19 +33,15 @@ class ManifestChain:
         names = [key.removeprefix(folder) for key in self._objects.list(folder)]
         return [int(name.removesuffix(".json")) for name in names]
 
+    def merged_starts(self, partition: int) -> set[int]:
+        """Where the shards began that were merged since. Reads every merged manifest."""
+        folder = self._prefix + merged_key(partition, 0).rpartition("/")[0] + "/"
+        found = filter(None, map(self._read, list(self._objects.list(folder))))
+        return {start for manifest in found for start in manifest.parts}
+
     def read(self, partition: int, start: int) -> Manifest | None:
         """The manifest that starts there, if it is written. Raises Fatal if it cannot be read."""
-        key = self._prefix + manifest_key(partition, start)
-        try:
-            data = self._objects.get(key)
-        except KeyError:
-            return None
-        try:
-            return Manifest.model_validate_json(data)
-        except ValidationError as error:
-            raise Fatal(
-                f"{key} is no manifest: {error}; restore it, or write to another sink.prefix"
-            ) from error
+        return self._read(self._prefix + manifest_key(partition, start))
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Write the manifest if none starts there; returns the one that stands there.
@@ -79,3 +75,15 @@ class ManifestChain:
             if floor <= start:
                 return end
             start = floor
+
+    def _read(self, key: str) -> Manifest | None:
+        try:
+            data = self._objects.get(key)
+        except KeyError:
+            return None
+        try:
+            return Manifest.model_validate_json(data)
+        except ValidationError as error:
+            raise Fatal(
+                f"{key} is no manifest: {error}; restore it, or write to another sink.prefix"
+            ) from error
