@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -71,13 +71,22 @@ class Worker:
         self.next = self.sink.resume(TOPIC, 0, machine.committed)
 
 
-EVENTS = st.sampled_from(
+_EVENTS = st.sampled_from(
     ["fine", "fine", "overtaken", "crash before", "crash after", "lost before", "lost after"]
 )
 
 
+def scripts(steps: int) -> st.SearchStrategy[list[str]]:
+    """Any few events, or being overtaken at one of so many steps."""
+    overtaken = st.integers(0, steps - 1).map(lambda step: ["fine"] * step + ["overtaken"])
+    return st.lists(_EVENTS, max_size=12) | overtaken
+
+
 class Sinks(RuleBasedStateMachine):
     """One partition: its log, its committed offset, the worker that owns it and earlier ones."""
+
+    overtaken_by: ClassVar[int] = 3
+    """Records that a zombie writes between two steps of another writer."""
 
     def record(self, offset: int) -> Message[CleanPair]:
         """What stands there in the log."""
@@ -122,7 +131,7 @@ class Sinks(RuleBasedStateMachine):
         self.owner = Worker(self, self.number)
 
     @precondition(lambda self: self.committed < self.end)
-    @rule(count=st.integers(1, 5), script=st.lists(EVENTS, max_size=8), stop=st.booleans())
+    @rule(count=st.integers(1, 5), script=scripts(3), stop=st.booleans())
     def owner_writes(self, count: int, script: list[str], stop: bool) -> None:
         """One batch; committed unless the worker dies first (`stop`: just before the commit)."""
         reached = self.write(self.owner, count, script)
@@ -135,7 +144,7 @@ class Sinks(RuleBasedStateMachine):
             self.committed = min(later, default=self.end)
 
     @precondition(lambda self: self.zombies)
-    @rule(count=st.integers(1, 5), script=st.lists(EVENTS, max_size=4))
+    @rule(count=st.integers(1, 5), script=st.lists(_EVENTS, max_size=4))
     def zombie_writes(self, count: int, script: list[str]) -> None:
         """What a zombie writes counts; its commit to Kafka is refused."""
         if self.write(self.zombies[-1], count, script) is None:
@@ -153,7 +162,7 @@ class Sinks(RuleBasedStateMachine):
         """What they do."""
         for zombie in self.zombies:
             if zombie is not self.writing:
-                self.write(zombie, 2, [])
+                self.write(zombie, self.overtaken_by, [])
 
     def write(self, worker: Worker, count: int, script: list[str]) -> int | None:
         """Prepare and process the worker's next records; none if it died. Retries as told."""

@@ -13,13 +13,15 @@ from consumers.manifests import read_manifests, read_rows
 from objectstore.folder import FolderStore
 from schemas import CleanPair
 from schemas.errors import Retry
-from sink_machine import EVENTS, Crash, Sinks, Troubled
+from sink_machine import Crash, Sinks, Troubled, scripts
 from sink_records import offsets_in, stored
 from workers.runtime.stage import Message
 
 
 class Compaction(Sinks):
     """Two pairs in many versions, beside unique ones; some of them come late."""
+
+    overtaken_by = 1
 
     def record(self, offset: int) -> Message[CleanPair]:
         name = f"pair-{offset}" if offset % 3 else f"often-{offset % 2}"
@@ -34,6 +36,8 @@ class Compaction(Sinks):
         self.compactors = 0
         self.left: list[tuple[dict[str, object], list[int]]] = []
         self.running: Iterator[Sample] | None = None
+        self.produce(count=8, marker=False)
+        self.rebalance()
 
     def teardown(self) -> None:
         super().teardown()
@@ -55,7 +59,7 @@ class Compaction(Sinks):
         self.compactors += 1
         return f"c{self.compactors}"
 
-    @rule(script=st.lists(EVENTS, max_size=20), removing=st.booleans())
+    @rule(script=scripts(25), removing=st.booleans())
     def compacts(self, script: list[str], removing: bool) -> None:
         """Until it dies, or has no more patience with the store."""
         store = Troubled(self.root / "store", self.meanwhile)
