@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -223,10 +224,10 @@ def test_a_table_tells_every_address_that_takedowns_cover(
     objects, blobs, tmp_path, model, name, kind, value
 ):
     # Given a large shard with a pair that is covered by one address only
-    changed = {name: URL}
+    changed: dict[str, Any] = {name: URL}
     if model is ImageRef:
         changed = {"image": stored(blobs, 1).record.image.model_copy(update=changed)}
-    write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, **changed)]])
+    write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, 0, **changed)]])
     take_down(objects, kind, value)
 
     # When / Then

@@ -208,10 +208,12 @@ def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
     assert sorted(name for batch in whole for name in batch) == ALL
 
 
-def half_remove(objects: FolderStore) -> None:
+def half_remove(objects: FolderStore) -> int:
     """As one does that is killed before it comes to the manifests."""
-    for key in orphans_in(objects):
+    keys = orphans_in(objects)
+    for key in keys:
         objects.delete(key)
+    return len(keys)
 
 
 COMPACTIONS: dict[str, Callable[[FolderStore], object]] = {
