@@ -6,12 +6,17 @@ import hashlib
 import io
 import os
 import tarfile
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from schemas import Manifest, ShardObject
+
+_READERS = 16
+_TRIES = 10
 
 
 class Objects(Protocol):
@@ -53,14 +58,68 @@ def dataset_root(prefix: str) -> str:
     return f"{prefix}/" if prefix else ""
 
 
+class ManifestCache:
+    """The manifests of the dataset at `prefix`, or of one partition of it, each read once."""
+
+    def __init__(self, objects: Objects, prefix: str, partition: int | None = None) -> None:
+        root, below = dataset_root(prefix), "" if partition is None else f"{partition:05d}/"
+        self._objects = objects
+        # In this order: what is removed between the two listings is in the second one, merged.
+        self._folders = (f"{root}manifest/{below}", f"{root}merged/{below}")
+        self._known: dict[str, Manifest] = {}
+
+    def read(self) -> dict[str, Manifest]:
+        """All of them as they are now, by key; see `live` for those that count.
+
+        Raises ValueError (pydantic) where one cannot be read.
+        """
+        for tries_left in reversed(range(_TRIES)):
+            keys = [key for folder in self._folders for key in self._objects.list(folder)]
+            self._known = {key: self._known[key] for key in keys if key in self._known}
+            new = [key for key in keys if key not in self._known]
+            try:
+                with ThreadPoolExecutor(_READERS) as pool:
+                    for key, data in zip(new, pool.map(self._objects.get, new), strict=True):
+                        self._known[key] = Manifest.model_validate_json(data)
+                break
+            except KeyError:  # removed since the listing: it was merged
+                if not tries_left:
+                    raise
+        return dict(self._known)
+
+
+def live(manifests: Iterable[Manifest]) -> list[Manifest]:
+    """Those that count, by partition and start: that share no offset with a higher generation."""
+    by_partition: dict[int, list[Manifest]] = {}
+    for each in manifests:
+        by_partition.setdefault(each.partition, []).append(each)
+    counted: list[Manifest] = []
+    for _, found in sorted(by_partition.items()):
+        merged: list[Manifest] = []
+        for each in sorted(found, key=lambda each: each.generation, reverse=True):
+            if each.generation and not _shares(merged, each):
+                insort(merged, each, key=_start)
+        sinks = [each for each in found if not (each.generation or _shares(merged, each))]
+        counted += sorted(merged + sinks, key=_start)
+    return counted
+
+
+def _start(manifest: Manifest) -> int:
+    return manifest.start
+
+
+def _shares(ordered: list[Manifest], manifest: Manifest) -> bool:
+    """Whether any of these, which share no offset with each other, shares one with it."""
+    place = bisect_left(ordered, manifest.end, key=_start)
+    return place > 0 and ordered[place - 1].end > manifest.start
+
+
 def read_manifests(objects: Objects, prefix: str = "") -> list[Manifest]:
-    """Every manifest of the dataset at `prefix`, by partition and start.
+    """The manifests that count, of the dataset at `prefix`, by partition and start.
 
     Raises ValueError (pydantic) where a manifest cannot be read.
     """
-    keys = objects.list(f"{dataset_root(prefix)}manifest/")
-    found = [Manifest.model_validate_json(objects.get(key)) for key in keys]
-    return sorted(found, key=lambda manifest: (manifest.partition, manifest.start))
+    return live(ManifestCache(objects, prefix).read().values())
 
 
 def chain_faults(manifests: Iterable[Manifest]) -> list[str]:

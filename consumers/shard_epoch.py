@@ -61,7 +61,7 @@ class ShardEpoch:
 
     def samples(self) -> Iterator[Sample]:
         """Round after round: one, or with `follow` one for all shards that came meanwhile."""
-        self._index.refresh()
+        self._index.refresh(self._progress.generations)
         held = self._progress.buffer
         self._buffer.restore(held, self._reader.find(held))
         self._begun = True
@@ -79,10 +79,12 @@ class ShardEpoch:
     def _plan(self) -> bool:
         """Plan what is there beyond the last round; whether any of it is ours."""
         progress, options = self._progress, self._options
-        shards = self._index.shards(progress.until, self._share)
+        first = progress.plan is None
+        shards = self._index.shards(progress.until, self._share, whole=first)
         if options.shuffle:
             shards.sort(key=lambda each: draw(options.seed, "shard", progress.epoch, *each))
         progress.since, progress.until = progress.until, progress.until | self._index.ends()
+        progress.generations = self._index.generations()
         progress.plan, progress.shard, progress.offset = shards, 0, 0
         return bool(shards)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from consumers.manifests import Objects, dataset_root
+from consumers.manifests import ManifestCache, Objects, dataset_root, live
 from consumers.patience import patiently
 from consumers.share import Share
 from schemas import Manifest
 
-_READERS = 16
-_TRIES = 3
+_TRIES = 10
 
 
 class ShardError(Exception):
@@ -29,60 +27,78 @@ class Shard(NamedTuple):
 
 
 class ShardIndex:
-    """Manifests below `prefix`, each read once; `refresh` finds the new ones.
+    """The chains of the dataset at `prefix` as they were last looked at.
 
-    In each partition they form a chain: the first begins at 0, each other where the one before
-    ends. One that begins before that end is passed over: it was merged into a larger one and is
-    about to go.
+    In each partition the first manifest begins at 0, each other where the one before ends.
+    Compaction puts one in the place of several; where it has, the chain of an earlier generation
+    can be read as long as nothing of it is removed.
     """
 
     def __init__(self, objects: Objects, prefix: str) -> None:
-        self._objects = objects
         self._folder = f"{dataset_root(prefix)}manifest/"
-        self._known: dict[str, Manifest] = {}
+        self._cache = ManifestCache(objects, prefix)
         self._chains: dict[int, list[Manifest]] = {}
+        self._generations: dict[int, int] = {}
 
-    def refresh(self, *, anew: bool = False) -> None:
-        """Read the manifests that are new; with `anew` also those that were replaced in place.
+    def refresh(self, generations: Mapping[int, int] | None = None) -> None:
+        """Look again: at each partition's chain as of the generation given for it, if it is still
+        whole, else as it is now.
 
-        Raises ShardError where a chain has a gap, ValueError (pydantic) where one is unreadable.
+        Raises ShardError where a chain has a gap, ValueError (pydantic) where a manifest cannot be
+        read.
         """
-        if anew:
-            self._known.clear()
         for tries_left in reversed(range(_TRIES)):
+            found = patiently(self._cache.read).values()
             try:
-                patiently(self._read)
-                self._chains = {
-                    partition: _chain(found)
-                    for partition, found in groupby(
-                        sorted(self._known.values(), key=lambda each: (each.partition, each.start)),
-                        key=lambda each: each.partition,
-                    )
-                }
-            except (KeyError, ShardError):
-                # Somebody merges shards while we look: what we knew may no longer be so.
-                self._known.clear()
+                chains = _chains(found)
+            except ShardError:
+                # Shards that came while we listed may be seen without their neighbours.
                 if not tries_left:
                     raise
             else:
-                return
+                break
+        newest: dict[int, int] = {}
+        for each in found:
+            newest[each.partition] = max(each.generation, newest.get(each.partition, 0))
+        for partition, wanted in (generations or {}).items():
+            if wanted >= newest.get(partition, 0):
+                continue
+            earlier = _as_of(found, partition, wanted)
+            if earlier and earlier[-1].end == chains[partition][-1].end:
+                chains[partition], newest[partition] = earlier, wanted
+        self._chains, self._generations = chains, newest
+
+    def generations(self) -> dict[int, int]:
+        """By partition, the generation that its chain is of."""
+        return dict(self._generations)
 
     def ends(self) -> dict[int, int]:
         """Where each partition's chain ends."""
         return {partition: chain[-1].end for partition, chain in self._chains.items()}
 
-    def shards(self, since: Mapping[int, int], share: Share) -> list[Shard]:
+    def shards(self, since: Mapping[int, int], share: Share, *, whole: bool) -> list[Shard]:
         """The share's shards, as far as they lie at the offsets `since` or later.
 
-        A chain only grows at its end, so a shard's place in it, and with that its owner, is the
-        same for every reader, whenever it looks (merging shards changes their places).
+        A shard's owner is told by its place among the sink's shards of its partition, which is the
+        same for every reader, whenever it looks: chains grow at their ends, and merged shards know
+        their parts and are given part by part. With `whole` they are not: that saves reading one
+        once for each of its readers, who then have to look at the same generation.
         """
-        return [
-            Shard(each.partition, max(each.start, since.get(each.partition, 0)), each.end)
-            for chain in self._chains.values()
-            for place, each in enumerate(chain)
-            if each.end > since.get(each.partition, 0) and share.owns(each.partition + place)
-        ]
+        found = []
+        for partition, chain in self._chains.items():
+            begun, place = since.get(partition, 0), 0
+            for number, each in enumerate(chain):
+                parts = _parts(each)
+                numbered = list(enumerate(parts, place))
+                if whole and len(parts) > 1:
+                    numbered = [(number, Shard(partition, each.start, each.end))]
+                place += len(parts)
+                found += [
+                    Shard(partition, max(part.start, begun), part.end)
+                    for number, part in numbered
+                    if part.end > begun and share.owns(partition + number)
+                ]
+        return found
 
     def manifests(self, since: Mapping[int, int], until: Mapping[int, int]) -> list[Manifest]:
         """Those that account for any offset from `since` up to `until`, by partition and start."""
@@ -103,14 +119,27 @@ class ShardIndex:
             f"{partition} any more: restore it, or begin a new epoch"
         )
 
-    def _read(self) -> None:
-        keys = set(self._objects.list(self._folder))
-        for gone in self._known.keys() - keys:
-            del self._known[gone]
-        new = sorted(keys - self._known.keys())
-        with ThreadPoolExecutor(_READERS) as pool:
-            for key, data in zip(new, pool.map(self._objects.get, new), strict=True):
-                self._known[key] = Manifest.model_validate_json(data)
+
+def _chains(manifests: Iterable[Manifest]) -> dict[int, list[Manifest]]:
+    return {
+        partition: _chain(found)
+        for partition, found in groupby(live(manifests), key=lambda each: each.partition)
+    }
+
+
+def _as_of(manifests: Iterable[Manifest], partition: int, generation: int) -> list[Manifest]:
+    """The partition's chain without what came after the generation; empty where it has gaps."""
+    known = (m for m in manifests if m.partition == partition and m.generation <= generation)
+    try:
+        return _chains(known).get(partition, [])
+    except ShardError:
+        return []
+
+
+def _parts(manifest: Manifest) -> list[Shard]:
+    """The sink's shards that the manifest accounts for."""
+    bounds = [*(manifest.parts or (manifest.start,)), manifest.end]
+    return [Shard(manifest.partition, start, end) for start, end in pairwise(bounds)]
 
 
 def _chain(ordered: Iterable[Manifest]) -> list[Manifest]:

@@ -10,7 +10,7 @@ from consumers.shard_index import Shard
 from consumers.share import Share
 from consumers.shuffle_buffer import Place
 
-_KIND = "shards/1"
+_KIND = "shards/2"
 
 
 @dataclass(slots=True)
@@ -25,6 +25,8 @@ class ShardProgress:
     """By partition, where this round begins,"""
     until: dict[int, int] = field(default_factory=dict)
     """and where it ends."""
+    generations: dict[int, int] = field(default_factory=dict)
+    """By partition, the generation that the round was planned with."""
     shard: int = 0
     """The shard of the plan that is read,"""
     offset: int = 0
@@ -43,6 +45,7 @@ class ShardProgress:
             "plan": None if self.plan is None else [list(shard) for shard in self.plan],
             "since": [list(each) for each in self.since.items()],
             "until": [list(each) for each in self.until.items()],
+            "generations": [list(each) for each in self.generations.items()],
             "shard": self.shard,
             "offset": self.offset,
             "drawn": self.drawn,
@@ -63,6 +66,7 @@ class ShardProgress:
             plan=None if plan is None else [Shard(*shard) for shard in plan],
             since=dict(state["since"]),
             until=dict(state["until"]),
+            generations=dict(state["generations"]),
             shard=state["shard"],
             offset=state["offset"],
             drawn=state["drawn"],

@@ -47,21 +47,24 @@ class ShardReader:
             manifest = self._index.at(shard.partition, offset)
             fault, data = self._verified(manifest, "webdataset")
             if fault:
-                self._index.refresh(anew=True)
-                if self._index.at(shard.partition, offset) != manifest:
+                if self._merged(manifest):
                     continue
                 self._report(entry_of(manifest, "webdataset").key, fault)
             else:
                 yield from self._parsed(manifest, data, offset, shard.end)
             offset = manifest.end
 
-    def table(self, manifest: Manifest) -> bytes | None:
-        """The shard's Parquet object; none where it is damaged."""
+    def tables(self, manifest: Manifest) -> Iterator[bytes]:
+        """The shard's Parquet object, or those of which it was made part; none where damaged."""
         fault, data = self._verified(manifest, "parquet")
-        if fault:
+        if not fault:
+            yield data
+        elif self._merged(manifest):
+            limits = {manifest.partition: manifest.start}, {manifest.partition: manifest.end}
+            for each in self._index.manifests(*limits):
+                yield from self.tables(each)
+        else:
             self._report(entry_of(manifest, "parquet").key, fault)
-            return None
-        return data
 
     def find(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
         """Samples by partition and offset, each shard read once; those gone are left out."""
@@ -103,6 +106,11 @@ class ShardReader:
         except KeyError:
             return "missing", b""
         return ("" if holds(entry, data) else "not the bytes that its manifest names"), data
+
+    def _merged(self, manifest: Manifest) -> bool:
+        """Look again: whether another one stands in its place now."""
+        self._index.refresh()
+        return self._index.at(manifest.partition, manifest.start) != manifest
 
     def _report(self, key: str, fault: str) -> None:
         if key in self._damaged:

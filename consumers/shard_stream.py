@@ -49,7 +49,12 @@ class ShardStream(IterableDataset[Sample]):
     **Resuming.** `state_dict` holds places, not data; after `load_state_dict` the next iteration
     gives exactly the rest, in order, less what was taken down or damaged meanwhile: shuffled
     samples are fetched again. It belongs to the same rank and worker of as many; torchdata's
-    StatefulDataLoader sees to that. Shards may be merged between, not while an epoch begins.
+    StatefulDataLoader sees to that.
+
+    **Compaction** may go on meanwhile, but not while the readers of one epoch begin it: they would
+    not agree on what is whose. As long as what was merged is kept (`kaption compact --grace`), a
+    stream that is resumed reads that; afterwards the larger shards, once for each one of its plan,
+    and versions that were replaced since it began are left out.
 
     Raises ShardError, Retry, Fatal, ValueError.
     """

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
 from itertools import groupby
 from typing import Any
 
 from consumers.shard_reader import ShardReader
 from schemas import Manifest
+
+COLUMNS = ["pair_id", "version", "offset"]
 
 
 def replaced(
@@ -21,29 +23,35 @@ def replaced(
 
     Reads three columns of the shards' tables, a partition at a time (a pair_id is the Kafka key, so
     it stays in its partition while the topic's partitions are not changed). Offsets outside
-    [since, until) do not count. The highest version wins, of equal ones the highest offset.
+    [since, until) do not count.
     """
-    found: set[tuple[int, int]] = set()
-    for partition, chain in groupby(manifests, key=lambda each: each.partition):
-        data = [table for each in chain if (table := reader.table(each)) is not None]
-        if data:
-            limits = since.get(partition, 0), until.get(partition, 0)
-            found.update((partition, offset) for offset in _replaced(data, *limits))
-    return found
-
-
-def _replaced(data: list[bytes], since: int, until: int) -> list[int]:
-    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    columns = ["pair_id", "version", "offset"]
-    table = pa.concat_tables([pq.read_table(BytesIO(each), columns=columns) for each in data])
-    offsets = table["offset"]
-    table = table.filter(pc.and_(pc.greater_equal(offsets, since), pc.less(offsets, until)))
-    table = table.sort_by(
-        [("pair_id", "ascending"), ("version", "ascending"), ("offset", "ascending")]
-    )
-    same_pair_follows = pc.equal(table["pair_id"][:-1], table["pair_id"][1:])
-    older: Any = table["offset"][:-1].filter(same_pair_follows)
-    return [int(offset) for offset in older.to_pylist()]
+    found: set[tuple[int, int]] = set()
+    for partition, chain in groupby(manifests, key=lambda each: each.partition):
+        first, last = since.get(partition, 0), until.get(partition, 0)
+        counted = (pc.field("offset") >= first) & (pc.field("offset") < last)
+        tables = [
+            pq.read_table(BytesIO(data), columns=COLUMNS).filter(counted)
+            for each in chain
+            for data in reader.tables(each)
+        ]
+        if tables:
+            found.update((partition, offset) for offset in older(tables)["offset"].to_pylist())
+    return found
+
+
+def older(tables: Sequence[Any]) -> Any:
+    """Those rows of one partition's tables of `COLUMNS` that are not their pair's latest.
+
+    The highest version wins, of equal ones the highest offset. A row may be there twice.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    order = [(name, "ascending") for name in COLUMNS]
+    rows = pa.concat_tables(tables).sort_by(order)
+    this, next_ = rows.slice(0, max(len(rows) - 1, 0)), rows.slice(1)
+    same_pair = pc.equal(this["pair_id"], next_["pair_id"])
+    return this.filter(pc.and_(same_pair, pc.not_equal(this["offset"], next_["offset"])))

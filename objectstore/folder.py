@@ -7,7 +7,8 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from objectstore.keys import check_key, check_prefix
@@ -67,6 +68,14 @@ class FolderStore(ObjectStore):
             except (FileNotFoundError, NotADirectoryError):
                 self._check_root()
                 return False
+
+    def written_at(self, key: str) -> datetime:
+        """The file's time of modification."""
+        with _translated(key):
+            if self.exists(key):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
+        raise KeyError(key)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys by walking the folders that `prefix` names, each sorted as its keys sort."""

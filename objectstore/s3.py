@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 
 from objectstore import s3_client
@@ -90,6 +91,13 @@ class S3Store(ObjectStore):
         except KeyError:
             return False
         return True
+
+    def written_at(self, key: str) -> datetime:
+        """Its LastModified, of one HEAD."""
+        with self._translated(key):
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        written: datetime = answer["LastModified"]
+        return written
 
     def list(self, prefix: str) -> Iterator[str]:
         """Keys in lexical order. All are read before the first is given.

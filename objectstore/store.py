@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 
@@ -35,6 +36,10 @@ class ObjectStore(ABC):
     @abstractmethod
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
+
+    @abstractmethod
+    def written_at(self, key: str) -> datetime:
+        """When the object was last written, by the store's clock. Raises KeyError."""
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from schemas.connection import KafkaConnection, RedisConnection, StoreConnection
 from schemas.dead_letter import DeadLetter, OriginalHeader
 from schemas.evidence import Box, DetectedObject, OcrText, OptOutSignal, Tag
 from schemas.image import BlobRef, ImageRef, ImageSource
-from schemas.manifest import Manifest, ShardObject, manifest_key
+from schemas.manifest import Manifest, ShardObject, floor_key, manifest_key, merged_key
 from schemas.pair import CaptionedPair, CleanPair, IngestedPair, Pair, RawPair, Route, ScoredPair
 from schemas.position import Position
 from schemas.provenance import Audit, AuditState, DedupInfo, Provenance, StageTrace
@@ -69,9 +69,11 @@ __all__ = [
     "WireError",
     "decode",
     "encode",
+    "floor_key",
     "header",
     "headers_of",
     "manifest_key",
+    "merged_key",
     "origin_of",
     "rule_id",
     "rules_for",

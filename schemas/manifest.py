@@ -21,11 +21,15 @@ class ShardObject(Record):
 
 
 class Manifest(Versioned):
-    """``manifest/{partition}/{start}.json``: offsets [start, end) of one partition of pairs.clean.
+    """Offsets [start, end) of one partition of pairs.clean, and the objects that hold their pairs.
 
-    Each manifest's `end` is the next one's `start`; the chain is the truth about what is written.
+    The sink's, ``manifest/{partition}/{start}.json``, form a chain: the first begins at 0, each
+    other where the one before ends. Those of compaction, ``merged/{partition}/{generation}.json``,
+    stand in the place of several: **one that shares an offset with a higher generation does not
+    count** (the sink's are generation 0). What counts is a chain again, at every moment.
+
     `pairs` counts distinct samples, which may be fewer than offsets: transaction markers take
-    offsets too.
+    offsets too, and compaction drops replaced versions and what is taken down.
     """
 
     topic: Name
@@ -37,8 +41,22 @@ class Manifest(Versioned):
     """Unique to one process; tells a retried PUT of one's own from another's."""
     created_at: AwareDatetime
     objects: Annotated[tuple[ShardObject, ...], Field(max_length=LIST_ITEMS)]
+    generation: Annotated[int, Field(ge=0)] = 0
+    """Above that of every manifest of the partition when it was written; 0: the sink wrote it."""
+    parts: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Where the sink's shards began whose place it takes, ascending; none: it is such a shard."""
 
 
 def manifest_key(partition: int, start: int) -> str:
     """Zero-padded, so that keys list in offset order."""
     return f"manifest/{partition:05d}/{start:020d}.json"
+
+
+def merged_key(partition: int, generation: int) -> str:
+    """Zero-padded, so that a listing that has passed a manifest still comes to its successor."""
+    return f"merged/{partition:05d}/{generation:010d}.json"
+
+
+def floor_key(partition: int, offset: int) -> str:
+    """An empty object: the sink's manifests that begin below the highest floor may be removed."""
+    return f"floor/{partition:05d}/{offset:020d}"

@@ -240,6 +240,8 @@ RECORDS: dict[type[Versioned], st.SearchStrategy[Any]] = {
                 sha256=hashes,
             )
         ),
+        generation=counts,
+        parts=tuples(counts),
     ),
     Takedown: st.builds(
         Takedown,

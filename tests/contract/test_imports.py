@@ -47,6 +47,14 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         for family in FAMILIES[1:]
     },
     **dict.fromkeys(LIBRARIES, ("schemas", STAGE, *LIBRARIES)),
+    # It reads shards as consumers do and writes them as the sink does.
+    "workers.compaction": (
+        "schemas",
+        "objectstore",
+        "consumers",
+        "workers.compaction",
+        "workers.stages.sink",
+    ),
     "workers.settings": ("schemas", *LIBRARIES, "workers.runtime.policy"),
     "workers.demo": ("schemas", "objectstore", "workers"),
     "workers.cli": OURS,
@@ -71,9 +79,9 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "os.environ": ("workers.settings", "workers.local"),
     "os.environb": (),
     "os.getenv": ("workers.settings",),
-    # Only the command line ties the two ends together.
+    # Only the command line ties the two ends together, and compaction those of the shards.
     "producers": ("producers", "workers.cli"),
-    "consumers": ("consumers", "workers.cli"),
+    "consumers": ("consumers", "workers.cli", "workers.compaction"),
     "workers.cli": ("workers.cli",),
 }
 """By name, where alone it may be imported. workers.local gives its children an environment."""

@@ -55,7 +55,7 @@ class ComposeSeaweedFs(SeaweedFs):
     def _prepare(self) -> Sequence[str]:
         (self.folder / "data").mkdir(exist_ok=True)
         given = {"-dir=/data": f"-dir={self.folder}/data", "-ip.bind=0.0.0.0": f"-ip.bind={HOST}"}
-        s3, *ports = self.ports
+        s3, *ports = self.ports[:-1]
         given["-s3.port=8333"] = f"-s3.port={s3}"
         others = (
             *("s3.port.grpc", "master.port", "master.port.grpc", "volume.port"),

@@ -11,6 +11,7 @@ from consumers import ReadError
 from producers import PublishError
 from producers.sources import SourceError
 from schemas.errors import Fault
+from workers.cli.compact import command as compact
 from workers.cli.consume import command as consume
 from workers.cli.crawl import command as crawl
 from workers.cli.demo import command as demo
@@ -42,6 +43,7 @@ app.command("produce")(produce)
 app.command("replay")(replay)
 app.command("consume")(consume)
 app.command("takedown")(takedown)
+app.command("compact")(compact)
 app.command("work")(work)
 app.add_typer(topics, name="topics")
 app.command("status")(status)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from producers.checkpoint import START, Checkpoint
 from producers.feed import Fed, Feed
 from schemas import KafkaConnection, Topic
 from schemas.topics import DEAD, RAW, REJECTED, TOPICS
+from workers.cli.ages import age
 from workers.cli.errors import UserError
 from workers.cli.options import Config
 from workers.cli.replayed import Replayed, Selection, replayable
@@ -23,8 +23,6 @@ from workers.settings import load_settings
 
 _ASK_ABOVE = 10_000
 _CHECKPOINT_S = 30.0
-_AGO = re.compile(r"([0-9]+)([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class What(StrEnum):
@@ -136,8 +134,8 @@ def _ask(total: int) -> None:
 def _since(text: str | None) -> datetime | None:
     if text is None:
         return None
-    if match := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if (ago := age(text)) is not None:
+        return datetime.now(UTC) - ago
     try:
         given = datetime.fromisoformat(text)
     except ValueError as error:

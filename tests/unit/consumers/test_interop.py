@@ -13,6 +13,7 @@ import pytest
 import webdataset
 from PIL import Image
 
+from compacting import compact
 from consumers.manifests import read_manifests
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
@@ -154,3 +155,27 @@ def test_a_table_s_row_and_its_tar_s_sample_have_one_key(shards):
         for row, sample in zip(rows, samples, strict=True):
             assert sample["jpg"] == jpeg(row["offset"])
             assert Image.open(io.BytesIO(sample["jpg"])).size == (row["width"], row["height"])
+
+
+def test_merged_shards_as_manifests_list_them_are_read_alike(shards, pairs):
+    # Given
+    objects = FolderStore(shards.parents[1])
+    compact(objects)
+    named = [entry for each in read_manifests(objects, "dataset") for entry in each.objects]
+
+    # When
+    tar, table = (str(shards.parent / entry.key) for entry in named)
+    samples = list(
+        webdataset.WebDataset(tar, shardshuffle=False)
+        .decode("pil")
+        .to_tuple("__key__", "jpg", "txt", "json")
+    )
+
+    # Then
+    assert [CleanPair.model_validate(record) for *_, record in samples] == pairs
+    assert [image.size for _, image, _, _ in samples] == [
+        (pair.image.width, pair.image.height) for pair in pairs
+    ]
+    rows = pyarrow.dataset.dataset(table).to_table()
+    assert rows["key"].to_pylist() == [key for key, *_ in samples]
+    assert rows["pair_id"].to_pylist() == [pair.pair_id for pair in pairs]

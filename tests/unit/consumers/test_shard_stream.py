@@ -7,24 +7,26 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from itertools import islice
 from multiprocessing.queues import Queue
-from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from compacting import compact, retire_all
 from consumers import ShardStream
 from consumers.manifests import FolderObjects, read_manifests
-from consumers.shard_index import ShardError
+from consumers.shard_index import Shard, ShardError, ShardIndex
+from consumers.share import Share
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
-from schemas import CleanPair, StoreConnection, TakedownKind, manifest_key
+from schemas import StoreConnection, TakedownKind, manifest_key
 from schemas.errors import Retry
+from sink_records import orphans_in
 from stream_records import named, pair_ids, take_down, write_chains, write_shards
-from workers.runtime.stage import Message
 
 CHAINS = {
     0: [[0, 1, 2], [4, 5], [7, 8, 9]],
@@ -206,43 +208,46 @@ def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
     assert sorted(name for batch in whole for name in batch) == ALL
 
 
-@pytest.mark.parametrize("merged", [False, True])
-def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, merged):
+def half_remove(objects: FolderStore) -> int:
+    """As one does that is killed before it comes to the manifests."""
+    keys = orphans_in(objects)
+    for key in keys:
+        objects.delete(key)
+    return len(keys)
+
+
+COMPACTIONS: dict[str, Callable[[FolderStore], object]] = {
+    "none": lambda objects: None,
+    "merged": compact,
+    "merged and half removed": lambda objects: (compact(objects), half_remove(objects)),
+    "merged and removed": lambda objects: (compact(objects), retire_all(objects)),
+}
+
+
+@pytest.fixture(params=COMPACTIONS)
+def compaction(request) -> Callable[[FolderStore], object]:
+    chosen: str = request.param
+    return COMPACTIONS[chosen]
+
+
+def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, compaction):
     # Given
     stream = ShardStream(dataset, shuffle=False)
     whole = pair_ids(stream)
     pair_ids(islice(stream, 2))
     state = stream.state_dict()
 
-    # When the dataset grows, also by a later version of a sample that is left
-    blobs = BlobStore(dataset)
-    later = [named(blobs, 20, 0), named(blobs, 21, 0, pair_id="0-9")]
-    write_shards(dataset, tmp_path, [later])
-    if merged:
-        merge(dataset, tmp_path, [named(blobs, offset, 0) for offset in FIRST] + later)
+    # When the dataset grows
+    write_chains(dataset, tmp_path, {0: [[20], [21]]})
+    compaction(dataset)
 
     # Then
     assert pair_ids(resumed(dataset, state, shuffle=False)) == whole[2:]
-    assert len(pair_ids(ShardStream(dataset))) == len(whole) + 1
-
-
-def merge(dataset: FolderStore, spool: Path, messages: list[Message[CleanPair]]) -> None:
-    """Replace the shards of partition 0 by one of these, and delete all of the old ones."""
-    write_shards(dataset, spool, [messages], "merged")
-    (merged,) = read_manifests(dataset, "merged")
-    for entry in merged.objects:
-        dataset.put(f"dataset/{entry.key}", dataset.get(f"merged/{entry.key}"))
-    old = [each for each in read_manifests(dataset, "dataset") if each.partition == 0]
-    dataset.put(f"dataset/{manifest_key(0, 0)}", merged.model_dump_json().encode())
-    for each in old:
-        for entry in each.objects:
-            dataset.delete(f"dataset/{entry.key}")
-    for each in old[1:]:
-        dataset.delete(f"dataset/{manifest_key(0, each.start)}")
+    assert len(pair_ids(ShardStream(dataset))) == len(whole) + 2
 
 
 @pytest.mark.parametrize(("shuffle", "given"), [(False, 1), (False, 4), (True, 8)])
-def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, tmp_path, shuffle, given):
+def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, compaction, shuffle, given):
     # Given a stream in the middle
     stream = ShardStream(dataset, shuffle=shuffle, buffer=3)
     whole = pair_ids(stream)
@@ -250,13 +255,57 @@ def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, tmp_path, 
     first = pair_ids(islice(running, given))
     state = stream.state_dict()
 
-    # When partition 0's shards are merged
-    merge(dataset, tmp_path, [named(BlobStore(dataset), offset, 0) for offset in FIRST])
+    # When shards are merged
+    compaction(dataset)
 
     # Then one that is resumed and the one that runs go on
-    assert pair_ids(resumed(dataset, state, shuffle=shuffle, buffer=3)) == whole[given:]
+    other = resumed(dataset, state, shuffle=shuffle, buffer=3)
+    assert pair_ids(other) == whole[given:]
     assert first + pair_ids(running) == whole
-    assert stream.damaged == {}
+    assert stream.damaged == other.damaged == {}
+    assert sorted(pair_ids(ShardStream(dataset))) == ALL
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_version_replaced_since_is_given_as_long_as_it_is_there(dataset, tmp_path, removed):
+    # Given a stream that has versions of two pairs before it, one of them twice
+    write_shards(dataset, tmp_path, [[named(BlobStore(dataset), 9, 1, pair_id="1-5", version=2)]])
+    stream = ShardStream(dataset, shuffle=False)
+    whole = pair_ids(stream)
+    pair_ids(islice(stream, 2))
+    state = stream.state_dict()
+
+    # When both are replaced by versions that are no part of its epoch, and dropped
+    later = [named(BlobStore(dataset), 20 + n, 1, pair_id=f"1-{n}", version=3) for n in (0, 5)]
+    write_shards(dataset, tmp_path, [later])
+    assert compact(dataset).dropped == {"replaced": 3}
+    if removed:
+        retire_all(dataset)
+
+    # Then the rest is the same, or lacks what is gone; nothing is there twice
+    rest = pair_ids(resumed(dataset, state, shuffle=False))
+    assert rest == [name for name in whole[2:] if not (removed and name in ("1-0", "1-5"))]
+
+
+def shares(objects: FolderStore, since: dict[int, int]) -> list[list[Shard]]:
+    index = ShardIndex(objects, "dataset")
+    index.refresh()
+    return [index.shards(since, Share(number, 3), whole=False) for number in range(3)]
+
+
+def test_what_comes_has_one_reader_whether_it_is_seen_merged_or_not(dataset, tmp_path, compaction):
+    # Given a dataset that was merged before, and shards that came since a reader's last look
+    compact(dataset)
+    write_chains(dataset, tmp_path, {0: [[12], [13], [15]], 2: [[10, 11], [12]], 3: [[0], [1]]})
+    since = {0: 13, 1: 6, 2: 10}
+    before = shares(dataset, since)
+    assert sum(map(len, before)) == 6
+
+    # When it looks before they are merged, and another one after
+    compaction(dataset)
+
+    # Then they agree on what is whose
+    assert shares(dataset, since) == before
 
 
 @pytest.mark.parametrize("share", [{"rank": 1, "world_size": 2}, {"rank": 0, "world_size": 2}])

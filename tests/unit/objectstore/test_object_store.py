@@ -3,8 +3,10 @@
 import importlib
 import pkgutil
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,18 @@ def test_more_keys_than_a_page_holds_are_all_listed(store):
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda key: store.put(key, b""), keys))
     assert list(store.list("many/")) == keys
+
+
+def test_an_object_has_the_time_of_its_last_writing(store):
+    store.put("a/b", b"one")
+    first = store.written_at("a/b")
+    assert abs(first - datetime.now(UTC)) < timedelta(minutes=5)
+    time.sleep(1.1)  # S3 counts in seconds
+    store.put("a/b", b"two")
+    assert store.written_at("a/b") > first
+    for key in ("nothing", "a", "a/b/c"):
+        with pytest.raises(KeyError):
+            store.written_at(key)
 
 
 def test_deleting_is_quiet_about_what_is_gone(store):

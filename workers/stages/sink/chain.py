@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from objectstore.store import ObjectStore
-from schemas import Manifest, manifest_key
+from schemas import Manifest, floor_key, manifest_key, merged_key
 from workers.runtime.stage import Fatal, Retry
 
 
@@ -16,6 +16,11 @@ class ManifestChain:
     know the same chain name their next manifest alike, and of those only one is written: that is
     what keeps a late writer out, whatever records it holds. A manifest's offsets [start, end) are
     those it accounts for: among them are transaction markers, compacted records and rejected ones.
+
+    Compaction merges shards and later removes their manifests, of which the first may then be
+    written again by a writer that knows no better. So it first raises the partition's floor, and
+    what is found below the floor is no part of the chain: a manifest that is written or read counts
+    only if the floor, looked at afterwards, is not above its start.
     """
 
     def __init__(self, objects: ObjectStore, prefix: str) -> None:
@@ -28,19 +33,15 @@ class ManifestChain:
         names = [key.removeprefix(folder) for key in self._objects.list(folder)]
         return [int(name.removesuffix(".json")) for name in names]
 
+    def merged_starts(self, partition: int) -> set[int]:
+        """Where the shards began that were merged since. Reads every merged manifest."""
+        folder = self._prefix + merged_key(partition, 0).rpartition("/")[0] + "/"
+        found = filter(None, map(self._read, list(self._objects.list(folder))))
+        return {start for manifest in found for start in manifest.parts}
+
     def read(self, partition: int, start: int) -> Manifest | None:
         """The manifest that starts there, if it is written. Raises Fatal if it cannot be read."""
-        key = self._prefix + manifest_key(partition, start)
-        try:
-            data = self._objects.get(key)
-        except KeyError:
-            return None
-        try:
-            return Manifest.model_validate_json(data)
-        except ValidationError as error:
-            raise Fatal(
-                f"{key} is no manifest: {error}; restore it, or write to another sink.prefix"
-            ) from error
+        return self._read(self._prefix + manifest_key(partition, start))
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Write the manifest if none starts there; returns the one that stands there.
@@ -55,9 +56,34 @@ class ManifestChain:
             raise Retry(f"{key} was there and is gone")
         return found
 
+    def floor(self, partition: int) -> int:
+        """Below it manifests may have been removed; itself it is the end of one."""
+        folder = self._prefix + floor_key(partition, 0).rpartition("/")[0] + "/"
+        return max((int(key.removeprefix(folder)) for key in self._objects.list(folder)), default=0)
+
+    def discard(self, manifest: Manifest) -> None:
+        """Take back one that was written below the floor."""
+        self._objects.delete(self._prefix + manifest_key(manifest.partition, manifest.start))
+
     def end_from(self, partition: int, start: int) -> int:
         """Walk on from a manifest's start to the chain's end; `start` itself if none is there."""
-        end = start
-        while (manifest := self.read(partition, end)) is not None:
-            end = manifest.end
-        return end
+        while True:
+            end = start
+            while (manifest := self.read(partition, end)) is not None:
+                end = manifest.end
+            floor = self.floor(partition)
+            if floor <= start:
+                return end
+            start = floor
+
+    def _read(self, key: str) -> Manifest | None:
+        try:
+            data = self._objects.get(key)
+        except KeyError:
+            return None
+        try:
+            return Manifest.model_validate_json(data)
+        except ValidationError as error:
+            raise Fatal(
+                f"{key} is no manifest: {error}; restore it, or write to another sink.prefix"
+            ) from error

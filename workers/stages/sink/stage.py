@@ -55,9 +55,10 @@ class SinkStage(Stage[CleanPair, Picture]):
     picture, json, txt) and ``.parquet`` (see `rows.table_schema`), then the manifest that makes
     them part of the dataset. Readers list manifests only.
 
-    Until the manifest is written nothing has happened; afterwards the shard is there for good and
-    its records are done, whoever gets them again. A writer that finds another's manifest deletes
-    its own objects, takes over the other's end, and writes what is left to the next shard.
+    Until the manifest is written nothing has happened; afterwards the shard, or one into which it
+    was merged, is there for good and its records are done, whoever gets them again. A writer that
+    finds another's manifest deletes its own objects, takes over the other's end, and writes what is
+    left to the next shard.
 
     Blobs are written before the records that name them and removed only by takedown, so all writers
     of one range agree on which pictures are missing (Reject: blob_missing).
@@ -124,8 +125,11 @@ class SinkStage(Stage[CleanPair, Picture]):
                 f"sink.prefix {self._policy.prefix!r} holds shards of topic {last.topic}, not of "
                 f"{topic}: give each topic a prefix of its own"
             )
-        end = self._advance(partition, last.end if last is not None else 0)
-        if sum(start >= committed for start in starts) > UNCOMMITTED_SHARDS:
+        end = self._advance(partition, self._chain.end_from(partition, starts[-1] if starts else 0))
+        written = set(starts)
+        if self._chain.floor(partition) > committed:
+            written |= self._chain.merged_starts(partition)
+        if sum(start >= committed for start in written) > UNCOMMITTED_SHARDS:
             _log.warning(
                 "partition %d: offset %d is far behind the shards, going on from %d",
                 *(partition, committed, end),

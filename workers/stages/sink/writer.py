@@ -59,12 +59,16 @@ class ShardWriter:
         )
         standing = self._chain.commit(manifest)
         if standing.writer == self._writer and standing.objects == manifest.objects:
-            return end
-        _log.info("partition %d: shard %d is written by %s", partition, start, standing.writer)
+            if self._chain.floor(partition) <= start:
+                return end
+            self._chain.discard(manifest)
+            _log.info("partition %d: shard %d was written and merged long ago", partition, start)
+        else:
+            _log.info("partition %d: shard %d is written by %s", partition, start, standing.writer)
         # Also where an earlier attempt of ours stands: with other records it has other names.
         for file in files:
             self._objects.delete(self._root + file.entry.key)
-        return self._chain.end_from(partition, standing.end)
+        return self._chain.end_from(partition, start)
 
     def try_conditional_write(self) -> None:
         """Make sure that the store refuses a second write; without that, shards would be lost.

@@ -1,0 +1,54 @@
+"""`kaption compact`, killed as the kernel would: each record stays in one shard that is read."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from consumers import ShardStream
+from consumers.manifests import read_manifests
+from objectstore.folder import FolderStore
+from sink_records import offsets_in, orphans_in
+from stream_records import pair_ids, write_chains
+
+KILLS = 5
+SHARDS = 40
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_killed_at_any_moment_it_leaves_each_record_in_one_shard(tmp_path: Path) -> None:
+    # Given many small shards, and a reader in the middle of them
+    objects = FolderStore(tmp_path / "store")
+    write_chains(objects, tmp_path, {0: [[offset] for offset in range(SHARDS)]})
+    running = iter(ShardStream(objects, buffer=5))
+    given = [next(running).pair.pair_id for _ in range(SHARDS // 2)]
+    kaption = str(Path(sys.executable).with_name("kaption"))
+    compact = [kaption, "compact", "--to", "50KiB", "--below", "20KiB", "--grace", "0s"]
+    environment = os.environ | {"KAPTION_STORE__URL": str(tmp_path / "store")}
+    # When each run is killed a moment after it has begun to write
+    rng, killed = random.Random(3), 0
+    for _ in range(KILLS):
+        before = set(objects.list("dataset/"))
+        process = subprocess.Popen(compact, env=environment, stdout=subprocess.DEVNULL)
+        while process.poll() is None and set(objects.list("dataset/")) == before:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.05))
+        process.kill()
+        killed += process.wait() != 0
+        # Then all is there, once
+        assert offsets_in(objects) == list(range(SHARDS))
+    # and after a run that is not killed, nothing is left of those that were
+    subprocess.run(compact, env=environment, check=True)
+    for path in (tmp_path / "store/dataset/data").rglob("*.*"):
+        os.utime(path, (0, 0))
+    subprocess.run([*compact, "--orphans"], env=environment, check=True)
+    assert killed > KILLS // 2
+    assert offsets_in(objects) == list(range(SHARDS))
+    assert all(each.generation for each in read_manifests(objects, "dataset"))
+    assert len(orphans_in(objects)) == 2  # of the sink's last shard
+    assert sorted(given + pair_ids(running)) == sorted(f"0-{n}" for n in range(SHARDS))

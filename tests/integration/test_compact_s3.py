@@ -1,0 +1,83 @@
+"""Compaction on a real S3 server, beside sinks that write and a reader that follows."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import pytest
+from pydantic import SecretStr
+
+from compacting import LATER, compact, retire_all
+from consumers import ShardStream
+from consumers.manifests import read_manifests
+from objectstore.blobs import BlobStore
+from objectstore.s3 import S3Store
+from schemas import StoreConnection
+from sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, run, stored
+from stream_records import pair_ids
+from workers.compaction import find_orphans
+
+pytestmark = pytest.mark.integration
+
+RECORDS = 40
+
+
+@pytest.fixture
+def objects(s3) -> S3Store:
+    return S3Store(
+        StoreConnection(
+            url=f"s3://{s3.name}/team",
+            endpoint=s3.endpoint,
+            access_key=s3.access_key,
+            secret_key=SecretStr(s3.secret_key),
+        )
+    )
+
+
+def test_sinks_compactors_and_a_reader_at_once(objects, tmp_path):
+    # Given a sink and its zombie, two compactors that remove at once, and a reader that follows
+    blobs, stop = BlobStore(objects), threading.Event()
+    messages = [stored(blobs, offset) for offset in range(RECORDS)]
+    sinks = [open_sink(objects, tmp_path, f"w{number}") for number in range(2)]
+    for sink in sinks:
+        sink.resume(TOPIC, 0, 0)
+    written = threading.Event()
+
+    def write(number: int) -> bool:
+        step = number + 1
+        batches = [messages[i : i + step] for i in range(0, RECORDS, step)]
+        return all(done(run(sinks[number], batch)) for batch in batches)
+
+    def keep_compacting(number: int) -> int:
+        rounds = 0
+        while not written.is_set():
+            rounds += compact(objects, writer=f"c{number}-{rounds}").after > 0
+            retire_all(objects)
+        return rounds
+
+    def follow() -> list[str]:
+        stream = ShardStream(objects, follow=True, stop=stop, buffer=4, poll_s=0.05)
+        return pair_ids(islice(stream, RECORDS))
+
+    # When all go on together
+    with ThreadPoolExecutor(5) as threads:
+        following = threads.submit(follow)
+        compacting = [threads.submit(keep_compacting, number) for number in range(2)]
+        try:
+            assert all(threads.map(write, range(2)))
+        finally:
+            written.set()
+        rounds = [each.result() for each in compacting]
+        found = following.result(timeout=120)
+        stop.set()
+
+    # Then each record is in one shard, was given once, and nothing else is left
+    assert sum(rounds) > 1
+    assert sorted(found) == sorted(f"pair-{offset}" for offset in range(RECORDS))
+    assert offsets_in(objects) == list(range(RECORDS))
+    compact(objects)
+    retire_all(objects)
+    (manifest,) = read_manifests(objects, "dataset")
+    assert manifest.pairs == RECORDS
+    assert len(orphans_in(objects)) == 2  # of the sink's last shard
+    assert find_orphans(objects, "dataset", LATER) == []

@@ -1,0 +1,132 @@
+"""`kaption compact`: fewer, larger shards, without what is replaced or taken down."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
+from rich.console import Console
+from rich.status import Status
+
+from objectstore import open_store
+from workers.cli.ages import age
+from workers.cli.errors import UserError
+from workers.cli.options import Config
+from workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
+from workers.settings import load_settings
+
+_LINE_S = 5.0
+_UNCOMMITTED = timedelta(days=1)
+"""Far more than any writer takes from its uploads to the manifest that names them."""
+_SIZE = TypeAdapter(ByteSize)
+
+
+def command(
+    below: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="Shards under it are small; default: half of --to."),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES", help="Size to merge up to, as 256MiB; default: the sink's."),
+    ] = None,
+    grace: Annotated[
+        str, typer.Option(metavar="AGE", help="How long what is replaced stays, for its readers.")
+    ] = "1d",
+    orphans: Annotated[
+        bool,
+        typer.Option("--orphans", help="Also delete data that no manifest names, if a day old."),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
+    config: Config = None,
+) -> None:
+    """Merge small shards, leaving out versions that are replaced and pairs that are taken down.
+
+    A larger shard is written anew only if something in it is taken down. Readers and sinks may go
+    on meanwhile, and so may other compactions; kill it at any moment and run it again.
+    """
+    settings = load_settings(config)
+    store, sink = open_store(settings.store), settings.sink
+    target = _bytes("--to", to) or sink.shard_bytes
+    kept = _age(grace)
+    console = Console(stderr=True, highlight=False)
+    with console.status("looking for small shards") as status:
+        compactor = Compactor(
+            store,
+            sink.prefix,
+            Limits(_bytes("--below", below) or target // 2, target, sink.shard_records),
+            writer=f"compact-{uuid.uuid4().hex}",
+            spool=Path(sink.spool) if sink.spool else None,
+            told=_Progress(console, status),
+        )
+        try:
+            done = compactor.run(dry=dry_run)
+        except ValidationError as error:
+            raise UserError(
+                f"a manifest or takedown below {sink.prefix}/ cannot be read: {error}; restore it"
+            ) from error
+        for fault in done.damaged:
+            console.print(f"left as it is: {fault}", markup=False, soft_wrap=True)
+        typer.echo(_line(done))
+        if not dry_run:
+            status.update("removing what was merged before")
+            before = datetime.now(UTC) - kept
+            gone = sum(retire(store, sink.prefix, each, before) for each in compactor.partitions())
+            typer.echo(f"{gone} shards removed that were merged more than {grace} ago")
+        if orphans:
+            status.update("looking for data that no manifest names")
+            found = find_orphans(store, sink.prefix, datetime.now(UTC) - max(kept, _UNCOMMITTED))
+            for key in () if dry_run else found:
+                store.delete(key)
+            typer.echo(f"{len(found)} old objects that no manifest names")
+    if dry_run:
+        typer.echo("nothing was changed: this was a dry run")
+
+
+class _Progress:
+    """A status line; where there is no terminal a line now and then."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+        self._next_line = time.monotonic() + _LINE_S
+
+    def __call__(self, done: Compacted) -> None:
+        self._status.update(_line(done))
+        if not self._console.is_terminal and time.monotonic() >= self._next_line:
+            self._console.print(_line(done), soft_wrap=True)
+            self._next_line = time.monotonic() + _LINE_S
+
+
+def _line(done: Compacted) -> str:
+    sizes = f"{_size(done.bytes_before)} into {_size(done.bytes_after)}"
+    dropped = "".join(f", {number} pairs {why}" for why, number in sorted(done.dropped.items()))
+    return f"{done.before} shards into {done.after}, {sizes}{dropped}"
+
+
+def _size(size: int) -> str:
+    return ByteSize(size).human_readable()
+
+
+def _age(text: str) -> timedelta:
+    found = age(text)
+    if found is None:
+        raise UserError(f"--grace {text}: give an age such as 30m, 6h or 2d")
+    return found
+
+
+def _bytes(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        size = _SIZE.validate_python(text)
+    except ValidationError as error:
+        raise UserError(f"{option} {text}: give a size such as 500000 or 64MiB") from error
+    if size < 1:
+        raise UserError(f"{option} {text}: give a size above 0")
+    return size
