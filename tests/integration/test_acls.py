@@ -36,6 +36,7 @@ Kaption = Callable[..., str]
 def kaption(
     secure_kafka: SecureKafka,
     topic_prefix: str,
+    redis_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Kaption:
@@ -53,6 +54,8 @@ def kaption(
             "KAPTION_KAFKA__USERNAME": str(kafka.username),
             "KAPTION_KAFKA__PASSWORD": kafka.password.get_secret_value(),
             "KAPTION_KAFKA__CA_FILE": str(kafka.ca_file),
+            "KAPTION_REDIS__URL": redis_url,
+            "KAPTION_STORE__URL": str(tmp_path / "store"),
         }
         done = CliRunner().invoke(app, arguments, env=settings, catch_exceptions=False)
         assert done.exit_code == 0, (arguments, done.output)
@@ -111,6 +114,7 @@ _COMMANDS = (
     ("produce", "produce", "pairs.in.jsonl"),
     ("replay", "replay", "rejected", "--yes"),
     ("consume", "consume", "pairs.jsonl"),
+    ("takedown", "takedown", "--yes", "127.0.0.1", "--kind", "domain"),
 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from schemas import TOPICS, Topic
-from schemas.topics import CLEAN, DEAD, RAW, REJECTED
+from schemas.topics import CLEAN, DEAD, INGESTED, RAW, REJECTED
 from workers.cli.wiring import OUTPUTS, STAGES
 
 DESCRIBE = ("Describe", "DescribeConfigs")
@@ -46,6 +46,10 @@ def grants(prefix: str) -> dict[str, tuple[Grant, ...]]:
             *_feed(prefix, [topic for inputs in STAGES.values() for topic in inputs]),
         ),
         "consume": (_topic(CLEAN, prefix, "Read"),),
+        "takedown": (
+            *(_topic(topic, prefix, "Read") for topic in (INGESTED, REJECTED)),
+            _topic(CLEAN, prefix, "Read", "Write"),
+        ),
         "status": (
             *(_topic(topic, prefix, *DESCRIBE) for topic in TOPICS),
             *(_topic(topic, prefix, "Read") for topic in (REJECTED, DEAD)),
