@@ -92,6 +92,24 @@ def test_secrets_are_referred_to_and_nowhere_else() -> None:
         )
 
 
+def test_a_stage_may_have_a_kafka_user_of_its_own() -> None:
+    user = "stages.sink.settings.kafka.username=kaption-sink"
+    password = r"stages.sink.secrets.kafka\.password"
+    secret = f"{password}.secret=sink,{password}.key=password"
+    manifests = render("hardened", "--set", f"{user},{secret}")
+    made = pods(manifests)
+
+    held = {
+        component: it["valueFrom"]["secretKeyRef"]["name"]
+        for component, pod in made.items()
+        for it in container(pod)["env"]
+        if it["name"] == "KAPTION_KAFKA__PASSWORD"
+    }
+    assert held == dict.fromkeys(made, "kaption-kafka") | {"sink": "sink"}
+    assert variables(manifests, "sink")["KAPTION_KAFKA__USERNAME"] == "kaption-sink"
+    assert variables(manifests, "sink")["KAPTION_REDIS__PASSWORD"] == "secret"
+
+
 def test_files_of_secrets_config_maps_and_tokens_lie_where_settings_say() -> None:
     manifests = render(
         *("oauth", "--set", r"files.kafka\.oauth_token_file.audience=kafka,autoscaler=none"),

@@ -44,8 +44,8 @@ envFrom:
   - configMapRef: {name: {{ include "kaption.name" .root }}-settings}
 {{- end }}
 
-{{/* Variables of a container besides the settings in the ConfigMap. Takes root, and whether it wants
-the models. */}}
+{{/* Variables of a container besides the settings in the ConfigMap. Takes root, placement, whose own
+secrets go before those of all, and whether it wants the models. */}}
 {{- define "kaption.env" -}}
 {{- if .models }}
 {{- with .root.Values.models.token }}
@@ -53,7 +53,7 @@ the models. */}}
   valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
 {{- end }}
 {{- end }}
-{{- range $path, $from := .root.Values.secrets }}
+{{- range $path, $from := merge dict (.placement.secrets | default dict) .root.Values.secrets }}
 - name: {{ include "kaption.variable" $path }}
   valueFrom: {secretKeyRef: {name: {{ $from.secret }}, key: {{ $from.key }}}}
 {{- end }}
