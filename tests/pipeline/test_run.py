@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,8 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
             [program, "run", source, tmp_path / "out", "--config", config],
             stderr=subprocess.PIPE,
             text=True,
+            # In the background of a script we ignore it, and so would the program.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         connection, _ = silent.accept()
         # When it is interrupted
