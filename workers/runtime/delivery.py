@@ -10,6 +10,7 @@ import structlog
 from workers.runtime import metrics
 from workers.runtime.dead_letter_rate import DeadLetterRate
 from workers.runtime.entry import Entry, Partition
+from workers.runtime.idle import Reached
 from workers.runtime.kafka.session import Session
 from workers.runtime.kafka.transaction import (
     Committed,
@@ -44,9 +45,10 @@ class Delivery:
         clock: Callable[[], float],
         later: Callable[[Callable[[], None]], None],
         released: Callable[[Sequence[Entry], bool], None],
+        reached: Callable[[Reached], None],
     ) -> None:
         """`later` runs a call on the poll thread; `released` gets entries that are done with, and
-        whether they were committed by us.
+        whether they were committed by us; `reached` gets positions that were.
         """
         self._stage = stage
         self._session = session
@@ -56,8 +58,10 @@ class Delivery:
         self._clock = clock
         self._later = later
         self._on_release = released
+        self._on_reached = reached
         self._finished: deque[Sequence[Entry]] = deque()
         self._sent: list[Entry] = []
+        self._positions: Reached = {}
         self.records = 0
         """Finished and not known to be committed yet."""
         self._thread: TransactionThread | None = None
@@ -83,7 +87,12 @@ class Delivery:
         self._finished.append(batch)
         self.records += len(batch)
 
-    def step(self, *, may_send: bool) -> None:
+    @property
+    def free(self) -> bool:
+        """There is a producer, and nothing to commit with it."""
+        return self._thread is not None and self._deadline is None and self.idle
+
+    def step(self) -> None:
         """Start what can be started, give up what takes too long. Raises Fatal."""
         now = self._clock()
         if self._deadline is not None:
@@ -93,8 +102,26 @@ class Delivery:
             return
         elif self._thread is None:
             self._open()
-        elif self._finished and may_send:
+        elif self._finished:
             self._send()
+
+    def commit_positions(self, reached: Reached) -> None:
+        """Commit positions alone, while `free`; where that fails nothing is tried again."""
+        # The order matters, as below.
+        group = self._session.group_metadata() if reached else None
+        ownership = self._session.ownership
+        ours = {
+            partition: (epoch, position)
+            for partition, (epoch, position) in reached.items()
+            if partition in ownership.owned and ownership.epoch(partition) == epoch
+        }
+        if group is None or not ours or self._clock() < self._not_before:
+            return
+        assert self._thread is not None
+        self._positions = ours
+        offsets = {partition: position for partition, (_, position) in ours.items()}
+        self._thread.commit([], offsets, group)
+        self._under_way(self._policy.transaction_deadline_s)
 
     def _report(self, thread: TransactionThread, result: Result) -> None:
         if thread is not self._thread or self._deadline is None:
@@ -104,6 +131,7 @@ class Delivery:
             case Committed():
                 self._failing_since = None
                 self._count("committed")
+                self._on_reached(self._positions)
                 self._settle(self._sent, [])
             case Opened(committed=committed):
                 self._resolve(committed)
@@ -171,7 +199,7 @@ class Delivery:
         self._settle(done, again)
 
     def _settle(self, done: Sequence[Entry], again: Sequence[Entry]) -> None:
-        self._sent = []
+        self._sent, self._positions = [], {}
         if again:
             self._finished.appendleft(again)
         if done:

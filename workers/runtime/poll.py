@@ -62,9 +62,7 @@ class Poll:
         self._mailbox = mailbox = Mailbox()
         self._held = Held()
         self._batcher = Batcher(batching, clock)
-        self._idle = IdlePositions(
-            session, policy.idle_commit_s, policy.request_timeout_s, clock, mailbox.put
-        )
+        self._idle = IdlePositions(session, policy.idle_commit_s, clock)
         backoff = Backoff(policy, random_source, lambda: self._drained_at is not None, self._retry)
         outputs = Outputs(stage, prefix, now, random_source)
         self._delivery = Delivery(
@@ -76,6 +74,7 @@ class Poll:
             clock,
             mailbox.put,
             self._release,
+            self._idle.committed,
         )
         self._preparation = Preparation(
             stage, topics, policy, backoff, clock, self._later(self._prepared)
@@ -123,10 +122,11 @@ class Poll:
             self._take(records)
         self._mailbox.work(_STILL_POLL_S if still else 0.0)
         self._hand_on(room)
-        self._delivery.step(may_send=not self._idle.under_way)
-        if self._drained_at is None:
+        self._delivery.step()
+        if self._drained_at is None and self._delivery.free:
             # Later, what is given up is no longer held, and the position is behind it.
-            self._idle.step(self._session.ownership.owned - self._held.partitions)
+            idle = self._session.ownership.owned - self._held.partitions
+            self._delivery.commit_positions(self._idle.moved(idle))
         self._show()
 
     def drain(self) -> None:

@@ -1,78 +1,128 @@
-"""Idle positions: committed when they moved, and never overtaken by a transaction."""
+"""Idle positions: which are committed, and that a transaction never meets one on its way."""
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from workers.runtime.entry import Partition
-from workers.runtime.idle import IdlePositions
+from engine import POLICY, Toy
+from schemas import ImageSource, RawPair
+from schemas.topics import RAW
+from workers.runtime.dead_letter_rate import DeadLetterRate
+from workers.runtime.delivery import Delivery
+from workers.runtime.entry import Entry, Outgoing, Partition
+from workers.runtime.idle import IdlePositions, Reached
 from workers.runtime.kafka.session import Session
+from workers.runtime.kafka.transaction import Committed, Opened, Refused, Result
+from workers.runtime.outputs import Outputs
+from workers.runtime.stage import Emit
 
-PARTITION = Partition("topic", 0)
+PARTITIONS = (Partition("topic", 0), Partition("topic", 1))
 
 
-class SlowSession:
-    """A group member whose commits are answered when the test says so."""
+class Member:
+    """A session whose producer answers when the test says so."""
 
     def __init__(self) -> None:
-        self.at = 7
-        self.sent: list[Mapping[Partition, int]] = []
-        self.answer: Callable[[Any, Any], None] = lambda offsets, answer: None
-        self.ownership = SimpleNamespace(epoch=lambda partition: 1)
+        self.at: dict[Partition, int | None] = dict.fromkeys(PARTITIONS, 7)
+        self.epochs = dict.fromkeys(PARTITIONS, 1)
+        self.commits: list[Mapping[Partition, int]] = []
+        self.answer: Callable[[Result], None] = lambda result: None
+        self.ownership = SimpleNamespace(
+            owned=frozenset(PARTITIONS),
+            epoch=self.epochs.__getitem__,
+            holds=lambda entry: self.epochs[entry.partition] == entry.epoch,
+        )
 
-    def position(self, partition: Partition) -> int:
-        return self.at
+    def position(self, partition: Partition) -> int | None:
+        return self.at[partition]
 
     def group_metadata(self) -> object:
         return object()
 
-    def commit_positions(self, positions: Mapping[Partition, int], done: Any) -> None:
-        self.sent.append(positions)
-        self.answer = done
+    def open_producer(self, partitions: object, done: Callable[[Any, Result], None]) -> Any:
+        self.answer = lambda result: done(self, result)
+        return self
+
+    def abandon_producer(self) -> None:
+        pass
+
+    def commit(
+        self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int], group: object
+    ) -> None:
+        self.commits.append(offsets)
 
 
-def make() -> tuple[SlowSession, IdlePositions, list[float]]:
-    """The session, what is tested, and its clock."""
-    session, now = SlowSession(), [0.0]
-    idle = IdlePositions(cast(Session, session), 1.0, 15.0, lambda: now[0], lambda call: call())
-    return session, idle, now
+def delivery(member: Member, reached: Callable[[Reached], None]) -> Delivery:
+    """One whose producer is open."""
+    outputs = Outputs(Toy(), "", lambda: datetime.now(UTC), random.Random(0))
+    made = Delivery(
+        "toy",
+        cast(Session, member),
+        outputs,
+        DeadLetterRate(POLICY, lambda: 0.0),
+        POLICY,
+        lambda: 0.0,
+        lambda call: call(),
+        lambda entries, committed: None,
+        reached,
+    )
+    made.step()
+    member.answer(Opened({}))
+    return made
 
 
-def waits(idle: IdlePositions) -> bool:
-    """Whether transactions have to wait (a call, because a checker takes properties as fixed)."""
-    return idle.under_way
+def entry(offset: int) -> Entry:
+    raw: Any = SimpleNamespace(topic="topic", partition=0, offset=offset, value=b"", key=None)
+    pair = RawPair(pair_id="a", text="a", image=ImageSource(url="http://a/"))
+    return Entry(raw, PARTITIONS[0], 1, 0, ready=True, outcome=Emit(((RAW, pair),)))
 
 
-def test_a_commit_is_under_way_until_it_is_answered() -> None:
-    # Given an idle partition whose position moved
-    session, idle, now = make()
-    idle.step([PARTITION])
-    assert session.sent == [{PARTITION: 7}]
-    # When no answer has come, then transactions have to wait, and nothing is sent again
-    now[0] = 5.0
-    assert waits(idle)
-    idle.step([PARTITION])
-    assert len(session.sent) == 1
-    # When it has, they need not, and the same position is not committed again
-    session.answer({}, None)
-    assert not waits(idle)
-    idle.step([PARTITION])
-    assert len(session.sent) == 1
-
-
-def test_an_answer_that_never_comes_is_waited_for_so_long() -> None:
-    session, idle, now = make()
-    idle.step([PARTITION])
-    now[0] = 15.0
-    assert not waits(idle)
-    idle.step([PARTITION])
-    assert len(session.sent) == 2
-
-
-def test_a_refused_commit_is_tried_again() -> None:
-    session, idle, now = make()
-    idle.step([PARTITION])
-    session.answer({}, RuntimeError("rebalance"))
+def test_a_position_is_committed_when_it_moved() -> None:
+    member, now = Member(), [0.0]
+    member.at[PARTITIONS[1]] = None  # not known yet
+    idle = IdlePositions(cast(Session, member), 1.0, lambda: now[0])
+    # Until it is known to be committed it is tried again, now and then
+    assert idle.moved(PARTITIONS) == {PARTITIONS[0]: (1, 7)}
+    assert idle.moved(PARTITIONS) == {}
     now[0] = 1.0
-    idle.step([PARTITION])
-    assert session.sent == [{PARTITION: 7}] * 2
+    assert idle.moved(PARTITIONS) == {PARTITIONS[0]: (1, 7)}
+    # then only when it moves, or the partition comes back
+    idle.committed({PARTITIONS[0]: (1, 7)})
+    now[0] = 2.0
+    assert idle.moved(PARTITIONS) == {}
+    now[0], member.epochs[PARTITIONS[0]] = 3.0, 2
+    assert idle.moved(PARTITIONS) == {PARTITIONS[0]: (2, 7)}
+
+
+def test_a_batch_waits_for_the_positions_before_it() -> None:
+    # Given positions on their way
+    member, reached = Member(), list[Reached]()
+    made = delivery(member, reached.append)
+    before = made.free
+    made.commit_positions({PARTITIONS[0]: (1, 7)})
+    assert (before, made.free) == (True, False)
+    # When a batch is finished, then it is sent after their answer, and not before
+    made.add([entry(7)])
+    made.step()
+    assert member.commits == [{PARTITIONS[0]: 7}]
+    member.answer(Committed())
+    made.step()
+    assert member.commits == [{PARTITIONS[0]: 7}, {PARTITIONS[0]: 8}]
+    # and positions are told when they are committed, once
+    member.answer(Committed())
+    assert [each for each in reached if each] == [{PARTITIONS[0]: (1, 7)}]
+
+
+def test_positions_of_what_is_no_longer_ours_are_not_committed() -> None:
+    member, reached = Member(), list[Reached]()
+    made = delivery(member, reached.append)
+    # Given a partition that went away and came back since it was looked at
+    member.epochs[PARTITIONS[0]] = 3
+    made.commit_positions({PARTITIONS[0]: (1, 7), PARTITIONS[1]: (1, 9)})
+    assert member.commits == [{PARTITIONS[1]: 9}]
+    # When the broker refuses the rest, then nothing is taken for committed
+    member.answer(Refused(RuntimeError("a rebalance")))
+    assert not any(reached)
+    assert made.idle

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Thread
 from typing import Any, ClassVar
 
-from kafka import OffsetAndMetadata, TopicPartition
+from kafka import TopicPartition
 from kafka.coordinator.base import MemberState
 from kafka.errors import KafkaError, KafkaTimeoutError
 
@@ -154,16 +154,6 @@ class Session:
         except KafkaError:
             return None
         return position
-
-    def commit_positions(self, positions: Mapping[Partition, int], done: Any) -> None:
-        """Commit without a transaction and without waiting; `done(offsets, response)`."""
-        self.consumer.commit_async(
-            {
-                TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
-                for partition, offset in positions.items()
-            },
-            callback=done,
-        )
 
     def lag(self) -> dict[Partition, int]:
         """Records behind the end, where a fetch has told it."""
