@@ -62,7 +62,7 @@ def test_offsets_of_a_refused_transaction_are_not_committed_with_the_next(
         if not refused:
             refused.append(offsets)
             group = group._replace(generation_id=group.generation_id + 1)
-            first.worker._session.ownership.on_partitions_revoked([lost])  # type: ignore[union-attr]
+            first.worker._session.ownership.revoked([lost])  # type: ignore[union-attr]
         real(thread, messages, offsets, group)
 
     monkeypatch.setattr(TransactionThread, "commit", stale_once)
@@ -259,6 +259,30 @@ def test_a_consumer_that_fails_is_replaced(stream: Stream, monkeypatch: pytest.M
         assert until(lambda: worker.records >= 150)
         assert worker.error is None
     # Then each input has one outcome
+    assert stream.outcomes() == stream.expected()
+
+
+def test_what_is_kept_from_an_earlier_membership_is_read_anew(stream: Stream) -> None:
+    # Given a member that has done what there was
+    stream.produce(["text"] * 30)
+    with running(Toy(), stream) as worker:
+        assert until(lambda: worker.records == 30)
+        session = worker.worker._session
+        assert session is not None
+        before = dict(session.ownership._epochs)
+        # When it is thrown out in the middle of a rebalance, and joins again as another member
+        session.consumer._coordinator.rejoining = True
+        session.consumer._coordinator.reset_generation()
+        # Then it trusts nothing of what it knew of its partitions
+        assert until(
+            lambda: (
+                {p for p in session.ownership.owned if session.ownership.epoch(p) > before[p]}
+                == before.keys()
+            ),
+            60,
+        )
+        stream.produce(["text"] * 30)
+        assert until(lambda: worker.records == 60)
     assert stream.outcomes() == stream.expected()
 
 

@@ -11,11 +11,11 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from workers.runtime.entry import Entry, Partition
 
 
-class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+class Ownership:
     """Partition epochs: raised at each assignment and each loss.
 
-    The listener's methods run on the client's I/O thread, where a blocking call would raise: they
-    only change what is kept here. An entry whose epoch is not the partition's is nobody's, for
+    What a `Listener` tells comes on the client's I/O thread, where a blocking call would raise: it
+    only changes what is kept here. An entry whose epoch is not the partition's is nobody's, for
     ever: epochs only rise.
     """
 
@@ -28,7 +28,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
         self._fresh: list[tuple[Partition, int]] = []
         self._changes = 0
 
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+    def assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Note new partitions."""
         with self._lock:
             for topic_partition in assigned:
@@ -38,7 +38,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
                 self._fresh.append((partition, self._epochs[partition]))
             self._assigned(assigned)
 
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    def revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Note partitions that go to somebody else."""
         with self._lock:
             for topic_partition in revoked:
@@ -46,13 +46,9 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
                 self._raise(partition)
                 self._owned.discard(partition)
 
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Note partitions that already went to somebody else."""
-        self.on_partitions_revoked(lost)
-
     def forget(self) -> None:
         """All partitions are lost: their consumer was closed."""
-        self.on_partitions_revoked([TopicPartition(*partition) for partition in self.owned])
+        self.revoked([TopicPartition(*partition) for partition in self.owned])
 
     @property
     def owned(self) -> frozenset[Partition]:
@@ -84,3 +80,30 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-pytho
     def _raise(self, partition: Partition) -> None:
         self._epochs[partition] = self._epochs.get(partition, 0) + 1
         self._changes += 1
+
+
+class Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Tells what one consumer is assigned, until it is left behind: closing may take it longer than
+    its successor needs to get the same partitions.
+    """
+
+    def __init__(self, ownership: Ownership) -> None:
+        self._ownership: Ownership | None = ownership
+
+    def leave(self) -> None:
+        """What happens to the consumer from now on concerns nobody."""
+        self._ownership = None
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """New partitions."""
+        if self._ownership is not None:
+            self._ownership.assigned(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Partitions that go to somebody else."""
+        if self._ownership is not None:
+            self._ownership.revoked(revoked)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """Partitions that already went to somebody else."""
+        self.on_partitions_revoked(lost)

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 from kafka import TopicPartition
 from kafka.coordinator.base import MemberState
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError, UnknownMemberIdError
 
 from schemas import KafkaConnection
 from workers.runtime.entry import Consumed, Partition
 from workers.runtime.kafka.clients import make_consumer, make_producer
-from workers.runtime.kafka.rebalance import Ownership
+from workers.runtime.kafka.rebalance import Listener, Ownership
 from workers.runtime.kafka.transaction import Result, TransactionThread
 from workers.runtime.policy import RuntimePolicy
 
@@ -46,11 +46,13 @@ class Session:
         self._policy = policy
         self._producer: TransactionThread | None = None
         self._pause_new = pause_new
+        self._members: dict[Partition, str] = {}
         self.ownership = Ownership(self._assigned)
         self.consumer = self._make_consumer()
 
     def replace_consumer(self) -> None:
         """Leave a consumer behind that does not work any more; nothing is ours then."""
+        self._listener.leave()
         self.ownership.forget()
         # Closing waits for the broker, so not here.
         Thread(target=self.consumer.close, kwargs={"autocommit": False}, daemon=True).start()
@@ -62,6 +64,8 @@ class Session:
         records: Mapping[Partition, Sequence[Consumed]] = self.consumer.poll(
             timeout_ms=round(timeout_s * 1000), max_records=max_records
         )
+        if self._outlived():
+            raise UnknownMemberIdError("partitions were kept from a membership that has ended")
         return records
 
     def pause_only(self, wanted: Collection[Partition]) -> None:
@@ -85,7 +89,7 @@ class Session:
         """
         metadata = self.consumer.group_metadata()
         joined = metadata.generation_id >= 0 and metadata.member_id
-        return metadata if joined else None
+        return metadata if joined and not self._outlived() else None
 
     @property
     def joining(self) -> bool:
@@ -175,10 +179,24 @@ class Session:
         consumer = make_consumer(
             self._connection, self._group, self._transactional_id, self._policy
         )
-        consumer.subscribe(topics=self._topics, listener=self.ownership)
+        self._listener = Listener(self.ownership)
+        consumer.subscribe(topics=self._topics, listener=self._listener)
         return consumer
 
+    def _outlived(self) -> bool:
+        """Whether something of ours was assigned to the member that we were before.
+
+        Somebody else may have had it since. kafka-python 3.0.12 keeps what it owns, and where it
+        is in it, when it is thrown out of the group in the middle of a rebalance.
+        """
+        member = self.consumer.group_metadata().member_id
+        return bool(member) and any(
+            self._members.get(partition) != member for partition in self.ownership.owned
+        )
+
     def _assigned(self, partitions: Collection[TopicPartition]) -> None:
+        member = self.consumer.group_metadata().member_id
+        self._members |= {Partition(*partition): member for partition in partitions}
         _forget_offset_fetches(self.consumer)
         if self._pause_new:
             self.consumer.pause(*partitions)
