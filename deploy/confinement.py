@@ -19,6 +19,8 @@ _ETC = (
     *("nsswitch.conf", "passwd", "pip.conf", "resolv.conf", "shadow", "ssl"),
 )
 # How to reach the package index is the machine's matter, not the image's.
+# Where it is mounted: its own place may be below /tmp, which is a container's own.
+_SITE = "/site-packages"
 _INDEX = re.compile(r"PIP_|SSL_CERT_|.*_PROXY$", re.IGNORECASE)
 
 
@@ -37,7 +39,7 @@ class Confinement:
         if packages is not None:
             site = packages / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
             _link(site, links)
-            self._mounts |= {str(site): str(site), "/packages": str(links)}
+            self._mounts |= {_SITE: str(site), "/packages": str(links)}
             self._variables["PYTHONPATH"] = "/packages"
 
     def run(
@@ -142,4 +144,4 @@ def _link(site: Path, links: Path) -> None:
     for path in site.iterdir():
         # What is edited in place is Kaption too.
         if not re.match(r"kaption|__editable__|.*\.pth$", path.name):
-            (links / path.name).symlink_to(path)
+            (links / path.name).symlink_to(f"{_SITE}/{path.name}")
