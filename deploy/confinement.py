@@ -18,9 +18,9 @@ _ETC = (
     *("alternatives", "default", "group", "gshadow", "hosts", "ld.so.cache", "login.defs"),
     *("nsswitch.conf", "passwd", "pip.conf", "resolv.conf", "shadow", "ssl"),
 )
-# How to reach the package index is the machine's matter, not the image's.
-# Where it is mounted: its own place may be below /tmp, which is a container's own.
+# Where packages are mounted: their own place may be below /tmp, which a container has for itself.
 _SITE = "/site-packages"
+# How to reach the package index is the machine's matter, not the image's.
 _INDEX = re.compile(r"PIP_|SSL_CERT_|.*_PROXY$", re.IGNORECASE)
 
 
