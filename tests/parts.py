@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from pydantic import SecretStr
 
+from schemas import StoreConnection
 from workers.local import LocalServer, MissingServer
 
 S = TypeVar("S", bound=LocalServer)
@@ -22,6 +24,15 @@ class S3Bucket:
     access_key: str
     secret_key: str
     name: str
+
+    def connection(self, prefix: str = "") -> StoreConnection:
+        """To what is below `prefix` in it."""
+        return StoreConnection(
+            url=f"s3://{self.name}/{prefix}",
+            endpoint=self.endpoint,
+            access_key=self.access_key,
+            secret_key=SecretStr(self.secret_key),
+        )
 
 
 @contextmanager

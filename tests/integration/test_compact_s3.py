@@ -5,14 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import pytest
-from pydantic import SecretStr
 
 from compacting import LATER, compact, retire_all
 from consumers import ShardStream
 from consumers.manifests import read_manifests
 from objectstore.blobs import BlobStore
 from objectstore.s3 import S3Store
-from schemas import StoreConnection
 from sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, run, stored
 from stream_records import pair_ids
 from workers.compaction import find_orphans
@@ -24,14 +22,7 @@ RECORDS = 40
 
 @pytest.fixture
 def objects(s3) -> S3Store:
-    return S3Store(
-        StoreConnection(
-            url=f"s3://{s3.name}/team",
-            endpoint=s3.endpoint,
-            access_key=s3.access_key,
-            secret_key=SecretStr(s3.secret_key),
-        )
-    )
+    return S3Store(s3.connection("team"))
 
 
 def test_sinks_compactors_and_a_reader_at_once(objects, tmp_path):

@@ -22,14 +22,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def objects(s3) -> S3Store:
-    return S3Store(
-        StoreConnection(
-            url=f"s3://{s3.name}/team",
-            endpoint=s3.endpoint,
-            access_key=s3.access_key,
-            secret_key=SecretStr(s3.secret_key),
-        )
-    )
+    return S3Store(s3.connection("team"))
 
 
 def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
