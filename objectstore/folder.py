@@ -95,9 +95,10 @@ class FolderStore(ObjectStore):
 
         A folder that nobody has made yet is an empty store.
         """
+        seen = self._seen  # before looking: another thread may be making the folder
         if self._root.is_dir():
             self._seen = True
-        elif self._seen:
+        elif seen:
             raise Retry(f"object store: folder {self._root} is gone; mount or restore it")
 
     def _path(self, key: str) -> Path:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,24 @@ def test_a_folder_that_goes_is_an_outage_and_no_missing_object(tmp_path):
             use()
     assert "is gone" in (store.ready() or "")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_folder_that_another_thread_makes_meanwhile_has_not_gone(tmp_path, monkeypatch):
+    # Given another writer that makes the folder just after ours looked for it
+    store = FolderStore(tmp_path / "store")
+    look = Path.is_dir
+
+    def look_too_early(path):
+        there = look(path)
+        monkeypatch.undo()
+        store.put("theirs", b"text")
+        return there
+
+    monkeypatch.setattr(Path, "is_dir", look_too_early)
+
+    # When / Then both objects are written
+    store.put("ours", b"text")
+    assert list(store.list("")) == ["ours", "theirs"]
 
 
 def test_an_object_and_a_folder_of_one_name_are_refused(tmp_path):
