@@ -28,12 +28,13 @@ class Bisection:
     def run(self, entries: Sequence[Entry]) -> None:
         """Give every entry without an outcome one. Raises Fatal or Stopped."""
         todo = [entry for entry in entries if entry.outcome is None]
+        # What was refused before it came here says nothing about the stage.
+        tried = todo + [entry for entry in entries if entry.unexpected]
         self._solve(todo)
-        failed = [entry for entry in entries if entry.unexpected]
-        if len(failed) == len(entries) >= self._policy.broken_stage_records:
+        if len(tried) >= self._policy.broken_stage_records and all(e.unexpected for e in tried):
             raise Fatal(
-                f"every record of a batch of {len(entries)} failed, so it is the stage "
-                f"{self._stage.name} that is broken; the last error was: {failed[-1].outcome}"
+                f"every record of a batch of {len(tried)} failed, so it is the stage "
+                f"{self._stage.name} that is broken; the last error was: {tried[-1].outcome}"
             )
 
     def _solve(self, part: Sequence[Entry]) -> None:

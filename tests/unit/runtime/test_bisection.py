@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from engine import POLICY, Toy
 from entries import entry
+from schemas import Reason
 from workers.runtime.backoff import Backoff, Stopped
 from workers.runtime.bisection import Bisection
 from workers.runtime.entry import Entry
-from workers.runtime.stage import Dead, Emit, Fatal, OutOfMemory, Retry
+from workers.runtime.stage import Dead, Emit, Fatal, OutOfMemory, Reject, Retry
 
 
 def bisection(stage: Toy, stopping: bool = False) -> Bisection:
@@ -19,16 +20,24 @@ def bisection(stage: Toy, stopping: bool = False) -> Bisection:
     return Bisection(stage, policy, backoff)
 
 
-@given(st.lists(st.booleans(), min_size=1, max_size=40))
-def test_exactly_the_culprits_are_dead(poisoned: list[bool]) -> None:
+@given(
+    st.lists(st.booleans(), min_size=1, max_size=40),
+    st.integers(min_value=0, max_value=60),
+)
+def test_exactly_the_culprits_are_dead(poisoned: list[bool], riders: int) -> None:
+    # Given a batch with some that were refused before, which says nothing about the stage
     entries = [entry(n, "poison" if bad else "text") for n, bad in enumerate(poisoned)]
+    refused = [entry(len(poisoned) + n) for n in range(riders)]
+    for each in refused:
+        each.outcome = Reject(Reason.TOO_SMALL)
     if all(poisoned) and len(poisoned) >= POLICY.broken_stage_records:
         with pytest.raises(Fatal, match="toy that is broken"):
-            bisection(Toy()).run(entries)
+            bisection(Toy()).run(entries + refused)
         return
-    bisection(Toy()).run(entries)
+    bisection(Toy()).run(entries + refused)
     assert [isinstance(item.outcome, Dead) for item in entries] == poisoned
     assert all(isinstance(item.outcome, (Dead, Emit)) for item in entries)
+    assert all(isinstance(item.outcome, Reject) for item in refused)
 
 
 def test_a_culprit_is_tried_again_before_it_is_dead() -> None:
