@@ -1,16 +1,16 @@
 """The engine on Apache Kafka: what is promised about delivery, seen from outside."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Event
 from typing import Any
 
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import KafkaConnectionError
 
-from engine import ECHO, POLICY, Stream, Toy, running, until
+from engine import ECHO, PARTITIONS, POLICY, Stream, Toy, running, until
 from schemas import DeadLetter
 from schemas.topics import DEAD, RAW
 from schemas.wire import decode
@@ -286,12 +286,90 @@ def test_what_is_kept_from_an_earlier_membership_is_read_anew(stream: Stream) ->
     assert stream.outcomes() == stream.expected()
 
 
+class Resuming(Toy):
+    """A toy whose truth lies elsewhere."""
+
+    def resume(self, topic: str, partition: int, committed: int) -> int:
+        self.resuming()
+        return committed
+
+    def resuming(self) -> None:
+        """Called at each assignment; may raise."""
+
+
+def test_a_consumer_that_is_replaced_while_its_partitions_are_asked_for_ends_nothing(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a consumer that is closed just before it is asked what is committed
+    closed = []
+    real = Session.committed
+
+    def committed(
+        session: Session, partitions: Collection[Partition], timeout_s: float
+    ) -> dict[Partition, int | None]:
+        if partitions and not closed:
+            closed.append(session.consumer.close(autocommit=False))
+        return real(session, partitions, timeout_s)
+
+    monkeypatch.setattr(Session, "committed", committed)
+    stream.produce(["text"] * 30)
+    # When / Then its successor is asked
+    with running(Resuming(), stream) as worker:
+        assert until(lambda: worker.records == 30)
+    assert closed
+    assert stream.outcomes() == stream.expected()
+
+
+def test_what_fails_for_an_earlier_assignment_ends_nothing(
+    stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a stage that is asked where to start while the assignment ends
+    stage, failed = Resuming(), []
+    with running(stage, stream) as worker:
+        assert until(lambda: worker.worker._session is not None)
+        session = worker.worker._session
+        assert session is not None
+
+        def fails_once() -> None:
+            if not failed:
+                before = session.ownership.changes
+                session.consumer.close(autocommit=False)
+                failed.append(until(lambda: session.ownership.changes >= before + PARTITIONS))
+                raise ValueError("of an earlier assignment")
+
+        monkeypatch.setattr(stage, "resuming", fails_once)
+        # When the answer is an error; then the new assignment's answer counts
+        stream.produce(["text"] * 30)
+        assert until(lambda: worker.records == 30)
+        assert worker.error is None
+    assert failed == [True]
+    assert stream.outcomes() == stream.expected()
+
+
+def test_no_more_is_read_ahead_than_a_few_batches(stream: Stream) -> None:
+    # Given far more records than a slow stage can do
+    stream.produce(["text"] * 2000)
+    stage, held = Toy(records=16, seconds=0.2), set()
+    with running(stage, stream) as worker:
+        progress = worker.worker.progress
+
+        def some_done() -> bool:
+            held.add(progress.snapshot().held)
+            return worker.records > 320
+
+        # When it has done some of them
+        assert until(some_done)
+    # Then it never had most of the others
+    assert 16 <= max(held) < 200
+
+
 def test_a_poll_thread_that_is_stuck_ends_the_worker(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a call of the library that does not return
+    # Given a library none of whose calls return, neither at work nor on the way out
     released = Event()
     monkeypatch.setattr(Session, "poll", lambda *_: released.wait(60) and {})
+    monkeypatch.setattr(KafkaConsumer, "close", lambda *_, **__: released.wait(60))
     with running(Toy(), stream, POLICY.model_copy(update={"stuck_s": 1.0})) as worker:
         # When the worker is looked at from outside; then it ends and says so
         worker.thread.join(30)

@@ -271,11 +271,12 @@ class Poll:
             self._delivery.add(batch.entries)
 
     def _resumed(self, partition: Partition, epoch: int, start: int | BaseException) -> None:
+        if not self._resuming.get(partition) == epoch == self._session.ownership.epoch(partition):
+            return  # also an error: it is the next owner's to meet
         if isinstance(start, BaseException):
             raise start
-        if self._resuming.get(partition) == epoch == self._session.ownership.epoch(partition):
-            self._session.seek(partition, start)
-            del self._resuming[partition]
+        self._session.seek(partition, start)
+        del self._resuming[partition]
 
     def _wanted(self, entry: Entry) -> bool:
         """Whether a batch that is about to be processed still wants this entry. Any thread."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any, ClassVar
 
+import structlog
 from kafka import TopicPartition
 from kafka.coordinator.base import MemberState
-from kafka.errors import KafkaError, KafkaTimeoutError, UnknownMemberIdError
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, UnknownMemberIdError
 
 from schemas import KafkaConnection
 from workers.runtime.entry import Consumed, Partition
@@ -17,6 +19,9 @@ from workers.runtime.kafka.clients import make_consumer, make_producer
 from workers.runtime.kafka.rebalance import Listener, Ownership
 from workers.runtime.kafka.transaction import Result, TransactionThread
 from workers.runtime.policy import RuntimePolicy
+
+_log = structlog.get_logger(__name__)
+_CLOSE_GRACE_S = 2.0
 
 
 class Session:
@@ -54,8 +59,7 @@ class Session:
         """Leave a consumer behind that does not work any more; nothing is ours then."""
         self._listener.leave()
         self.ownership.forget()
-        # Closing waits for the broker, so not here.
-        Thread(target=self.consumer.close, kwargs={"autocommit": False}, daemon=True).start()
+        self._start_closing()  # waits for the broker, so not here
         self.consumer = self._make_consumer()
 
     def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Consumed]]:
@@ -132,9 +136,10 @@ class Session:
         for partition in partitions:
             left_ms = max(1, round((deadline - time.monotonic()) * 1000))
             try:
-                offsets[partition] = self.consumer.committed(
-                    TopicPartition(*partition), timeout_ms=left_ms
-                )
+                with _told_when_closed():
+                    offsets[partition] = self.consumer.committed(
+                        TopicPartition(*partition), timeout_ms=left_ms
+                    )
             except KafkaTimeoutError as error:
                 raise KafkaTimeoutError(
                     f"no stable offset of {partition.topic}/{partition.partition} is committed for "
@@ -146,9 +151,10 @@ class Session:
     def log_start(self, partition: Partition, timeout_s: float) -> int:
         """The first offset that is still kept. Any thread. Raises KafkaError."""
         topic_partition = TopicPartition(*partition)
-        offsets = self.consumer.beginning_offsets(
-            [topic_partition], timeout_ms=round(timeout_s * 1000)
-        )
+        with _told_when_closed():
+            offsets = self.consumer.beginning_offsets(
+                [topic_partition], timeout_ms=round(timeout_s * 1000)
+            )
         return int(offsets[topic_partition])
 
     def position(self, partition: Partition) -> int | None:
@@ -170,10 +176,19 @@ class Session:
         return lags
 
     def close(self, timeout_s: float) -> None:
-        """Leave the group and close both clients."""
+        """Leave the group and close both clients; what hangs is left behind, by daemon threads."""
         if self._producer is not None:
             self._producer.close(timeout_s)
-        self.consumer.close(autocommit=False, timeout_ms=round(timeout_s * 1000))
+        closing = self._start_closing(timeout_ms=round(timeout_s * 1000))
+        # The consumer keeps to its time-out only while its I/O thread runs.
+        closing.join(timeout_s + _CLOSE_GRACE_S)
+        if closing.is_alive():
+            _log.warning("consumer left behind: it does not close", group=self._group)
+
+    def _start_closing(self, **limits: int) -> Thread:
+        thread = Thread(target=_close, args=(self.consumer,), kwargs=limits, daemon=True)
+        thread.start()
+        return thread
 
     def _make_consumer(self) -> Any:
         consumer = make_consumer(
@@ -200,6 +215,22 @@ class Session:
         _forget_offset_fetches(self.consumer)
         if self._pause_new:
             self.consumer.pause(*partitions)
+
+
+def _close(consumer: Any, **limits: int) -> None:
+    try:
+        consumer.close(autocommit=False, **limits)
+    except Exception as error:  # noqa: BLE001 - it is not used any more, whatever went wrong
+        _log.warning("consumer not closed in order", error=repr(error))
+
+
+@contextmanager
+def _told_when_closed() -> Iterator[None]:
+    """A consumer that another thread has closed meanwhile fails like one that lost its broker."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise KafkaConnectionError(f"the consumer was closed: {error}") from error
 
 
 def _forget_offset_fetches(consumer: Any) -> None:
