@@ -4,7 +4,6 @@ import itertools
 import uuid
 from collections.abc import Iterator
 
-import boto3
 import pytest
 import redis
 
@@ -77,22 +76,7 @@ def redis_url(valkey: Valkey) -> str:
 @pytest.fixture
 def s3(seaweedfs: SeaweedFs) -> S3Bucket:
     """Give an empty bucket of its own."""
-    bucket = S3Bucket(
-        endpoint=seaweedfs.endpoint,
-        access_key=seaweedfs.access_key,
-        secret_key=seaweedfs.secret_key,
-        name=f"test-{uuid.uuid4().hex[:12]}",
-    )
-    client = boto3.client(
-        "s3",
-        endpoint_url=bucket.endpoint,
-        aws_access_key_id=bucket.access_key,
-        aws_secret_access_key=bucket.secret_key,
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket=bucket.name)
-    client.close()
-    return bucket
+    return S3Bucket.on(seaweedfs)
 
 
 @pytest.fixture

@@ -1,17 +1,19 @@
 """The servers that tests run against, or the reason why there is none."""
 
 import os
+import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
+import boto3
 import pytest
 from pydantic import SecretStr
 
 from schemas import StoreConnection
-from workers.local import LocalServer, MissingServer
+from workers.local import LocalServer, MissingServer, SeaweedFs
 
 S = TypeVar("S", bound=LocalServer)
 
@@ -24,14 +26,37 @@ class S3Bucket:
     access_key: str
     secret_key: str
     name: str
+    ca_file: str | None = None
 
-    def connection(self, prefix: str = "") -> StoreConnection:
+    @classmethod
+    def on(cls, server: SeaweedFs, ca_file: str | None = None) -> Self:
+        """Make one of its own name."""
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        bucket = cls(server.endpoint, server.access_key, server.secret_key, name, ca_file)
+        with closing(bucket.client()) as client:
+            client.create_bucket(Bucket=name)
+        return bucket
+
+    def connection(self, prefix: str = "", **changed: Any) -> StoreConnection:
         """To what is below `prefix` in it."""
-        return StoreConnection(
-            url=f"s3://{self.name}/{prefix}",
-            endpoint=self.endpoint,
-            access_key=self.access_key,
-            secret_key=SecretStr(self.secret_key),
+        given = {
+            "url": f"s3://{self.name}/{prefix}",
+            "endpoint": self.endpoint,
+            "access_key": self.access_key,
+            "secret_key": SecretStr(self.secret_key),
+            "ca_file": self.ca_file,
+        }
+        return StoreConnection(**given | changed)
+
+    def client(self) -> Any:
+        """A client of its owner's."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name="us-east-1",
+            verify=self.ca_file,
         )
 
 

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from pydantic import SecretStr
 
 from objectstore.open import open_store
 from oracle import Oracle
 from parts import S3Bucket
 from producers import Publisher
 from replicas import Replica
-from schemas import TOPICS, KafkaConnection, StoreConnection
+from schemas import TOPICS, KafkaConnection
 from workers.cli.wiring import STAGES
 from workers.demo.crawl import Crawl
 from workers.demo.site import Site
@@ -78,7 +77,7 @@ def replicas(settings: dict[str, str], tmp_path: Path) -> Iterator[list[Replica]
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_each_pair_has_one_outcome_whatever_is_killed(
-    replicas: list[Replica], settings: dict[str, str], topic_prefix: str
+    replicas: list[Replica], settings: dict[str, str], topic_prefix: str, s3: S3Bucket
 ) -> None:
     # Given a noisy crawl that is published while two replicas of each stage work
     rng = random.Random(7)
@@ -112,15 +111,7 @@ def test_each_pair_has_one_outcome_whatever_is_killed(
     for replica in replicas:
         assert replica.stop() == 0, replica.log.read_text()[-4000:]
     # and each pair has exactly one outcome, each clean pair is in one shard, no claim is orphaned
-    store = open_store(
-        StoreConnection(
-            url=settings["KAPTION_STORE__URL"],
-            endpoint=settings["KAPTION_STORE__ENDPOINT"],
-            access_key=settings["KAPTION_STORE__ACCESS_KEY"],
-            secret_key=SecretStr(settings["KAPTION_STORE__SECRET_KEY"]),
-        )
-    )
-    oracle = Oracle(kafka.bootstrap, topic_prefix, store, "dataset")
+    oracle = Oracle(kafka.bootstrap, topic_prefix, open_store(s3.connection()), "dataset")
     assert oracle.faults() == []
     with redis.Redis.from_url(settings["KAPTION_REDIS__URL"]) as client:
         assert oracle.claim_faults(client, "kaption:") == []

@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import boto3
 import pytest
 import redis
 from botocore.exceptions import ClientError
@@ -137,13 +136,7 @@ def test_valkey_databases_are_apart_and_a_kill_empties_them() -> None:
 
 @pytest.mark.integration
 def test_s3_refuses_to_overwrite_when_asked_not_to(s3: S3Bucket) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3.endpoint,
-        aws_access_key_id=s3.access_key,
-        aws_secret_access_key=s3.secret_key,
-        region_name="us-east-1",
-    )
+    client = s3.client()
     client.put_object(Bucket=s3.name, Key="manifest/0.json", Body=b"first", IfNoneMatch="*")
 
     with pytest.raises(ClientError) as refused:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from objectstore import BlobStore, open_store
 from parts import S3Bucket, serving
@@ -345,12 +344,7 @@ def test_an_image_too_large_for_a_message_is_stored_and_named(
 @pytest.mark.integration
 def test_a_large_image_goes_to_s3(tansu: Tansu, topic_prefix: str, s3: S3Bucket) -> None:
     connection = with_topic(tansu.bootstrap, topic_prefix)
-    store = StoreConnection(
-        url=f"s3://{s3.name}/crawl",
-        endpoint=s3.endpoint,
-        access_key=s3.access_key,
-        secret_key=SecretStr(s3.secret_key),
-    )
+    store = s3.connection("crawl")
     large = os.urandom(INLINE_IMAGE_BYTES + 1)
 
     with Publisher(connection, store=store) as publisher:

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
 import pytest
 import redis
 from kafka import KafkaProducer
@@ -25,7 +24,7 @@ from certificates import Authority
 from consumers import TopicReader
 from engine import until
 from faults.proxy import FaultProxy
-from parts import serving
+from parts import S3Bucket, serving
 from producers import Publisher, PublishError
 from replicas import Replica
 from schemas import DeadLetter, KafkaConnection, RejectedPair
@@ -102,7 +101,7 @@ def planted(
         FaultProxy(valkey.ports[0], tls=certificate.server_context()) as front,
         redis.Redis.from_url(valkey.url) as admin,
     ):
-        _make_bucket(store, str(authority.file))
+        bucket = S3Bucket.on(store, str(authority.file))
         admin.execute_command(
             "ACL", "SETUSER", "planted", "reset", "on", f">{REDIS_PASSWORD}", "~*", "+@all"
         )
@@ -119,7 +118,7 @@ def planted(
             "KAPTION_REDIS__PASSWORD": REDIS_PASSWORD,
             "KAPTION_REDIS__CA_FILE": str(authority.file),
             "KAPTION_REDIS__KEY_PREFIX": "planted:",
-            "KAPTION_STORE__URL": "s3://planted",
+            "KAPTION_STORE__URL": f"s3://{bucket.name}",
             "KAPTION_STORE__ENDPOINT": store.endpoint,
             "KAPTION_STORE__ACCESS_KEY": store.access_key,
             "KAPTION_STORE__SECRET_KEY": store.secret_key,
@@ -144,19 +143,6 @@ def planted(
         created = found.run("topics", "create")
         assert created.returncode == 0, created.stderr
         yield found
-
-
-def _make_bucket(store: SeaweedFs, ca_file: str) -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url=store.endpoint,
-        aws_access_key_id=store.access_key,
-        aws_secret_access_key=store.secret_key,
-        region_name="us-east-1",
-        verify=ca_file,
-    )
-    client.create_bucket(Bucket="planted")
-    client.close()
 
 
 def test_a_run_tells_no_secret(planted: Planted, secure_kafka: SecureKafka, tmp_path: Path) -> None:

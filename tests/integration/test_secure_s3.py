@@ -3,67 +3,51 @@
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 from pydantic import SecretStr
 
 from certificates import Authority
 from faults.proxy import FaultProxy
 from objectstore import ObjectStore, open_store
-from parts import serving
-from schemas import StoreConnection
+from parts import S3Bucket, serving
 from schemas.errors import Fatal
 from workers.local import SeaweedFs
 
 pytestmark = pytest.mark.integration
-BUCKET = "secure"
 READER = ("reader", "reader-secret-key")
 
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> Iterator[SeaweedFs]:
-    """Give a server with TLS, a bucket, and a user who may only read."""
+    """Give a server with TLS, and a user who may only read."""
     certificate = authority.server()
     with serving(
         SeaweedFs(certificate=certificate.certificate, key=certificate.key, readers=dict([READER]))
     ) as server:
-        client = boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            aws_access_key_id=server.access_key,
-            aws_secret_access_key=server.secret_key,
-            region_name="us-east-1",
-            verify=str(authority.file),
-        )
-        client.create_bucket(Bucket=BUCKET)
-        client.close()
         yield server
 
 
-def _open(server: SeaweedFs, authority: Authority, **changed: Any) -> ObjectStore:
-    given: dict[str, Any] = {
-        "url": f"s3://{BUCKET}/here",
-        "endpoint": server.endpoint,
-        "access_key": server.access_key,
-        "secret_key": SecretStr(server.secret_key),
-        "ca_file": str(authority.file),
-    }
-    return open_store(StoreConnection(**given | changed))
+@pytest.fixture
+def bucket(server: SeaweedFs, authority: Authority) -> S3Bucket:
+    """Give an empty one on it."""
+    return S3Bucket.on(server, str(authority.file))
 
 
-def test_objects_go_through(server: SeaweedFs, authority: Authority) -> None:
-    store = _open(server, authority)
+def _open(bucket: S3Bucket, **changed: Any) -> ObjectStore:
+    return open_store(bucket.connection("here", **changed))
+
+
+def test_objects_go_through(bucket: S3Bucket) -> None:
+    store = _open(bucket)
     assert store.put_if_absent("a/b", b"1")
     assert store.get("a/b") == b"1"
     assert list(store.list("a/")) == ["a/b"]
 
 
-def test_ambient_credentials_are_found(
-    server: SeaweedFs, authority: Authority, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
-    assert _open(server, authority, access_key=None, secret_key=None).ready() is None
+def test_ambient_credentials_are_found(bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", bucket.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", bucket.secret_key)
+    assert _open(bucket, access_key=None, secret_key=None).ready() is None
 
 
 @pytest.mark.parametrize(
@@ -83,19 +67,21 @@ def test_ambient_credentials_are_found(
     ],
 )
 def test_a_refusal_names_the_setting(
-    server: SeaweedFs, authority: Authority, changed: dict[str, Any], expected: str
+    bucket: S3Bucket, changed: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(Fatal, match=expected) as raised:
-        _open(server, authority, **changed).put("x", b"1")
+        _open(bucket, **changed).put("x", b"1")
     if "secret_key" in changed:
         assert changed["secret_key"].get_secret_value() not in str(raised.value)
 
 
-def test_an_expired_certificate_is_told(server: SeaweedFs, authority: Authority) -> None:
+def test_an_expired_certificate_is_told(
+    server: SeaweedFs, authority: Authority, bucket: S3Bucket
+) -> None:
     # Given the plain port of the server behind a certificate that is no longer valid
     tls = authority.server(expired=True).server_context()
     with FaultProxy(server.ports[0], tls=tls) as front:
-        store = _open(server, authority, endpoint=f"https://{front.address}")
+        store = _open(bucket, endpoint=f"https://{front.address}")
         # When / Then
         with pytest.raises(Fatal, match=r"store\.endpoint \(KAPTION_STORE__ENDPOINT\): .*expired"):
             store.put("x", b"1")

@@ -3,12 +3,11 @@
 from itertools import islice
 
 import pytest
-from pydantic import SecretStr
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from consumers import ShardStream
 from objectstore.s3 import S3Store
-from schemas import StoreConnection, TakedownKind
+from schemas import TakedownKind
 from stream_records import pair_ids, take_down, write_chains
 
 pytestmark = pytest.mark.integration
@@ -16,12 +15,7 @@ pytestmark = pytest.mark.integration
 
 def test_workers_read_s3_by_connections_of_their_own_and_go_on(s3, tmp_path):
     # Given a dataset, and a loader that was left after some batches
-    connection = StoreConnection(
-        url=f"s3://{s3.name}/team",
-        endpoint=s3.endpoint,
-        access_key=s3.access_key,
-        secret_key=SecretStr(s3.secret_key),
-    )
+    connection = s3.connection("team")
     objects = S3Store(connection)
     write_chains(objects, tmp_path, {0: [[0, 1, 2], [3, 4]], 1: [[0, 1], [2], [4, 5, 6]]})
     take_down(objects, TakedownKind.PAIR, "1-5")

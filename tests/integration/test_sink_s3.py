@@ -3,16 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import boto3
 import pytest
 import webdataset
-from pydantic import SecretStr
 
 from consumers.manifests import read_manifests, read_rows
 from objectstore import s3
 from objectstore.blobs import BlobStore
 from objectstore.s3 import S3Store
-from schemas import StoreConnection
+from parts import S3Bucket
 from sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, picture, run, stored
 from workers.local import SeaweedFs
 from workers.runtime.stage import Retry
@@ -102,18 +100,7 @@ def test_a_zombie_that_goes_on_beside_its_successor_adds_nothing_twice(objects, 
 def test_a_server_killed_between_objects_and_manifest(monkeypatch):
     # Given a sink whose server dies before the manifest is written
     with SeaweedFs() as server:
-        keys = {
-            "aws_access_key_id": server.access_key,
-            "aws_secret_access_key": server.secret_key,
-            "region_name": "us-east-1",
-        }
-        boto3.client("s3", endpoint_url=server.endpoint, **keys).create_bucket(Bucket="shards")
-        connection = StoreConnection(
-            url="s3://shards",
-            endpoint=server.endpoint,
-            access_key=server.access_key,
-            secret_key=SecretStr(server.secret_key),
-        )
+        connection = S3Bucket.on(server).connection()
         objects = S3Store(connection)
         blobs, sink = BlobStore(objects), open_sink(objects, server.folder, "w1")
         sink.resume(TOPIC, 0, 0)

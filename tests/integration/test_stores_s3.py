@@ -4,31 +4,19 @@ import socket
 
 import pytest
 import stamina
-from pydantic import SecretStr
 
 from objectstore.s3 import S3Store
-from schemas import StoreConnection
+from parts import S3Bucket
 from workers.local import SeaweedFs
 from workers.runtime.stage import Fatal, Retry
-
-
-def connection_to(bucket, **changed) -> StoreConnection:
-    return StoreConnection(
-        url=f"s3://{bucket.name}",
-        endpoint=bucket.endpoint,
-        access_key=bucket.access_key,
-        secret_key=SecretStr(bucket.secret_key),
-    ).model_copy(update=changed)
 
 
 @pytest.mark.parametrize(("part", "value"), [("access_key", "nobody"), ("secret_key", "wrong")])
 def test_wrong_credentials_are_fatal_and_say_which_settings(s3, part, value):
     # Given credentials that the server does not know
-    keys = {"access_key": s3.access_key, "secret_key": s3.secret_key} | {part: value}
-    connection = StoreConnection(url=f"s3://{s3.name}", endpoint=s3.endpoint, **keys)
+    store = S3Store(s3.connection(**{part: value}))
 
     # When / Then every call says what to check
-    store = S3Store(connection)
     for call in (lambda: store.put("a", b""), lambda: store.get("a"), lambda: store.exists("a")):
         with pytest.raises(Fatal, match=r"store\.access_key"):
             call()
@@ -36,7 +24,7 @@ def test_wrong_credentials_are_fatal_and_say_which_settings(s3, part, value):
 
 
 def test_a_missing_bucket_is_fatal(s3):
-    store = S3Store(connection_to(s3, url="s3://no-such-bucket/x"))
+    store = S3Store(s3.connection(url="s3://no-such-bucket/x"))
     with pytest.raises(Fatal, match="no bucket no-such-bucket"):
         store.get("a")
     assert "no bucket no-such-bucket" in (store.ready() or "")
@@ -47,7 +35,7 @@ def test_a_server_that_is_away_is_waited_for(s3):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    store = S3Store(connection_to(s3, endpoint=f"http://127.0.0.1:{port}"))
+    store = S3Store(s3.connection(endpoint=f"http://127.0.0.1:{port}"))
 
     # When / Then
     with pytest.raises(Retry, match="S3"):
@@ -57,29 +45,13 @@ def test_a_server_that_is_away_is_waited_for(s3):
 
 def test_an_endpoint_that_is_none_is_fatal(s3):
     with pytest.raises(Fatal, match=r"store\.endpoint"):
-        S3Store(connection_to(s3, endpoint="not an address"))
+        S3Store(s3.connection().model_copy(update={"endpoint": "not an address"}))
 
 
 def test_a_server_that_comes_back_has_what_was_written():
     # Given an object on a server that is killed after the write was answered
     with SeaweedFs() as server:
-        import boto3
-
-        boto3.client(
-            "s3",
-            endpoint_url=server.endpoint,
-            aws_access_key_id=server.access_key,
-            aws_secret_access_key=server.secret_key,
-            region_name="us-east-1",
-        ).create_bucket(Bucket="kept")
-        store = S3Store(
-            StoreConnection(
-                url="s3://kept",
-                endpoint=server.endpoint,
-                access_key=server.access_key,
-                secret_key=SecretStr(server.secret_key),
-            )
-        )
+        store = S3Store(S3Bucket.on(server).connection())
         assert store.put_if_absent("m", b"manifest")
         server.kill9()
         with pytest.raises(Retry):

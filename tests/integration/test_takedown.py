@@ -12,11 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 import redis
 from kafka import KafkaProducer
-from pydantic import SecretStr
 
 from consumers import ShardStream, Tombstone, TopicReader, TopicStream
 from consumers.manifests import read_manifests
@@ -24,7 +22,7 @@ from engine import until
 from ingest_bench import picture
 from killed_takedown import STEPS
 from objectstore import ObjectStore, blob_key, open_store
-from parts import serving
+from parts import S3Bucket, serving
 from producers import Publisher
 from replicas import Replica
 from schemas import (
@@ -41,7 +39,7 @@ from schemas import (
 )
 from schemas.topics import CLEAN, REJECTED
 from workers.demo.site import Page, Site
-from workers.local import ApacheKafka, SeaweedFs, Valkey
+from workers.local import ApacheKafka, Valkey
 from workers.runtime.kafka.topics import TopicAdmin
 
 pytestmark = pytest.mark.integration
@@ -119,7 +117,7 @@ def pipeline(
     with ExitStack() as stack:
         store = StoreConnection(url=str(folder / "store"))
         if request.param == "s3":
-            store = _bucket(request.getfixturevalue("seaweedfs"))
+            store = S3Bucket.on(request.getfixturevalue("seaweedfs")).connection("team")
         site = stack.enter_context(
             Site({"/a.png": Page(picture(100 + NAMES.index("image-url")), "image/png")})
         )
@@ -139,24 +137,6 @@ def pipeline(
         assert until(lambda: _sunk(made.objects) == len(NAMES), 120), worker.log.read_text()[-4000:]
         made.pairs = {pair.pair_id: pair for pair in made.read(CLEAN)}
         yield made
-
-
-def _bucket(server: SeaweedFs) -> StoreConnection:
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket=name)
-    return StoreConnection(
-        url=f"s3://{name}/team",
-        endpoint=server.endpoint,
-        access_key=server.access_key,
-        secret_key=SecretStr(server.secret_key),
-    )
 
 
 def _settings(

@@ -17,6 +17,7 @@ from objectstore.folder import FolderStore
 from objectstore.open import open_store
 from objectstore.s3 import S3Store
 from objectstore.store import ObjectStore
+from parts import S3Bucket
 from schemas import StoreConnection
 
 
@@ -32,13 +33,8 @@ def _folder(request: pytest.FixtureRequest) -> StoreConnection:
 
 
 def _s3(request: pytest.FixtureRequest) -> StoreConnection:
-    bucket = request.getfixturevalue("s3")
-    return StoreConnection(
-        url=f"s3://{bucket.name}/some/prefix",
-        endpoint=bucket.endpoint,
-        access_key=bucket.access_key,
-        secret_key=bucket.secret_key,
-    )
+    bucket: S3Bucket = request.getfixturevalue("s3")
+    return bucket.connection("some/prefix")
 
 
 CONNECTIONS: dict[type[ObjectStore], Callable[[pytest.FixtureRequest], StoreConnection]] = {

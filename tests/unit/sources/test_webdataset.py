@@ -10,12 +10,11 @@ from threading import Thread
 
 import pytest
 import webdataset
-from pydantic import SecretStr
 
 from objectstore import open_store
 from parts import S3Bucket
 from producers.sources import Item, Source, SourceError, Unreadable, open_source
-from schemas import RawPair, StoreConnection
+from schemas import RawPair
 from schemas.limits import INLINE_IMAGE_BYTES
 from unit.sources.inputs import PICTURE, TEXTS, shards, write_tar
 
@@ -75,12 +74,7 @@ def test_a_shard_that_is_not_served_is_said(served: tuple[str, Path]) -> None:
 
 @pytest.mark.integration
 def test_shards_are_read_from_s3_and_gone_on_with(s3: S3Bucket, tmp_path: Path) -> None:
-    connection = StoreConnection(
-        url=f"s3://{s3.name}/crawl",
-        endpoint=s3.endpoint,
-        access_key=s3.access_key,
-        secret_key=SecretStr(s3.secret_key),
-    )
+    connection = s3.connection("crawl")
     shards(tmp_path)
     store = open_store(connection)
     for path in sorted((tmp_path / "shards").iterdir()):
