@@ -5,13 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 
-_MODULES = ("passthrough", "stages", "models", "ingest_images", "dedup", "memory")
+import torch
+
+_MODULES = ("passthrough", "stages", "models", "ingest_images", "dedup", "memory", "gpu")
 
 
 def main() -> None:
     """Run each as its own process, named on a line that repeats it; exit 1 if one failed."""
     failed = []
     for module in sys.argv[1:] or _MODULES:
+        if module == "gpu" and not torch.cuda.is_available():
+            print("\nbench.gpu is skipped: there is no CUDA device", flush=True)
+            continue
         print(f"\n$ python -m bench.{module}", flush=True)
         if subprocess.run([sys.executable, "-m", f"bench.{module}"], check=False).returncode:
             failed.append(module)

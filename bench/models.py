@@ -49,7 +49,7 @@ def _recaption(given: argparse.Namespace) -> None:
     sampling = SamplingPolicy(candidates=given.candidates)
     policy = TransformersPolicy(model=given.captioner, device=given.device, sampling=sampling)
     captioner = build(RecaptionPolicy(transformers=policy))
-    pictures = _pictures(given.batch)
+    pictures = noise_pictures(given.batch)
     contexts = [CaptionContext("")] * len(pictures)
     asked = [caption.prompt_id for caption in captioner.caption(pictures[:1], contexts[:1])[0]]
     texts = {prompt.id: prompt.text("") for prompt in captioner._prompts}
@@ -63,7 +63,7 @@ def _recaption(given: argparse.Namespace) -> None:
         return [captioner.caption([p], [c]) for p, c in zip(pictures, contexts, strict=True)]
 
     def recipe() -> object:
-        return [_generate(loaded, picture, prompts) for picture in pictures]
+        return [published_recipe(loaded, picture, prompts) for picture in pictures]
 
     name = f"recaption {len(pictures)} pictures, N={given.candidates}"
     _row(f"{name}: batch vs one picture at a time", batched, one_at_a_time, given, len(pictures))
@@ -72,8 +72,8 @@ def _recaption(given: argparse.Namespace) -> None:
 
 
 @torch.inference_mode()
-def _generate(loaded: Any, picture: Image.Image, prompts: Counter[str]) -> list[str]:
-    """The published recipe: processor and generate on one picture, several samples at once."""
+def published_recipe(loaded: Any, picture: Image.Image, prompts: Counter[str]) -> list[str]:
+    """Processor and generate on one picture, several samples of a prompt at once."""
     found: list[str] = []
     for prompt, count in prompts.items():
         inputs = loaded.processor(images=picture, text=prompt, return_tensors="pt")
@@ -95,7 +95,7 @@ def _encode(given: argparse.Namespace) -> None:
         model=given.clip, device=given.device, recommended_score=given.recommended_score
     )
     scorer = load(policy)
-    pixels = [scorer.preprocess(picture) for picture in _pictures(given.encode_batch)]
+    pixels = [scorer.preprocess(picture) for picture in noise_pictures(given.encode_batch)]
 
     def batched() -> object:
         return scorer.encode_images(pixels)
@@ -121,7 +121,8 @@ def _row(name: str, ours: Run, theirs: Run, given: argparse.Namespace, pictures:
     print(f"{name:64} {slow / fast:6.2f}x   {rates}")
 
 
-def _pictures(count: int) -> list[Image.Image]:
+def noise_pictures(count: int) -> list[Image.Image]:
+    """Coloured noise, the same for the same count."""
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (8, 6, 3), np.uint8) for _ in range(count)]
     return [Image.fromarray(values).resize((384, 512)) for values in noise]
