@@ -69,7 +69,8 @@ class ShardEpoch:
             self._plan()
         while True:
             yield from self._round()
-            if not self._options.follow:
+            # Stopped within a round, its plan is what is left.
+            if not self._options.follow or self._options.stop.is_set():
                 return
             while not self._plan():
                 if self._options.stop.wait(self._options.poll_s):

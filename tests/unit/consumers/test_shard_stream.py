@@ -434,6 +434,22 @@ def test_following_gives_what_comes_until_it_is_stopped(dataset, tmp_path):
     assert list(running) == []
 
 
+@pytest.mark.parametrize("options", [{"shuffle": False}, {"buffer": 4}])
+def test_stopped_while_it_follows_it_leaves_the_rest_of_what_is_there(dataset, options):
+    # Given a stream that is stopped before it has given all there is
+    stop = threading.Event()
+    stream = ShardStream(dataset, follow=True, stop=stop, poll_s=0.05, **options)
+    running = iter(stream)
+    found = pair_ids(islice(running, 2))
+    stop.set()
+    found += pair_ids(running)
+    assert len(found) < len(ALL)
+
+    # When / Then
+    found += pair_ids(resumed(dataset, stream.state_dict(), **options))
+    assert sorted(found) == ALL
+
+
 def test_importing_consumers_loads_no_torch():
     code = "import sys, consumers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
