@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,11 +10,13 @@ from schemas import CleanPair, Position
 
 
 class Held(NamedTuple):
-    """One message of the window; no pair where it is a tombstone."""
+    """One message on its way to the training loop."""
 
     position: Position
     pair_id: str
     pair: CleanPair | None
+    skip: str | None = None
+    """Why it is not given: ``replaced``, ``tombstone``, ``malformed``."""
 
 
 class RecordWindow:
@@ -25,34 +27,29 @@ class RecordWindow:
     until then. The last message wins, as in Kafka's own compaction.
     """
 
-    def __init__(self, offsets: int, skipped: Counter[str]) -> None:
+    def __init__(self, offsets: int) -> None:
         self._offsets = offsets
-        self._skipped = skipped
         self._held: dict[int, deque[Held]] = {}
         self._last: dict[tuple[int, str], int] = {}
 
     def add(self, held: Held) -> Iterator[Held]:
-        """Hold a message, and let go what it pushes out: pairs only, in offset order."""
+        """Hold a message, and let go what it pushes out, in offset order."""
         partition, offset = held.position.partition, held.position.offset
         queue = self._held.setdefault(partition, deque())
         queue.append(held)
         self._last[partition, held.pair_id] = offset
         while queue[0].position.offset + self._offsets < offset:
-            yield from self._released(queue.popleft())
+            yield self._released(queue.popleft())
 
     def flush(self) -> Iterator[Held]:
         """Let everything go."""
         for queue in self._held.values():
             while queue:
-                yield from self._released(queue.popleft())
+                yield self._released(queue.popleft())
 
-    def _released(self, held: Held) -> Iterator[Held]:
+    def _released(self, held: Held) -> Held:
         key, offset = (held.position.partition, held.pair_id), held.position.offset
         if self._last[key] != offset:
-            self._skipped["replaced"] += 1
-            return
+            return held._replace(skip="replaced")
         del self._last[key]
-        if held.pair is None:
-            self._skipped["tombstone"] += 1
-        else:
-            yield held
+        return held

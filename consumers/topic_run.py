@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ from schemas.topics import CLEAN
 _log = logging.getLogger(__name__)
 _KIND = "topic/1"
 
-_Ahead = deque[tuple[Held, Future[bytes]]]
+_Ahead = deque[tuple[Held, Future[bytes] | None]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ class TopicRun:
         self._share = share
         self._blobs = BlobStore(objects)
         self._takedowns = Takedowns(objects, options.prefix, every_s=options.takedown_s)
-        self._window = RecordWindow(options.window, progress.skipped)
+        self._window = RecordWindow(options.window if options.follow else 0)
+        self._last: dict[tuple[int, str], int] | None = None
+        """The last offset of each partition and pair; none where the stream is followed."""
         self._ahead: _Ahead = deque()
 
     def samples(self) -> Iterator[Sample]:
@@ -109,7 +111,10 @@ class TopicRun:
         pool = ThreadPoolExecutor(options.fetchers, thread_name_prefix="pictures")
         try:
             with reader:
-                for read in reader.reads(self._ends(reader, topic)):
+                ends = self._ends(reader, topic)
+                if ends is not None:
+                    self._last = _last(reader.reads(ends))
+                for read in reader.reads(ends):
                     yield from self._pass_on(read, pool)
                     if options.stop.is_set():
                         return
@@ -131,23 +136,28 @@ class TopicRun:
             # where little comes; who does not follow gets what the log alone decides.
             if self._options.follow:
                 yield from self._let_go(self._window.flush(), pool, 0)
-        elif isinstance(read.record, CleanPair):
-            held = Held(read.position, read.record.pair_id, read.record)
-            yield from self._let_go(self._window.add(held), pool, self._options.ahead)
-        elif isinstance(read.record, Tombstone):
-            held = Held(read.position, read.record.key, None)
-            yield from self._let_go(self._window.add(held), pool, self._options.ahead)
         else:
-            self.progress.skipped["malformed"] += 1
-            _log.warning("%s is passed over: %s", read.position, read.record)
+            released = self._window.add(self._held(read))
+            yield from self._let_go(released, pool, self._options.ahead)
+
+    def _held(self, read: Read) -> Held:
+        position, pair_id = read.position, _pair_id(read)
+        if pair_id is None:
+            _log.warning("%s is passed over: %s", position, read.record)
+            return Held(position, str(position), None, "malformed")  # nothing replaces it
+        if self._last is not None and self._last[position.partition, pair_id] != position.offset:
+            return Held(position, pair_id, None, "replaced")
+        if isinstance(read.record, CleanPair):
+            return Held(position, pair_id, read.record)
+        return Held(position, pair_id, None, "tombstone")
 
     def _let_go(
         self, released: Iterator[Held], pool: ThreadPoolExecutor, left: int
     ) -> Iterator[Sample]:
         """Fetch the pictures of what the window lets go, and give all but the last `left`."""
         for held in released:
-            assert held.pair is not None
-            self._ahead.append((held, pool.submit(self._fetch, held.pair)))
+            wanted = held.pair is not None and held.skip is None
+            self._ahead.append((held, pool.submit(self._fetch, held.pair) if wanted else None))
             yield from self._given(self._options.ahead)
         yield from self._given(left)
 
@@ -159,8 +169,10 @@ class TopicRun:
             if sample is not None:
                 yield sample
 
-    def _sample(self, held: Held, picture: Future[bytes]) -> Sample | None:
-        assert held.pair is not None
+    def _sample(self, held: Held, picture: Future[bytes] | None) -> Sample | None:
+        if held.pair is None or picture is None:
+            self.progress.skipped[held.skip or ""] += 1
+            return None
         if self._takedowns.covers(held.pair):
             self.progress.skipped["taken_down"] += 1
             return None
@@ -174,3 +186,20 @@ class TopicRun:
 
     def _fetch(self, pair: CleanPair) -> bytes:
         return patiently(lambda: self._blobs.get(pair.image.blob))
+
+
+def _last(reads: Iterable[Read | None]) -> dict[tuple[int, str], int]:
+    """The last offset of each partition and pair."""
+    last: dict[tuple[int, str], int] = {}
+    for read in filter(None, reads):
+        pair_id = _pair_id(read)
+        if pair_id is not None:
+            last[read.position.partition, pair_id] = read.position.offset
+    return last
+
+
+def _pair_id(read: Read) -> str | None:
+    match read.record:
+        case CleanPair(pair_id=pair_id) | Tombstone(key=pair_id):
+            return pair_id
+    return None

@@ -29,10 +29,11 @@ class TopicStream(IterableDataset[Sample]):
     training loop. One that is missing or damaged is passed over, logged and counted. A store that
     is away is waited for, at most five minutes.
 
-    **Versions.** A message is replaced by a later one of the same pair, and dropped by a tombstone,
-    where that follows within `window` offsets of its partition, or, with `follow`, comes with it in
-    one poll: who follows does not wait for what may come. Beyond that a later version is given as
-    one more sample: the broker compacts pairs.clean, so in time only the last is left.
+    **Versions.** A message is replaced by a later one of the same pair in its partition, and
+    dropped by a tombstone. Up to the present end that holds throughout: the partitions are read
+    twice, and the ids of their pairs are kept in memory. With `follow` it holds within `window`
+    offsets and for what comes in one poll, because who follows does not wait for what may come:
+    beyond that a later version is given as one more sample.
 
     **Takedowns** below `prefix` in the store are read again every `takedown_s`.
 

@@ -174,7 +174,8 @@ def test_a_stateful_loader_gives_exactly_the_rest(connection, objects, topic, gi
     assert by_partition(found) == by_partition(topic.sent)
 
 
-def test_versions_and_tombstones_replace_within_the_window(connection, objects, topic):
+@pytest.mark.parametrize("given", [0, 3, 9])
+def test_versions_and_tombstones_replace_up_to_the_end(connection, objects, topic, given):
     # Given a pair that comes again, one that is withdrawn, and one that is both
     topic.send(range(8))
     topic.send(range(8, 12), pair_id="again")
@@ -183,14 +184,34 @@ def test_versions_and_tombstones_replace_within_the_window(connection, objects, 
     topic.withdraw(2, "pair-6")
     topic.send(range(6, 7), version=3)
 
-    # When
+    # When it is read to the end, gone on with from a state on the way
     stream = TopicStream(connection, objects)
-    found = sorted((sample.pair.pair_id, sample.pair.version) for sample in stream)
+    samples = list(islice(stream, given))
+    stream = resumed(connection, objects, stream.state_dict())
+    samples += list(stream)
 
     # Then
+    found = sorted((sample.pair.pair_id, sample.pair.version) for sample in samples)
     kept = [(f"pair-{number}", 1) for number in (0, 2, 3, 5, 7)]
     assert found == [("again", 1)] * 4 + sorted([*kept, ("pair-4", 2), ("pair-6", 3)])
     assert stream.skipped == {"replaced": 4, "tombstone": 1}
+
+
+def test_pictures_are_fetched_ahead_and_together(connection, topic, tmp_path):
+    # Given a store that answers two questions at once, and none alone
+    together = threading.Barrier(2)
+
+    class Store(FolderStore):
+        def get(self, key: str) -> bytes:
+            if key.startswith("blobs/"):
+                together.wait(30)
+            return super().get(key)
+
+    topic.send(range(8))
+
+    # When / Then
+    found = pair_ids(TopicStream(connection, Store(tmp_path / "store")))
+    assert sorted(found) == sorted(topic.sent)
 
 
 def test_what_cannot_be_given_is_counted_and_passed_over(connection, objects, topic, producer):

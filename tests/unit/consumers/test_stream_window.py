@@ -1,7 +1,5 @@
 """What the topic's window lets go depends on the log alone."""
 
-from collections import Counter
-
 import pytest
 
 from consumers.record_window import Held, RecordWindow
@@ -20,14 +18,20 @@ def pair(tmp_path) -> CleanPair:
 
 def let_go(log: list[tuple[int, str, bool]], pair: CleanPair, width: int) -> list[tuple[int, str]]:
     """Offsets and pairs that come out of (offset, pair_id, is a pair and no tombstone)."""
-    window = RecordWindow(width, Counter())
+    window = RecordWindow(width)
     found = []
     for offset, pair_id, alive in log:
-        found += list(
-            window.add(Held(Position(TOPIC, 0, offset), pair_id, pair if alive else None))
-        )
+        found += list(window.add(held(offset, pair_id, pair, alive=alive)))
     found += list(window.flush())
-    return [(held.position.offset, held.pair_id) for held in found]
+    assert [each.position.offset for each in found] == [offset for offset, _, _ in log]
+    return [(each.position.offset, each.pair_id) for each in found if each.skip is None]
+
+
+def held(
+    offset: int, pair_id: str, pair: CleanPair, partition: int = 0, alive: bool = True
+) -> Held:
+    position = Position(TOPIC, partition, offset)
+    return Held(position, pair_id, pair) if alive else Held(position, pair_id, None, "tombstone")
 
 
 def test_a_later_message_replaces_within_the_window_and_not_beyond(pair):
@@ -48,12 +52,12 @@ def test_a_pair_that_comes_again_after_its_tombstone_is_given(pair):
 
 
 def test_partitions_have_windows_of_their_own(pair):
-    window = RecordWindow(1, Counter())
+    window = RecordWindow(1)
     for partition in (0, 1):
-        assert not list(window.add(Held(Position(TOPIC, partition, 0), "a", pair)))
-    assert not list(window.add(Held(Position(TOPIC, 1, 1), "b", pair)))
-    (held,) = window.add(Held(Position(TOPIC, 1, 2), "c", pair))
-    assert held.position == Position(TOPIC, 1, 0)
+        assert not list(window.add(held(0, "a", pair, partition)))
+    assert not list(window.add(held(1, "b", pair, 1)))
+    (out,) = window.add(held(2, "c", pair, 1))
+    assert out.position == Position(TOPIC, 1, 0)
 
 
 @pytest.mark.parametrize("begin", range(12))
@@ -72,10 +76,8 @@ def test_reading_from_the_middle_lets_go_the_same_rest(pair, begin):
     assert given + rest == whole
 
 
-def test_what_is_left_out_is_counted(pair):
-    skipped = Counter[str]()
-    window = RecordWindow(5, skipped)
+def test_what_is_left_out_says_why(pair):
+    window = RecordWindow(5)
     for offset, alive in enumerate([True, True, False]):
-        list(window.add(Held(Position(TOPIC, 0, offset), "a", pair if alive else None)))
-    assert list(window.flush()) == []
-    assert skipped == {"replaced": 2, "tombstone": 1}
+        assert not list(window.add(held(offset, "a", pair, alive=alive)))
+    assert [each.skip for each in window.flush()] == ["replaced", "replaced", "tombstone"]
