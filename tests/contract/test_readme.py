@@ -75,6 +75,7 @@ def test_training_reads_the_topic(kafka: KafkaConnection, tmp_path: Path) -> Non
     pair = stored(BlobStore(FolderStore(tmp_path)), 7).record
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
     producer.send(CLEAN.name, encode(pair), headers=headers_of(pair))
+    producer.send(CLEAN.name, None, key=b"withdrawn")
     producer.close()
     printed = _run(TOPIC, **{"kafka:9092": kafka.bootstrap})
     assert printed == "pairs.clean/0/0 Größe 7 0.3\n"
