@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -68,15 +69,23 @@ def replay(kafka: KafkaConnection) -> Command:
 
 
 def put(
-    kafka: KafkaConnection, topic: Topic, records: Sequence[Versioned], origin: str | None = None
+    kafka: KafkaConnection,
+    topic: Topic,
+    records: Sequence[Versioned],
+    origin: str | None = None,
+    hours_ago: float = 0,
 ) -> None:
     """Send records; their origins are `origin`/0, `origin`/1 and so on, or left out."""
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, linger_ms=20)
+    at_ms = round((time.time() - 3600 * hours_ago) * 1000)
     for number, record in enumerate(records):
         headers = headers_of(record)
         if origin is not None:
             headers.append((ORIGIN_HEADER, f"{origin}/{number}".encode()))
-        producer.send(kafka.topic_prefix + topic.name, encode(record), headers=headers)
+        name = kafka.topic_prefix + topic.name
+        producer.send(
+            name, encode(record), headers=headers, partition=number % 2, timestamp_ms=at_ms
+        )
     producer.close()
 
 
@@ -107,10 +116,10 @@ def letter(kafka: KafkaConnection, number: int, error: str, stage: str = "ingest
     )
 
 
-def refused(number: int, reason: Reason) -> RejectedPair:
+def refused(number: int, reason: Reason, stage: str = "ingest") -> RejectedPair:
     return RejectedPair(
         pair_id=f"pair-{number}",
-        stage="ingest",
+        stage=stage,
         reason=reason,
         rejected_at=NOW,
         record_schema=RawPair.schema_name(),
@@ -154,6 +163,53 @@ def test_rejections_of_a_reason_go_back_with_their_first_origin(
     assert "2 records published to pairs.raw" in ended.stdout
     found = {header(each.headers, ORIGIN_HEADER): each.record for each in read(kafka, RAW)}
     assert found == {"first/7/0": raw(0), "first/7/2": raw(2)}
+
+
+def test_what_is_older_is_still_replayed_later_and_nothing_twice(
+    kafka: KafkaConnection, replay: Command
+) -> None:
+    # Given letters of long ago and of now, of which the new ones were replayed
+    put(kafka, DEAD, [letter(kafka, n, "bug") for n in range(4)], "letters/0", hours_ago=10)
+    put(kafka, DEAD, [letter(kafka, n, "bug") for n in range(4, 7)], "letters/0")
+    assert "3 records published" in replay("dead", "--since", "1h").stdout
+    # When more is replayed, from further back
+    assert "nothing to replay" in replay("dead", "--since", "2h").stdout
+    assert "4 records published" in replay("dead", "--since", "12h").stdout
+    # Then everything was, once, and a new one is found by whatever age
+    put(kafka, DEAD, [letter(kafka, 7, "bug")], "letters/0")
+    assert "1 records published" in replay("dead", "--since", "1h").stdout
+    assert "nothing to replay" in replay("dead").stdout
+    numbers = Counter(each.record.pair_id for each in read(kafka, RAW))
+    assert numbers == Counter(f"pair-{number}" for number in range(8))
+
+
+def test_an_age_is_kept_to_although_an_earlier_run_ended_before(
+    kafka: KafkaConnection, replay: Command
+) -> None:
+    put(kafka, DEAD, [letter(kafka, 0, "bug")], "letters/0", hours_ago=30)
+    assert "1 records published" in replay("dead").stdout
+    put(kafka, DEAD, [letter(kafka, 1, "bug")], "letters/0", hours_ago=20)
+    put(kafka, DEAD, [letter(kafka, 2, "bug")], "letters/0")
+    assert "1 records published" in replay("dead", "--since", "1h").stdout
+
+
+def test_rejections_of_a_stage_go_back_no_faster_than_asked(
+    kafka: KafkaConnection, replay: Command
+) -> None:
+    stages = ["ingest", "select", "ingest", "ingest"]
+    put(kafka, REJECTED, [refused(n, Reason.TOO_SMALL, s) for n, s in enumerate(stages)], "first/0")
+    began = time.monotonic()
+    ended = replay("rejected", "--stage", "ingest", "--rate", "0.5")
+    assert "3 records published" in ended.stdout, ended.stderr
+    assert time.monotonic() - began >= 4  # from the first to the third
+    assert {each.record.pair_id for each in read(kafka, RAW)} == {"pair-0", "pair-2", "pair-3"}
+
+
+@pytest.mark.parametrize("option", ["--reason", "--stage"])
+def test_raw_pairs_are_not_chosen_by_who_refused_them(replay: Command, option: str) -> None:
+    ended = replay("raw", option, "ingest")
+    assert ended.returncode == 1
+    assert "choose raw pairs by --since" in ended.stderr
 
 
 def test_raw_pairs_are_given_again_but_no_older_ones_and_no_copies(

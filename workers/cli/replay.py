@@ -59,6 +59,11 @@ def command(
     So deduplication answers as it did the first time. What a run has replayed, the next one with
     the same choice passes over.
     """
+    if what is What.RAW and (reason or stage):
+        raise UserError(
+            "raw pairs were refused by nobody: --reason and --stage are for `replay rejected` and "
+            "`replay dead`; choose raw pairs by --since"
+        )
     kafka = load_settings(config).kafka
     selection = Selection(_TOPICS[what], tuple(reason or ()), stage, _since(since))
     sources, left_out = _sources(kafka, selection)

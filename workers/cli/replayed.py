@@ -54,7 +54,7 @@ class Replayed(Source):
     """The selected messages that go to one topic, each as its stage got it first.
 
     A message keeps its first origin, so that deduplication answers as it did then. The cursor is
-    the next offset of each partition that was read.
+    what runs have passed of each partition, so that one with an older `since` finds what is left.
     """
 
     def __init__(self, location: str, *, kafka: KafkaConnection, selection: Selection) -> None:
@@ -70,7 +70,7 @@ class Replayed(Source):
 
     @property
     def identity(self) -> str:
-        """The selection, and where it goes."""
+        """The selection without its age, and where it goes."""
         selection = self._selection
         parts: list[Any] = [selection.topic.name, self._target, selection.reasons, selection.stage]
         return f"replay {json.dumps(parts)}"
@@ -78,17 +78,47 @@ class Replayed(Source):
     def read(self, after: str | None = None) -> Iterator[Found]:
         """The messages, partition by partition in order of their offsets."""
         selection = self._selection
-        name = selection.topic.prefixed(self._kafka.topic_prefix).name
-        places: dict[str, int] = json.loads(after) if after else {}
-        start = [Position(name, int(number), offset) for number, offset in places.items()]
-        with TopicReader(
-            self._kafka, [selection.topic], start=start, since=selection.since
-        ) as reader:
+        passed = _Passed(after)
+        with TopicReader(self._kafka, [selection.topic], since=selection.since) as reader:
             for read in reader:
-                places[str(read.position.partition)] = read.position.offset + 1
+                if not passed.add(read.position):
+                    continue
                 found = replayable(read, selection, self._kafka.topic_prefix)
                 if found is not None and found[0] == self._target:
-                    yield Found(found[1], json.dumps(places))
+                    yield Found(found[1], passed.cursor)
+
+
+class _Passed:
+    """Spans [first, end) of offsets that runs have read, by partition."""
+
+    def __init__(self, cursor: str | None) -> None:
+        self._spans: dict[str, list[list[int]]] = json.loads(cursor) if cursor else {}
+        self._ends: dict[str, int] = {}
+
+    def add(self, position: Position) -> bool:
+        """Note a message; whether no earlier run had passed it."""
+        number, offset = str(position.partition), position.offset
+        spans = self._spans.setdefault(number, [])
+        new = not any(first <= offset < end for first, end in spans)
+        # From the message before on: what lies between them holds nothing.
+        first = self._ends.get(number, offset)
+        self._ends[number] = offset + 1
+        self._spans[number] = _united([*spans, [first, offset + 1]])
+        return new
+
+    @property
+    def cursor(self) -> str:
+        return json.dumps(self._spans)
+
+
+def _united(spans: list[list[int]]) -> list[list[int]]:
+    united: list[list[int]] = []
+    for first, end in sorted(spans):
+        if united and first <= united[-1][1]:
+            united[-1][1] = max(united[-1][1], end)
+        else:
+            united.append([first, end])
+    return united
 
 
 def replayable(read: Read, selection: Selection, prefix: str) -> tuple[str, Message] | None:
