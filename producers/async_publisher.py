@@ -68,6 +68,7 @@ class AsyncPublisher:
         """As `Publisher.close`."""
         if self._publisher is None:
             return
+        self._publisher.check()
         closing = asyncio.ensure_future(self._finish(self._publisher.close))
         cancelled: asyncio.CancelledError | None = None
         while not closing.done():
@@ -84,6 +85,8 @@ class AsyncPublisher:
         closing.result()
 
     async def __aenter__(self) -> Self:
+        if self._publisher is not None:
+            self._publisher.check()
         opening = self._pool.submit(self._open)
         try:
             self._publisher = await asyncio.wrap_future(opening)
@@ -111,6 +114,8 @@ class AsyncPublisher:
     def _opened(self) -> Publisher:
         if self._publisher is None:
             raise ClosedError("open the AsyncPublisher first: async with AsyncPublisher(...) as p")
+        # Before the pool is asked: in a forked child it has no threads, and would wait for ever.
+        self._publisher.check()
         return self._publisher
 
     async def _call(self, call: Callable[[], T]) -> T:
