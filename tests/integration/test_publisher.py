@@ -342,6 +342,19 @@ def test_an_image_too_large_for_a_message_is_stored_and_named(
     assert BlobStore(open_store(store)).get(stored.blob) == large
 
 
+def test_what_cannot_be_stored_is_not_sent(tansu: Tansu, topic_prefix: str) -> None:
+    connection = with_topic(tansu.bootstrap, topic_prefix)
+    broken = StoreConnection(url="ftp://a.example")
+
+    with (
+        Publisher(connection, store=broken) as publisher,
+        pytest.raises(PublishError, match="its record was not sent"),
+    ):
+        publisher.publish(image=bytes(INLINE_IMAGE_BYTES + 1), text="t")
+
+    assert published(connection) == []
+
+
 @pytest.mark.integration
 def test_a_large_image_goes_to_s3(tansu: Tansu, topic_prefix: str, s3: S3Bucket) -> None:
     connection = with_topic(tansu.bootstrap, topic_prefix)
