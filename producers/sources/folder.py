@@ -12,9 +12,8 @@ from pydantic_core import from_json
 
 from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
 from producers.sources.huggingface import INFO_FILE, SPLITS_FILE
-from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
+from producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
 from producers.sources.warc import DERIVED
-from schemas import RawPair
 
 
 class Folder(Source):
@@ -70,7 +69,7 @@ class Folder(Source):
             ]
         return sorted(found)
 
-    def _item(self, name: str) -> RawPair | Unreadable:
+    def _item(self, name: str) -> Item:
         path = self._path / name
         try:
             fields = self._fields(path)

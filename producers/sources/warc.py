@@ -10,9 +10,8 @@ from pathlib import Path
 
 from producers.sources._pair import cursor, pair_of, parts_of
 from producers.sources._warc import Answer, answers, body
-from producers.sources.source import Found, Source, SourceError, Unreadable
+from producers.sources.source import Found, Item, Source, SourceError, Unreadable
 from producers.web import image_pairs
-from schemas import RawPair
 from schemas.limits import INLINE_IMAGE_BYTES
 
 _SUFFIXES = (".warc", ".warc.gz")
@@ -85,9 +84,7 @@ class Warc(Source):
                 for number, item in enumerate(items, start=skip + 1):
                     yield Found(item, cursor(path.name, page.position, number))
 
-    def _items(
-        self, path: Path, page: Answer, images: Mapping[str, int]
-    ) -> Iterator[RawPair | Unreadable]:
+    def _items(self, path: Path, page: Answer, images: Mapping[str, int]) -> Iterator[Item]:
         place = f"{path.name}:{page.url}"
         try:
             html = _text(body(path, page.position), page.charset)
