@@ -60,7 +60,8 @@ class Publisher:
     survive a kill -9, and the next Publisher with the folder delivers what this one did not, in
     order. It holds at most `spool_bytes`; then `publish` waits as above. After a crash or a failed
     delivery some records are sent twice, under the same pair_id, and ingest drops the second. What
-    the broker refuses for good is kept in the folder (`producers.refused`), and `flush` reports it.
+    the broker refuses for good is kept in the folder (`producers.refused`), beyond `spool_bytes`,
+    until you delete its file `refused` while no Publisher has the folder; `flush` reports it.
 
     Threads: any thread may call any method, at the same time. Forks: the connections and the spool
     stay with the process that made the Publisher; in a forked child every method raises
