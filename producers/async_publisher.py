@@ -37,6 +37,7 @@ class AsyncPublisher:
         self._open = partial(Publisher, connection, **options)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="kaption-publish")
         self._publisher: Publisher | None = None
+        self._closed = False
         self._left: list[Future[Any]] = []
         """Calls whose caller was cancelled; what they raise is still to be reported."""
 
@@ -66,7 +67,7 @@ class AsyncPublisher:
 
     async def close(self) -> None:
         """As `Publisher.close`."""
-        if self._publisher is None:
+        if self._publisher is None or self._closed:
             return
         self._publisher.check()
         closing = asyncio.ensure_future(self._finish(self._publisher.close))
@@ -76,6 +77,7 @@ class AsyncPublisher:
                 await asyncio.wait([closing])
             except asyncio.CancelledError as error:
                 cancelled = error
+        self._closed = True
         self._pool.shutdown(wait=False)
         failed = closing.exception()
         if cancelled is not None:
