@@ -37,6 +37,7 @@ class AsyncPublisher:
         self._open = partial(Publisher, connection, **options)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="kaption-publish")
         self._publisher: Publisher | None = None
+        self._closed = False
         self._left: list[Future[Any]] = []
         """Calls whose caller was cancelled; what they raise is still to be reported."""
 
@@ -66,8 +67,9 @@ class AsyncPublisher:
 
     async def close(self) -> None:
         """As `Publisher.close`."""
-        if self._publisher is None:
+        if self._publisher is None or self._closed:
             return
+        self._publisher.check()
         closing = asyncio.ensure_future(self._finish(self._publisher.close))
         cancelled: asyncio.CancelledError | None = None
         while not closing.done():
@@ -75,6 +77,7 @@ class AsyncPublisher:
                 await asyncio.wait([closing])
             except asyncio.CancelledError as error:
                 cancelled = error
+        self._closed = True
         self._pool.shutdown(wait=False)
         failed = closing.exception()
         if cancelled is not None:
@@ -84,6 +87,8 @@ class AsyncPublisher:
         closing.result()
 
     async def __aenter__(self) -> Self:
+        if self._publisher is not None:
+            self._publisher.check()
         opening = self._pool.submit(self._open)
         try:
             self._publisher = await asyncio.wrap_future(opening)
@@ -111,6 +116,8 @@ class AsyncPublisher:
     def _opened(self) -> Publisher:
         if self._publisher is None:
             raise ClosedError("open the AsyncPublisher first: async with AsyncPublisher(...) as p")
+        # Before the pool is asked: in a forked child it has no threads, and would wait for ever.
+        self._publisher.check()
         return self._publisher
 
     async def _call(self, call: Callable[[], T]) -> T:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from pathlib import Path
 
 from objectstore import BlobStore, open_store
 from producers.errors import PublishError, TooLargeError
-from producers.image import image_bytes, image_source, is_url
-from schemas import BlobRef, ImageSource, StoreConnection
+from producers.image import MEDIA_TYPE, image_source, stored_source
+from schemas import ImageSource, StoreConnection
 from schemas.errors import Fault
 from schemas.limits import INLINE_IMAGE_BYTES
 
-BLOB_IMAGE_BYTES = 256 * 1024 * 1024
-"""Largest image that is read into memory to be stored; ingest takes 32 MiB unless set higher."""
-_MEDIA_TYPE = "application/octet-stream"
 NO_STORE = (
     "give its URL, or store it as a blob: give the Publisher a store, the one that the workers "
     "have, as in Publisher(..., store=StoreConnection(url='s3://bucket/prefix'))"
@@ -35,15 +31,9 @@ class Claims:
 
         Raises TooLargeError, OSError and ValueError as `image_source`.
         """
-        if is_url(image):
-            return image_source(image), None
         if self._connection is None:
-            content = image_bytes(image, Path(), INLINE_IMAGE_BYTES, NO_STORE)
-        else:
-            content = image_bytes(image, Path(), BLOB_IMAGE_BYTES, "give its URL, or a smaller one")
-        if len(content) <= INLINE_IMAGE_BYTES:
-            return ImageSource(inline=content), None
-        return self.reference(content), content
+            return image_source(image, max_bytes=INLINE_IMAGE_BYTES, advice=NO_STORE)
+        return image_source(image)
 
     def reference(self, content: bytes) -> ImageSource:
         """Names bytes by their content. Raises TooLargeError where there is no store for them."""
@@ -52,8 +42,7 @@ class Claims:
                 f"the image has {len(content)} bytes, too many for a message of this topic: "
                 f"{NO_STORE}; or raise the topic's max.message.bytes"
             )
-        sha256 = hashlib.sha256(content).hexdigest()
-        return ImageSource(blob=BlobRef(sha256=sha256, bytes=len(content), media_type=_MEDIA_TYPE))
+        return stored_source(content)
 
     def store(self, content: bytes) -> None:
         """Put bytes into the store; those that are there already change nothing.
@@ -61,7 +50,7 @@ class Claims:
         Raises PublishError where the store is down or refuses.
         """
         try:
-            self._ready().put(content, _MEDIA_TYPE)
+            self._ready().put(content, MEDIA_TYPE)
         except Fault as error:
             raise PublishError(
                 f"the image could not be stored, and its record was not sent: {error}"

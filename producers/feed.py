@@ -10,12 +10,13 @@ from itertools import islice
 from kafka.errors import AuthorizationError, KafkaError
 
 from producers.checkpoint import START, Checkpoint, Place
+from producers.claims import Claims
 from producers.deadline import within
 from producers.errors import Message, PublishError
 from producers.rate import Rate
-from producers.sources.source import Found, Source, SourceError, Unreadable
+from producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
 from producers.transactions import Transactions
-from schemas import KafkaConnection, Topic, encode, headers_of
+from schemas import KafkaConnection, RawPair, StoreConnection, Topic, encode, headers_of
 from schemas.errors import Fatal
 from schemas.kafka_access import check_access, denial
 from schemas.topics import RAW
@@ -51,6 +52,9 @@ class Feed:
     doubles a record for who reads with read_committed. A source belongs to one run at a time: of
     two, one ends with an error. What is unreadable is published as it is: a dead letter later.
 
+    `store` is where images go that are too large for a message: the workers' own store. Without
+    one their pairs are unreadable.
+
     `rate` is in records per second. A transaction may take `transaction_s`; after one that failed
     the broker is asked for `recover_s` what has become of it, and the feed goes on from there.
     """
@@ -61,6 +65,7 @@ class Feed:
         source: Source,
         *,
         topic: Topic = RAW,
+        store: StoreConnection | None = None,
         from_start: bool = False,
         rate: float | None = None,
         transaction_s: float = 30.0,
@@ -70,6 +75,7 @@ class Feed:
         self._connection = connection
         self._source = source
         self._topic = topic.prefixed(connection.topic_prefix)
+        self._claims = Claims(store) if store is not None else None
         self._from_start = from_start
         self._rate = Rate(rate) if rate is not None else None
         self._transaction_s = transaction_s
@@ -139,10 +145,11 @@ class Feed:
                 break
             if self._rate is not None:
                 self._rate.take()
-            message = _message(found)
+            item = self._stored(found.item)
+            message = _message(item)
             messages.append(message)
-            if isinstance(found.item, Unreadable):
-                unreadable.append(found.item)
+            if isinstance(item, Unreadable):
+                unreadable.append(item)
             size += message.size
             cursor = found.cursor
             full = len(messages) >= _BATCH_RECORDS or size >= _BATCH_BYTES
@@ -162,6 +169,16 @@ class Feed:
             # Tansu keeps offsets without their metadata: the number alone tells as much, slower.
             return islice(items, self._place.published, None)
         return items
+
+    def _stored(self, item: Item) -> RawPair | Unreadable | Message:
+        if not isinstance(item, Large):
+            return item
+        if self._claims is None:
+            return item.otherwise
+        # Before the record: what names the image must find it. After a kill it is stored again,
+        # under the same name.
+        self._claims.store(item.content)
+        return item.pair
 
     def _commit(self, messages: tuple[Message, ...], place: Place) -> None:
         give_up: float | None = None
@@ -230,10 +247,9 @@ class Feed:
         return Transactions(self._connection, self._topic, self._checkpoint, self._transaction_s)
 
 
-def _message(found: Found) -> Message:
-    if isinstance(found.item, Message):
-        return found.item
-    if isinstance(found.item, Unreadable):
-        return Message(found.item.raw, headers=tuple(found.item.headers))
-    pair = found.item
-    return Message(encode(pair), pair.pair_id.encode(), tuple(headers_of(pair)))
+def _message(item: RawPair | Unreadable | Message) -> Message:
+    if isinstance(item, Message):
+        return item
+    if isinstance(item, Unreadable):
+        return Message(item.raw, headers=tuple(item.headers))
+    return Message(encode(item), item.pair_id.encode(), tuple(headers_of(item)))

@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from pathlib import Path
 from typing import TypeGuard
 
 from producers.errors import TooLargeError
-from schemas import ImageSource
+from schemas import BlobRef, ImageSource
 from schemas.limits import INLINE_IMAGE_BYTES
 
-_TOO_LARGE = "give its URL, or store it as a blob"
+BLOB_IMAGE_BYTES = 256 * 1024 * 1024
+"""Largest image that is read into memory to be stored; ingest takes 32 MiB unless set higher."""
+MEDIA_TYPE = "application/octet-stream"
+"""Of stored images, which nobody has looked at."""
 
 
-def image_source(image: bytes | Path | str, folder: Path = Path()) -> ImageSource:
-    """Bytes and files become inline images, a string with ``://`` in it is a URL.
+def image_source(
+    image: bytes | Path | str,
+    folder: Path = Path(),
+    max_bytes: int = BLOB_IMAGE_BYTES,
+    advice: str = "give its URL, or a smaller one",
+) -> tuple[ImageSource, bytes | None]:
+    """What a record holds of an image, and the bytes to store before it is sent, if any.
 
-    Any other string is the path of a file; paths are relative to `folder`. Raises TooLargeError,
-    OSError where a file cannot be read, and ValueError for what can be no image.
+    Bytes and files become inline images, or are named by their content where they are too large
+    for that; a string with ``://`` in it is a URL. Any other string is the path of a file; paths
+    are relative to `folder`. Raises TooLargeError, where `advice` is what to do about more than
+    `max_bytes`, OSError where a file cannot be read, and ValueError for what can be no image.
     """
     if is_url(image):
-        return ImageSource(url=image)
-    return ImageSource(inline=image_bytes(image, folder, INLINE_IMAGE_BYTES, _TOO_LARGE))
+        return ImageSource(url=image), None
+    content = _image_bytes(image, folder, max_bytes, advice)
+    if len(content) <= INLINE_IMAGE_BYTES:
+        return ImageSource(inline=content), None
+    return stored_source(content), content
+
+
+def stored_source(content: bytes) -> ImageSource:
+    """Names bytes in the blob store by their content."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    return ImageSource(blob=BlobRef(sha256=sha256, bytes=len(content), media_type=MEDIA_TYPE))
 
 
 def is_url(image: bytes | Path | str) -> TypeGuard[str]:
@@ -29,11 +49,8 @@ def is_url(image: bytes | Path | str) -> TypeGuard[str]:
     return isinstance(image, str) and "://" in image
 
 
-def image_bytes(image: bytes | Path | str, folder: Path, max_bytes: int, advice: str) -> bytes:
-    """The bytes themselves, or those of a file.
-
-    Raises as `image_source`; `advice` is what to do about more than `max_bytes`.
-    """
+def _image_bytes(image: bytes | Path | str, folder: Path, max_bytes: int, advice: str) -> bytes:
+    """The bytes themselves, or those of a file."""
     if isinstance(image, bytes):
         _check_size(len(image), max_bytes, "the image", advice)
         return image

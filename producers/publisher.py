@@ -60,7 +60,8 @@ class Publisher:
     survive a kill -9, and the next Publisher with the folder delivers what this one did not, in
     order. It holds at most `spool_bytes`; then `publish` waits as above. After a crash or a failed
     delivery some records are sent twice, under the same pair_id, and ingest drops the second. What
-    the broker refuses for good is kept in the folder (`producers.refused`), and `flush` reports it.
+    the broker refuses for good is kept in the folder (`producers.refused`), beyond `spool_bytes`,
+    until you delete its file `refused` while no Publisher has the folder; `flush` reports it.
 
     Threads: any thread may call any method, at the same time. Forks: the connections and the spool
     stay with the process that made the Publisher; in a forked child every method raises
@@ -126,7 +127,7 @@ class Publisher:
         its file cannot be read, PublishError where its image cannot be stored, and as
         `publish_bytes`.
         """
-        self._check()
+        self.check()
         large: bytes | None = None
         if pair is None:
             image = fields.get("image")
@@ -153,7 +154,7 @@ class Publisher:
         where the buffer is full of failures; SpoolError where the spool's disk is full; ClosedError
         and ForkedError; PublishError where the topic cannot be used.
         """
-        self._check()
+        self.check()
         self._send(Message(value, key, tuple(headers)))
 
     def flush(self) -> None:
@@ -162,19 +163,30 @@ class Publisher:
         Returns after the delivery time-out at the latest, one request more included; with a spool,
         as long as records get through. Raises StillSpooledError when none did for that long.
         """
-        self._check()
+        self.check()
         self._way.flush()
 
     def close(self) -> None:
         """`flush`, then close the connections; once more it does nothing."""
         if self._closed:
             return
-        self._check()
+        self.check()
         self._closed = True
         self._way.close()
 
+    def check(self) -> None:
+        """Raises ClosedError, and ForkedError in a forked child; waits for nothing."""
+        # Before any lock is taken: in a child it may be held by a thread that is not there.
+        if os.getpid() != self._pid:
+            raise ForkedError(
+                "this Publisher belongs to the process that made it: make another one after the "
+                "fork, in the child"
+            )
+        if self._closed:
+            raise ClosedError("this Publisher is closed: make another one")
+
     def __enter__(self) -> Self:
-        self._check()
+        self.check()
         return self
 
     def __exit__(
@@ -190,16 +202,6 @@ class Publisher:
                 raise
             # The first error is the one to see.
             error.add_note(str(failed))
-
-    def _check(self) -> None:
-        # Before any lock is taken: in a child it may be held by a thread that is not there.
-        if os.getpid() != self._pid:
-            raise ForkedError(
-                "this Publisher belongs to the process that made it: make another one after the "
-                "fork, in the child"
-            )
-        if self._closed:
-            raise ClosedError("this Publisher is closed: make another one")
 
     def _send(self, message: Message) -> None:
         if message.size > self._way.limit:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import ValidationError
 
 from producers.errors import DeliveryError, PublishError, TooLargeError
+from producers.image import is_url
 from producers.publisher import Publisher
 from producers.web import TdmRep, image_pairs
 from schemas import KafkaConnection, StoreConnection
@@ -63,9 +64,10 @@ class KaptionPipeline:
       disk while there is no broker, `{"store": {"url": "s3://..."}}` takes large images.
 
     Publishing runs in threads: while Kafka does not keep up, items wait, then responses, and the
-    reactor goes on. An item that is no valid pair is dropped, and Scrapy logs it. Where Kafka
-    cannot be used the spider is closed, reason `kaption_not_delivered`; every pair that is lost is
-    logged. Stats: `kaption/published`, `invalid`, `passed`, `not_delivered`.
+    reactor goes on. An item that is no valid pair is dropped, and Scrapy logs it; a string as its
+    `image` is a URL, never a path. Where Kafka cannot be used the spider is closed, reason
+    `kaption_not_delivered`; every pair that is lost is logged. Stats: `kaption/published`,
+    `invalid`, `passed`, `not_delivered`.
     """
 
     def __init__(
@@ -143,6 +145,12 @@ class KaptionPipeline:
         assert self._publisher is not None
         if self._given_up:
             raise PublishError("not published: the spider is being closed, see the log above")
+        image = fields["image"]
+        if isinstance(image, str) and not is_url(image):
+            # A path is not read: items come from strangers' pages.
+            raise ValueError(
+                f"image {image[:200]!r} is no URL; a file of your own is given as a pathlib.Path"
+            )
         self._publisher.publish(**fields)
 
     def _give_up(self, error: PublishError) -> None:

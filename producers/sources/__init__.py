@@ -1,6 +1,15 @@
 """Where pairs come from, one file each."""
 
 from producers.sources.registry import open_source, source_formats
-from producers.sources.source import Found, Item, Source, SourceError, Unreadable
+from producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
 
-__all__ = ["Found", "Item", "Source", "SourceError", "Unreadable", "open_source", "source_formats"]
+__all__ = [
+    "Found",
+    "Item",
+    "Large",
+    "Source",
+    "SourceError",
+    "Unreadable",
+    "open_source",
+    "source_formats",
+]

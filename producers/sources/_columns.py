@@ -8,8 +8,7 @@ from typing import Any
 
 from producers.sources._pair import PICTURES, TEXT_NAMES, known_fields, pair_of
 from producers.sources._row import Row
-from producers.sources.source import SourceError, Unreadable
-from schemas import RawPair
+from producers.sources.source import Item, SourceError, Unreadable
 
 _URLS = ("url", "image_url", "img_url", "image_link", "image")
 _PICTURES = ("image", *sorted(PICTURES))
@@ -48,7 +47,7 @@ class Columns:
             f"give its name with -o {option}=NAME"
         )
 
-    def pair(self, row: Row) -> RawPair | Unreadable:
+    def pair(self, row: Row) -> Item:
         """The row's pair, or why it is none."""
         if row.error is not None:
             return Unreadable(row.place, row.raw or b"", row.error)

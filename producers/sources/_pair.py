@@ -12,8 +12,9 @@ from pydantic import ValidationError
 
 from producers.identity import identified
 from producers.image import image_source
-from producers.sources.source import CURSOR_CHARS, RAW_BYTES, SourceError, Unreadable
+from producers.sources.source import CURSOR_CHARS, RAW_BYTES, Item, Large, SourceError, Unreadable
 from schemas import RawPair
+from schemas.limits import INLINE_IMAGE_BYTES
 from schemas.wire import explain
 
 PICTURES = frozenset(
@@ -33,23 +34,34 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 def pair_of(
     fields: Mapping[str, Any], place: str, raw: bytes | None = None, folder: Path = Path()
-) -> RawPair | Unreadable:
+) -> Item:
     """A pair of the fields; a string as `image` is a URL, or a path below `folder`.
 
     What is none comes back with `raw`, or with the fields as JSON where there are no bytes.
     """
+    large: tuple[RawPair, bytes] | None = None
     try:
-        image = fields.get("image")
+        image, content = fields.get("image"), None
+        given = fields
         if isinstance(image, (str, bytes)):
-            fields = {**fields, "image": image_source(image, folder)}
-        return identified(fields)
+            image, content = image_source(image, folder)
+            given = {**fields, "image": image}
+        pair = identified(given)
+        if content is None:
+            return pair
+        large = pair, content
+        why = (
+            f"its image has {len(content)} bytes, an inline image at most {INLINE_IMAGE_BYTES}: "
+            "set store.url to the store that the workers have, or make it smaller"
+        )
     except ValidationError as error:
         why = explain(error, RawPair)
     except (OSError, ValueError) as error:
         why = str(error)
     if raw is None:
         raw = json.dumps(fields, default=_shown, ensure_ascii=False).encode(errors="replace")
-    return Unreadable(place, raw[:RAW_BYTES], why)
+    unreadable = Unreadable(place, raw[:RAW_BYTES], why)
+    return unreadable if large is None else Large(*large, unreadable)
 
 
 def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:

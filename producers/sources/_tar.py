@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,11 +35,13 @@ class Member:
     size: int
     """In bytes."""
     data: bytes
-    """At most the first `limit` bytes."""
+    """At most as many of its first bytes as are wanted."""
 
 
-def members(stream: Stream, offset: int, limit: int) -> Iterator[Member]:
+def members(stream: Stream, offset: int, limit: Callable[[str], int]) -> Iterator[Member]:
     """Regular files of a tar stream that stands at `offset`, the begin of a member.
+
+    `limit` says how many bytes of a member are wanted, by its name.
 
     tarfile is not used, for it takes a damaged header for the end, and reads what is no regular
     file into memory. Raises DamagedTarError, and what `stream.read` raises.
@@ -59,7 +61,8 @@ def members(stream: Stream, offset: int, limit: int) -> Iterator[Member]:
         extension = extension or info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
         if extension and size > _EXTENSION_BYTES:
             raise DamagedTarError(f"a header of {size} bytes at byte {offset}")
-        keep = size if extension else min(size, limit) if info.isreg() else 0
+        name = extended.get("path", info.name)
+        keep = size if extension else min(size, limit(name)) if info.isreg() else 0
         data = _exactly(stream, keep, at=offset) if keep else b""
         if len(data) < keep:
             raise DamagedTarError(f"it ends inside the member at byte {offset}")
@@ -72,7 +75,7 @@ def members(stream: Stream, offset: int, limit: int) -> Iterator[Member]:
         if extension:
             continue
         if info.isreg():
-            yield Member(extended.get("path", info.name), begin, offset, size, data)
+            yield Member(name, begin, offset, size, data)
         begin, extended = offset, {}
     # Cut off between two members it would look the same, and some would be lost.
     raise DamagedTarError(f"it ends at byte {offset} without the mark of an end")

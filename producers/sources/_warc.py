@@ -30,21 +30,34 @@ class Answer:
 def answers(path: Path, position: int = 0) -> Iterator[Answer]:
     """Responses with status 200, and resources, from `position` on.
 
-    Raises SourceError where the file is damaged, OSError where it cannot be read.
+    Raises SourceError where the file is damaged or holds what was made of answers instead of them,
+    OSError where it cannot be read.
     """
+    from fastwarc.warc import WarcRecordType
+
     with path.open("rb") as file:
         file.seek(position)
         records = _records(file, decode="none")
+        found = False
         while True:
             try:
                 record = next(records, None)
             except (OSError, ValueError) as error:
                 raise SourceError(f"{path} is damaged or no WARC file: {error}") from error
             if record is None:
-                return
+                break
+            found = True
             answer = _answer(record)
             if answer is not None:
                 yield answer
+        # One without any record is whole: crawlers begin files that they put nothing into.
+        file.seek(position)
+        derived = _records(file, "none", WarcRecordType.conversion | WarcRecordType.metadata)
+        if not found and next(derived, None) is not None:
+            raise SourceError(
+                f"{path} holds no response and no resource: a WET or WAT archive holds "
+                "no images: give the WARC that it was made from"
+            )
 
 
 def body(path: Path, position: int, *, decoded: bool = True) -> bytes:
@@ -62,10 +75,10 @@ def body(path: Path, position: int, *, decoded: bool = True) -> bytes:
             raise ValueError(f"its encoding is broken: {error}") from error
 
 
-def _records(file: Any, decode: Literal["all", "none"]) -> Iterator[Any]:
+def _records(file: Any, decode: Literal["all", "none"], kinds: Any = None) -> Iterator[Any]:
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-    kinds = WarcRecordType.response | WarcRecordType.resource
+    kinds = kinds or WarcRecordType.response | WarcRecordType.resource
     records: Iterator[Any] = ArchiveIterator(
         file, record_types=kinds, parse_http=True, auto_decode=decode
     )

@@ -12,8 +12,8 @@ from pydantic_core import from_json
 
 from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
 from producers.sources.huggingface import INFO_FILE, SPLITS_FILE
-from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
-from schemas import RawPair
+from producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from producers.sources.warc import DERIVED
 
 
 class Folder(Source):
@@ -35,7 +35,7 @@ class Folder(Source):
         if "://" in location or not Path(location).is_dir():
             return False
         files = (".tar", ".parquet", ".csv", ".tsv", ".warc", ".warc.gz")
-        other = (*files, "_stats.json", INFO_FILE, SPLITS_FILE)
+        other = (*files, *DERIVED, "_stats.json", INFO_FILE, SPLITS_FILE)
         return not any(each.name.endswith(other) for each in Path(location).iterdir())
 
     @property
@@ -69,7 +69,7 @@ class Folder(Source):
             ]
         return sorted(found)
 
-    def _item(self, name: str) -> RawPair | Unreadable:
+    def _item(self, name: str) -> Item:
         path = self._path / name
         try:
             fields = self._fields(path)

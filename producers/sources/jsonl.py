@@ -9,8 +9,7 @@ from typing import BinaryIO
 from pydantic_core import from_json
 
 from producers.sources._pair import cursor, pair_of, parts_of
-from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
-from schemas import RawPair
+from producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
 
 
 class Jsonl(Source):
@@ -91,7 +90,7 @@ def _skip_line(file: BinaryIO, line: bytes) -> tuple[int, int]:
     return skipped, length
 
 
-def _pair(raw: bytes, place: str, folder: Path) -> RawPair | Unreadable:
+def _pair(raw: bytes, place: str, folder: Path) -> Item:
     try:
         fields = from_json(raw)
     except ValueError as error:

@@ -45,7 +45,20 @@ class Unreadable:
         ]
 
 
-Item = RawPair | Unreadable | Message
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A pair whose image is too large for a message.
+
+    The pair names `content`, which is to be in the blob store before it is published.
+    """
+
+    pair: RawPair
+    content: bytes
+    otherwise: Unreadable
+    """What to publish where there is no store."""
+
+
+Item = RawPair | Large | Unreadable | Message
 """A message is published as it is: what is replayed was one already."""
 
 

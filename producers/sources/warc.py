@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from codecs import lookup
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
 from producers.sources._pair import cursor, pair_of, parts_of
 from producers.sources._warc import Answer, answers, body
-from producers.sources.source import Found, Source, SourceError, Unreadable
+from producers.sources.source import Found, Item, Source, SourceError, Unreadable
 from producers.web import image_pairs
-from schemas import RawPair
 from schemas.limits import INLINE_IMAGE_BYTES
 
 _SUFFIXES = (".warc", ".warc.gz")
+# What is made of archives, known by name so that it can be refused by name.
+DERIVED = tuple(f".warc.{kind}{packed}" for kind in ("wet", "wat") for packed in ("", ".gz"))
 _PAGES = ("text/html", "application/xhtml+xml")
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
 _PROLOGUE_BYTES = 4096
@@ -44,7 +45,8 @@ class Warc(Source):
         """By its name, or a folder of such files."""
         if "://" in location:
             return False
-        return location.lower().endswith(_SUFFIXES) or bool(_archives(Path(location)))
+        named = location.lower().endswith((*_SUFFIXES, *DERIVED))
+        return named or bool(_archives(Path(location), (*_SUFFIXES, *DERIVED)))
 
     @property
     def identity(self) -> str:
@@ -56,7 +58,10 @@ class Warc(Source):
         name, position, done = parts_of(after, str, int, int) if after is not None else ("", 0, 0)
         files = _archives(self._path) if self._path.is_dir() else [self._path]
         if not files:
-            raise SourceError(f"{self._path} holds no {' or '.join(_SUFFIXES)} files")
+            raise SourceError(
+                f"{self._path} holds no {' or '.join(_SUFFIXES)} files; a WET or WAT archive holds "
+                "no images: give the WARC that it was made from"
+            )
         try:
             for path in files:
                 if path.name < name:
@@ -79,9 +84,7 @@ class Warc(Source):
                 for number, item in enumerate(items, start=skip + 1):
                     yield Found(item, cursor(path.name, page.position, number))
 
-    def _items(
-        self, path: Path, page: Answer, images: Mapping[str, int]
-    ) -> Iterator[RawPair | Unreadable]:
+    def _items(self, path: Path, page: Answer, images: Mapping[str, int]) -> Iterator[Item]:
         place = f"{path.name}:{page.url}"
         try:
             html = _text(body(path, page.position), page.charset)
@@ -126,5 +129,5 @@ def _text(page: bytes, charset: str | None) -> str:
         return page.decode(errors="replace")
 
 
-def _archives(folder: Path) -> list[Path]:
-    return sorted(each for suffix in _SUFFIXES for each in folder.glob(f"*{suffix}"))
+def _archives(folder: Path, suffixes: Iterable[str] = _SUFFIXES) -> list[Path]:
+    return sorted(each for suffix in suffixes for each in folder.glob(f"*{suffix}"))

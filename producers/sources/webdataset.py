@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from producers.image import BLOB_IMAGE_BYTES
 from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
 from producers.sources._shards import opened, shards_of
 from producers.sources._tar import DamagedTarError, Member, members
-from producers.sources.source import RAW_BYTES, Found, Source, SourceError, Unreadable
-from schemas import RawPair, StoreConnection
-from schemas.limits import INLINE_IMAGE_BYTES
+from producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from schemas import StoreConnection
 
 _TEXTS = ("txt", "caption", "text")
 
@@ -79,12 +79,12 @@ class WebDataset(Source):
         same = commonprefix([self._location, shard])  # noqa: RUF071
         return shard[len(same) :].lstrip("/")
 
-    def _samples(self, shard: str, begin: int) -> Iterator[tuple[int, RawPair | Unreadable]]:
+    def _samples(self, shard: str, begin: int) -> Iterator[tuple[int, Item]]:
         name = shard.rpartition("/")[2]
         sample: list[Member] = []
         try:
             with opened(shard, begin, self._store) as stream:
-                for member in members(stream, begin, RAW_BYTES):
+                for member in members(stream, begin, _wanted):
                     if sample and _key(member) != _key(sample[0]):
                         yield member.offset, self._item(sample, name)
                         sample = []
@@ -97,18 +97,18 @@ class WebDataset(Source):
         if sample:
             yield sample[-1].end, self._item(sample, name)
 
-    def _item(self, sample: list[Member], shard: str) -> RawPair | Unreadable:
-        parts = {_ending(member): member for member in sample}
+    def _item(self, sample: list[Member], shard: str) -> Item:
+        parts = {_ending(member.name): member for member in sample}
         place = f"{shard}/{_key(sample[0])}"
         picture = next((parts[each] for each in parts if each in PICTURES), None)
         if picture is None:
             return Unreadable(place, sample[0].data, f"no picture among {', '.join(parts)}")
-        if picture.size > INLINE_IMAGE_BYTES:
+        if picture.size > len(picture.data):
             return Unreadable(
                 place,
-                picture.data,
-                f"{picture.name} has {picture.size} bytes, an inline image at most "
-                f"{INLINE_IMAGE_BYTES}: make it smaller",
+                picture.data[:RAW_BYTES],
+                f"{picture.name} has {picture.size} bytes, an image at most {BLOB_IMAGE_BYTES}: "
+                "make it smaller",
             )
         try:
             fields = self._fields(parts)
@@ -134,5 +134,9 @@ def _key(member: Member) -> str:
     return f"{folder}{slash}{name.partition('.')[0]}"
 
 
-def _ending(member: Member) -> str:
-    return member.name.rpartition("/")[2].partition(".")[2].lower()
+def _ending(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _wanted(name: str) -> int:
+    return BLOB_IMAGE_BYTES if _ending(name) in PICTURES else RAW_BYTES

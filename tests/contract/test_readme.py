@@ -3,7 +3,8 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +14,19 @@ from kafka import KafkaProducer
 from consumers import TopicReader
 from objectstore.blobs import BlobStore
 from objectstore.folder import FolderStore
+from producers.sources import open_source, source_formats
 from schemas import TOPICS, KafkaConnection, RawPair, encode, headers_of
 from schemas.topics import CLEAN, RAW
 from sink_records import open_sink, run, stored
+from unit.sources import inputs
 from workers.local import Tansu
 from workers.runtime.kafka.topics import TopicAdmin
 
 README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-PUBLISH, SHARDS, TOPIC, STREAM = BLOCKS
+TEXT = README.read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+PUBLISH, PUBLISH_ASYNC, SHARDS, TOPIC, STREAM = BLOCKS
+PRODUCE = re.findall(r"^    kaption produce (.*)$", TEXT, re.MULTILINE)
 
 
 @pytest.fixture
@@ -45,12 +50,41 @@ def _run(code: str, **changed: str) -> str:
     return printed.getvalue()
 
 
-def test_a_crawler_publishes(kafka: KafkaConnection) -> None:
-    _run(PUBLISH, **{"kafka:9092": kafka.bootstrap})
+@pytest.mark.parametrize("block", [PUBLISH, PUBLISH_ASYNC], ids=["threads", "event loop"])
+def test_a_crawler_publishes(kafka: KafkaConnection, block: str) -> None:
+    _run(block, **{"kafka:9092": kafka.bootstrap})
     with TopicReader(kafka, [RAW]) as reader:
         (read,) = reader
     assert isinstance(read.record, RawPair)
     assert read.record.text == "My cat on the sofa"
+
+
+def test_every_kind_of_source_has_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given what the README's lines name
+    monkeypatch.chdir(tmp_path)
+    opened = set()
+    for line in PRODUCE:
+        location, *options = shlex.split(line, comments=True)
+        if "://" not in location:
+            _make(tmp_path / location)
+        # When each is opened with its options
+        named = {name: value for name, _, value in (each.partition("=") for each in options[1::2])}
+        opened.add(type(open_source(location, options=named)))
+    # Then all formats are among them
+    assert opened == set(source_formats().values())
+
+
+def _make(path: Path) -> None:
+    """What the README says is there."""
+    folders: dict[str, Callable[[Path], str]] = {
+        "pictures": inputs.pictures,
+        "downloads": inputs.img2dataset_tars,
+        "saved": inputs.saved_dataset,
+    }
+    if path.name in folders:
+        Path(folders[path.name](path.parent)).rename(path)
+    else:
+        path.touch()
 
 
 def _two_pairs(folder: Path) -> None:

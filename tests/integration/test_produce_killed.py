@@ -1,81 +1,76 @@
 """`kaption produce`, killed as the kernel would: no record is lost, none is there twice."""
 
-import json
-import os
 import random
-import subprocess
-import sys
+import re
+import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
 from consumers.topic_reader import TopicReader
+from producing import start
+from publishing import TOPIC
 from schemas import KafkaConnection, RawPair
-from schemas.topics import RAW
+from unit.sources import inputs
 from workers.local import ApacheKafka
 from workers.runtime.kafka.topics import TopicAdmin
 
-RECORDS = 20_000
-RATE = 2_500
-KILLS = 8
-
-
-def jsonl(folder: Path) -> Path:
-    with (folder / "pairs.jsonl").open("w") as file:
-        file.writelines(json.dumps(pair) + "\n" for pair in pairs())
-    return folder / "pairs.jsonl"
-
-
-def saved_dataset(folder: Path) -> Path:
-    import datasets  # seconds to load
-
-    datasets.Dataset.from_list(list(pairs())).save_to_disk(folder / "saved", num_shards=4)
-    return folder / "saved"
-
-
-def pairs() -> Iterator[dict[str, str]]:
-    for number in range(RECORDS):
-        yield {"image": f"https://cdn.example/{number}.jpg", "text": str(number)}
+TEXTS = tuple(map(str, range(500)))
+RATE = 200
+BATCH_RECORDS = 10
+MAKERS = [make for makers in inputs.INPUTS.values() for make in makers]
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("make", [jsonl, saved_dataset])
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_killed_at_any_moment_it_publishes_each_record_once(
-    apache_kafka: ApacheKafka, topic_prefix: str, tmp_path: Path, make: Callable[[Path], Path]
+    apache_kafka: ApacheKafka,
+    topic_prefix: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], str],
 ) -> None:
     # Given a source that takes longer than any of its runs lives
+    monkeypatch.setattr(inputs, "TEXTS", TEXTS)
     source = make(tmp_path)
     connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
     with TopicAdmin(connection) as admin:
-        admin.create([RAW])
-    environment = os.environ | {
+        admin.create([TOPIC])
+    environment = {
         "KAPTION_KAFKA__BOOTSTRAP": connection.bootstrap,
         "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
     }
-    kaption = str(Path(sys.executable).with_name("kaption"))
-    produce = [kaption, "produce", str(source), "--rate", str(RATE)]
-    # When each run is killed at a random moment, before or after it has published something;
-    # later runs live longer, for a busy machine takes seconds to start one
-    rng = random.Random(5)
-    killed = 0
-    while killed < KILLS:
-        process = subprocess.Popen(produce, env=environment, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=killed + rng.uniform(0.0, 2.0))
-        except subprocess.TimeoutExpired:
-            process.kill()
-        if process.wait() == 0:
-            break
-        killed += 1
-    # and the last one is not
-    ended = subprocess.run(produce, env=environment, capture_output=True, text=True, check=False)
+    log = tmp_path / "log"
+    # When a run is killed in the middle, and the one that goes on from there at any moment
+    rng = random.Random(make.__name__)
+    for in_the_middle in (True, False):
+        run = start(environment, [source, "--rate", str(RATE)], log, BATCH_RECORDS)
+        if in_the_middle:
+            wait_for_a_commit(run, log)
+        time.sleep(rng.uniform(0.0, 0.3 if in_the_middle else 1.0))
+        run.kill()
+        run.join()
+        assert run.exitcode == -signal.SIGKILL, log.read_text()
+    # and the third is not
+    run = start(environment, [source], log)
+    run.join()
     # Then it has gone on where they stopped, and each record is there once
-    assert ended.returncode == 0, ended.stderr
-    assert killed >= 3
-    assert "goes on where it stopped" in ended.stderr
-    with TopicReader(connection, [RAW]) as reader:
-        texts = Counter(read.record.text for read in reader if isinstance(read.record, RawPair))
-    assert texts == Counter({str(number): 1 for number in range(RECORDS)})
+    assert run.exitcode == 0, log.read_text()
+    assert "goes on where it stopped" in log.read_text()
+    with TopicReader(connection, [TOPIC]) as reader:
+        records = [read.record for read in reader]
+    texts = Counter(each.text if isinstance(each, RawPair) else "none" for each in records)
+    assert texts == Counter((*TEXTS, "none"))
+
+
+def wait_for_a_commit(run: ForkServerProcess, log: Path) -> None:
+    """Of this run; fails where it ends before."""
+    line = re.compile(r"^[1-9][0-9]* records published", re.MULTILINE)
+    while not (log.exists() and line.search(log.read_text())):
+        assert run.is_alive(), log.exists() and log.read_text()
+        time.sleep(0.01)

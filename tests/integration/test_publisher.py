@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from kafka.record.default_records import DefaultRecordBatch
+from kafka.record.memory_records import MemoryRecords
 
 from objectstore import BlobStore, open_store
 from parts import S3Bucket, serving
@@ -250,6 +253,30 @@ def test_a_buffer_full_of_failures_reports_them_to_the_next_publish(topic_prefix
 
 
 @pytest.mark.integration
+def test_records_travel_together_and_compressed(
+    apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    # Given pairs that are published while others wait, each worth compressing on its own
+    connection = with_topic(apache_kafka.bootstrap, topic_prefix)
+    with Publisher(connection, linger_s=0.5) as publisher:
+        for number in range(300):
+            publisher.publish(pair(number, text="mug " * 200))
+    # When the broker's files are read, where batches are as they were sent
+    logs = (apache_kafka.folder / "data").glob(f"{topic_prefix}{TOPIC.name}-*/*.log")
+    batches = [batch for log in logs for batch in stored_batches(log)]
+    # Then many are in a batch, and each batch is compressed
+    assert sum(len(list(batch)) for batch in batches) == 300
+    assert len(batches) <= 30
+    assert {batch.compression_type for batch in batches} == {DefaultRecordBatch.CODEC_ZSTD}
+
+
+def stored_batches(log: Path) -> Iterator[DefaultRecordBatch]:
+    records = MemoryRecords(log.read_bytes())
+    while records.has_next():
+        yield records.next_batch()
+
+
+@pytest.mark.integration
 def test_a_broker_that_restarts_gets_each_record_once(
     own_kafka: ApacheKafka, topic_prefix: str
 ) -> None:
@@ -339,6 +366,19 @@ def test_an_image_too_large_for_a_message_is_stored_and_named(
     assert stored.blob is not None
     assert key == pair_id("shop", None, stored)
     assert BlobStore(open_store(store)).get(stored.blob) == large
+
+
+def test_what_cannot_be_stored_is_not_sent(tansu: Tansu, topic_prefix: str) -> None:
+    connection = with_topic(tansu.bootstrap, topic_prefix)
+    broken = StoreConnection(url="ftp://a.example")
+
+    with (
+        Publisher(connection, store=broken) as publisher,
+        pytest.raises(PublishError, match="its record was not sent"),
+    ):
+        publisher.publish(image=bytes(INLINE_IMAGE_BYTES + 1), text="t")
+
+    assert published(connection) == []
 
 
 @pytest.mark.integration

@@ -118,6 +118,17 @@ def test_before_and_after_it_is_open_it_says_so(connection: KafkaConnection) -> 
     asyncio.run(crawl())
 
 
+def test_it_may_be_closed_twice(connection: KafkaConnection) -> None:
+    async def crawl() -> None:
+        async with AsyncPublisher(connection) as publisher:
+            await publisher.publish(pair(1))
+            await publisher.close()
+
+    asyncio.run(crawl())
+
+    assert [each.pair_id for each in published_pairs(connection)] == ["pair-1"]
+
+
 def test_a_silent_address_is_an_error_that_names_it() -> None:
     async def crawl() -> None:
         async with AsyncPublisher(KafkaConnection(bootstrap="127.0.0.1:9"), connect_timeout_s=1):

@@ -41,6 +41,44 @@ publisher.close()
 sys.exit(status)
 """
 
+ASYNC_FORK = """
+import asyncio, os, sys
+from producers import AsyncPublisher, ForkedError
+from schemas import KafkaConnection
+
+connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
+publisher = AsyncPublisher(connection)
+publish = {"image": "https://a.example/1.jpg", "text": "t"}
+
+async def opened():
+    await publisher.__aenter__()
+    await publisher.publish(**publish, pair_id="before")
+
+async def refused():
+    calls = (
+        lambda: publisher.publish(**publish),
+        lambda: publisher.publish_bytes(b"{}"),
+        publisher.flush,
+        publisher.close,
+        publisher.__aenter__,
+    )
+    count = 0
+    for call in calls:
+        try:
+            await asyncio.wait_for(call(), 5)
+        except ForkedError:
+            count += 1
+    return count
+
+asyncio.run(opened())
+child = os.fork()
+if not child:
+    os._exit(asyncio.run(refused()))
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+asyncio.run(publisher.close())
+sys.exit(status)
+"""
+
 LEFT_BEHIND = """
 import os, sys
 from pathlib import Path
@@ -77,6 +115,23 @@ def test_a_forked_child_makes_its_own(
     assert (ended.returncode, ended.stderr) == (3, "")
     ids = sorted(each.pair_id for each in published_pairs(connection))
     assert ids == ["after", "before", "child"]
+
+
+def test_in_a_forked_child_the_publisher_of_an_event_loop_says_so(
+    tansu: Tansu, topic_prefix: str
+) -> None:
+    connection = with_topic(tansu.bootstrap, topic_prefix)
+
+    ended = subprocess.run(
+        [sys.executable, "-c", ASYNC_FORK, connection.bootstrap, topic_prefix],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (ended.returncode, ended.stderr) == (5, "")
+    assert [each.pair_id for each in published_pairs(connection)] == ["before"]
 
 
 def test_a_child_does_not_keep_the_spool(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> None:

@@ -161,6 +161,26 @@ def test_bad_items_are_dropped_and_others_pass(connection: KafkaConnection, tmp_
     assert "an inline image at most" in log
 
 
+def test_a_page_cannot_have_a_file_published(connection: KafkaConnection, tmp_path: Path) -> None:
+    # Given an item with what a page says is its picture, and one with the spider's own file
+    own = tmp_path / "own.jpg"
+    own.write_bytes(b"own")
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    spider = f"""{ITEMS}
+    def items(self):
+        yield {{"image": {str(secret)!r}, "text": "the page's"}}
+        yield {{"image": Path({str(own)!r}), "text": "the spider's"}}
+"""
+    # When they are crawled
+    log = crawl(tmp_path, spider, KAPTION_KAFKA=kafka(connection))
+    # Then the first is dropped with a reason
+    (pair,) = published(connection)
+    assert (pair.text, pair.image.inline) == ("the spider's", b"own"), log
+    assert "is no URL" in log
+    assert "'kaption/invalid': 1" in log
+
+
 def test_a_crawl_ends_where_kafka_takes_no_more(
     connection: KafkaConnection, site: str, tmp_path: Path
 ) -> None:

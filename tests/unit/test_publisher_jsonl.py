@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from producers.identity import pair_id
-from producers.sources import Item, SourceError, Unreadable
+from producers.image import BLOB_IMAGE_BYTES, stored_source
+from producers.sources import Item, Large, SourceError, Unreadable
 from producers.sources.jsonl import Jsonl
 from producers.sources.source import RAW_BYTES
 from schemas import BlobRef, ImageSource, RawPair
@@ -99,15 +100,39 @@ def test_what_is_no_pair_keeps_its_bytes_and_says_why(
     assert found.raw == (line if isinstance(line, bytes) else json.dumps(line).encode())
 
 
-def test_an_image_too_large_to_be_inline_says_what_to_do(tmp_path: Path) -> None:
+def test_an_image_too_large_to_be_inline_is_named_or_says_what_to_do(tmp_path: Path) -> None:
+    with (tmp_path / "large.tif").open("wb") as file:
+        file.truncate(INLINE_IMAGE_BYTES + 1)
+    line = {"text": "t", "image": "large.tif"}
+
+    (found,) = lines(tmp_path, line)
+
+    assert isinstance(found, Large)
+    assert found.pair.image == stored_source(found.content)
+    assert len(found.content) == INLINE_IMAGE_BYTES + 1
+    assert json.loads(found.otherwise.raw) == line
+    assert found.otherwise.error == (
+        "its image has 4194305 bytes, an inline image at most 4194304: "
+        "set store.url to the store that the workers have, or make it smaller"
+    )
+
+
+def test_what_is_no_pair_is_none_with_a_large_image_either(tmp_path: Path) -> None:
     with (tmp_path / "large.tif").open("wb") as file:
         file.truncate(INLINE_IMAGE_BYTES + 1)
 
-    found = unreadable(tmp_path, {"text": "t", "image": "large.tif"})
+    assert "text: Field required" in unreadable(tmp_path, {"image": "large.tif"}).error
+
+
+def test_an_image_too_large_for_the_store_says_what_to_do(tmp_path: Path) -> None:
+    with (tmp_path / "huge.tif").open("wb") as file:
+        file.truncate(BLOB_IMAGE_BYTES + 1)
+
+    found = unreadable(tmp_path, {"text": "t", "image": "huge.tif"})
 
     assert found.error == (
-        "image file 'large.tif' has 4194305 bytes, an inline image at most 4194304: "
-        "give its URL, or store it as a blob"
+        "image file 'huge.tif' has 268435457 bytes, an image at most 268435456: "
+        "give its URL, or a smaller one"
     )
 
 

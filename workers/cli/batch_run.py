@@ -59,7 +59,7 @@ class BatchRun:
         self._console = console
         self._workers = {name: build_worker(name, settings) for name in STAGES}
         self._pipeline = Pipeline(self._workers)
-        self._feeder = Feeder(settings.kafka, items, console.print)
+        self._feeder = Feeder(settings.kafka, settings.store, items, console.print)
         self._follower = Follower(settings.kafka, on_read)
 
     def run(self) -> RunReport:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
+from producers.claims import Claims
 from producers.errors import Message
 from producers.publisher import Publisher
-from producers.sources import Item, Unreadable
-from schemas import KafkaConnection
+from producers.sources import Item, Large, Unreadable
+from schemas import KafkaConnection, StoreConnection
 
 
 class Feeder(threading.Thread):
@@ -17,6 +18,7 @@ class Feeder(threading.Thread):
     def __init__(
         self,
         kafka: KafkaConnection,
+        store: StoreConnection,
         items: Iterable[Item],
         warn: Callable[[str], None],
     ) -> None:
@@ -28,6 +30,7 @@ class Feeder(threading.Thread):
         """All inputs are with the broker."""
         self.error: Exception | None = None
         self._kafka = kafka
+        self._claims = Claims(store)
         self._items = items
         self._warn = warn
 
@@ -42,6 +45,9 @@ class Feeder(threading.Thread):
                             publisher.publish_bytes(item.raw, headers=item.headers)
                             self.unreadable += 1
                             self._warn(f"{item.place}: {item.error}")
+                        case Large():
+                            self._claims.store(item.content)
+                            publisher.publish(item.pair)
                         case Message():
                             publisher.publish_bytes(item.value, item.key, item.headers)
                         case _:

@@ -34,7 +34,8 @@ def command(
 ) -> None:
     """Publish each pair once: a run that was ended is gone on with by the next one.
 
-    What cannot be read is published as it is and becomes a dead letter.
+    Images above 4 MiB go to the workers' store first (store.url). What cannot be read is published
+    as it is and becomes a dead letter.
     """
     console = Console(stderr=True, highlight=False)
     settings = load_settings(config)
@@ -63,7 +64,9 @@ def command(
         def unreadable(found: Unreadable) -> None:
             console.print(f"{found.place}: {found.error}", markup=False, soft_wrap=True)
 
-        feed = Feed(settings.kafka, opened, from_start=from_start, rate=rate)
+        # The default is a folder here, where no worker would look for an image.
+        store = settings.store if "url" in settings.store.model_fields_set else None
+        feed = Feed(settings.kafka, opened, store=store, from_start=from_start, rate=rate)
         fed = feed.run(committed, unreadable)
     typer.echo(
         f"{fed.published} records published, {fed.unreadable} of them unreadable, "

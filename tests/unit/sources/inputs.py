@@ -1,4 +1,5 @@
-"""A small input of every format: four pairs, and before the last one something that is none."""
+"""A small input of every format: a pair for each of `TEXTS`, and behind the third something that
+is none."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def csv_table(folder: Path) -> str:
     writer.writerows([["URL", "TEXT"], *((_URL.format(at), text) for at, text in _numbered())])
     lines = rows.getvalue().splitlines()
     path = folder / "pairs.csv"
-    path.write_text("\r\n".join([*lines[:4], "only one field", lines[4]]) + "\r\n")
+    path.write_text("\r\n".join([*lines[:4], "only one field", *lines[4:]]) + "\r\n")
     return str(path)
 
 
@@ -114,7 +115,7 @@ def warc(folder: Path) -> str:
 def saved_dataset(folder: Path) -> str:
     """One split of several files."""
     out = folder / "saved"
-    _dataset(0, 5).save_to_disk(out, num_shards=2)
+    _dataset(0, None).save_to_disk(out, num_shards=2)
     return str(out)
 
 
@@ -123,7 +124,7 @@ def saved_splits(folder: Path) -> str:
     import datasets
 
     out = folder / "splits"
-    splits = {"train": _dataset(0, 4), "test": _dataset(4, 5)}
+    splits = {"train": _dataset(0, 4), "test": _dataset(4, None)}
     datasets.DatasetDict(splits).save_to_disk(out)
     return str(out)
 
@@ -197,8 +198,8 @@ def _write_shards(folder: Path) -> None:
     write_tar(folder / "00001.tar", members[4:])
 
 
-def _dataset(first: int, end: int) -> Any:
-    """These of the rows; the last but one has no picture."""
+def _dataset(first: int, end: int | None) -> Any:
+    """These of the rows; the fourth has no picture."""
     import datasets  # seconds to load
 
     rows: list[dict[str, object]] = [

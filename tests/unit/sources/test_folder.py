@@ -6,7 +6,6 @@ import pytest
 
 from producers.sources import Item, Unreadable, open_source
 from schemas import RawPair
-from schemas.limits import INLINE_IMAGE_BYTES
 from unit.sources.inputs import PICTURE
 
 
@@ -40,9 +39,8 @@ def test_side_files_give_the_fields(tmp_path: Path) -> None:
         ({"a__jpg": PICTURE}, "text: Field required"),
         ({"a__jpg": PICTURE, "a__json": b"{oops"}, "beside it: "),
         ({"a__jpg": PICTURE, "a__json": b"[]"}, "beside it: a.json is not a JSON object"),
-        ({"a__jpg": bytes(INLINE_IMAGE_BYTES + 1), "a__txt": b"a"}, "has 4194305 bytes"),
     ],
-    ids=["alone", "json", "list", "large"],
+    ids=["alone", "json", "list"],
 )
 def test_what_is_no_pair_says_why(tmp_path: Path, files: dict[str, bytes], error: str) -> None:
     found = one(tmp_path, **files)

@@ -129,6 +129,49 @@ def test_opt_outs_count_for_all_and_for_the_crawlers_named(tmp_path: Path) -> No
     assert [signal.value for signal in pair.opt_out] == ["noml", "ccbot: noai", "mybot: noindex"]
 
 
+def conversion(kind: str = "conversion") -> bytes:
+    """What a WET archive holds of a page; as metadata, a WAT archive."""
+    text = b"plain text of a page"
+    head = (
+        f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: http://a.example/\r\n"
+        "WARC-Date: 2026-01-02T03:04:05Z\r\n"
+        "WARC-Record-ID: <urn:uuid:12345678-1234-1234-1234-123456789abc>\r\n"
+        f"Content-Type: text/plain\r\nContent-Length: {len(text)}\r\n\r\n"
+    )
+    return head.encode() + text + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("crawl.warc.gz", "conversion"),
+        ("crawl.warc.wet.gz", "conversion"),
+        ("crawl.warc.wat.gz", "metadata"),
+    ],
+)
+def test_an_archive_of_texts_is_refused_by_what_it_holds(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    path = archive(tmp_path, conversion("warcinfo"), conversion(kind)).rename(tmp_path / name)
+
+    with pytest.raises(SourceError, match="give the WARC that it was made from"):
+        pairs(path)
+
+
+def test_a_folder_of_archives_of_texts_is_refused(tmp_path: Path) -> None:
+    archive(tmp_path, conversion()).rename(tmp_path / "crawl.warc.wet.gz")
+
+    with pytest.raises(SourceError, match="give the WARC that it was made from"):
+        pairs(tmp_path)
+
+
+def test_among_archives_one_may_have_nothing_in_it(tmp_path: Path) -> None:
+    archive(tmp_path, conversion("warcinfo")).rename(tmp_path / "a.warc.gz")
+    archive(tmp_path, warc_record("http://a.example/", "text/html", page(['<img src=1 alt="a">'])))
+
+    assert [pair.text for pair in pairs(tmp_path)] == ["a"]
+
+
 def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
     path = tmp_path / "crawl.warc.gz"
     path.write_bytes(gzip.compress(b"no archive")[:-4] + b"oops")

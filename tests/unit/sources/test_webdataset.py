@@ -14,8 +14,8 @@ import webdataset
 from objectstore import open_store
 from parts import S3Bucket
 from producers.sources import Item, Source, SourceError, Unreadable, open_source
+from producers.sources.source import RAW_BYTES
 from schemas import RawPair
-from schemas.limits import INLINE_IMAGE_BYTES
 from unit.sources.inputs import PICTURE, TEXTS, shards, write_tar
 
 
@@ -121,11 +121,16 @@ def test_fields_come_from_all_members(tmp_path: Path) -> None:
     assert pair.extra == {"width": 3}
 
 
-def test_a_picture_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(tmp_path: Path) -> None:
-    found = one(tmp_path, ("1.jpg", bytes(INLINE_IMAGE_BYTES + 1)), ("1.txt", b"a"))
+def test_a_picture_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.sources.webdataset.BLOB_IMAGE_BYTES", RAW_BYTES + 1)
+
+    found = one(tmp_path, ("1.jpg", bytes(RAW_BYTES + 2)), ("1.txt", b"a"))
 
     assert isinstance(found, Unreadable)
-    assert "1.jpg has 4194305 bytes" in found.error
+    assert f"1.jpg has {RAW_BYTES + 2} bytes" in found.error
+    assert len(found.raw) == RAW_BYTES
 
 
 def test_a_broken_side_file_is_no_pair(tmp_path: Path) -> None:
