@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, StringConstraints
 
 from schemas.image import ImageRef
 from schemas.limits import URL_CHARS, Detail
-from schemas.pair import CleanPair, IngestedPair, RawPair
+from schemas.pair import CleanPair, IngestedPair, RawPair, image_url
 from schemas.record import Versioned
 
 _URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*).*", re.IGNORECASE | re.DOTALL)
@@ -80,7 +80,7 @@ def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:
     image = pair.image
     if image.blob is not None:
         yield TakedownKind.SHA256, image.blob.sha256
-    addresses = [image.url, pair.page_url]
+    addresses = [image_url(pair), pair.page_url]
     if isinstance(image, ImageRef):
         yield TakedownKind.SHA256, image.original_sha256
         addresses.append(image.crawled_url)

@@ -107,6 +107,21 @@ def test_pairs_on_their_way_and_refused_ones_have_left_something(
     assert set(found.remains.blobs) == sha256s | {"f" * 64}
 
 
+def test_a_picture_that_came_with_its_bytes_is_found_by_where_it_came_from(
+    kafka: KafkaConnection, send: Send, tmp_path: Path
+) -> None:
+    # Given
+    blobs, url = BlobStore(FolderStore(tmp_path)), "https://example.org/cat.jpg"
+    pair = stored(blobs, 0, extra={"image_url": url}).record
+    send(CLEAN, pair.pair_id, pair)
+
+    # When / Then
+    for kind, value in ((TakedownKind.URL, url), (TakedownKind.DOMAIN, "example.org")):
+        remains = find(kafka, kind, value).remains
+        assert remains.pairs == ((1, pair.pair_id),)
+        assert remains.blobs == (pair.image.blob.sha256,)
+
+
 def test_only_what_still_stands_is_withdrawn_where_it_stands(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:

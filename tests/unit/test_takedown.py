@@ -84,6 +84,19 @@ def test_nothing_else_is_covered(kind: str, value: str) -> None:
     assert not takedown(kind, value).covers(pair())
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("url", "https://Photos.example/dog.jpg#top"), ("domain", "photos.example")],
+)
+def test_a_picture_that_came_with_its_bytes_is_covered_by_the_address_told(
+    kind: str, value: str
+) -> None:
+    sent = pair().image.model_copy(update={"url": None, "crawled_url": None})
+    told = {"image_url": "https://photos.example/dog.jpg"}
+    assert takedown(kind, value).covers(pair(image=sent, extra=told))
+    assert not takedown(kind, value).covers(pair(image=sent, extra={"image_url": 7}))
+
+
 @pytest.mark.parametrize("url", ["http://[broken", "http://ä..example.com/", "no url"])
 def test_a_url_that_is_none_is_under_no_domain(url: str) -> None:
     assert not takedown("domain", "example.org").covers(pair(page_url=url))
