@@ -107,8 +107,8 @@ def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(extra, dict) and IMAGE_URL in extra:
         return fields
     named = {name.lower(): name for name in fields}
-    names = (named[each] for each in _ADDRESSES if is_url(fields.get(named.get(each, ""))))
-    name = next(names, IMAGE_URL)
+    names = (named[each] for each in _ADDRESSES if each in named)
+    name = next((each for each in names if is_url(fields[each])), IMAGE_URL)
     if name == IMAGE_URL:
         return fields
     rest = {each: value for each, value in fields.items() if each != name}

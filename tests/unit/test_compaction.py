@@ -211,7 +211,7 @@ def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
     assert offsets_in(objects) == []
 
 
-ADDRESSES = [
+ADDRESSES: list[tuple[type, str]] = [
     (model, name) for model in (CleanPair, ImageRef) for name in model.model_fields if "url" in name
 ]
 ADDRESSES.append((dict, "image_url"))
