@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import AwareDatetime, StringConstraints
 
 from schemas.image import ImageRef
-from schemas.limits import URL_CHARS, Detail
+from schemas.limits import URL_CHARS, Detail, Name
 from schemas.pair import CleanPair, IngestedPair, RawPair, image_url
 from schemas.record import Versioned
 
@@ -51,6 +51,8 @@ class Takedown(Versioned):
     value: Annotated[str, StringConstraints(min_length=1, max_length=URL_CHARS)]
     reason: Detail = ""
     requested_at: AwareDatetime
+    picture_of: Name | None = None
+    """The id of the takedown that found this picture; None where it was asked for itself."""
 
     @property
     def rule(self) -> Rule:
@@ -72,6 +74,11 @@ class Takedown(Versioned):
     def covers(self, pair: RawPair | IngestedPair | CleanPair) -> bool:
         """Whether this pair is taken down."""
         return self.rule in rules_for(pair)
+
+    def of_picture(self, sha256: str) -> Takedown:
+        """Of a picture that this one found: it is to come from nowhere else either."""
+        changes = {"kind": TakedownKind.SHA256, "value": sha256, "picture_of": self.takedown_id}
+        return self.model_copy(update=changes)
 
 
 def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:

@@ -117,6 +117,14 @@ def test_ways_to_write_the_same_have_one_id(kind: str, one: str, other: str) -> 
     assert takedown(kind, one).takedown_id == takedown(kind, other).takedown_id
 
 
+def test_what_is_refused_of_a_picture_says_what_found_it() -> None:
+    found_by = takedown("domain", "example.org")
+    of_picture = found_by.of_picture(DELIVERED)
+    assert of_picture.covers(pair(pair_id="other", page_url=None))
+    assert of_picture.takedown_id == takedown("sha256", DELIVERED).takedown_id
+    assert (of_picture.picture_of, found_by.picture_of) == (found_by.takedown_id, None)
+
+
 def test_the_same_request_has_one_id_and_another_has_another() -> None:
     first, again = takedown("pair", "a"), takedown("pair", "a")
     assert first.takedown_id == again.takedown_id != takedown("url", "a").takedown_id
