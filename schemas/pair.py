@@ -26,6 +26,9 @@ from schemas.plain_json import plain
 from schemas.provenance import Audit, DedupInfo, Provenance
 from schemas.record import Versioned
 
+IMAGE_URL = "image_url"
+"""In `extra`: the address of a picture that came with its bytes."""
+
 
 class Pair(Versioned):
     """What every form of a pair carries from the crawler to the training team."""
@@ -50,7 +53,8 @@ class Pair(Versioned):
         Field(
             max_length=EXTRA_KEYS,
             description="Fields the contract does not know, kept as they came, also those given "
-            f"beside the known ones. At most {EXTRA_BYTES} bytes of JSON and {EXTRA_DEPTH} levels.",
+            f"beside the known ones. At most {EXTRA_BYTES} bytes of JSON and {EXTRA_DEPTH} levels. "
+            f"`{IMAGE_URL}` is the address of a picture that came with its bytes.",
         ),
         AfterValidator(plain(EXTRA_DEPTH)),
     ] = Field(default_factory=dict)
@@ -139,3 +143,11 @@ class CleanPair(Pair):
     audit: Audit = Audit()
     version: Annotated[int, Field(ge=1)] = 1
     """A later version of the same pair_id replaces an earlier one."""
+
+
+def image_url(pair: RawPair | IngestedPair | CleanPair) -> str | None:
+    """The address of the pair's picture: where it was fetched, or what came with its bytes."""
+    if pair.image.url is not None:
+        return pair.image.url
+    told = pair.extra.get(IMAGE_URL)
+    return told if isinstance(told, str) else None

@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 from pydantic import AwareDatetime, StringConstraints
 
 from schemas.image import ImageRef
-from schemas.limits import URL_CHARS, Detail
-from schemas.pair import CleanPair, IngestedPair, RawPair
+from schemas.limits import URL_CHARS, Detail, Name
+from schemas.pair import CleanPair, IngestedPair, RawPair, image_url
 from schemas.record import Versioned
 
 _URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*).*", re.IGNORECASE | re.DOTALL)
@@ -51,6 +51,8 @@ class Takedown(Versioned):
     value: Annotated[str, StringConstraints(min_length=1, max_length=URL_CHARS)]
     reason: Detail = ""
     requested_at: AwareDatetime
+    picture_of: Name | None = None
+    """The id of the takedown that found this picture; None where it was asked for itself."""
 
     @property
     def rule(self) -> Rule:
@@ -73,6 +75,11 @@ class Takedown(Versioned):
         """Whether this pair is taken down."""
         return self.rule in rules_for(pair)
 
+    def of_picture(self, sha256: str) -> Takedown:
+        """Of a picture that this one found: it is to come from nowhere else either."""
+        changes = {"kind": TakedownKind.SHA256, "value": sha256, "picture_of": self.takedown_id}
+        return self.model_copy(update=changes)
+
 
 def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:
     """Every rule that would cover the pair, by what is known of it at its stage."""
@@ -80,7 +87,7 @@ def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:
     image = pair.image
     if image.blob is not None:
         yield TakedownKind.SHA256, image.blob.sha256
-    addresses = [image.url, pair.page_url]
+    addresses = [image_url(pair), pair.page_url]
     if isinstance(image, ImageRef):
         yield TakedownKind.SHA256, image.original_sha256
         addresses.append(image.crawled_url)

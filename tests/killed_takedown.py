@@ -14,6 +14,7 @@ STEPS = {
     "record": (removal, "add_takedown"),
     "redis": (RedisTakedowns, "add"),
     "keep": (removal.Removal, "keep"),
+    "pictures": (removal.Removal, "remove"),
     "withdraw": (removal, "withdraw"),
     "blobs": (removal, "ThreadPoolExecutor"),
     "forget": (removal.Removal, "_forget"),

@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from producers.identity import identified
-from producers.image import image_source
+from producers.image import image_source, is_url
 from producers.sources.source import CURSOR_CHARS, RAW_BYTES, Item, Large, SourceError, Unreadable
 from schemas import RawPair
 from schemas.limits import INLINE_IMAGE_BYTES
+from schemas.pair import IMAGE_URL
 from schemas.wire import explain
 
 PICTURES = frozenset(
@@ -29,6 +30,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "language": ("language", "lang"),
     "licence": ("licence", "license"),
 }
+_ADDRESSES = (IMAGE_URL, "url", "img_url", "image_link")
+"""What the address of a picture that is there itself is called."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
@@ -37,6 +40,8 @@ def pair_of(
 ) -> Item:
     """A pair of the fields; a string as `image` is a URL, or a path below `folder`.
 
+    The address of a picture that is there itself is kept where takedowns look for it.
+
     What is none comes back with `raw`, or with the fields as JSON where there are no bytes.
     """
     large: tuple[RawPair, bytes] | None = None
@@ -44,8 +49,8 @@ def pair_of(
         image, content = fields.get("image"), None
         given = fields
         if isinstance(image, (str, bytes)):
-            image, content = image_source(image, folder)
-            given = {**fields, "image": image}
+            found, content = image_source(image, folder)
+            given = {**(fields if found.url else _addressed(fields)), "image": found}
         pair = identified(given)
         if content is None:
             return pair
@@ -105,6 +110,22 @@ def parts_of(after: str, *types: type) -> list[Any]:
             f"the checkpoint {after[:100]!r} is not one of this source: --from-start ignores it"
         )
     return parts
+
+
+def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the picture's address under the one name, where there is any."""
+    extra = fields.get("extra")
+    if isinstance(extra, dict) and IMAGE_URL in extra:
+        return fields
+    named = {name.lower(): name for name in fields}
+    names = (named[each] for each in _ADDRESSES if each in named)
+    name = next((each for each in names if is_url(fields[each])), IMAGE_URL)
+    if name == IMAGE_URL:
+        return fields
+    rest = {each: value for each, value in fields.items() if each != name}
+    if IMAGE_URL in rest:
+        rest[f"{IMAGE_URL}_given"] = rest.pop(IMAGE_URL)
+    return {**rest, IMAGE_URL: fields[name]}
 
 
 def _empty(value: Any) -> bool:

@@ -249,6 +249,7 @@ RECORDS: dict[type[Versioned], st.SearchStrategy[Any]] = {
         value=strings(8192, least=1),
         reason=details,
         requested_at=times,
+        picture_of=maybe | names,
     ),
 }
 """A strategy for every record that travels."""

@@ -22,6 +22,7 @@ from engine import until
 from ingest_bench import picture
 from killed_takedown import STEPS
 from objectstore import ObjectStore, blob_key, open_store
+from objectstore.takedowns import read_takedowns, takedown_keys
 from parts import S3Bucket, serving
 from producers import Publisher
 from replicas import Replica
@@ -44,7 +45,8 @@ from workers.runtime.kafka.topics import TopicAdmin
 
 pytestmark = pytest.mark.integration
 
-KINDS = ("pair", "image-url", "page-url", "delivered", "stored", "domain")
+KINDS = ("pair", "image-url", "sent-with-url", "page-url", "delivered", "stored", "domain")
+SENT = "https://cdn.sent.example/a.png"
 OTHERS = ("other-0", "other-1", "other-2")
 NAMES = (*KINDS, "late", *(f"killed-{step}" for step in STEPS), *OTHERS)
 
@@ -69,7 +71,14 @@ class Pipeline:
             image = ImageSource(url=f"{self.site.url}/a.png")
         page = f"https://www.{name}.example/page"
         text = "A large red circle on a snowy field"
-        return RawPair(pair_id=name, text=text, image=image, page_url=page)
+        extra = {"image_url": SENT} if name == "sent-with-url" else {}
+        return RawPair(pair_id=name, text=text, image=image, page_url=page, extra=extra)
+
+    def copy(self, name: str) -> RawPair:
+        """The same bytes from elsewhere."""
+        image = ImageSource(inline=picture(100 + NAMES.index(name)))
+        page = "https://elsewhere.example/"
+        return RawPair(pair_id=f"copy-of-{name}", text="A circle", image=image, page_url=page)
 
     def publish(self, *records: RawPair) -> None:
         with Publisher(self.kafka) as publisher:
@@ -174,6 +183,7 @@ def named(pipeline: Pipeline, name: str) -> str:
     image = pipeline.pairs[name].image
     return {
         "image-url": f"{pipeline.site.url}/a.png",
+        "sent-with-url": SENT,
         "page-url": "https://WWW.page-url.example/page#picture",
         "delivered": image.original_sha256,
         "stored": image.blob.sha256,
@@ -205,6 +215,14 @@ def assert_gone(pipeline: Pipeline, name: str) -> None:
     for each, pair in pipeline.pairs.items():
         found = [mark for mark in _marks(pair) if any(mark in one for one in known)]
         assert (found == []) == (each in pipeline.gone), (each, found)
+
+
+def assert_refused(pipeline: Pipeline, *records: RawPair) -> None:
+    """Ingest does, because they are taken down."""
+    pipeline.publish(*records)
+    names = [record.pair_id for record in records]
+    assert until(lambda: all(map(pipeline.rejections, names)), 30)
+    assert [pipeline.rejections(name) for name in names] == [["taken_down"]] * len(names)
 
 
 def _marks(pair: CleanPair) -> list[bytes]:
@@ -245,9 +263,7 @@ def test_what_is_taken_down_is_gone_and_does_not_come_back(pipeline: Pipeline, n
     assert counted.stdout.replace(" 1 samples in shards,", "") in ended.stdout
     # Then it is gone, and coming again it is refused and leaves nothing
     assert_gone(pipeline, name)
-    pipeline.publish(pipeline.raw(name))
-    assert until(lambda: pipeline.rejections(name) != [], 30)
-    assert pipeline.rejections(name) == ["taken_down"]
+    assert_refused(pipeline, pipeline.raw(name), pipeline.copy(name))
     assert_gone(pipeline, name)
 
 
@@ -283,11 +299,16 @@ def test_one_that_is_killed_is_finished_by_the_next_run(pipeline: Pipeline, step
     name = f"killed-{step}"
     killed = pipeline.takedown(name, "--yes", killed_at=step)
     assert killed.returncode == -9, killed.stderr
+    # Then nothing is removed before it is refused, wherever it comes from
+    image = pipeline.pairs[name].image
+    takedowns = read_takedowns(pipeline.objects, takedown_keys(pipeline.objects, "dataset"))
+    refused = {each.value for each in takedowns.values()}
+    removing = step in ("withdraw", "blobs", "forget", "finish")
+    assert ({image.blob.sha256, image.original_sha256} <= refused) == removing
     # When it is run again; after the search that may be a run that is asked for something else
-    searched = step in ("withdraw", "blobs", "forget", "finish")
+    searched = removing or step == "pictures"
     ended = pipeline.takedown("of nobody" if searched else name, "--yes")
     # Then all is done
     assert ended.returncode == 0, ended.stderr
     assert_gone(pipeline, name)
-    pipeline.publish(pipeline.raw(name))
-    assert until(lambda: pipeline.rejections(name) == ["taken_down"], 30)
+    assert_refused(pipeline, pipeline.raw(name), pipeline.copy(name))

@@ -64,6 +64,11 @@ def find(kafka: KafkaConnection, kind: TakedownKind, value: str) -> Found:
     return search(kafka, [Takedown(kind=kind, value=value, requested_at=NOW)])
 
 
+def refused_pictures(found: Found) -> set[str]:
+    assert {each.kind for each in found.remains.pictures} <= {TakedownKind.SHA256}
+    return {each.value for each in found.remains.pictures}
+
+
 def refused(record: Pair) -> RejectedPair:
     return RejectedPair(
         pair_id=record.pair_id,
@@ -105,6 +110,25 @@ def test_pairs_on_their_way_and_refused_ones_have_left_something(
     assert set(found.remains.footprints) == {Footprint.of(pair) for pair in pairs}
     sha256s = {pair.image.blob.sha256 for pair in pairs}
     assert set(found.remains.blobs) == sha256s | {"f" * 64}
+    assert refused_pictures(found) == set(found.remains.blobs)
+    assert {each.picture_of for each in found.remains.pictures} == {
+        Takedown(kind=TakedownKind.DOMAIN, value="example.org", requested_at=NOW).takedown_id
+    }
+
+
+def test_a_picture_that_came_with_its_bytes_is_found_by_where_it_came_from(
+    kafka: KafkaConnection, send: Send, tmp_path: Path
+) -> None:
+    # Given
+    blobs, url = BlobStore(FolderStore(tmp_path)), "https://example.org/cat.jpg"
+    pair = stored(blobs, 0, extra={"image_url": url}).record
+    send(CLEAN, pair.pair_id, pair)
+
+    # When / Then
+    for kind, value in ((TakedownKind.URL, url), (TakedownKind.DOMAIN, "example.org")):
+        remains = find(kafka, kind, value).remains
+        assert remains.pairs == ((1, pair.pair_id),)
+        assert remains.blobs == (pair.image.blob.sha256,)
 
 
 def test_only_what_still_stands_is_withdrawn_where_it_stands(
@@ -138,11 +162,38 @@ def test_a_picture_that_another_pair_needs_stays(
 
     # When one is taken down / Then its claims are to be removed, but no picture
     remains = find(kafka, TakedownKind.PAIR, "one").remains
-    assert (remains.pairs, remains.blobs) == (((1, "one"),), ())
+    assert (remains.pairs, remains.blobs, remains.pictures) == (((1, "one"),), (), ())
     assert remains.footprints == (Footprint.of(one).model_copy(update={"sha256": None}),)
 
     # When the picture is / Then it goes with both, and so does what is known of it alone
     sha256 = one.image.blob.sha256
     remains = find(kafka, TakedownKind.SHA256, sha256).remains
-    assert (len(remains.pairs), remains.blobs) == (2, (sha256,))
+    assert (len(remains.pairs), remains.blobs, remains.pictures) == (2, (sha256,), ())
     assert Footprint(sha256=sha256, original_sha256=sha256) in remains.footprints
+
+
+@pytest.mark.parametrize("same", ["delivered", "stored"])
+def test_a_picture_that_another_pair_has_too_is_not_refused(
+    kafka: KafkaConnection, send: Send, tmp_path: Path, same: str
+) -> None:
+    # Given two pairs whose pictures are the same only as delivered, or only as stored
+    blobs = BlobStore(FolderStore(tmp_path))
+    one, other = (stored(blobs, number, pair_id=f"pair-{number}").record for number in range(2))
+    kept = one.image.blob if same == "stored" else other.image.blob
+    original = "d" * 64 if same == "delivered" else "e" * 64
+    theirs = other.image.model_copy(update={"blob": kept, "original_sha256": original})
+    mine = one.image.model_copy(update={"original_sha256": "d" * 64})
+    one, other = (
+        pair.model_copy(update={"image": image}) for pair, image in ((one, mine), (other, theirs))
+    )
+    for pair in (one, other):
+        send(CLEAN, pair.pair_id, pair)
+    own = {one.image.blob.sha256} if same == "delivered" else {"d" * 64}
+
+    # When the first is taken down / Then of its picture only what is its own is refused
+    found = find(kafka, TakedownKind.PAIR, one.pair_id)
+    assert refused_pictures(found) == set(found.remains.blobs) == own
+
+    # When its picture is, as it was delivered / Then what the other needs stays in the same way
+    if same == "stored":
+        assert find(kafka, TakedownKind.SHA256, "d" * 64).remains.blobs == ("d" * 64,)

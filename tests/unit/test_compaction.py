@@ -211,9 +211,10 @@ def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
     assert offsets_in(objects) == []
 
 
-ADDRESSES = [
+ADDRESSES: list[tuple[type, str]] = [
     (model, name) for model in (CleanPair, ImageRef) for name in model.model_fields if "url" in name
 ]
+ADDRESSES.append((dict, "image_url"))
 
 
 @pytest.mark.parametrize(("model", "name"), ADDRESSES)
@@ -227,6 +228,8 @@ def test_a_table_tells_every_address_that_takedowns_cover(
     changed: dict[str, Any] = {name: URL}
     if model is ImageRef:
         changed = {"image": stored(blobs, 1).record.image.model_copy(update=changed)}
+    elif model is dict:
+        changed = {"extra": changed}
     write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, 0, **changed)]])
     take_down(objects, kind, value)
 

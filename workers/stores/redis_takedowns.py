@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from schemas import CleanPair, IngestedPair, RawPair, rule_id, rules_for
@@ -19,6 +20,8 @@ COMPARE_S = 300.0
 """How often each worker compares the copy with the dataset: a Redis that came back with an older
 state knows its newest takedowns again after that. One that came back empty is noticed at once."""
 
+_CHUNK = 10_000
+"""Added at once: the server answers nobody else meanwhile, for some milliseconds."""
 _WHOLE = b"whole"
 
 
@@ -53,9 +56,10 @@ class RedisTakedowns(TakedownList):
 
     def add(self, ids: Collection[str]) -> None:
         """Have them honoured from now on; they are in the dataset already."""
-        if ids:
-            with redis_client.translated():
-                self._client.sadd(self._key, *map(bytes.fromhex, ids))
+        members = map(bytes.fromhex, ids)
+        with redis_client.translated():
+            while chunk := list(islice(members, _CHUNK)):
+                self._client.sadd(self._key, *chunk)
 
     def covering(self, pairs: Sequence[RawPair | IngestedPair | CleanPair]) -> list[str | None]:
         """One round trip, but for a comparison that is due."""

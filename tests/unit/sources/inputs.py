@@ -181,10 +181,12 @@ def _write_pictures(folder: Path) -> None:
     folder.mkdir()
     for at, text in _numbered():
         (folder / f"{at}.jpg").write_bytes(PICTURE + str(at).encode())
+        fields = {"url": _URL.format(at)}
         if at % 2:
-            (folder / f"{at}.json").write_text(json.dumps({"caption": text, "url": "u"}))
+            fields["caption"] = text
         else:
             (folder / f"{at}.txt").write_text(text)
+        (folder / f"{at}.json").write_text(json.dumps(fields))
 
 
 def _write_shards(folder: Path) -> None:
@@ -193,7 +195,8 @@ def _write_shards(folder: Path) -> None:
         if at == 3:
             members.append(("2a.txt", b"no picture"))
         members.append((f"{at}.jpg", PICTURE + str(at).encode()))
-        members.append((f"{at}.json", json.dumps({"caption": text, "key": str(at)}).encode()))
+        fields = {"caption": text, "key": str(at), "url": _URL.format(at)}
+        members.append((f"{at}.json", json.dumps(fields).encode()))
     write_tar(folder / "00000.tar", members[:4])
     write_tar(folder / "00001.tar", members[4:])
 
@@ -203,11 +206,16 @@ def _dataset(first: int, end: int | None) -> Any:
     import datasets  # seconds to load
 
     rows: list[dict[str, object]] = [
-        {"picture": {"bytes": PICTURE + str(at).encode(), "path": None}, "caption": text}
+        {
+            "picture": {"bytes": PICTURE + str(at).encode(), "path": None},
+            "caption": text,
+            "URL": _URL.format(at),
+        }
         for at, text in _numbered()
     ]
-    rows.insert(3, {"picture": None, "caption": "no picture"})
-    features = {"picture": datasets.Image(), "caption": datasets.Value("string")}
+    rows.insert(3, {"picture": None, "caption": "no picture", "URL": None})
+    string = datasets.Value("string")
+    features = {"picture": datasets.Image(), "caption": string, "URL": string}
     return datasets.Dataset.from_list(rows[first:end], datasets.Features(features))
 
 

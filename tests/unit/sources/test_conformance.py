@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from model_stages import NOW
 from producers.sources import (
     Found,
     Source,
@@ -15,7 +16,7 @@ from producers.sources import (
     source_formats,
 )
 from producers.sources.source import CURSOR_CHARS
-from schemas import RawPair
+from schemas import RawPair, Takedown, TakedownKind
 from unit.sources.inputs import INPUTS, TEXTS
 
 CASES = [(name, make) for name, makers in INPUTS.items() for make in makers]
@@ -56,6 +57,20 @@ def test_pairs_come_in_order_and_what_is_none_between_them(
     assert bad.raw
     assert bad.error
     assert bad.place
+
+
+def test_where_pictures_came_from_can_be_taken_down(name: str, make: Make, tmp_path: Path) -> None:
+    items = [found.item for found in read(opened(make, tmp_path))]
+
+    pairs = [item for item in items if isinstance(item, RawPair)]
+    scheme = "http" if name == "warc" else "https"
+    for at, pair in enumerate(pairs):
+        rules = [
+            (TakedownKind.URL, f"{scheme}://cdn.example/{at}.jpg"),
+            (TakedownKind.DOMAIN, "cdn.example"),
+        ]
+        for kind, value in rules:
+            assert Takedown(kind=kind, value=value, requested_at=NOW).covers(pair)
 
 
 def test_it_reads_the_same_twice(name: str, make: Make, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_bytes_are_the_image(tmp_path: Path) -> None:
     assert isinstance(one, RawPair)
     assert isinstance(two, RawPair)
     assert one.image == two.image == ImageSource(inline=b"\xff\xd8")
-    assert one.extra == {"url": URL, "when": "2026-01-02"}
+    assert one.extra == {"image_url": URL, "when": "2026-01-02"}
 
 
 def test_a_picture_that_is_elsewhere_is_its_address(tmp_path: Path) -> None:

@@ -41,8 +41,9 @@ def command(
 ) -> None:
     """Refuse a pair, picture, address or domain from now on, and remove what there is of it.
 
-    Readers leave it out, ingest rejects what comes of it later. Its messages in pairs.clean are
-    withdrawn, its pictures and what Redis knows of them removed. A run that was interrupted is gone
+    Readers leave it out, ingest rejects what comes of it later, and its pictures wherever they come
+    from. Its messages in pairs.clean are withdrawn, its pictures and what Redis knows of them
+    removed. A run that was interrupted is gone
     on with by the next one, whatever that is asked for.
     """
     takedowns = _requested(what or [], kind, reason)
@@ -74,8 +75,11 @@ def _requested(what: Sequence[str], kind: TakedownKind | None, reason: str) -> l
 def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedown]) -> None:
     with Console(stderr=True, highlight=False).status("refusing it from now on") as status:
         removal.refuse(takedowns)
-        for each in takedowns:
+        named = [each for each in takedowns if each.picture_of is None]
+        for each in named:
             typer.echo(f"{each.kind.value} {each.value} is refused: takedown {each.takedown_id}")
+        if pictures := len(takedowns) - len(named):
+            typer.echo(f"{pictures} sha256 of pictures that these found are refused")
         for key, remains in removal.left():
             removed = removal.remove(remains, status.update)
             removal.finish(key)
@@ -99,7 +103,9 @@ def _told(removed: Removed, samples: int | None = None) -> str:
     parts = [f"{removed.pairs} pairs in pairs.clean"]
     if samples is not None:
         parts.append(f"{samples} samples in shards")
-    return ", ".join([*parts, f"{removed.blobs} blobs", f"{removed.entries} entries in Redis"])
+    parts += [f"{removed.blobs} blobs", f"{removed.entries} entries in Redis"]
+    pictures = f"; refused as well: {removed.refused} sha256" if removed.refused else ""
+    return ", ".join(parts) + pictures
 
 
 def _ask(takedowns: Sequence[Takedown], pairs: int, settings: Settings) -> None:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from objectstore import blob_key, open_store
 from objectstore.takedowns import add_takedown
@@ -19,7 +20,7 @@ from workers.stores.footprint import Footprint
 
 _CHUNK = 500
 """Footprints for which Redis is asked at once."""
-_DELETERS = 16
+_WRITERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Removed:
     blobs: int
     entries: int
     """In Redis."""
+    refused: int
+    """Pictures, by their sha256."""
 
 
 class Removal:
@@ -39,7 +42,9 @@ class Removal:
        look. From here on nothing that it covers gets further.
     2. `keep`: what was found is written down. The next step makes a compacted topic forget which
        picture was the pair's, and a run that was killed after it could not go on.
-    3. `remove`: tombstones into pairs.clean, then the blobs, then what is in Redis.
+    3. `remove`: the pictures found are refused in the same way, wherever they come from, before the
+       claims that kept their copies out are gone. Then tombstones into pairs.clean, then the blobs,
+       then what is in Redis.
     4. `finish`: what was written down is removed.
 
     Raises Retry, Fatal, PublishError; then run it again.
@@ -54,8 +59,9 @@ class Removal:
 
     def refuse(self, takedowns: Collection[Takedown]) -> None:
         """For good, and at once for every worker."""
-        for takedown in takedowns:
-            add_takedown(self._objects, self._prefix, takedown)
+        add = partial(add_takedown, self._objects, self._prefix)
+        with ThreadPoolExecutor(_WRITERS) as threads:
+            list(threads.map(add, takedowns))
         self._takedowns.add([takedown.takedown_id for takedown in takedowns])
 
     def keep(self, remains: Remains) -> str:
@@ -74,17 +80,20 @@ class Removal:
 
     def count(self, remains: Remains) -> Removed:
         """What `remove` would find."""
-        with ThreadPoolExecutor(_DELETERS) as threads:
+        with ThreadPoolExecutor(_WRITERS) as threads:
             blobs = sum(threads.map(self._objects.exists, map(blob_key, remains.blobs)))
-        return Removed(len(remains.pairs), blobs, self._forget(remains.footprints, dry_run=True))
+        entries = self._forget(remains.footprints, dry_run=True)
+        return Removed(len(remains.pairs), blobs, entries, len(remains.pictures))
 
     def remove(self, remains: Remains, progress: Callable[[str], object]) -> Removed:
         """All of it; `progress` is told what is being done."""
         found = self.count(remains)
+        progress(f"refusing {found.refused} pictures")
+        self.refuse(remains.pictures)
         progress(f"withdrawing {found.pairs} pairs from {CLEAN.name}")
         withdraw(self._kafka, CLEAN, remains.pairs)
         progress(f"deleting {found.blobs} blobs")
-        with ThreadPoolExecutor(_DELETERS) as threads:
+        with ThreadPoolExecutor(_WRITERS) as threads:
             list(threads.map(self._objects.delete, map(blob_key, remains.blobs)))
         progress(f"removing {found.entries} entries from Redis")
         self._forget(remains.footprints, dry_run=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -49,28 +49,34 @@ class _Finds:
     versions: list[Position] = field(default_factory=list)
     footprints: dict[Footprint, None] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
+    found_by: dict[str, Takedown] = field(default_factory=dict)
+    """Of pictures, where it is no takedown of the picture itself."""
 
 
 def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> Found:
     """Read the topics to their present end. Raises ReadError."""
-    rules = frozenset(takedown.rule for takedown in takedowns)
+    rules = {takedown.rule: takedown for takedown in takedowns}
+    named = {value for kind, value in rules if kind is TakedownKind.SHA256}
     finds = _Finds(CLEAN.prefixed(kafka.topic_prefix).name)
     # Of a sha256 the picture is known, also where no topic knows its pair any more.
-    for kind, value in sorted(rules):
-        if kind is TakedownKind.SHA256:
-            finds.footprints[Footprint(sha256=value, original_sha256=value)] = None
+    for value in sorted(named):
+        finds.footprints[Footprint(sha256=value, original_sha256=value)] = None
     with TopicReader(kafka, _SEARCHED) as reader:
         ends = reader.ends()
         for read in filter(None, reader.reads(ends)):
             _look(read, rules, finds)
         blobs = finds.delivered | _pictures(finds.footprints)
-        if blobs and any(kind is not TakedownKind.SHA256 for kind, _ in rules):
+        if blobs - named:
             blobs -= set(_needed(filter(None, reader.reads(ends)), rules, blobs))
     footprints = [
         each if each.sha256 in blobs else each.model_copy(update={"sha256": None})
         for each in finds.footprints
     ]
     remains = Remains(
+        pictures=tuple(
+            finds.found_by[sha256].of_picture(sha256)
+            for sha256 in sorted(finds.found_by.keys() & blobs - named)
+        ),
         pairs=tuple(sorted(finds.standing)),
         blobs=tuple(sorted(blobs)),
         footprints=tuple(footprints),
@@ -78,7 +84,7 @@ def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> Found:
     return Found(remains, finds.versions)
 
 
-def _look(read: Read, rules: frozenset[Rule], finds: _Finds) -> None:
+def _look(read: Read, rules: Mapping[Rule, Takedown], finds: _Finds) -> None:
     position = read.position
     if isinstance(read.record, Tombstone):
         if position.topic == finds.clean:
@@ -87,29 +93,38 @@ def _look(read: Read, rules: frozenset[Rule], finds: _Finds) -> None:
     pair = _pair(read)
     if pair is None:
         return
-    covered = not rules.isdisjoint(rules_for(pair))
+    covering = [rules[rule] for rule in rules_for(pair) if rule in rules]
+    covered = bool(covering)
     if isinstance(pair, CleanPair):
         # A later version may have another picture, from elsewhere.
         finds.standing.discard((position.partition, pair.pair_id))
         if covered:
             finds.standing.add((position.partition, pair.pair_id))
             finds.versions.append(position)
-    if covered and isinstance(pair, RawPair):
-        if pair.image.blob is not None:
-            finds.delivered.add(pair.image.blob.sha256)
-    elif covered:
-        assert not isinstance(pair, RawPair)
+    if not covered:
+        return
+    if not isinstance(pair, RawPair):
         finds.footprints[Footprint.of(pair)] = None
+    elif pair.image.blob is not None:
+        finds.delivered.add(pair.image.blob.sha256)
+    for takedown in covering:
+        if takedown.kind is not TakedownKind.SHA256:
+            finds.found_by |= dict.fromkeys(_sha256s(pair), takedown)
 
 
-def _needed(reads: Iterable[Read], rules: frozenset[Rule], blobs: Collection[str]) -> Iterator[str]:
-    """Of these stored pictures those that are a pair's which is neither covered nor refused."""
+def _needed(reads: Iterable[Read], rules: Container[Rule], blobs: Collection[str]) -> Iterator[str]:
+    """Of these pictures those that are a pair's which is neither covered nor refused."""
     for read in reads:
         pair = read.record
         if isinstance(pair, IngestedPair | CleanPair):
-            sha256 = pair.image.blob.sha256
-            if sha256 in blobs and rules.isdisjoint(rules_for(pair)):
-                yield sha256
+            shared = [sha256 for sha256 in _sha256s(pair) if sha256 in blobs]
+            if shared and not any(rule in rules for rule in rules_for(pair)):
+                yield from shared
+
+
+def _sha256s(pair: AnyPair) -> list[str]:
+    """Of its picture, as it is stored and as it was delivered."""
+    return [value for kind, value in rules_for(pair) if kind is TakedownKind.SHA256]
 
 
 def _pictures(footprints: Iterable[Footprint]) -> set[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import CleanPair, Position
+from schemas.pair import image_url
 
 ROWS = 2048
 """Rows of one row group."""
@@ -64,7 +65,7 @@ def row(key: str, position: Position, pair: CleanPair) -> dict[str, Any]:
         "original_sha256": image.original_sha256,
         "original_width": image.original_width,
         "original_height": image.original_height,
-        "image_url": image.url,
+        "image_url": image_url(pair),
         "crawled_url": image.crawled_url,
         "perceptual_hash": image.perceptual_hash,
         "text": pair.text,
