@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import skimage.data
+from rich.console import Console
 
+from consumers import Read
 from consumers.manifests import (
     FolderObjects,
     chain_faults,
@@ -19,6 +21,13 @@ from consumers.manifests import (
     read_manifests,
     read_rows,
 )
+from producers.sources import Unreadable
+from producers.sources.source import SOURCE_PLACE_HEADER
+from schemas import DeadLetter, decode
+from workers.cli.batch_run import BatchRun
+from workers.cli.stack import servers
+from workers.cli.tally import Tally
+from workers.settings import Settings
 
 PHOTOGRAPHS = {
     "astronaut.png": "portrait of astronaut Eileen Collins in an orange suit",
@@ -84,6 +93,51 @@ def test_photographs_come_out_as_shards(photographs: Path, tmp_path: Path) -> No
     # And what was not is in the files beside them
     assert len((out / "rejected.jsonl").read_text().splitlines()) == 1
     assert len((out / "dead.jsonl").read_text().splitlines()) == 2
+
+
+def test_many_bad_lines_stop_nothing(photographs: Path, tmp_path: Path) -> None:
+    # Given more bad lines than dead letters that stop a worker, and good ones behind them
+    bad = 60
+    pairs: list[object] = ["{no json}\n"] * bad
+    pairs += [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
+    source = _write(photographs / "pairs.jsonl", pairs)
+    out = tmp_path / "out"
+    # When they are run
+    ended = kaption("run", source, out)
+    # Then every good one has its outcome
+    assert ended.returncode == 0, ended.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["clean"] + sum(summary["rejected"].values()) == len(PHOTOGRAPHS)
+    # And every bad one is a dead letter that tells its line
+    dead = [decode(line, DeadLetter) for line in (out / "dead.jsonl").read_bytes().splitlines()]
+    places = {
+        (header.value or b"").decode().rpartition("/")[2]
+        for letter in dead
+        for header in letter.headers
+        if header.key == SOURCE_PLACE_HEADER
+    }
+    assert len(dead) == bad
+    assert places == {f"pairs.jsonl:{number}" for number in range(1, bad + 1)}
+
+
+def test_a_lost_outcome_ends_the_run_with_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run one of whose outcomes is never seen
+    monkeypatch.setattr("workers.cli.standstill._PATIENCE_S", 1.0)
+    add = Tally.add
+
+    def add_others(tally: Tally, read: Read) -> None:
+        if not isinstance(read.record, DeadLetter) or read.record.value != b"lost":
+            add(tally, read)
+
+    monkeypatch.setattr(Tally, "add", add_others)
+    items = [Unreadable("a:1", b"found", "no JSON"), Unreadable("a:2", b"lost", "no JSON")]
+    # When it runs
+    with servers(Settings(), tmp_path, None, None, None) as settings:
+        report = BatchRun(settings, items, lambda read: None, Console(quiet=True)).run()
+    # Then it ends, and tells
+    assert report.faults == ("1 of 2 inputs have no outcome",)
 
 
 @pytest.mark.parametrize(

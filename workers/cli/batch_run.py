@@ -17,6 +17,7 @@ from schemas import TOPICS
 from workers.cli.feeder import Feeder
 from workers.cli.pipeline import Pipeline
 from workers.cli.progress import progress_line, progress_table
+from workers.cli.standstill import Standstill
 from workers.cli.tally import Follower, Tally
 from workers.cli.wiring import STAGES, build_worker
 from workers.runtime.kafka.topics import TopicAdmin
@@ -42,7 +43,7 @@ class RunReport:
 
 
 class BatchRun:
-    """Runs all stages in this process over `items`, until each has an outcome.
+    """Runs all stages in this process over `items`, until each has an outcome or never will.
 
     `on_read` is called with every terminal record.
     Raises what stops a worker (Fatal), the feeder or the reader of outcomes.
@@ -61,6 +62,10 @@ class BatchRun:
         self._pipeline = Pipeline(self._workers)
         self._feeder = Feeder(settings.kafka, settings.store, items, console.print)
         self._follower = Follower(settings.kafka, on_read)
+        progress = {name: worker.progress for name, worker in self._workers.items()}
+        sink = {"sink": progress.pop("sink")}
+        self._judging = Standstill(settings.kafka, progress)
+        self._sinking = Standstill(settings.kafka, sink)
 
     def run(self) -> RunReport:
         """Everything, in order."""
@@ -84,11 +89,15 @@ class BatchRun:
         return self._report(time.monotonic() - started)
 
     def _all_judged(self) -> bool:
-        return self._feeder.done and self._follower.tally.total >= self._feeder.published
+        judged = self._follower.tally.total
+        return self._feeder.done and (
+            judged >= self._feeder.published or self._judging.reached(judged)
+        )
 
     def _all_at_sink(self) -> bool:
         sink = self._workers["sink"].progress.snapshot()
-        return sink.records + sink.held >= self._follower.tally.clean
+        there = sink.records + sink.held
+        return there >= self._follower.tally.clean or self._sinking.reached(there)
 
     def _watch(self, reached: Callable[[], bool]) -> None:
         next_line = time.monotonic() + _LINE_S

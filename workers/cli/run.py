@@ -71,6 +71,8 @@ def run_pairs(
         record = stack.enter_context(_Refused(out))
         if given[0] is not None:
             console.print(f"topics begin with {run_settings.kafka.topic_prefix}")
+        if given[2] is not None:
+            console.print(f"shards are below {run_settings.sink.prefix}/")
 
         def seen(read: Read) -> None:
             record(read)

@@ -286,6 +286,8 @@ class Poll:
 
     def _release(self, entries: Sequence[Entry], committed: bool) -> None:
         self._held.release(entries)
+        # Before the records are counted as done: nobody is to see them as both.
+        self._progress.held = self._held.records
         if committed:
             self._progress.waiting_for = None
             self._progress.committed(entries)
@@ -300,8 +302,10 @@ class Poll:
         if now < self._gauges_at:
             return
         self._gauges_at = now + _GAUGES_S
+        owned = self._session.ownership.owned
         lag = sum(self._session.lag().values())
         self._progress.held, self._progress.lag = self._held.records, lag
+        self._progress.position = sum(filter(None, map(self._session.position, owned)))
         metrics.LAG.labels(self._name).set(lag)
         metrics.HELD_RECORDS.labels(self._name).set(self._held.records)
         metrics.HELD_BYTES.labels(self._name).set(self._held.bytes)

@@ -25,6 +25,8 @@ class Snapshot:
     """Messages by topic, without prefix, of emitted records."""
     held: int
     """Read and not committed."""
+    position: int
+    """Next offsets to read of the assigned partitions, where known, added up."""
     lag: int
     """Behind the end of the assigned partitions, as far as known."""
     waiting_for: str | None
@@ -42,6 +44,7 @@ class Progress:
         self._rejected: Counter[str] = Counter()
         self._topics: Counter[str] = Counter()
         self.held = 0
+        self.position = 0
         self.lag = 0
         self.waiting_for: str | None = None
 
@@ -81,6 +84,7 @@ class Progress:
                 dead=self._dead,
                 topics=dict(self._topics),
                 held=self.held,
+                position=self.position,
                 lag=self.lag,
                 waiting_for=self.waiting_for,
             )

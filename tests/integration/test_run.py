@@ -1,0 +1,75 @@
+"""`kaption run` on the user's own servers: as often as one likes, beside what is there."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import skimage.data
+
+from consumers.manifests import read_manifests, read_rows
+from objectstore.s3 import S3Store
+from parts import S3Bucket
+from workers.local import ApacheKafka
+
+pytestmark = pytest.mark.integration
+
+TEXTS = {"coffee.png": "a cup of coffee on a table", "chelsea.png": "the face of a tabby cat"}
+SETTINGS = "[score]\ngood_score = -1.0\n[select]\nmin_score = -1.0\n"
+
+
+def test_a_run_on_the_users_servers_can_be_repeated(
+    apache_kafka: ApacheKafka, redis_url: str, s3: S3Bucket, tmp_path: Path
+) -> None:
+    # Given pairs, and servers of the user's, the store's keys in the settings
+    for name in TEXTS:
+        shutil.copy(Path(skimage.data.__file__).parent / name, tmp_path)
+    source, config = tmp_path / "pairs.jsonl", tmp_path / "kaption.toml"
+    source.write_text(
+        "".join(json.dumps({"image": name, "text": text}) + "\n" for name, text in TEXTS.items())
+    )
+    config.write_text(SETTINGS)
+    store = {
+        "KAPTION_STORE__ENDPOINT": s3.endpoint,
+        "KAPTION_STORE__ACCESS_KEY": s3.access_key,
+        "KAPTION_STORE__SECRET_KEY": s3.secret_key,
+    }
+    servers = [
+        "--kafka",
+        apache_kafka.bootstrap,
+        "--redis",
+        redis_url,
+        "--store",
+        f"s3://{s3.name}",
+    ]
+    prefixes = []
+    for number in range(2):
+        # When they are run, and run again
+        ended = subprocess.run(
+            [
+                Path(sys.executable).with_name("kaption"),
+                *("run", source, tmp_path / f"out{number}", "--config", config),
+                *servers,
+            ],
+            env=os.environ | store,
+            capture_output=True,
+            text=True,
+            timeout=140,
+            check=False,
+        )
+        # Then each time all of them come out
+        assert ended.returncode == 0, ended.stderr
+        told = re.search(r"^shards are below (\S+)/$", ended.stderr, re.MULTILINE)
+        assert told is not None, ended.stderr
+        prefixes.append(told[1])
+    # And each run's shards hold them, at the place that it told
+    assert prefixes[0] != prefixes[1]
+    objects = S3Store(s3.connection())
+    for prefix in prefixes:
+        manifests = read_manifests(objects, prefix)
+        rows = [row for manifest in manifests for row in read_rows(objects, prefix, manifest)]
+        assert {row["text"] for row in rows} == set(TEXTS.values())

@@ -1,0 +1,67 @@
+"""The servers of a run: the user's are reached as the settings say, ours by their address alone."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from schemas import KafkaConnection, RedisConnection, StoreConnection
+from workers.cli.errors import UserError
+from workers.cli.stack import servers, store_folder
+from workers.settings import Settings
+
+PRODUCTION = Settings(
+    kafka=KafkaConnection(
+        bootstrap="kafka.example:9093",
+        security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-512",
+        username="us",
+        password=SecretStr("hunter2"),
+        ca_file="ca.pem",
+        replication_factor=3,
+    ),
+    redis=RedisConnection(
+        url=SecretStr("rediss://redis.example"), password=SecretStr("hunter3"), ca_file="ca.pem"
+    ),
+    store=StoreConnection(url="s3://bucket", endpoint="https://s3.example", ca_file="ca.pem"),
+)
+GIVEN = ("broker.example:9093", "rediss://cache.example", "s3://other")
+
+
+def test_local_servers_are_given_no_secrets_of_the_users(tmp_path: Path) -> None:
+    # Given settings for production; when a run brings servers of its own
+    with servers(PRODUCTION, tmp_path, None, None, None) as run:
+        # Then they are reached by their address alone
+        bootstrap, topics = run.kafka.bootstrap, run.kafka.topic_prefix
+        assert run.kafka == KafkaConnection(bootstrap=bootstrap, topic_prefix=topics)
+        url, keys = run.redis.url, run.redis.key_prefix
+        assert run.redis == RedisConnection(url=url, key_prefix=keys)
+        assert run.store == StoreConnection(url=str(store_folder(tmp_path)))
+        assert "example" not in bootstrap + url.get_secret_value()
+        # And the shards are where those of a pipeline are
+        assert run.sink == PRODUCTION.sink
+
+
+def test_the_users_servers_are_reached_as_the_settings_say(tmp_path: Path) -> None:
+    with servers(PRODUCTION, tmp_path, *GIVEN) as run:
+        assert (run.kafka.bootstrap, run.kafka.ca_file) == (GIVEN[0], "ca.pem")
+        assert run.kafka.password == SecretStr("hunter2")
+        assert (run.redis.url, run.redis.ca_file) == (SecretStr(GIVEN[1]), "ca.pem")
+        assert (run.store.url, run.store.endpoint) == (GIVEN[2], "https://s3.example")
+
+
+def test_each_run_has_names_of_its_own_on_the_users_servers(tmp_path: Path) -> None:
+    names = []
+    for _ in range(2):
+        with servers(PRODUCTION, tmp_path, *GIVEN) as run:
+            names.append((run.kafka.topic_prefix, run.redis.key_prefix, run.sink.prefix))
+    assert all(one != other for one, other in zip(*names, strict=True))
+    assert all(shards.startswith("dataset/run-") for _, _, shards in names)
+
+
+def test_what_is_given_must_fit_the_settings(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match=r"--redis .*rediss://"),
+        servers(PRODUCTION, tmp_path, GIVEN[0], "redis://cache.example", GIVEN[2]),
+    ):
+        pass

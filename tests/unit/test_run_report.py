@@ -1,0 +1,39 @@
+"""The end of a run: what is wrong is said, written down, and in the exit code."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from rich.console import Console
+
+from workers.cli.batch_run import RunReport
+from workers.cli.run import finish
+from workers.cli.tally import Tally
+
+
+def report(*faults: str) -> RunReport:
+    """Of two inputs, one of which was clean."""
+    return RunReport(
+        published=2, unreadable=0, seconds=1.0, tally=Tally(clean=1), shards=1, faults=faults
+    )
+
+
+def test_a_run_with_faults_fails_and_says_which(tmp_path: Path) -> None:
+    # Given a run that lost an input
+    fault = "1 of 2 inputs have no outcome"
+    console = Console(file=io.StringIO(), record=True)
+    # When it finishes
+    with pytest.raises(typer.Exit) as ended:
+        finish(report(fault), tmp_path, console)
+    # Then it fails, and the fault is shown and in the summary beside the rest
+    assert ended.value.exit_code == 1
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["faults"], summary["published"], summary["clean"]) == ([fault], 2, 1)
+    assert f"FAULT: {fault}" in console.export_text()
+
+
+def test_a_run_without_faults_succeeds(tmp_path: Path) -> None:
+    finish(report(), tmp_path, Console(quiet=True))
+    assert json.loads((tmp_path / "summary.json").read_text())["faults"] == []

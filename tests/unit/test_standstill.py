@@ -1,0 +1,71 @@
+"""A run gives up waiting only where nothing more can come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+import pytest
+
+from consumers import ReadError
+from schemas import KafkaConnection, Topic
+from workers.cli.standstill import Standstill
+from workers.runtime.progress import Progress
+
+END = 3
+
+
+class Reader:
+    """In place of TopicReader: every partition ends at END, or the broker does not answer."""
+
+    def __init__(self) -> None:
+        self.answers = True
+
+    def __call__(self, connection: KafkaConnection, topics: Sequence[Topic]) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def ends(self) -> dict[tuple[str, int], int]:
+        if not self.answers:
+            raise ReadError("no Kafka broker answers")
+        return {("pairs.raw", 0): END}
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
+    """Give the broker's ends."""
+    reader = Reader()
+    monkeypatch.setattr("workers.cli.standstill.TopicReader", reader)
+    return reader
+
+
+def standstill(position: int = END, held: int = 0) -> Standstill:
+    """Of ingest, which is at `position`, on a clock that is a minute later whenever asked."""
+    progress, minutes = Progress("ingest"), iter(range(0, 6000, 60))
+    progress.position, progress.held = position, held
+    return Standstill(KafkaConnection(), {"ingest": progress}, clock=lambda: next(minutes))
+
+
+@pytest.mark.usefixtures("reader")
+def test_who_counts_has_time_after_all_is_done() -> None:
+    waiting = standstill()
+    counts = [1, 1, 2, 2, 2]
+    assert [waiting.reached(count) for count in counts] == [False, False, False, False, True]
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(("position", "held"), [(0, 0), (END - 1, 0), (END, 1)])
+def test_what_is_still_to_be_done_is_waited_for(position: int, held: int) -> None:
+    waiting = standstill(position, held)
+    assert not any(waiting.reached(1) for _ in range(10))
+
+
+def test_a_broker_that_does_not_answer_is_waited_for(reader: Reader) -> None:
+    reader.answers = False
+    waiting = standstill()
+    assert not any(waiting.reached(1) for _ in range(10))
