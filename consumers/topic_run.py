@@ -156,8 +156,8 @@ class TopicRun:
     ) -> Iterator[Sample]:
         """Fetch the pictures of what the window lets go, and give all but the last `left`."""
         for held in released:
-            wanted = held.pair is not None and held.skip is None
-            self._ahead.append((held, pool.submit(self._fetch, held.pair) if wanted else None))
+            pair = None if held.skip else held.pair
+            self._ahead.append((held, None if pair is None else pool.submit(self._fetch, pair)))
             yield from self._given(self._options.ahead)
         yield from self._given(left)
 

@@ -39,7 +39,7 @@ class S3Bucket:
 
     def connection(self, prefix: str = "", **changed: Any) -> StoreConnection:
         """To what is below `prefix` in it."""
-        given = {
+        given: dict[str, Any] = {
             "url": f"s3://{self.name}/{prefix}",
             "endpoint": self.endpoint,
             "access_key": self.access_key,

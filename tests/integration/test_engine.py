@@ -301,7 +301,7 @@ def test_a_consumer_that_is_replaced_while_its_partitions_are_asked_for_ends_not
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a consumer that is closed just before it is asked what is committed
-    closed = []
+    closed: list[None] = []
     real = Session.committed
 
     def committed(
@@ -324,7 +324,7 @@ def test_what_fails_for_an_earlier_assignment_ends_nothing(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a stage that is asked where to start while the assignment ends
-    stage, failed = Resuming(), []
+    stage, failed = Resuming(), list[bool]()
     with running(stage, stream) as worker:
         assert until(lambda: worker.worker._session is not None)
         session = worker.worker._session

@@ -94,6 +94,11 @@ def read(kafka: KafkaConnection, topic: Topic) -> list[Read]:
         return list(reader)
 
 
+def pair_ids(kafka: KafkaConnection) -> list[str]:
+    """Of the raw pairs."""
+    return [pair.pair_id for _, pair, _ in read(kafka, RAW) if isinstance(pair, RawPair)]
+
+
 def raw(number: int) -> RawPair:
     image = ImageSource(url=f"http://x/{number}.jpg")
     return RawPair(pair_id=f"pair-{number}", text="text", image=image)
@@ -179,8 +184,7 @@ def test_what_is_older_is_still_replayed_later_and_nothing_twice(
     put(kafka, DEAD, [letter(kafka, 7, "bug")], "letters/0")
     assert "1 records published" in replay("dead", "--since", "1h").stdout
     assert "nothing to replay" in replay("dead").stdout
-    numbers = Counter(each.record.pair_id for each in read(kafka, RAW))
-    assert numbers == Counter(f"pair-{number}" for number in range(8))
+    assert sorted(pair_ids(kafka)) == [f"pair-{number}" for number in range(8)]
 
 
 def test_an_age_is_kept_to_although_an_earlier_run_ended_before(
@@ -202,7 +206,7 @@ def test_rejections_of_a_stage_go_back_no_faster_than_asked(
     ended = replay("rejected", "--stage", "ingest", "--rate", "0.5")
     assert "3 records published" in ended.stdout, ended.stderr
     assert time.monotonic() - began >= 4  # from the first to the third
-    assert {each.record.pair_id for each in read(kafka, RAW)} == {"pair-0", "pair-2", "pair-3"}
+    assert sorted(pair_ids(kafka)) == ["pair-0", "pair-2", "pair-3"]
 
 
 @pytest.mark.parametrize("option", ["--reason", "--stage"])
