@@ -33,8 +33,7 @@ def _check(value: object, depth: int) -> None:
         if isinstance(value, dict):
             for key in value:
                 if not isinstance(key, str):
-                    # pydantic makes a ValidationError of ValueError only.
-                    raise ValueError(f"{type(key).__name__} is no key in JSON")  # noqa: TRY004
+                    raise ValueError(f"{type(key).__name__} is no key in JSON")  # noqa: TRY004 - all that pydantic catches
                 _check_text(key)
         for item in value.values() if isinstance(value, dict) else value:
             _check(item, depth - 1)

@@ -11,6 +11,9 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
 from workers.runtime import metrics
 
+Metric = Counter | Gauge | Histogram
+OURS: list[Metric] = [each for each in vars(metrics).values() if isinstance(each, Metric)]
+
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 # What Grafana puts in itself.
 _INTERVALS = re.compile(r"\$__(rate_interval|interval|range)\b")
@@ -27,9 +30,7 @@ def exported() -> set[str]:
 
 def labels() -> set[str]:
     """Labels of our metrics."""
-    declared = vars(metrics).values()
-    ours = [each for each in declared if isinstance(each, (Counter, Gauge, Histogram))]
-    return {label for each in ours for label in each._labelnames}
+    return {label for each in OURS for label in each._labelnames}
 
 
 def used(expression: str) -> set[str]:

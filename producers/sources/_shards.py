@@ -85,8 +85,7 @@ def _download(url: str, offset: int) -> IO[bytes]:
     from urllib.request import Request, urlopen
 
     headers = {"Range": f"bytes={offset}-"} if offset else {}
-    # The scheme was checked, and the address is the user's own.
-    answer = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)  # noqa: S310
+    answer = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)  # noqa: S310 - the user's address, its scheme is checked
     if offset and answer.status != _PARTIAL:
         # The server knows no ranges.
         while offset and (part := answer.read(min(offset, _CHUNK))):

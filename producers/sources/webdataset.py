@@ -75,8 +75,7 @@ class WebDataset(Source):
 
     def _name(self, shard: str) -> str:
         """What tells the shard from others of this location, however that is written."""
-        # Character by character is what is wanted: braces stand inside of names.
-        same = commonprefix([self._location, shard])  # noqa: RUF071
+        same = commonprefix([self._location, shard])  # noqa: RUF071 - braces stand inside of names
         return shard[len(same) :].lstrip("/")
 
     def _samples(self, shard: str, begin: int) -> Iterator[tuple[int, Item]]:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ def _walk(node: ast.AST, package: str, at_load: bool) -> Iterator[Import]:
         if isinstance(node.value, ast.Name) and node.value.id == "os":
             yield Import(f"os.{node.attr}", node.lineno, at_load)
     elif _is_dynamic(node):
-        name = node.args[0]  # type: ignore[attr-defined]
+        name = node.args[0]
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            yield Import(name.value, node.lineno, at_load)  # type: ignore[attr-defined]
+            yield Import(name.value, node.lineno, at_load)
     if isinstance(node, ast.If) and _for_type_checkers(node.test):
         for statement in node.body:
             yield from _walk(statement, package, at_load=False)
@@ -103,7 +104,7 @@ def _origin(node: ast.ImportFrom, package: str) -> str:
     return ".".join([*base, node.module] if node.module else base)
 
 
-def _is_dynamic(node: ast.AST) -> bool:
+def _is_dynamic(node: ast.AST) -> TypeGuard[ast.Call]:
     if not isinstance(node, ast.Call) or not node.args:
         return False
     called = node.func

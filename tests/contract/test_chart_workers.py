@@ -20,7 +20,9 @@ def start_limit_s(manifests: list[Manifest], stage: str) -> int:
 
 
 def mebibytes(quantity: str) -> int:
-    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"(\d+)(Mi|Gi)", quantity)
+    assert found, quantity
+    number, unit = found.groups()
     return int(number) * {"Mi": 1, "Gi": 1024}[unit]
 
 

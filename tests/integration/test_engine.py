@@ -62,7 +62,7 @@ def test_offsets_of_a_refused_transaction_are_not_committed_with_the_next(
         if not refused:
             refused.append(offsets)
             group = group._replace(generation_id=group.generation_id + 1)
-            first.worker._session.ownership.revoked([lost])  # type: ignore[union-attr]
+            first.worker._session.ownership.revoked([lost])  # type: ignore[union-attr]  # it runs
         real(thread, messages, offsets, group)
 
     monkeypatch.setattr(TransactionThread, "commit", stale_once)
@@ -134,10 +134,10 @@ def test_retry_pauses_and_keeps_the_membership(stream: Stream) -> None:
     stream.produce(["text"] * 30)
     with running(stage, stream) as worker:
         assert until(lambda: worker.worker.progress.snapshot().waiting_for == "store is down")
-        changes = worker.worker._session.ownership.changes  # type: ignore[union-attr]
+        changes = worker.worker._session.ownership.changes  # type: ignore[union-attr]  # it runs
         until(lambda: False, POLICY.session_timeout_s + 2)
         # When it comes back
-        assert worker.worker._session.ownership.changes == changes  # type: ignore[union-attr]
+        assert worker.worker._session.ownership.changes == changes  # type: ignore[union-attr]  # it runs
         up.set()
         # Then nothing was dropped and no partition was lost
         assert until(lambda: worker.records == 30)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest_bench import TEXT, Bench, emitted, linked, picture, raw, reasons
+from ingest_bench import TEXT, Bench, emitted, linked, message, picture, raw, reasons
 from objectstore.blobs import BlobStore
-from schemas import BlobRef, OptOutSignal, Position, RawPair, Reason
-from workers.demo.site import Page, Site
+from schemas import BlobRef, ImageSource, OptOutSignal, Position, RawPair, Reason
+from workers.demo.site import FETCH, Page, Site
 from workers.images.decode_pool import DecodePool
 from workers.policy import DedupPolicy, IngestPolicy
 from workers.runtime.stage import Emit, Message, Reject, Retry
@@ -178,6 +178,19 @@ def test_a_blob_reference_is_read_from_the_store_and_a_dangling_one_refused(benc
 
     assert reasons(outcomes) == [None, Reason.BLOB_MISSING]
     assert emitted(outcomes[0]).text_notes == ("empty",)
+
+
+@pytest.mark.parametrize("said", [10, 30_000])
+def test_a_blob_is_too_large_by_what_its_reference_says_or_by_its_bytes(
+    bench: Bench, said: int
+) -> None:
+    policy = IngestPolicy(text=TEXT, fetch=FETCH.model_copy(update={"max_bytes": 20_000}))
+    ref = bench.blobs.put(picture(7), "image/png")
+    source = ImageSource(blob=ref.model_copy(update={"bytes": said}))
+
+    (outcome,) = bench.run(message(source, 0, "A red vase"), stage=bench.stage(policy=policy))
+
+    assert str(outcome) == f"too_large: blob of {max(said, ref.bytes)} bytes"
 
 
 def test_a_text_on_too_many_pictures_describes_none_of_them(bench: Bench) -> None:

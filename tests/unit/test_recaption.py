@@ -10,7 +10,7 @@ from model_stages import NOW, FolderBlobs, ingested, message, stored
 from schemas import Caption, CaptionedPair, CaptionKind, Reason, Route, ScoredPair, Tag
 from schemas.topics import CAPTIONED
 from tiny_models import tiny_blip
-from workers.captioners.captioner import Captioner
+from workers.captioners.captioner import CaptionContext, Captioner
 from workers.captioners.registry import load_captioners
 from workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from workers.runtime.stage import Emit, Reject
@@ -38,12 +38,8 @@ def blobs(tmp_path: Path) -> FolderBlobs:
     return FolderBlobs(tmp_path)
 
 
-@pytest.fixture
-def stage(
-    policy: RecaptionPolicy,
-    captioners: tuple[Captioner, ...],
-    blobs: FolderBlobs,
-    redis_url: str,
+def asking(
+    policy: RecaptionPolicy, blobs: FolderBlobs, redis_url: str, *captioners: Captioner
 ) -> RecaptionStage:
     made = RecaptionStage(
         policy,
@@ -54,6 +50,16 @@ def stage(
     )
     made.setup()
     return made
+
+
+@pytest.fixture
+def stage(
+    policy: RecaptionPolicy,
+    captioners: tuple[Captioner, ...],
+    blobs: FolderBlobs,
+    redis_url: str,
+) -> RecaptionStage:
+    return asking(policy, blobs, redis_url, *captioners)
 
 
 def scored(blobs: FolderBlobs, seed: int, *tags: str) -> ScoredPair:
@@ -119,6 +125,36 @@ def test_hits_and_misses_share_a_batch(stage: RecaptionStage, blobs: FolderBlobs
     assert first.candidates != second.candidates
 
 
+class Quoting:
+    """A captioner that says the alt text again, and needs no picture for that."""
+
+    name = model = "quoting"
+    revision = "1"
+    cache_id: str | None = "quoting"
+    uses_images = False
+    uses_context = True
+
+    def caption(
+        self, pictures: Sequence[object], contexts: Sequence[CaptionContext]
+    ) -> list[tuple[Caption, ...]]:
+        return [(Caption(text=context.alt_text, kind=CaptionKind.FUSED),) for context in contexts]
+
+
+def test_answers_that_know_the_alt_text_are_not_shared_with_another_one(
+    policy: RecaptionPolicy, blobs: FolderBlobs, redis_url: str
+) -> None:
+    stage = asking(policy, blobs, redis_url, Quoting())
+    pair = scored(blobs, 0)
+    other = pair.model_copy(update={"clean_text": "a blue circle"})
+
+    answers = [run(stage, each)[0].candidates for each in (pair, other)]
+
+    assert [caption.text for (caption,) in answers] == ["a red star", "a blue circle"]
+    assert [stage.prepare(message(each)).cached for each in (pair, other)] == [
+        (a,) for a in answers
+    ]
+
+
 def test_a_missing_blob_is_a_rejection(stage: RecaptionStage, blobs: FolderBlobs) -> None:
     pair = scored(blobs, 0)
     blobs.clear()
@@ -149,14 +185,7 @@ class Repeating:
 def test_repeated_and_empty_candidates_are_dropped_and_none_is_fine(
     policy: RecaptionPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
-    stage = RecaptionStage(
-        policy,
-        blobs,
-        RedisCaptions(redis.Redis.from_url(redis_url), "t:"),
-        load_captioners=lambda _: [Repeating()],
-        now=lambda: NOW,
-    )
-    stage.setup()
+    stage = asking(policy, blobs, redis_url, Repeating())
 
     talkative, silent = run(stage, scored(blobs, 0), scored(blobs, 1))
 

@@ -28,6 +28,7 @@ from workers.runtime.stage import Emit, Outcome, Reject
 from workers.stages.alignment import Alignment
 from workers.stages.ranking import rank
 from workers.stages.select import SelectStage, sampled
+from workers.stages.trace import Tracer
 from workers.stores.redis_embeddings import RedisEmbeddings
 
 
@@ -118,6 +119,29 @@ def test_the_original_is_scored_where_it_has_no_score(
 
     assert [caption.kind for caption in pair.captions] == [CaptionKind.ORIGINAL]
     assert pair.captions[0].score == pair.original_score is not None
+
+
+@pytest.mark.parametrize(("revision", "expected"), [("", 0.125), ("older", None)])
+def test_an_original_that_failed_a_check_keeps_the_score_that_this_scorer_gave(
+    scorer: OpenClipScorer,
+    blobs: FolderBlobs,
+    redis_url: str,
+    revision: str,
+    expected: float | None,
+) -> None:
+    # Given an alt text that was scored, and is too short to be a caption
+    pair = captioned(blobs, "photo", "a red circle on grass")
+    trace = Tracer("score", lambda: NOW).trace(
+        0.0, {scorer.model: revision or scorer.revision}, scorer.preprocessing_id
+    )
+    fields = {"original": original("photo", 0.125), "provenance": pair.provenance.then(trace)}
+
+    # When the candidate is chosen
+    kept = clean(run(stage(scorer, blobs, redis_url), pair.model_copy(update=fields)))
+
+    # Then the score before selection is still known, if it is on the candidate's scale
+    assert [caption.kind for caption in kept.captions] == [CaptionKind.VLM]
+    assert kept.original_score == expected
 
 
 def test_a_pair_that_was_taken_down_on_its_way_is_refused(

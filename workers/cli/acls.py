@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from schemas import TOPICS, Topic
@@ -63,12 +63,12 @@ def grants(prefix: str) -> dict[str, tuple[Grant, ...]]:
 
 def merged(several: Iterable[Grant]) -> Iterator[Grant]:
     """The same rights, each resource once."""
-    found: dict[tuple[str, str, str], dict[str, None]] = {}
+    found: dict[Grant, dict[str, None]] = {}
     for each in several:
-        operations = found.setdefault((each.resource, each.name, each.pattern), {})
+        operations = found.setdefault(replace(each, operations=()), {})
         operations |= dict.fromkeys(each.operations)
-    for (resource, name, pattern), operations in found.items():
-        yield Grant(resource, name, tuple(operations), pattern)  # type: ignore[arg-type]
+    for resource, operations in found.items():
+        yield replace(resource, operations=tuple(operations))
 
 
 def _worker(stage: str, prefix: str) -> Iterator[Grant]:

@@ -21,19 +21,19 @@ class Consumed(Protocol):
     """What the engine reads of a consumed message."""
 
     @property
-    def topic(self) -> str: ...  # noqa: D102 - the broker's terms
+    def topic(self) -> str: ...  # noqa: D102 - the broker's term
     @property
-    def partition(self) -> int: ...  # noqa: D102
+    def partition(self) -> int: ...  # noqa: D102 - the broker's term
     @property
-    def offset(self) -> int: ...  # noqa: D102
+    def offset(self) -> int: ...  # noqa: D102 - the broker's term
     @property
-    def timestamp(self) -> int: ...  # noqa: D102
+    def timestamp(self) -> int: ...  # noqa: D102 - the broker's term
     @property
-    def key(self) -> bytes | None: ...  # noqa: D102
+    def key(self) -> bytes | None: ...  # noqa: D102 - the broker's term
     @property
-    def value(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None: ...  # noqa: D102 - the broker's term
     @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102 - the broker's term
 
 
 class Outgoing(NamedTuple):

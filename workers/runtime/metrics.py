@@ -27,8 +27,8 @@ BATCH_RECORDS = Histogram(
 )
 BATCH_LIMIT = Gauge(
     "kaption_batch_limit_records",
-    "Largest batch that fits the device's memory, found by halving; 0: never halved. Above 0: "
-    "configure that size, halving again at each start costs time.",
+    "Records in the largest batch that fits the device's memory, found by halving; 0: never "
+    "halved. Above 0: configure that size, halving again at each start costs time.",
     _STAGE,
 )
 LAG = Gauge(
@@ -43,7 +43,10 @@ HELD_RECORDS = Gauge(
     _STAGE,
 )
 HELD_BYTES = Gauge(
-    "kaption_held_bytes", "Bytes of the messages read and not committed yet.", _STAGE
+    "kaption_held_bytes",
+    "Bytes of the messages read and not committed yet. At runtime.prefetch_bytes with an idle "
+    "device: raise that, and the workers' memory with it.",
+    _STAGE,
 )
 TRANSACTIONS = Counter(
     "kaption_transactions_total",
@@ -59,8 +62,8 @@ TRANSACTION_SECONDS = Histogram(
 )
 REBUILDS = Counter(
     "kaption_session_rebuilds_total",
-    "Producers replaced because a transaction's outcome was unknown. Moves with broker failures "
-    "only; otherwise raise the transaction deadline.",
+    "Producers replaced because a transaction's outcome was unknown. Moving without a failure of "
+    "a broker: raise the transaction deadline.",
     _STAGE,
 )
 REBALANCES = Counter(

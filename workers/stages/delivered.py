@@ -58,9 +58,16 @@ def delivered_bytes(
         fetched = fetcher.fetch(source.url)
         return fetched.data, fetched.final_url
     assert source.blob is not None  # exactly one is given
-    if source.blob.bytes > max_bytes:
-        raise Reject(Reason.TOO_LARGE, f"blob of {source.blob.bytes} bytes")
+    _refuse_large(source.blob.bytes, max_bytes)
     try:
-        return blobs.get(source.blob), None
+        data = blobs.get(source.blob)
     except KeyError as error:
         raise Reject(Reason.BLOB_MISSING, source.blob.sha256) from error
+    # The size in the reference is what the crawler says; only the one of the bytes is known.
+    _refuse_large(len(data), max_bytes)
+    return data, None
+
+
+def _refuse_large(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise Reject(Reason.TOO_LARGE, f"blob of {size} bytes")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from schemas import Audit, AuditState, Caption, CaptionedPair, CheckResult, CleanPair, Reason
+from schemas import (
+    Audit,
+    AuditState,
+    Caption,
+    CaptionedPair,
+    CaptionKind,
+    CheckResult,
+    CleanPair,
+    Reason,
+)
 from schemas.limits import DETAIL_CHARS
 from schemas.topics import AUDIT, CAPTIONED, CLEAN
 from workers.checks.check import Check
@@ -147,7 +156,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         fields = {name: value for name, value in pair if name in CleanPair.model_fields}
         fields |= {
             "captions": tuple(scorer.fitted(caption) for caption in kept),
-            "original_score": next((c.score for c in captions if c.kind == "original"), None),
+            "original_score": _original_score((*captions, *prepared.failed)),
             "provenance": pair.provenance.then(trace),
         }
         clean = CleanPair(**fields)
@@ -181,6 +190,11 @@ def _captions(pair: CaptionedPair, alignment: Alignment) -> list[Caption]:
         else caption.model_copy(update={"score": None, "window_scores": ()})
         for caption in captions
     ]
+
+
+def _original_score(captions: Iterable[Caption]) -> float | None:
+    """Of an alt text that failed a check too: what the score stage gave it."""
+    return next((c.score for c in captions if c.kind is CaptionKind.ORIGINAL), None)
 
 
 def _failures(failed: Sequence[Caption]) -> str:

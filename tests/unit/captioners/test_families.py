@@ -1,6 +1,7 @@
 """Tiny random models of every family, loaded as real ones are: texts equal the library's own."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tiny_models import tiny_blip, tiny_blip2, tiny_idefics3, tiny_llava
 from workers.captioners._chat import Chat
 from workers.captioners._family import Loaded, Row
 from workers.captioners.captioner import CaptionContext
-from workers.captioners.transformers import build
+from workers.captioners.prompts import PROMPT_SETS, Prompt
+from workers.captioners.transformers import TransformersCaptioner, build
 from workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from workers.runtime.stage import Fatal
 
@@ -166,17 +168,48 @@ def test_any_other_model_goes_through_its_processor(tmp_path: Path) -> None:
     assert texts == [alone(loaded, pictures[row.picture], row.prompt) for row in rows]
 
 
-def test_the_cache_id_follows_what_the_answer_depends_on(tmp_path: Path) -> None:
+def test_the_cache_id_follows_each_part_of_what_the_answer_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = captioner(tiny_blip(tmp_path), SamplingPolicy())
+    loaded, first = made._family._loaded, PROMPT_SETS["blip"][0]
+
+    def cache_id(**given: object) -> str | None:
+        policy = made._policy.model_copy(update={"revision": "1"} | given)
+        return TransformersCaptioner(policy, loaded).cache_id
+
+    def asking(prompt: Prompt) -> str | None:
+        monkeypatch.setitem(PROMPT_SETS, "blip", (prompt, *PROMPT_SETS["blip"][1:]))
+        return cache_id()
+
+    assert cache_id() == cache_id()
+    ids = [
+        cache_id(),
+        cache_id(model="another"),
+        cache_id(revision="2"),
+        cache_id(sampling=SamplingPolicy(temperature=0.9)),
+        cache_id(sampling=SamplingPolicy(seed=1)),
+        cache_id(prompts="chat"),
+        asking(replace(first, id="blip/another")),
+        asking(replace(first, template="another")),
+    ]
+    # Precision and padding are those of what was loaded
+    loaded.model.half()
+    ids.append(cache_id())
+    loaded.processor.image_processor.image_mean = [0.0, 0.0, 0.0]
+    ids.append(cache_id())
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_model_without_a_given_revision_is_known_by_its_weights(tmp_path: Path) -> None:
     folder = tiny_blip(tmp_path)
+    first, again = captioner(folder, SamplingPolicy()), captioner(folder, SamplingPolicy())
 
-    ids = {
-        captioner(folder, SamplingPolicy()).cache_id,
-        captioner(folder, SamplingPolicy()).cache_id,
-        captioner(folder, SamplingPolicy(temperature=0.9)).cache_id,
-        captioner(folder, SamplingPolicy(seed=1)).cache_id,
-    }
+    again._family._loaded.model.text_decoder.cls.predictions.bias.data.add_(1)
+    other = TransformersCaptioner(again._policy, again._family._loaded)
 
-    assert len(ids) == 3
+    assert first.cache_id == again.cache_id
+    assert first.cache_id != other.cache_id
 
 
 def test_a_model_or_prompt_set_that_is_not_there_says_what_to_give(tmp_path: Path) -> None:

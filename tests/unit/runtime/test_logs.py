@@ -1,6 +1,10 @@
 import io
 import json
 import logging
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
 
 from workers.runtime.logs import RateLimit
 
@@ -20,18 +24,31 @@ def test_a_storm_of_one_message_is_cut_and_counted() -> None:
     assert later.getMessage() == "port 9 (and 2 more like it before)"
 
 
-def test_lines_are_json_where_nobody_watches() -> None:
-    import subprocess
-    import sys
-
+def logged(code: str) -> list[dict[str, Any]]:
+    """The lines of a process of its own: `configure` takes the root logger from pytest."""
     code = (
-        "import structlog, logging; from workers.runtime.logs import configure; configure();"
-        "structlog.get_logger('a').info('started', stage='toy');"
-        "logging.getLogger('b').warning('plain %d', 3)"
+        f"import structlog, logging; from workers.runtime.logs import configure; configure();{code}"
     )
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    lines = [json.loads(line) for line in io.StringIO(answer.stderr)]
+    return [json.loads(line) for line in io.StringIO(answer.stderr)]
+
+
+def test_lines_are_json_where_nobody_watches() -> None:
+    lines = logged(
+        "structlog.get_logger('a').info('started', stage='toy');"
+        "logging.getLogger('b').warning('plain %d', 3)"
+    )
+
     assert (lines[0]["event"], lines[0]["stage"], lines[0]["level"]) == ("started", "toy", "info")
     assert lines[1]["event"] == "plain 3"
+
+
+def test_only_the_storms_of_the_kafka_client_are_cut() -> None:
+    lines = logged(
+        "[logging.getLogger(name).error('port %d', n)"
+        " for n in range(40) for name in ('kafka.conn', 'kafkaesque')]"
+    )
+
+    assert Counter(line["logger"] for line in lines) == {"kafka.conn": 20, "kafkaesque": 40}

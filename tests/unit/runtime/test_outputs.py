@@ -21,7 +21,8 @@ def test_an_emitted_record_has_key_origin_and_a_child_span() -> None:
     item = entry(7)
     assert item.message
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    item.raw.headers.append((TRACE_HEADER, trace.encode()))  # type: ignore[attr-defined]
+    assert isinstance(item.raw, Consumed)
+    item.raw.headers.append((TRACE_HEADER, trace.encode()))
     build(item, Emit(((ECHO, item.message.record),)))
     (message,) = item.outgoing
     assert (message.topic, message.key) == ("x.pairs.ingested", b"p7")
