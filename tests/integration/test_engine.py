@@ -1,6 +1,7 @@
 """The engine on Apache Kafka: what is promised about delivery, seen from outside."""
 
 import random
+import time
 from collections.abc import Collection, Mapping, Sequence
 from threading import Event
 from typing import Any
@@ -361,6 +362,28 @@ def test_no_more_is_read_ahead_than_a_few_batches(stream: Stream) -> None:
         assert until(some_done)
     # Then it never had most of the others
     assert 16 <= max(held) < 200
+
+
+def test_a_rebalance_whose_answers_come_between_two_polls_is_ended(stream: Stream) -> None:
+    # Given the leader of a group, for whom a topic has other partitions than when it assigned them
+    topic = stream.prefix + RAW.name
+    session = Session(stream.connection, "leader", [topic], "leader", POLICY, pause_new=False)
+
+    def joined() -> bool:
+        session.poll(0.1, 1)
+        return not session.joining
+
+    try:
+        assert until(joined)
+        session.consumer._coordinator._assignment_snapshot = {topic: set()}
+        # When it asks to join again, and the answer comes while it does something else
+        session.poll(0.0, 1)
+        time.sleep(1.0)
+        assert session.joining
+        # Then it is a member again
+        assert until(joined, 20)
+    finally:
+        session.close(5.0)
 
 
 def test_a_poll_thread_that_is_stuck_ends_the_worker(

@@ -65,6 +65,7 @@ class Session:
     def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Consumed]]:
         """New records; also drives rebalances, so it is called while everything is paused."""
         _release_parked(self.consumer)
+        _go_on_joining(self.consumer)
         records: Mapping[Partition, Sequence[Consumed]] = self.consumer.poll(
             timeout_ms=round(timeout_s * 1000), max_records=max_records
         )
@@ -240,6 +241,19 @@ def _forget_offset_fetches(consumer: Any) -> None:
     old, to the next call for the same partitions: what was committed since would be done again.
     """
     consumer._coordinator._offset_fetch_futures.clear()
+
+
+def _go_on_joining(consumer: Any) -> None:
+    """Have a rebalance ended that has begun.
+
+    kafka-python 3.0.12 begins one where the partitions of a topic have changed, and looks at that
+    again in every poll. The leader takes note of them as soon as it assigns: if the poll ends
+    before the answer to that is there, none ever waits for it. The member then stays in its
+    rebalance, without a heartbeat, and the group has lost it.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rebalance_in_progress():
+        coordinator.request_rejoin()
 
 
 def _release_parked(consumer: Any) -> None:
