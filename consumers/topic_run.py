@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from consumers.patience import patiently
@@ -113,7 +114,10 @@ class TopicRun:
             with reader:
                 ends = self._ends(reader, topic)
                 if ends is not None:
-                    self._last = _last(reader.reads(ends))
+                    going = takewhile(lambda _: not options.stop.is_set(), reader.reads(ends))
+                    self._last = _last(going)
+                    if options.stop.is_set():
+                        return
                 for read in reader.reads(ends):
                     yield from self._pass_on(read, pool)
                     if options.stop.is_set():

@@ -89,7 +89,11 @@ class Replayed(Source):
 
 
 class _Passed:
-    """Spans [first, end) of offsets that runs have read, by partition."""
+    """Spans [first, end) of offsets that runs have read, by partition.
+
+    Only the newest of each, and the one that the present run is in, for a cursor has little room:
+    what was replayed before a gap comes again where a run reaches that far back.
+    """
 
     def __init__(self, cursor: str | None) -> None:
         self._spans: dict[str, list[list[int]]] = json.loads(cursor) if cursor else {}
@@ -103,7 +107,8 @@ class _Passed:
         # From the message before on: what lies between them holds nothing.
         first = self._ends.get(number, offset)
         self._ends[number] = offset + 1
-        self._spans[number] = _united([*spans, [first, offset + 1]])
+        united = _united([*spans, [first, offset + 1]])
+        self._spans[number] = [s for s in united if s is united[-1] or s[0] <= offset < s[1]]
         return new
 
     @property
