@@ -60,9 +60,10 @@ def run_pairs(
     on_read: Callable[[Read], None] | None = None,
 ) -> RunReport:
     """Run the pipeline; `given` are the user's own (kafka, redis, store)."""
-    # The broker is ours or watched by others: what the client warns of would hide the progress.
+    # The broker is ours or watched by others, and workers say what they wait for: what the client
+    # tells of its connections, most of it when they are closed, would hide the progress.
     logs.configure(level=logging.WARNING)
-    logging.getLogger("kafka").setLevel(logging.ERROR)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not an empty folder: choose another, a run does not mix results")
     out.mkdir(parents=True, exist_ok=True)
