@@ -72,6 +72,15 @@ def test_the_example_tells_every_variable_with_its_default() -> None:
     assert all({"path": ".env", "required": False} in it["env_file"] for it in OURS.values())
 
 
+def test_the_example_names_the_settings_that_it_cannot_change() -> None:
+    # What a service has under `environment` goes before its `env_file`.
+    fixed = {name for it in OURS.values() for name in it["environment"]}
+    dotted = {it.removeprefix("KAPTION_").replace("__", ".").lower() for it in fixed}
+
+    assert "ingest.fetch.allow_networks" in dotted
+    assert {it for it in dotted | {"health.port"} if not re.search(rf"\b{it}\b", EXAMPLE)} == set()
+
+
 def test_profiles_add_gpus_and_the_demo() -> None:
     profiles = {name: it["profiles"] for name, it in SERVICES.items() if "profiles" in it}
 
