@@ -7,9 +7,9 @@ hashed into the provenance of what it made.
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -139,6 +139,15 @@ class ClipPolicy(Policy):
     of the one before, as far as they fit."""
     window_aggregate: Literal["mean", "max", "min"] = "mean"
     """mean: weighted by the tokens each window adds."""
+
+    @model_validator(mode="after")
+    def _names_its_weights_once(self) -> Self:
+        # open_clip would pass over it, and scores would carry the name of another model.
+        if self.pretrained and (self.model == "demo" or ":" in self.model):
+            raise ValueError(
+                f"pretrained goes with an architecture's name: {self.model!r} has its own weights"
+            )
+        return self
 
 
 class ScorePolicy(Policy):

@@ -85,9 +85,12 @@ def test_the_defaults_render_as_they_did() -> None:
     [
         ("settings.kafka.password=x", "/settings/kafka/password"),
         ("settings.redis.url=redis://kaption:x@redis:6379", "/settings/redis/url"),
+        ("settings.redis.url=redis://:x/y@redis:6379", "/settings/redis/url"),
+        ("settings.redis.url=redis://redis:6379?password=x", "/settings/redis/url"),
         ("stages.score.settings.store.secret_key=x", "/stages/score/settings/store/secret_key"),
         ("settings.recaptoin.batch_records=1", "'recaptoin' not allowed"),
         ("stages.sink.settings.sink.spool=/tmp", "/stages/sink/settings/sink/spool"),
+        ("stages.score.settings.health.port=9000", "/stages/score/settings/health"),
         ("stages.score.gpu=1", "'gpu' not allowed"),
         (r"secrets.redis\.password.secret=only", "missing property 'key'"),
         (r"secrets.redis_password.secret=x,secrets.redis_password.key=x", "redis_password"),
@@ -106,6 +109,12 @@ def test_wrong_values_are_refused_and_named(wrong: str, said: str) -> None:
 
     assert made.returncode != 0
     assert said in made.stderr
+
+
+def test_a_user_of_redis_may_be_in_its_url() -> None:
+    url = "redis://kaption@redis:6379/0"
+
+    assert url in template("defaults", "--set", f"settings.redis.url={url}")
 
 
 def test_every_value_is_described() -> None:

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import subprocess
 from importlib.metadata import version
+from pathlib import Path
 from unittest.mock import patch
 from xml.etree import ElementTree
 
@@ -68,6 +70,15 @@ def test_the_example_tells_every_variable_with_its_default() -> None:
     assert {name: told[name] for name in asked} == asked
     assert settings(ours).clip.model != Settings().clip.model
     assert all({"path": ".env", "required": False} in it["env_file"] for it in OURS.values())
+
+
+def test_the_example_names_the_settings_that_it_cannot_change() -> None:
+    # What a service has under `environment` goes before its `env_file`.
+    fixed = {name for it in OURS.values() for name in it["environment"]}
+    dotted = {it.removeprefix("KAPTION_").replace("__", ".").lower() for it in fixed}
+
+    assert "ingest.fetch.allow_networks" in dotted
+    assert {it for it in dotted | {"health.port"} if not re.search(rf"\b{it}\b", EXAMPLE)} == set()
 
 
 def test_profiles_add_gpus_and_the_demo() -> None:
@@ -166,7 +177,30 @@ def test_nothing_can_become_more_than_it_is(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service.get("read_only", False) is (name != "kafka")
-    assert ("cap_add" in service) is (name in {"valkey", "seaweedfs"})
+    stepping_down = ["CHOWN", "SETGID", "SETUID"]
+    added = {"valkey": [*stepping_down, "DAC_READ_SEARCH"], "seaweedfs": stepping_down}
+    assert service.get("cap_add", []) == added.get(name, [])
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 and os.environ.get("CI") != "true",
+    reason="only root can give up capabilities",
+)
+def test_valkey_starts_again_over_its_own_files(tmp_path: Path) -> None:
+    # Given what a server with --appendonly leaves, and a file that is still root's
+    server, folder = 54321, tmp_path / "appendonlydir"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, server, server)
+    left = folder / "appendonly.aof.manifest"
+    left.touch(0o600)
+    # When root does what its image's entrypoint does first, with what compose leaves it
+    kept = "".join(f",+{it.lower()}" for it in SERVICES["valkey"]["cap_add"])
+    take = f"set -e; find . \\! -user {server} -exec chown {server} '{{}}' +"
+    subprocess.run(
+        ["setpriv", f"--bounding-set=-all{kept}", "sh", "-c", take], cwd=tmp_path, check=True
+    )
+    # Then all is the server's, and nothing ended the start
+    assert {it.stat().st_uid for it in (tmp_path, folder, left)} == {server}
 
 
 @pytest.mark.parametrize("name", OURS)

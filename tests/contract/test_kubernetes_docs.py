@@ -93,9 +93,21 @@ def test_commands_run(checkout: Path, command: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_the_guides_values_are_settings_that_workers_take(checkout: Path, name: str) -> None:
     files = [option for each in ("values.yaml", name) for option in ("-f", str(checkout / each))]
+    own = name == "my-clip.yaml"
 
     for stage in STAGES:
-        assert settings(render("defaults", *files), stage).clip.model == "ViT-B-32"
+        clip = settings(render("defaults", *files), stage).clip
+        assert clip.model == ("local-dir:/models/my-clip" if own else "ViT-B-32")
+        # Without a published threshold a model does not load.
+        assert (clip.recommended_score is not None) is own
+
+
+def test_a_model_is_copied_into_a_volume_that_workers_mount() -> None:
+    (copied,) = (number for number, it in enumerate(COMMANDS) if it.startswith("tar c my-clip"))
+
+    assert "-f models.yaml" in COMMANDS[copied - 2]
+    assert COMMANDS[copied - 1].endswith("rollout status deploy/kaption-ingest")
+    assert "-f models.yaml -f my-clip.yaml" in COMMANDS[copied + 1]
 
 
 def test_what_the_guide_names_exists() -> None:

@@ -40,6 +40,16 @@ def test_deep_settings_keep_their_neighbours(monkeypatch: pytest.MonkeyPatch) ->
     assert (fetch.per_host, fetch.attempts) == (3, 3)
 
 
+@pytest.mark.parametrize("model", ["demo", "local-dir:/models/clip", "hf-hub:timm/ViT-B-16"])
+def test_weights_are_not_named_twice(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPTION_CLIP__MODEL", model)
+    monkeypatch.setenv("KAPTION_CLIP__PRETRAINED", "openai")
+    with pytest.raises(InvalidSettingsError, match=f"'{model}' has its own weights"):
+        load_settings()
+    monkeypatch.setenv("KAPTION_CLIP__MODEL", "ViT-B-32")
+    assert load_settings().clip.pretrained == "openai"
+
+
 def test_each_setting_tells_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _write(tmp_path, "[sink]\nshard_records = 5\n")
     monkeypatch.setenv("KAPTION_CLIP__DEVICE", "cpu")
