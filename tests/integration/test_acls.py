@@ -43,7 +43,7 @@ def kaption(
     """Give the command as one of the users; it returns what it printed."""
     monkeypatch.chdir(tmp_path)
 
-    def run(name: str, *arguments: str) -> str:
+    def run(name: str, *arguments: str, exit_code: int = 0) -> str:
         kafka = secure_kafka.scram(name)
         assert kafka.password is not None
         settings = {
@@ -58,7 +58,7 @@ def kaption(
             "KAPTION_STORE__URL": str(tmp_path / "store"),
         }
         done = CliRunner().invoke(app, arguments, env=settings, catch_exceptions=False)
-        assert done.exit_code == 0, (arguments, done.output)
+        assert done.exit_code == exit_code, (arguments, done.output)
         return done.stdout
 
     return run
@@ -110,6 +110,8 @@ _IMPATIENT: dict[str, Any] = {
 _COMMANDS = (
     ("status", "status", "--interval", "0.1"),
     ("status", "topics", "check"),
+    ("ingest", "doctor", "--no-models", "--stage", "ingest"),
+    ("sink", "doctor", "--no-models", "--stage", "sink"),
     ("topics", "topics", "create", "--alter"),
     ("produce", "produce", "pairs.in.jsonl"),
     ("replay", "replay", "rejected", "--yes"),
@@ -175,6 +177,13 @@ def test_a_worker_names_every_right_that_is_missing(
         f"read group {topic_prefix}toy, write transactional-id {topic_prefix}toy-"
     )
     assert "`kaption topics acls` prints the list" in str(raised.value)
+    # And the doctor tells what a stage's worker would miss, asked for it or not
+    wrong = kaption("other", "doctor", "--no-models", "--stage", "ingest", exit_code=1)
+    assert "wrong  rights: the broker does not let User:kaption-other write topic" in wrong
+    assert f"write topic {topic_prefix}pairs.dead" in wrong
+    assert "kafka.username (KAPTION_KAFKA__USERNAME)" in wrong
+    told = kaption("other", "doctor", "--no-models", exit_code=1)
+    assert "rights: enough for the stages none; not for ingest: the broker does not let" in told
 
 
 @pytest.fixture

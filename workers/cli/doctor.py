@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
+import stamina
 import typer
+from kafka.errors import CoordinatorNotAvailableError, KafkaError
 from rich.console import Console
 
 from schemas import TOPICS
-from schemas.errors import Fault, Retry
+from schemas.errors import Fatal, Fault, Retry
 from schemas.tls import setting
+from schemas.topics import DEAD, REJECTED
+from workers.cli.errors import UserError
 from workers.cli.options import Config
+from workers.cli.wiring import OUTPUTS, STAGES
+from workers.runtime.kafka.rights import check_rights
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
 from workers.settings import Settings, load_settings
 
@@ -27,12 +34,18 @@ def command(
     models: Annotated[
         bool, typer.Option(help="Load the models (takes a while; downloads what is not there).")
     ] = True,
+    stage: Annotated[
+        str | None, typer.Option(help="Only what this stage's workers need on Kafka.")
+    ] = None,
 ) -> None:
     """Check topics, Redis, store and models; exit 1 if something is wrong."""
+    if stage is not None and stage not in STAGES:
+        raise UserError(f"there is no stage {stage}: choose one of {', '.join(STAGES)}")
     settings = load_settings(config)
     console = Console(highlight=False)
     failed = False
-    checks = (_SERVERS if servers else {}) | (_MODELS if models else {})
+    kafka = {"topics": partial(_topics, stage), "rights": partial(_rights, stage)}
+    checks = (kafka | _SERVERS if servers else {}) | (_MODELS if models else {})
     for name, check in checks.items():
         try:
             console.print(f"[green]ok[/]     {name}: {check(settings)}", soft_wrap=True)
@@ -43,12 +56,45 @@ def command(
         raise typer.Exit(1)
 
 
-def _topics(settings: Settings) -> str:
+def _topics(stage: str | None, settings: Settings) -> str:
+    topics = TOPICS if stage is None else (*STAGES[stage], *OUTPUTS[stage], REJECTED, DEAD)
     with TopicAdmin(settings.kafka) as admin:
-        differences = admin.check(TOPICS)
+        differences = admin.check(topics)
     if differences:
         raise UnhealthyError("; ".join(map(str, differences)))
-    return f"{len(TOPICS)} topics at {settings.kafka.bootstrap} are as they should be"
+    return f"{len(topics)} topics at {settings.kafka.bootstrap} are as they should be"
+
+
+def _rights(stage: str | None, settings: Settings) -> str:
+    """Of one stage; of none in particular it is told which: each may have a user of its own."""
+    if stage is not None:
+        _check_rights(stage, settings)
+        return f"its workers may do what {stage} needs"
+    lacking = {}
+    for each in STAGES:
+        try:
+            _check_rights(each, settings)
+        except Fatal as error:
+            lacking[each] = str(error)
+    may = [each for each in STAGES if each not in lacking]
+    told = [f"enough for the stages {', '.join(may) or 'none'}"]
+    told += [f"not for {each}: {why}" for each, why in lacking.items()]
+    return "; ".join(told)
+
+
+def _check_rights(stage: str, settings: Settings) -> None:
+    kafka = settings.kafka
+    transactional_id = f"{kafka.topic_prefix}{stage}-doctor"
+    timeout_s = settings.runtime.request_timeout_s
+    try:
+        # A broker that has seen no group yet makes their topic first.
+        for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
+            with attempt:
+                check_rights(
+                    kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s
+                )
+    except KafkaError as error:
+        raise UnhealthyError(f"cannot be asked for: {error!r}") from error
 
 
 def _redis(settings: Settings) -> str:
@@ -100,7 +146,6 @@ def _captioners(settings: Settings) -> str:
 
 
 _SERVERS: dict[str, Callable[[Settings], str]] = {
-    "topics": _topics,
     "redis": _redis,
     "store": _store,
 }

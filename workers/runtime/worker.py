@@ -16,7 +16,6 @@ import structlog
 
 from schemas import KafkaConnection
 from schemas.kafka_access import check_access, denial
-from schemas.topics import DEAD, REJECTED
 from workers.runtime.kafka.rights import check_rights
 from workers.runtime.kafka.session import Session
 from workers.runtime.policy import RuntimePolicy
@@ -115,7 +114,14 @@ class Worker:
         while True:
             seen = check_access(self._connection)
             try:
-                self._check_rights(transactional_id)
+                check_rights(
+                    self._connection,
+                    self.stage.name,
+                    self.stage.inputs,
+                    self.stage.outputs,
+                    transactional_id,
+                    self._policy.request_timeout_s,
+                )
                 return Session(
                     self._connection,
                     prefix + self.stage.name,
@@ -132,19 +138,6 @@ class Worker:
                     ) from error
                 _log.warning("no broker yet", stage=self.stage.name, error=why)
                 time.sleep(_PAUSE_AFTER_ERROR_S)
-
-    def _check_rights(self, transactional_id: str) -> None:
-        if self._connection.security_protocol == "PLAINTEXT":
-            return  # nobody is told apart, and the embedded broker knows no rights
-        prefix, stage = self._connection.topic_prefix, self.stage
-        check_rights(
-            self._connection,
-            [prefix + topic.name for topic in stage.inputs],
-            [prefix + topic.name for topic in (*stage.outputs, REJECTED, DEAD)],
-            prefix + stage.name,
-            transactional_id,
-            self._policy.request_timeout_s,
-        )
 
     def _make_poll(self, session: Session) -> Poll:
         prefix = self._connection.topic_prefix

@@ -11,23 +11,30 @@ from kafka.errors import (
     for_code,
 )
 
-from schemas import KafkaConnection
+from schemas import KafkaConnection, Topic
 from schemas.errors import Fatal
 from schemas.kafka_access import not_allowed
+from schemas.topics import DEAD, REJECTED
 
 
 def check_rights(
     connection: KafkaConnection,
-    reads: Sequence[str],
-    writes: Sequence[str],
-    group: str,
+    stage: str,
+    inputs: Sequence[Topic],
+    outputs: Sequence[Topic],
     transactional_id: str,
     timeout_s: float,
 ) -> None:
-    """Raises Fatal with every right that is missing; names are as on the broker.
+    """Raises Fatal with every right that a worker of the stage lacks.
 
-    Raises KafkaError when no broker answers. A topic that does not exist is not looked at.
+    Raises KafkaError when no broker answers. A topic that does not exist is not looked at. Without
+    TLS and SASL nothing is: nobody is told apart, and the embedded broker knows no rights.
     """
+    if connection.security_protocol == "PLAINTEXT":
+        return
+    prefix = connection.topic_prefix
+    reads = [prefix + topic.name for topic in inputs]
+    writes = [prefix + topic.name for topic in (*outputs, REJECTED, DEAD)]
     timeout_ms = round(timeout_s * 1000)
     client = KafkaAdminClient(
         **connection.client_config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
@@ -36,7 +43,7 @@ def check_rights(
         missing = [
             *_topics(client, reads, ACLOperation.READ),
             *_topics(client, writes, ACLOperation.WRITE),
-            *_group(client, group),
+            *_group(client, prefix + stage),
             *_transactional_id(client, transactional_id),
         ]
     finally:

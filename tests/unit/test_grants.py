@@ -1,0 +1,26 @@
+"""What each stage may do on a Kafka that asks: what it needs, and nothing else."""
+
+import pytest
+
+from workers.cli.acls import Grant, grants
+from workers.cli.wiring import STAGES
+
+TOPICS = {
+    "ingest": ("pairs.raw", ["pairs.ingested"]),
+    "score": ("pairs.ingested", ["pairs.scored", "pairs.captioned"]),
+    "recaption": ("pairs.scored", ["pairs.captioned"]),
+    "select": ("pairs.captioned", ["pairs.clean", "pairs.audit"]),
+    "sink": ("pairs.clean", []),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_is_granted_what_it_needs_and_no_more(stage: str) -> None:
+    source, targets = TOPICS[stage]
+    written = [*targets, "pairs.rejected", "pairs.dead"]
+    assert set(grants("a.")[stage]) == {
+        Grant("topic", f"a.{source}", ("Read", "DescribeConfigs")),
+        *(Grant("topic", f"a.{name}", ("Write", "DescribeConfigs")) for name in written),
+        Grant("group", f"a.{stage}", ("Read",)),
+        Grant("transactional-id", f"a.{stage}-", ("Write",), "prefixed"),
+    }
