@@ -63,6 +63,7 @@ class Settings(BaseSettings):
         extra="forbid",
         env_prefix=PREFIX,
         env_nested_delimiter=DELIMITER,
+        env_ignore_empty=True,  # a variable set to nothing, as Compose does, is not set
         hide_input_in_errors=True,
     )
 

@@ -212,6 +212,9 @@ def _said(record: object) -> str:
         ({"KAPTION_REDIS__PASSWORD": WRONG}, "redis.password (KAPTION_REDIS__PASSWORD)"),
         ({"KAPTION_STORE__SECRET_KEY": WRONG}, "store.secret_key (KAPTION_STORE__SECRET_KEY)"),
         ({"KAPTION_KAFKA__CA_FILE": "/nowhere.pem"}, "kafka.ca_file (KAPTION_KAFKA__CA_FILE)"),
+        ({"KAPTION_KAFKA__CA_FILE": ""}, "kafka.ca_file (KAPTION_KAFKA__CA_FILE)"),
+        ({"KAPTION_REDIS__CA_FILE": ""}, "redis.ca_file (KAPTION_REDIS__CA_FILE)"),
+        ({"KAPTION_STORE__CA_FILE": ""}, "store.ca_file (KAPTION_STORE__CA_FILE)"),
         (
             {
                 "KAPTION_REDIS__URL": f"redis://:{WRONG}/2@127.0.0.1:6379",
@@ -224,20 +227,40 @@ def _said(record: object) -> str:
 def test_a_refused_start_is_one_error_without_the_secret(
     planted: Planted, changed: dict[str, str], expected: str
 ) -> None:
-    # Given one setting that is wrong
+    # Given one setting that is wrong, or an authority that nobody named
+    said = _both_refuse(planted, changed, expected)
+    assert said.count("\n") == 1
+
+
+def test_an_expired_certificate_and_a_user_without_rights_are_told_as_well(
+    planted: Planted, secure_kafka: SecureKafka
+) -> None:
+    expired = {"KAPTION_KAFKA__BOOTSTRAP": secure_kafka.server.address("EXPIRED")}
+    _both_refuse(planted, expired, "kafka.bootstrap (KAPTION_KAFKA__BOOTSTRAP)")
+    nobody = secure_kafka.scram("status")
+    assert nobody.password is not None
+    user = {
+        "KAPTION_KAFKA__USERNAME": str(nobody.username),
+        "KAPTION_KAFKA__PASSWORD": nobody.password.get_secret_value(),
+    }
+    _both_refuse(planted, user, "kafka.username (KAPTION_KAFKA__USERNAME)")
+
+
+def _both_refuse(planted: Planted, changed: dict[str, str], expected: str) -> str:
+    """What the worker said, whose last line is the error."""
     # When a worker starts, and when the doctor looks
     work = planted.run("work", "ingest", **changed)
     doctor = planted.run("doctor", "--no-models", **changed)
     # Then both say the same in one line, and no secret
     assert work.returncode == 1
-    assert work.stderr.startswith("kaption: ")
-    assert work.stderr.count("\n") == 1
+    assert work.stderr.splitlines()[-1].startswith("kaption: ")
     assert doctor.returncode == 1
     assert expected in work.stderr
     assert expected in doctor.stdout
     assert doctor.stderr == ""
     assert "Traceback" not in work.stderr + doctor.stdout
     assert planted.leaks() == []
+    return work.stderr
 
 
 def test_servers_that_are_away_make_nothing_talk(planted: Planted) -> None:

@@ -107,3 +107,8 @@ def test_service_links_of_kubernetes_are_not_settings(monkeypatch: pytest.Monkey
         monkeypatch.setenv(f"KAPTION_SCORE_{name}", "10.0.0.1")
     # Then the settings are read as if they were not there
     assert load_settings().score == type(load_settings().score)()
+
+
+def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPTION_STORE__CA_FILE", "")
+    assert load_settings(None).store.ca_file is None
