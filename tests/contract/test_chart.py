@@ -94,6 +94,16 @@ def test_the_defaults_render_as_they_did() -> None:
         ("stages.sink.maxReplicas=13,autoscaler=keda", "lower it, or set partitions"),
         ("stages.sink.maxReplicas=13,autoscaler=hpa", "lower it, or set partitions"),
         ("models.fill=true", "models.fill needs a volume"),
+        (
+            "models.fill=true,models.claim.create=true,"
+            "stages.recaption.settings.recaption.transformers.model=Salesforce/blip",
+            "set settings.recaption.transformers.model instead",
+        ),
+        (
+            "models.fill=true,models.claim.create=true,stages.select.settings.clip.pretrained=openai",
+            "set settings.clip.pretrained instead",
+        ),
+        ("image.tag=1.0@sha256:abc,stages.score.gpus=1", "set image.gpuTag"),
         ("networkPolicy.enabled=true", "networkPolicy.kafka.to names nobody"),
         (
             r"autoscaler=keda,files.kafka\.oauth_token_file.audience=kafka",
