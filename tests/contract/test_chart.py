@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import settings_schema
 from chart import (
     CHART,
     KUBERNETES,
@@ -19,6 +20,7 @@ from chart import (
     Manifest,
     helm,
     render,
+    settings,
     template,
     values_option,
 )
@@ -87,6 +89,10 @@ def test_the_defaults_render_as_they_did() -> None:
         ("settings.redis.url=redis://kaption:x@redis:6379", "/settings/redis/url"),
         ("stages.score.settings.store.secret_key=x", "/stages/score/settings/store/secret_key"),
         ("settings.recaptoin.batch_records=1", "'recaptoin' not allowed"),
+        ("settings.runtime.grace_s=abc", "/settings/runtime/grace_s"),
+        ("settings.score.batch_recrods=5", "'batch_recrods' not allowed"),
+        ("stages.recaption.settings.recaption.transformers.modle=x", "'modle' not allowed"),
+        ("stages.ingest.settings.ingest.image.quality=101", "/ingest/image/quality"),
         ("stages.sink.settings.sink.spool=/tmp", "/stages/sink/settings/sink/spool"),
         ("stages.score.gpu=1", "'gpu' not allowed"),
         (r"secrets.redis\.password.secret=only", "missing property 'key'"),
@@ -116,6 +122,33 @@ def test_wrong_values_are_refused_and_named(wrong: str, said: str) -> None:
 
     assert made.returncode != 0
     assert said in made.stderr
+
+
+def test_the_schema_has_the_settings_as_the_code_has_them() -> None:
+    committed = settings_schema.FILE.read_text("utf-8")
+
+    assert committed == settings_schema.text_with_settings(committed), (
+        "run `python deploy/settings_schema.py` and commit the change"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [
+        ("--set", "settings.runtime.grace_s=1.5"),
+        ("--set", "settings.runtime.dead_letter_rate=null"),
+        ("--set", "settings.ingest.text.languages={en,de}"),
+        ("--set-string", "settings.runtime.grace_s=45,stages.score.settings.score.batch_records=8"),
+        ("--set-string", "settings.ingest.respect_opt_out=false"),
+        ("--set-string", r"settings.recaption.captioners=[\"rules\"]"),
+    ],
+)
+def test_settings_are_taken_as_values_and_as_the_text_of_a_variable(
+    option: str, right: str
+) -> None:
+    made = render("defaults", option, right)
+
+    settings(made, "score")
 
 
 def test_every_value_is_described() -> None:
