@@ -11,6 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import settings_schema
 from chart import (
     CHART,
     KUBERNETES,
@@ -19,6 +20,7 @@ from chart import (
     Manifest,
     helm,
     render,
+    settings,
     template,
     values_option,
 )
@@ -89,6 +91,10 @@ def test_the_defaults_render_as_they_did() -> None:
         ("settings.redis.url=redis://redis:6379?password=x", "/settings/redis/url"),
         ("stages.score.settings.store.secret_key=x", "/stages/score/settings/store/secret_key"),
         ("settings.recaptoin.batch_records=1", "'recaptoin' not allowed"),
+        ("settings.runtime.grace_s=abc", "/settings/runtime/grace_s"),
+        ("settings.score.batch_recrods=5", "'batch_recrods' not allowed"),
+        ("stages.recaption.settings.recaption.transformers.modle=x", "'modle' not allowed"),
+        ("stages.ingest.settings.ingest.image.quality=101", "/ingest/image/quality"),
         ("stages.sink.settings.sink.spool=/tmp", "/stages/sink/settings/sink/spool"),
         ("stages.score.settings.health.port=9000", "/stages/score/settings/health"),
         ("stages.score.gpu=1", "'gpu' not allowed"),
@@ -97,6 +103,16 @@ def test_the_defaults_render_as_they_did() -> None:
         ("stages.sink.maxReplicas=13,autoscaler=keda", "lower it, or set partitions"),
         ("stages.sink.maxReplicas=13,autoscaler=hpa", "lower it, or set partitions"),
         ("models.fill=true", "models.fill needs a volume"),
+        (
+            "models.fill=true,models.claim.create=true,"
+            "stages.recaption.settings.recaption.transformers.model=Salesforce/blip",
+            "set settings.recaption.transformers.model instead",
+        ),
+        (
+            "models.fill=true,models.claim.create=true,stages.select.settings.clip.pretrained=openai",
+            "set settings.clip.pretrained instead",
+        ),
+        ("image.tag=1.0@sha256:abc,stages.score.gpus=1", "set image.gpuTag"),
         ("networkPolicy.enabled=true", "networkPolicy.kafka.to names nobody"),
         (
             r"autoscaler=keda,files.kafka\.oauth_token_file.audience=kafka",
@@ -115,6 +131,33 @@ def test_a_user_of_redis_may_be_in_its_url() -> None:
     url = "redis://kaption@redis:6379/0"
 
     assert url in template("defaults", "--set", f"settings.redis.url={url}")
+
+
+def test_the_schema_has_the_settings_as_the_code_has_them() -> None:
+    committed = settings_schema.FILE.read_text("utf-8")
+
+    assert committed == settings_schema.text_with_settings(committed), (
+        "run `python deploy/settings_schema.py` and commit the change"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "right"),
+    [
+        ("--set", "settings.runtime.grace_s=1.5"),
+        ("--set", "settings.runtime.dead_letter_rate=null"),
+        ("--set", "settings.ingest.text.languages={en,de}"),
+        ("--set-string", "settings.runtime.grace_s=45,stages.score.settings.score.batch_records=8"),
+        ("--set-string", "settings.ingest.respect_opt_out=false"),
+        ("--set-string", r"settings.recaption.captioners=[\"rules\"]"),
+    ],
+)
+def test_settings_are_taken_as_values_and_as_the_text_of_a_variable(
+    option: str, right: str
+) -> None:
+    made = render("defaults", option, right)
+
+    settings(made, "score")
 
 
 def test_every_value_is_described() -> None:

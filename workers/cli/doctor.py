@@ -7,9 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
-import stamina
 import typer
-from kafka.errors import CoordinatorNotAvailableError, KafkaError
 from rich.console import Console
 
 from schemas import TOPICS
@@ -19,7 +17,7 @@ from schemas.topics import DEAD, REJECTED
 from workers.cli.errors import UserError
 from workers.cli.options import Config
 from workers.cli.wiring import OUTPUTS, STAGES
-from workers.runtime.kafka.rights import check_rights
+from workers.runtime.kafka.rights import ask_rights
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
 from workers.settings import Settings, load_settings
 
@@ -86,15 +84,7 @@ def _check_rights(stage: str, settings: Settings) -> None:
     kafka = settings.kafka
     transactional_id = f"{kafka.topic_prefix}{stage}-doctor"
     timeout_s = settings.runtime.request_timeout_s
-    try:
-        # A broker that has seen no group yet makes their topic first.
-        for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
-            with attempt:
-                check_rights(
-                    kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s
-                )
-    except KafkaError as error:
-        raise UnhealthyError(f"cannot be asked for: {error!r}") from error
+    ask_rights(kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s)
 
 
 def _redis(settings: Settings) -> str:

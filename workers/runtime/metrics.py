@@ -77,3 +77,9 @@ RETRIES = Counter(
     "Waits because something outside was down. Moving: bring back what the log names.",
     _STAGE,
 )
+
+
+def begin(stage: str) -> None:
+    """Export at 0 what alerts watch for the first increase of: from nothing to 1 is none."""
+    for metric in (REBUILDS, REBALANCES, RETRIES):
+        metric.labels(stage)

@@ -16,6 +16,7 @@ import structlog
 
 from schemas import KafkaConnection
 from schemas.kafka_access import check_access, denial
+from workers.runtime import metrics
 from workers.runtime.kafka.rights import check_rights
 from workers.runtime.kafka.session import Session
 from workers.runtime.policy import RuntimePolicy
@@ -58,6 +59,7 @@ class Worker:
         self._last_step: float | None = None
         self._failure: BaseException | None = None
         self._failing_since: float | None = None
+        metrics.begin(stage.name)
 
     def stop(self) -> None:
         """Finish what is in compute, commit it, leave; asked twice, leave at once.

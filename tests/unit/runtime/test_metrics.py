@@ -3,8 +3,12 @@
 import re
 
 import pytest
+from prometheus_client import REGISTRY
 
+from engine import Toy
 from metrics_in_use import OURS, Metric
+from schemas import KafkaConnection
+from workers.runtime.worker import Worker
 
 UNITS = ("Records", "Seconds", "Bytes", "Transactions", "Producers", "Partitions", "Waits")
 
@@ -16,3 +20,13 @@ def test_a_metric_says_its_unit_and_what_to_do_when_it_moves(metric: Metric) -> 
 
     assert what.startswith(UNITS)
     assert re.search(r"\w: \w", advice)
+
+
+@pytest.mark.parametrize("metric", ["session_rebuilds", "partition_changes", "retries"])
+def test_what_alerts_watch_for_a_first_increase_begins_at_0(metric: str) -> None:
+    class Fresh(Toy):
+        name = "fresh"
+
+    Worker(Fresh(), KafkaConnection())
+
+    assert REGISTRY.get_sample_value(f"kaption_{metric}_total", {"stage": "fresh"}) == 0

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import stamina
 from kafka.admin import ACLOperation, KafkaAdminClient
 from kafka.errors import (
     AuthorizationError,
+    CoordinatorNotAvailableError,
+    KafkaError,
     TransactionalIdNotFoundError,
     for_code,
 )
 
 from schemas import KafkaConnection, Topic
-from schemas.errors import Fatal
+from schemas.errors import Fatal, Retry
 from schemas.kafka_access import not_allowed
 from schemas.topics import DEAD, REJECTED
 
@@ -50,6 +53,24 @@ def check_rights(
         client.close()
     if missing:
         raise Fatal(not_allowed(connection, ", ".join(missing)))
+
+
+def ask_rights(
+    connection: KafkaConnection,
+    stage: str,
+    inputs: Sequence[Topic],
+    outputs: Sequence[Topic],
+    transactional_id: str,
+    timeout_s: float,
+) -> None:
+    """As `check_rights`, for who asks once: raises Retry where it raises KafkaError."""
+    try:
+        # A broker that has seen no group yet makes their topic first.
+        for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
+            with attempt:
+                check_rights(connection, stage, inputs, outputs, transactional_id, timeout_s)
+    except KafkaError as error:
+        raise Retry(f"the broker cannot be asked for them: {error!r}") from error
 
 
 def _topics(

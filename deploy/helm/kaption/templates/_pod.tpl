@@ -33,8 +33,14 @@ tolerations: {{ toJson . }}
 {{- define "kaption.container" -}}
 {{- $image := .root.Values.image }}
 {{- $tag := $image.tag | default .root.Chart.AppVersion }}
+{{- if gt (int .placement.gpus) 0 }}
+{{- if and (contains "@" $tag) (not $image.gpuTag) }}
+{{- fail "image.tag has a digest, which is not that of the image for GPUs: set image.gpuTag, with its own" }}
+{{- end }}
+{{- $tag = $image.gpuTag | default (print $tag "-gpu") }}
+{{- end }}
 name: kaption
-image: "{{ $image.repository }}:{{ ternary ($image.gpuTag | default (print $tag "-gpu")) $tag (gt (int .placement.gpus) 0) }}"
+image: "{{ $image.repository }}:{{ $tag }}"
 imagePullPolicy: {{ $image.pullPolicy }}
 securityContext:
   readOnlyRootFilesystem: true
