@@ -105,7 +105,7 @@ def test_a_stage_may_have_a_kafka_user_of_its_own() -> None:
         for it in container(pod)["env"]
         if it["name"] == "KAPTION_KAFKA__PASSWORD"
     }
-    assert held == dict.fromkeys(made, "kaption-kafka") | {"sink": "sink"}
+    assert held == dict.fromkeys(made, "kaption-kafka") | {"sink": "sink", "doctor-sink": "sink"}
     assert variables(manifests, "sink")["KAPTION_KAFKA__USERNAME"] == "kaption-sink"
     assert variables(manifests, "sink")["KAPTION_REDIS__PASSWORD"] == "secret"
 

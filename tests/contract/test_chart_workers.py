@@ -73,9 +73,33 @@ def test_each_component_runs_its_command() -> None:
     assert ran == {
         "topics": "topics create",
         "models": "doctor --no-servers",
-        "doctor": "doctor --no-models",
+        "doctor": " ".join(["doctor --no-models", *(f"--stage {name}" for name in sorted(STAGES))]),
     }
     assert "topics" not in pods(render("minimal"))
+
+
+def test_a_stage_with_a_kafka_user_of_its_own_is_tested_as_that_user() -> None:
+    # Given a user of ingest's own, and a password of the sink's
+    secret = "secrets.kafka\\.password"
+    manifests = render(
+        "hardened",
+        *("--set", "stages.ingest.settings.kafka.username=kaption-ingest"),
+        *("--set", f"stages.ingest.{secret}.secret=own,stages.ingest.{secret}.key=password"),
+        *("--set", f"stages.sink.{secret}.secret=own,stages.sink.{secret}.key=password"),
+    )
+    # Then each is looked at as its workers are, and the others as the user that they share
+    looked = {name: it for name, it in pods(manifests).items() if name.startswith("doctor")}
+    assert {name: container(it)["args"][2:] for name, it in looked.items()} == {
+        "doctor": ["--stage", "recaption", "--stage", "score", "--stage", "select"],
+        "doctor-ingest": ["--stage", "ingest"],
+        "doctor-sink": ["--stage", "sink"],
+    }
+    for doctor, stage in (
+        ("doctor", "score"),
+        ("doctor-ingest", "ingest"),
+        ("doctor-sink", "sink"),
+    ):
+        assert settings(manifests, doctor).kafka == settings(manifests, stage).kafka
 
 
 def test_a_stages_settings_go_to_its_pods_only() -> None:

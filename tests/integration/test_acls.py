@@ -179,7 +179,7 @@ def test_a_worker_names_every_right_that_is_missing(
     assert "`kaption topics acls` prints the list" in str(raised.value)
     # And the doctor tells what a stage's worker would miss, asked for it or not
     wrong = kaption("other", "doctor", "--no-models", "--stage", "ingest", exit_code=1)
-    assert "wrong  rights: the broker does not let User:kaption-other write topic" in wrong
+    assert "wrong  rights: ingest: the broker does not let User:kaption-other write topic" in wrong
     assert f"write topic {topic_prefix}pairs.dead" in wrong
     assert "kafka.username (KAPTION_KAFKA__USERNAME)" in wrong
     told = kaption("other", "doctor", "--no-models", exit_code=1)

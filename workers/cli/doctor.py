@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated
 
@@ -33,16 +33,17 @@ def command(
         bool, typer.Option(help="Load the models (takes a while; downloads what is not there).")
     ] = True,
     stage: Annotated[
-        str | None, typer.Option(help="Only what this stage's workers need on Kafka.")
+        list[str] | None, typer.Option(help="Of Kafka only what this stage's workers need.")
     ] = None,
 ) -> None:
     """Check topics, Redis, store and models; exit 1 if something is wrong."""
-    if stage is not None and stage not in STAGES:
-        raise UserError(f"there is no stage {stage}: choose one of {', '.join(STAGES)}")
+    stages = stage or []
+    if unknown := [each for each in stages if each not in STAGES]:
+        raise UserError(f"no stage is called {unknown[0]}: choose from {', '.join(STAGES)}")
     settings = load_settings(config)
     console = Console(highlight=False)
     failed = False
-    kafka = {"topics": partial(_topics, stage), "rights": partial(_rights, stage)}
+    kafka = {"topics": partial(_topics, stages), "rights": partial(_rights, stages)}
     checks = (kafka | _SERVERS if servers else {}) | (_MODELS if models else {})
     for name, check in checks.items():
         try:
@@ -54,8 +55,9 @@ def command(
         raise typer.Exit(1)
 
 
-def _topics(stage: str | None, settings: Settings) -> str:
-    topics = TOPICS if stage is None else (*STAGES[stage], *OUTPUTS[stage], REJECTED, DEAD)
+def _topics(stages: Sequence[str], settings: Settings) -> str:
+    needed = {REJECTED, DEAD}.union(*((*STAGES[each], *OUTPUTS[each]) for each in stages))
+    topics = [each for each in TOPICS if each in needed or not stages]
     with TopicAdmin(settings.kafka) as admin:
         differences = admin.check(topics)
     if differences:
@@ -63,18 +65,17 @@ def _topics(stage: str | None, settings: Settings) -> str:
     return f"{len(topics)} topics at {settings.kafka.bootstrap} are as they should be"
 
 
-def _rights(stage: str | None, settings: Settings) -> str:
-    """Of one stage; of none in particular it is told which: each may have a user of its own."""
-    if stage is not None:
-        _check_rights(stage, settings)
-        return f"its workers may do what {stage} needs"
+def _rights(stages: Sequence[str], settings: Settings) -> str:
+    """Of these stages; of none in particular it is told which: each may have a user of its own."""
     lacking = {}
-    for each in STAGES:
+    for each in stages or STAGES:
         try:
             _check_rights(each, settings)
         except Fatal as error:
             lacking[each] = str(error)
-    may = [each for each in STAGES if each not in lacking]
+    if stages and lacking:
+        raise UnhealthyError("; ".join(f"{each}: {why}" for each, why in lacking.items()))
+    may = [each for each in stages or STAGES if each not in lacking]
     told = [f"enough for the stages {', '.join(may) or 'none'}"]
     told += [f"not for {each}: {why}" for each, why in lacking.items()]
     return "; ".join(told)

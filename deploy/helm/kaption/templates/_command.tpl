@@ -5,10 +5,17 @@ models. */}}
 containers:
   - {{ include "kaption.container" . | nindent 4 | trim }}
     args: {{ toJson .command }}
-    {{- with include "kaption.env" . | trim }}
+    {{- with include "kaption.commandEnv" . | trim }}
     env: {{- . | nindent 6 }}
     {{- end }}
     resources: {{- toYaml .placement.resources | nindent 6 }}
     volumeMounts: {{- include "kaption.volumeMounts" . | nindent 6 }}
 volumes: {{- include "kaption.volumes" . | nindent 2 }}
+{{- end }}
+
+{{- define "kaption.commandEnv" -}}
+{{ include "kaption.env" . }}
+{{- range $variable, $value := include "kaption.variables" (dict "path" "" "settings" (.placement.settings | default dict)) | fromYaml }}
+- {name: {{ $variable }}, value: {{ $value | quote }}}
+{{- end }}
 {{- end }}
