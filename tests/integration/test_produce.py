@@ -344,11 +344,16 @@ def test_a_large_image_is_stored_and_named(
     # When it is published where there is a store
     assert Feed(connection, source, store=store).run() == Fed(0, 1, 0)
     # Then the record names it, and it is there
+    assert stored_image(connection, store) == LARGE
+
+
+def stored_image(connection: KafkaConnection, store: StoreConnection) -> bytes:
+    """Of the only record, which names it."""
     with TopicReader(connection, [TOPIC]) as reader:
         (read,) = reader
     assert isinstance(read.record, RawPair)
     assert read.record.image.blob is not None
-    assert BlobStore(open_store(store)).get(read.record.image.blob) == LARGE
+    return BlobStore(open_store(store)).get(read.record.image.blob)
 
 
 def test_a_run_of_the_whole_pipeline_stores_large_images_too(
@@ -361,11 +366,7 @@ def test_a_run_of_the_whole_pipeline_stores_large_images_too(
     feeder.run()
 
     assert (feeder.error, feeder.published, feeder.unreadable) == (None, 1, 0)
-    with TopicReader(connection, [TOPIC]) as reader:
-        (read,) = reader
-    assert isinstance(read.record, RawPair)
-    assert read.record.image.blob is not None
-    assert BlobStore(open_store(store)).get(read.record.image.blob) == LARGE
+    assert stored_image(connection, store) == LARGE
 
 
 def test_without_a_store_a_large_image_is_a_dead_letter_that_says_what_to_set(

@@ -17,7 +17,7 @@ from schemas.topics import DEAD, REJECTED
 from workers.cli.errors import UserError
 from workers.cli.options import Config
 from workers.cli.wiring import OUTPUTS, STAGES
-from workers.runtime.kafka.rights import ask_rights
+from workers.runtime.kafka.rights import check_rights
 from workers.runtime.kafka.topics import TopicAdmin, TopicError
 from workers.settings import Settings, load_settings
 
@@ -85,7 +85,7 @@ def _check_rights(stage: str, settings: Settings) -> None:
     kafka = settings.kafka
     transactional_id = f"{kafka.topic_prefix}{stage}-doctor"
     timeout_s = settings.runtime.request_timeout_s
-    ask_rights(kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s)
+    check_rights(kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s)
 
 
 def _redis(settings: Settings) -> str:

@@ -247,7 +247,8 @@ class Delivery:
         if now - self._failing_since > self._policy.rebuild_limit_s:
             raise Fatal(
                 f"nothing could be committed for {now - self._failing_since:.0f} s, the last error "
-                f"was {error!r}: check the brokers and the topics, then restart the worker"
+                f"was: {self._session.told(error)}; check the brokers and the topics, then restart "
+                "the worker"
             )
 
     def _under_way(self, seconds: float) -> None:

@@ -22,7 +22,7 @@ from workers.runtime.kafka.session import Session
 from workers.runtime.policy import RuntimePolicy
 from workers.runtime.poll import Poll
 from workers.runtime.progress import Progress
-from workers.runtime.stage import Fatal, Stage
+from workers.runtime.stage import Fatal, Retry, Stage
 
 _log = structlog.get_logger(__name__)
 _SUPERVISE_S = 0.1
@@ -132,7 +132,7 @@ class Worker:
                     self._policy,
                     pause_new=type(self.stage).resume is not Stage.resume,
                 )
-            except Session.errors as error:
+            except (Session.errors, Retry) as error:
                 why = seen or repr(error)
                 if self._clock() > deadline or self._stops:
                     raise Fatal(

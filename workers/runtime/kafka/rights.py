@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import stamina
 from kafka.admin import ACLOperation, KafkaAdminClient
@@ -30,7 +31,7 @@ def check_rights(
 ) -> None:
     """Raises Fatal with every right that a worker of the stage lacks.
 
-    Raises KafkaError when no broker answers. A topic that does not exist is not looked at. Without
+    Raises Retry when no broker answers. A topic that does not exist is not looked at. Without
     TLS and SASL nothing is: nobody is told apart, and the embedded broker knows no rights.
     """
     if connection.security_protocol == "PLAINTEXT":
@@ -38,39 +39,32 @@ def check_rights(
     prefix = connection.topic_prefix
     reads = [prefix + topic.name for topic in inputs]
     writes = [prefix + topic.name for topic in (*outputs, REJECTED, DEAD)]
+    try:
+        # A broker that has seen no group yet makes their topic first.
+        for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
+            with attempt, _admin(connection, timeout_s) as client:
+                missing = [
+                    *_topics(client, reads, ACLOperation.READ),
+                    *_topics(client, writes, ACLOperation.WRITE),
+                    *_group(client, prefix + stage),
+                    *_transactional_id(client, transactional_id),
+                ]
+    except KafkaError as error:
+        raise Retry(f"the broker cannot be asked for rights: {error!r}") from error
+    if missing:
+        raise Fatal(not_allowed(connection, ", ".join(missing)))
+
+
+@contextmanager
+def _admin(connection: KafkaConnection, timeout_s: float) -> Iterator[KafkaAdminClient]:
     timeout_ms = round(timeout_s * 1000)
     client = KafkaAdminClient(
         **connection.client_config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
     )
     try:
-        missing = [
-            *_topics(client, reads, ACLOperation.READ),
-            *_topics(client, writes, ACLOperation.WRITE),
-            *_group(client, prefix + stage),
-            *_transactional_id(client, transactional_id),
-        ]
+        yield client
     finally:
         client.close()
-    if missing:
-        raise Fatal(not_allowed(connection, ", ".join(missing)))
-
-
-def ask_rights(
-    connection: KafkaConnection,
-    stage: str,
-    inputs: Sequence[Topic],
-    outputs: Sequence[Topic],
-    transactional_id: str,
-    timeout_s: float,
-) -> None:
-    """As `check_rights`, for who asks once: raises Retry where it raises KafkaError."""
-    try:
-        # A broker that has seen no group yet makes their topic first.
-        for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
-            with attempt:
-                check_rights(connection, stage, inputs, outputs, transactional_id, timeout_s)
-    except KafkaError as error:
-        raise Retry(f"the broker cannot be asked for them: {error!r}") from error
 
 
 def _topics(

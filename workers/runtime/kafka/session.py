@@ -14,6 +14,7 @@ from kafka.coordinator.base import MemberState
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, UnknownMemberIdError
 
 from schemas import KafkaConnection
+from schemas.kafka_access import denial
 from workers.runtime.entry import Consumed, Partition
 from workers.runtime.kafka.clients import make_consumer, make_producer
 from workers.runtime.kafka.rebalance import Listener, Ownership
@@ -175,6 +176,10 @@ class Session:
             if high is not None and at is not None:
                 lags[Partition(*topic_partition)] = max(0, high - at)
         return lags
+
+    def told(self, error: BaseException) -> str:
+        """An error as it is to be read: the right that is missing, where it is one."""
+        return denial(self._connection, error) or repr(error)
 
     def close(self, timeout_s: float) -> None:
         """Leave the group and close both clients; what hangs is left behind, by daemon threads."""
