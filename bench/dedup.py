@@ -19,11 +19,12 @@ from typing import Any, cast
 import numpy as np
 import redis
 
-from schemas import Position, RedisConnection
-from workers.local import Valkey
-from workers.policy import DedupPolicy
-from workers.stores import redis_client
-from workers.stores.redis_dedup import RedisDedup
+from kaption.connections.settings import RedisConnection
+from kaption.schemas import Position
+from kaption.workers.local import Valkey
+from kaption.workers.policy import DedupPolicy
+from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.dedup import Dedup
 
 PREFIX = "bench:"
 FILL = 1000
@@ -40,7 +41,7 @@ def main() -> None:
     entries = 50_000 if given.quick else 1_000_000
     with Valkey() as server:
         client = redis_client.connect(RedisConnection.model_validate({"url": server.url}))
-        dedup = RedisDedup(client, PREFIX, DedupPolicy())
+        dedup = Dedup(client, PREFIX, DedupPolicy())
         print(f"{entries:,} entries; ingest hands over {given.batch} at a time")
         for kind, fill in (("exact", _fill_exact), ("near", _fill_near)):
             before = client.info("memory")["used_memory"]
@@ -77,12 +78,12 @@ def _rate(claim: Claim, size: int, entries: int, first: int) -> float:
     return done / took
 
 
-def _fill_exact(_: redis.Redis, dedup: RedisDedup, entries: int) -> None:
+def _fill_exact(_: redis.Redis, dedup: Dedup, entries: int) -> None:
     for numbers in _chunks(entries):
         _exact(dedup, numbers, by=numbers)
 
 
-def _fill_near(client: redis.Redis, dedup: RedisDedup, entries: int) -> None:
+def _fill_near(client: redis.Redis, dedup: Dedup, entries: int) -> None:
     """Write the lists as claims would have left them; claiming them takes many minutes."""
     prefix = dedup._near._prefix
     hashes = np.array([_hash(number) for number in range(entries)], dtype=np.uint64)
@@ -111,12 +112,12 @@ def _plain(client: redis.Redis, numbers: list[int]) -> object:
         return pipe.execute()
 
 
-def _exact(dedup: RedisDedup, numbers: list[int], by: list[int] | None = None) -> object:
+def _exact(dedup: Dedup, numbers: list[int], by: list[int] | None = None) -> object:
     owners = [_owner(number) for number in by or (number + 7 for number in numbers)]
     return dedup.claim_exact([_sha256(number) for number in numbers], owners)
 
 
-def _near(dedup: RedisDedup, numbers: list[int]) -> object:
+def _near(dedup: Dedup, numbers: list[int]) -> object:
     return dedup.claim_near(
         [_hash(number) ^ 0b10110 for number in numbers], [_owner(number + 7) for number in numbers]
     )

@@ -24,13 +24,13 @@ import transformers
 
 from bench.models import Run, noise_pictures, published_recipe
 from bench.random_models import vit_flops, write_blip2, write_vit
-from workers.captioners.captioner import CaptionContext
-from workers.captioners.prompts import PROMPT_SETS
-from workers.captioners.transformers import build
-from workers.device import pick_device
-from workers.models.open_clip import load
-from workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
-from workers.runtime.stage import OutOfMemory
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.captioners.prompts import PROMPT_SETS
+from kaption.workers.captioners.transformers import build
+from kaption.workers.models.device import pick_device
+from kaption.workers.models.open_clip import load
+from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.runtime.stage import OutOfMemory
 
 _CANDIDATES = 3
 _IN_A_ROW = 10

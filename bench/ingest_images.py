@@ -39,9 +39,9 @@ PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "ihc.png", "rocket.
 
 def kaption(urls: Sequence[str], threads: int) -> None:
     """Fetch with every check, decode in confined child processes, difference hash included."""
-    from workers.images.decode_pool import DecodePool
-    from workers.images.fetch import Fetcher
-    from workers.policy import FetchPolicy, ImagePolicy
+    from kaption.workers.decode.pool import DecodePool
+    from kaption.workers.fetch.fetcher import Fetcher
+    from kaption.workers.policy import FetchPolicy, ImagePolicy
 
     fetcher = Fetcher(FetchPolicy(allow_networks=("127.0.0.0/8",), per_host=threads))
     with DecodePool(ImagePolicy(longest_side=SIDE, quality=QUALITY)) as pool:
@@ -50,8 +50,8 @@ def kaption(urls: Sequence[str], threads: int) -> None:
 
 def fetch_alone(urls: Sequence[str], threads: int) -> None:
     """Fetch as kaption does and drop the bytes."""
-    from workers.images.fetch import Fetcher
-    from workers.policy import FetchPolicy
+    from kaption.workers.fetch.fetcher import Fetcher
+    from kaption.workers.policy import FetchPolicy
 
     fetcher = Fetcher(FetchPolicy(allow_networks=("127.0.0.0/8",), per_host=threads))
     _each(urls, threads, fetcher.fetch)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from objectstore.blobs import BlobStore
-from schemas import Caption, CaptionKind, DedupInfo, ImageRef, ImageSource, Pair, Route
-from schemas.topics import RAW
-from workers.cli.wiring import STAGES
-from workers.demo.scenes import alter, describe, random_scene
-from workers.demo.site import Page
+from kaption.objectstore.blobs import BlobStore
+from kaption.schemas import Caption, CaptionKind, DedupInfo, ImageRef, ImageSource, Pair, Route
+from kaption.schemas.topics import RAW
+from kaption.workers.demo.scenes import alter, describe, random_scene
+from kaption.workers.demo.site import Page
+from kaption.workers.wiring import STAGES
 
 _SIDE = (512, 384)
 _RECAPTION_SHARES = 20

@@ -27,15 +27,17 @@ from tempfile import TemporaryDirectory
 from kafka import KafkaProducer
 
 from bench.inputs import records
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import KafkaConnection, Pair, encode, headers_of
-from schemas.topics import DEAD, REJECTED, TOPICS
-from workers.cli.wiring import STAGES
-from workers.demo.site import Page, Site
-from workers.local import ApacheKafka, Valkey
-from workers.runtime.kafka.lag import LagReader
-from workers.runtime.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.kafka.lag import LagReader
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.settings import KafkaConnection
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import Pair, encode, headers_of
+from kaption.schemas.topics import DEAD, REJECTED, TOPICS
+from kaption.workers.demo.site import Page, Site
+from kaption.workers.local import Valkey
+from kaption.workers.wiring import STAGES
+from tools.servers import ApacheKafka
 
 _PORTIONS = 10
 _STALL_S = 300.0

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from workers.captioners.captioner import CaptionContext
-from workers.captioners.transformers import build
-from workers.models.open_clip import load
-from workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.captioners.transformers import build
+from kaption.workers.models.open_clip import load
+from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
 
 Run = Callable[[], object]
 

@@ -25,14 +25,15 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
-from schemas import ImageSource, KafkaConnection, RawPair
-from schemas.topics import RAW, Topic
-from schemas.wire import encode, headers_of
-from workers.cli.pipeline import Pipeline
-from workers.local import ApacheKafka
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
-from workers.runtime.worker import Worker
+from kaption.connections.settings import KafkaConnection
+from kaption.schemas import ImageSource, RawPair
+from kaption.schemas.topics import RAW, Topic
+from kaption.schemas.wire import encode, headers_of
+from kaption.workers.runtime.pipeline import Pipeline
+from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
+from kaption.workers.runtime.worker import Worker
+from tools.servers import ApacheKafka
 
 _OUT = Topic("pairs.out", RawPair, "what was passed through")
 _PARTITIONS = 4

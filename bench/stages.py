@@ -25,32 +25,31 @@ from kafka import KafkaProducer
 from PIL import Image
 from pydantic import SecretStr
 
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import (
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import (
     BlobRef,
     DedupInfo,
     ImageRef,
     IngestedPair,
-    KafkaConnection,
-    RedisConnection,
     Route,
     ScoredPair,
-    StoreConnection,
     Topic,
     encode,
     headers_of,
 )
-from schemas.topics import INGESTED, SCORED, TOPICS
-from workers.captioners.captioner import CaptionContext
-from workers.captioners.registry import load_captioners
-from workers.cli.wiring import build_worker
-from workers.local import ApacheKafka, Valkey
-from workers.models.open_clip import load
-from workers.models.windows import score_texts
-from workers.runtime.kafka.topics import TopicAdmin
-from workers.settings import Settings
-from workers.stages.pictures import open_picture
+from kaption.schemas.topics import INGESTED, SCORED, TOPICS
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.local import Valkey
+from kaption.workers.models.open_clip import load
+from kaption.workers.models.windows import score_texts
+from kaption.workers.settings import Settings
+from kaption.workers.stages.pictures import open_picture
+from kaption.workers.wiring import build_worker
+from tools.servers import ApacheKafka
 
 _SIDE = (384, 512)
 _TEXT = "a large striped red circle and a small plain blue square on a wooden table"

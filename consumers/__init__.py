@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from consumers.sample import Sample
-from consumers.topic_reader import Read, ReadError, Tombstone, TopicReader
+from kaption.consumers.stream import Sample
+from kaption.consumers.topic.reader import Read, ReadError, Tombstone, TopicReader
 
 if TYPE_CHECKING:
-    from consumers.shard_stream import ShardStream
-    from consumers.topic_stream import TopicStream
+    from kaption.consumers.shards.stream import ShardStream
+    from kaption.consumers.topic.stream import TopicStream
 
 __all__ = [
     "Read",
@@ -24,7 +24,10 @@ __all__ = [
     "TopicStream",
 ]
 
-_LAZY = {"ShardStream": "consumers.shard_stream", "TopicStream": "consumers.topic_stream"}
+_LAZY = {
+    "ShardStream": "kaption.consumers.shards.stream",
+    "TopicStream": "kaption.consumers.topic.stream",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workers.settings import Settings
+from kaption.workers.settings import Settings
 
 Schema = dict[str, Any]
 FILE = Path(__file__).parent / "helm" / "kaption" / "values.schema.json"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from scrapy import Spider
 from scrapy.http import HtmlResponse, Response
 
-from producers.scrapy_pipeline import image_items
+from kaption.producers.scrapy_pipeline import image_items
 
 
 class ImagesSpider(Spider):
@@ -19,7 +19,7 @@ class ImagesSpider(Spider):
     name = "images"
     custom_settings = {  # noqa: RUF012 - Scrapy's own way to write it
         "ROBOTSTXT_OBEY": True,
-        "ITEM_PIPELINES": {"producers.scrapy_pipeline.KaptionPipeline": 800},
+        "ITEM_PIPELINES": {"kaption.producers.scrapy_pipeline.KaptionPipeline": 800},
         "KAPTION_KAFKA": {"bootstrap": "kafka:9092"},
         "KAPTION_SOURCE": "my-crawl",
     }

@@ -20,19 +20,18 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from consumers.batches import TrainingBatches
-from consumers.collate import Batch
-from consumers.example import ExampleMaker
-from consumers.mixing import CaptionMixing
-from consumers.sample import Sample
-from consumers.short_rows import take_short_rows
-from consumers.tokens import TextTokens
-from consumers.topic_stream import TopicStream
-from consumers.transforms import Augmentation, PictureTransform
-from schemas import KafkaConnection, StoreConnection
-from schemas.letterbox import Letterbox
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.consumers.stream import Sample
+from kaption.consumers.topic.stream import TopicStream
+from kaption.consumers.training.batches import TrainingBatches
+from kaption.consumers.training.examples import Batch, ExampleMaker
+from kaption.consumers.training.mixing import CaptionMixing
+from kaption.consumers.training.pictures import Augmentation, PictureTransform
+from kaption.consumers.training.tokens import TextTokens
+from kaption.schemas.letterbox import Letterbox
+from short_rows import take_short_rows
 
-DEMO_MODEL = Path(str(files("workers.demo").joinpath("models", "clip")))
+DEMO_MODEL = Path(str(files("kaption.workers.demo").joinpath("models", "clip")))
 
 
 class Training:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from objectstore.store import ObjectStore
-from schemas import BlobRef
+from kaption.objectstore.store import ObjectStore
+from kaption.schemas import BlobRef
 
 
 class CorruptBlobError(Exception):

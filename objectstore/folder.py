@@ -11,9 +11,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from objectstore.keys import check_key, check_prefix
-from objectstore.store import ObjectStore
-from schemas.errors import Fatal, Retry
+from kaption.connections.errors import Fatal, Retry
+from kaption.objectstore.store import ObjectStore, check_key, check_prefix
 
 UNFINISHED = "~unfinished"
 """Folder of files being written; ~ stands in no key."""

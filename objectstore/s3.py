@@ -9,11 +9,10 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
-from objectstore import s3_client
-from objectstore.keys import check_key, check_prefix
-from objectstore.store import ObjectStore
-from schemas import StoreConnection
-from schemas.errors import Fatal, Retry
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.settings import StoreConnection
+from kaption.objectstore import s3_client
+from kaption.objectstore.store import ObjectStore, check_key, check_prefix
 
 MULTIPART_BYTES = 64 * 1024 * 1024
 """Files from this size go up in parts of as much (boto3 takes larger parts for the largest)."""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from schemas import StoreConnection
-from schemas.errors import Fatal, Retry
-from schemas.tls import authorities, setting, tls_refusal
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.settings import StoreConnection
+from kaption.connections.tls import authorities, setting, tls_refusal
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0

@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
+
+
+class Objects(Protocol):
+    """What a reader needs of an object store."""
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes. Raises KeyError when there is none."""
+
+    def list(self, prefix: str) -> Iterable[str]:
+        """Keys that start with `prefix`, in lexical order."""
+
+
+_PART = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._=-]{1,200}"
+_KEY = re.compile(f"{_PART}(?:/{_PART})*")
+MAX_KEY_CHARS = 900
+"""S3 allows 1,024 bytes, the store's own prefix included."""
+
+
+def check_key(key: str) -> str:
+    """The key itself. Raises ValueError where it is empty, absolute, climbs or has other signs."""
+    if len(key) > MAX_KEY_CHARS or _KEY.fullmatch(key) is None:
+        raise ValueError(
+            f"not an object key: {key[:300]!r}; give a relative path of [A-Za-z0-9._=-], no . or .."
+        )
+    return key
+
+
+def check_prefix(prefix: str) -> str:
+    """The prefix itself: empty, or the beginning of a key. Raises ValueError."""
+    if prefix:
+        check_key(prefix.removesuffix("/") if prefix.endswith("/") else prefix)
+    return prefix
 
 
 class ObjectStore(ABC):
     """Named objects, written whole.
 
     Keys are relative, ``/``-separated, of [A-Za-z0-9._=-]. Every call may be made from any thread
-    and raises `schemas.errors.Retry` when the store cannot be reached or is busy, and
+    and raises `kaption.connections.errors.Retry` when the store cannot be reached or is busy, and
     `Fatal` when it refuses us (credentials, missing bucket), saying what to do.
     """
 

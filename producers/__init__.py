@@ -1,21 +1,21 @@
 """How pairs get in: the publisher, and the sources it can be fed from."""
 
-from producers.async_publisher import AsyncPublisher
-from producers.errors import (
+from kaption.connections.kafka.messages import Message
+from kaption.producers.async_publisher import AsyncPublisher
+from kaption.producers.errors import (
     BufferFullError,
     ClosedError,
     DeliveryError,
     Failure,
     ForkedError,
-    Message,
     PublishError,
     SpoolError,
     StillSpooledError,
     TooLargeError,
 )
-from producers.identity import pair_id
-from producers.publisher import Publisher
-from producers.refused import refused
+from kaption.producers.identity import pair_id
+from kaption.producers.publisher import Publisher
+from kaption.producers.refused import refused
 
 __all__ = [
     "AsyncPublisher",

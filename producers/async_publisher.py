@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from producers.errors import ClosedError, DeliveryError, PublishError
-from producers.publisher import Publisher, PublisherOptions
-from schemas import ImageSource, KafkaConnection, RawPair
+from kaption.connections.settings import KafkaConnection
+from kaption.producers.errors import ClosedError, DeliveryError, PublishError
+from kaption.producers.publisher import Publisher, PublisherOptions
+from kaption.schemas import ImageSource, RawPair
 
 T = TypeVar("T")
 

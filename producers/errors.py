@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kaption.connections.kafka.messages import Message
+
 
 class PublishError(Exception):
     """Kafka could not be used; the message says what to look at."""
@@ -32,21 +34,6 @@ class SpoolError(PublishError):
 
 class StillSpooledError(PublishError):
     """Records wait in the spool; they are sent when the broker is back, also by a later process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message as it is handed to Kafka."""
-
-    value: bytes
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-    @property
-    def size(self) -> int:
-        """Bytes in memory, roughly, and at least what a message takes on the wire."""
-        headers = sum(len(name.encode()) + len(value) + 8 for name, value in self.headers)
-        return 512 + len(self.value) + len(self.key or b"") + headers
 
 
 @dataclass(frozen=True, slots=True)

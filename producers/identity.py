@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from schemas import ImageSource, RawPair
+from kaption.schemas import ImageSource, RawPair
 
 
 def pair_id(source: str | None, page_url: str | None, image: ImageSource) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import stat
+import threading
 from pathlib import Path
 from typing import TypeGuard
 
-from producers.errors import TooLargeError
-from schemas import BlobRef, ImageSource
-from schemas.limits import INLINE_IMAGE_BYTES
+from kaption.connections.errors import Fault
+from kaption.connections.settings import StoreConnection
+from kaption.objectstore import BlobStore, open_store
+from kaption.producers.errors import PublishError, TooLargeError
+from kaption.schemas import BlobRef, ImageSource
+from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
 BLOB_IMAGE_BYTES = 256 * 1024 * 1024
 """Largest image that is read into memory to be stored; ingest takes 32 MiB unless set higher."""
@@ -71,3 +75,57 @@ def _check_size(size: int, max_bytes: int, what: str, advice: str) -> None:
     if size > max_bytes:
         kind = "an inline image" if max_bytes == INLINE_IMAGE_BYTES else "an image"
         raise TooLargeError(f"{what} has {size} bytes, {kind} at most {max_bytes}: {advice}")
+
+
+NO_STORE = (
+    "give its URL, or store it as a blob: give the Publisher a store, the one that the workers "
+    "have, as in Publisher(..., store=StoreConnection(url='s3://bucket/prefix'))"
+)
+
+
+class Claims:
+    """The blob store, opened when the first image needs it. Any thread may call."""
+
+    def __init__(self, store: StoreConnection | None) -> None:
+        self._connection = store
+        self._opening = threading.Lock()
+        self._blobs: BlobStore | None = None
+
+    def source(self, image: bytes | Path | str) -> tuple[ImageSource, bytes | None]:
+        """What a record holds of an image, and the bytes to `store` before it is sent, if any.
+
+        Raises TooLargeError, OSError and ValueError as `image_source`.
+        """
+        if self._connection is None:
+            return image_source(image, max_bytes=INLINE_IMAGE_BYTES, advice=NO_STORE)
+        return image_source(image)
+
+    def reference(self, content: bytes) -> ImageSource:
+        """Names bytes by their content. Raises TooLargeError where there is no store for them."""
+        if self._connection is None:
+            raise TooLargeError(
+                f"the image has {len(content)} bytes, too many for a message of this topic: "
+                f"{NO_STORE}; or raise the topic's max.message.bytes"
+            )
+        return stored_source(content)
+
+    def store(self, content: bytes) -> None:
+        """Put bytes into the store; those that are there already change nothing.
+
+        Raises PublishError where the store is down or refuses.
+        """
+        try:
+            self._ready().put(content, MEDIA_TYPE)
+        except Fault as error:
+            raise PublishError(
+                f"the image could not be stored, and its record was not sent: {error}"
+            ) from error
+        except ModuleNotFoundError as error:
+            raise PublishError(f"S3 needs {error.name}: pip install {error.name}") from error
+
+    def _ready(self) -> BlobStore:
+        assert self._connection is not None  # or there was no reference
+        with self._opening:
+            if self._blobs is None:
+                self._blobs = BlobStore(open_store(self._connection))
+            return self._blobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from producers.errors import Message
+from kaption.connections.kafka.messages import Message
 
 _MESSAGE = struct.Struct(">IiH")
 _HEADER = struct.Struct(">HI")

@@ -11,23 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, overload
 
-from producers.claims import Claims
-from producers.errors import ClosedError, ForkedError, Message, PublishError, TooLargeError
-from producers.identity import identified
-from producers.sender import Sender, SendPolicy
-from producers.spooled import Spooled
-from schemas import (
-    ImageSource,
-    KafkaConnection,
-    RawPair,
-    StoreConnection,
-    Topic,
-    decode,
-    encode,
-    headers_of,
-)
-from schemas.limits import MIB
-from schemas.topics import RAW
+from kaption.connections.kafka.messages import Message
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.producers.errors import ClosedError, ForkedError, PublishError, TooLargeError
+from kaption.producers.identity import identified
+from kaption.producers.image import Claims
+from kaption.producers.sending.sender import Sender, SendPolicy
+from kaption.producers.spool.delivery import Spooled
+from kaption.schemas import ImageSource, RawPair, Topic, decode, encode, headers_of
+from kaption.schemas.limits import MIB
+from kaption.schemas.topics import RAW
 
 
 class PublisherOptions(TypedDict, total=False):
@@ -60,7 +53,7 @@ class Publisher:
     survive a kill -9, and the next Publisher with the folder delivers what this one did not, in
     order. It holds at most `spool_bytes`; then `publish` waits as above. After a crash or a failed
     delivery some records are sent twice, under the same pair_id, and ingest drops the second. What
-    the broker refuses for good is kept in the folder (`producers.refused`), beyond `spool_bytes`,
+    the broker refuses for good is kept in the folder (`kaption.producers.refused`), beyond `spool_bytes`,
     until you delete its file `refused` while no Publisher has the folder; `flush` reports it.
 
     Threads: any thread may call any method, at the same time. Forks: the connections and the spool

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from producers.errors import Message
-from producers.packing import pack, unpack
-from producers.segment import Segment, frames, whole_bytes
+from kaption.connections.kafka.messages import Message
+from kaption.producers.packing import pack, unpack
+from kaption.producers.segment import Segment, frames, whole_bytes
 
 
 def refused_file(folder: Path) -> Path:

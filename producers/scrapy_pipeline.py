@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
-from producers.errors import DeliveryError, PublishError, TooLargeError
-from producers.image import is_url
-from producers.publisher import Publisher
-from producers.web import TdmRep, image_pairs
-from schemas import KafkaConnection, StoreConnection
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.producers.errors import DeliveryError, PublishError, TooLargeError
+from kaption.producers.image import is_url
+from kaption.producers.publisher import Publisher
+from kaption.producers.web import TdmRep, image_pairs
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

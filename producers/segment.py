@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from producers.errors import SpoolError
+from kaption.producers.errors import SpoolError
 
 _LENGTH = struct.Struct(">I")
 _CHECKSUM = struct.Struct(">I")

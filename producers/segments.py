@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from producers.errors import SpoolError
-from producers.forks import let_go_after_fork
-from producers.segment import Segment, frames, whole_bytes
+from kaption.producers.errors import SpoolError
+from kaption.producers.segment import Segment, frames, whole_bytes
+from kaption.producers.sending.forks import let_go_after_fork
 
 _SUFFIX = ".segment"
 _LARGEST_BYTES = 64 * 1024 * 1024

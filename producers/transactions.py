@@ -10,11 +10,13 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from producers.checkpoint import Checkpoint, Place
-from producers.deadline import within
-from producers.errors import Message, TooLargeError
-from schemas import KafkaConnection, Topic
-from schemas.limits import MIB
+from kaption.connections.kafka.messages import Message
+from kaption.connections.settings import KafkaConnection
+from kaption.producers.deadline import within
+from kaption.producers.errors import TooLargeError
+from kaption.producers.feed.checkpoint import Checkpoint, Place
+from kaption.schemas import Topic
+from kaption.schemas.limits import MIB
 
 _BATCH_BYTES = 256 * 1024
 _REQUEST_S = 15.0

@@ -1,19 +1,26 @@
 """The contract between crawlers, workers and training: records, topics, wire format."""
 
-from schemas.caption import Caption, CaptionKind, CheckResult
-from schemas.connection import KafkaConnection, RedisConnection, StoreConnection
-from schemas.dead_letter import DeadLetter, OriginalHeader
-from schemas.evidence import Box, DetectedObject, OcrText, OptOutSignal, Tag
-from schemas.image import BlobRef, ImageRef, ImageSource
-from schemas.manifest import Manifest, ShardObject, floor_key, manifest_key, merged_key
-from schemas.pair import CaptionedPair, CleanPair, IngestedPair, Pair, RawPair, Route, ScoredPair
-from schemas.position import Position
-from schemas.provenance import Audit, AuditState, DedupInfo, Provenance, StageTrace
-from schemas.record import Record, Versioned
-from schemas.rejection import Reason, RejectedPair
-from schemas.takedown import Takedown, TakedownKind, rule_id, rules_for, takedown_key
-from schemas.topics import TOPICS, Topic
-from schemas.wire import (
+from kaption.schemas.caption import Caption, CaptionKind, CheckResult
+from kaption.schemas.dead_letter import DeadLetter, OriginalHeader
+from kaption.schemas.evidence import Box, DetectedObject, OcrText, OptOutSignal, Tag
+from kaption.schemas.image import BlobRef, ImageRef, ImageSource
+from kaption.schemas.manifest import Manifest, ShardObject
+from kaption.schemas.pair import (
+    CaptionedPair,
+    CleanPair,
+    IngestedPair,
+    Pair,
+    RawPair,
+    Route,
+    ScoredPair,
+)
+from kaption.schemas.position import Position
+from kaption.schemas.provenance import Audit, AuditState, DedupInfo, Provenance, StageTrace
+from kaption.schemas.record import Record, Versioned
+from kaption.schemas.rejection import Reason, RejectedPair
+from kaption.schemas.takedown import Takedown, TakedownKind, rule_id, rules_for
+from kaption.schemas.topics import TOPICS, Topic
+from kaption.schemas.wire import (
     MalformedRecordError,
     SchemaMismatchError,
     WireError,
@@ -41,7 +48,6 @@ __all__ = [
     "ImageRef",
     "ImageSource",
     "IngestedPair",
-    "KafkaConnection",
     "MalformedRecordError",
     "Manifest",
     "OcrText",
@@ -53,14 +59,12 @@ __all__ = [
     "RawPair",
     "Reason",
     "Record",
-    "RedisConnection",
     "RejectedPair",
     "Route",
     "SchemaMismatchError",
     "ScoredPair",
     "ShardObject",
     "StageTrace",
-    "StoreConnection",
     "Tag",
     "Takedown",
     "TakedownKind",
@@ -69,13 +73,9 @@ __all__ = [
     "WireError",
     "decode",
     "encode",
-    "floor_key",
     "header",
     "headers_of",
-    "manifest_key",
-    "merged_key",
     "origin_of",
     "rule_id",
     "rules_for",
-    "takedown_key",
 ]

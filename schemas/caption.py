@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.limits import LIST_ITEMS, Detail, Name, Text
-from schemas.record import Record
+from kaption.schemas.limits import LIST_ITEMS, Detail, Name, Text
+from kaption.schemas.record import Record
 
 
 class CaptionKind(StrEnum):

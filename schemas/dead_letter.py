@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from schemas.image import Base64, base64_schema
-from schemas.limits import DETAIL_CHARS, STAGE_MESSAGE_BYTES, Name
-from schemas.record import Record, Versioned
+from kaption.schemas.image import Base64, base64_schema
+from kaption.schemas.limits import DETAIL_CHARS, STAGE_MESSAGE_BYTES, Name
+from kaption.schemas.record import Record, Versioned
 
 Original = Annotated[
     Base64, Field(max_length=STAGE_MESSAGE_BYTES), base64_schema(STAGE_MESSAGE_BYTES)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.limits import LIST_ITEMS, Name, Text
-from schemas.record import Record
+from kaption.schemas.limits import LIST_ITEMS, Name, Text
+from kaption.schemas.record import Record
 
 Confidence = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]

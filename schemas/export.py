@@ -1,6 +1,6 @@
 """JSON Schema of every record, for producers and consumers in other languages.
 
-``python -m schemas.export`` writes ``schemas/json/NAME.vVERSION.json``. Files of versions that were
+``python -m kaption.schemas.export`` writes ``schemas/json/NAME.vVERSION.json``. Files of versions that were
 once released stay for ever.
 """
 
@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from schemas.manifest import Manifest
-from schemas.record import Versioned
-from schemas.takedown import Takedown
-from schemas.topics import TOPICS
+from kaption.schemas.manifest import Manifest
+from kaption.schemas.record import Versioned
+from kaption.schemas.takedown import Takedown
+from kaption.schemas.topics import TOPICS
 
 FOLDER = Path(__file__).parent / "json"
 SCHEMAS: tuple[type[Versioned], ...] = (

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from schemas.limits import INLINE_IMAGE_BYTES, Name, Sha256, Url
-from schemas.record import Record
+from kaption.schemas.limits import INLINE_IMAGE_BYTES, Name, Sha256, Url
+from kaption.schemas.record import Record
 
 
 def _from_base64(value: object) -> object:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
-from schemas.limits import LIST_ITEMS, Name, Sha256
-from schemas.record import Record, Versioned
+from kaption.schemas.limits import LIST_ITEMS, Name, Sha256
+from kaption.schemas.record import Record, Versioned
 
 
 class ShardObject(Record):
@@ -47,16 +48,11 @@ class Manifest(Versioned):
     """Where the sink's shards began whose place it takes, ascending; none: it is such a shard."""
 
 
-def manifest_key(partition: int, start: int) -> str:
-    """Zero-padded, so that keys list in offset order."""
-    return f"manifest/{partition:05d}/{start:020d}.json"
+def holds(entry: ShardObject, data: bytes) -> bool:
+    """Whether these are the object's bytes, by size and sha256."""
+    return len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256
 
 
-def merged_key(partition: int, generation: int) -> str:
-    """Zero-padded, so that a listing that has passed a manifest still comes to its successor."""
-    return f"merged/{partition:05d}/{generation:010d}.json"
-
-
-def floor_key(partition: int, offset: int) -> str:
-    """An empty object: the sink's manifests that begin below the highest floor may be removed."""
-    return f"floor/{partition:05d}/{offset:020d}"
+def entry_of(manifest: Manifest, kind: Literal["webdataset", "parquet"]) -> ShardObject:
+    """The manifest's object of that format."""
+    return next(entry for entry in manifest.objects if entry.format == kind)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
 
-from schemas.caption import Caption
-from schemas.evidence import DetectedObject, OcrText, OptOutSignal, Tag
-from schemas.image import ImageRef, ImageSource
-from schemas.limits import (
+from kaption.schemas.caption import Caption
+from kaption.schemas.evidence import DetectedObject, OcrText, OptOutSignal, Tag
+from kaption.schemas.image import ImageRef, ImageSource
+from kaption.schemas.limits import (
     CAPTIONS,
     EXTRA_BYTES,
     EXTRA_DEPTH,
@@ -22,9 +22,9 @@ from schemas.limits import (
     Text,
     Url,
 )
-from schemas.plain_json import plain
-from schemas.provenance import Audit, DedupInfo, Provenance
-from schemas.record import Versioned
+from kaption.schemas.plain_json import plain
+from kaption.schemas.provenance import Audit, DedupInfo, Provenance
+from kaption.schemas.record import Versioned
 
 IMAGE_URL = "image_url"
 """In `extra`: the address of a picture that came with its bytes."""

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from schemas.limits import Detail, Name
-from schemas.record import Record
+from kaption.schemas.limits import Detail, Name
+from kaption.schemas.record import Record
 
 
 class StageTrace(Record):

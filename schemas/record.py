@@ -11,7 +11,7 @@ class Record(BaseModel):
     """A frozen value that travels as JSON.
 
     Unknown fields are ignored, so that a reader of today accepts what a later writer adds; the
-    records a crawler writes keep them instead (see `schemas.pair.Pair`).
+    records a crawler writes keep them instead (see `kaption.schemas.pair.Pair`).
     """
 
     # JSON has no NaN: it would be written as null and read as something else.

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime
 
-from schemas.limits import RECORD_DEPTH, Detail, Name
-from schemas.plain_json import plain
-from schemas.record import Versioned
+from kaption.schemas.limits import RECORD_DEPTH, Detail, Name
+from kaption.schemas.plain_json import plain
+from kaption.schemas.record import Versioned
 
 
 class Reason(StrEnum):

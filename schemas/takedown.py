@@ -12,10 +12,10 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AwareDatetime, StringConstraints
 
-from schemas.image import ImageRef
-from schemas.limits import URL_CHARS, Detail, Name
-from schemas.pair import CleanPair, IngestedPair, RawPair, image_url
-from schemas.record import Versioned
+from kaption.schemas.image import ImageRef
+from kaption.schemas.limits import URL_CHARS, Detail, Name
+from kaption.schemas.pair import CleanPair, IngestedPair, RawPair, image_url
+from kaption.schemas.record import Versioned
 
 _URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*).*", re.IGNORECASE | re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
@@ -102,11 +102,6 @@ def rule_id(rule: Rule) -> str:
     """The id of a takedown with that rule."""
     kind, value = rule
     return hashlib.sha256(f"{kind.value}:{value}".encode()).hexdigest()[:32]
-
-
-def takedown_key(takedown: Takedown) -> str:
-    """Where it stands in the dataset."""
-    return f"takedown/{takedown.takedown_id}.json"
 
 
 def _address(url: str) -> str:

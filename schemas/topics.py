@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from schemas.dead_letter import DeadLetter
-from schemas.limits import DEAD_MESSAGE_BYTES, RAW_MESSAGE_BYTES, STAGE_MESSAGE_BYTES
-from schemas.pair import CaptionedPair, CleanPair, IngestedPair, RawPair, ScoredPair
-from schemas.record import Versioned
-from schemas.rejection import RejectedPair
+from kaption.schemas.dead_letter import DeadLetter
+from kaption.schemas.limits import DEAD_MESSAGE_BYTES, RAW_MESSAGE_BYTES, STAGE_MESSAGE_BYTES
+from kaption.schemas.pair import CaptionedPair, CleanPair, IngestedPair, RawPair, ScoredPair
+from kaption.schemas.record import Versioned
+from kaption.schemas.rejection import RejectedPair
 
 _DAY_MS = 24 * 3600 * 1000
 

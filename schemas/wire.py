@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from schemas.position import Position
-from schemas.record import Versioned
+from kaption.schemas.position import Position
+from kaption.schemas.record import Versioned
 
 SCHEMA_HEADER = "kaption-schema"
 ORIGIN_HEADER = "kaption-origin"

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from certificates import Authority
-from parts import S3Bucket, cache_folder, serving
-from secure_kafka import SecureKafka
-from workers.local import ApacheKafka, SeaweedFs, Tansu, Valkey
+from kaption.workers.local import Tansu, Valkey
+from support.certificates import Authority
+from support.parts import S3Bucket, cache_folder, serving
+from support.secure_kafka import SecureKafka
+from tools.servers import ApacheKafka, SeaweedFs
 
 _databases = itertools.count()
 

@@ -23,8 +23,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from schemas import KafkaConnection, RedisConnection, StoreConnection
-from workers.policy import (
+from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
+from kaption.workers.policy import (
     ClipPolicy,
     IngestPolicy,
     Policy,
@@ -34,7 +34,7 @@ from workers.policy import (
     SinkPolicy,
     TakedownPolicy,
 )
-from workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.policy import RuntimePolicy
 
 PREFIX = "KAPTION_"
 DELIMITER = "__"

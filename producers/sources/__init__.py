@@ -1,7 +1,7 @@
 """Where pairs come from, one file each."""
 
-from producers.sources.registry import open_source, source_formats
-from producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
+from kaption.producers.sources.registry import open_source, source_formats
+from kaption.producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
 
 __all__ = [
     "Found",

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from producers.sources._row import Row
-from producers.sources.source import SourceError
+from kaption.producers.sources._columns import Row
+from kaption.producers.sources.source import SourceError
 
 _BATCH_ROWS = 256
 _CHUNK_ROWS = 16

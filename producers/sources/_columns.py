@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from producers.sources._pair import PICTURES, TEXT_NAMES, known_fields, pair_of
-from producers.sources._row import Row
-from producers.sources.source import Item, SourceError, Unreadable
+from kaption.producers.sources._pair import PICTURES, TEXT_NAMES, known_fields, pair_of
+from kaption.producers.sources.source import Item, SourceError, Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Values by column, or why there are none."""
+
+    place: str
+    fields: Mapping[str, Any]
+    raw: bytes | None
+    """As in the file; None where the file is not made of text."""
+    error: str | None
+    offset: int
+    """In bytes, behind the row; 0 where the file cannot be read from an offset."""
+    number: int
+    """From 1."""
+
 
 _URLS = ("url", "image_url", "img_url", "image_link", "image")
 _PICTURES = ("image", *sorted(PICTURES))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from producers.sources._row import Row
-from producers.sources.source import RAW_BYTES, SourceError
+from kaption.producers.sources._columns import Row
+from kaption.producers.sources.source import RAW_BYTES, SourceError
 
 
 class _Lines:

@@ -10,13 +10,20 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from producers.identity import identified
-from producers.image import image_source, is_url
-from producers.sources.source import CURSOR_CHARS, RAW_BYTES, Item, Large, SourceError, Unreadable
-from schemas import RawPair
-from schemas.limits import INLINE_IMAGE_BYTES
-from schemas.pair import IMAGE_URL
-from schemas.wire import explain
+from kaption.producers.identity import identified
+from kaption.producers.image import image_source, is_url
+from kaption.producers.sources.source import (
+    CURSOR_CHARS,
+    RAW_BYTES,
+    Item,
+    Large,
+    SourceError,
+    Unreadable,
+)
+from kaption.schemas import RawPair
+from kaption.schemas.limits import INLINE_IMAGE_BYTES
+from kaption.schemas.pair import IMAGE_URL
+from kaption.schemas.wire import explain
 
 PICTURES = frozenset(
     ("avif", "bmp", "gif", "heic", "jfif", "jpeg", "jpg", "png", "tif", "tiff", "webp")

@@ -10,9 +10,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, cast
 
-from producers.sources.source import SourceError
-from schemas import StoreConnection
-from schemas.errors import Fault
+from kaption.connections.errors import Fault
+from kaption.connections.settings import StoreConnection
+from kaption.producers.sources.source import SourceError
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TIMEOUT_S = 60.0
@@ -40,7 +40,7 @@ def shards_of(location: str, suffix: str, store: StoreConnection) -> list[str]:
     if location.startswith("s3://") and not location.endswith(suffix):
         folder = location.rstrip("/")
         with _told(location):
-            from objectstore import open_store
+            from kaption.objectstore import open_store
 
             keys = open_store(store.model_copy(update={"url": folder})).list("")
             found = [f"{folder}/{key}" for key in keys if key.endswith(suffix)]
@@ -68,7 +68,7 @@ def _file(shard: str, offset: int, store: StoreConnection) -> IO[bytes]:
     if shard.startswith(("http://", "https://")):
         return _download(shard, offset)
     if shard.startswith("s3://"):
-        from objectstore import open_store
+        from kaption.objectstore import open_store
 
         folder, _, key = shard.rpartition("/")
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urldefrag
 
-from producers.sources.source import RAW_BYTES, SourceError
+from kaption.producers.sources.source import RAW_BYTES, SourceError
 
 _OK = 200
 

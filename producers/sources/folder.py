@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
-from producers.sources.huggingface import INFO_FILE, SPLITS_FILE
-from producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
-from producers.sources.warc import DERIVED
+from kaption.producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
+from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
+from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from kaption.producers.sources.warc import DERIVED
 
 
 class Folder(Source):

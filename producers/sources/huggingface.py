@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from producers.sources._arrow import stream_rows
-from producers.sources._columns import Columns
-from producers.sources._pair import cursor, parts_of
-from producers.sources.source import Found, Source, SourceError
+from kaption.producers.sources._arrow import stream_rows
+from kaption.producers.sources._columns import Columns
+from kaption.producers.sources._pair import cursor, parts_of
+from kaption.producers.sources.source import Found, Source, SourceError
 
 SPLITS_FILE = "dataset_dict.json"
 INFO_FILE = "dataset_info.json"

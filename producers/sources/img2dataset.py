@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from producers.sources.folder import Folder
-from producers.sources.source import Found, Source, SourceError
-from producers.sources.table import Table
-from producers.sources.webdataset import WebDataset
+from kaption.producers.sources.folder import Folder
+from kaption.producers.sources.source import Found, Source, SourceError
+from kaption.producers.sources.table import Table
+from kaption.producers.sources.webdataset import WebDataset
 
 
 class Img2dataset(Source):

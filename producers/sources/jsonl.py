@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 from pydantic_core import from_json
 
-from producers.sources._pair import cursor, pair_of, parts_of
-from producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from kaption.producers.sources._pair import cursor, pair_of, parts_of
+from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
 
 
 class Jsonl(Source):

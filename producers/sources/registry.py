@@ -9,10 +9,10 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
-from producers.sources.source import Source, SourceError
-from schemas import StoreConnection
+from kaption.connections.settings import StoreConnection
+from kaption.producers.sources.source import Source, SourceError
 
-_PACKAGE = "producers.sources"
+_PACKAGE = "kaption.producers.sources"
 
 
 def source_formats() -> dict[str, type[Source]]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from producers.errors import Message
-from schemas import RawPair
-from schemas.limits import RAW_MESSAGE_BYTES
+from kaption.connections.kafka.messages import Message
+from kaption.schemas import RawPair
+from kaption.schemas.limits import RAW_MESSAGE_BYTES
 
 SOURCE_PLACE_HEADER = "kaption-source-place"
 SOURCE_ERROR_HEADER = "kaption-source-error"

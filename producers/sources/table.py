@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from producers.sources._arrow import parquet_rows
-from producers.sources._columns import Columns
-from producers.sources._csv import csv_rows
-from producers.sources._pair import cursor, parts_of
-from producers.sources._row import Row
-from producers.sources.source import Found, Source, SourceError
+from kaption.producers.sources._arrow import parquet_rows
+from kaption.producers.sources._columns import Columns, Row
+from kaption.producers.sources._csv import csv_rows
+from kaption.producers.sources._pair import cursor, parts_of
+from kaption.producers.sources.source import Found, Source, SourceError
 
 _SUFFIXES = (".csv", ".tsv", ".parquet")
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from producers.sources._pair import cursor, pair_of, parts_of
-from producers.sources._warc import Answer, answers, body
-from producers.sources.source import Found, Item, Source, SourceError, Unreadable
-from producers.web import image_pairs
-from schemas.limits import INLINE_IMAGE_BYTES
+from kaption.producers.sources._pair import cursor, pair_of, parts_of
+from kaption.producers.sources._warc import Answer, answers, body
+from kaption.producers.sources.source import Found, Item, Source, SourceError, Unreadable
+from kaption.producers.web import image_pairs
+from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
 _SUFFIXES = (".warc", ".warc.gz")
 # What is made of archives, known by name so that it can be refused by name.
@@ -23,7 +23,7 @@ _PROLOGUE_BYTES = 4096
 
 
 class Warc(Source):
-    """The pairs that `producers.web` finds on the pages of an archive, or of a folder of them.
+    """The pairs that `kaption.producers.web` finds on the pages of an archive, or of a folder of them.
 
     An image that is in the same file comes with its bytes, in the largest size that is there; any
     other comes with its URL. The addresses of a file's images are kept in memory.

@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from producers.image import BLOB_IMAGE_BYTES
-from producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
-from producers.sources._shards import opened, shards_of
-from producers.sources._tar import DamagedTarError, Member, members
-from producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
-from schemas import StoreConnection
+from kaption.connections.settings import StoreConnection
+from kaption.producers.image import BLOB_IMAGE_BYTES
+from kaption.producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
+from kaption.producers.sources._shards import opened, shards_of
+from kaption.producers.sources._tar import DamagedTarError, Member, members
+from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
 
 _TEXTS = ("txt", "caption", "text")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from producers.web.document import Document, Element
+from kaption.producers.web.document import Document, Element
 
 DATA_URI_BYTES = range(512, 256 * 1024 + 1)
 """Pictures inside the page: smaller ones are placeholders, larger ones are skipped."""

@@ -10,7 +10,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.limits import URL_CHARS, LanguageTag
+from kaption.schemas.limits import URL_CHARS, LanguageTag
 
 Element = Any
 """An lxml.html.HtmlElement; lxml publishes no types."""

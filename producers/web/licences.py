@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from producers.web.document import Document, Element
-from schemas.limits import NAME_CHARS
+from kaption.producers.web.document import Document, Element
+from kaption.schemas.limits import NAME_CHARS
 
 _CREATIVE_COMMONS = re.compile(
     r"https?://(www\.)?creativecommons\.org/(licenses|publicdomain)/.", re.IGNORECASE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from producers.web.document import Document
-from producers.web.sizes import pixels
+from kaption.producers.web.document import Document
+from kaption.producers.web.sizes import pixels
 
 
 @dataclass(slots=True)

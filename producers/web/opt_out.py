@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-from producers.web.document import Document
-from producers.web.tdm_rep import Reservation, TdmRep, reservation
-from schemas import OptOutSignal
-from schemas.limits import LIST_ITEMS
+from kaption.producers.web.document import Document
+from kaption.producers.web.tdm_rep import Reservation, TdmRep, reservation
+from kaption.schemas import OptOutSignal
+from kaption.schemas.limits import LIST_ITEMS
 
 DIRECTIVES = frozenset({"noai", "noimageai", "noml", "noindex", "noimageindex", "none"})
 """noai and noimageai: DeviantArt 2022; noml: Mojeek; the others: robots meta, as Google reads it.

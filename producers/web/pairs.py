@@ -7,15 +7,15 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
-from producers.web.addresses import picture_of
-from producers.web.document import Document, Element, cut
-from producers.web.licences import Licences
-from producers.web.open_graph import page_texts, shared_images
-from producers.web.opt_out import opt_out_signals
-from producers.web.sizes import declared_side
-from producers.web.tdm_rep import TdmRep
-from producers.web.texts import IMAGES, Texts
-from schemas.limits import TEXT_CHARS, URL_CHARS
+from kaption.producers.web.addresses import picture_of
+from kaption.producers.web.document import Document, Element, cut
+from kaption.producers.web.licences import Licences
+from kaption.producers.web.open_graph import page_texts, shared_images
+from kaption.producers.web.opt_out import opt_out_signals
+from kaption.producers.web.sizes import declared_side
+from kaption.producers.web.tdm_rep import TdmRep
+from kaption.producers.web.texts import IMAGES, Texts
+from kaption.schemas.limits import TEXT_CHARS, URL_CHARS
 
 EXTRA_TEXT_CHARS = 500
 """Of each text in `extra`; all of them together stay within its limit."""

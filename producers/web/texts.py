@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from producers.web.document import Document, Element, cut, text_of
+from kaption.producers.web.document import Document, Element, cut, text_of
 
 NEARBY_CHARS = 300
 NEARBY_LEVELS = 4

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from kafka import KafkaProducer
 
-from engine import POLICY, Stream, Toy, running, until
 from faults import Direction, FaultProxy
-from workers.local import ApacheKafka
+from support.engine import POLICY, Stream, Toy, running, until
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.chaos
 

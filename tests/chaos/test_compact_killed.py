@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from consumers import ShardStream
-from consumers.manifests import read_manifests
-from objectstore.folder import FolderStore
-from sink_records import offsets_in, orphans_in
-from stream_records import pair_ids, write_chains
+from kaption.consumers import ShardStream
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.folder import FolderStore
+from support.sink_records import offsets_in, orphans_in
+from support.stream_records import pair_ids, write_chains
 
 KILLS = 5
 SHARDS = 40

@@ -12,18 +12,19 @@ from pathlib import Path
 import pytest
 import redis
 
-from objectstore.open import open_store
-from oracle import Oracle
-from parts import S3Bucket
-from producers import Publisher
-from replicas import Replica
-from schemas import TOPICS, KafkaConnection
-from workers.cli.wiring import STAGES
-from workers.demo.crawl import Crawl
-from workers.demo.site import Site
-from workers.local import ApacheKafka
-from workers.runtime.kafka.lag import LagReader
-from workers.runtime.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.kafka.lag import LagReader
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.settings import KafkaConnection
+from kaption.objectstore.open import open_store
+from kaption.producers import Publisher
+from kaption.schemas import TOPICS
+from kaption.workers.demo.crawl import Crawl
+from kaption.workers.demo.site import Site
+from kaption.workers.wiring import STAGES
+from support.oracle import Oracle
+from support.parts import S3Bucket
+from support.replicas import Replica
+from tools.servers import ApacheKafka
 
 REPLICAS = 2
 KILLS = 20

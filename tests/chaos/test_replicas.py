@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from engine import Running, Stream, Toy, until
-from workers.local import ApacheKafka
+from support.engine import Running, Stream, Toy, until
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.chaos
 

@@ -4,12 +4,12 @@ import pytest
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
-from engine import POLICY, Stream, until
 from faults import Direction, FaultProxy
-from schemas.topics import RAW
-from workers.local import ApacheKafka
-from workers.runtime.entry import Partition
-from workers.runtime.kafka.session import Session
+from kaption.connections.kafka.messages import Partition
+from kaption.schemas.topics import RAW
+from kaption.workers.runtime.session import Session
+from support.engine import POLICY, Stream, until
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.chaos
 

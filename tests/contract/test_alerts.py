@@ -7,11 +7,11 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from chart import CHART, named, render
-from command_line import parse
-from metrics_in_use import exported, used
-from workers.runtime import metrics
-from workers.settings import Settings
+from kaption.workers.runtime import metrics
+from kaption.workers.settings import Settings
+from support.chart import CHART, named, render
+from support.command_line import parse
+from support.metrics_in_use import exported, used
 
 ALERTS_TEXT = (CHART / "files" / "alerts.yaml").read_text("utf-8")
 DASHBOARD_TEXT = (CHART / "files" / "dashboard.json").read_text("utf-8")

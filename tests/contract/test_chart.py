@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 import settings_schema
-from chart import (
+from kaption.workers.settings import Settings
+from support.chart import (
     CHART,
     KUBERNETES,
     ROOT,
@@ -24,7 +25,6 @@ from chart import (
     template,
     values_option,
 )
-from workers.settings import Settings
 
 GOLDEN = Path(__file__).parent / "chart.defaults.yaml"
 SCHEMA: Manifest = json.loads((CHART / "values.schema.json").read_text("utf-8"))

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from chart import Manifest, container, named, pods, render, settings
-from schemas import TOPICS
-from workers.cli.wiring import STAGES
+from kaption.schemas import TOPICS
+from kaption.workers.wiring import STAGES
+from support.chart import Manifest, container, named, pods, render, settings
 
 GPU_STAGES = {"score", "recaption", "select"}
 KEDA = ["gpu-keda", "hardened", "oauth"]

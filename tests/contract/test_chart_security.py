@@ -6,9 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from chart import VALUES, Manifest, container, named, pods, render, template, variables
-from workers.images import addresses
-from workers.settings import HealthPolicy
+from kaption.workers.fetch import addresses
+from kaption.workers.settings import HealthPolicy
+from support.chart import VALUES, Manifest, container, named, pods, render, template, variables
 
 RESTRICTED_VOLUMES = {
     *("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral"),

@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 
-from chart import ROOT, VALUES, Manifest, container, named, pods, render, settings, variables
-from command_line import parse
-from workers.cli.wiring import STAGES
+from kaption.workers.wiring import STAGES
+from support.chart import (
+    ROOT,
+    VALUES,
+    Manifest,
+    container,
+    named,
+    pods,
+    render,
+    settings,
+    variables,
+)
+from support.command_line import parse
 
 GPU_STAGES = {"score", "recaption", "select"}
 

@@ -13,11 +13,11 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from command_line import parse
-from compose import COMPOSE, OURS, ROOT, SERVICES, TEXT, WORKERS, mounts
-from images import STAGES as TARGETS
-from workers.cli.wiring import STAGES
-from workers.settings import HealthPolicy, Settings, load_settings
+from kaption.workers.settings import HealthPolicy, Settings, load_settings
+from kaption.workers.wiring import STAGES
+from support.command_line import parse
+from support.compose import COMPOSE, OURS, ROOT, SERVICES, TEXT, WORKERS, mounts
+from support.images import STAGES as TARGETS
 
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 COMPUTING = {"score", "recaption", "select"}

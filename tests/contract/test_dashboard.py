@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from metrics_in_use import exported, in_dashboard, labels, used
+from support.metrics_in_use import exported, in_dashboard, labels, used
 
 FILE = Path(__file__).parents[2] / "deploy" / "helm" / "kaption" / "files" / "dashboard.json"
 DASHBOARD: dict[str, Any] = json.loads(FILE.read_text("utf-8"))

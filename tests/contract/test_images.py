@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import dockerfile
-from images import STAGES, copied_from_context, needs, steps
-from workers.local.binary import wheel_binary
-from workers.settings import HealthPolicy
+from kaption.workers.local.binary import wheel_binary
+from kaption.workers.settings import HealthPolicy
+from support.images import STAGES, copied_from_context, needs, steps
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("worker-cpu", "worker-gpu", "tools")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contract.records import RECORDS
-from schemas import RawPair, Versioned, encode
-from schemas.export import FOLDER, file_name, json_schema, text_of
-from schemas.limits import EXTRA_KEYS, INLINE_IMAGE_BYTES, LIST_ITEMS, TEXT_CHARS
+from kaption.schemas import RawPair, Versioned, encode
+from kaption.schemas.export import FOLDER, file_name, json_schema, text_of
+from kaption.schemas.limits import EXTRA_KEYS, INLINE_IMAGE_BYTES, LIST_ITEMS, TEXT_CHARS
+from support.records import RECORDS
 
 PAIR = {"pair_id": "a", "text": "t", "image": {"url": "https://example.org/a.jpg"}}
 
@@ -26,7 +26,9 @@ def raw_pair() -> jsonschema.Draft202012Validator:
 def test_the_committed_file_is_what_the_code_says(record: type[Versioned]) -> None:
     committed = (FOLDER / file_name(record)).read_text(encoding="utf-8")
 
-    assert committed == text_of(record), "run `python -m schemas.export` and commit the change"
+    assert committed == text_of(record), (
+        "run `python -m kaption.schemas.export` and commit the change"
+    )
 
 
 @pytest.mark.parametrize("record", RECORDS)

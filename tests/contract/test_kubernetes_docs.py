@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from chart import CHART, ROOT, named, program, render, settings
-from command_line import parse
-from workers.cli.wiring import STAGES
+from kaption.workers.wiring import STAGES
+from support.chart import CHART, ROOT, named, program, render, settings
+from support.command_line import parse
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text("utf-8")
 README = (ROOT / "README.md").read_text("utf-8").replace("\\\n     ", "")

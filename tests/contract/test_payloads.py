@@ -11,8 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from schemas import Versioned, decode, encode
-from schemas.export import FOLDER, SCHEMAS
+from kaption.schemas import Versioned, decode, encode
+from kaption.schemas.export import FOLDER, SCHEMAS
 
 PAYLOADS = sorted((Path(__file__).parent / "payloads").glob("*.json"))
 BY_NAME = {record.__name__: record for record in SCHEMAS}

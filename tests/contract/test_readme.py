@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from consumers import TopicReader
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from producers.sources import open_source, source_formats
-from schemas import TOPICS, KafkaConnection, RawPair, encode, headers_of
-from schemas.topics import CLEAN, RAW
-from sink_records import open_sink, run, stored
-from unit.sources import inputs
-from workers.local import Tansu
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import TopicReader
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.producers.sources import open_source, source_formats
+from kaption.schemas import TOPICS, RawPair, encode, headers_of
+from kaption.schemas.topics import CLEAN, RAW
+from kaption.workers.local import Tansu
+from support import source_inputs as inputs
+from support.sink_records import open_sink, run, stored
 
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text("utf-8")

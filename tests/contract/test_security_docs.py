@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from workers.cli.acls import grants
-from workers.cli.app import app
-from workers.settings import load_settings
+from kaption.workers.cli.acls import grants
+from kaption.workers.cli.app import app
+from kaption.workers.settings import load_settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```env\n(.*?)```", TEXT, re.DOTALL)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from contract.records import RECORDS, raw_pairs
-from schemas import (
+from kaption.schemas import (
     Caption,
     CaptionKind,
     ImageSource,
@@ -24,8 +23,9 @@ from schemas import (
     headers_of,
     origin_of,
 )
-from schemas.export import SCHEMAS
-from schemas.limits import EXTRA_DEPTH, INLINE_IMAGE_BYTES
+from kaption.schemas.export import SCHEMAS
+from kaption.schemas.limits import EXTRA_DEPTH, INLINE_IMAGE_BYTES
+from support.records import RECORDS, raw_pairs
 
 broad = settings(
     max_examples=150,

@@ -1,5 +1,5 @@
 """Faults between a client and a server."""
 
-from faults.proxy import Direction, FaultProxy
+from support.fault_proxy import Direction, FaultProxy
 
 __all__ = ["Direction", "FaultProxy"]

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from faults import Direction, FaultProxy
-from workers.local import Valkey
+from kaption.workers.local import Valkey
 
 
 @pytest.fixture

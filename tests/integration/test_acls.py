@@ -13,20 +13,21 @@ from kafka.errors import TopicAuthorizationFailedError
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from consumers import TopicReader
-from engine import POLICY, Toy, until
-from producers import Publisher
-from schemas import CleanPair, KafkaConnection, RedisConnection, StoreConnection
-from schemas.errors import Fatal
-from schemas.topics import CLEAN, RAW, REJECTED, SCORED
-from secure_kafka import SecureKafka
-from workers.cli.app import app
-from workers.cli.pipeline import Pipeline
-from workers.cli.wiring import STAGES, build_worker
-from workers.demo.crawl import Crawl
-from workers.demo.site import Site
-from workers.runtime.worker import Worker
-from workers.settings import Settings
+from kaption.connections.errors import Fatal
+from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
+from kaption.consumers import TopicReader
+from kaption.producers import Publisher
+from kaption.schemas import CleanPair
+from kaption.schemas.topics import CLEAN, RAW, REJECTED, SCORED
+from kaption.workers.cli.app import app
+from kaption.workers.demo.crawl import Crawl
+from kaption.workers.demo.site import Site
+from kaption.workers.runtime.pipeline import Pipeline
+from kaption.workers.runtime.worker import Worker
+from kaption.workers.settings import Settings
+from kaption.workers.wiring import STAGES, build_worker
+from support.engine import POLICY, Toy, until
+from support.secure_kafka import SecureKafka
 
 pytestmark = pytest.mark.integration
 Kaption = Callable[..., str]

@@ -6,14 +6,14 @@ from itertools import islice
 
 import pytest
 
-from compacting import LATER, compact, retire_all
-from consumers import ShardStream
-from consumers.manifests import read_manifests
-from objectstore.blobs import BlobStore
-from objectstore.s3 import S3Store
-from sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, run, stored
-from stream_records import pair_ids
-from workers.compaction import find_orphans
+from kaption.consumers import ShardStream
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.s3 import S3Store
+from kaption.workers.compaction import find_orphans
+from support.compacting import LATER, compact, retire_all
+from support.sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, run, stored
+from support.stream_records import pair_ids
 
 pytestmark = pytest.mark.integration
 

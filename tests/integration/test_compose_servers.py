@@ -10,15 +10,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from compose import SERVICES, WORKERS
-from objectstore import open_store
-from parts import cache_folder, serving
-from schemas import TOPICS, KafkaConnection, StoreConnection
-from workers.local import ApacheKafka, SeaweedFs
-from workers.local.binary import wheel_binary
-from workers.local.kafka_jars import java_program, kafka_jars
-from workers.local.ports import HOST
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.objectstore import open_store
+from kaption.schemas import TOPICS
+from kaption.workers.local.binary import wheel_binary
+from kaption.workers.local.ports import HOST
+from support.compose import SERVICES, WORKERS
+from support.parts import cache_folder, serving
+from tools.servers import ApacheKafka, SeaweedFs
+from tools.servers.kafka_jars import java_program, kafka_jars
 
 pytestmark = pytest.mark.integration
 # The Kafka image's own, where none is given.

@@ -11,15 +11,17 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.errors import KafkaConnectionError
 
-from engine import ECHO, PARTITIONS, POLICY, Stream, Toy, running, until
-from schemas import DeadLetter
-from schemas.topics import DEAD, RAW
-from schemas.wire import decode
-from workers.local import ApacheKafka
-from workers.runtime.entry import Consumed, Outgoing, Partition
-from workers.runtime.kafka.session import Session
-from workers.runtime.kafka.transaction import Refused, TransactionThread
-from workers.runtime.stage import Fatal, OutOfMemory, Retry
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.kafka.messages import Outgoing, Partition
+from kaption.connections.kafka.transaction import Refused, TransactionThread
+from kaption.schemas import DeadLetter
+from kaption.schemas.topics import DEAD, RAW
+from kaption.schemas.wire import decode
+from kaption.workers.runtime.entry import Consumed
+from kaption.workers.runtime.session import Session
+from kaption.workers.runtime.stage import OutOfMemory
+from support.engine import ECHO, PARTITIONS, POLICY, Stream, Toy, running, until
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
 

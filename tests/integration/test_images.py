@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import until
-from images import STAGES, needs
-from publishing import published_pairs, with_topic
-from schemas import TOPICS, KafkaConnection
-from workers.local import Tansu
-from workers.local.ports import free_ports
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.schemas import TOPICS
+from kaption.workers.local import Tansu
+from kaption.workers.local.ports import free_ports
+from support.engine import until
+from support.images import STAGES, needs
+from support.publishing import published_pairs, with_topic
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "try_image.py"
 TRIED = ("tools", "worker-gpu")

@@ -13,8 +13,9 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from faults import FaultProxy
-from parts import S3Bucket
-from workers.local import ApacheKafka, ServerError, Tansu, Valkey
+from kaption.workers.local import ServerError, Tansu, Valkey
+from support.parts import S3Bucket
+from tools.servers import ApacheKafka
 
 VALUES = [b"0", b"1", b"2"]
 
@@ -159,7 +160,7 @@ def test_a_server_that_ends_at_once_is_reported_with_its_log(tmp_path: Path) -> 
 def test_servers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     script = (
         "import os, pathlib, signal, sys\n"
-        "from workers.local import Valkey\n"
+        "from kaption.workers.local import Valkey\n"
         "server = Valkey(pathlib.Path(sys.argv[1]))\n"
         "server.start()\n"
         "print(server.ports[0], flush=True)\n"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from parts import S3Bucket
-from workers.local import ApacheKafka
+from support.parts import S3Bucket
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from consumers.topic_reader import Read, TopicReader
-from producers import pair_id
-from schemas import ImageSource, KafkaConnection, RawPair
-from schemas.topics import RAW
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers.topic.reader import Read, TopicReader
+from kaption.producers import pair_id
+from kaption.schemas import ImageSource, RawPair
+from kaption.schemas.topics import RAW
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "node" / "publish.mjs"
 TOPIC = replace(RAW, partitions=3)

@@ -18,21 +18,23 @@ from kafka.errors import KafkaError
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from consumers.topic_reader import TopicReader
-from objectstore import BlobStore, open_store
-from producers.checkpoint import Place
-from producers.errors import Message, PublishError
-from producers.feed import Fed, Feed
-from producers.sources import Found, Source, SourceError, Unreadable, open_source
-from producers.sources.source import RAW_BYTES, SOURCE_ERROR_HEADER, SOURCE_PLACE_HEADER
-from producers.transactions import Transactions
-from schemas import ImageSource, KafkaConnection, RawPair, StoreConnection, WireError, header
-from schemas.topics import RAW
-from unit.sources.inputs import write_tar
-from workers.cli.app import app
-from workers.cli.feeder import Feeder
-from workers.local import ApacheKafka
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.messages import Message
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.consumers.topic.reader import TopicReader
+from kaption.objectstore import BlobStore, open_store
+from kaption.producers.errors import PublishError
+from kaption.producers.feed.checkpoint import Place
+from kaption.producers.feed.feed import Fed, Feed
+from kaption.producers.sources import Found, Source, SourceError, Unreadable, open_source
+from kaption.producers.sources.source import RAW_BYTES, SOURCE_ERROR_HEADER, SOURCE_PLACE_HEADER
+from kaption.producers.transactions import Transactions
+from kaption.schemas import ImageSource, RawPair, WireError, header
+from kaption.schemas.topics import RAW
+from kaption.workers.batch.feeder import Feeder
+from kaption.workers.cli.app import app
+from support.source_inputs import write_tar
+from tools.servers import ApacheKafka
 
 TOPIC = replace(RAW, partitions=3)
 KAFKA = [pytest.param("apache_kafka", marks=pytest.mark.integration)]
@@ -293,7 +295,7 @@ def test_a_transaction_that_hangs_is_left_behind(
         real(producer)
 
     monkeypatch.setattr(KafkaProducer, "commit_transaction", commit)
-    monkeypatch.setattr("producers.feed._PAUSE_S", 0.2)
+    monkeypatch.setattr("kaption.producers.feed.feed._PAUSE_S", 0.2)
     feed = Feed(connection, Numbers(10), transaction_s=3)
     real_abandon = Transactions.abandon
 
@@ -443,7 +445,7 @@ def test_the_command_tells_its_progress_also_in_a_log(
     source = tmp_path / "pairs.csv"
     rows = (f"https://cdn.example/{number}.jpg,a\n" for number in range(3_000))
     source.write_text("url,text\n" + "".join(rows))
-    monkeypatch.setattr("workers.cli.produce._LINE_S", 0)
+    monkeypatch.setattr("kaption.workers.cli.produce._LINE_S", 0)
     for name, value in environment(connection).items():
         monkeypatch.setenv(name, value)
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from consumers.topic_reader import TopicReader
-from producing import start
-from publishing import TOPIC
-from schemas import KafkaConnection, RawPair
-from unit.sources import inputs
-from workers.local import ApacheKafka
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers.topic.reader import TopicReader
+from kaption.schemas import RawPair
+from support import source_inputs as inputs
+from support.producing import start
+from support.publishing import TOPIC
+from tools.servers import ApacheKafka
 
 TEXTS = tuple(map(str, range(500)))
 RATE = 200

@@ -11,30 +11,25 @@ import pytest
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.memory_records import MemoryRecords
 
-from objectstore import BlobStore, open_store
-from parts import S3Bucket, serving
-from producers.errors import (
+from kaption.connections.kafka.messages import Message
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.objectstore import BlobStore, open_store
+from kaption.producers.errors import (
     BufferFullError,
     ClosedError,
     DeliveryError,
-    Message,
     PublishError,
     TooLargeError,
 )
-from producers.identity import pair_id
-from producers.publisher import Publisher
-from publishing import TOPIC, URL, pair, published, published_pairs, with_topic
-from schemas import (
-    ImageSource,
-    KafkaConnection,
-    MalformedRecordError,
-    RawPair,
-    StoreConnection,
-    encode,
-)
-from schemas.limits import INLINE_IMAGE_BYTES
-from workers.local import ApacheKafka, Tansu
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.producers.identity import pair_id
+from kaption.producers.publisher import Publisher
+from kaption.schemas import ImageSource, MalformedRecordError, RawPair, encode
+from kaption.schemas.limits import INLINE_IMAGE_BYTES
+from kaption.workers.local import Tansu
+from support.parts import S3Bucket, serving
+from support.publishing import TOPIC, URL, pair, published, published_pairs, with_topic
+from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
 
@@ -412,7 +407,7 @@ def test_what_is_no_pair_leaves_no_blob(tansu: Tansu, topic_prefix: str, tmp_pat
 
 def test_publishing_imports_nothing_heavy() -> None:
     script = (
-        "import sys, producers.publisher, producers.sources.jsonl\n"
+        "import sys, kaption.producers.publisher, kaption.producers.sources.jsonl\n"
         "heavy = {'torch', 'redis', 'boto3', 'PIL', 'numpy', 'pyarrow', 'workers'}\n"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from parts import serving
-from producers import AsyncPublisher, ClosedError, DeliveryError, PublishError
-from producers.identity import pair_id
-from publishing import URL, pair, published_pairs, with_topic
-from schemas import ImageSource, KafkaConnection
-from workers.local import Tansu
+from kaption.connections.settings import KafkaConnection
+from kaption.producers import AsyncPublisher, ClosedError, DeliveryError, PublishError
+from kaption.producers.identity import pair_id
+from kaption.schemas import ImageSource
+from kaption.workers.local import Tansu
+from support.parts import serving
+from support.publishing import URL, pair, published_pairs, with_topic
 
 
 @pytest.fixture

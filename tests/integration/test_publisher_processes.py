@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from producers import Publisher
-from publishing import pair, published_pairs, with_topic
-from workers.local import Tansu
+from kaption.producers import Publisher
+from kaption.workers.local import Tansu
+from support.publishing import pair, published_pairs, with_topic
 
 FORK = """
 import os, sys
 from pathlib import Path
-from producers import ForkedError, Publisher
-from schemas import KafkaConnection
+from kaption.producers import ForkedError, Publisher
+from kaption.schemas import KafkaConnection
 
 connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
 spool = Path(sys.argv[3]) if len(sys.argv) > 3 else None
@@ -43,8 +43,8 @@ sys.exit(status)
 
 ASYNC_FORK = """
 import asyncio, os, sys
-from producers import AsyncPublisher, ForkedError
-from schemas import KafkaConnection
+from kaption.producers import AsyncPublisher, ForkedError
+from kaption.schemas import KafkaConnection
 
 connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
 publisher = AsyncPublisher(connection)
@@ -82,8 +82,8 @@ sys.exit(status)
 LEFT_BEHIND = """
 import os, sys
 from pathlib import Path
-from producers import Publisher
-from schemas import KafkaConnection
+from kaption.producers import Publisher
+from kaption.schemas import KafkaConnection
 
 connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
 ask, answer = os.pipe()

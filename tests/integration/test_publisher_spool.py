@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from parts import serving
-from producers import BufferFullError, Publisher, StillSpooledError, TooLargeError
-from publishing import TOPIC, pair, published_pairs, with_topic
-from schemas import KafkaConnection
-from workers.local import ApacheKafka, Tansu
+from kaption.connections.settings import KafkaConnection
+from kaption.producers import BufferFullError, Publisher, StillSpooledError, TooLargeError
+from kaption.workers.local import Tansu
+from support.parts import serving
+from support.publishing import TOPIC, pair, published_pairs, with_topic
+from tools.servers import ApacheKafka
 
 NOWHERE = "127.0.0.1:9"
 CRAWLER = """
 import sys
 from pathlib import Path
-from producers import Publisher
-from schemas import KafkaConnection
+from kaption.producers import Publisher
+from kaption.schemas import KafkaConnection
 
 publisher = Publisher(
     KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2]), spool=Path(sys.argv[3])

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from consumers import Read, TopicReader
-from schemas import (
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import Read, TopicReader
+from kaption.schemas import (
     TOPICS,
     DeadLetter,
     ImageSource,
-    KafkaConnection,
     OriginalHeader,
     RawPair,
     Reason,
@@ -29,10 +30,9 @@ from schemas import (
     header,
     headers_of,
 )
-from schemas.topics import DEAD, INGESTED, RAW, REJECTED
-from schemas.wire import ORIGIN_HEADER
-from workers.local import ApacheKafka
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.schemas.topics import DEAD, INGESTED, RAW, REJECTED
+from kaption.schemas.wire import ORIGIN_HEADER
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import skimage.data
 
-from consumers.manifests import read_manifests, read_rows
-from objectstore.s3 import S3Store
-from parts import S3Bucket
-from workers.local import ApacheKafka
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.s3 import S3Store
+from support.parts import S3Bucket
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
 

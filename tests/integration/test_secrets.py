@@ -20,23 +20,25 @@ import redis
 from kafka import KafkaProducer
 from pydantic import SecretStr
 
-from certificates import Authority
-from consumers import TopicReader
-from engine import until
-from faults.proxy import FaultProxy
-from parts import S3Bucket, serving
-from producers import Publisher, PublishError
-from replicas import Replica
-from schemas import DeadLetter, KafkaConnection, RejectedPair
-from schemas.topics import DEAD, RAW, REJECTED
-from secure_kafka import SecureKafka, unsecured_token
-from token_endpoint import TokenEndpoint
-from web import get
-from workers.demo.crawl import Crawl
-from workers.demo.site import Site
-from workers.local import SeaweedFs, Valkey
-from workers.local.ports import free_ports
-from workers.runtime.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import TopicReader
+from kaption.producers import Publisher, PublishError
+from kaption.schemas import DeadLetter, RejectedPair
+from kaption.schemas.topics import DEAD, RAW, REJECTED
+from kaption.workers.demo.crawl import Crawl
+from kaption.workers.demo.site import Site
+from kaption.workers.local import Valkey
+from kaption.workers.local.ports import free_ports
+from support.certificates import Authority
+from support.engine import until
+from support.fault_proxy import FaultProxy
+from support.parts import S3Bucket, serving
+from support.replicas import Replica
+from support.secure_kafka import SecureKafka, unsecured_token
+from support.token_endpoint import TokenEndpoint
+from support.web import get
+from tools.servers import SeaweedFs
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(500)]
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from consumers import ReadError, TopicReader
-from producers import Publisher, PublishError
-from schemas import KafkaConnection
-from schemas.errors import Fatal
-from schemas.kafka_access import check_access
-from schemas.topics import CLEAN
-from secure_kafka import SecureKafka, unsecured_token
-from token_endpoint import TokenEndpoint
-from workers.runtime.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.errors import Fatal
+from kaption.connections.kafka.access import check_access
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import ReadError, TopicReader
+from kaption.producers import Publisher, PublishError
+from kaption.schemas.topics import CLEAN
+from support.secure_kafka import SecureKafka, unsecured_token
+from support.token_endpoint import TokenEndpoint
 
 pytestmark = pytest.mark.integration
 

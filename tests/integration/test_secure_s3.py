@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from certificates import Authority
-from faults.proxy import FaultProxy
-from objectstore import ObjectStore, open_store
-from parts import S3Bucket, serving
-from schemas.errors import Fatal
-from workers.local import SeaweedFs
+from kaption.connections.errors import Fatal
+from kaption.objectstore import ObjectStore, open_store
+from support.certificates import Authority
+from support.fault_proxy import FaultProxy
+from support.parts import S3Bucket, serving
+from tools.servers import SeaweedFs
 
 pytestmark = pytest.mark.integration
 READER = ("reader", "reader-secret-key")

@@ -5,10 +5,10 @@ from itertools import islice
 import pytest
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from consumers import ShardStream
-from objectstore.s3 import S3Store
-from schemas import TakedownKind
-from stream_records import pair_ids, take_down, write_chains
+from kaption.consumers import ShardStream
+from kaption.objectstore.s3 import S3Store
+from kaption.schemas import TakedownKind
+from support.stream_records import pair_ids, take_down, write_chains
 
 pytestmark = pytest.mark.integration
 

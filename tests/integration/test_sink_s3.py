@@ -6,14 +6,24 @@ from threading import Barrier
 import pytest
 import webdataset
 
-from consumers.manifests import read_manifests, read_rows
-from objectstore import s3
-from objectstore.blobs import BlobStore
-from objectstore.s3 import S3Store
-from parts import S3Bucket
-from sink_records import TOPIC, done, offsets_in, open_sink, orphans_in, picture, run, stored
-from workers.local import SeaweedFs
-from workers.runtime.stage import Retry
+from kaption.connections.errors import Retry
+from kaption.objectstore import s3
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.s3 import S3Store
+from support.parts import S3Bucket
+from support.sink_records import (
+    TOPIC,
+    done,
+    offsets_in,
+    open_sink,
+    orphans_in,
+    picture,
+    run,
+    stored,
+)
+from tools.servers import SeaweedFs
 
 pytestmark = pytest.mark.integration
 

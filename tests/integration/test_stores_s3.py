@@ -5,10 +5,10 @@ import socket
 import pytest
 import stamina
 
-from objectstore.s3 import S3Store
-from parts import S3Bucket
-from workers.local import SeaweedFs
-from workers.runtime.stage import Fatal, Retry
+from kaption.connections.errors import Fatal, Retry
+from kaption.objectstore.s3 import S3Store
+from support.parts import S3Bucket
+from tools.servers import SeaweedFs
 
 
 @pytest.mark.parametrize(("part", "value"), [("access_key", "nobody"), ("secret_key", "wrong")])

@@ -16,32 +16,32 @@ import pytest
 import redis
 from kafka import KafkaProducer
 
-from consumers import ShardStream, Tombstone, TopicReader, TopicStream
-from consumers.manifests import read_manifests
-from engine import until
-from ingest_bench import picture
-from killed_takedown import STEPS
-from objectstore import ObjectStore, blob_key, open_store
-from objectstore.takedowns import read_takedowns, takedown_keys
-from parts import S3Bucket, serving
-from producers import Publisher
-from replicas import Replica
-from schemas import (
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.consumers import ShardStream, Tombstone, TopicReader, TopicStream
+from kaption.objectstore import ObjectStore, blob_key, open_store
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
+from kaption.producers import Publisher
+from kaption.schemas import (
     TOPICS,
     CleanPair,
     ImageSource,
-    KafkaConnection,
     RawPair,
     RejectedPair,
-    StoreConnection,
     Topic,
     encode,
     headers_of,
 )
-from schemas.topics import CLEAN, REJECTED
-from workers.demo.site import Page, Site
-from workers.local import ApacheKafka, Valkey
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.schemas.topics import CLEAN, REJECTED
+from kaption.workers.demo.site import Page, Site
+from kaption.workers.local import Valkey
+from support.engine import until
+from support.ingest_bench import picture
+from support.killed_takedown import STEPS
+from support.parts import S3Bucket, serving
+from support.replicas import Replica
+from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
 
@@ -94,11 +94,11 @@ class Pipeline:
     def takedown(self, *arguments: str, killed_at: str | None = None) -> Any:
         start = [str(Path(sys.executable).with_name("kaption"))]
         if killed_at is not None:
-            start = [sys.executable, str(Path(__file__).parents[1] / "killed_takedown.py")]
+            start = [sys.executable, "-m", "support.killed_takedown"]
             start.append(killed_at)
         return subprocess.run(
             [*start, "takedown", *arguments],
-            env=os.environ | self.settings,
+            env=os.environ | self.settings | {"PYTHONPATH": str(Path(__file__).parents[1])},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -10,19 +10,12 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from consumers.topic_reader import Read, ReadError, TopicReader
-from schemas import (
-    ImageSource,
-    KafkaConnection,
-    MalformedRecordError,
-    Position,
-    RawPair,
-    encode,
-    headers_of,
-)
-from schemas.topics import RAW
-from workers.local import ApacheKafka
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers.topic.reader import Read, ReadError, TopicReader
+from kaption.schemas import ImageSource, MalformedRecordError, Position, RawPair, encode, headers_of
+from kaption.schemas.topics import RAW
+from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
 TOPIC = replace(RAW, partitions=2)

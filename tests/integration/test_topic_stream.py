@@ -15,15 +15,16 @@ from kafka import KafkaProducer
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from consumers import TopicStream
-from objectstore.blobs import BlobStore, blob_key
-from objectstore.folder import FolderStore
-from schemas import CleanPair, KafkaConnection, StoreConnection, TakedownKind, encode, headers_of
-from schemas.topics import CLEAN
-from sink_records import picture, stored
-from stream_records import pair_ids, take_down
-from workers.local import ApacheKafka
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.consumers import TopicStream
+from kaption.objectstore.blobs import BlobStore, blob_key
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import CleanPair, TakedownKind, encode, headers_of
+from kaption.schemas.topics import CLEAN
+from support.sink_records import picture, stored
+from support.stream_records import pair_ids, take_down
+from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
 TOPIC = replace(CLEAN, partitions=4)

@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from kafka import KafkaProducer
 
-from schemas import TOPICS, KafkaConnection
-from schemas.topics import CLEAN, DEAD, RAW
-from workers.local import ApacheKafka, Tansu
-from workers.runtime.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.settings import KafkaConnection
+from kaption.schemas import TOPICS
+from kaption.schemas.topics import CLEAN, DEAD, RAW
+from kaption.workers.local import Tansu
+from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
 

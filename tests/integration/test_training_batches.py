@@ -12,22 +12,22 @@ import pytest
 from kafka import KafkaProducer
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from consumers import ShardStream, TopicStream
-from consumers.batches import TrainingBatches
-from consumers.collate import Batch
-from consumers.example import ExampleMaker
-from consumers.tokens import TextTokens
-from consumers.transforms import PictureTransform
-from objectstore import BlobStore
-from objectstore.folder import FolderStore
-from schemas import Caption, CaptionKind, KafkaConnection, encode, headers_of
-from schemas.letterbox import Letterbox
-from schemas.topics import CLEAN
-from stream_records import pictured, write_shards
-from tiny_models import tiny_clip
-from workers.local import Tansu
-from workers.runtime.kafka.topics import TopicAdmin
-from workers.runtime.stage import Message
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import ShardStream, TopicStream
+from kaption.consumers.training.batches import TrainingBatches
+from kaption.consumers.training.examples import Batch, ExampleMaker
+from kaption.consumers.training.pictures import PictureTransform
+from kaption.consumers.training.tokens import TextTokens
+from kaption.objectstore import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import Caption, CaptionKind, encode, headers_of
+from kaption.schemas.letterbox import Letterbox
+from kaption.schemas.topics import CLEAN
+from kaption.workers.local import Tansu
+from kaption.workers.runtime.stage import Message
+from support.stream_records import pictured, write_shards
+from support.tiny_models import tiny_clip
 
 BOX = Letterbox(32, 32, "bicubic", (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 PREFIX = f"batches-{uuid4().hex[:8]}."

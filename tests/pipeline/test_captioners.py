@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 import redis
 
-from model_stages import NOW, FolderBlobs, ingested, message, taken_down
-from schemas import (
+from kaption.schemas import (
     Caption,
     CaptionedPair,
     CaptionKind,
@@ -22,14 +21,13 @@ from schemas import (
     ScoredPair,
     Versioned,
 )
-from tiny_models import tiny_blip2, tiny_llava
-from workers.captioners.captioner import Captioner
-from workers.captioners.registry import load_captioners
-from workers.checks.registry import load_checks
-from workers.demo.scenes import Aspect, Scene, describe, random_scene, render, wrong
-from workers.models.open_clip import OpenClipScorer, load
-from workers.models.windows import score_texts
-from workers.policy import (
+from kaption.workers.captioners.captioner import Captioner
+from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.checks.registry import load_checks
+from kaption.workers.demo.scenes import Aspect, Scene, describe, random_scene, render, wrong
+from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.models.windows import score_texts
+from kaption.workers.policy import (
     ClipPolicy,
     RecaptionPolicy,
     SamplingPolicy,
@@ -37,13 +35,15 @@ from workers.policy import (
     SelectPolicy,
     TransformersPolicy,
 )
-from workers.runtime.stage import Emit, Stage
-from workers.stages.alignment import Alignment
-from workers.stages.recaption import RecaptionStage
-from workers.stages.score import ScoreStage
-from workers.stages.select import SelectStage
-from workers.stores.redis_captions import RedisCaptions
-from workers.stores.redis_embeddings import RedisEmbeddings
+from kaption.workers.runtime.stage import Emit, Stage
+from kaption.workers.stages.alignment import Alignment
+from kaption.workers.stages.recaption import RecaptionStage
+from kaption.workers.stages.score import ScoreStage
+from kaption.workers.stages.select.stage import SelectStage
+from kaption.workers.stores.captions import CaptionCache
+from kaption.workers.stores.embeddings import EmbeddingCache
+from support.model_stages import NOW, FolderBlobs, ingested, message, taken_down
+from support.tiny_models import tiny_blip2, tiny_llava
 
 CLIP = ClipPolicy(device="cpu", threads=1)
 R = TypeVar("R", bound=Versioned)
@@ -86,7 +86,7 @@ def through(stage: Stage[R, Any], records: Sequence[R]) -> list[Versioned]:
 
 
 def alignment(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> Alignment:
-    cache = RedisEmbeddings(redis.Redis.from_url(url), "t:")
+    cache = EmbeddingCache(redis.Redis.from_url(url), "t:")
     return Alignment(CLIP, blobs, cache, lambda _: scorer)
 
 
@@ -95,7 +95,7 @@ def score(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> ScoreStage:
 
 
 def recaption(captioners: Sequence[Captioner], blobs: FolderBlobs, url: str) -> RecaptionStage:
-    cache = RedisCaptions(redis.Redis.from_url(url), "t:")
+    cache = CaptionCache(redis.Redis.from_url(url), "t:")
     return _set_up(
         RecaptionStage(
             RecaptionPolicy(), blobs, cache, load_captioners=lambda _: captioners, now=_now

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from objectstore.folder import FolderStore
-from schemas import TakedownKind
-from sink_records import offsets_in
-from stream_records import take_down, write_chains
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import TakedownKind
+from support.sink_records import offsets_in
+from support.stream_records import take_down, write_chains
 
 Start = Callable[..., "subprocess.Popen[str]"]
 

@@ -14,22 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaProducer
 
-from objectstore import BlobStore
-from objectstore.folder import FolderStore
-from schemas import (
-    TOPICS,
-    CleanPair,
-    KafkaConnection,
-    Takedown,
-    TakedownKind,
-    encode,
-    headers_of,
-    takedown_key,
-)
-from schemas.topics import CLEAN
-from sink_records import picture, stored
-from workers.local import Tansu
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.objectstore import BlobStore
+from kaption.objectstore.dataset.layout import takedown_key
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import TOPICS, CleanPair, Takedown, TakedownKind, encode, headers_of
+from kaption.schemas.topics import CLEAN
+from kaption.workers.local import Tansu
+from support.sink_records import picture, stored
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -7,9 +7,9 @@ import sys
 import urllib.request
 from pathlib import Path
 
-from publishing import published_pairs, with_topic
-from workers.local import Tansu
-from workers.local.ports import free_ports
+from kaption.workers.local import Tansu
+from kaption.workers.local.ports import free_ports
+from support.publishing import published_pairs, with_topic
 
 PAIRS = 30
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-import workers.demo
-from workers.demo.scenes import describe, wrong
+import kaption.workers.demo
+from kaption.workers.demo.scenes import describe, wrong
 
 pytest.importorskip("torch")
 
 import torch
 
-from workers.demo.train.measure import (
+from tools.demo_models.measure import (
     HELD_OUT_SEED,
     Scorer,
     Specimen,
@@ -27,10 +27,10 @@ from workers.demo.train.measure import (
     measure_clip,
     specimens,
 )
-from workers.demo.train.train_captioner import SEED as CAPTIONER_SEED
-from workers.demo.train.train_clip import SEED as CLIP_SEED
+from tools.demo_models.train_captioner import SEED as CAPTIONER_SEED
+from tools.demo_models.train_clip import SEED as CLIP_SEED
 
-MODELS = Path(workers.demo.__file__).parent / "models"
+MODELS = Path(kaption.workers.demo.__file__).parent / "models"
 CLIP, CAPTIONER = MODELS / "clip", MODELS / "captioner"
 FIVE_MEGABYTES = 5 * 1000 * 1000
 

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from workers.cli.app import app
+from kaption.workers.cli.app import app
 
 
 def test_models_load_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None:

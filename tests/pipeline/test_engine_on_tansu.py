@@ -1,8 +1,8 @@
 """The same engine on the embedded broker, which fences nothing: completeness only."""
 
-from engine import POLICY, Stream, Toy, running, until
-from workers.local import Tansu
-from workers.runtime.policy import RuntimePolicy
+from kaption.workers.local import Tansu
+from kaption.workers.runtime.policy import RuntimePolicy
+from support.engine import POLICY, Stream, Toy, running, until
 
 
 def test_every_record_has_its_outcome(tansu: Tansu, topic_prefix: str) -> None:

@@ -13,21 +13,17 @@ import pytest
 import skimage.data
 from rich.console import Console
 
-from consumers import Read
-from consumers.manifests import (
-    FolderObjects,
-    chain_faults,
-    object_faults,
-    read_manifests,
-    read_rows,
-)
-from producers.sources import Unreadable
-from producers.sources.source import SOURCE_PLACE_HEADER
-from schemas import DeadLetter, decode
-from workers.cli.batch_run import BatchRun
-from workers.cli.stack import servers
-from workers.cli.tally import Tally
-from workers.settings import Settings
+from kaption.consumers import Read
+from kaption.objectstore.dataset.manifests import FolderObjects, chain_faults, read_manifests
+from kaption.objectstore.dataset.shard import object_faults
+from kaption.objectstore.dataset.table import read_rows
+from kaption.producers.sources import Unreadable
+from kaption.producers.sources.source import SOURCE_PLACE_HEADER
+from kaption.schemas import DeadLetter, decode
+from kaption.workers.batch.run import BatchRun
+from kaption.workers.batch.servers import servers
+from kaption.workers.batch.tally import Tally
+from kaption.workers.settings import Settings
 
 PHOTOGRAPHS = {
     "astronaut.png": "portrait of astronaut Eileen Collins in an orange suit",
@@ -124,7 +120,7 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a run one of whose outcomes is never seen
-    monkeypatch.setattr("workers.cli.standstill._PATIENCE_S", 1.0)
+    monkeypatch.setattr("kaption.workers.batch.standstill._PATIENCE_S", 1.0)
     add = Tally.add
 
     def add_others(tally: Tally, read: Read) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from consumers.topic_reader import TopicReader
-from producers import pair_id
-from schemas import ImageSource, KafkaConnection, OptOutSignal, RawPair
-from schemas.topics import RAW
-from workers.local import Tansu
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers.topic.reader import TopicReader
+from kaption.producers import pair_id
+from kaption.schemas import ImageSource, OptOutSignal, RawPair
+from kaption.schemas.topics import RAW
+from kaption.workers.local import Tansu
 
 SPIDER = Path(__file__).parents[2] / "examples" / "scrapy_spider.py"
 TOPIC = replace(RAW, partitions=2)
@@ -123,13 +124,13 @@ def test_a_crawl_publishes_what_the_site_says(
 ITEMS = """
 from pathlib import Path
 from scrapy import Spider
-import producers.scrapy_pipeline
-from producers import BufferFullError, DeliveryError, Failure, Message
-from schemas import ImageSource, RawPair
+import kaption.producers.scrapy_pipeline
+from kaption.producers import BufferFullError, DeliveryError, Failure, Message
+from kaption.schemas import ImageSource, RawPair
 
 class Items(Spider):
     name = "items"
-    custom_settings = {"ITEM_PIPELINES": {"producers.scrapy_pipeline.KaptionPipeline": 800}}
+    custom_settings = {"ITEM_PIPELINES": {"kaption.producers.scrapy_pipeline.KaptionPipeline": 800}}
 
     async def start(self):
         for item in self.items():
@@ -187,23 +188,23 @@ def test_a_crawl_ends_where_kafka_takes_no_more(
     # Given a publisher whose buffer is full, and a spider that would never end
     spider = f"""
 from scrapy import Spider
-import producers.scrapy_pipeline
-from producers import BufferFullError
+import kaption.producers.scrapy_pipeline
+from kaption.producers import BufferFullError
 
 class Endless(Spider):
     name = "endless"
-    custom_settings = {{"ITEM_PIPELINES": {{"producers.scrapy_pipeline.KaptionPipeline": 800}}}}
+    custom_settings = {{"ITEM_PIPELINES": {{"kaption.producers.scrapy_pipeline.KaptionPipeline": 800}}}}
     start_urls = ["{site}/"]
 
     def parse(self, response):
-        yield from producers.scrapy_pipeline.image_items(response)
+        yield from kaption.producers.scrapy_pipeline.image_items(response)
         yield response.follow("/", dont_filter=True)
 
-class Full(producers.scrapy_pipeline.Publisher):
+class Full(kaption.producers.scrapy_pipeline.Publisher):
     def publish(self, **fields):
         raise BufferFullError("nothing moves")
 
-producers.scrapy_pipeline.Publisher = Full
+kaption.producers.scrapy_pipeline.Publisher = Full
 """
     # When it crawls
     log = crawl(tmp_path, spider, KAPTION_KAFKA=kafka(connection))
@@ -219,12 +220,12 @@ def test_what_is_not_delivered_at_the_end_is_named(
     def items(self):
         yield {{"image": "http://e.org/1.jpg", "text": "x"}}
 
-class Losing(producers.scrapy_pipeline.Publisher):
+class Losing(kaption.producers.scrapy_pipeline.Publisher):
     def close(self):
         super().close()
         raise DeliveryError([Failure(Message(b"", b"pair-7"), TimeoutError("no answer"))])
 
-producers.scrapy_pipeline.Publisher = Losing
+kaption.producers.scrapy_pipeline.Publisher = Losing
 """
     log = crawl(tmp_path, spider, KAPTION_KAFKA=kafka(connection))
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from schemas import KafkaConnection, RedisConnection, StoreConnection
-from workers.cli.errors import UserError
-from workers.cli.stack import servers, store_folder
-from workers.settings import Settings
+from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
+from kaption.workers.batch.servers import servers, store_folder
+from kaption.workers.errors import UserError
+from kaption.workers.settings import Settings
 
 PRODUCTION = Settings(
     kafka=KafkaConnection(

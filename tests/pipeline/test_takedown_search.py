@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from model_stages import NOW, FolderBlobs, ingested
-from model_stages import stored as stored_blob
-from objectstore import BlobStore
-from objectstore.folder import FolderStore
-from schemas import (
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.objectstore import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import (
     TOPICS,
     BlobRef,
     ImageSource,
-    KafkaConnection,
     Pair,
     RawPair,
     Reason,
@@ -27,12 +26,13 @@ from schemas import (
     encode,
     headers_of,
 )
-from schemas.topics import CLEAN, INGESTED, REJECTED
-from sink_records import stored
-from workers.cli.takedown.search import Found, search
-from workers.local import Tansu
-from workers.runtime.kafka.topics import TopicAdmin
-from workers.stores.footprint import Footprint
+from kaption.schemas.topics import CLEAN, INGESTED, REJECTED
+from kaption.workers.local import Tansu
+from kaption.workers.stores.footprint import Footprint
+from kaption.workers.takedown.search import Found, search
+from support.model_stages import NOW, FolderBlobs, ingested
+from support.model_stages import stored as stored_blob
+from support.sink_records import stored
 
 Send = Callable[[Topic, str, Versioned | None], None]
 

@@ -21,17 +21,18 @@ import pytest
 import torch
 from kafka import KafkaProducer
 
-from consumers.sample import Sample
-from objectstore import BlobStore, open_store
-from schemas import Caption, CaptionKind, CleanPair, KafkaConnection, StoreConnection, encode
-from schemas.topics import CLEAN
-from schemas.wire import headers_of
-from tiny_models import tiny_clip
-from training_samples import ListedStream, clean_pair
-from workers.demo.pictures import encoded
-from workers.demo.scenes import describe, random_scene, render
-from workers.local import Tansu
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.consumers.stream import Sample
+from kaption.objectstore import BlobStore, open_store
+from kaption.schemas import Caption, CaptionKind, CleanPair, encode
+from kaption.schemas.topics import CLEAN
+from kaption.schemas.wire import headers_of
+from kaption.workers.demo.pictures import encoded
+from kaption.workers.demo.scenes import describe, random_scene, render
+from kaption.workers.local import Tansu
+from support.tiny_models import tiny_clip
+from support.training_samples import ListedStream, clean_pair
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_clip.py"
 

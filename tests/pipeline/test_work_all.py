@@ -3,17 +3,19 @@
 import itertools
 from pathlib import Path
 
-from consumers.manifests import FolderObjects, chain_faults, object_faults, read_manifests
-from engine import until
-from producers import Publisher
-from replicas import Replica
-from schemas import TOPICS, KafkaConnection
-from web import get
-from workers.demo.crawl import Crawl
-from workers.demo.site import Site
-from workers.local import Tansu
-from workers.local.ports import free_ports
-from workers.runtime.kafka.topics import TopicAdmin
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.objectstore.dataset.manifests import FolderObjects, chain_faults, read_manifests
+from kaption.objectstore.dataset.shard import object_faults
+from kaption.producers import Publisher
+from kaption.schemas import TOPICS
+from kaption.workers.demo.crawl import Crawl
+from kaption.workers.demo.site import Site
+from kaption.workers.local import Tansu
+from kaption.workers.local.ports import free_ports
+from support.engine import until
+from support.replicas import Replica
+from support.web import get
 
 
 def test_all_stages_work_until_they_are_stopped(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from workers.captioners.transformers import TransformersCaptioner
-from workers.runtime.stage import OutOfMemory
+from kaption.workers.captioners.transformers import TransformersCaptioner
+from kaption.workers.runtime.stage import OutOfMemory
 
 ROOT = Path(__file__).parents[2]
 

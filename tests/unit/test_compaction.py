@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 
-from compacting import LATER, compact, retire_all
-from consumers import ShardStream
-from consumers.manifests import read_manifests, read_rows, read_samples
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import CleanPair, ImageRef, TakedownKind
-from sink_records import TOPIC, now, offsets_in, open_sink, orphans_in, picture, run, stored
-from stream_records import named, pair_ids, take_down, write_chains, write_shards
-from workers.compaction import Limits, find_orphans
-from workers.compaction.merged import MergedManifests
-from workers.stages.sink.stage import UNCOMMITTED_SHARDS
+from kaption.consumers import ShardStream
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.chain import MergedManifests
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.shard import read_samples
+from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import CleanPair, ImageRef, TakedownKind
+from kaption.workers.compaction import Limits, find_orphans
+from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS
+from support.compacting import LATER, compact, retire_all
+from support.sink_records import TOPIC, now, offsets_in, open_sink, orphans_in, picture, run, stored
+from support.stream_records import named, pair_ids, take_down, write_chains, write_shards
 
 URL = "https://cdn.example.org/dog.jpg"
 NONE_SMALL = Limits(below=1, to=1, records=1)

@@ -7,15 +7,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from compacting import compact, retire_all
-from consumers import Sample, ShardStream
-from consumers.manifests import read_manifests, read_rows
-from objectstore.folder import FolderStore
-from schemas import CleanPair
-from schemas.errors import Retry
-from sink_machine import Crash, Sinks, Troubled, scripts
-from sink_records import offsets_in, stored
-from workers.runtime.stage import Message
+from kaption.connections.errors import Retry
+from kaption.consumers import ShardStream
+from kaption.consumers.stream import Sample
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import CleanPair
+from kaption.workers.runtime.stage import Message
+from support.compacting import compact, retire_all
+from support.sink_machine import Crash, Sinks, Troubled, scripts
+from support.sink_records import offsets_in, stored
 
 
 class Compaction(Sinks):

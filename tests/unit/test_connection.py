@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas import KafkaConnection, RedisConnection, StoreConnection
+from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 
 SECRET = "hunter2"
 SCRAM: dict[str, Any] = {

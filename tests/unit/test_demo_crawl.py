@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from PIL import Image, ImageOps
 
-from model_stages import taken_down
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import (
+from kaption.connections.settings import RedisConnection
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import (
     BlobRef,
     Caption,
     CaptionKind,
@@ -29,24 +29,24 @@ from schemas import (
     Position,
     RawPair,
     Reason,
-    RedisConnection,
     RejectedPair,
 )
-from workers.demo.contact_sheet import choose, contact_sheet, row
-from workers.demo.crawl import Crawl
-from workers.demo.scenes import Scene, SceneObject
-from workers.demo.site import FETCH, Page, Site
-from workers.demo.truth import REJECTED_FOR, Kind, Terminal, Truth, agrees, judge
-from workers.images.decode_pool import DecodePool
-from workers.images.fetch import Fetcher
-from workers.images.hashes import dhash
-from workers.policy import IngestPolicy
-from workers.runtime.stage import Emit, Message, Outcome, Reject
-from workers.stages.ingest import IngestInput, IngestStage
-from workers.stores.redis_answers import RedisAnswers
-from workers.stores.redis_client import connect
-from workers.stores.redis_dedup import RedisDedup
-from workers.text.language import LanguageDetector
+from kaption.workers.decode.hashes import dhash
+from kaption.workers.decode.pool import DecodePool
+from kaption.workers.demo.contact_sheet import choose, contact_sheet, row
+from kaption.workers.demo.crawl import Crawl
+from kaption.workers.demo.scenes import Scene, SceneObject
+from kaption.workers.demo.site import FETCH, Page, Site
+from kaption.workers.demo.truth import REJECTED_FOR, Kind, Terminal, Truth, agrees, judge
+from kaption.workers.fetch.fetcher import Fetcher
+from kaption.workers.policy import IngestPolicy
+from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject
+from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
+from kaption.workers.stores.answers import Answers
+from kaption.workers.stores.client import connect
+from kaption.workers.stores.dedup import Dedup
+from kaption.workers.text.language import LanguageDetector
+from support.model_stages import taken_down
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 THING = SceneObject("circle", "red", "striped", "large", 0.5, 0.5, 0.3)
@@ -268,8 +268,8 @@ def test_ingest_judges_the_crawl_as_its_truth_says(
         Fetcher(policy.fetch),
         DecodePool(policy.image, 2),
         BlobStore(FolderStore(tmp_path)),
-        RedisDedup(connect(connection), connection.key_prefix, policy.dedup),
-        RedisAnswers(connect(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
+        Dedup(connect(connection), connection.key_prefix, policy.dedup),
+        Answers(connect(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
         taken_down(redis_url),
         LanguageDetector(policy.text.model_copy(update={"detect_languages": ("en", "de")})),
         now=lambda: NOW,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from workers.cli.acls import Grant, grants
-from workers.cli.wiring import STAGES
+from kaption.workers.cli.acls import Grant, grants
+from kaption.workers.wiring import STAGES
 
 TOPICS = {
     "ingest": ("pairs.raw", ["pairs.ingested"]),

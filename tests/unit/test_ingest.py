@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from ingest_bench import TEXT, Bench, emitted, linked, message, picture, raw, reasons
-from objectstore.blobs import BlobStore
-from schemas import BlobRef, ImageSource, OptOutSignal, Position, RawPair, Reason
-from workers.demo.site import FETCH, Page, Site
-from workers.images.decode_pool import DecodePool
-from workers.policy import DedupPolicy, IngestPolicy
-from workers.runtime.stage import Emit, Message, Reject, Retry
+from kaption.connections.errors import Retry
+from kaption.objectstore.blobs import BlobStore
+from kaption.schemas import BlobRef, ImageSource, OptOutSignal, Position, RawPair, Reason
+from kaption.workers.decode.pool import DecodePool
+from kaption.workers.demo.site import FETCH, Page, Site
+from kaption.workers.policy import DedupPolicy, IngestPolicy
+from kaption.workers.runtime.stage import Emit, Message, Reject
+from support.ingest_bench import TEXT, Bench, emitted, linked, message, picture, raw, reasons
 
 
 @pytest.fixture(scope="module")

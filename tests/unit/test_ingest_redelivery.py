@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import redis
 
-from ingest_bench import Bench, emitted, linked, picture, raw, reasons
-from schemas import Position, RawPair, Reason
-from workers.demo.site import Page, Site
-from workers.images.decode_pool import DecodePool
-from workers.policy import IngestPolicy
-from workers.runtime.stage import Emit, Message, Outcome, Reject
-from workers.stages.ingest import IngestInput, IngestStage
+from kaption.schemas import Position, RawPair, Reason
+from kaption.workers.decode.pool import DecodePool
+from kaption.workers.demo.site import Page, Site
+from kaption.workers.policy import IngestPolicy
+from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject
+from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
+from support.ingest_bench import Bench, emitted, linked, picture, raw, reasons
 
 EARLIER, FIRST, OTHER = 50, 51, 52
 """Seeds: a picture that another origin holds, the one a URL gives first, and one it gives later."""

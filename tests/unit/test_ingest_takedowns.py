@@ -12,15 +12,15 @@ from urllib.parse import quote
 import pytest
 import redis
 
-from ingest_bench import Bench, emitted, linked, message, picture, raw, reasons
-from objectstore.folder import FolderStore
-from objectstore.takedowns import add_takedown
-from schemas import BlobRef, ImageSource, Reason, Takedown, TakedownKind
-from unit.images.hostile_web import HostileWeb
-from workers.demo.site import Page, Site
-from workers.images.decode_pool import DecodePool
-from workers.policy import IngestPolicy
-from workers.runtime.stage import Reject
+from kaption.objectstore.dataset.takedowns import add_takedown
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import BlobRef, ImageSource, Reason, Takedown, TakedownKind
+from kaption.workers.decode.pool import DecodePool
+from kaption.workers.demo.site import Page, Site
+from kaption.workers.policy import IngestPolicy
+from kaption.workers.runtime.stage import Reject
+from support.hostile_web import HostileWeb
+from support.ingest_bench import Bench, emitted, linked, message, picture, raw, reasons
 
 GONE = picture(60)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from parts import serving
-from workers.local import ApacheKafka, MissingServer, Valkey
-from workers.local.binary import wheel_binary
+from kaption.workers.local import MissingServer, Valkey
+from kaption.workers.local.binary import wheel_binary
+from support.parts import serving
+from tools.servers import ApacheKafka
 
 
 class Absent(Valkey):

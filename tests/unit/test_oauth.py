@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from certificates import Authority
-from schemas import KafkaConnection
-from schemas.errors import Fatal, Fault, Retry
-from schemas.oauth import EndpointTokens, FileTokens, token_provider
-from token_endpoint import TokenEndpoint
+from kaption.connections.errors import Fatal, Fault, Retry
+from kaption.connections.kafka.oauth import EndpointTokens, FileTokens, token_provider
+from kaption.connections.settings import KafkaConnection
+from support.certificates import Authority
+from support.token_endpoint import TokenEndpoint
 
 
 @pytest.fixture

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from objectstore import BlobStore, open_store
-from producers.claims import Claims
-from producers.errors import PublishError, TooLargeError
-from producers.identity import pair_id
-from schemas import ImageSource, StoreConnection
-from schemas.limits import INLINE_IMAGE_BYTES
+from kaption.connections.settings import StoreConnection
+from kaption.objectstore import BlobStore, open_store
+from kaption.producers.errors import PublishError, TooLargeError
+from kaption.producers.identity import pair_id
+from kaption.producers.image import Claims
+from kaption.schemas import ImageSource
+from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
 LARGE = b"x" * (INLINE_IMAGE_BYTES + 1)
 

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from producers.errors import BufferFullError, DeliveryError, Message
-from producers.in_flight import InFlight
+from kaption.connections.kafka.messages import Message
+from kaption.producers.errors import BufferFullError, DeliveryError
+from kaption.producers.sending.in_flight import InFlight
 
 MESSAGE = Message(b"x" * 488)  # 1000 bytes with what it takes besides
 

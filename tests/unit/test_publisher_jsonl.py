@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from producers.identity import pair_id
-from producers.image import BLOB_IMAGE_BYTES, stored_source
-from producers.sources import Item, Large, SourceError, Unreadable
-from producers.sources.jsonl import Jsonl
-from producers.sources.source import RAW_BYTES
-from schemas import BlobRef, ImageSource, RawPair
-from schemas.limits import INLINE_IMAGE_BYTES
+from kaption.producers.identity import pair_id
+from kaption.producers.image import BLOB_IMAGE_BYTES, stored_source
+from kaption.producers.sources import Item, Large, SourceError, Unreadable
+from kaption.producers.sources.jsonl import Jsonl
+from kaption.producers.sources.source import RAW_BYTES
+from kaption.schemas import BlobRef, ImageSource, RawPair
+from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
 URL = "https://cdn.example/7.jpg"
 

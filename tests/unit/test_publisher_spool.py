@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.errors import BufferFullError, ClosedError, Message, SpoolError
-from producers.packing import pack, unpack
-from producers.spool import Spool
+from kaption.connections.kafka.messages import Message
+from kaption.producers.errors import BufferFullError, ClosedError, SpoolError
+from kaption.producers.packing import pack, unpack
+from kaption.producers.spool.spool import Spool
 
 MIB = 1024 * 1024
 ALL = 1024 * MIB
@@ -251,7 +252,9 @@ def test_threads_that_append_together_lose_nothing_and_keep_their_order(tmp_path
 
 
 def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
-    script = "import sys; from pathlib import Path; from producers.spool import Spool\n"
+    script = (
+        "import sys; from pathlib import Path; from kaption.producers.spool.spool import Spool\n"
+    )
     script += "Spool(Path(sys.argv[1]), 1000)"
     other = [sys.executable, "-c", script, str(tmp_path)]
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from producers.errors import (
+from kaption.connections.kafka.messages import Message
+from kaption.producers.errors import (
     BufferFullError,
     DeliveryError,
     Failure,
-    Message,
     PublishError,
     SpoolError,
     StillSpooledError,
     TooLargeError,
 )
-from producers.refused import refused
-from producers.spooled import Spooled
+from kaption.producers.refused import refused
+from kaption.producers.spool.delivery import Spooled
 
 
 def message(number: int) -> Message:

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from model_stages import NOW, FolderBlobs, ingested, message, stored
-from schemas import Caption, CaptionedPair, CaptionKind, Reason, Route, ScoredPair, Tag
-from schemas.topics import CAPTIONED
-from tiny_models import tiny_blip
-from workers.captioners.captioner import CaptionContext, Captioner
-from workers.captioners.registry import load_captioners
-from workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
-from workers.runtime.stage import Emit, Reject
-from workers.stages.recaption import RecaptionInput, RecaptionStage
-from workers.stores.redis_captions import RedisCaptions
+from kaption.schemas import Caption, CaptionedPair, CaptionKind, Reason, Route, ScoredPair, Tag
+from kaption.schemas.topics import CAPTIONED
+from kaption.workers.captioners.captioner import CaptionContext, Captioner
+from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.runtime.stage import Emit, Reject
+from kaption.workers.stages.recaption import RecaptionInput, RecaptionStage
+from kaption.workers.stores.captions import CaptionCache
+from support.model_stages import NOW, FolderBlobs, ingested, message, stored
+from support.tiny_models import tiny_blip
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def asking(
     made = RecaptionStage(
         policy,
         blobs,
-        RedisCaptions(redis.Redis.from_url(redis_url), "t:"),
+        CaptionCache(redis.Redis.from_url(redis_url), "t:"),
         load_captioners=lambda _: captioners,
         now=lambda: NOW,
     )

@@ -1,8 +1,8 @@
 """What a replay remembers of the runs before."""
 
-from producers.checkpoint import METADATA_BYTES
-from schemas import Position
-from workers.cli.replayed import _Passed
+from kaption.producers.feed.checkpoint import METADATA_BYTES
+from kaption.schemas import Position
+from kaption.workers.replay import _Passed
 
 
 def test_a_cursor_fits_however_many_runs_left_gaps() -> None:

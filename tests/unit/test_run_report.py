@@ -8,9 +8,9 @@ import pytest
 import typer
 from rich.console import Console
 
-from workers.cli.batch_run import RunReport
-from workers.cli.run import finish
-from workers.cli.tally import Tally
+from kaption.workers.batch.run import RunReport
+from kaption.workers.batch.tally import Tally
+from kaption.workers.cli.run import finish
 
 
 def report(*faults: str) -> RunReport:

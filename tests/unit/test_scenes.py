@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from workers.demo.scenes import (
+from kaption.workers.demo.scenes import (
     ATTRIBUTES,
     COLORS,
     CONTEXTS,

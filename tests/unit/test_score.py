@@ -8,16 +8,16 @@ import pytest
 import redis
 from PIL import Image
 
-from model_stages import NOW, FolderBlobs, ingested, message, stored
-from schemas import CaptionedPair, CaptionKind, Reason, Route, ScoredPair
-from schemas.topics import CAPTIONED, SCORED
-from tiny_models import tiny_clip
-from workers.models.open_clip import load
-from workers.policy import ClipPolicy, ScorePolicy
-from workers.runtime.stage import Dead, Emit, Reject
-from workers.stages.alignment import Alignment
-from workers.stages.score import ScoreStage
-from workers.stores.redis_embeddings import RedisEmbeddings
+from kaption.schemas import CaptionedPair, CaptionKind, Reason, Route, ScoredPair
+from kaption.schemas.topics import CAPTIONED, SCORED
+from kaption.workers.models.open_clip import load
+from kaption.workers.policy import ClipPolicy, ScorePolicy
+from kaption.workers.runtime.stage import Dead, Emit, Reject
+from kaption.workers.stages.alignment import Alignment
+from kaption.workers.stages.score import ScoreStage
+from kaption.workers.stores.embeddings import EmbeddingCache
+from support.model_stages import NOW, FolderBlobs, ingested, message, stored
+from support.tiny_models import tiny_clip
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def blobs(tmp_path: Path) -> FolderBlobs:
 def stage(clip: ClipPolicy, blobs: FolderBlobs, redis_url: str, good: float) -> ScoreStage:
     made = ScoreStage(
         ScorePolicy(good_score=good),
-        Alignment(clip, blobs, RedisEmbeddings(redis.Redis.from_url(redis_url), "t:"), load),
+        Alignment(clip, blobs, EmbeddingCache(redis.Redis.from_url(redis_url), "t:"), load),
         now=lambda: NOW,
     )
     made.setup()

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import redis
 
-from model_stages import NOW, FolderBlobs, ingested, message, stored, taken_down
-from schemas import (
+from kaption.schemas import (
     AuditState,
     Caption,
     CaptionedPair,
@@ -19,17 +18,18 @@ from schemas import (
     Takedown,
     TakedownKind,
 )
-from schemas.topics import AUDIT, CLEAN
-from tiny_models import tiny_clip
-from workers.checks.registry import load_checks
-from workers.models.open_clip import OpenClipScorer, load
-from workers.policy import ClipPolicy, SelectPolicy
-from workers.runtime.stage import Emit, Outcome, Reject
-from workers.stages.alignment import Alignment
-from workers.stages.ranking import rank
-from workers.stages.select import SelectStage, sampled
-from workers.stages.trace import Tracer
-from workers.stores.redis_embeddings import RedisEmbeddings
+from kaption.schemas.topics import AUDIT, CLEAN
+from kaption.workers.checks.registry import load_checks
+from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.policy import ClipPolicy, SelectPolicy
+from kaption.workers.runtime.stage import Emit, Outcome, Reject
+from kaption.workers.stages.alignment import Alignment
+from kaption.workers.stages.provenance import Tracer
+from kaption.workers.stages.select.ranking import rank
+from kaption.workers.stages.select.stage import SelectStage, sampled
+from kaption.workers.stores.embeddings import EmbeddingCache
+from support.model_stages import NOW, FolderBlobs, ingested, message, stored, taken_down
+from support.tiny_models import tiny_clip
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def stage(
     policy = {"min_score": -1.0, "audit_fraction": 0.0} | policy
     chosen = SelectPolicy.model_validate(policy)
     clip = ClipPolicy(model="tiny", device="cpu")
-    cache = RedisEmbeddings(redis.Redis.from_url(redis_url), "t:")
+    cache = EmbeddingCache(redis.Redis.from_url(redis_url), "t:")
     alignment = Alignment(clip, blobs, cache, lambda _: scorer)
     checks, gone = load_checks(chosen), taken_down(redis_url, *takedowns)
     made = SelectStage(chosen, alignment, checks, gone, now=lambda: NOW)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.settings import InvalidSettingsError, explain, load_settings
+from kaption.workers.settings import InvalidSettingsError, explain, load_settings
 
 
 @pytest.fixture(autouse=True)

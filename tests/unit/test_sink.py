@@ -13,11 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 import webdataset
 
-from consumers.manifests import FolderObjects, read_manifests
-from objectstore.blobs import BlobStore, CorruptBlobError
-from objectstore.folder import FolderStore
-from schemas import BlobRef, CleanPair, OptOutSignal, Reason
-from sink_records import (
+from kaption.connections.errors import Fatal, Retry
+from kaption.objectstore.blobs import BlobStore, CorruptBlobError
+from kaption.objectstore.dataset.manifests import FolderObjects, read_manifests
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import BlobRef, CleanPair, OptOutSignal, Reason
+from kaption.workers.policy import SinkPolicy
+from kaption.workers.runtime.stage import Dead, Reject
+from kaption.workers.stages.sink import SinkStage
+from kaption.workers.stages.sink.spool import Spool
+from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS
+from support.sink_records import (
     TOPIC,
     done,
     now,
@@ -28,11 +34,6 @@ from sink_records import (
     run,
     stored,
 )
-from workers.policy import SinkPolicy
-from workers.runtime.stage import Dead, Fatal, Reject, Retry
-from workers.stages.sink import SinkStage
-from workers.stages.sink.spool import Spool
-from workers.stages.sink.stage import UNCOMMITTED_SHARDS
 
 
 @pytest.fixture
@@ -399,7 +400,7 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_s_is_not(tmp_path)
     # Given a process that died with a picture in its spool, and one that lives
     script = (
         "import os, pathlib, sys\n"
-        "from workers.stages.sink.spool import Spool\n"
+        "from kaption.workers.stages.sink.spool import Spool\n"
         "spool = Spool(pathlib.Path(sys.argv[1])); spool.open()\n"
         "held = spool.add(b'left'); os._exit(0)\n"
     )

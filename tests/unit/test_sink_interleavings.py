@@ -2,7 +2,7 @@
 
 from hypothesis import HealthCheck, settings
 
-from sink_machine import Sinks
+from support.sink_machine import Sinks
 
 TestInterleavings = Sinks.TestCase
 TestInterleavings.settings = settings(

@@ -2,18 +2,13 @@
 
 import pytest
 
-from consumers.manifests import (
-    FolderObjects,
-    chain_faults,
-    object_faults,
-    read_manifests,
-    read_rows,
-    read_samples,
-)
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import Manifest
-from sink_records import TOPIC, now, open_sink, run, stored
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.manifests import FolderObjects, chain_faults, read_manifests
+from kaption.objectstore.dataset.shard import object_faults, read_samples
+from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import Manifest
+from support.sink_records import TOPIC, now, open_sink, run, stored
 
 
 def manifest(start: int, end: int, partition: int = 0, topic: str = TOPIC) -> Manifest:

@@ -18,12 +18,12 @@ from typing import Any, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-import workers.stages
-from ingest_bench import picture
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from parts import serving
-from schemas import (
+import kaption.workers.stages
+from kaption.connections.errors import Retry
+from kaption.connections.settings import RedisConnection, StoreConnection
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import (
     BlobRef,
     Caption,
     CaptionKind,
@@ -33,19 +33,16 @@ from schemas import (
     Position,
     Provenance,
     Reason,
-    RedisConnection,
     Route,
     StageTrace,
-    StoreConnection,
     Topic,
     decode,
     encode,
     headers_of,
 )
-from schemas.topics import DEAD, REJECTED, TOPICS
-from workers.cli.wiring import OUTPUTS, STAGES, AnyStage, build_stage
-from workers.local import Valkey
-from workers.policy import (
+from kaption.schemas.topics import DEAD, REJECTED, TOPICS
+from kaption.workers.local import Valkey
+from kaption.workers.policy import (
     ClipPolicy,
     ImagePolicy,
     IngestPolicy,
@@ -56,8 +53,11 @@ from workers.policy import (
     TextPolicy,
     TransformersPolicy,
 )
-from workers.runtime.stage import Emit, Message, Outcome, Reject, Retry, Stage
-from workers.settings import Settings
+from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject, Stage
+from kaption.workers.settings import Settings
+from kaption.workers.wiring import OUTPUTS, STAGES, AnyStage, build_stage
+from support.ingest_bench import picture
+from support.parts import serving
 
 TEXT = "A large red circle on a snowy field"
 
@@ -218,7 +218,7 @@ def _pair(output: tuple[Any, Any]) -> tuple[Any, Any]:
 
 def _defined() -> set[type[Stage[Any, Any]]]:
     found = set()
-    for module in pkgutil.walk_packages(workers.stages.__path__, "workers.stages."):
+    for module in pkgutil.walk_packages(kaption.workers.stages.__path__, "kaption.workers.stages."):
         members = inspect.getmembers(import_module(module.name), inspect.isclass)
         found |= {kind for _, kind in members if issubclass(kind, Stage) and kind is not Stage}
     return found

@@ -7,10 +7,11 @@ from typing import Self
 
 import pytest
 
-from consumers import ReadError
-from schemas import KafkaConnection, Topic
-from workers.cli.standstill import Standstill
-from workers.runtime.progress import Progress
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import ReadError
+from kaption.schemas import Topic
+from kaption.workers.batch.standstill import Standstill
+from kaption.workers.runtime.progress import Progress
 
 END = 3
 
@@ -40,7 +41,7 @@ class Reader:
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     """Give the broker's ends."""
     reader = Reader()
-    monkeypatch.setattr("workers.cli.standstill.TopicReader", reader)
+    monkeypatch.setattr("kaption.workers.batch.standstill.TopicReader", reader)
     return reader
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas import (
+from kaption.schemas import (
     BlobRef,
     Caption,
     CaptionKind,

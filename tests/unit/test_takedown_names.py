@@ -2,9 +2,9 @@
 
 import pytest
 
-from schemas import TakedownKind
-from workers.cli.errors import UserError
-from workers.cli.takedown.names import kind_of
+from kaption.schemas import TakedownKind
+from kaption.workers.errors import UserError
+from kaption.workers.takedown.names import kind_of
 
 KINDS = {
     "4f2a" * 16: "sha256",

@@ -5,13 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from consumers import Read
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import DeadLetter, MalformedRecordError, Position, Reason, RejectedPair, Versioned
-from schemas.wire import ORIGIN_HEADER
-from sink_records import stored
-from workers.cli.tally import Tally
+from kaption.consumers import Read
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import (
+    DeadLetter,
+    MalformedRecordError,
+    Position,
+    Reason,
+    RejectedPair,
+    Versioned,
+)
+from kaption.schemas.wire import ORIGIN_HEADER
+from kaption.workers.batch.tally import Tally
+from support.sink_records import stored
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 

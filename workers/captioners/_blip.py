@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import Loaded, Row
 
 if TYPE_CHECKING:
     from PIL import Image

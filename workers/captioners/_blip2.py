@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workers.captioners._family import Loaded, Row
-from workers.captioners._prefix import continue_prefix, read_prefix
+from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._prefix import continue_prefix, read_prefix
 
 if TYPE_CHECKING:
     from PIL import Image

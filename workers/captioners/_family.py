@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from workers.captioners._sampling import CandidateSampler
-from workers.policy import SamplingPolicy
+from kaption.workers.captioners._sampling import CandidateSampler
+from kaption.workers.policy import SamplingPolicy
 
 if TYPE_CHECKING:
     import torch

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workers.captioners._chat import conversation
-from workers.captioners._family import Loaded, Row
-from workers.captioners._prefix import (
+from kaption.connections.errors import Fatal
+from kaption.workers.captioners._chat import conversation
+from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._prefix import (
     PROMPT_FIRST,
     common_prefix,
     continue_prefix,
     read_prefix,
 )
-from workers.runtime.stage import Fatal
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import Loaded, Row
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from workers.policy import SamplingPolicy
+from kaption.workers.policy import SamplingPolicy
 
 if TYPE_CHECKING:
     import torch

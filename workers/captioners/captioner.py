@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from schemas import Caption, DetectedObject, OcrText, Tag
+from kaption.schemas import Caption, DetectedObject, OcrText, Tag
 
 if TYPE_CHECKING:
     from PIL import Image

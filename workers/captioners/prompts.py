@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas import CaptionKind
+from kaption.schemas import CaptionKind
 
 Aspect = Literal["appearance", "texture", "context", "fused"]
 

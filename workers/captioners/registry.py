@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.util import find_spec
 
-import workers.captioners
-from workers.captioners.captioner import Captioner
-from workers.policy import RecaptionPolicy
-from workers.runtime.stage import Fatal
+import kaption.workers.captioners
+from kaption.connections.errors import Fatal
+from kaption.workers.captioners.captioner import Captioner
+from kaption.workers.policy import RecaptionPolicy
 
 
 def load_captioners(policy: RecaptionPolicy) -> tuple[Captioner, ...]:
@@ -17,7 +17,7 @@ def load_captioners(policy: RecaptionPolicy) -> tuple[Captioner, ...]:
 
 
 def _load(name: str, policy: RecaptionPolicy) -> Captioner:
-    full = name if "." in name else f"{workers.captioners.__name__}.{name}"
+    full = name if "." in name else f"{kaption.workers.captioners.__name__}.{name}"
     try:
         known = find_spec(full) is not None
     except ModuleNotFoundError:  # a parent package of a dotted name

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from schemas import Caption, CaptionKind
-from workers.captioners.captioner import CaptionContext
-from workers.policy import RecaptionPolicy
-from workers.text.clauses import cut
+from kaption.schemas import Caption, CaptionKind
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.policy import RecaptionPolicy
+from kaption.workers.text.clauses import cut
 
 _REVISION = "1"
 """Raise it when a template changes."""

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas import Caption
-from workers.captioners._family import Family, Loaded, Row
-from workers.captioners._sampling import picture_digest, row_seed
-from workers.captioners.captioner import CaptionContext
-from workers.captioners.prompts import PROMPT_SETS, Prompt
-from workers.device import (
+from kaption.connections.errors import Fatal
+from kaption.schemas import Caption
+from kaption.workers.captioners._family import Family, Loaded, Row
+from kaption.workers.captioners._sampling import picture_digest, row_seed
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
+from kaption.workers.models.device import (
     memory_guard,
     pick_device,
     pick_precision,
@@ -20,9 +21,8 @@ from workers.device import (
     use_threads,
     weights_digest,
 )
-from workers.policy import RecaptionPolicy, TransformersPolicy
-from workers.runtime.stage import Fatal
-from workers.text.clauses import cut
+from kaption.workers.policy import RecaptionPolicy, TransformersPolicy
+from kaption.workers.text.clauses import cut
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,11 +123,11 @@ class TransformersCaptioner:
 
 
 def _family(loaded: Loaded) -> Family:
-    from workers.captioners._blip import Blip
-    from workers.captioners._blip2 import Blip2
-    from workers.captioners._chat import Chat
-    from workers.captioners._idefics3 import Idefics3
-    from workers.captioners._llava import Llava
+    from kaption.workers.captioners._blip import Blip
+    from kaption.workers.captioners._blip2 import Blip2
+    from kaption.workers.captioners._chat import Chat
+    from kaption.workers.captioners._idefics3 import Idefics3
+    from kaption.workers.captioners._llava import Llava
 
     families: dict[str, type[Blip | Blip2 | Idefics3 | Llava]] = {
         "blip": Blip,

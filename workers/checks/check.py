@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from schemas import Caption, CheckResult
+from kaption.schemas import Caption, CheckResult
 
 
 class Check(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from unicodedata import category
 
-from schemas import Caption, CheckResult
-from workers.policy import SelectPolicy
+from kaption.schemas import Caption, CheckResult
+from kaption.workers.policy import SelectPolicy
 
 _BROKEN = "\ufffd"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from schemas import Caption, CaptionKind, CheckResult
-from workers.policy import SelectPolicy
+from kaption.schemas import Caption, CaptionKind, CheckResult
+from kaption.workers.policy import SelectPolicy
 
 # What our prompts and the usual chat templates contain and no description of a picture does.
 _INSTRUCTIONS = re.compile(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from schemas import Caption, CheckResult
-from workers.checks.words import words
-from workers.policy import SelectPolicy
+from kaption.schemas import Caption, CheckResult
+from kaption.workers.checks.words import words
+from kaption.workers.policy import SelectPolicy
 
 
 def build(policy: SelectPolicy) -> LengthCheck:

@@ -1,5 +1,5 @@
 """The `kaption` command: one file per sub-command, wired in `app`."""
 
-from workers.cli.app import main
+from kaption.workers.cli.app import main
 
 __all__ = ["main"]

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from schemas import TOPICS, Topic
-from schemas.topics import CLEAN, DEAD, INGESTED, RAW, REJECTED
-from workers.cli.wiring import OUTPUTS, STAGES
+from kaption.schemas import TOPICS, Topic
+from kaption.schemas.topics import CLEAN, DEAD, INGESTED, RAW, REJECTED
+from kaption.workers.wiring import OUTPUTS, STAGES
 
 DESCRIBE = ("Describe", "DescribeConfigs")
 
@@ -81,7 +81,7 @@ def _worker(stage: str, prefix: str) -> Iterator[Grant]:
 
 
 def _feed(prefix: str, topics: Iterable[Topic]) -> Iterator[Grant]:
-    """Transactions that commit the place in a source with its records, see producers.checkpoint."""
+    """Transactions that commit the place in a source with its records, see kaption.producers.feed.checkpoint."""
     for topic in topics:
         yield _topic(topic, prefix, "Write", "Read")
     yield Grant("group", f"{prefix}produce-", ("Read",), "prefixed")

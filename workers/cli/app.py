@@ -7,27 +7,27 @@ import sys
 
 import typer
 
-from consumers import ReadError
-from producers import PublishError
-from producers.sources import SourceError
-from schemas.errors import Fault
-from workers.cli.compact import command as compact
-from workers.cli.consume import command as consume
-from workers.cli.crawl import command as crawl
-from workers.cli.demo import command as demo
-from workers.cli.doctor import command as doctor
-from workers.cli.errors import UserError
-from workers.cli.produce import command as produce
-from workers.cli.replay import command as replay
-from workers.cli.run import command as run
-from workers.cli.schema import command as schema
-from workers.cli.settings import command as settings
-from workers.cli.status import command as status
-from workers.cli.takedown import command as takedown
-from workers.cli.topics import app as topics
-from workers.cli.work import command as work
-from workers.runtime.kafka.topics import TopicError
-from workers.settings import InvalidSettingsError
+from kaption.connections.errors import Fault
+from kaption.connections.kafka.topics import TopicError
+from kaption.consumers import ReadError
+from kaption.producers import PublishError
+from kaption.producers.sources import SourceError
+from kaption.workers.cli.compact import command as compact
+from kaption.workers.cli.consume import command as consume
+from kaption.workers.cli.crawl import command as crawl
+from kaption.workers.cli.demo import command as demo
+from kaption.workers.cli.doctor import command as doctor
+from kaption.workers.cli.produce import command as produce
+from kaption.workers.cli.replay import command as replay
+from kaption.workers.cli.run import command as run
+from kaption.workers.cli.schema import command as schema
+from kaption.workers.cli.settings import command as settings
+from kaption.workers.cli.status import command as status
+from kaption.workers.cli.takedown import command as takedown
+from kaption.workers.cli.topics import app as topics
+from kaption.workers.cli.work import command as work
+from kaption.workers.errors import UserError
+from kaption.workers.settings import InvalidSettingsError
 
 app = typer.Typer(
     name="kaption",
@@ -52,9 +52,6 @@ app.command("schema")(schema)
 app.command("settings")(settings)
 
 
-_OURS = ("schemas", "objectstore", "producers", "consumers", "workers")
-
-
 def main() -> None:
     """Entry point. Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage."""
     # Python writes warnings of libraries to stderr where nobody set up logging: our errors say it.
@@ -74,7 +71,7 @@ def main() -> None:
         sys.exit(1)
     except ModuleNotFoundError as error:
         # A light install has no torch, redis ...: name the extra instead of showing a traceback.
-        if error.name is None or error.name.partition(".")[0] in _OURS:
+        if error.name is None or error.name.partition(".")[0] == "kaption":
             raise
         typer.echo(
             f"kaption: this command needs {error.name}, which is not installed: "

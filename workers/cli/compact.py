@@ -13,12 +13,11 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 from rich.status import Status
 
-from objectstore import open_store
-from workers.cli.ages import age
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
-from workers.settings import load_settings
+from kaption.objectstore import open_store
+from kaption.workers.cli.common import Config, age
+from kaption.workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
+from kaption.workers.errors import UserError
+from kaption.workers.settings import load_settings
 
 _LINE_S = 5.0
 _UNCOMMITTED = timedelta(days=1)

@@ -13,14 +13,14 @@ from typing import Annotated
 
 import typer
 
-from consumers import Tombstone, TopicReader
-from consumers.takedowns import Takedowns
-from objectstore import BlobStore, CorruptBlobError, open_store
-from schemas import CleanPair, Position, encode
-from schemas.topics import CLEAN
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.settings import Settings, load_settings
+from kaption.consumers import Tombstone, TopicReader
+from kaption.objectstore import BlobStore, CorruptBlobError, open_store
+from kaption.objectstore.dataset.takedowns import Takedowns
+from kaption.schemas import CleanPair, Position, encode
+from kaption.schemas.topics import CLEAN
+from kaption.workers.cli.common import Config
+from kaption.workers.errors import UserError
+from kaption.workers.settings import Settings, load_settings
 
 
 class Format(StrEnum):
@@ -100,7 +100,7 @@ def _write_lines(path: Path, pairs: Pairs) -> None:
 
 
 def _write_table(path: Path, pairs: Pairs) -> None:
-    from workers.stages.sink.rows import row, write_parquet
+    from kaption.objectstore.dataset.table import row, write_parquet
 
     write_parquet(path, (row(_key(position), position, pair) for position, pair in pairs))
 
@@ -109,7 +109,7 @@ def _write_tars(
     folder: Path, pairs: Pairs, settings: Settings, records: int, passed: Counter[str]
 ) -> None:
     """Tars with a table beside each, as the sink's shards."""
-    from workers.stages.sink.shard import Sample, build_shard
+    from kaption.objectstore.dataset.shard import Sample, build_shard
 
     blobs = BlobStore(open_store(settings.store))
 

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from producers import Publisher
-from workers.cli.options import Config
-from workers.settings import load_settings
+from kaption.producers import Publisher
+from kaption.workers.cli.common import Config
+from kaption.workers.settings import load_settings
 
 
 def command(
@@ -29,8 +29,8 @@ def command(
 
     Ingest fetches them only where `ingest.fetch.allow_networks` admits the site's network.
     """
-    from workers.demo.crawl import Crawl
-    from workers.demo.site import Site
+    from kaption.workers.demo.crawl import Crawl
+    from kaption.workers.demo.site import Site
 
     console = Console(stderr=True, highlight=False)
     stopping = Event()

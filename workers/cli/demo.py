@@ -11,15 +11,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from consumers import Read
-from schemas import CleanPair, DeadLetter, RejectedPair
-from workers.cli.options import Config
-from workers.cli.run import finish, run_pairs
-from workers.cli.stack import store_folder
-from workers.settings import load_settings
+from kaption.consumers import Read
+from kaption.schemas import CleanPair, DeadLetter, RejectedPair
+from kaption.workers.batch.servers import store_folder
+from kaption.workers.cli.common import Config
+from kaption.workers.cli.run import finish, run_pairs
+from kaption.workers.settings import load_settings
 
 if TYPE_CHECKING:
-    from workers.demo.truth import Judgement, Terminal, Truth
+    from kaption.workers.demo.truth import Judgement, Terminal, Truth
 
 
 def command(
@@ -31,8 +31,8 @@ def command(
     config: Config = None,
 ) -> None:
     """Render a noisy crawl, serve it from loopback, run the pipeline on it, judge the result."""
-    from workers.demo.crawl import Crawl
-    from workers.demo.site import FETCH, Site
+    from kaption.workers.demo.crawl import Crawl
+    from kaption.workers.demo.site import FETCH, Site
 
     console = Console(stderr=True)
     settings = load_settings(config)
@@ -52,7 +52,7 @@ def command(
             console,
             lambda read: _remember(outcomes, read),
         )
-    from workers.demo.truth import judge
+    from kaption.workers.demo.truth import judge
 
     _print_judgement(judge(crawl.truths, outcomes), console)
     sheet = _write_contact_sheet(out, crawl.truths, outcomes)
@@ -94,9 +94,9 @@ def _write_contact_sheet(
 ) -> Path:
     from PIL import Image
 
-    from objectstore.blobs import BlobStore
-    from objectstore.folder import FolderStore
-    from workers.demo.contact_sheet import choose, contact_sheet, row
+    from kaption.objectstore.blobs import BlobStore
+    from kaption.objectstore.folder import FolderStore
+    from kaption.workers.demo.contact_sheet import choose, contact_sheet, row
 
     blobs = BlobStore(FolderStore(store_folder(out)))
     rows = [

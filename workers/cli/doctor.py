@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from schemas import TOPICS
-from schemas.errors import Fatal, Fault, Retry
-from schemas.tls import setting
-from schemas.topics import DEAD, REJECTED
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.cli.wiring import OUTPUTS, STAGES
-from workers.runtime.kafka.rights import check_rights
-from workers.runtime.kafka.topics import TopicAdmin, TopicError
-from workers.settings import Settings, load_settings
+from kaption.connections.errors import Fatal, Fault, Retry
+from kaption.connections.kafka.rights import check_rights
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.tls import setting
+from kaption.schemas import TOPICS
+from kaption.schemas.topics import DEAD, REJECTED
+from kaption.workers.cli.common import Config
+from kaption.workers.errors import UserError
+from kaption.workers.settings import Settings, load_settings
+from kaption.workers.wiring import OUTPUTS, STAGES
 
 
 class UnhealthyError(Exception):
@@ -89,22 +89,22 @@ def _check_rights(stage: str, settings: Settings) -> None:
 
 
 def _redis(settings: Settings) -> str:
-    from workers.stores import redis_client
-    from workers.stores.redis_dedup import RedisDedup
+    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stores.dedup import Dedup
 
     client = redis_client.connect(settings.redis)
     try:
         redis_client.try_out(client, settings.redis.key_prefix)
     except Retry as error:
         raise UnhealthyError(f"{error} ({setting('redis', 'url')} names the server)") from error
-    wrong = RedisDedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()
+    wrong = Dedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()
     if wrong is not None:
         raise UnhealthyError(wrong)
     return "answers and keeps what it is given"
 
 
 def _store(settings: Settings) -> str:
-    from objectstore.open import open_store
+    from kaption.objectstore.open import open_store
 
     store = open_store(settings.store)
     key = f"doctor/{uuid.uuid4().hex}"
@@ -124,14 +124,14 @@ def _store(settings: Settings) -> str:
 
 
 def _scorer(settings: Settings) -> str:
-    from workers.models import open_clip
+    from kaption.workers.models import open_clip
 
     scorer = open_clip.load(settings.clip)
     return f"{scorer.model} {scorer.revision}, good from a cosine of {scorer.recommended_score}"
 
 
 def _captioners(settings: Settings) -> str:
-    from workers.captioners.registry import load_captioners
+    from kaption.workers.captioners.registry import load_captioners
 
     return ", ".join(f"{each.name} ({each.model})" for each in load_captioners(settings.recaption))
 

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from producers.feed import Fed, Feed
-from producers.sources import Unreadable, open_source
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.settings import load_settings
+from kaption.producers.feed.feed import Fed, Feed
+from kaption.producers.sources import Unreadable, open_source
+from kaption.workers.cli.common import Config
+from kaption.workers.errors import UserError
+from kaption.workers.settings import load_settings
 
 _LINE_S = 5.0
 

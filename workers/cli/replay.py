@@ -10,16 +10,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from consumers import TopicReader
-from producers.checkpoint import START, Checkpoint
-from producers.feed import Fed, Feed
-from schemas import KafkaConnection, Topic
-from schemas.topics import DEAD, RAW, REJECTED, TOPICS
-from workers.cli.ages import age
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.cli.replayed import Replayed, Selection, replayable
-from workers.settings import load_settings
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import TopicReader
+from kaption.producers.feed.checkpoint import START, Checkpoint
+from kaption.producers.feed.feed import Fed, Feed
+from kaption.schemas import Topic
+from kaption.schemas.topics import DEAD, RAW, REJECTED, TOPICS
+from kaption.workers.cli.common import Config, age
+from kaption.workers.errors import UserError
+from kaption.workers.replay import Replayed, Selection, replayable
+from kaption.workers.settings import load_settings
 
 _ASK_ABOVE = 10_000
 _CHECKPOINT_S = 30.0

@@ -12,16 +12,16 @@ from typing import Annotated, TextIO
 import typer
 from rich.console import Console
 
-from consumers import Read
-from producers.sources import Item, open_source
-from schemas import DeadLetter, RejectedPair, encode
-from workers.cli.batch_run import BatchRun, RunReport
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.cli.stack import servers
-from workers.cli.summary import print_summary, summary
-from workers.runtime import logs
-from workers.settings import Settings, load_settings
+from kaption.consumers import Read
+from kaption.producers.sources import Item, open_source
+from kaption.schemas import DeadLetter, RejectedPair, encode
+from kaption.workers.batch.run import BatchRun, RunReport
+from kaption.workers.batch.servers import servers
+from kaption.workers.batch.summary import print_summary, summary
+from kaption.workers.cli.common import Config
+from kaption.workers.errors import UserError
+from kaption.workers.runtime import logs
+from kaption.workers.settings import Settings, load_settings
 
 Kafka = Annotated[str | None, typer.Option(help="host:port of your brokers; none: one here.")]
 Redis = Annotated[str | None, typer.Option(help="redis://... of your server; none: one here.")]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from schemas.export import SCHEMAS, json_schema
-from workers.cli.errors import UserError
+from kaption.schemas.export import SCHEMAS, json_schema
+from kaption.workers.errors import UserError
 
 
 def command(

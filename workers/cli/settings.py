@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from workers.cli.options import Config
-from workers.cli.tables import print_table
-from workers.settings import explain, load_settings
+from kaption.workers.cli.common import Config, print_table
+from kaption.workers.settings import explain, load_settings
 
 
 def command(config: Config = None) -> None:

@@ -9,15 +9,15 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from consumers import TopicReader
-from schemas import DeadLetter, KafkaConnection, Position, RejectedPair
-from schemas.topics import DEAD, REJECTED
-from workers.cli.options import Config
-from workers.cli.tables import print_table
-from workers.cli.wiring import STAGES
-from workers.runtime.kafka.lag import LagReader
-from workers.runtime.kafka.topics import TopicAdmin
-from workers.settings import load_settings
+from kaption.connections.kafka.lag import LagReader
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import TopicReader
+from kaption.schemas import DeadLetter, Position, RejectedPair
+from kaption.schemas.topics import DEAD, REJECTED
+from kaption.workers.cli.common import Config, print_table
+from kaption.workers.settings import load_settings
+from kaption.workers.wiring import STAGES
 
 
 def command(

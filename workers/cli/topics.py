@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from schemas import TOPICS
-from workers.cli.acls import grants, merged
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.cli.tables import print_table
-from workers.runtime.kafka.topics import TopicAdmin
-from workers.settings import load_settings
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.schemas import TOPICS
+from kaption.workers.cli.acls import grants, merged
+from kaption.workers.cli.common import Config, print_table
+from kaption.workers.errors import UserError
+from kaption.workers.settings import load_settings
 
 app = typer.Typer(
     no_args_is_help=True, help="Create, check or describe the topics; list their ACLs."

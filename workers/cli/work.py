@@ -4,26 +4,60 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
-from schemas import KafkaConnection
-from schemas.topics import DEAD, REJECTED
-from workers.cli.access import check_servers
-from workers.cli.errors import UserError
-from workers.cli.options import Config
-from workers.cli.pipeline import Pipeline
-from workers.cli.wiring import STAGES, build_worker
-from workers.runtime import logs
-from workers.runtime.health import HealthServer
-from workers.runtime.kafka.topics import TopicAdmin, TopicError
-from workers.settings import load_settings
+from kaption.connections.errors import Retry
+from kaption.connections.kafka.access import check_access
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
+from kaption.connections.settings import KafkaConnection
+from kaption.schemas.topics import DEAD, REJECTED
+from kaption.workers.cli.common import Config
+from kaption.workers.errors import UserError
+from kaption.workers.runtime import logs
+from kaption.workers.runtime.health import HealthServer
+from kaption.workers.runtime.pipeline import Pipeline
+from kaption.workers.settings import Settings, load_settings
+from kaption.workers.wiring import STAGES, build_worker
 
 if TYPE_CHECKING:
-    from workers.runtime.worker import Worker
+    from kaption.workers.runtime.worker import Worker
+
+
+_log = structlog.get_logger(__name__)
+
+
+def check_servers(settings: Settings, *, redis: bool) -> None:
+    """Raises Fatal where Kafka, the store or (if wanted) Redis refuses us.
+
+    One that does not answer is told in the log: a worker waits for it.
+    """
+    if seen := check_access(settings.kafka):
+        _log.warning("no broker yet", error=seen)
+    for check in (_check_store, _check_redis) if redis else (_check_store,):
+        try:
+            check(settings)
+        except Retry as error:
+            _log.warning("not there yet", error=str(error))
+
+
+def _check_store(settings: Settings) -> None:
+    from kaption.objectstore.open import open_store
+
+    # A GET, because an answer to HEAD does not say why it is a refusal.
+    with suppress(KeyError):
+        open_store(settings.store).get("trial")
+
+
+def _check_redis(settings: Settings) -> None:
+    from kaption.workers.stores import client as redis_client
+
+    redis_client.try_out(redis_client.connect(settings.redis), settings.redis.key_prefix)
+
 
 _log = structlog.get_logger(__name__)
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from consumers.manifests import read_manifests
-from consumers.patience import patiently
-from consumers.takedowns import Takedowns
-from objectstore import ObjectStore
-from schemas import Manifest
-from workers.compaction.merge import Merger
-from workers.compaction.merged import MergedManifests
-from workers.compaction.obsolete import Obsolete, find_obsolete
-from workers.compaction.plan import Limits, Run, plan, tar_bytes
-from workers.compaction.shards import DamagedError, Shards
+from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.chain import MergedManifests
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.shard import DamagedError, Shards
+from kaption.objectstore.dataset.takedowns import Takedowns
+from kaption.objectstore.patience import patiently
+from kaption.schemas import Manifest
+from kaption.workers.compaction.merge import Merger
+from kaption.workers.compaction.obsolete import Obsolete, find_obsolete
+from kaption.workers.compaction.plan import Limits, Run, plan, tar_bytes
 
 
 @dataclass(slots=True)

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from consumers.manifests import dataset_root, untar
-from consumers.patience import patiently
-from objectstore import ObjectStore
-from schemas import CleanPair, Manifest, Position
-from schemas.errors import Fatal
-from workers.compaction.obsolete import Obsolete
-from workers.compaction.plan import Run
-from workers.compaction.shards import DamagedError, Shards
-from workers.stages.sink.shard import Sample, build_shard
+from kaption.connections.errors import Fatal
+from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.layout import dataset_root
+from kaption.objectstore.dataset.shard import DamagedError, Sample, Shards, build_shard, untar
+from kaption.objectstore.patience import patiently
+from kaption.schemas import CleanPair, Manifest, Position
+from kaption.workers.compaction.obsolete import Obsolete
+from kaption.workers.compaction.plan import Run
 
 
 class Merger:

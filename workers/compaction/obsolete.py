@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from consumers.takedowns import Takedowns
-from consumers.versions import COLUMNS, older
-from schemas import BlobRef, CleanPair, ImageRef, Manifest
-from workers.compaction.shards import DamagedError, Shards
+from kaption.objectstore.dataset.shard import DamagedError, Shards
+from kaption.objectstore.dataset.table import COLUMNS, older
+from kaption.objectstore.dataset.takedowns import Takedowns
+from kaption.schemas import BlobRef, CleanPair, ImageRef, Manifest
 
 _COVERED_BY = ["sha256", "original_sha256", "image_url", "crawled_url", "page_url"]
 

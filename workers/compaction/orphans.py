@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from consumers.manifests import ManifestCache, dataset_root
-from consumers.patience import patiently
-from objectstore import ObjectStore
+from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.layout import dataset_root
+from kaption.objectstore.dataset.manifests import ManifestCache
+from kaption.objectstore.patience import patiently
 
 
 def find_orphans(objects: ObjectStore, prefix: str, before: datetime) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from consumers.manifests import entry_of
-from schemas import Manifest
+from kaption.schemas import Manifest
+from kaption.schemas.manifest import entry_of
 
 Run = tuple[Manifest, ...]
 """Consecutive manifests of one partition."""

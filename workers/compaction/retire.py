@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from consumers.manifests import dataset_root, live
-from consumers.patience import patiently
-from objectstore import ObjectStore
-from schemas import Manifest, floor_key
-from workers.compaction.merged import MergedManifests, key_of
+from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.chain import MergedManifests, key_of
+from kaption.objectstore.dataset.layout import dataset_root, floor_key
+from kaption.objectstore.dataset.manifests import live
+from kaption.objectstore.patience import patiently
+from kaption.schemas import Manifest
 
 
 def retire(objects: ObjectStore, prefix: str, partition: int, before: datetime) -> int:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from workers.demo.scenes import Context
+    from kaption.workers.demo.scenes import Context
 
 
 def paint_background(canvas: Image.Image, context: Context, rng: random.Random) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from schemas import CleanPair
-from workers.demo.truth import Kind, Terminal, Truth, agrees
+from kaption.schemas import CleanPair
+from kaption.workers.demo.truth import Kind, Terminal, Truth, agrees
 
 if TYPE_CHECKING:
     from PIL.Image import Image

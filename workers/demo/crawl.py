@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from schemas import ImageSource, OptOutSignal, RawPair
-from workers.demo import noise
-from workers.demo.scenes import Scene, describe, random_scene, render, wrong
-from workers.demo.site import SILENT_S, SLOW_S, Page
-from workers.demo.truth import Kind, Truth
+from kaption.schemas import ImageSource, OptOutSignal, RawPair
+from kaption.workers.demo import noise
+from kaption.workers.demo.scenes import Scene, describe, random_scene, render, wrong
+from kaption.workers.demo.site import SILENT_S, SLOW_S, Page
+from kaption.workers.demo.truth import Kind, Truth
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -139,7 +139,7 @@ class Crawl:
 
     def _draw(self) -> _Drawn:
         """A scene whose picture is far from all before it."""
-        from workers.images.hashes import dhash
+        from kaption.workers.decode.hashes import dhash
 
         while True:
             scene = random_scene(self._rng, self._rng.choice(_RATIOS))
@@ -151,7 +151,7 @@ class Crawl:
 
     def _copy(self, kind: Kind, pair_id: str) -> _Found:
         """A right pair's picture once more, on another page; each is copied once at most."""
-        from workers.demo.pictures import copied
+        from kaption.workers.demo.pictures import copied
 
         at, drawn = self._originals.pop(self._rng.randrange(len(self._originals)))
         first = self._found[at]
@@ -180,7 +180,7 @@ class Crawl:
         return text, text
 
     def _page(self, kind: Kind, picture: Image) -> Page | None:
-        from workers.demo import pictures
+        from kaption.workers.demo import pictures
 
         if kind is Kind.MISSING:
             return None

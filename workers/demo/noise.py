@@ -8,7 +8,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from workers.demo.scenes import Aspect, Scene, describe, describe_object
+from kaption.workers.demo.scenes import Aspect, Scene, describe, describe_object
 
 # Written without looking at the table that repairs them, one word at a time.
 _TYPOS = {

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from workers.demo.backgrounds import paint_background
+from kaption.workers.demo.backgrounds import paint_background
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from workers.demo.scenes import Color, Scene, SceneObject, Shape, Texture
+    from kaption.workers.demo.scenes import Color, Scene, SceneObject, Shape, Texture
 
 RGB = tuple[int, int, int]
 _RGB: dict[Color, RGB] = {
@@ -35,7 +35,7 @@ _OUTLINE = 0.1  # of the radius
 
 
 def paint(scene: Scene, size: int, rng: random.Random) -> Image.Image:
-    """Paint `scene` with longest side `size`; see `workers.demo.scenes.render`."""
+    """Paint `scene` with longest side `size`; see `kaption.workers.demo.scenes.render`."""
     if not 32 <= size <= 2048:
         raise ValueError(f"size {size} is outside 32..2048")
     width = max(1, round(size * min(1.0, scene.ratio)))

@@ -2,7 +2,7 @@
 
 A scene is one to three objects (shape, colour, texture, size) on one background. The vocabulary is
 8 shapes x 10 colours x 6 textures x 2 sizes and 12 contexts. Everything here is pure data and the
-standard library; pixels are made by `workers.demo.painting`, imported when `render` is called.
+standard library; pixels are made by `kaption.workers.demo.painting`, imported when `render` is called.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def render(scene: Scene, size: int, rng: random.Random) -> Image:
     Painted at the asked size and antialiased, so it is crisp at any. `rng` places the background's
     details and tilts the objects slightly: the same seed gives the same picture.
     """
-    from workers.demo.painting import paint
+    from kaption.workers.demo.painting import paint
 
     return paint(scene, size, rng)
 

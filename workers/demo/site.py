@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar, Self
 
-from workers.policy import FetchPolicy
+from kaption.workers.policy import FetchPolicy
 
 FETCH = FetchPolicy(
     allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, connect_timeout_s=2.0, attempts=2

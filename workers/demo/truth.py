@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from schemas import CaptionKind, CleanPair, DeadLetter, Reason, RejectedPair
-from workers.demo.scenes import COLORS, CONTEXTS, SHAPES, TEXTURES, Scene
+from kaption.schemas import CaptionKind, CleanPair, DeadLetter, Reason, RejectedPair
+from kaption.workers.demo.scenes import COLORS, CONTEXTS, SHAPES, TEXTURES, Scene
 
 Terminal = CleanPair | RejectedPair | DeadLetter
 _COPIES = frozenset({Reason.DUPLICATE, Reason.NEAR_DUPLICATE})

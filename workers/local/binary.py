@@ -3,7 +3,7 @@
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from workers.local.process import ServerError
+from kaption.workers.local.process import ServerError
 
 
 class MissingServer(ServerError):

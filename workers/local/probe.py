@@ -6,7 +6,7 @@ Each function returns when the server answered as it should and raises OSError w
 import socket
 import struct
 
-from workers.local.ports import HOST
+from kaption.workers.local.ports import HOST
 
 _TIMEOUT_S = 2.0
 _API_VERSIONS = 18

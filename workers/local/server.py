@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Self
 
-from workers.local.ports import free_ports
-from workers.local.process import ServerError, ServerProcess
+from kaption.workers.local.ports import free_ports
+from kaption.workers.local.process import ServerError, ServerProcess
 
 _PORT_TRIES = 3
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from workers.local.binary import wheel_binary
-from workers.local.ports import HOST
-from workers.local.probe import kafka_answers
-from workers.local.server import LocalServer
+from kaption.workers.local.binary import wheel_binary
+from kaption.workers.local.ports import HOST
+from kaption.workers.local.probe import kafka_answers
+from kaption.workers.local.server import LocalServer
 
 
 class Tansu(LocalServer):

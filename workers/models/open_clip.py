@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.letterbox import Letterbox
-from workers.device import (
+from kaption.connections.errors import Fatal
+from kaption.schemas.letterbox import Letterbox
+from kaption.workers.models.device import (
     memory_guard,
     pick_device,
     pick_precision,
@@ -16,9 +17,8 @@ from workers.device import (
     use_threads,
     weights_digest,
 )
-from workers.models.recommended import recommended_score
-from workers.policy import ClipPolicy
-from workers.runtime.stage import Fatal
+from kaption.workers.models.recommended import recommended_score
+from kaption.workers.policy import ClipPolicy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ def load(policy: ClipPolicy) -> OpenClipScorer:
 
 
 class OpenClipScorer:
-    """See `workers.models.scorer.Scorer`. Made by `load`."""
+    """See `kaption.workers.models.scorer.Scorer`. Made by `load`."""
 
     def __init__(
         self,

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from workers.models.scorer import Scorer
-from workers.policy import ClipPolicy
-from workers.text.clauses import cut, split_clauses
+from kaption.workers.models.scorer import Scorer
+from kaption.workers.policy import ClipPolicy
+from kaption.workers.text.clauses import cut, split_clauses
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import stamina
 
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Retry
+from kaption.connections.errors import Retry
+from kaption.workers.runtime.policy import RuntimePolicy
 
 T = TypeVar("T")
 

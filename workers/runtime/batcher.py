@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 
-from workers.runtime.entry import Batch, Entry, Partition
-from workers.runtime.stage import Batching
+from kaption.connections.kafka.messages import Partition
+from kaption.workers.runtime.entry import Batch, Entry
+from kaption.workers.runtime.stage import Batching
 
 # Entries that came out of preparation with their outcome ride along; a batch of only such ones
 # must end too.

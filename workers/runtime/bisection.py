@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workers.runtime.backoff import Backoff, Stopped
-from workers.runtime.entry import Entry
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Fatal, Outcome, OutOfMemory, Stage
+from kaption.connections.errors import Fatal
+from kaption.workers.runtime.backoff import Backoff, Stopped
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.stage import Outcome, OutOfMemory, Stage
 
 
 class Bisection:

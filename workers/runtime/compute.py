@@ -6,10 +6,10 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 
-from workers.runtime.backoff import Stopped
-from workers.runtime.bisection import Bisection
-from workers.runtime.entry import Batch, Entry
-from workers.runtime.outputs import Outputs
+from kaption.workers.runtime.backoff import Stopped
+from kaption.workers.runtime.bisection import Bisection
+from kaption.workers.runtime.entry import Batch, Entry
+from kaption.workers.runtime.outputs import Outputs
 
 
 class Compute:

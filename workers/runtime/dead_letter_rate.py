@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Fatal
+from kaption.connections.errors import Fatal
+from kaption.workers.runtime.policy import RuntimePolicy
 
 
 class DeadLetterRate:

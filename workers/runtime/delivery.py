@@ -7,21 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
-from workers.runtime import metrics
-from workers.runtime.dead_letter_rate import DeadLetterRate
-from workers.runtime.entry import Entry, Partition
-from workers.runtime.idle import Reached
-from workers.runtime.kafka.session import Session
-from workers.runtime.kafka.transaction import (
+from kaption.connections.errors import Fatal
+from kaption.connections.kafka.messages import Partition
+from kaption.connections.kafka.transaction import (
     Committed,
     Opened,
     Refused,
     Result,
     TransactionThread,
 )
-from workers.runtime.outputs import Outputs
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Dead, Fatal
+from kaption.workers.runtime import metrics
+from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.idle import Reached
+from kaption.workers.runtime.outputs import Outputs
+from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.session import Session
+from kaption.workers.runtime.stage import Dead
 
 _log = structlog.get_logger(__name__)
 _PAUSE_AFTER_REFUSAL_S = 0.1

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from schemas import Position
-from workers.runtime.stage import Dead, Message, Outcome
-
-
-class Partition(NamedTuple):
-    """Equal to kafka-python's TopicPartition, without importing it."""
-
-    topic: str
-    partition: int
+from kaption.connections.kafka.messages import Outgoing, Partition
+from kaption.schemas import Position
+from kaption.workers.runtime.stage import Dead, Message, Outcome
 
 
 class Consumed(Protocol):
@@ -34,15 +29,6 @@ class Consumed(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102 - the broker's term
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102 - the broker's term
-
-
-class Outgoing(NamedTuple):
-    """One message to be sent; `topic` with its prefix."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
 
 
 @dataclass(slots=True, eq=False)
@@ -89,3 +75,33 @@ class Batch:
     """Not processed: no longer ours, or given up."""
     seconds: float = 0.0
     """In `process`."""
+
+
+class Held:
+    """Records and bytes, by partition; belongs to the poll thread."""
+
+    def __init__(self) -> None:
+        self._records: Counter[Partition] = Counter()
+        self.records = 0
+        self.bytes = 0
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Count entries that were read."""
+        self._count(entries, 1)
+
+    def release(self, entries: Sequence[Entry]) -> None:
+        """Count entries off: committed, or no longer ours."""
+        self._count(entries, -1)
+
+    @property
+    def partitions(self) -> Set[Partition]:
+        """Those with anything held."""
+        return self._records.keys()
+
+    def _count(self, entries: Sequence[Entry], sign: int) -> None:
+        self.records += sign * len(entries)
+        self.bytes += sign * sum(entry.bytes for entry in entries)
+        for partition, number in Counter(entry.partition for entry in entries).items():
+            self._records[partition] += sign * number
+            if not self._records[partition]:
+                del self._records[partition]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from workers.runtime.entry import Partition
-from workers.runtime.kafka.session import Session
+from kaption.connections.kafka.messages import Partition
+from kaption.workers.runtime.session import Session
 
 Reached = Mapping[Partition, tuple[int, int]]
 """The epoch of each partition, and the position reached in it."""

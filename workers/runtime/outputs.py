@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas import DeadLetter, OriginalHeader, RejectedPair, Versioned
-from schemas.limits import DETAIL_CHARS
-from schemas.topics import DEAD, REJECTED, Topic
-from schemas.wire import TRACE_HEADER, WireError, encode, header, headers_of, origin_of
-from workers.runtime.entry import Entry, Outgoing
-from workers.runtime.stage import Dead, Emit, Reject, Stage
-from workers.runtime.trace import child_of
+from kaption.connections.kafka.messages import Outgoing
+from kaption.schemas import DeadLetter, OriginalHeader, RejectedPair, Versioned
+from kaption.schemas.limits import DETAIL_CHARS
+from kaption.schemas.topics import DEAD, REJECTED, Topic
+from kaption.schemas.wire import TRACE_HEADER, WireError, encode, header, headers_of, origin_of
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.stage import Dead, Emit, Reject, Stage
+from kaption.workers.runtime.trace import child_of
 
 # What a message costs on the wire beside key, value and headers: batch header, varints, and room
 # for a compression that does not compress.

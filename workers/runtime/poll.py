@@ -6,27 +6,50 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from schemas.topics import Topic
-from workers.runtime import metrics
-from workers.runtime.backoff import Backoff
-from workers.runtime.batcher import Batcher
-from workers.runtime.bisection import Bisection
-from workers.runtime.compute import Compute
-from workers.runtime.dead_letter_rate import DeadLetterRate
-from workers.runtime.delivery import Delivery
-from workers.runtime.entry import Batch, Consumed, Entry, Partition
-from workers.runtime.held import Held
-from workers.runtime.idle import IdlePositions
-from workers.runtime.kafka.session import Session
-from workers.runtime.mailbox import Mailbox
-from workers.runtime.outputs import Outputs
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.preparation import Preparation
-from workers.runtime.progress import Progress
-from workers.runtime.resumption import Resumption
-from workers.runtime.stage import Retry, Stage
+from kaption.connections.errors import Retry
+from kaption.connections.kafka.messages import Partition
+from kaption.schemas.topics import Topic
+from kaption.workers.runtime import metrics
+from kaption.workers.runtime.backoff import Backoff
+from kaption.workers.runtime.batcher import Batcher
+from kaption.workers.runtime.bisection import Bisection
+from kaption.workers.runtime.compute import Compute
+from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
+from kaption.workers.runtime.delivery import Delivery
+from kaption.workers.runtime.entry import Batch, Consumed, Entry, Held
+from kaption.workers.runtime.idle import IdlePositions
+from kaption.workers.runtime.outputs import Outputs
+from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.preparation import Preparation
+from kaption.workers.runtime.progress import Progress
+from kaption.workers.runtime.resumption import Resumption
+from kaption.workers.runtime.session import Session
+from kaption.workers.runtime.stage import Stage
+
+
+class Mailbox:
+    """Calls to be made on the poll thread, in the order they were put."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def put(self, call: Callable[[], None]) -> None:
+        """Have `call` made. Any thread."""
+        self._calls.put(call)
+
+    def work(self, wait_s: float) -> None:
+        """Make the calls that are here, after waiting up to `wait_s` seconds for the first."""
+        try:
+            call = self._calls.get(timeout=wait_s) if wait_s > 0 else self._calls.get_nowait()
+            while True:
+                call()
+                call = self._calls.get_nowait()
+        except Empty:
+            return
+
 
 # How long results of other threads may lie unseen while records could be read as well.
 _BUSY_WAIT_S = 0.01

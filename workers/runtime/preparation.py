@@ -8,12 +8,13 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from schemas.topics import Topic
-from schemas.wire import WireError, decode, origin_of
-from workers.runtime.backoff import Backoff, Stopped
-from workers.runtime.entry import Entry
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Dead, Emit, Fatal, Message, Reject, Stage
+from kaption.connections.errors import Fatal
+from kaption.schemas.topics import Topic
+from kaption.schemas.wire import WireError, decode, origin_of
+from kaption.workers.runtime.backoff import Backoff, Stopped
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.stage import Dead, Emit, Message, Reject, Stage
 
 _LARGEST_CHUNK = 64
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
-from workers.runtime import metrics
-from workers.runtime.entry import Entry
-from workers.runtime.stage import Dead, Emit, Reject
+from kaption.workers.runtime import metrics
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.stage import Dead, Emit, Reject
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any
 
-from workers.runtime.backoff import Backoff, Stopped
-from workers.runtime.entry import Partition
-from workers.runtime.kafka.session import Session
-from workers.runtime.stage import Retry, Stage
+from kaption.connections.errors import Retry
+from kaption.connections.kafka.messages import Partition
+from kaption.workers.runtime.backoff import Backoff, Stopped
+from kaption.workers.runtime.session import Session
+from kaption.workers.runtime.stage import Stage
 
 
 class Resumption:

@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from schemas import Position, Reason, Versioned
-from schemas.errors import Fatal, Fault, Retry
-from schemas.topics import Topic
+from kaption.connections.errors import Fatal, Fault, Retry
+from kaption.schemas import Position, Reason, Versioned
+from kaption.schemas.topics import Topic
 
 __all__ = [
     "Batching",

@@ -14,15 +14,16 @@ from typing import Any
 
 import structlog
 
-from schemas import KafkaConnection
-from schemas.kafka_access import check_access, denial
-from workers.runtime import metrics
-from workers.runtime.kafka.rights import check_rights
-from workers.runtime.kafka.session import Session
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.poll import Poll
-from workers.runtime.progress import Progress
-from workers.runtime.stage import Fatal, Retry, Stage
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.kafka.access import check_access, denial
+from kaption.connections.kafka.rights import check_rights
+from kaption.connections.settings import KafkaConnection
+from kaption.workers.runtime import metrics
+from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.poll import Poll
+from kaption.workers.runtime.progress import Progress
+from kaption.workers.runtime.session import Session
+from kaption.workers.runtime.stage import Stage
 
 _log = structlog.get_logger(__name__)
 _SUPERVISE_S = 0.1

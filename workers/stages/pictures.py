@@ -5,8 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol
 
-from schemas import BlobRef, ImageRef, Reason
-from workers.runtime.stage import Dead, Reject
+from kaption.schemas import BlobRef, ImageRef, Reason
+from kaption.workers.runtime.stage import Dead, Reject
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -9,15 +9,15 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from schemas import Caption, CaptionedPair, ScoredPair
-from schemas.limits import CAPTIONS
-from schemas.topics import CAPTIONED, SCORED
-from workers.captioners.captioner import CaptionContext, Captioner
-from workers.policy import RecaptionPolicy
-from workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
-from workers.stages.pictures import Blobs, open_picture
-from workers.stages.trace import Tracer
-from workers.stores.captions import CaptionCache, CaptionKey
+from kaption.schemas import Caption, CaptionedPair, ScoredPair
+from kaption.schemas.limits import CAPTIONS
+from kaption.schemas.topics import CAPTIONED, SCORED
+from kaption.workers.captioners.captioner import CaptionContext, Captioner
+from kaption.workers.policy import RecaptionPolicy
+from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
+from kaption.workers.stages.pictures import Blobs, open_picture
+from kaption.workers.stages.provenance import Tracer
+from kaption.workers.stores.captions import CaptionCache, CaptionKey
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from schemas import Caption, CaptionedPair, CaptionKind, IngestedPair, Route, ScoredPair
-from schemas.topics import CAPTIONED, INGESTED, SCORED
-from workers.policy import ScorePolicy
-from workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
-from workers.stages.alignment import Alignment
-from workers.stages.trace import Tracer
+from kaption.schemas import Caption, CaptionedPair, CaptionKind, IngestedPair, Route, ScoredPair
+from kaption.schemas.topics import CAPTIONED, INGESTED, SCORED
+from kaption.workers.policy import ScorePolicy
+from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
+from kaption.workers.stages.alignment import Alignment
+from kaption.workers.stages.provenance import Tracer
 
 if TYPE_CHECKING:
-    from workers.stages.embedder import ImageInput
+    from kaption.workers.stages.alignment import ImageInput
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from schemas import CleanPair, IngestedPair
-from schemas.limits import Name, Sha256, Text
-from schemas.record import Record
+from kaption.schemas import CleanPair, IngestedPair
+from kaption.schemas.limits import Name, Sha256, Text
+from kaption.schemas.record import Record
 
 
 class Footprint(Record):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from workers.policy import TextPolicy
-from workers.text.clean import clean
-from workers.text.language import Detected
-from workers.text.notes import Note
+from kaption.workers.policy import TextPolicy
+from kaption.workers.text.clean import clean
+from kaption.workers.text.language import Detected
+from kaption.workers.text.notes import Note
 
 
 class Languages(Protocol):
-    """What is asked of language detection; `workers.text.language.LanguageDetector` does it."""
+    """What is asked of language detection; `kaption.workers.text.language.LanguageDetector` does it."""
 
     def load(self) -> None:
         """Check the languages asked for. Raises Fatal."""

@@ -108,7 +108,9 @@ def _without_shop(text: str) -> str:
 
 @cache
 def _phrases() -> _Phrases:
-    table = tomllib.loads(files("workers.text").joinpath("boilerplate.toml").read_text("utf-8"))
+    table = tomllib.loads(
+        files("kaption.workers.text").joinpath("boilerplate.toml").read_text("utf-8")
+    )
 
     def all_of(kind: str) -> frozenset[str]:
         return frozenset(_core(phrase) for language in table.values() for phrase in language[kind])

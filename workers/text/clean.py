@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from workers.policy import TextPolicy
-from workers.text.boilerplate import strip_boilerplate
-from workers.text.characters import single_spaces, strip_invisible
-from workers.text.clauses import cut
-from workers.text.file_names import strip_file_names
-from workers.text.links import strip_links, tidy
-from workers.text.markup import strip_markup
-from workers.text.notes import Note
-from workers.text.slang import replace_slang
+from kaption.workers.policy import TextPolicy
+from kaption.workers.text.boilerplate import strip_boilerplate
+from kaption.workers.text.characters import single_spaces, strip_invisible
+from kaption.workers.text.clauses import cut
+from kaption.workers.text.file_names import strip_file_names
+from kaption.workers.text.links import strip_links, tidy
+from kaption.workers.text.markup import strip_markup
+from kaption.workers.text.notes import Note
+from kaption.workers.text.slang import replace_slang
 
 if TYPE_CHECKING:
     import ftfy

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from workers.policy import TextPolicy
-from workers.runtime.stage import Fatal
+from kaption.connections.errors import Fatal
+from kaption.workers.policy import TextPolicy
 
 if TYPE_CHECKING:
     from lingua import LanguageDetector as Lingua

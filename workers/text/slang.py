@@ -51,4 +51,4 @@ def _table(language: str) -> dict[str, tuple[str, bool]]:
 
 @cache
 def _tables() -> dict[str, dict[str, str]]:
-    return tomllib.loads(files("workers.text").joinpath("slang.toml").read_text("utf-8"))
+    return tomllib.loads(files("kaption.workers.text").joinpath("slang.toml").read_text("utf-8"))

@@ -7,18 +7,18 @@ from pkgutil import iter_modules
 import pytest
 from PIL import Image
 
-import workers.captioners
-from schemas import CaptionKind, DetectedObject, OcrText
-from tiny_models import tiny_blip2
-from workers.captioners.captioner import CaptionContext, Captioner
-from workers.captioners.registry import load_captioners
-from workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+import kaption.workers.captioners
+from kaption.schemas import CaptionKind, DetectedObject, OcrText
+from kaption.workers.captioners.captioner import CaptionContext, Captioner
+from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from support.tiny_models import tiny_blip2
 
 NAMES = [
     module.name
-    for module in iter_modules(workers.captioners.__path__)
+    for module in iter_modules(kaption.workers.captioners.__path__)
     if not module.name.startswith("_")
-    and hasattr(import_module(f"workers.captioners.{module.name}"), "build")
+    and hasattr(import_module(f"kaption.workers.captioners.{module.name}"), "build")
 ]
 CONTEXTS = [
     CaptionContext("a red star", "en", objects=(DetectedObject(label="star"),)),

@@ -10,15 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from schemas import CaptionKind
-from tiny_models import tiny_blip, tiny_blip2, tiny_idefics3, tiny_llava
-from workers.captioners._chat import Chat
-from workers.captioners._family import Loaded, Row
-from workers.captioners.captioner import CaptionContext
-from workers.captioners.prompts import PROMPT_SETS, Prompt
-from workers.captioners.transformers import TransformersCaptioner, build
-from workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
-from workers.runtime.stage import Fatal
+from kaption.connections.errors import Fatal
+from kaption.schemas import CaptionKind
+from kaption.workers.captioners._chat import Chat
+from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
+from kaption.workers.captioners.transformers import TransformersCaptioner, build
+from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from support.tiny_models import tiny_blip, tiny_blip2, tiny_idefics3, tiny_llava
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "blip": tiny_blip,

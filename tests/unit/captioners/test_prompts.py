@@ -1,8 +1,8 @@
 import pytest
 
-from schemas import Caption, CaptionKind
-from workers.captioners.prompts import PROMPT_SETS, Prompt
-from workers.checks.leakage import LeakageCheck
+from kaption.schemas import Caption, CaptionKind
+from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
+from kaption.workers.checks.leakage import LeakageCheck
 
 PROMPTS = [prompt for prompts in PROMPT_SETS.values() for prompt in prompts]
 

@@ -1,12 +1,12 @@
 import pytest
 
-from workers.captioners.registry import load_captioners
-from workers.policy import RecaptionPolicy
-from workers.runtime.stage import Fatal
+from kaption.connections.errors import Fatal
+from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.policy import RecaptionPolicy
 
 
 def test_a_captioner_is_its_module_name() -> None:
-    policy = RecaptionPolicy(captioners=("rules", "workers.captioners.rules"))
+    policy = RecaptionPolicy(captioners=("rules", "kaption.workers.captioners.rules"))
 
     assert [captioner.name for captioner in load_captioners(policy)] == ["rules", "rules"]
 

@@ -1,8 +1,8 @@
 import pytest
 
-from schemas import DetectedObject, OcrText, Tag
-from workers.captioners.captioner import CaptionContext
-from workers.captioners.rules import RulesCaptioner
+from kaption.schemas import DetectedObject, OcrText, Tag
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.captioners.rules import RulesCaptioner
 
 
 def captions(context: CaptionContext) -> dict[str | None, str]:

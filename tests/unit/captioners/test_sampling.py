@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from workers.captioners._sampling import CandidateSampler, picture_digest, row_seed
-from workers.policy import SamplingPolicy
+from kaption.workers.captioners._sampling import CandidateSampler, picture_digest, row_seed
+from kaption.workers.policy import SamplingPolicy
 
 NO_TOKENS = torch.empty(1, 0, dtype=torch.int64)
 

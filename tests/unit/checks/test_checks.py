@@ -1,10 +1,10 @@
 import pytest
 
-from schemas import Caption, CaptionKind, CheckResult
-from workers.checks.check import Check
-from workers.checks.registry import load_checks
-from workers.checks.words import similarity, words
-from workers.policy import SelectPolicy
+from kaption.schemas import Caption, CaptionKind, CheckResult
+from kaption.workers.checks.check import Check
+from kaption.workers.checks.registry import load_checks
+from kaption.workers.checks.words import similarity, words
+from kaption.workers.policy import SelectPolicy
 
 CHECKS = load_checks(SelectPolicy())
 

@@ -10,18 +10,17 @@ from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 from transformers import AutoTokenizer
 
-from consumers.batches import TrainingBatches
-from consumers.collate import Batch, Collate
-from consumers.example import Example, ExampleMaker
-from consumers.length_buckets import LengthBuckets
-from consumers.sample import Sample
-from consumers.short_rows import take_short_rows
-from consumers.tokens import TextTokens
-from consumers.transforms import PictureTransform
-from schemas import CaptionKind
-from schemas.letterbox import Letterbox
-from tiny_models import tiny_clip
-from training_samples import ListedStream, clean_pair, sample
+from examples.short_rows import take_short_rows
+from kaption.consumers.stream import Sample
+from kaption.consumers.training.batches import TrainingBatches
+from kaption.consumers.training.buckets import LengthBuckets
+from kaption.consumers.training.examples import Batch, Collate, Example, ExampleMaker
+from kaption.consumers.training.pictures import PictureTransform
+from kaption.consumers.training.tokens import TextTokens
+from kaption.schemas import CaptionKind
+from kaption.schemas.letterbox import Letterbox
+from support.tiny_models import tiny_clip
+from support.training_samples import ListedStream, clean_pair, sample
 
 BOX = Letterbox(32, 32, "bicubic", (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 WORDS = ["a", "red", "blue", "green", "circle", "square", "star", "on", "grass"]

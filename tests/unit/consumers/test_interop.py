@@ -13,12 +13,12 @@ import pytest
 import webdataset
 from PIL import Image
 
-from compacting import compact
-from consumers.manifests import read_manifests
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import CleanPair, OptOutSignal
-from stream_records import jpeg, pictured, write_shards
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import CleanPair, OptOutSignal
+from support.compacting import compact
+from support.stream_records import jpeg, pictured, write_shards
 
 
 @pytest.fixture

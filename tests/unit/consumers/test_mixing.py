@@ -2,10 +2,10 @@ from collections import Counter
 
 import pytest
 
-from consumers.draw import draw
-from consumers.mixing import Among, CaptionMixing
-from schemas import Caption, CaptionKind
-from training_samples import clean_pair
+from kaption.consumers.draw import draw
+from kaption.consumers.training.mixing import Among, CaptionMixing
+from kaption.schemas import Caption, CaptionKind
+from support.training_samples import clean_pair
 
 ORIGINAL = Caption(text="img 12", kind=CaptionKind.ORIGINAL, fitted_text="img")
 BEST, GOOD, FAIR = (Caption(text=text, kind=CaptionKind.VLM) for text in ("best", "good", "fair"))

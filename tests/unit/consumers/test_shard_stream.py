@@ -16,17 +16,19 @@ import torch
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from compacting import compact, retire_all
-from consumers import ShardStream
-from consumers.manifests import FolderObjects, read_manifests
-from consumers.shard_index import Shard, ShardError, ShardIndex
-from consumers.share import Share
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import StoreConnection, TakedownKind, manifest_key
-from schemas.errors import Retry
-from sink_records import orphans_in
-from stream_records import named, pair_ids, take_down, write_chains, write_shards
+from kaption.connections.errors import Retry
+from kaption.connections.settings import StoreConnection
+from kaption.consumers import ShardStream
+from kaption.consumers.shards.index import Shard, ShardError, ShardIndex
+from kaption.consumers.stream import Share
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.layout import manifest_key
+from kaption.objectstore.dataset.manifests import FolderObjects, read_manifests
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import TakedownKind
+from support.compacting import compact, retire_all
+from support.sink_records import orphans_in
+from support.stream_records import named, pair_ids, take_down, write_chains, write_shards
 
 CHAINS = {
     0: [[0, 1, 2], [4, 5], [7, 8, 9]],

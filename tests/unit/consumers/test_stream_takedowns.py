@@ -2,13 +2,13 @@
 
 import pytest
 
-from consumers.takedowns import Takedowns
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import CleanPair, Takedown, TakedownKind
-from schemas.errors import Fatal
-from sink_records import now, stored
-from stream_records import take_down
+from kaption.connections.errors import Fatal
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.takedowns import Takedowns
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import CleanPair, Takedown, TakedownKind
+from support.sink_records import now, stored
+from support.stream_records import take_down
 
 PAGES = (
     None,

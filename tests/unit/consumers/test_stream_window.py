@@ -2,11 +2,11 @@
 
 import pytest
 
-from consumers.record_window import Held, RecordWindow
-from objectstore.blobs import BlobStore
-from objectstore.folder import FolderStore
-from schemas import CleanPair, Position
-from sink_records import stored
+from kaption.consumers.topic.window import Held, RecordWindow
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import CleanPair, Position
+from support.sink_records import stored
 
 TOPIC = "pairs.clean"
 

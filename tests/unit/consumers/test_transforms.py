@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-import consumers
-from consumers.transforms import Augmentation, PictureTransform
-from consumers.wording import covered, says_colour, says_one_way, says_side
-from schemas import CleanPair, OcrText
-from schemas.letterbox import Letterbox
-from training_samples import clean_pair, gradient
+import kaption.consumers.training
+from kaption.consumers.training.pictures import Augmentation, PictureTransform
+from kaption.consumers.training.wording import covered, says_colour, says_one_way, says_side
+from kaption.schemas import CleanPair, OcrText
+from kaption.schemas.letterbox import Letterbox
+from support.training_samples import clean_pair, gradient
 
 BOX = Letterbox(32, 32, "bicubic", (128, 102, 76), (0.5, 0.4, 0.3), (0.25, 0.25, 0.25))
 PAIRS = [clean_pair(number) for number in range(60)]
@@ -116,7 +116,9 @@ def test_a_text_the_lists_cannot_read_is_taken_to_say_everything() -> None:
 def test_every_language_has_lists_and_every_entry_is_found(
     kind: str, says: Callable[[str], bool]
 ) -> None:
-    lists = tomllib.loads((Path(consumers.__file__).parent / "wording.toml").read_text("utf-8"))
+    lists = tomllib.loads(
+        (Path(kaption.consumers.training.__file__).parent / "wording.toml").read_text("utf-8")
+    )
 
     missed = [
         entry

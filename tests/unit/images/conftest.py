@@ -5,10 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from unit.images.hostile_web import HostileWeb
-from workers.images.fetch import Fetcher
-from workers.images.resolver import LookUp, system_look_up
-from workers.policy import FetchPolicy
+from kaption.workers.fetch.fetcher import Fetcher
+from kaption.workers.fetch.resolver import LookUp, system_look_up
+from kaption.workers.policy import FetchPolicy
+from support.hostile_web import HostileWeb
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.images.addresses import AddressRules
+from kaption.workers.fetch.addresses import AddressRules
 
 
 @pytest.mark.parametrize(

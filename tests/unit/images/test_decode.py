@@ -5,8 +5,11 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageCms
 
-from schemas import Reason
-from unit.images.pictures import (
+from kaption.schemas import Reason
+from kaption.workers.decode.decode import decode
+from kaption.workers.policy import ImageFormat, ImagePolicy
+from kaption.workers.runtime.stage import Reject
+from support.pictures import (
     GREY,
     opened,
     png_chunk,
@@ -16,9 +19,6 @@ from unit.images.pictures import (
     shows_quadrants,
     swapped_profile,
 )
-from workers.images.decode import decode
-from workers.policy import ImageFormat, ImagePolicy
-from workers.runtime.stage import Reject
 
 POLICY = ImagePolicy()
 WHITE = (255, 255, 255)

@@ -7,8 +7,11 @@ import zlib
 import pytest
 from PIL import Image
 
-from schemas import Reason
-from unit.images.pictures import (
+from kaption.schemas import Reason
+from kaption.workers.decode.decode import decode
+from kaption.workers.policy import ImagePolicy
+from kaption.workers.runtime.stage import Reject
+from support.pictures import (
     jpeg_with_height,
     photograph,
     png_chunk,
@@ -18,9 +21,6 @@ from unit.images.pictures import (
     saved,
     shows_quadrants,
 )
-from workers.images.decode import decode
-from workers.policy import ImagePolicy
-from workers.runtime.stage import Reject
 
 POLICY = ImagePolicy()
 CUT = (Reason.TRUNCATED, Reason.DECODE_FAILED, Reason.NOT_AN_IMAGE)

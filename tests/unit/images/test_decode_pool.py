@@ -15,14 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from schemas import Reason
-from unit.images.pictures import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
-from workers.images.decode import decode
-from workers.images.decode_pool import DecodePool
-from workers.images.decode_process import DecodeProcess
-from workers.images.decoded import Decoded
-from workers.policy import ImagePolicy
-from workers.runtime.stage import Fatal, Reject
+from kaption.connections.errors import Fatal
+from kaption.schemas import Reason
+from kaption.workers.decode.decode import decode
+from kaption.workers.decode.decoded import Decoded
+from kaption.workers.decode.pool import DecodePool
+from kaption.workers.decode.process import DecodeProcess
+from kaption.workers.policy import ImagePolicy
+from kaption.workers.runtime.stage import Reject
+from support.pictures import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
 
 GOOD = saved(quadrants(), "JPEG")
 
@@ -275,9 +276,9 @@ def test_closing_ends_the_children_and_further_use() -> None:
 
 PARENT = """
 import sys, threading
-from workers.images.decoded import Decoded
-from workers.images.decode_process import DecodeProcess
-from workers.policy import ImagePolicy
+from kaption.workers.decode.decoded import Decoded
+from kaption.workers.decode.process import DecodeProcess
+from kaption.workers.policy import ImagePolicy
 process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
 process.decode(open(sys.argv[1], "rb").read())
 print(process.pid, flush=True)

@@ -4,10 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from schemas import Reason
-from unit.images.hostile_web import BODY, HostileWeb
-from workers.images.fetch import FIRST_BACKOFF_S, Fetcher
-from workers.runtime.stage import Reject
+from kaption.schemas import Reason
+from kaption.workers.fetch.fetcher import FIRST_BACKOFF_S, Fetcher
+from kaption.workers.runtime.stage import Reject
+from support.hostile_web import BODY, HostileWeb
 
 MakeFetcher = Callable[..., Fetcher]
 

@@ -8,11 +8,11 @@ from socket import AF_INET, EAI_AGAIN, gaierror
 import pytest
 import trustme
 
-from schemas import Reason
-from unit.images.hostile_web import BODY, HostileWeb
-from workers.images.fetch import Fetcher
-from workers.images.resolver import Endpoint
-from workers.runtime.stage import Reject
+from kaption.schemas import Reason
+from kaption.workers.fetch.fetcher import Fetcher
+from kaption.workers.fetch.resolver import Endpoint
+from kaption.workers.runtime.stage import Reject
+from support.hostile_web import BODY, HostileWeb
 
 MakeFetcher = Callable[..., Fetcher]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from unit.images.pictures import PHOTOGRAPHS, photograph, saved
-from workers.images.decode import decode
-from workers.images.hashes import dhash
-from workers.policy import DedupPolicy, ImagePolicy
+from kaption.workers.decode.decode import decode
+from kaption.workers.decode.hashes import dhash
+from kaption.workers.policy import DedupPolicy, ImagePolicy
+from support.pictures import PHOTOGRAPHS, photograph, saved
 
 POLICY = ImagePolicy()
 TEXTURES = ("brick.png", "grass.png", "gravel.png")

@@ -6,10 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from tiny_models import tiny_clip
-from workers.models.open_clip import OpenClipScorer, load
-from workers.policy import ClipPolicy
-from workers.runtime.stage import Fatal
+from kaption.connections.errors import Fatal
+from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.policy import ClipPolicy
+from support.tiny_models import tiny_clip
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_tokens_are_counted_past_the_context(scorer: OpenClipScorer) -> None:
 
 
 def test_the_clip_tokenizer_is_counted_with_its_marks() -> None:
-    from workers.models.open_clip import _token_ids
+    from kaption.workers.models.open_clip import _token_ids
 
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     row = tokenizer(["a red circle, on grass"])[0]

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiny_models import tiny_clip
-from workers.models.open_clip import OpenClipScorer, load
-from workers.models.windows import fit, score_texts, split_windows
-from workers.policy import ClipPolicy
+from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.models.windows import fit, score_texts, split_windows
+from kaption.workers.policy import ClipPolicy
+from support.tiny_models import tiny_clip
 
 
 def count(text: str) -> int:

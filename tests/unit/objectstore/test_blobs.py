@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from objectstore.blobs import BlobStore, CorruptBlobError
-from objectstore.folder import FolderStore
-from schemas import BlobRef
+from kaption.objectstore.blobs import BlobStore, CorruptBlobError
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import BlobRef
 
 
 def test_bytes_come_back_by_their_reference(tmp_path):

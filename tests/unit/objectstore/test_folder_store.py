@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from objectstore.folder import FolderStore
-from objectstore.open import open_store
-from schemas import StoreConnection
-from workers.runtime.stage import Fatal, Retry
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.settings import StoreConnection
+from kaption.objectstore.folder import FolderStore
+from kaption.objectstore.open import open_store
 
 
 @pytest.mark.parametrize(

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-import objectstore
-from objectstore import s3
-from objectstore.folder import FolderStore
-from objectstore.open import open_store
-from objectstore.s3 import S3Store
-from objectstore.store import ObjectStore
-from parts import S3Bucket
-from schemas import StoreConnection
+import kaption.objectstore
+from kaption.connections.settings import StoreConnection
+from kaption.objectstore import s3
+from kaption.objectstore.folder import FolderStore
+from kaption.objectstore.open import open_store
+from kaption.objectstore.s3 import S3Store
+from kaption.objectstore.store import ObjectStore
+from support.parts import S3Bucket
 
 
 def _implementations() -> list[type[ObjectStore]]:
-    for module in pkgutil.iter_modules(objectstore.__path__):
-        importlib.import_module(f"objectstore.{module.name}")
+    for module in pkgutil.iter_modules(kaption.objectstore.__path__):
+        importlib.import_module(f"kaption.objectstore.{module.name}")
     found = ObjectStore.__subclasses__()
-    return [kind for kind in found if kind.__module__.startswith("objectstore.")]
+    return [kind for kind in found if kind.__module__.startswith("kaption.objectstore.")]
 
 
 def _folder(request: pytest.FixtureRequest) -> StoreConnection:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from model_stages import NOW
-from objectstore.folder import FolderStore
-from objectstore.takedowns import add_takedown, read_takedowns, takedown_keys
-from schemas import Takedown, TakedownKind
+from kaption.objectstore.dataset.takedowns import add_takedown, read_takedowns, takedown_keys
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import Takedown, TakedownKind
+from support.model_stages import NOW
 
 
 def takedown(value: str) -> Takedown:

@@ -1,10 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from entries import entry
-from workers.runtime.batcher import Batcher
-from workers.runtime.entry import Entry
-from workers.runtime.stage import Batching, Dead
+from kaption.workers.runtime.batcher import Batcher
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.stage import Batching, Dead
+from support.entries import entry
 
 
 class Clock:

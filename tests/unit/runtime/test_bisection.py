@@ -5,13 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import POLICY, Toy
-from entries import entry
-from schemas import Reason
-from workers.runtime.backoff import Backoff, Stopped
-from workers.runtime.bisection import Bisection
-from workers.runtime.entry import Entry
-from workers.runtime.stage import Dead, Emit, Fatal, OutOfMemory, Reject, Retry
+from kaption.connections.errors import Fatal, Retry
+from kaption.schemas import Reason
+from kaption.workers.runtime.backoff import Backoff, Stopped
+from kaption.workers.runtime.bisection import Bisection
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.stage import Dead, Emit, OutOfMemory, Reject
+from support.engine import POLICY, Toy
+from support.entries import entry
 
 
 def bisection(stage: Toy, stopping: bool = False) -> Bisection:

@@ -1,8 +1,8 @@
 import pytest
 
-from workers.runtime.dead_letter_rate import DeadLetterRate
-from workers.runtime.policy import RuntimePolicy
-from workers.runtime.stage import Fatal
+from kaption.connections.errors import Fatal
+from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
+from kaption.workers.runtime.policy import RuntimePolicy
 
 POLICY = RuntimePolicy(dead_letter_rate=0.5, dead_letter_window_s=60, dead_letter_minimum=10)
 

@@ -2,8 +2,8 @@ import json
 import urllib.error
 import urllib.request
 
-from workers.runtime import metrics
-from workers.runtime.health import HealthServer
+from kaption.workers.runtime import metrics
+from kaption.workers.runtime.health import HealthServer
 
 
 class Probed:

@@ -6,17 +6,18 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from engine import POLICY, Toy
-from schemas import ImageSource, RawPair
-from schemas.topics import RAW
-from workers.runtime.dead_letter_rate import DeadLetterRate
-from workers.runtime.delivery import Delivery
-from workers.runtime.entry import Entry, Outgoing, Partition
-from workers.runtime.idle import IdlePositions, Reached
-from workers.runtime.kafka.session import Session
-from workers.runtime.kafka.transaction import Committed, Opened, Refused, Result
-from workers.runtime.outputs import Outputs
-from workers.runtime.stage import Emit
+from kaption.connections.kafka.messages import Outgoing, Partition
+from kaption.connections.kafka.transaction import Committed, Opened, Refused, Result
+from kaption.schemas import ImageSource, RawPair
+from kaption.schemas.topics import RAW
+from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
+from kaption.workers.runtime.delivery import Delivery
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.idle import IdlePositions, Reached
+from kaption.workers.runtime.outputs import Outputs
+from kaption.workers.runtime.session import Session
+from kaption.workers.runtime.stage import Emit
+from support.engine import POLICY, Toy
 
 PARTITIONS = (Partition("topic", 0), Partition("topic", 1))
 

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from workers.runtime.logs import RateLimit
+from kaption.workers.runtime.logs import RateLimit
 
 
 def record(message: str, *arguments: object) -> logging.LogRecord:
@@ -26,9 +26,7 @@ def test_a_storm_of_one_message_is_cut_and_counted() -> None:
 
 def logged(code: str) -> list[dict[str, Any]]:
     """The lines of a process of its own: `configure` takes the root logger from pytest."""
-    code = (
-        f"import structlog, logging; from workers.runtime.logs import configure; configure();{code}"
-    )
+    code = f"import structlog, logging; from kaption.workers.runtime.logs import configure; configure();{code}"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -5,10 +5,10 @@ import re
 import pytest
 from prometheus_client import REGISTRY
 
-from engine import Toy
-from metrics_in_use import OURS, Metric
-from schemas import KafkaConnection
-from workers.runtime.worker import Worker
+from kaption.connections.settings import KafkaConnection
+from kaption.workers.runtime.worker import Worker
+from support.engine import Toy
+from support.metrics_in_use import OURS, Metric
 
 UNITS = ("Records", "Seconds", "Bytes", "Transactions", "Producers", "Partitions", "Waits")
 

@@ -1,13 +1,13 @@
 import random
 from datetime import UTC, datetime
 
-from engine import ECHO, Toy
-from entries import Consumed, entry
-from schemas import DeadLetter, Reason, RejectedPair
-from schemas.wire import TRACE_HEADER, decode, header, origin_of
-from workers.runtime.entry import Entry
-from workers.runtime.outputs import Outputs
-from workers.runtime.stage import Dead, Emit, Outcome, Reject
+from kaption.schemas import DeadLetter, Reason, RejectedPair
+from kaption.schemas.wire import TRACE_HEADER, decode, header, origin_of
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.outputs import Outputs
+from kaption.workers.runtime.stage import Dead, Emit, Outcome, Reject
+from support.engine import ECHO, Toy
+from support.entries import Consumed, entry
 
 OUTPUTS = Outputs(Toy(), "x.", lambda: datetime(2026, 1, 1, tzinfo=UTC), random.Random(1))
 

@@ -4,13 +4,14 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from engine import POLICY, Toy
-from entries import Consumed
-from schemas.topics import CLEAN, RAW, Topic
-from workers.runtime.backoff import Backoff
-from workers.runtime.entry import Entry, Partition
-from workers.runtime.preparation import Preparation
-from workers.runtime.stage import Dead, Emit, Outcome
+from kaption.connections.kafka.messages import Partition
+from kaption.schemas.topics import CLEAN, RAW, Topic
+from kaption.workers.runtime.backoff import Backoff
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.preparation import Preparation
+from kaption.workers.runtime.stage import Dead, Emit, Outcome
+from support.engine import POLICY, Toy
+from support.entries import Consumed
 
 
 class AtTheEnd(Toy):

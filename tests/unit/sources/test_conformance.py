@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_stages import NOW
-from producers.sources import (
+from kaption.producers.sources import (
     Found,
     Source,
     SourceError,
@@ -15,9 +14,10 @@ from producers.sources import (
     open_source,
     source_formats,
 )
-from producers.sources.source import CURSOR_CHARS
-from schemas import RawPair, Takedown, TakedownKind
-from unit.sources.inputs import INPUTS, TEXTS
+from kaption.producers.sources.source import CURSOR_CHARS
+from kaption.schemas import RawPair, Takedown, TakedownKind
+from support.model_stages import NOW
+from support.source_inputs import INPUTS, TEXTS
 
 CASES = [(name, make) for name, makers in INPUTS.items() for make in makers]
 Make = Callable[[Path], str]

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from producers.sources import Item, Unreadable, open_source
-from schemas import RawPair
-from unit.sources.inputs import PICTURE
+from kaption.producers.sources import Item, Unreadable, open_source
+from kaption.schemas import RawPair
+from support.source_inputs import PICTURE
 
 
 def one(folder: Path, **files: bytes) -> Item:

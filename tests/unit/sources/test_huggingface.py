@@ -7,10 +7,10 @@ import datasets
 import pytest
 from PIL import Image
 
-from producers.sources import Found, SourceError, open_source
-from schemas import ImageSource, RawPair
-from training_samples import gradient, png
-from unit.sources.inputs import saved_dataset, saved_splits
+from kaption.producers.sources import Found, SourceError, open_source
+from kaption.schemas import ImageSource, RawPair
+from support.source_inputs import saved_dataset, saved_splits
+from support.training_samples import gradient, png
 
 URL = "https://cdn.example/1.jpg"
 

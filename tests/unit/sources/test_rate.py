@@ -2,7 +2,7 @@
 
 import pytest
 
-from producers.rate import Rate
+from kaption.producers.feed.rate import Rate
 
 
 class Clock:

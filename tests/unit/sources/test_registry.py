@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from producers.sources import SourceError, open_source
-from producers.sources.table import Table
+from kaption.producers.sources import SourceError, open_source
+from kaption.producers.sources.table import Table
 
 
 def test_a_format_may_be_given(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from producers.sources import Item, SourceError, Unreadable, open_source
-from schemas import ImageSource, RawPair
+from kaption.producers.sources import Item, SourceError, Unreadable, open_source
+from kaption.schemas import ImageSource, RawPair
 
 URL = "https://cdn.example/1.jpg"
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from producers.sources import SourceError, open_source
-from schemas import ImageSource, RawPair
-from unit.sources.inputs import PICTURE, page, warc_record
+from kaption.producers.sources import SourceError, open_source
+from kaption.schemas import ImageSource, RawPair
+from support.source_inputs import PICTURE, page, warc_record
 
 
 def pairs(path: Path, **options: str) -> list[RawPair]:

@@ -11,12 +11,12 @@ from threading import Thread
 import pytest
 import webdataset
 
-from objectstore import open_store
-from parts import S3Bucket
-from producers.sources import Item, Source, SourceError, Unreadable, open_source
-from producers.sources.source import RAW_BYTES
-from schemas import RawPair
-from unit.sources.inputs import PICTURE, TEXTS, shards, write_tar
+from kaption.objectstore import open_store
+from kaption.producers.sources import Item, Source, SourceError, Unreadable, open_source
+from kaption.producers.sources.source import RAW_BYTES
+from kaption.schemas import RawPair
+from support.parts import S3Bucket
+from support.source_inputs import PICTURE, TEXTS, shards, write_tar
 
 
 def texts(source: Source, after: str | None = None) -> list[str]:
@@ -124,7 +124,7 @@ def test_fields_come_from_all_members(tmp_path: Path) -> None:
 def test_a_picture_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("producers.sources.webdataset.BLOB_IMAGE_BYTES", RAW_BYTES + 1)
+    monkeypatch.setattr("kaption.producers.sources.webdataset.BLOB_IMAGE_BYTES", RAW_BYTES + 1)
 
     found = one(tmp_path, ("1.jpg", bytes(RAW_BYTES + 2)), ("1.txt", b"a"))
 

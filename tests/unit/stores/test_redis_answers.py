@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from schemas import BlobRef, ImageRef, Position, Reason, RedisConnection
-from workers.runtime.stage import Retry
-from workers.stores import redis_client
-from workers.stores.answers import Answer, Refusal
-from workers.stores.footprint import Footprint
-from workers.stores.redis_answers import REFUSAL_TTL_S, RedisAnswers
+from kaption.connections.errors import Retry
+from kaption.connections.settings import RedisConnection
+from kaption.schemas import BlobRef, ImageRef, Position, Reason
+from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.answers import REFUSAL_TTL_S, Answer, Answers, Refusal
+from kaption.workers.stores.footprint import Footprint
 
 ORIGIN = Position("pairs.raw", 3, 14)
 REPLAY = Position("pairs.raw", 5, 92)
@@ -25,8 +25,8 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def answers(client: redis.Redis) -> RedisAnswers:
-    return RedisAnswers(client, "kaption:", ttl_s=86_400)
+def answers(client: redis.Redis) -> Answers:
+    return Answers(client, "kaption:", ttl_s=86_400)
 
 
 def picture(number: int) -> ImageRef:
@@ -48,7 +48,7 @@ def refusal(delivery: Position, detail: str = "404") -> Refusal:
     return Refusal(reason=Reason.FETCH_STATUS, detail=detail, delivery=str(delivery))
 
 
-def test_the_first_answer_comes_back_whole_whoever_asks(answers: RedisAnswers) -> None:
+def test_the_first_answer_comes_back_whole_whoever_asks(answers: Answers) -> None:
     # Given two remembered pictures, one of them after another for the same origin in one call
     other = Position("pairs.raw", 3, 15)
     first = answers.first(
@@ -65,12 +65,12 @@ def test_the_first_answer_comes_back_whole_whoever_asks(answers: RedisAnswers) -
     assert [answers.get(origin, REPLAY) for origin in (ORIGIN, other)] == second
 
 
-def test_nothing_is_remembered_of_what_was_not_told(answers: RedisAnswers) -> None:
+def test_nothing_is_remembered_of_what_was_not_told(answers: Answers) -> None:
     assert answers.get(ORIGIN, ORIGIN) is None
     assert answers.first([], [], []) == []
 
 
-def test_a_refusal_holds_for_its_delivery(answers: RedisAnswers) -> None:
+def test_a_refusal_holds_for_its_delivery(answers: Answers) -> None:
     # Given a refused delivery
     assert answers.first([ORIGIN], [ORIGIN], [refusal(ORIGIN)]) == [refusal(ORIGIN)]
 
@@ -80,7 +80,7 @@ def test_a_refusal_holds_for_its_delivery(answers: RedisAnswers) -> None:
 
 
 @pytest.mark.parametrize("found", [picture(1), refusal(REPLAY, "410")])
-def test_a_replay_is_not_bound_by_a_refusal(answers: RedisAnswers, found: Answer) -> None:
+def test_a_replay_is_not_bound_by_a_refusal(answers: Answers, found: Answer) -> None:
     # Given a refused delivery of a record that is replayed later
     answers.first([ORIGIN], [ORIGIN], [refusal(ORIGIN)])
 
@@ -91,7 +91,7 @@ def test_a_replay_is_not_bound_by_a_refusal(answers: RedisAnswers, found: Answer
 
 
 def test_pictures_are_kept_as_long_as_told_and_refusals_for_a_while(
-    client: redis.Redis, answers: RedisAnswers
+    client: redis.Redis, answers: Answers
 ) -> None:
     answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [picture(1), refusal(REPLAY)])
 
@@ -100,7 +100,7 @@ def test_pictures_are_kept_as_long_as_told_and_refusals_for_a_while(
     assert client.strlen(f"kaption:url:{ORIGIN}") < 600
 
 
-def test_workers_that_race_agree(answers: RedisAnswers) -> None:
+def test_workers_that_race_agree(answers: Answers) -> None:
     # Given eight workers, each with its own answer for each of 50 origins, in its own order
     origins = [Position("pairs.raw", 0, offset) for offset in range(50)]
 
@@ -117,7 +117,7 @@ def test_workers_that_race_agree(answers: RedisAnswers) -> None:
     assert all(one == everything[0] for one in everything)
 
 
-def test_what_an_owner_got_is_forgotten(client: redis.Redis, answers: RedisAnswers) -> None:
+def test_what_an_owner_got_is_forgotten(client: redis.Redis, answers: Answers) -> None:
     answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [picture(1), picture(2)])
     footprints = [Footprint(owner=str(ORIGIN)), Footprint(original_sha256="a" * 64)]
 
@@ -127,7 +127,7 @@ def test_what_an_owner_got_is_forgotten(client: redis.Redis, answers: RedisAnswe
 
 
 def test_two_deployments_on_one_server_do_not_meet(client: redis.Redis) -> None:
-    one, other = (RedisAnswers(client, prefix, ttl_s=60) for prefix in ("one:", "other:"))
+    one, other = (Answers(client, prefix, ttl_s=60) for prefix in ("one:", "other:"))
     one.first([ORIGIN], [ORIGIN], [picture(1)])
 
     assert other.get(ORIGIN, ORIGIN) is None
@@ -135,7 +135,7 @@ def test_two_deployments_on_one_server_do_not_meet(client: redis.Redis) -> None:
 
 def test_a_store_that_is_away_is_waited_for() -> None:
     connection = RedisConnection.model_validate({"url": "redis://127.0.0.1:1/0"})
-    answers = RedisAnswers(redis_client.connect(connection), "k:", ttl_s=60)
+    answers = Answers(redis_client.connect(connection), "k:", ttl_s=60)
 
     with pytest.raises(Retry):
         answers.get(ORIGIN, ORIGIN)

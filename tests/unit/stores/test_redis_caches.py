@@ -8,15 +8,14 @@ import redis
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
-from schemas import Caption, CaptionKind, RedisConnection
-from schemas.caption import CheckResult
-from workers.runtime.stage import Retry
-from workers.stores import redis_client
-from workers.stores.captions import CaptionKey
-from workers.stores.embeddings import EmbeddingKey
-from workers.stores.footprint import Footprint
-from workers.stores.redis_captions import RedisCaptions
-from workers.stores.redis_embeddings import RedisEmbeddings
+from kaption.connections.errors import Retry
+from kaption.connections.settings import RedisConnection
+from kaption.schemas import Caption, CaptionKind
+from kaption.schemas.caption import CheckResult
+from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.captions import CaptionCache, CaptionKey
+from kaption.workers.stores.embeddings import EmbeddingCache, EmbeddingKey
+from kaption.workers.stores.footprint import Footprint
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def unit_rows(n: int, d: int) -> NDArray[np.float32]:
 
 def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
     # Given two stored vectors
-    cache = RedisEmbeddings(client, "kaption:")
+    cache = EmbeddingCache(client, "kaption:")
     keys = [EmbeddingKey(sha * 64, "r1", "p1") for sha in "abc"]
     rows = unit_rows(2, 512)
     kept = cache.put(keys[:2], rows)
@@ -61,13 +60,13 @@ def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
     ],
 )
 def test_an_embedding_depends_on_picture_model_and_preprocessing(client, other):
-    cache = RedisEmbeddings(client, "kaption:")
+    cache = EmbeddingCache(client, "kaption:")
     cache.put([EmbeddingKey("a" * 64, "r1", "p1")], unit_rows(1, 8))
     assert cache.get([other]) == [None]
 
 
 def test_an_embedding_takes_two_bytes_a_dimension_and_ends(client):
-    cache = RedisEmbeddings(client, "kaption:", ttl_s=60)
+    cache = EmbeddingCache(client, "kaption:", ttl_s=60)
     cache.put([EmbeddingKey("a" * 64, "r1", "p1")], unit_rows(1, 512))
     (key,) = client.keys("kaption:*")
     (vector,) = client.hvals(key)
@@ -77,12 +76,12 @@ def test_an_embedding_takes_two_bytes_a_dimension_and_ends(client):
 
 def test_vectors_without_a_key_each_are_refused(client):
     with pytest.raises(ValueError, match="1 keys for 2 vectors"):
-        RedisEmbeddings(client, "k:").put([EmbeddingKey("a" * 64, "r", "p")], unit_rows(2, 8))
+        EmbeddingCache(client, "k:").put([EmbeddingKey("a" * 64, "r", "p")], unit_rows(2, 8))
 
 
 def test_captions_come_back_whole(client):
     # Given candidates with everything a caption can hold, and an empty answer
-    cache = RedisCaptions(client, "kaption:", ttl_s=60)
+    cache = CaptionCache(client, "kaption:", ttl_s=60)
     full = Caption(
         text="ein rotes Haus, 赤い家 \u2028",
         kind=CaptionKind.VLM,
@@ -102,7 +101,7 @@ def test_captions_come_back_whole(client):
 
 def test_what_a_picture_left_is_forgotten_whatever_made_it(client):
     # Given two pictures, each embedded by two models and captioned in two contexts
-    embeddings, captions = RedisEmbeddings(client, "kaption:"), RedisCaptions(client, "kaption:")
+    embeddings, captions = EmbeddingCache(client, "kaption:"), CaptionCache(client, "kaption:")
     one, other = "a" * 64, "b" * 64
     for sha256 in (one, other):
         embeddings.put([EmbeddingKey(sha256, model, "p") for model in "rs"], unit_rows(2, 8))
@@ -125,7 +124,7 @@ def test_what_a_picture_left_is_forgotten_whatever_made_it(client):
 
 def test_a_caption_cache_that_is_away_is_waited_for():
     client = redis_client.connect(RedisConnection(url=SecretStr("redis://127.0.0.1:1/0")))
-    captions, embeddings = RedisCaptions(client, "k:"), RedisEmbeddings(client, "k:")
+    captions, embeddings = CaptionCache(client, "k:"), EmbeddingCache(client, "k:")
     for get in (
         lambda: captions.get([CaptionKey("a" * 64, "vlm")]),
         lambda: embeddings.get([EmbeddingKey("a" * 64, "r", "p")]),

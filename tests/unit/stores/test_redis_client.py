@@ -4,10 +4,10 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from schemas import RedisConnection
-from workers.local import Valkey
-from workers.runtime.stage import Fatal, Retry
-from workers.stores import redis_client
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.settings import RedisConnection
+from kaption.workers.local import Valkey
+from kaption.workers.stores import client as redis_client
 
 
 def client_for(url: str) -> redis.Redis:

@@ -11,19 +11,19 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from near_race import claim_all, claims_of, dedup_at, flipped, owner
-from schemas import Position
-from workers.local import Valkey
-from workers.runtime.stage import Retry
-from workers.stores import redis_near
-from workers.stores.footprint import Footprint
-from workers.stores.redis_dedup import RedisDedup
+from kaption.connections.errors import Retry
+from kaption.schemas import Position
+from kaption.workers.local import Valkey
+from kaption.workers.stores import near as redis_near
+from kaption.workers.stores.dedup import Dedup
+from kaption.workers.stores.footprint import Footprint
+from support.near_race import claim_all, claims_of, dedup_at, flipped, owner
 
 _prefixes = itertools.count()
 
 
 @pytest.fixture
-def dedup(redis_url) -> RedisDedup:
+def dedup(redis_url) -> Dedup:
     return dedup_at(redis_url)
 
 
@@ -328,7 +328,7 @@ def test_two_deployments_on_one_server_do_not_meet(redis_url):
 # Takedowns
 
 
-def claimed(dedup: RedisDedup, number: int, near: int, text: str, sha256: str) -> Footprint:
+def claimed(dedup: Dedup, number: int, near: int, text: str, sha256: str) -> Footprint:
     """An origin's claims on all there is to claim, and what it leaves by them."""
     dedup.claim_exact([sha256], [owner(number)])
     dedup.claim_near([near], [owner(number)])

@@ -11,19 +11,20 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from certificates import Authority, Certificate
-from faults.proxy import FaultProxy
-from ingest_bench import raw
-from schemas import Position, RedisConnection
-from workers.local import Valkey
-from workers.policy import DedupPolicy
-from workers.runtime.stage import Fatal
-from workers.stores import redis_client
-from workers.stores.footprint import Footprint
-from workers.stores.redis_answers import RedisAnswers
-from workers.stores.redis_dedup import RedisDedup
-from workers.stores.redis_pictures import PictureCache
-from workers.stores.redis_takedowns import RedisTakedowns
+from kaption.connections.errors import Fatal
+from kaption.connections.settings import RedisConnection
+from kaption.schemas import Position
+from kaption.workers.local import Valkey
+from kaption.workers.policy import DedupPolicy
+from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.answers import Answers
+from kaption.workers.stores.dedup import Dedup
+from kaption.workers.stores.footprint import Footprint
+from kaption.workers.stores.pictures import PictureCache
+from kaption.workers.stores.takedowns import TakedownList
+from support.certificates import Authority, Certificate
+from support.fault_proxy import FaultProxy
+from support.ingest_bench import raw
 
 DOCS = Path(__file__).parents[3] / "docs" / "security.md"
 PASSWORD = "p@ss/w%rd"
@@ -73,10 +74,10 @@ def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: Secur
     # Given the rights of the documentation
     client = secure.connect()
     redis_client.try_out(client, "kaption:")
-    dedup = RedisDedup(client, "kaption:", DedupPolicy())
-    answers = RedisAnswers(client, "kaption:", ttl_s=60)
+    dedup = Dedup(client, "kaption:", DedupPolicy())
+    answers = Answers(client, "kaption:", ttl_s=60)
     pictures = PictureCache(client, "kaption:", "emb", 60)
-    takedowns = RedisTakedowns(client, "kaption:", lambda known: ["ff" * 16], clock=time.monotonic)
+    takedowns = TakedownList(client, "kaption:", lambda known: ["ff" * 16], clock=time.monotonic)
     owner = Position("pairs.raw", 0, 1)
     # When it does what stages do, and what a takedown does
     # Then nothing is refused

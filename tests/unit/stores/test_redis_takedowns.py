@@ -9,13 +9,14 @@ from threading import Thread
 import pytest
 import redis
 
-from ingest_bench import raw
-from objectstore.folder import FolderStore
-from objectstore.takedowns import add_takedown, takedown_ids, takedown_keys
-from schemas import RawPair, RedisConnection, Takedown, TakedownKind, encode
-from workers.runtime.stage import Retry
-from workers.stores import redis_client
-from workers.stores.redis_takedowns import COMPARE_S, RedisTakedowns
+from kaption.connections.errors import Retry
+from kaption.connections.settings import RedisConnection
+from kaption.objectstore.dataset.takedowns import add_takedown, takedown_ids, takedown_keys
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import RawPair, Takedown, TakedownKind, encode
+from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.takedowns import COMPARE_S, TakedownList
+from support.ingest_bench import raw
 
 
 @pytest.fixture
@@ -36,9 +37,9 @@ class Clock:
         return self.now
 
 
-def listed(client: redis.Redis, objects: FolderStore, clock: Clock | None = None) -> RedisTakedowns:
+def listed(client: redis.Redis, objects: FolderStore, clock: Clock | None = None) -> TakedownList:
     read = partial(takedown_ids, objects, "dataset")
-    return RedisTakedowns(client, "kaption:", read, clock=clock or Clock())
+    return TakedownList(client, "kaption:", read, clock=clock or Clock())
 
 
 def pair(number: int) -> RawPair:
@@ -118,7 +119,7 @@ def test_one_that_comes_while_the_dataset_is_read_is_not_lost(
         return found
 
     # When it has made the set whole / Then it is there
-    takedowns = RedisTakedowns(client, "kaption:", slow, clock=Clock())
+    takedowns = TakedownList(client, "kaption:", slow, clock=Clock())
     assert takedowns.covering([pair(1)]) == [takedown(1).takedown_id]
 
 
@@ -129,7 +130,7 @@ def test_threads_that_ask_at_once_read_the_dataset_once(client: redis.Redis) -> 
         reads.append(known)
         return ()
 
-    takedowns = RedisTakedowns(client, "kaption:", read)
+    takedowns = TakedownList(client, "kaption:", read)
     threads = [Thread(target=takedowns.covering, args=([pair(0)],)) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -140,6 +141,6 @@ def test_threads_that_ask_at_once_read_the_dataset_once(client: redis.Redis) -> 
 
 def test_a_store_that_is_away_is_waited_for() -> None:
     connection = RedisConnection.model_validate({"url": "redis://127.0.0.1:1/0"})
-    takedowns = RedisTakedowns(redis_client.connect(connection), "k:", lambda known: ())
+    takedowns = TakedownList(redis_client.connect(connection), "k:", lambda known: ())
     with pytest.raises(Retry):
         takedowns.covering([pair(0)])

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from workers.policy import TextPolicy
-from workers.text.alt_text import read_alt_text
-from workers.text.language import LanguageDetector
-from workers.text.notes import Note
+from kaption.workers.policy import TextPolicy
+from kaption.workers.text.alt_text import read_alt_text
+from kaption.workers.text.language import LanguageDetector
+from kaption.workers.text.notes import Note
 
 POLICY = TextPolicy(detect_languages=("en", "de", "fr"))
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.text.clauses import cut, split_clauses
+from kaption.workers.text.clauses import cut, split_clauses
 
 PROSE = st.lists(
     st.sampled_from(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from workers.policy import TextPolicy
-from workers.text.clean import clean
-from workers.text.notes import Note
+from kaption.workers.policy import TextPolicy
+from kaption.workers.text.clean import clean
+from kaption.workers.text.notes import Note
 
 POLICY = TextPolicy()
 _MARKUP = ["<b>", "</b>", "&amp;", "&lt;", "amp;", "lt;", "script>", "image:", "see", "lol", "B&W"]

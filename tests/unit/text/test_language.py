@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from workers.policy import TextPolicy
-from workers.runtime.stage import Fatal
-from workers.text.language import LanguageDetector
+from kaption.connections.errors import Fatal
+from kaption.workers.policy import TextPolicy
+from kaption.workers.text.language import LanguageDetector
 
 # Few languages, so that the tests load few models.
 POLICY = TextPolicy(detect_languages=("en", "de", "fr", "ru", "zh"))

@@ -5,10 +5,10 @@ from importlib.resources import files
 
 import pytest
 
-from workers.policy import TextPolicy
-from workers.text.clean import clean
+from kaption.workers.policy import TextPolicy
+from kaption.workers.text.clean import clean
 
-TABLES = tomllib.loads(files("workers.text").joinpath("slang.toml").read_text("utf-8"))
+TABLES = tomllib.loads(files("kaption.workers.text").joinpath("slang.toml").read_text("utf-8"))
 ENTRIES = [
     (section, word, plain) for section, table in TABLES.items() for word, plain in table.items()
 ]

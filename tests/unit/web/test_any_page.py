@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.identity import identified
-from producers.web import image_pairs
-from schemas import RawPair, decode, encode
+from kaption.producers.identity import identified
+from kaption.producers.web import image_pairs
+from kaption.schemas import RawPair, decode, encode
 
 PAGE = "https://example.org/"
 _VALUES = st.text(max_size=20) | st.sampled_from(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from scrapy.http import HtmlResponse, Response, TextResponse
 
-from producers.scrapy_pipeline import image_items
-from producers.web import TdmRep
+from kaption.producers.scrapy_pipeline import image_items
+from kaption.producers.web import TdmRep
 
 URL = "https://example.org/shop/"
 BODY = '<img src="mug.jpg" alt="Ein Krüglein">'

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.web import TdmRep, opt_out_signals
-from producers.web.document import Document
-from producers.web.tdm_rep import Reservation
+from kaption.producers.web import TdmRep, opt_out_signals
+from kaption.producers.web.document import Document
+from kaption.producers.web.tdm_rep import Reservation
 
 PAGE = "https://example.org/shop/mugs?page=2"
 

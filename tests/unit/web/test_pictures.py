@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from producers.web import image_pairs
-from producers.web.addresses import Candidate, srcset
+from kaption.producers.web import image_pairs
+from kaption.producers.web.addresses import Candidate, srcset
 
 PAGE = "https://example.org/shop/mugs.html"
 TINY = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="

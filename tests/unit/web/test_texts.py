@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from producers.web import image_pairs
+from kaption.producers.web import image_pairs
 
 PAGE = "https://example.org/shop/"
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"

@@ -1,5 +1,5 @@
 """The sink: aligned pairs into shards, each written by exactly one manifest."""
 
-from workers.stages.sink.stage import SinkStage
+from kaption.workers.stages.sink.stage import SinkStage
 
 __all__ = ["SinkStage"]

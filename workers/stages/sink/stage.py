@@ -14,26 +14,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from objectstore.blobs import BlobStore
-from objectstore.store import ObjectStore
-from schemas import BlobRef, CleanPair, Reason, Topic
-from schemas.topics import CLEAN
-from workers.policy import SinkPolicy
-from workers.runtime.stage import (
-    Batching,
-    Dead,
-    Emit,
-    Fatal,
-    Message,
-    Outcome,
-    Reject,
-    Retry,
-    Stage,
-)
-from workers.stages.sink.chain import ManifestChain
-from workers.stages.sink.shard import EXTENSIONS, Sample
-from workers.stages.sink.spool import Spool, Spooled
-from workers.stages.sink.writer import ShardWriter
+from kaption.connections.errors import Fatal, Retry
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.chain import ManifestChain
+from kaption.objectstore.dataset.shard import EXTENSIONS, Sample
+from kaption.objectstore.store import ObjectStore
+from kaption.schemas import BlobRef, CleanPair, Reason, Topic
+from kaption.schemas.topics import CLEAN
+from kaption.workers.policy import SinkPolicy
+from kaption.workers.runtime.stage import Batching, Dead, Emit, Message, Outcome, Reject, Stage
+from kaption.workers.stages.sink.spool import Spool, Spooled
+from kaption.workers.stages.sink.writer import ShardWriter
 
 UNCOMMITTED_SHARDS = 16
 """More manifests than this past the committed offset mean that the group's offsets were lost."""

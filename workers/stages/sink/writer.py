@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from objectstore.store import ObjectStore
-from schemas import Manifest
-from workers.runtime.stage import Fatal, Retry
-from workers.stages.sink.chain import ManifestChain
-from workers.stages.sink.shard import Sample, ShardFile, build_shard
+from kaption.connections.errors import Fatal, Retry
+from kaption.objectstore.dataset.chain import ManifestChain
+from kaption.objectstore.dataset.shard import Sample, ShardFile, build_shard
+from kaption.objectstore.store import ObjectStore
+from kaption.schemas import Manifest
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""All that constructs a Kafka client or touches the library."""

@@ -1,0 +1,187 @@
+"""Why brokers refuse a client, told at once and by the setting's name.
+
+kafka-python tries again until it times out, and says no more than that no broker answered.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any
+
+from kafka.errors import (
+    AuthorizationError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailedError,
+)
+from kafka.net.sasl import get_sasl_mechanism
+from kafka.protocol.metadata import ApiVersionsRequest
+from kafka.protocol.parser import KafkaProtocol
+from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
+
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.settings import KafkaConnection
+from kaption.connections.tls import setting, tls_context, tls_refusal
+
+TIMEOUT_S = 10.0
+
+_PROTOCOL = setting("kafka", "security_protocol")
+_DEFAULT_PORT = "9092"  # kafka-python's, too
+_RECEIVE_BYTES = 65_536
+_DENIED = {
+    TopicAuthorizationFailedError: "topic",
+    GroupAuthorizationFailedError: "group",
+    TransactionalIdAuthorizationFailedError: "transactional-id",
+}
+
+
+def check_access(connection: KafkaConnection, timeout_s: float = TIMEOUT_S) -> str | None:
+    """Connect and log in once; None where the first bootstrap address that answers lets us in.
+
+    Raises Fatal where it refuses us, which time does not mend. Returns what was seen where no
+    address answers as a broker: that may pass.
+    """
+    seen = []
+    for address in connection.bootstrap.split(","):
+        try:
+            with _Attempt(connection, address.strip(), timeout_s) as attempt:
+                attempt.log_in()
+        except (OSError, Retry, ValueError) as error:
+            seen.append(str(error))
+        else:
+            return None
+    return "; ".join(seen)
+
+
+def denial(connection: KafkaConnection, error: BaseException) -> str | None:
+    """What right is missing, where that is what kafka-python's `error` says."""
+    if not isinstance(error, AuthorizationError):
+        return None
+    what = next((word for kind, word in _DENIED.items() if isinstance(error, kind)), "cluster")
+    names = ", ".join(str(name) for name in error.args)
+    return not_allowed(connection, f"use {what} {names}".rstrip())
+
+
+def not_allowed(connection: KafkaConnection, what: str) -> str:
+    """The error for a missing ACL."""
+    user = f"User:{connection.username}" if connection.username else "this client"
+    return (
+        f"the broker does not let {user} {what}: grant it; `kaption topics acls` prints the list, "
+        f"and {setting('kafka', 'username')} names the user"
+    )
+
+
+class _Attempt:
+    """One connection to one address, logged in by hand: the client classes hide what went wrong."""
+
+    def __init__(self, connection: KafkaConnection, address: str, timeout_s: float) -> None:
+        self._connection = connection
+        self._address = address
+        host, colon, port = address.rpartition(":")
+        host, port = (host, port) if colon else (address, _DEFAULT_PORT)
+        self._host = host.strip("[]")
+        context = None
+        if connection.uses_tls:
+            secret = connection.key_password
+            context = tls_context(
+                "kafka", connection, secret.get_secret_value() if secret else None
+            )
+        try:
+            self._socket = socket.create_connection((self._host, int(port)), timeout_s)
+        except OSError as error:
+            raise ConnectionError(f"{address}: {error}") from error
+        self._protocol = KafkaProtocol(client_id="kaption")
+        if context is not None:
+            self._encrypt(context)
+
+    def log_in(self) -> None:
+        """Raises Fatal, Retry or, where the other side is silent or no broker, OSError."""
+        self._ask(ApiVersionsRequest(version=0))
+        if self._connection.sasl_mechanism is None:
+            return
+        mechanism = self._connection.sasl_mechanism
+        offered = self._ask(SaslHandshakeRequest(mechanism=mechanism, version=1))
+        if offered.error_code:
+            raise Fatal(
+                f"{setting('kafka', 'sasl_mechanism')}: {self._address} takes no {mechanism}, but "
+                f"{', '.join(offered.mechanisms)}"
+            )
+        exchange = get_sasl_mechanism(mechanism)(host=self._host, **self._sasl())
+        while not exchange.is_done():
+            answer = self._ask(SaslAuthenticateRequest(exchange.auth_bytes(), version=1))
+            if answer.error_code:
+                raise Fatal(self._refusal())
+            exchange.receive(answer.auth_bytes)
+
+    def __enter__(self) -> _Attempt:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._socket.close()
+
+    def _encrypt(self, context: ssl.SSLContext) -> None:
+        plain = self._socket
+        try:
+            self._socket = context.wrap_socket(plain, server_hostname=self._host)
+        except (ssl.SSLError, ConnectionError) as error:
+            plain.close()
+            names = setting("kafka", "ca_file"), setting("kafka", "bootstrap")
+            if wrong := tls_refusal(error, *names, self._address):
+                raise Fatal(wrong) from error
+            raise ConnectionError(
+                f"{self._address} ends the TLS handshake ({error}): is {_PROTOCOL} "
+                f"{self._connection.security_protocol} right for this port?"
+            ) from error
+        except OSError as error:
+            plain.close()
+            raise ConnectionError(f"{self._address}: {error}") from error
+
+    def _ask(self, request: Any) -> Any:
+        self._protocol.send_request(request)
+        try:
+            self._socket.sendall(self._protocol.send_bytes())
+            while data := self._socket.recv(_RECEIVE_BYTES):
+                for _, response in self._protocol.receive_bytes(data):
+                    return response
+        except TimeoutError as error:
+            raise TimeoutError(f"{self._address} does not answer") from error
+        except ssl.SSLError as error:
+            if "ALERT" in (error.reason or ""):
+                raise Fatal(
+                    f"{self._address} does not accept our certificate ({error.reason}): give one "
+                    f"by {setting('kafka', 'certificate_file')} and kafka.key_file"
+                ) from error
+            raise
+        except OSError as error:
+            raise ConnectionError(f"{self._address}: {error}") from error
+        except KafkaError as error:
+            raise ConnectionError(
+                f"{self._address} does not answer as Kafka does: is {_PROTOCOL} "
+                f"{self._connection.security_protocol} right for this port?"
+            ) from error
+        raise ConnectionError(
+            f"{self._address} closes the connection: is {_PROTOCOL} "
+            f"{self._connection.security_protocol} right for this port?"
+        )
+
+    def _sasl(self) -> dict[str, object]:
+        config = self._connection.client_config()
+        return {
+            name: value
+            for name, value in config.items()
+            if name.startswith("sasl_") or name == "security_protocol"
+        }
+
+    def _refusal(self) -> str:
+        if self._connection.sasl_mechanism == "OAUTHBEARER":
+            source = "oauth_token_file" if self._connection.oauth_token_file else "oauth_token_url"
+            return (
+                f"{self._address} does not accept the token that {setting('kafka', source)} gives: "
+                "check its issuer, audience and scope (kafka.oauth_scope) against the broker's"
+            )
+        return (
+            f"{setting('kafka', 'password')} is refused by {self._address} for user "
+            f"{self._connection.username} (kafka.username): correct one of the two"
+        )

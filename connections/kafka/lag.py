@@ -1,0 +1,104 @@
+"""How far a consumer group is behind, as an outsider sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import stamina
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownBrokerIdError, for_code
+from kafka.protocol.consumer import OffsetSpec
+
+from kaption.connections.kafka.access import check_access, denial
+from kaption.connections.kafka.topics import TopicError
+from kaption.connections.settings import KafkaConnection
+from kaption.schemas import Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Offsets of one group in the topics it reads, summed over partitions."""
+
+    committed: int
+    """Offsets done; partitions without a commit count from the log's start."""
+    lag: int
+    """Offsets to go, transaction markers included until an idle worker commits past them."""
+
+
+class LagReader:
+    """Reads committed offsets and log ends. A context manager.
+
+    Raises TopicError, and Fatal where the broker refuses this client.
+    """
+
+    def __init__(self, connection: KafkaConnection, timeout_s: float = 15.0) -> None:
+        self._connection = connection
+        self._prefix = connection.topic_prefix
+        self._timeout_s = timeout_s
+        timeout_ms = int(timeout_s * 1000)
+        seen = check_access(connection)
+        try:
+            self._client = KafkaAdminClient(
+                **connection.client_config(),
+                request_timeout_ms=timeout_ms,
+                bootstrap_timeout_ms=timeout_ms,
+            )
+        except KafkaError as error:
+            raise TopicError(
+                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
+            ) from error
+
+    def progress(self, group: str, topics: Sequence[Topic]) -> Progress:
+        """Where `group` (with its prefix) stands in `topics` (without)."""
+        names = [topic.prefixed(self._prefix).name for topic in topics]
+        try:
+            # A new cluster has no coordinator for a moment, and leaders move.
+            for attempt in stamina.retry_context(on=_passing, timeout=self._timeout_s):
+                with attempt:
+                    return self._progress(group, names)
+        except KafkaError as error:
+            if missing := denial(self._connection, error):
+                raise TopicError(f"offsets of {group} cannot be read: {missing}") from error
+            raise TopicError(
+                f"offsets of {group} cannot be read: {error}; is a topic missing? "
+                "`kaption topics check` tells"
+            ) from error
+        raise AssertionError("stamina ends by returning or raising")
+
+    def _progress(self, group: str, names: Sequence[str]) -> Progress:
+        partitions = []
+        for topic in self._client.describe_topics(names):
+            # A broker that is just coming back tells of no partitions: that is not a lag of 0.
+            if topic["error_code"] or not topic["partitions"]:
+                raise for_code(topic["error_code"] or LeaderNotAvailableError.errno)(topic["name"])
+            partitions += [
+                TopicPartition(topic["name"], each["partition_index"])
+                for each in topic["partitions"]
+            ]
+        begin = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
+        # Not the last stable offset: what waits behind an open transaction is still to be done.
+        end = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
+        commits = self._client.list_group_offsets({group: partitions})[group]
+        committed = lag = 0
+        for each in partitions:
+            commit = commits[each].offset if each in commits else -1
+            done = max(commit, begin[each].offset)
+            committed += done
+            lag += max(0, end[each].offset - done)
+        return Progress(committed, lag)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._client.close()
+
+
+def _passing(error: Exception) -> bool:
+    # The second: a partition without a leader, which the client looks up as broker -1.
+    return isinstance(error, KafkaError) and (
+        bool(error.retriable) or isinstance(error, UnknownBrokerIdError)
+    )

@@ -1,0 +1,101 @@
+"""What a worker may do on the broker, looked up before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import stamina
+from kafka.admin import ACLOperation, KafkaAdminClient
+from kafka.errors import (
+    AuthorizationError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    TransactionalIdNotFoundError,
+    for_code,
+)
+
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.kafka.access import not_allowed
+from kaption.connections.settings import KafkaConnection
+from kaption.schemas import Topic
+from kaption.schemas.topics import DEAD, REJECTED
+
+
+def check_rights(
+    connection: KafkaConnection,
+    stage: str,
+    inputs: Sequence[Topic],
+    outputs: Sequence[Topic],
+    transactional_id: str,
+    timeout_s: float,
+) -> None:
+    """Raises Fatal with every right that a worker of the stage lacks.
+
+    Raises Retry when no broker answers. A topic that does not exist is not looked at. Without
+    TLS and SASL nothing is: nobody is told apart, and the embedded broker knows no rights.
+    """
+    if connection.security_protocol == "PLAINTEXT":
+        return
+    prefix = connection.topic_prefix
+    reads = [prefix + topic.name for topic in inputs]
+    writes = [prefix + topic.name for topic in (*outputs, REJECTED, DEAD)]
+    try:
+        # A broker that has seen no group yet makes their topic first.
+        for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
+            with attempt, _admin(connection, timeout_s) as client:
+                missing = [
+                    *_topics(client, reads, ACLOperation.READ),
+                    *_topics(client, writes, ACLOperation.WRITE),
+                    *_group(client, prefix + stage),
+                    *_transactional_id(client, transactional_id),
+                ]
+    except KafkaError as error:
+        raise Retry(f"the broker cannot be asked for rights: {error!r}") from error
+    if missing:
+        raise Fatal(not_allowed(connection, ", ".join(missing)))
+
+
+@contextmanager
+def _admin(connection: KafkaConnection, timeout_s: float) -> Iterator[KafkaAdminClient]:
+    timeout_ms = round(timeout_s * 1000)
+    client = KafkaAdminClient(
+        **connection.client_config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _topics(
+    client: KafkaAdminClient, names: Sequence[str], operation: ACLOperation
+) -> Iterator[str]:
+    for topic in client.describe_topics(sorted(names)):
+        unseen = issubclass(for_code(topic["error_code"]), AuthorizationError)
+        if unseen or _lacks(topic["authorized_operations"], operation):
+            yield f"{operation.name.lower()} topic {topic['name']}"
+
+
+def _group(client: KafkaAdminClient, group: str) -> Iterator[str]:
+    try:
+        found = client.describe_groups([group])[group]
+    except AuthorizationError:
+        yield f"read group {group}"
+    else:
+        if _lacks(found["authorized_operations"], ACLOperation.READ):
+            yield f"read group {group}"
+
+
+def _transactional_id(client: KafkaAdminClient, transactional_id: str) -> Iterator[str]:
+    try:
+        client.describe_transactions([transactional_id])
+    except AuthorizationError:
+        yield f"write transactional-id {transactional_id}"
+    except TransactionalIdNotFoundError:
+        return  # as it should be before the first transaction
+
+
+def _lacks(operations: Sequence[str], operation: ACLOperation) -> bool:
+    """A broker that does not tell gives none, not even DESCRIBE."""
+    return bool(operations) and operation.name not in operations

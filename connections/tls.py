@@ -1,0 +1,102 @@
+"""TLS as every connection uses it: its files, and what a refused handshake means."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from typing import Protocol
+
+from kaption.connections.errors import Fatal
+
+# OpenSSL's X509_V_ERR_*; the ssl module has no names for them.
+_NOT_YET_VALID = 9
+_EXPIRED = 10
+_UNKNOWN_ISSUER = {2, 18, 19, 20, 21}
+_OTHER_NAME = {62, 64}
+
+
+class TlsFiles(Protocol):
+    """A connection's files, as in `KafkaConnection`."""
+
+    ca_file: str | None
+    certificate_file: str | None
+    key_file: str | None
+
+
+def setting(section: str, name: str) -> str:
+    """A setting as errors name it, with its environment variable."""
+    return f"{section}.{name} (KAPTION_{section.upper()}__{name.upper()})"
+
+
+def tls_context(section: str, files: TlsFiles, key_password: str | None = None) -> ssl.SSLContext:
+    """A client's context. Raises Fatal, naming the setting, on a file that cannot be used."""
+    context = authorities(setting(section, "ca_file"), files.ca_file)
+    if files.certificate_file is not None and files.key_file is not None:
+        try:
+            # Without a password OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(files.certificate_file, files.key_file, key_password or "")
+        except (OSError, ValueError) as error:
+            names = f"{setting(section, 'certificate_file')} and {setting(section, 'key_file')}"
+            raise Fatal(
+                f"{names}: {error}; give readable PEM files of a certificate and its key, and the "
+                "key's password where it has one"
+            ) from error
+    return context
+
+
+def authorities(name: str, ca_file: str | None) -> ssl.SSLContext:
+    """A context that trusts `ca_file`, which the setting `name` gives, or what the system does.
+
+    Raises Fatal.
+    """
+    # As kafka-python makes its own, which is less strict than create_default_context is of late.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if ca_file:
+            context.load_verify_locations(ca_file)
+        else:
+            context.load_default_certs()
+    except OSError as error:
+        raise Fatal(f"{name}: {ca_file}: {error}; give a readable PEM file") from error
+    return context
+
+
+def tls_refusal(error: BaseException, ca_name: str, host_name: str, server: str) -> str | None:
+    """Why a certificate was not accepted; None if that is not what `error` is about.
+
+    Libraries wrap the cause, so the whole chain is searched. `ca_name` and `host_name` are the
+    settings that give the authorities and the address.
+    """
+    for cause in _chain(error):
+        if not isinstance(cause, ssl.SSLCertVerificationError):
+            continue
+        if cause.verify_code == _EXPIRED:
+            return f"{host_name}: the certificate of {server} has expired: renew it there"
+        if cause.verify_code == _NOT_YET_VALID:
+            return (
+                f"{host_name}: the certificate of {server} is not valid yet: check this machine's "
+                "clock"
+            )
+        if cause.verify_code in _UNKNOWN_ISSUER:
+            return (
+                f"{ca_name}: the certificate of {server} is signed by an authority that is not "
+                "trusted here: name a PEM file with that authority"
+            )
+        if cause.verify_code in _OTHER_NAME:
+            return (
+                f"{host_name}: the certificate of {server} is for another name: give one it holds"
+            )
+        return f"{host_name}: the certificate of {server} is invalid: {cause.verify_message}"
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop(0)
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        inner = (each.__cause__, each.__context__, getattr(each, "reason", None), *each.args)
+        waiting += [found for found in inner if isinstance(found, BaseException)]

@@ -1,0 +1,1 @@
+"""Reads the shards of a dataset as a stream for training."""

@@ -1,0 +1,1 @@
+"""Reads topics: one pass, or a stream for training."""

@@ -1,0 +1,208 @@
+"""One reading of pairs.clean by one reader."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers.stream import Never, Sample, Share, Stop
+from kaption.consumers.topic.reader import Read, Tombstone, TopicReader
+from kaption.consumers.topic.window import Held, RecordWindow
+from kaption.objectstore import BlobStore, CorruptBlobError, ObjectStore
+from kaption.objectstore.dataset.takedowns import Takedowns
+from kaption.objectstore.patience import patiently
+from kaption.schemas import CleanPair, Position
+from kaption.schemas.topics import CLEAN
+
+_log = logging.getLogger(__name__)
+_KIND = "topic/1"
+
+_Ahead = deque[tuple[Held, Future[bytes] | None]]
+
+
+@dataclass(frozen=True)
+class TopicOptions:
+    """How the topic is read; see `TopicStream`."""
+
+    prefix: str = "dataset"
+    follow: bool = False
+    stop: Stop = Never()  # noqa: RUF009  # it has no state
+    window: int = 200
+    fetchers: int = 8
+    ahead: int = 64
+    takedown_s: float = 60.0
+    timeout_s: float = 30.0
+
+
+@dataclass(slots=True)
+class TopicProgress:
+    """Next offset by partition, and where the reading ends."""
+
+    share: Share | None = None
+    offsets: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, int] | None = None
+    """None before they are taken, and where the stream is followed."""
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def state(self) -> dict[str, Any]:
+        """Plain values, fit for JSON and torch.save; shares nothing that changes later."""
+        return {
+            "kind": _KIND,
+            "share": None if self.share is None else list(self.share),
+            "offsets": [list(each) for each in self.offsets.items()],
+            "ends": None if self.ends is None else [list(each) for each in self.ends.items()],
+            "skipped": [list(each) for each in self.skipped.items()],
+        }
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> TopicProgress:
+        """From `state`. Raises ValueError where it is not of a topic stream."""
+        if state.get("kind") != _KIND:
+            raise ValueError(f"not the state of a TopicStream ({_KIND}): {str(state)[:200]}")
+        share, ends = state["share"], state["ends"]
+        return cls(
+            share=None if share is None else Share(*share),
+            offsets=dict(state["offsets"]),
+            ends=None if ends is None else dict(ends),
+            skipped=Counter(dict(state["skipped"])),
+        )
+
+
+class TopicRun:
+    """Gives the samples that `progress` leaves, and keeps it up to date with each."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        objects: ObjectStore,
+        options: TopicOptions,
+        progress: TopicProgress,
+        share: Share,
+    ) -> None:
+        self.progress = progress
+        self._connection = connection
+        self._options = options
+        self._share = share
+        self._blobs = BlobStore(objects)
+        self._takedowns = Takedowns(objects, options.prefix, every_s=options.takedown_s)
+        self._window = RecordWindow(options.window if options.follow else 0)
+        self._last: dict[tuple[int, str], int] | None = None
+        """The last offset of each partition and pair; none where the stream is followed."""
+        self._ahead: _Ahead = deque()
+
+    def samples(self) -> Iterator[Sample]:
+        """Read, hold back, fetch ahead, give."""
+        options, topic = self._options, CLEAN.prefixed(self._connection.topic_prefix).name
+        offsets = self.progress.offsets.items()
+        reader = TopicReader(
+            self._connection,
+            [CLEAN],
+            start=[Position(topic, partition, offset) for partition, offset in offsets],
+            owns=self._share.owns,
+            follow_until=options.stop if options.follow else None,
+            timeout_s=options.timeout_s,
+        )
+        pool = ThreadPoolExecutor(options.fetchers, thread_name_prefix="pictures")
+        try:
+            with reader:
+                ends = self._ends(reader, topic)
+                if ends is not None:
+                    going = takewhile(lambda _: not options.stop.is_set(), reader.reads(ends))
+                    self._last = _last(going)
+                    if options.stop.is_set():
+                        return
+                for read in reader.reads(ends):
+                    yield from self._pass_on(read, pool)
+                    if options.stop.is_set():
+                        return
+            if not options.follow:
+                yield from self._let_go(self._window.flush(), pool, 0)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _ends(self, reader: TopicReader, topic: str) -> dict[tuple[str, int], int] | None:
+        if self._options.follow:
+            return None
+        if self.progress.ends is None:
+            self.progress.ends = {partition: end for (_, partition), end in reader.ends().items()}
+        return {(topic, partition): end for partition, end in self.progress.ends.items()}
+
+    def _pass_on(self, read: Read | None, pool: ThreadPoolExecutor) -> Iterator[Sample]:
+        if read is None:
+            # Who follows does not wait for the window to fill, which may take long in a partition
+            # where little comes; who does not follow gets what the log alone decides.
+            if self._options.follow:
+                yield from self._let_go(self._window.flush(), pool, 0)
+        else:
+            released = self._window.add(self._held(read))
+            yield from self._let_go(released, pool, self._options.ahead)
+
+    def _held(self, read: Read) -> Held:
+        position, pair_id = read.position, _pair_id(read)
+        if pair_id is None:
+            _log.warning("%s is passed over: %s", position, read.record)
+            return Held(position, str(position), None, "malformed")  # nothing replaces it
+        if self._last is not None and self._last[position.partition, pair_id] != position.offset:
+            return Held(position, pair_id, None, "replaced")
+        if isinstance(read.record, CleanPair):
+            return Held(position, pair_id, read.record)
+        return Held(position, pair_id, None, "tombstone")
+
+    def _let_go(
+        self, released: Iterator[Held], pool: ThreadPoolExecutor, left: int
+    ) -> Iterator[Sample]:
+        """Fetch the pictures of what the window lets go, and give all but the last `left`."""
+        for held in released:
+            pair = None if held.skip else held.pair
+            self._ahead.append((held, None if pair is None else pool.submit(self._fetch, pair)))
+            yield from self._given(self._options.ahead)
+        yield from self._given(left)
+
+    def _given(self, left: int) -> Iterator[Sample]:
+        while len(self._ahead) > left and not self._options.stop.is_set():
+            (held, picture) = self._ahead.popleft()
+            self.progress.offsets[held.position.partition] = held.position.offset + 1
+            sample = self._sample(held, picture)
+            if sample is not None:
+                yield sample
+
+    def _sample(self, held: Held, picture: Future[bytes] | None) -> Sample | None:
+        if held.pair is None or picture is None:
+            self.progress.skipped[held.skip or ""] += 1
+            return None
+        if self._takedowns.covers(held.pair):
+            self.progress.skipped["taken_down"] += 1
+            return None
+        try:
+            return Sample(held.pair, picture.result())
+        except (KeyError, CorruptBlobError) as error:
+            reason = "missing" if isinstance(error, KeyError) else "damaged"
+            self.progress.skipped[reason] += 1
+            _log.warning("%s is passed over: picture %s: %s", held.position, reason, error)
+            return None
+
+    def _fetch(self, pair: CleanPair) -> bytes:
+        return patiently(lambda: self._blobs.get(pair.image.blob))
+
+
+def _last(reads: Iterable[Read | None]) -> dict[tuple[int, str], int]:
+    """The last offset of each partition and pair."""
+    last: dict[tuple[int, str], int] = {}
+    for read in filter(None, reads):
+        pair_id = _pair_id(read)
+        if pair_id is not None:
+            last[read.position.partition, pair_id] = read.position.offset
+    return last
+
+
+def _pair_id(read: Read) -> str | None:
+    match read.record:
+        case CleanPair(pair_id=pair_id) | Tombstone(key=pair_id):
+            return pair_id
+    return None

@@ -1,0 +1,1 @@
+"""Makes training batches of any stream of samples."""

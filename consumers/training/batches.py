@@ -1,0 +1,179 @@
+"""Samples of a stream as training batches, with a state to go on from."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.utils.data import IterableDataset  # only training imports this module
+
+from kaption.consumers.stream import Sample, Stateful
+from kaption.consumers.training.buckets import LengthBuckets
+from kaption.consumers.training.examples import (
+    Batch,
+    Collate,
+    DamagedPicture,
+    Example,
+    ExampleMaker,
+    Worded,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far an iteration is."""
+
+    epoch: int = 0
+    pool: int = 0
+    samples: dict[str, Any] | None = None
+    """The stream's state where the present pool begins; None before the first one."""
+    out: Counter[int] = field(default_factory=Counter)
+    """Of the samples that the stream gives from there on, those that have been in a batch."""
+    again: Counter[int] = field(default_factory=Counter)
+    """Of these, the ones that it has yet to give, to be passed over then."""
+
+
+class TrainingBatches(IterableDataset[Batch]):
+    """Batches of texts of like length: pass it to a DataLoader with ``batch_size=None``.
+
+    Samples are read in pools of `pool_batches` batches (kept as stored: a few ten kilobytes each),
+    and each pool is cut into batches by `LengthBuckets.batches`. Every sample comes exactly once;
+    a batch is smaller than `batch_size` only in the stream's last pool, or where a picture is
+    damaged: it is left out, logged, and counted in `damaged`.
+
+    Splitting the stream between ranks and DataLoader workers is the stream's own matter.
+
+    **Resuming.** The state is the stream's at the pool's start, and eight bytes for each sample of
+    the pool that is out. Going on, the pool is read again and those are passed over, so exactly the
+    remaining samples come. They come in the same batches, unless the stream gives them in another
+    order than before (partitions alternate by chance).
+    """
+
+    def __init__(
+        self,
+        samples: Iterable[Sample],
+        make: ExampleMaker,
+        *,
+        batch_size: int,
+        pool_batches: int = 8,
+        buckets: LengthBuckets | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self._samples = samples
+        self._make = make
+        self._buckets = buckets or LengthBuckets.up_to(make.tokens.context_length)
+        self._collate = Collate(self._buckets, make.tokens.pad_id)
+        self._batch_size = batch_size
+        self._pool_size = batch_size * pool_batches
+        self._seed = seed
+        # Shared, so that DataLoader workers that persist see it change.
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch types it nowhere
+        self._place = _Place()
+        self._loaded = False
+        self.damaged = 0
+        """Pictures that this process left out."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """The epoch of iterations that begin from now on: texts, changes of pictures and order
+        depend on it. A stream that has epochs of its own is told too.
+        """
+        self._epoch.fill_(epoch)
+        told = getattr(self._samples, "set_epoch", None)
+        if told is not None:
+            told(epoch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if not self._loaded:
+            self._place = _Place(int(self._epoch))
+        self._loaded = False
+        return self._batches(iter(self._samples))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What is left, as plain values. Raises TypeError for a stream without a state."""
+        place = self._place
+        samples = self._stream().state_dict() if place.samples is None else place.samples
+        out = sorted(place.out.elements())
+        return {"epoch": place.epoch, "pool": place.pool, "samples": samples, "out": out}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The next iteration gives what was left."""
+        self._stream().load_state_dict(state["samples"])
+        out = state["out"]
+        self._place = _Place(
+            state["epoch"], state["pool"], state["samples"], Counter(out), Counter(out)
+        )
+        self._loaded = True
+
+    def _batches(self, samples: Iterator[Sample]) -> Iterator[Batch]:
+        place = self._place
+        while pool := self._next_pool(samples, place):
+            words = [self._make.worded(sample, place.epoch) for sample in pool]
+            old = [self._passed_over(sample, place) for sample in pool]
+            plan = self._plan(words, place)
+            left = [batch for batch in plan if not any(old[at] for at in batch)]
+            if sum(map(len, left)) + sum(old) < len(pool):  # not the pool that it was
+                words = [each for each, passed in zip(words, old, strict=True) if not passed]
+                words += self._more(samples, place, self._pool_size - len(words))
+                left = self._plan(words, place)
+            for batch in left:
+                chosen = [words[at] for at in batch]
+                place.out.update(_mark(each.sample) for each in chosen)
+                if examples := self._examples(chosen):
+                    yield self._collate(examples)
+            place.pool += 1
+        self._place = _Place(int(self._epoch))
+
+    def _next_pool(self, samples: Iterator[Sample], place: _Place) -> list[Sample]:
+        if isinstance(self._samples, Stateful):
+            place.samples = self._samples.state_dict()
+        place.out = +place.again
+        return list(islice(samples, self._pool_size))
+
+    def _plan(self, words: Sequence[Worded], place: _Place) -> list[list[int]]:
+        lengths = [len(each.tokens) for each in words]
+        return self._buckets.batches(lengths, self._batch_size, self._seed, place.epoch, place.pool)
+
+    def _more(self, samples: Iterator[Sample], place: _Place, count: int) -> Iterator[Worded]:
+        new = (sample for sample in samples if not self._passed_over(sample, place))
+        return (self._make.worded(sample, place.epoch) for sample in islice(new, count))
+
+    def _passed_over(self, sample: Sample, place: _Place) -> bool:
+        """Whether it was in a batch before the state was saved."""
+        mark = _mark(sample)
+        if place.again[mark]:
+            place.again[mark] -= 1
+            return True
+        return False
+
+    def _examples(self, chosen: Sequence[Worded]) -> list[Example]:
+        examples = []
+        for each in chosen:
+            try:
+                examples.append(self._make.example(each))
+            except DamagedPicture as error:
+                self.damaged += 1
+                _log.warning("left out: %s", error)
+        return examples
+
+    def _stream(self) -> Stateful:
+        if not isinstance(self._samples, Stateful):
+            raise TypeError(
+                f"{type(self._samples).__name__} has no state_dict and load_state_dict: give a"
+                " stream that has, or read it with torch's DataLoader, which asks for no state"
+            )
+        return self._samples
+
+
+def _mark(sample: Sample) -> int:
+    name = f"{sample.pair.version} {sample.pair.pair_id}"
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())

@@ -1,0 +1,104 @@
+"""A picture as the model sees it, changed only in ways that leave its text true."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kaption.consumers.draw import draw
+from kaption.consumers.training.wording import covered, says_colour, says_one_way, says_side
+from kaption.schemas import CleanPair
+from kaption.schemas.letterbox import Letterbox
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Seeded changes of a picture: a function of seed, epoch and pair_id, and of the text.
+
+    A pair is mirrored with probability `flip`, but never where its text names left or right,
+    letters, dials, maps or flags, nor where text was recognised in the picture. It is cropped to
+    a random window of its own ratio with at least `least_area` of its area. Brightness, contrast
+    and saturation change by a factor of 1 - `jitter` to 1 + `jitter` each, never where the text
+    names a colour; the hue never changes. A text in a language without a word list
+    (`consumers/training/wording.toml`) is taken to say everything.
+    """
+
+    seed: int = 0
+    flip: float = 0.5
+    least_area: float = 0.9
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.flip <= 1 and 0 < self.least_area <= 1 and 0 <= self.jitter < 1):
+            raise ValueError(
+                "flip is a probability, least_area a share above 0, jitter a share below 1;"
+                f" got {self}"
+            )
+
+    def mirrors(self, pair: CleanPair, text: str, language: str | None, epoch: int) -> bool:
+        """Whether this epoch shows the pair's mirror image."""
+        if draw(self.seed, "flip", epoch, pair.pair_id) >= self.flip or pair.ocr:
+            return False
+        return covered(text, language) and not (says_side(text) or says_one_way(text))
+
+    def window(self, pair: CleanPair, size: tuple[int, int], epoch: int) -> tuple[int, ...]:
+        """The crop of a (width, height) picture: left, upper, right, lower."""
+        shrunk = 1 - (1 - self.least_area) * draw(self.seed, "area", epoch, pair.pair_id)
+        # Rounded up, so that no more is lost than least_area allows.
+        width, height = (math.ceil(side * math.sqrt(shrunk)) for side in size)
+        left = int((size[0] - width + 1) * draw(self.seed, "left", epoch, pair.pair_id))
+        upper = int((size[1] - height + 1) * draw(self.seed, "upper", epoch, pair.pair_id))
+        return left, upper, left + width, upper + height
+
+    def jittered(
+        self, picture: Image.Image, pair: CleanPair, text: str, language: str | None, epoch: int
+    ) -> Image.Image:
+        """The picture with this epoch's brightness, contrast and saturation."""
+        from PIL import ImageEnhance
+
+        if not self.jitter or not covered(text, language) or says_colour(text):
+            return picture
+        for kind in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            chance = draw(self.seed, kind.__name__, epoch, pair.pair_id)
+            picture = kind(picture).enhance(1 + self.jitter * (2 * chance - 1))
+        return picture
+
+
+@dataclass(frozen=True, slots=True)
+class PictureTransform:
+    """Pictures to the model's pixels.
+
+    Without augmentation they are those of the scorer whose `preprocessing_id` is `letterbox.id`.
+    """
+
+    letterbox: Letterbox
+    augmentation: Augmentation | None = None
+
+    def pixels(
+        self,
+        picture: Image.Image,
+        pair: CleanPair,
+        text: str,
+        *,
+        language: str | None = None,
+        epoch: int = 0,
+    ) -> torch.Tensor:
+        """RGB picture of any size to (3, height, width) uint8.
+
+        `text` is what the model will be shown with it, `language` (BCP 47) the text's if known.
+        """
+        from PIL import Image
+
+        if self.augmentation is None:
+            return self.letterbox.pixels(picture)
+        augmentation = self.augmentation
+        left, upper, right, lower = augmentation.window(pair, picture.size, epoch)
+        fitted = self.letterbox.fitted(picture.crop((left, upper, right, lower)))
+        if augmentation.mirrors(pair, text, language, epoch):
+            fitted = fitted.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return self.letterbox.boxed(augmentation.jittered(fitted, pair, text, language, epoch))

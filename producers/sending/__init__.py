@@ -1,0 +1,1 @@
+"""Gives records to Kafka and tells what became of each."""

@@ -1,0 +1,109 @@
+"""Messages between `publish` and the broker's acknowledgement: bounded, and none forgotten."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kaption.connections.kafka.messages import Message
+from kaption.producers.errors import BufferFullError, DeliveryError, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    message: Message
+    deadline: float
+
+
+class InFlight:
+    """Keeps every message until it is delivered, or its failure was reported.
+
+    kafka-python has no bound on what waits to be sent; its flush does not survive a batch that is
+    split; and an idempotent producer that lost its broker no longer fails what is overdue. So both
+    bound and deadline are kept here. Every method may be called from any thread.
+    """
+
+    def __init__(
+        self, max_bytes: int, timeout_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._admitted = 0
+        # By number of admission, which is also the order of the deadlines.
+        self._waiting: dict[int, _Waiting] = {}
+        self._failures: list[Failure] = []
+        self._held_bytes = 0
+
+    def admit(self, message: Message, max_block_s: float) -> int:
+        """Wait for room, up to `max_block_s`; returns the message's number.
+
+        Raises BufferFullError, or DeliveryError where failures leave no room.
+        """
+        with self._changed:
+            # With nothing left to wait for, only reporting failures can make room.
+            if not self._wait(lambda: self._fits(message) or not self._waiting, max_block_s):
+                self._report()
+                raise BufferFullError(
+                    f"{self._held_bytes} bytes wait for their acknowledgement, and none came "
+                    f"for {max_block_s:g} s: publish more slowly, or check the broker"
+                )
+            if not self._fits(message):
+                self._report()
+            self._admitted += 1
+            self._waiting[self._admitted] = _Waiting(message, self._clock() + self._timeout_s)
+            self._held_bytes += message.size
+            return self._admitted
+
+    def delivered(self, number: int) -> None:
+        """The broker has it, or it was never sent."""
+        with self._changed:
+            waiting = self._waiting.pop(number, None)
+            if waiting is not None:
+                self._held_bytes -= waiting.message.size
+                self._changed.notify_all()
+
+    def failed(self, number: int, error: Exception) -> None:
+        """It will not be delivered, as far as can be told."""
+        with self._changed:
+            waiting = self._waiting.pop(number, None)
+            if waiting is not None:
+                self._failures.append(Failure(waiting.message, error))
+                self._changed.notify_all()
+
+    def settle(self) -> None:
+        """Wait until all that was admitted before is delivered or has failed.
+
+        Raises DeliveryError with all failures so far.
+        """
+        with self._changed:
+            last = self._admitted
+            # Each has a deadline, so this ends.
+            self._wait(lambda: next(iter(self._waiting), last + 1) > last, float("inf"))
+            self._report()
+
+    def _fits(self, message: Message) -> bool:
+        # One that is larger than the buffer goes alone.
+        return not self._held_bytes or self._held_bytes + message.size <= self._max_bytes
+
+    def _wait(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        end = self._clock() + timeout_s
+        while not done():
+            now = self._clock()
+            number, first = next(iter(self._waiting.items()))
+            if first.deadline <= now:
+                self.failed(number, TimeoutError(f"no acknowledgement for {self._timeout_s:g} s"))
+            elif end <= now:
+                return False
+            else:
+                self._changed.wait(min(end, first.deadline) - now)
+        return True
+
+    def _report(self) -> None:
+        if self._failures:
+            failures, self._failures = self._failures, []
+            self._held_bytes -= sum(failure.message.size for failure in failures)
+            raise DeliveryError(failures)

@@ -1,0 +1,223 @@
+"""Sends messages to one topic of Kafka, and knows of each whether it arrived."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kafka import KafkaProducer
+from kafka.admin import ConfigResource, KafkaAdminClient
+from kafka.errors import (
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+)
+
+from kaption.connections.errors import Fatal
+from kaption.connections.kafka.access import check_access, denial
+from kaption.connections.kafka.messages import Message
+from kaption.connections.settings import KafkaConnection
+from kaption.producers.errors import ClosedError, DeliveryError, PublishError, TooLargeError
+from kaption.producers.sending.forks import let_go_after_fork
+from kaption.producers.sending.in_flight import InFlight
+from kaption.schemas import Topic
+
+_BATCH_BYTES = 256 * 1024
+_CLOSE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendPolicy:
+    """Bounds and deadlines of sending; times in seconds."""
+
+    buffer_bytes: int
+    max_block_s: float
+    connect_timeout_s: float
+    delivery_timeout_s: float
+    linger_s: float
+
+
+class Sender:
+    """An idempotent producer with acks=all; every method may be called from any thread.
+
+    Raises PublishError where no broker answers or the topic is missing.
+    """
+
+    def __init__(self, connection: KafkaConnection, topic: Topic, policy: SendPolicy) -> None:
+        """`topic` has its prefix already."""
+        self._connection = connection
+        self._topic = topic
+        self._policy = policy
+        self._request_timeout_s = min(30.0, policy.delivery_timeout_s / 2)
+        # The library fails what is overdue by itself, most of the time: give it that time.
+        self._in_flight = InFlight(
+            policy.buffer_bytes, policy.delivery_timeout_s + self._request_timeout_s
+        )
+        self.limit = topic.max_message_bytes
+        """Bytes of the largest message, by the contract and by the topic itself."""
+        self._opening = threading.Lock()
+        self._closed = False
+        self._producer: KafkaProducer | None = self._open()
+        let_go_after_fork(self)
+
+    def send(self, message: Message) -> None:
+        """Hand a message over. Raises as `Publisher.publish_bytes`."""
+        try:
+            number = self._in_flight.admit(message, self._policy.max_block_s)
+        except DeliveryError:
+            self._abandon()
+            raise
+        try:
+            future = self._hand_over(message)
+        except PublishError:
+            self._in_flight.delivered(number)
+            raise
+        # Both are called on the producer's thread.
+        future.add_callback(lambda _: self._in_flight.delivered(number))
+        future.add_errback(partial(self._in_flight.failed, number))
+
+    def flush(self) -> None:
+        """Wait until all is acknowledged or has failed. Raises DeliveryError."""
+        try:
+            self._in_flight.settle()
+        except DeliveryError:
+            self._abandon()
+            raise
+
+    def close(self) -> None:
+        """`flush`, then close the connections."""
+        try:
+            self.flush()
+        finally:
+            self.stop()
+        # What another thread sent in between has failed, and nobody else would say so.
+        self.flush()
+
+    def stop(self) -> None:
+        """Close the connections; what is not acknowledged fails, and the next `flush` says so."""
+        with self._opening:
+            self._closed = True
+        self._abandon()
+
+    def let_go(self) -> None:
+        """In a forked child: closing would wait for a thread that only the parent has."""
+        if self._producer is not None:
+            self._producer._closed = True
+            self._producer._unregister_cleanup()
+
+    def _hand_over(self, message: Message) -> Any:
+        while True:
+            producer = self._ready()
+            try:
+                return producer.send(
+                    self._topic.name,
+                    value=message.value,
+                    key=message.key,
+                    headers=list(message.headers),
+                )
+            except IllegalStateError as error:
+                # Another thread may have left it behind in the meantime: take the next one.
+                if self._producer is producer:
+                    raise self._refusal(error, message) from error
+            except KafkaError as error:
+                raise self._refusal(error, message) from error
+
+    def _ready(self) -> KafkaProducer:
+        with self._opening:
+            if self._closed:
+                raise ClosedError("this Publisher is closed: make another one")
+            if self._producer is None:
+                self._producer = self._open()
+            return self._producer
+
+    def _open(self) -> KafkaProducer:
+        connect_ms = int(self._policy.connect_timeout_s * 1000)
+        seen = None
+        try:
+            seen = check_access(self._connection, self._policy.connect_timeout_s)
+            self.limit = self._message_limit(connect_ms)
+            producer = KafkaProducer(
+                **self._connection.client_config(),
+                acks="all",
+                enable_idempotence=True,
+                compression_type="zstd",
+                linger_ms=int(self._policy.linger_s * 1000),
+                batch_size=min(_BATCH_BYTES, self.limit // 2),
+                max_request_size=self.limit,
+                max_block_ms=connect_ms,
+                request_timeout_ms=int(self._request_timeout_s * 1000),
+                delivery_timeout_ms=int(self._policy.delivery_timeout_s * 1000),
+                bootstrap_timeout_ms=connect_ms,
+                reconnect_backoff_max_ms=1000,
+                allow_auto_create_topics=False,
+            )
+        except Fatal as error:
+            raise PublishError(str(error)) from error
+        except KafkaError as error:
+            raise PublishError(
+                f"no broker answers at {self._connection.bootstrap}: {seen or error}"
+            ) from error
+        try:
+            # Looked up here, so that `send` has nothing to wait for.
+            producer.partitions_for(self._topic.name)
+        except KafkaError as error:
+            _discard(producer)
+            raise self._unusable(error) from error
+        return producer
+
+    def _message_limit(self, timeout_ms: int) -> int:
+        """The topic's own limit where it can be read: one message that the broker finds too large
+        ends an idempotent producer, with all that others have in it."""
+        admin = KafkaAdminClient(
+            **self._connection.client_config(), bootstrap_timeout_ms=timeout_ms
+        )
+        try:
+            resource = ConfigResource("TOPIC", self._topic.name)
+            found = admin.describe_configs([resource], config_filter="all")["topic"]
+        finally:
+            admin.close()
+        setting = found[self._topic.name].get("max.message.bytes")
+        limit = self._topic.max_message_bytes
+        return min(limit, int(setting["value"])) if setting else limit
+
+    def _abandon(self) -> None:
+        """Leave the producer behind; the next `send` opens another one.
+
+        After an error some never recover. All it had is delivered or reported by now, or will be
+        reported, so that nothing is lost by force.
+        """
+        with self._opening:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            _discard(producer)
+
+    def _refusal(self, error: KafkaError, message: Message) -> PublishError:
+        if isinstance(error, MessageSizeTooLargeError):
+            return TooLargeError(
+                f"the message has {len(message.value)} bytes, too many for {self._where}: raise "
+                "the topic's max.message.bytes"
+            )
+        return self._unusable(error)
+
+    def _unusable(self, error: KafkaError) -> PublishError:
+        if isinstance(error, KafkaTimeoutError):
+            return PublishError(
+                f"{self._where} was not found within {self._policy.connect_timeout_s:g} s: "
+                "run `kaption topics create`, or check the broker"
+            )
+        return PublishError(f"{self._where}: {denial(self._connection, error) or error}")
+
+    @property
+    def _where(self) -> str:
+        return f"{self._topic.name} at {self._connection.bootstrap}"
+
+
+def _discard(producer: KafkaProducer) -> None:
+    producer._sender.force_close()
+    # It flushes before it closes, and trips over what was aborted.
+    with suppress(KafkaError):
+        producer.close(timeout=_CLOSE_S)

@@ -1,0 +1,1 @@
+"""Keeps records on disk until the broker has them."""

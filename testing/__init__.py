@@ -1,0 +1,1 @@
+"""What users' own tests may use: conformance suites, record builders, servers."""

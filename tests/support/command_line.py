@@ -1,0 +1,20 @@
+"""Command lines read as `kaption` reads them, without running them."""
+
+from __future__ import annotations
+
+import typer
+from typer.core import TyperGroup
+
+from kaption.workers.cli.app import app
+
+
+def parse(arguments: list[str]) -> str:
+    """Return the command's name; raises KeyError or click's UsageError where it has no such."""
+    command = typer.main.get_command(app)
+    names = []
+    while isinstance(command, TyperGroup):
+        name, *arguments = arguments
+        names.append(name)
+        command = command.commands[name]
+    command.make_context(names[-1], arguments)
+    return " ".join(names)

@@ -1,0 +1,27 @@
+"""Compaction as the command does it, with every shard small unless told otherwise."""
+
+from datetime import UTC, datetime
+
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.store import ObjectStore
+from kaption.workers.compaction import Compacted, Compactor, Limits, retire
+from support.sink_records import now
+
+ALL = Limits(below=1 << 40, to=1 << 40, records=1 << 40)
+LATER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def compact(
+    objects: ObjectStore,
+    limits: Limits = ALL,
+    *,
+    writer: str = "compactor",
+    prefix: str = "dataset",
+    dry: bool = False,
+) -> Compacted:
+    return Compactor(objects, prefix, limits, writer=writer, now=now).run(dry=dry)
+
+
+def retire_all(objects: ObjectStore, before: datetime = LATER, *, prefix: str = "dataset") -> int:
+    partitions = {each.partition for each in read_manifests(objects, prefix)}
+    return sum(retire(objects, prefix, partition, before) for partition in sorted(partitions))

@@ -1,0 +1,54 @@
+"""Which metrics PromQL asks for, in dashboards and alerts, and which ones workers export."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import promql_parser
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+from kaption.workers.runtime import metrics
+
+Metric = Counter | Gauge | Histogram
+OURS: list[Metric] = [each for each in vars(metrics).values() if isinstance(each, Metric)]
+
+_SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
+# What Grafana puts in itself.
+_INTERVALS = re.compile(r"\$__(rate_interval|interval|range)\b")
+
+
+def exported() -> set[str]:
+    """Names as PromQL knows them: ours, those of the process and of Python."""
+    return {
+        family.name + suffix
+        for family in REGISTRY.collect()
+        for suffix in _SUFFIXES.get(family.type, ("",))
+    }
+
+
+def labels() -> set[str]:
+    """Labels of our metrics."""
+    return {label for each in OURS for label in each._labelnames}
+
+
+def used(expression: str) -> set[str]:
+    """Names in an expression. Raises ValueError for one that is not PromQL."""
+    names: set[str] = set()
+
+    def visit(part: promql_parser.Expr) -> bool:
+        if isinstance(part, promql_parser.VectorSelector):
+            assert part.name, f"{part}: name its metric"
+            names.add(part.name)
+        return True
+
+    promql_parser.walk(promql_parser.parse(_INTERVALS.sub("5m", expression)), visit)
+    return names
+
+
+def in_dashboard(dashboard: Mapping[str, Any]) -> Iterator[str]:
+    """The expressions of a Grafana dashboard, panel by panel."""
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"]

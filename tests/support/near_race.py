@@ -1,0 +1,47 @@
+"""Near claims made by workers that race. A file of its own: spawned processes import it by name."""
+
+from __future__ import annotations
+
+import random
+
+from kaption.connections.settings import RedisConnection
+from kaption.schemas import Position
+from kaption.workers.policy import DedupPolicy
+from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.dedup import Dedup
+
+
+def owner(number: int) -> Position:
+    return Position("pairs.raw", number % 12, number)
+
+
+def dedup_at(url: str, distance: int = 6, prefix: str = "kaption:") -> Dedup:
+    client = redis_client.connect(RedisConnection.model_validate({"url": url}))
+    return Dedup(client, prefix, DedupPolicy(near_distance=distance))
+
+
+def flipped(number: int, bits: int, rng: random.Random) -> int:
+    for bit in rng.sample(range(64), bits):
+        number ^= 1 << bit
+    return number
+
+
+def claims_of(seed: int) -> list[tuple[int, Position]]:
+    """Hashes around a few centres, so that workers collide; each owner has one hash."""
+    rng = random.Random(seed)
+    centres = [random.Random(999).getrandbits(64) for _ in range(40)]
+    return [
+        (flipped(rng.choice(centres), rng.randrange(6), rng), owner(seed * 1000 + number))
+        for number in range(150)
+    ]
+
+
+def claim_all(url: str, seed: int) -> list[Position]:
+    dedup = dedup_at(url)
+    rng = random.Random(seed)
+    items, answers = claims_of(seed), []
+    while items:
+        size = rng.randrange(1, 20)
+        part, items = items[:size], items[size:]
+        answers += dedup.claim_near([number for number, _ in part], [by for _, by in part])
+    return answers

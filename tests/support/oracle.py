@@ -1,0 +1,142 @@
+"""What must be true of Kafka, shards and Redis after any run, read with plain clients."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+from kafka import KafkaConsumer, TopicPartition
+
+from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
+from kaption.objectstore.dataset.shard import object_faults
+from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.store import Objects
+from kaption.schemas import DeadLetter, Reason, RejectedPair, decode
+from kaption.schemas.topics import CAPTIONED, CLEAN, DEAD, INGESTED, RAW, REJECTED, SCORED
+
+
+@dataclass(frozen=True)
+class Found:
+    """A committed message: where it is, and the origin in its header (its own place for raw)."""
+
+    place: str
+    origin: str
+    value: bytes
+
+
+class Oracle:
+    """Reads everything once; `faults` says what is wrong."""
+
+    def __init__(self, bootstrap: str, prefix: str, objects: Objects, dataset: str) -> None:
+        self._prefix = prefix
+        self._objects = objects
+        self._dataset = dataset
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )
+        names = (RAW, INGESTED, SCORED, CAPTIONED, CLEAN, REJECTED, DEAD)
+        self.topics = {topic.name: list(self._read(prefix + topic.name)) for topic in names}
+        self._consumer.close()
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        """How often each origin came to an end."""
+        ended = Counter(found.origin for name in (CLEAN, REJECTED) for found in self._of(name.name))
+        for found in self._of(DEAD.name):
+            letter = decode(found.value, DeadLetter)
+            headers = {header.key: header.value for header in letter.headers}
+            origin = headers.get("kaption-origin")
+            place = f"{letter.topic}/{letter.partition}/{letter.offset}"
+            ended[origin.decode() if origin else place] += 1
+        return ended
+
+    def faults(self) -> list[str]:
+        """Everything that is wrong with topics and shards; empty when all is right."""
+        return [*self._delivery_faults(), *self._shard_faults()]
+
+    def claim_faults(self, client: redis.Redis, key_prefix: str) -> list[str]:
+        """Claims whose owner did not come out of ingest, which loses every copy of its picture."""
+        ingested = {found.origin for found in self._of(INGESTED.name)}
+        near_copies = {
+            found.origin
+            for found in self._of(REJECTED.name)
+            if decode(found.value, RejectedPair).reason is Reason.NEAR_DUPLICATE
+        }
+        exact = _owners(client, f"{{{key_prefix}}}exact:*")
+        near = _owners(client, f"{{{key_prefix}}}near:owner:*")
+        # Who owns the bytes of a near-duplicate was refused for what is kept already.
+        faults = [f"{owner} owns bytes, not ingested" for owner in exact - ingested - near_copies]
+        faults += [f"{owner} owns a hash, not ingested" for owner in near - ingested]
+        return faults + [f"{origin} was ingested without a claim" for origin in ingested - exact]
+
+    def _delivery_faults(self) -> Iterator[str]:
+        raw = {found.place for found in self._of(RAW.name)}
+        ended = self.outcomes
+        for place in sorted(raw):
+            if ended[place] != 1:
+                seen = [name for name, found in self.topics.items() if place in origins_of(found)]
+                yield f"{place} has {ended[place]} outcomes; it is in {', '.join(seen)}"
+        for origin in sorted(ended.keys() - raw):
+            yield f"{origin} has an outcome but was never published"
+        for topic in (INGESTED, SCORED, CAPTIONED, CLEAN):
+            for origin, count in Counter(found.origin for found in self._of(topic.name)).items():
+                if count != 1:
+                    yield f"{origin} is {count} times in {topic.name}"
+
+    def _shard_faults(self) -> Iterator[str]:
+        manifests = read_manifests(self._objects, self._dataset)
+        yield from chain_faults(manifests)
+        yield from object_faults(self._objects, self._dataset, manifests)
+        written: Counter[str] = Counter()
+        for manifest in manifests:
+            rows = read_rows(self._objects, self._dataset, manifest)
+            place = f"manifest {manifest.partition}/{manifest.start}"
+            if len(rows) != manifest.pairs:
+                yield f"{place} counts {manifest.pairs} pairs, its Parquet {len(rows)}"
+            for row in rows:
+                if not manifest.start <= row["offset"] < manifest.end:
+                    yield f"{place} has a row of offset {row['offset']}"
+                written[f"{manifest.topic}/{manifest.partition}/{row['offset']}"] += 1
+        clean = {found.place for found in self._of(CLEAN.name)}
+        for place in sorted(clean | written.keys()):
+            if written[place] != (place in clean):
+                yield f"clean record {place} is {written[place]} times in the shards"
+
+    def _of(self, topic: str) -> list[Found]:
+        return self.topics[topic]
+
+    def _read(self, topic: str) -> Iterator[Found]:
+        partitions = [
+            TopicPartition(topic, number)
+            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+        ]
+        assert partitions, f"there is no topic {topic}"
+        self._consumer.assign(partitions)
+        self._consumer.seek_to_beginning(*partitions)
+        ends = self._consumer.end_offsets(partitions)
+        while any(self._consumer.position(each) < end for each, end in ends.items()):
+            for messages in self._consumer.poll(timeout_ms=500).values():
+                for message in messages:
+                    place = f"{topic}/{message.partition}/{message.offset}"
+                    headers = dict(message.headers)
+                    origin = headers.get("kaption-origin", place.encode()).decode()
+                    yield Found(place, origin, message.value)
+
+
+def origins_of(messages: list[Found]) -> set[str]:
+    """The origins of all messages of a topic."""
+    return {found.origin for found in messages}
+
+
+def _owners(client: redis.Redis, pattern: str) -> set[str]:
+    buckets = client.scan_iter(match=pattern, count=1000)
+    return {
+        owner.decode() for bucket in buckets for owner in cast("list[bytes]", client.hvals(bucket))
+    }

@@ -1,0 +1,32 @@
+"""A topic of a test's own, and what was published to it."""
+
+from dataclasses import replace
+
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers.topic.reader import Read, TopicReader
+from kaption.schemas import ImageSource, RawPair, Topic
+from kaption.schemas.topics import RAW
+
+TOPIC = replace(RAW, partitions=3)
+URL = "https://cdn.example/7.jpg"
+
+
+def with_topic(bootstrap: str, prefix: str, topic: Topic = TOPIC) -> KafkaConnection:
+    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
+    with TopicAdmin(connection) as admin:
+        admin.create([topic])
+    return connection
+
+
+def published(connection: KafkaConnection) -> list[Read]:
+    with TopicReader(connection, [TOPIC]) as reader:
+        return list(reader)
+
+
+def published_pairs(connection: KafkaConnection) -> list[RawPair]:
+    return [read.record for read in published(connection) if isinstance(read.record, RawPair)]
+
+
+def pair(number: int, text: str = "t") -> RawPair:
+    return RawPair(pair_id=f"pair-{number}", text=text, image=ImageSource(url=URL))

@@ -1,0 +1,109 @@
+"""Clean pairs with stored pictures, and the sink driven as the engine drives it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
+from kaption.objectstore.dataset.shard import object_faults, read_samples
+from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.store import ObjectStore
+from kaption.schemas import Caption, CaptionKind, CleanPair, DedupInfo, ImageRef, Position
+from kaption.workers.policy import SinkPolicy
+from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject
+from kaption.workers.stages.sink import SinkStage
+from kaption.workers.stages.sink.stage import Picture
+
+TOPIC = "pairs.clean"
+
+
+def now() -> datetime:
+    return datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def picture(offset: int, size: int = 300) -> bytes:
+    return b"\xff\xd8 picture %d " % offset * (size // 14)
+
+
+def stored(
+    blobs: BlobStore, offset: int, partition: int = 0, **changed: object
+) -> Message[CleanPair]:
+    """A clean pair whose picture is in the blob store."""
+    blob = blobs.put(picture(offset), "image/jpeg")
+    pair = CleanPair(
+        pair_id=f"pair-{offset}",
+        text=f"alt text {offset}",
+        clean_text=f"alt text {offset}",
+        image=ImageRef(
+            blob=blob,
+            width=640,
+            height=480,
+            original_sha256=blob.sha256,
+            original_width=1280,
+            original_height=960,
+            original_bytes=12345,
+            original_format="JPEG",
+        ),
+        captions=(Caption(text=f"Größe {offset}", kind=CaptionKind.VLM, model="m", score=0.3),),
+        dedup=DedupInfo(owner=f"pairs.raw/{partition}/{offset}"),
+    ).model_copy(update=changed)
+    position = Position(TOPIC, partition, offset)
+    return Message(pair, Position("pairs.raw", partition, offset), position)
+
+
+def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dataset") -> SinkStage:
+    sink = SinkStage(
+        SinkPolicy(spool=str(spool), prefix=prefix),
+        objects,
+        BlobStore(objects),
+        now=now,
+        writer=writer,
+    )
+    sink.setup()
+    return sink
+
+
+def run(sink: SinkStage, messages: Sequence[Message[CleanPair]]) -> list[Outcome]:
+    """One batch through the stage; outcomes in the records' order."""
+    prepared: list[tuple[Message[CleanPair], Picture]] = []
+    outcomes: dict[int, Outcome] = {}
+    for message in messages:
+        try:
+            prepared.append((message, sink.prepare(message)))
+        except Reject as reject:
+            outcomes[message.position.offset] = reject
+    if prepared:
+        for (message, _), outcome in zip(prepared, sink.process(prepared), strict=True):
+            outcomes[message.position.offset] = outcome
+    return [outcomes[message.position.offset] for message in messages]
+
+
+def done(outcomes: Iterable[Outcome]) -> bool:
+    return all(outcome == Emit(()) for outcome in outcomes)
+
+
+def offsets_in(objects: ObjectStore, prefix: str = "dataset") -> list[int]:
+    """Offsets of all samples that the manifests name, in their order; checks all that can be."""
+    manifests = read_manifests(objects, prefix)
+    assert chain_faults(manifests) == []
+    assert object_faults(objects, prefix, manifests) == []
+    named = {f"{prefix}/{entry.key}" for manifest in manifests for entry in manifest.objects}
+    assert named <= set(objects.list(f"{prefix}/data/"))
+    found: list[int] = []
+    for manifest in manifests:
+        samples = [key for key, _ in read_samples(objects, prefix, manifest)]
+        rows = read_rows(objects, prefix, manifest)
+        assert samples == [row["key"] for row in rows]
+        assert len(samples) == manifest.pairs
+        here = [row["offset"] for row in rows]
+        assert all(manifest.start <= offset < manifest.end for offset in here)
+        found += here
+    return found
+
+
+def orphans_in(objects: ObjectStore, prefix: str = "dataset") -> list[str]:
+    """Data objects that no manifest names."""
+    manifests = read_manifests(objects, prefix)
+    named = {f"{prefix}/{entry.key}" for manifest in manifests for entry in manifest.objects}
+    return [key for key in objects.list(f"{prefix}/data/") if key not in named]

@@ -1,0 +1,92 @@
+"""Datasets for streams to read: written by the sink, with real pictures where they are decoded."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from kaption.consumers.stream import Sample
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.layout import dataset_root, takedown_key
+from kaption.objectstore.store import ObjectStore
+from kaption.schemas import CleanPair, Takedown, TakedownKind
+from kaption.workers.runtime.stage import Message
+from support.sink_records import TOPIC, done, now, open_sink, run, stored
+
+Chains = Mapping[int, Sequence[Sequence[int]]]
+"""By partition, the offsets of each shard."""
+
+
+def jpeg(number: int) -> bytes:
+    """A picture that differs in size and colour from its neighbours."""
+    size = (40 + 8 * (number % 5), 32 + 8 * (number % 3))
+    file = BytesIO()
+    Image.new("RGB", size, (number * 37 % 256, number * 91 % 256, 128)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def pictured(
+    blobs: BlobStore, offset: int, partition: int = 0, **changed: object
+) -> Message[CleanPair]:
+    """As `stored`, with a real JPEG."""
+    message = stored(blobs, offset, partition, **changed)
+    data = jpeg(offset)
+    width, height = Image.open(BytesIO(data)).size
+    image = message.record.image.model_copy(
+        update={"blob": blobs.put(data, "image/jpeg"), "width": width, "height": height}
+    )
+    record = message.record.model_copy(update={"image": image})
+    return Message(record, message.origin, message.position)
+
+
+def named(blobs: BlobStore, offset: int, partition: int, **changed: object) -> Message[CleanPair]:
+    """As `stored`; the pair is named after its place."""
+    return stored(blobs, offset, partition, **{"pair_id": f"{partition}-{offset}"} | changed)
+
+
+def write_shards(
+    objects: ObjectStore,
+    spool: Path,
+    shards: Iterable[Sequence[Message[CleanPair]]],
+    prefix: str = "dataset",
+) -> None:
+    """One shard for each sequence of messages, each of one partition, appended to its chain."""
+    sink, resumed = open_sink(objects, spool, "w1", prefix), set[int]()
+    for shard in shards:
+        first = shard[0].position
+        if first.partition not in resumed:
+            sink.resume(TOPIC, first.partition, first.offset)
+            resumed.add(first.partition)
+        assert done(run(sink, shard))
+    sink.close()
+
+
+def write_chains(
+    objects: ObjectStore, spool: Path, chains: Chains, prefix: str = "dataset"
+) -> None:
+    """Shards of pairs that are named after their places."""
+    blobs = BlobStore(objects)
+    write_shards(
+        objects,
+        spool,
+        (
+            [named(blobs, offset, partition) for offset in offsets]
+            for partition, chain in chains.items()
+            for offsets in chain
+        ),
+        prefix,
+    )
+
+
+def take_down(
+    objects: ObjectStore, kind: TakedownKind, value: str, prefix: str = "dataset"
+) -> None:
+    takedown = Takedown(kind=kind, value=value, requested_at=now())
+    key = dataset_root(prefix) + takedown_key(takedown)
+    objects.put(key, takedown.model_dump_json().encode())
+
+
+def pair_ids(samples: Iterable[Sample]) -> list[str]:
+    """As a collate_fn it leaves batches of pair_ids."""
+    return [sample.pair.pair_id for sample in samples]

@@ -1,0 +1,89 @@
+"""Samples as a stream gives them: clean pairs and their pictures."""
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from kaption.consumers.stream import Sample
+from kaption.schemas import BlobRef, Caption, CaptionKind, CleanPair, DedupInfo, ImageRef
+
+
+def clean_pair(number: int, *captions: Caption | str, **changed: Any) -> CleanPair:
+    """A pair with these captions; bare texts are a captioner's."""
+    sha256 = hashlib.sha256(b"%d" % number).hexdigest()
+    given = [
+        Caption(text=each, kind=CaptionKind.VLM) if isinstance(each, str) else each
+        for each in captions
+    ]
+    fields: dict[str, Any] = {
+        "pair_id": f"pair-{number}",
+        "text": f"alt text {number}",
+        "clean_text": f"alt text {number}",
+        "image": ImageRef(
+            blob=BlobRef(sha256=sha256, bytes=1000, media_type="image/png"),
+            width=40,
+            height=20,
+            original_sha256=sha256,
+            original_width=40,
+            original_height=20,
+            original_bytes=1000,
+            original_format="PNG",
+        ),
+        "captions": tuple(given) or (Caption(text="a dog on grass", kind=CaptionKind.VLM),),
+        "dedup": DedupInfo(owner=f"pairs.raw/0/{number}"),
+    }
+    return CleanPair(**(fields | changed))
+
+
+def png(picture: Image.Image) -> bytes:
+    """As a lossless file."""
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def gradient(width: int = 40, height: int = 20) -> Image.Image:
+    """Grey that grows from left (0) to right (250): its mirror image falls."""
+    row = bytes(250 * x // (width - 1) for x in range(width))
+    return Image.frombytes("L", (width, height), row * height).convert("RGB")
+
+
+def sample(number: int, *captions: Caption | str, **changed: Any) -> Sample:
+    """A pair with a picture."""
+    return Sample(clean_pair(number, *captions, **changed), png(gradient()))
+
+
+class ListedStream:
+    """Samples of several lists, each in order, which one comes next by chance: as partitions do.
+
+    The state is how many of each were given.
+    """
+
+    def __init__(self, *lists: Sequence[Sample], chance: int = 0) -> None:
+        self._lists = lists
+        self._chance = random.Random(chance)
+        self._given = [0] * len(lists)
+        self._loaded = False
+
+    def __iter__(self) -> Iterator[Sample]:
+        if not self._loaded:
+            self._given = [0] * len(self._lists)
+        self._loaded = False
+        return self._rest()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"given": list(self._given)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._given, self._loaded = list(state["given"]), True
+
+    def _rest(self) -> Iterator[Sample]:
+        given = self._given
+        while left := [at for at, each in enumerate(self._lists) if given[at] < len(each)]:
+            chosen = self._chance.choice(left)
+            given[chosen] += 1
+            yield self._lists[chosen][given[chosen] - 1]

@@ -1,0 +1,1 @@
+"""Programs for this project's own developers; not in the wheel."""

@@ -1,0 +1,121 @@
+"""Training pictures: scenes as a crawl would deliver them, with where their objects ended up."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageEnhance
+
+from kaption.workers.demo.scenes import Scene, random_scene, render
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SIDE = 64  # pixels a model sees
+PATCH = 8
+GRID = SIDE // PATCH
+PAD = 128  # grey of the letterbox, as in the models' preprocessing
+NO_OBJECT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """`images` (n, SIDE, SIDE, 3) uint8; `covered` (n, GRID * GRID) int8: the index of the object
+    that covers a patch's centre, or NO_OBJECT; `offsets` (n, GRID * GRID, 3) float32: from that
+    object's centre to the patch's (x, y) and the object's radius, in fractions of SIDE, nan where
+    there is no object; `scenes` in the same order."""
+
+    images: NDArray[np.uint8]
+    covered: NDArray[np.int8]
+    offsets: NDArray[np.float32]
+    scenes: list[Scene]
+
+
+def photograph(scene: Scene, rng: random.Random) -> tuple[Image.Image, tuple[float, float, float]]:
+    """A picture of a scene with the wear of a crawl: any size, cropped a little, JPEG, lighting.
+
+    Returns it with (scale, left, top): the point (x, y) of the scene, in fractions of its longest
+    side, lies at pixel (x * scale - left, y * scale - top).
+    """
+    scale = rng.choice((SIDE, 80, 96, 128, 160, 224))
+    picture = render(scene, scale, rng)
+    left = top = 0
+    if rng.random() < 0.4:
+        cuts = [rng.uniform(0, 0.06) for _ in range(4)]
+        width, height = picture.size
+        left, top = round(cuts[0] * width), round(cuts[1] * height)
+        picture = picture.crop(
+            (left, top, width - round(cuts[2] * width), height - round(cuts[3] * height))
+        )
+    if rng.random() < 0.25:
+        picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.85, 1.15))
+    if rng.random() < 0.6:
+        jpeg = io.BytesIO()
+        picture.save(jpeg, "JPEG", quality=rng.randint(40, 95))
+        picture = Image.open(jpeg)
+        picture.load()
+    return picture, (float(scale), float(left), float(top))
+
+
+def frame(
+    picture: Image.Image, *, squash: bool = False
+) -> tuple[Image.Image, tuple[float, float, int, int]]:
+    """(SIDE, SIDE) picture, letterboxed on grey or squashed, and its (scale x, y, left, top)."""
+    scale = SIDE / max(picture.size)
+    width, height = (SIDE if squash else max(1, round(side * scale)) for side in picture.size)
+    boxed = Image.new("RGB", (SIDE, SIDE), (PAD, PAD, PAD))
+    left, top = (SIDE - width) // 2, (SIDE - height) // 2
+    boxed.paste(picture.resize((width, height), Image.Resampling.BICUBIC), (left, top))
+    return boxed, (width / picture.width, height / picture.height, left, top)
+
+
+def render_chunk(seed: int, count: int, squashed: float = 0.0) -> Chunk:
+    """`count` photographs of random scenes; half are square, the others between 1:2 and 2:1.
+
+    `squashed` is the fraction that is squashed to a square instead of letterboxed.
+    """
+    rng = random.Random(seed)  # noqa: S311 (training data, no secret)
+    images = np.empty((count, SIDE, SIDE, 3), np.uint8)
+    covered = np.full((count, GRID, GRID), NO_OBJECT, np.int8)
+    offsets = np.full((count, GRID, GRID, 3), np.nan, np.float32)
+    scenes = []
+    middles = (np.arange(GRID) + 0.5) * PATCH
+    for i in range(count):
+        scene = random_scene(rng, 1.0 if rng.random() < 0.5 else 2.0 ** rng.uniform(-1, 1))
+        picture, (scale, left, top) = photograph(scene, rng)
+        boxed, (scale_x, scale_y, pad_x, pad_y) = frame(picture, squash=rng.random() < squashed)
+        for index, obj in enumerate(scene.objects):
+            x = middles[None, :] - (obj.x * scale - left) * scale_x - pad_x
+            y = middles[:, None] - (obj.y * scale - top) * scale_y - pad_y
+            radius = obj.radius * scale
+            near = (x / scale_x) ** 2 + (y / scale_y) ** 2 <= radius**2
+            covered[i][near] = index
+            away = np.broadcast_arrays(x, y, np.float64(radius * max(scale_x, scale_y)))
+            offsets[i][near] = np.stack(away, axis=-1)[near] / SIDE
+        images[i] = np.asarray(boxed)
+        scenes.append(scene)
+    return Chunk(images, covered.reshape(count, -1), offsets.reshape(count, GRID * GRID, 3), scenes)
+
+
+def stream(seed: int, chunks: int, count: int = 4096, squashed: float = 0.0) -> Iterator[Chunk]:
+    """Chunks without end, rendered by one process beside the training; the first `chunks` are kept
+    in memory (50 MB each) and repeated, so rendering stops once they are all there. Each new one
+    comes twice in a row, because training is about twice as fast as rendering."""
+    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    done = []
+    try:
+        for future in [pool.submit(render_chunk, seed + i, count, squashed) for i in range(chunks)]:
+            done.append(future.result())
+            yield done[-1]
+            yield done[-1]
+    finally:
+        pool.shutdown(cancel_futures=True)  # a training that fails must not wait for all chunks
+    while True:
+        yield from done

@@ -1,0 +1,6 @@
+"""Servers that this project's tests and benchmarks start: Apache Kafka and SeaweedFS."""
+
+from tools.servers.apache_kafka import ApacheKafka, Listener
+from tools.servers.seaweedfs import SeaweedFs
+
+__all__ = ["ApacheKafka", "Listener", "SeaweedFs"]

@@ -1,0 +1,1 @@
+"""The whole pipeline on one machine, over a file of the user's."""

@@ -1,0 +1,173 @@
+"""One bounded run of the whole pipeline: publish, wait for every outcome, close the shards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.consumers import Read
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.open import open_store
+from kaption.producers.sources import Item
+from kaption.schemas import TOPICS
+from kaption.workers.batch.feeder import Feeder
+from kaption.workers.batch.standstill import Standstill
+from kaption.workers.batch.tally import Follower, Tally
+from kaption.workers.runtime.pipeline import Pipeline
+from kaption.workers.settings import Settings
+from kaption.workers.wiring import STAGES, build_worker
+
+if TYPE_CHECKING:
+    from kaption.workers.runtime.progress import Snapshot
+
+
+def progress_table(published: int, snapshots: Mapping[str, Snapshot]) -> Table:
+    """One row per stage."""
+    table = Table(
+        "stage", "done", "passed on", "rejected", "dead", "in hand", "", box=None, pad_edge=False
+    )
+    for column in table.columns[1:6]:
+        column.justify = "right"
+    table.add_row("published", str(published))
+    for stage, now in snapshots.items():
+        waiting = f"[yellow]waiting for {now.waiting_for}[/]" if now.waiting_for else ""
+        table.add_row(
+            stage,
+            str(now.records),
+            str(now.emitted),
+            str(sum(now.rejected.values())),
+            str(now.dead),
+            str(now.held),
+            waiting,
+        )
+    return table
+
+
+def progress_line(published: int, snapshots: Mapping[str, Snapshot]) -> str:
+    """The same for a log file."""
+    stages = "  ".join(f"{stage} {now.records}" for stage, now in snapshots.items())
+    return f"published {published}  {stages}"
+
+
+_LOOK_S = 0.25
+_PARTITIONS = 4
+"""One worker reads them all; few, so that shards are not split small, but more than one, so that a
+slow picture holds up a part only."""
+_LINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did; `faults` is empty when every input has exactly one outcome."""
+
+    published: int
+    unreadable: int
+    seconds: float
+    tally: Tally
+    shards: int
+    faults: tuple[str, ...]
+
+
+class BatchRun:
+    """Runs all stages in this process over `items`, until each has an outcome or never will.
+
+    `on_read` is called with every terminal record.
+    Raises what stops a worker (Fatal), the feeder or the reader of outcomes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        items: Iterable[Item],
+        on_read: Callable[[Read], None],
+        console: Console,
+    ) -> None:
+        self._settings = settings
+        self._console = console
+        self._workers = {name: build_worker(name, settings) for name in STAGES}
+        self._pipeline = Pipeline(self._workers)
+        self._feeder = Feeder(settings.kafka, settings.store, items, console.print)
+        self._follower = Follower(settings.kafka, on_read)
+        progress = {name: worker.progress for name, worker in self._workers.items()}
+        sink = {"sink": progress.pop("sink")}
+        self._judging = Standstill(settings.kafka, progress)
+        self._sinking = Standstill(settings.kafka, sink)
+
+    def run(self) -> RunReport:
+        """Everything, in order."""
+        started = time.monotonic()
+        with TopicAdmin(self._settings.kafka) as admin:
+            admin.create([replace(topic, partitions=_PARTITIONS) for topic in TOPICS])
+        try:
+            self._pipeline.start()
+            self._follower.start()
+            self._feeder.start()
+            self._watch(self._all_judged)
+            self._watch(self._all_at_sink)
+        except BaseException:
+            # Also Ctrl-C: the servers of this run end next, and must not end before their clients.
+            self._pipeline.abandon()
+            raise
+        # The sink closes its last, partial shards when it is stopped.
+        self._pipeline.stop()
+        self._pipeline.join()
+        self._follower.finish()
+        return self._report(time.monotonic() - started)
+
+    def _all_judged(self) -> bool:
+        judged = self._follower.tally.total
+        return self._feeder.done and (
+            judged >= self._feeder.published or self._judging.reached(judged)
+        )
+
+    def _all_at_sink(self) -> bool:
+        sink = self._workers["sink"].progress.snapshot()
+        there = sink.records + sink.held
+        return there >= self._follower.tally.clean or self._sinking.reached(there)
+
+    def _watch(self, reached: Callable[[], bool]) -> None:
+        next_line = time.monotonic() + _LINE_S
+        with Live(console=self._console, refresh_per_second=4, transient=True) as live:
+            while not reached():
+                self._raise_failures()
+                snapshots = {
+                    name: worker.progress.snapshot() for name, worker in self._workers.items()
+                }
+                if self._console.is_terminal:
+                    live.update(progress_table(self._feeder.published, snapshots))
+                elif time.monotonic() >= next_line:
+                    self._console.print(progress_line(self._feeder.published, snapshots))
+                    next_line += _LINE_S
+                self._pipeline.failed.wait(_LOOK_S)
+
+    def _raise_failures(self) -> None:
+        if self._pipeline.failed.is_set():
+            self._pipeline.stop()
+            self._pipeline.join()
+        for thread in (self._feeder, self._follower):
+            if thread.error is not None:
+                raise thread.error
+
+    def _report(self, seconds: float) -> RunReport:
+        tally = self._follower.tally
+        store = open_store(self._settings.store)
+        manifests = read_manifests(store, self._settings.sink.prefix)
+        sunk = sum(manifest.pairs for manifest in manifests)
+        faults = tally.faults(self._feeder.published)
+        if sunk != tally.clean:
+            faults.append(f"{tally.clean} clean pairs, but {sunk} in the shards")
+        return RunReport(
+            published=self._feeder.published,
+            unreadable=self._feeder.unreadable,
+            seconds=seconds,
+            tally=tally,
+            shards=len(manifests),
+            faults=tuple(faults),
+        )

@@ -1,0 +1,58 @@
+"""The summary of a run: what came of the inputs, how fast, and what it did to alignment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kaption.workers.batch.run import RunReport
+
+
+def summary(report: RunReport) -> dict[str, Any]:
+    """As plain data, for summary.json; scores are means over pairs whose alt text had one."""
+    tally = report.tally
+    compared = max(1, tally.compared)
+    return {
+        "published": report.published,
+        "unreadable_lines": report.unreadable,
+        "seconds": round(report.seconds, 2),
+        "pairs_per_second": round(report.published / report.seconds, 2),
+        "clean": tally.clean,
+        "rejected": {
+            f"{stage}.{reason}": count for (stage, reason), count in tally.rejected.most_common()
+        },
+        "dead": dict(tally.dead),
+        "best_caption": dict(tally.kept.most_common()),
+        "score_before": round(tally.score_before / compared, 4) if tally.compared else None,
+        "score_after": round(tally.score_after / compared, 4) if tally.compared else None,
+        "shards": report.shards,
+        "faults": list(report.faults),
+    }
+
+
+def print_summary(report: RunReport, console: Console) -> None:
+    """The same for people."""
+    data = summary(report)
+    table = Table("outcome", "pairs", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    table.add_row("clean", str(data["clean"]), style="green")
+    for kind, count in data["best_caption"].items():
+        table.add_row(f"  best caption: {kind}", str(count))
+    for reason, count in data["rejected"].items():
+        table.add_row(f"rejected: {reason}", str(count), style="yellow")
+    for stage, count in data["dead"].items():
+        table.add_row(f"dead: {stage}", str(count), style="red")
+    console.print(table)
+    console.print(
+        f"{data['published']} pairs in {data['seconds']} s ({data['pairs_per_second']}/s), "
+        f"{data['shards']} shards"
+    )
+    if data["score_before"] is not None:
+        console.print(
+            f"mean alignment of text and image: {data['score_before']} before, "
+            f"{data['score_after']} after"
+        )
+    for fault in report.faults:
+        console.print(f"FAULT: {fault}", style="bold red")

@@ -1,0 +1,119 @@
+"""`kaption takedown`: the command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from kaption.connections.settings import KafkaConnection
+from kaption.objectstore import open_store
+from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
+from kaption.schemas import Takedown, TakedownKind
+from kaption.schemas.limits import DETAIL_CHARS
+from kaption.workers.cli.common import Config
+from kaption.workers.errors import UserError
+from kaption.workers.settings import Settings, load_settings
+from kaption.workers.takedown.names import kind_of
+from kaption.workers.takedown.removal import Removal, Removed, samples_in_shards
+from kaption.workers.takedown.search import Found, search
+
+
+def command(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PAIR|URL|SHA256|DOMAIN]...",
+            help="None: all that was taken down before, once more.",
+        ),
+    ] = None,
+    kind: Annotated[
+        TakedownKind | None, typer.Option(help="What it is, where that cannot be told.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Kept with the takedown.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: Config = None,
+) -> None:
+    """Refuse a pair, picture, address or domain from now on, and remove what there is of it.
+
+    Readers leave it out, ingest rejects what comes of it later, and its pictures wherever they come
+    from. Its messages in pairs.clean are withdrawn, its pictures and what Redis knows of them
+    removed. A run that was interrupted is gone
+    on with by the next one, whatever that is asked for.
+    """
+    takedowns = _requested(what or [], kind, reason)
+    settings = load_settings(config)
+    if not what:
+        objects, prefix = open_store(settings.store), settings.sink.prefix
+        takedowns = list(read_takedowns(objects, takedown_keys(objects, prefix)).values())
+    removal = Removal(settings)
+    if dry_run or (what and not yes):
+        found = _search(settings.kafka, takedowns)
+        counts = removal.count(found.remains)
+        typer.echo(_told(counts, samples_in_shards(settings, found.versions)))
+        if dry_run:
+            return
+        _ask(takedowns, counts.pairs, settings)
+    _carry_out(settings, removal, takedowns)
+
+
+def _requested(what: Sequence[str], kind: TakedownKind | None, reason: str) -> list[Takedown]:
+    if len(reason) > DETAIL_CHARS:
+        raise UserError(f"--reason has {len(reason)} characters: give at most {DETAIL_CHARS}")
+    now = datetime.now(UTC)
+    return [
+        Takedown(kind=kind_of(name, kind), value=name, reason=reason, requested_at=now)
+        for name in what
+    ]
+
+
+def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedown]) -> None:
+    with Console(stderr=True, highlight=False).status("refusing it from now on") as status:
+        removal.refuse(takedowns)
+        named = [each for each in takedowns if each.picture_of is None]
+        for each in named:
+            typer.echo(f"{each.kind.value} {each.value} is refused: takedown {each.takedown_id}")
+        if pictures := len(takedowns) - len(named):
+            typer.echo(f"{pictures} sha256 of pictures that these found are refused")
+        for key, remains in removal.left():
+            removed = removal.remove(remains, status.update)
+            removal.finish(key)
+            typer.echo(f"an interrupted run is finished: {_told(removed)}")
+        status.update("waiting for batches in hand")
+        time.sleep(settings.takedown.settle_s)
+        status.update("searching")
+        remains = search(settings.kafka, takedowns).remains
+        key = removal.keep(remains)
+        removed = removal.remove(remains, status.update)
+        removal.finish(key)
+    typer.echo(f"removed: {_told(removed)}")
+
+
+def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> Found:
+    with Console(stderr=True, highlight=False).status("searching"):
+        return search(kafka, takedowns)
+
+
+def _told(removed: Removed, samples: int | None = None) -> str:
+    parts = [f"{removed.pairs} pairs in pairs.clean"]
+    if samples is not None:
+        parts.append(f"{samples} samples in shards")
+    parts += [f"{removed.blobs} blobs", f"{removed.entries} entries in Redis"]
+    pictures = f"; refused as well: {removed.refused} sha256" if removed.refused else ""
+    return ", ".join(parts) + pictures
+
+
+def _ask(takedowns: Sequence[Takedown], pairs: int, settings: Settings) -> None:
+    domains = [each.value for each in takedowns if each.kind is TakedownKind.DOMAIN]
+    if not domains and pairs <= settings.takedown.ask_above:
+        return
+    about = f"everything from {', '.join(domains)}" if domains else f"{pairs} pairs"
+    try:
+        typer.confirm(f"take down {about}, for good?", abort=True)
+    except typer.Abort:
+        raise UserError(f"nothing is taken down: say yes to {about}, or give --yes") from None

@@ -1,0 +1,116 @@
+"""Opening a picture with the one reader of its format, and loading all of it or refusing.
+
+Image.open would try several readers, and turns a JPEG into an MPO, whose broken index then costs a
+good first picture.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+from PIL import ExifTags, Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from kaption.schemas import Reason
+from kaption.workers.decode import jpeg, png
+from kaption.workers.runtime.stage import Reject
+
+_READERS: dict[str, type[ImageFile]] = {
+    "AVIF": AvifImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "TIFF": TiffImageFile,
+    "WEBP": WebPImageFile,
+}
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what makes the picture upright."""
+
+
+class Picture:
+    """An opened file of a known format: its header is read, its pixels are not."""
+
+    def __init__(self, data: bytes, kind: str) -> None:
+        self._data = data
+        self._kind = kind
+        self._png: png.PngParts | None = None
+        if kind == "PNG":
+            self._png = png.read_parts(data)
+            data = self._png.file
+        elif kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data):
+            raise Reject(Reason.TRUNCATED, "WEBP: shorter than its header says")
+        self._image = _READERS[kind](BytesIO(data))
+        self.width, self.height = self._image.size
+        """Pixels, as stored: before rotation (of a TIFF: after)."""
+
+    def transpose(self) -> Image.Transpose | None:
+        """What makes the picture upright; none: it is."""
+        if self._kind == "TIFF":
+            return None  # its reader turns it while loading
+        try:
+            return _TRANSPOSE.get(self._image.getexif().get(ExifTags.Base.Orientation, 1))
+        except Exception:  # noqa: BLE001 # broken EXIF raises nearly anything; it costs no picture
+            return None
+
+    def load(self, size: tuple[int, int]) -> Image.Image:
+        """Decode the first frame; a JPEG already scaled down, to no less than `size`.
+
+        Raises Reject (truncated) where pixels are missing, and whatever Pillow raises.
+        """
+        if self._kind == "JPEG":
+            return self._load_jpeg(size)
+        self._image.load()
+        if (
+            self._png is not None
+            and (self._png.cut or _ends_empty(self._image))
+            and not self._png.is_whole()
+        ):
+            raise Reject(Reason.TRUNCATED, "PNG: rows are missing")
+        return self._image
+
+    def _load_jpeg(self, size: tuple[int, int]) -> Image.Image:
+        image = self._image
+        ended = True
+        try:
+            _load_drafted(image, size)
+        except OSError as error:
+            if "truncated" not in str(error):
+                raise
+            ended = False
+        if (not ended or jpeg.may_be_short(image)) and not jpeg.is_whole(self._data):
+            raise Reject(Reason.TRUNCATED, "JPEG: rows or scans are missing")
+        if not ended:
+            image = JpegImageFile(BytesIO(jpeg.with_end(self._data)))
+            _load_drafted(image, size)
+        return image
+
+
+def _load_drafted(image: ImageFile, size: tuple[int, int]) -> None:
+    image.draft(None, size)
+    image.decodermaxblock = 1 << 24  # the whole file at once instead of in growing copies
+    image.load()
+
+
+def _ends_empty(image: Image.Image) -> bool:
+    """Whether one of the last two rows is all zero: a missing one would be (two: interlacing)."""
+    rows = (
+        image.crop((0, row, image.width, row + 1)).tobytes()
+        for row in range(max(0, image.height - 2), image.height)
+    )
+    return any(not any(row) for row in rows)

@@ -1,0 +1,50 @@
+"""Which pictures are worth keeping, by size and by how much there is to see."""
+
+from __future__ import annotations
+
+import math
+from operator import mul
+
+from PIL import Image
+
+from kaption.schemas import Reason
+from kaption.workers.policy import ImagePolicy
+from kaption.workers.runtime.stage import Reject
+
+_LEVELS = range(256)
+_SQUARES = [level * level for level in _LEVELS]
+
+
+def check_pixels(width: int, height: int, policy: ImagePolicy) -> None:
+    """Refuse what is too large to decode, by its header. Raises Reject."""
+    if width * height > policy.max_pixels:
+        raise Reject(
+            Reason.TOO_MANY_PIXELS, f"{width}x{height}, {policy.max_pixels} pixels at most"
+        )
+
+
+def check_shape(width: int, height: int, policy: ImagePolicy) -> None:
+    """Refuse small and narrow pictures, by their header. Raises Reject."""
+    short, long = sorted((width, height))
+    if short < policy.min_side:
+        raise Reject(Reason.TOO_SMALL, f"{width}x{height}, {policy.min_side} pixels at least")
+    if long > policy.max_ratio * short:
+        raise Reject(Reason.EXTREME_RATIO, f"{width}x{height}, {policy.max_ratio:g} to 1 at most")
+
+
+def check_content(luma: Image.Image, policy: ImagePolicy) -> None:
+    """Refuse a single colour; `luma` is the scaled picture in mode L. Raises Reject."""
+    deviation = luma_deviation(luma)
+    if deviation < policy.min_deviation:
+        raise Reject(
+            Reason.SINGLE_COLOUR,
+            f"luma deviates by {deviation:.2f}, {policy.min_deviation:g} at least",
+        )
+
+
+def luma_deviation(luma: Image.Image) -> float:
+    """Standard deviation of a mode L picture, 0-255."""
+    counts = luma.histogram()
+    total = sum(counts)
+    mean = sum(map(mul, counts, _LEVELS)) / total
+    return math.sqrt(max(0.0, sum(map(mul, counts, _SQUARES)) / total - mean * mean))

@@ -1,0 +1,1 @@
+"""Gets pictures from web servers nobody vouches for."""

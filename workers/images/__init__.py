@@ -1,1 +1,0 @@
-"""Getting, decoding and hashing pictures nobody vouches for."""

@@ -1,1 +1,0 @@
-"""All of the engine that speaks to Kafka."""

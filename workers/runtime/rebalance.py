@@ -1,0 +1,110 @@
+"""Which partitions are ours, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from threading import Lock
+
+from kafka import TopicPartition
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+
+from kaption.connections.kafka.messages import Partition
+from kaption.workers.runtime.entry import Entry
+
+
+class Ownership:
+    """Partition epochs: raised at each assignment and each loss.
+
+    What a `Listener` tells comes on the client's I/O thread, where a blocking call would raise: it
+    only changes what is kept here. An entry whose epoch is not the partition's is nobody's, for
+    ever: epochs only rise.
+    """
+
+    def __init__(self, assigned: Callable[[Collection[TopicPartition]], None]) -> None:
+        """`assigned` gets new partitions before anything is read of them; it must not block."""
+        self._assigned = assigned
+        self._lock = Lock()
+        self._epochs: dict[Partition, int] = {}
+        self._owned: set[Partition] = set()
+        self._fresh: list[tuple[Partition, int]] = []
+        self._changes = 0
+
+    def assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Note new partitions."""
+        with self._lock:
+            for topic_partition in assigned:
+                partition = Partition(*topic_partition)
+                self._raise(partition)
+                self._owned.add(partition)
+                self._fresh.append((partition, self._epochs[partition]))
+            self._assigned(assigned)
+
+    def revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Note partitions that go to somebody else."""
+        with self._lock:
+            for topic_partition in revoked:
+                partition = Partition(*topic_partition)
+                self._raise(partition)
+                self._owned.discard(partition)
+
+    def forget(self) -> None:
+        """All partitions are lost: their consumer was closed."""
+        self.revoked([TopicPartition(*partition) for partition in self.owned])
+
+    @property
+    def owned(self) -> frozenset[Partition]:
+        """The partitions assigned now."""
+        with self._lock:
+            return frozenset(self._owned)
+
+    @property
+    def changes(self) -> int:
+        """Rises with every assignment and loss."""
+        return self._changes
+
+    def epoch(self, partition: Partition) -> int:
+        """The partition's epoch now."""
+        with self._lock:
+            return self._epochs.get(partition, 0)
+
+    def holds(self, entry: Entry) -> bool:
+        """Whether the entry was read under the present assignment of its partition."""
+        with self._lock:
+            return entry.partition in self._owned and self._epochs[entry.partition] == entry.epoch
+
+    def take_fresh(self) -> list[tuple[Partition, int]]:
+        """Partitions assigned since the last call, with their epochs."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+            return fresh
+
+    def _raise(self, partition: Partition) -> None:
+        self._epochs[partition] = self._epochs.get(partition, 0) + 1
+        self._changes += 1
+
+
+class Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Tells what one consumer is assigned, until it is left behind: closing may take it longer than
+    its successor needs to get the same partitions.
+    """
+
+    def __init__(self, ownership: Ownership) -> None:
+        self._ownership: Ownership | None = ownership
+
+    def leave(self) -> None:
+        """What happens to the consumer from now on concerns nobody."""
+        self._ownership = None
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """New partitions."""
+        if self._ownership is not None:
+            self._ownership.assigned(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Partitions that go to somebody else."""
+        if self._ownership is not None:
+            self._ownership.revoked(revoked)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """Partitions that already went to somebody else."""
+        self.on_partitions_revoked(lost)

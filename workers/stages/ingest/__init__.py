@@ -1,0 +1,1 @@
+"""Ingest: gets, decodes, deduplicates and stores each picture."""

@@ -1,0 +1,206 @@
+"""A record's picture from its source to the blob store, the same at each of its deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from kaption.schemas import BlobRef, ImageRef, ImageSource, RawPair, Reason
+from kaption.workers.runtime.stage import Message, Reject
+from kaption.workers.stores.answers import Answer, Answers, Refusal
+
+if TYPE_CHECKING:
+    from kaption.workers.decode.decoded import Decoded
+    from kaption.workers.fetch.fetcher import Fetched
+
+
+class Fetcher(Protocol):
+    """Gets a body from a URL; `kaption.workers.fetch.fetcher.Fetcher` does it."""
+
+    def fetch(self, url: str) -> Fetched:
+        """Blocks. Raises Reject."""
+
+    def close(self) -> None:
+        """End connections under way."""
+
+
+class Decoder(Protocol):
+    """Decodes untrusted bytes; `kaption.workers.decode.pool.DecodePool` does it."""
+
+    def decode(self, data: bytes) -> Decoded:
+        """Blocks while all processes are busy. Raises Reject, Fatal."""
+
+    def close(self) -> None:
+        """End the processes."""
+
+
+class Blobs(Protocol):
+    """Bytes under the sha256 of their content."""
+
+    def get(self, ref: BlobRef) -> bytes:
+        """The content. Raises KeyError where there is none, Retry when the store is down."""
+
+    def put(self, data: bytes, media_type: str) -> BlobRef:
+        """Store, once. Raises Retry when the store is down."""
+
+    def ready(self) -> str | None:
+        """None when the store answers, else what is wrong."""
+
+
+def delivered_bytes(
+    source: ImageSource, fetcher: Fetcher, blobs: Blobs, max_bytes: int
+) -> tuple[bytes, str | None]:
+    """The bytes, and the final URL if they were fetched.
+
+    Raises Reject (fetch_*, too_large, blob_missing), Retry.
+    """
+    if source.inline is not None:
+        return source.inline, None
+    if source.url is not None:
+        fetched = fetcher.fetch(source.url)
+        return fetched.data, fetched.final_url
+    assert source.blob is not None  # exactly one is given
+    _refuse_large(source.blob.bytes, max_bytes)
+    try:
+        data = blobs.get(source.blob)
+    except KeyError as error:
+        raise Reject(Reason.BLOB_MISSING, source.blob.sha256) from error
+    # The size in the reference is what the crawler says; only the one of the bytes is known.
+    _refuse_large(len(data), max_bytes)
+    return data, None
+
+
+def _refuse_large(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise Reject(Reason.TOO_LARGE, f"blob of {size} bytes")
+
+
+_JPEG = "image/jpeg"
+_BLOB_WRITERS = 8
+"""Blobs of a batch written at once: a store answers in milliseconds to tens of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A picture that may be claimed."""
+
+    image: ImageRef
+    jpeg: bytes | None
+    """None: remembered from an earlier delivery, and stored then."""
+
+
+class Arrivals:
+    """Gets pictures, and stores them before they are claimed.
+
+    A URL may answer otherwise when a record is delivered again. If ingest then rejected it, or
+    claimed something else, the picture it had claimed would be lost: its copies were refused as
+    duplicates of a record that never comes out. To release the claim then would be too late for
+    the copies refused meanwhile. So the first answer for an origin is remembered before anything is
+    claimed, and holds for every delivery and every worker: also a refusal, because another worker
+    may hold the same record with a picture in its hands. Inline bytes and blobs do not change.
+    """
+
+    def __init__(
+        self, fetcher: Fetcher, decoder: Decoder, blobs: Blobs, answers: Answers, max_bytes: int
+    ) -> None:
+        self._fetcher = fetcher
+        self._decoder = decoder
+        self._blobs = blobs
+        self._answers = answers
+        self._max_bytes = max_bytes
+
+    def setup(self) -> None:
+        """Before `keep`."""
+        self._writers = ThreadPoolExecutor(_BLOB_WRITERS, "blob-writer")
+
+    def get(self, message: Message[RawPair]) -> Arrived:
+        """Fetch and decode, or remember. Raises Reject, Retry, and Fatal of the decoder."""
+        if message.record.image.url is None:
+            return self._delivered(message.record)
+        answer = self._answers.get(message.origin, message.position)
+        if answer is None:
+            try:
+                return self._delivered(message.record)
+            except Reject as reject:
+                (answer,) = self._first([message], [reject])
+        if isinstance(answer, Refusal):
+            raise _reject(answer)
+        return Arrived(answer, None)
+
+    def keep(
+        self,
+        messages: Sequence[Message[RawPair]],
+        arrived: Sequence[Arrived],
+        rejected: Mapping[int, Reject],
+    ) -> list[ImageRef | Reject]:
+        """Store a batch's pictures, except those at the places in `rejected`.
+
+        Returns what each record has to go on with, which for a URL may be what another worker got.
+        Raises Retry.
+        """
+        new = [
+            one.jpeg
+            for at, one in enumerate(arrived)
+            if one.jpeg is not None and at not in rejected
+        ]
+        # list() waits for all of them and raises the first failure.
+        list(self._writers.map(lambda jpeg: self._blobs.put(jpeg, _JPEG), new))
+        settled = [rejected.get(at, one.image) for at, one in enumerate(arrived)]
+        fetched = [at for at, one in enumerate(arrived) if one.jpeg is not None and one.image.url]
+        answers = self._first([messages[at] for at in fetched], [settled[at] for at in fetched])
+        for at, answer in zip(fetched, answers, strict=True):
+            settled[at] = _reject(answer) if isinstance(answer, Refusal) else answer
+        return settled
+
+    def ready(self) -> str | None:
+        """None when blob store and Redis answer."""
+        return self._blobs.ready() or self._answers.ready()
+
+    def close(self) -> None:
+        """Ends the decoding processes and the fetcher too: nobody else uses them."""
+        self._fetcher.close()
+        self._decoder.close()
+        if hasattr(self, "_writers"):
+            self._writers.shutdown()
+
+    def _delivered(self, record: RawPair) -> Arrived:
+        data, url = delivered_bytes(record.image, self._fetcher, self._blobs, self._max_bytes)
+        decoded = self._decoder.decode(data)
+        return Arrived(_image_ref(decoded, url, record.image.url), decoded.jpeg)
+
+    def _first(
+        self, messages: Sequence[Message[RawPair]], found: Sequence[ImageRef | Reject]
+    ) -> list[Answer]:
+        return self._answers.first(
+            [message.origin for message in messages],
+            [message.position for message in messages],
+            [
+                Refusal(reason=one.reason, detail=one.detail, delivery=str(message.position))
+                if isinstance(one, Reject)
+                else one
+                for message, one in zip(messages, found, strict=True)
+            ],
+        )
+
+
+def _reject(refusal: Refusal) -> Reject:
+    return Reject(refusal.reason, refusal.detail)
+
+
+def _image_ref(decoded: Decoded, url: str | None, crawled_url: str | None) -> ImageRef:
+    redirected = crawled_url is not None and crawled_url.partition("#")[0] != url
+    return ImageRef(
+        blob=BlobRef(sha256=decoded.sha256, bytes=len(decoded.jpeg), media_type=_JPEG),
+        width=decoded.width,
+        height=decoded.height,
+        original_sha256=decoded.original_sha256,
+        original_width=decoded.original_width,
+        original_height=decoded.original_height,
+        original_bytes=decoded.original_bytes,
+        original_format=decoded.original_format,
+        url=url,
+        crawled_url=crawled_url if redirected else None,
+        perceptual_hash=decoded.perceptual_hash,
+    )

@@ -1,0 +1,84 @@
+"""What a batch of pictures and texts may claim, and what others hold already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kaption.schemas import ImageRef, Position, Reason
+from kaption.workers.policy import DedupPolicy
+from kaption.workers.runtime.stage import Reject
+from kaption.workers.stores.dedup import Dedup
+
+
+class Claims:
+    """Deduplication of a batch; every call gives the same answer again for the same origins."""
+
+    def __init__(self, dedup: Dedup, policy: DedupPolicy) -> None:
+        self._dedup = dedup
+        self._limit = policy.text_uses
+
+    def held(self, images: Sequence[ImageRef], origins: Sequence[Position]) -> dict[int, Reject]:
+        """Place in the batch to rejection, for bytes that others hold already. Claims nothing."""
+        holders = self._dedup.holders([image.original_sha256 for image in images])
+        return {
+            at: Reject(Reason.DUPLICATE, f"of {holder}")
+            for at, holder in enumerate(holders)
+            if holder not in (None, origins[at])
+        }
+
+    def duplicates(
+        self, images: Mapping[int, ImageRef], origins: Sequence[Position]
+    ) -> dict[int, Reject]:
+        """Claim pictures, given by their place in the batch; place to rejection for what others
+        hold.
+
+        Exact claims are on the bytes as delivered, which no change of ours to decoding can move.
+        Perceptual claims are made only by those who hold their exact one, and have a hash.
+        """
+        places = list(images)
+        owners = self._dedup.claim_exact(
+            [images[at].original_sha256 for at in places], [origins[at] for at in places]
+        )
+        rejected = _refused(places, owners, origins, Reason.DUPLICATE)
+        hashed = [
+            (at, number)
+            for at in places
+            if at not in rejected and (number := _dhash(images[at])) is not None
+        ]
+        places = [at for at, _ in hashed]
+        owners = self._dedup.claim_near(
+            [number for _, number in hashed], [origins[at] for at in places]
+        )
+        return rejected | _refused(places, owners, origins, Reason.NEAR_DUPLICATE)
+
+    def text_uses(self, texts: Sequence[str], origins: Sequence[Position]) -> list[int | None]:
+        """Which use of its text each pair is; none for empty texts or without a limit."""
+        uses: list[int | None] = [None] * len(texts)
+        texted = [at for at, text in enumerate(texts) if text]
+        if self._limit and texted:
+            counts = self._dedup.count_text(
+                [texts[at].casefold() for at in texted], [origins[at] for at in texted], self._limit
+            )
+            for at, count in zip(texted, counts, strict=True):
+                uses[at] = count
+        return uses
+
+    def ready(self) -> str | None:
+        """None when the store answers, else what is wrong."""
+        return self._dedup.ready()
+
+
+def _refused(
+    places: Sequence[int], owners: Sequence[Position], origins: Sequence[Position], reason: Reason
+) -> dict[int, Reject]:
+    return {
+        at: Reject(reason, f"of {owner}")
+        for at, owner in zip(places, owners, strict=True)
+        if owner != origins[at]
+    }
+
+
+def _dhash(image: ImageRef) -> int | None:
+    if image.perceptual_hash is None:
+        return None
+    return int(image.perceptual_hash.removeprefix("dhash:"), 16)

@@ -1,0 +1,1 @@
+"""Select: original and candidate captions on one scorer, the best kept."""

@@ -1,0 +1,206 @@
+"""Select: original and candidates on one scorer; the best are kept, or the pair is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from kaption.schemas import (
+    Audit,
+    AuditState,
+    Caption,
+    CaptionedPair,
+    CaptionKind,
+    CheckResult,
+    CleanPair,
+    Reason,
+)
+from kaption.schemas.limits import DETAIL_CHARS
+from kaption.schemas.topics import AUDIT, CAPTIONED, CLEAN
+from kaption.workers.checks.check import Check
+from kaption.workers.policy import SelectPolicy
+from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Reject, Stage
+from kaption.workers.stages.alignment import Alignment
+from kaption.workers.stages.provenance import Tracer
+from kaption.workers.stages.select.ranking import rank
+from kaption.workers.stores.takedowns import TakedownList, taken_down
+
+if TYPE_CHECKING:
+    from kaption.workers.stages.alignment import ImageInput
+
+
+@dataclass(frozen=True, slots=True)
+class SelectInput:
+    """A pair's captions with their checks, and its picture if one of them has no score yet."""
+
+    passed: tuple[Caption, ...]
+    failed: tuple[Caption, ...]
+    image: ImageInput | None
+    seconds: float
+
+
+class SelectStage(Stage[CaptionedPair, SelectInput]):
+    """Emits a CleanPair, and a sample of them for people to audit.
+
+    It asks once more whether a pair is taken down: for what was past ingest when that came.
+    """
+
+    name = "select"
+    inputs = (CAPTIONED,)
+    outputs = (CLEAN, AUDIT)
+
+    def __init__(
+        self,
+        policy: SelectPolicy,
+        alignment: Alignment,
+        checks: Sequence[Check],
+        takedowns: TakedownList,
+        *,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._policy = policy
+        self._alignment = alignment
+        self._checks = tuple(checks)
+        self._takedowns = takedowns
+        self._tracer = Tracer(self.name, now, policy, alignment.policy)
+
+    @property
+    def batching(self) -> Batching:
+        """Of the policy."""
+        return Batching(self._policy.batch_records, self._policy.batch_wait_s)
+
+    def setup(self) -> None:
+        """Load the scorer. Raises Fatal."""
+        self._alignment.setup()
+        self._min_score = self._alignment.threshold(self._policy.min_score)
+
+    def prepare(self, message: Message[CaptionedPair]) -> SelectInput:
+        """Check the captions, get the picture where one needs a score.
+
+        Raises Reject (no caption, checks failed, blob missing), Dead, Retry.
+        """
+        began = time.perf_counter()
+        pair = message.record
+        captions = [self._checked(caption) for caption in _captions(pair, self._alignment)]
+        passed = tuple(c for c in captions if all(result.passed for result in c.checks))
+        failed = tuple(c for c in captions if c not in passed)
+        if not captions:
+            raise Reject(Reason.NO_CAPTION, "neither alt text nor candidates")
+        if not passed:
+            raise Reject(Reason.CHECKS_FAILED, _failures(failed))
+        scored = all(caption.score is not None for caption in passed)
+        image = None if scored else self._alignment.prepare(pair.image)
+        return SelectInput(passed, failed, image, time.perf_counter() - began)
+
+    def process(
+        self, batch: Sequence[tuple[Message[CaptionedPair], SelectInput]]
+    ) -> Sequence[Outcome]:
+        """Score what has no score, rank, gate."""
+        began = time.perf_counter()
+        scored = self._score(batch)
+        # Last, so that as little as possible comes between this look and the commit.
+        gone = taken_down(self._takedowns, [message.record for message, _ in batch])
+        share = (time.perf_counter() - began) / len(batch)
+        return [
+            gone.get(at) or self._outcome(message.record, captions, prepared, share)
+            for at, ((message, prepared), captions) in enumerate(zip(batch, scored, strict=True))
+        ]
+
+    def ready(self) -> str | None:
+        """None when blob store and cache answer."""
+        return self._alignment.ready()
+
+    def _checked(self, caption: Caption) -> Caption:
+        results = tuple(check.check(caption) for check in self._checks)
+        return caption.model_copy(update={"checks": results})
+
+    def _score(
+        self, batch: Sequence[tuple[Message[CaptionedPair], SelectInput]]
+    ) -> list[list[Caption]]:
+        """Each item's passed captions, all with a score."""
+        pictures = {at: p.image for at, (_, p) in enumerate(batch) if p.image is not None}
+        row = {at: number for number, at in enumerate(pictures)}
+        wanted = [
+            (row[at], caption)
+            for at, (_, prepared) in enumerate(batch)
+            for caption in prepared.passed
+            if caption.score is None
+        ]
+        scored = iter(
+            self._alignment.score(
+                [batch[at][0].record.image for at in pictures], list(pictures.values()), wanted
+            )
+        )
+        return [
+            [c if c.score is not None else next(scored) for c in prepared.passed]
+            for _, prepared in batch
+        ]
+
+    def _outcome(
+        self,
+        pair: CaptionedPair,
+        captions: list[Caption],
+        prepared: SelectInput,
+        share: float,
+    ) -> Outcome:
+        kept = rank(captions, self._policy, self._min_score)
+        if not kept:
+            return Reject(Reason.LOW_ALIGNMENT, self._too_low(captions, prepared.failed))
+        scorer = self._alignment
+        trace = self._tracer.trace(prepared.seconds + share, scorer.models, scorer.preprocessing_id)
+        fields = {name: value for name, value in pair if name in CleanPair.model_fields}
+        fields |= {
+            "captions": tuple(scorer.fitted(caption) for caption in kept),
+            "original_score": _original_score((*captions, *prepared.failed)),
+            "provenance": pair.provenance.then(trace),
+        }
+        clean = CleanPair(**fields)
+        if not sampled(pair.pair_id, self._policy.audit_fraction):
+            return Emit(((CLEAN, clean),))
+        audit = clean.model_copy(update={"audit": Audit(state=AuditState.SAMPLED)})
+        return Emit(((CLEAN, clean), (AUDIT, audit)))
+
+    def _too_low(self, captions: Sequence[Caption], failed: Sequence[Caption]) -> str:
+        best = max(captions, key=lambda caption: caption.score or 0.0)
+        detail = (
+            f"best of {len(captions)}: {best.kind.value} {best.score:.3f}"
+            f" < min_score {self._min_score:.3f}"
+        )
+        return detail + (f"; failed checks: {_failures(failed)}" if failed else "")[:DETAIL_CHARS]
+
+
+def sampled(pair_id: str, fraction: float) -> bool:
+    """Whether a pair belongs to the audit sample: the same answer at each replay."""
+    return int.from_bytes(sha256(pair_id.encode()).digest()[:8]) < fraction * 2**64
+
+
+def _captions(pair: CaptionedPair, alignment: Alignment) -> list[Caption]:
+    """Original and candidates, each with a score only where this scorer gave it."""
+    captions = [] if pair.original is None else [pair.original]
+    captions += pair.candidates
+    ours = any(trace.stage == "score" and alignment.gave(trace) for trace in pair.provenance.stages)
+    return [
+        caption
+        if ours and caption is pair.original
+        else caption.model_copy(update={"score": None, "window_scores": ()})
+        for caption in captions
+    ]
+
+
+def _original_score(captions: Iterable[Caption]) -> float | None:
+    """Of an alt text that failed a check too: what the score stage gave it."""
+    return next((c.score for c in captions if c.kind is CaptionKind.ORIGINAL), None)
+
+
+def _failures(failed: Sequence[Caption]) -> str:
+    def of(caption: Caption) -> list[CheckResult]:
+        return [result for result in caption.checks if not result.passed]
+
+    return "; ".join(
+        f"{caption.kind.value}: " + ", ".join(f"{r.name} ({r.detail})" for r in of(caption))
+        for caption in failed
+    )[:DETAIL_CHARS]

@@ -1,0 +1,152 @@
+"""The one place that makes a Redis client and sorts its errors by what to do about them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kaption.connections.errors import Fatal, Retry
+from kaption.connections.settings import RedisConnection
+from kaption.connections.tls import setting, tls_context, tls_refusal
+
+if TYPE_CHECKING:
+    import redis
+
+CONNECT_TIMEOUT_S = 2.0
+REPLY_TIMEOUT_S = 10.0
+"""Longer than the slowest script on a busy server; a silent server is noticed after it."""
+ATTEMPTS = 3
+"""redis-py repeats a command that lost its connection, writes too: every write is idempotent."""
+HEALTH_CHECK_S = 30
+
+_TRANSIENT = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "UNBLOCKED")
+_TRIAL_S = 10
+_URL = setting("redis", "url")
+
+
+def connect(connection: RedisConnection) -> redis.Redis:
+    """A client that any thread may use; nothing is sent yet. Raises Fatal on bad settings."""
+    import redis
+    from redis.backoff import ExponentialWithJitterBackoff
+
+    if connection.uses_tls:
+        tls_context("redis", connection)
+    backoff = ExponentialWithJitterBackoff(base=0.05, cap=1.0)
+    try:
+        return redis.Redis.from_url(
+            connection.url.get_secret_value(),
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=REPLY_TIMEOUT_S,
+            health_check_interval=HEALTH_CHECK_S,
+            retry=redis.retry.Retry(backoff, ATTEMPTS),
+            decode_responses=False,
+            **_credentials(connection),
+            **_tls(connection),
+        )
+    except ValueError:
+        # Not the parser's words, nor its error as the cause: they may hold part of a password.
+        raise Fatal(
+            f"{_URL} cannot be used: give redis://[user:password@]host:port/number, with the "
+            "password percent-encoded, or in redis.password"
+        ) from None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn redis-py's errors into Retry and Fatal; a fault of ours passes through unchanged."""
+    from redis import exceptions as raised
+
+    try:
+        yield
+    except raised.NoPermissionError as error:
+        raise Fatal(
+            f"Redis does not let the user of {setting('redis', 'username')} do that: {error}; its "
+            "ACL needs the keys below redis.key_prefix, also in braces, and commands of strings, "
+            "hashes, lists, scripts and INFO"
+        ) from error
+    except (
+        raised.AuthenticationError,
+        raised.AuthorizationError,
+        raised.AuthenticationWrongNumberOfArgsError,
+    ) as error:
+        raise Fatal(
+            f"Redis refuses {setting('redis', 'password')} (or the one in redis.url): {error}; "
+            "check user and password"
+        ) from error
+    except (
+        raised.ConnectionError,  # also LOADING and a full connection pool
+        raised.TimeoutError,
+        raised.ReadOnlyError,
+        raised.OutOfMemoryError,
+        raised.ClusterDownError,  # also MASTERDOWN
+        raised.TryAgainError,
+    ) as error:
+        if wrong := tls_refusal(error, setting("redis", "ca_file"), _URL, "the Redis server"):
+            raise Fatal(wrong) from error
+        raise Retry(f"Redis: {error or type(error).__name__}") from error
+    except raised.AskError as error:  # also MOVED
+        raise Fatal(
+            "Redis runs as a cluster, which dedup scripts cannot use: point redis.url at a single "
+            "server, or a primary with replicas behind one address"
+        ) from error
+    except raised.ResponseError as error:
+        text = str(error)
+        if text.startswith(_TRANSIENT):
+            raise Retry(f"Redis: {text}") from error
+        if "DB index is out of range" in text:
+            raise Fatal(f"Redis: {text}; correct the database number in redis.url") from error
+        raise
+
+
+def answers(client: redis.Redis) -> str | None:
+    """None when the server answers a PING, else what is wrong."""
+    try:
+        with translated():
+            client.ping()
+    except (Retry, Fatal) as error:
+        return str(error)
+    return None
+
+
+def try_out(client: redis.Redis, key_prefix: str) -> None:
+    """Do once what stages do all the time. Raises Retry and Fatal; what it writes soon goes."""
+    name = f"trial:{uuid.uuid4().hex}"
+    key, claim = f"{key_prefix}{name}", f"{{{key_prefix}}}{name}"
+    with translated(), client.pipeline(transaction=False) as pipe:
+        pipe.info("memory")
+        pipe.eval(f"return redis.call('SET', KEYS[1], '1', 'EX', {_TRIAL_S})", 1, key)
+        pipe.mget([key])
+        pipe.hsetnx(claim, "field", "1")
+        pipe.expire(claim, _TRIAL_S)
+        pipe.lrange(f"{claim}:list", 0, 0)
+        pipe.sadd(f"{claim}:set", "1")
+        pipe.smismember(f"{claim}:set", ["1"])
+        pipe.delete(f"{claim}:set")
+        pipe.execute()
+
+
+def _credentials(connection: RedisConnection) -> dict[str, str]:
+    if connection.password is None and connection.username is None:
+        return {}
+    if "@" in urlsplit(connection.url.get_secret_value()).netloc:
+        raise Fatal(
+            f"{_URL} holds a user or password, and redis.username or redis.password is set too: "
+            "keep one"
+        )
+    given = {
+        "username": connection.username,
+        "password": connection.password.get_secret_value() if connection.password else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _tls(connection: RedisConnection) -> dict[str, str]:
+    given = {
+        "ssl_ca_certs": connection.ca_file,
+        "ssl_certfile": connection.certificate_file,
+        "ssl_keyfile": connection.key_file,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Takedown: what may no longer be given to anybody is refused, withdrawn and removed."""
