@@ -1,7 +1,7 @@
 """BLIP-2 and ViT-L/14 of true size on a GPU, with random weights: `python -m bench.gpu`.
 
 BLIP-2 OPT-2.7B in bf16: the batch path that the recaption stage calls, against a loop of the
-published recipe (processor and generate on one picture, 3 samples of one prompt in one call). Aim:
+published recipe (processor and generate on one image, 3 samples of one prompt in one call). Aim:
 40x. Both use one loaded model and draw as many tokens, which is checked; ours asks its own prompts,
 which are longer. The loop's rate does not depend on its length, so it is over a few of the batch.
 
@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 import torch
 import transformers
 
-from bench.models import Run, noise_pictures, published_recipe
+from bench.models import Run, noise_images, published_recipe
 from bench.random_models import vit_flops, write_blip2, write_vit
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.prompts import PROMPT_SETS
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="tiny models, to try it on a CPU")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 64, 128])
     parser.add_argument("--encode-batches", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--loop", type=int, default=4, help="pictures for the recipe, at most")
+    parser.add_argument("--loop", type=int, default=4, help="images for the recipe, at most")
     parser.add_argument("--tokens", type=int, default=60, help="new ones of each candidate")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--peak-tflops", type=float, help="the vendor's dense bf16 figure")
@@ -69,15 +69,15 @@ def _recaption(given: argparse.Namespace, device: torch.device) -> None:
     reader = loaded.model.language_model
     reader.generation_config.min_new_tokens = given.tokens  # both sides read it
     prompts = Counter({PROMPT_SETS["blip-2"][0].text(""): _CANDIDATES})
-    pictures = noise_pictures(max(given.batches))
+    images = noise_images(max(given.batches))
 
     def ours(count: int) -> object:
-        return captioner.caption(pictures[:count], [CaptionContext("")] * count)
+        return captioner.caption(images[:count], [CaptionContext("")] * count)
 
     def recipe(count: int) -> object:
-        return [published_recipe(loaded, picture, prompts) for picture in pictures[:count]]
+        return [published_recipe(loaded, image, prompts) for image in images[:count]]
 
-    # Ours reads the picture in a step of its own before the prompts.
+    # Ours reads the image in a step of its own before the prompts.
     steps = _calls(reader.lm_head, partial(ours, 1)) - 1, _calls(reader.lm_head, partial(recipe, 1))
     if steps != (given.tokens, given.tokens):
         raise SystemExit(f"tokens drawn: ours {steps[0]}, the recipe {steps[1]}")
@@ -91,7 +91,7 @@ def _recaption(given: argparse.Namespace, device: torch.device) -> None:
             for _ in range(given.turns)
         ]
         fast, slow = (statistics.median(each) for each in zip(*taken, strict=True))
-        return f"{slow / fast:6.2f}x the recipe   {1 / fast:.2f} vs {1 / slow:.2f} pictures/s"
+        return f"{slow / fast:6.2f}x the recipe   {1 / fast:.2f} vs {1 / slow:.2f} images/s"
 
     for batch in given.batches:
         _print(f"recaption, batch {batch}", partial(row, batch))
@@ -114,12 +114,12 @@ def _encode(given: argparse.Namespace, device: torch.device) -> None:
     print(f"matmul of {side} x {side}: {peak:.4g} TFLOP/s, called the measured peak")
 
     def row(batch: int) -> str:
-        pixels = [scorer.preprocess(picture) for picture in noise_pictures(batch)]
+        pixels = [scorer.preprocess(image) for image in noise_images(batch)]
         reached = statistics.median(rates(lambda: scorer.encode_images(pixels), flops * batch))
         text = f"{reached / peak:6.2f} of the measured peak   {reached:.4g} TFLOP/s"
         if given.peak_tflops:
             text += f", {reached / given.peak_tflops:.2f} of the vendor's {given.peak_tflops:g}"
-        return f"{text}, {reached * 1e12 / flops:.0f} pictures/s"
+        return f"{text}, {reached * 1e12 / flops:.0f} images/s"
 
     for batch in given.encode_batches:
         _print(f"encode, batch {batch}", partial(row, batch))

@@ -160,12 +160,12 @@ def _each(urls: Sequence[str], threads: int, work: Callable[[str], object]) -> N
             pass
 
 
-def make_pictures(folder: Path, count: int) -> None:
+def make_images(folder: Path, count: int) -> None:
     """Write crops of real photographs, scaled to one megapixel, as JPEGs of about 200 kB."""
     import numpy as np
     from PIL import Image
 
-    chance = random.Random(7)  # the same pictures at each run
+    chance = random.Random(7)  # the same images at each run
     noise = np.random.default_rng(7)
     photographs = [
         Image.open(BytesIO((files("skimage") / "data" / name).read_bytes())).convert("RGB")
@@ -257,7 +257,7 @@ def main() -> None:
 
     few = 40
     with tempfile.TemporaryDirectory() as folder:
-        make_pictures(Path(folder), few)
+        make_images(Path(folder), few)
         paths = sorted(Path(folder).iterdir())
         size = sum(path.stat().st_size for path in paths) / len(paths)
         cpu: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Valid records for every stage, each with a picture that no other has."""
+"""Valid records for every stage, each with an image that no other has."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _RECAPTION_SHARES = 20
 def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[str, int], Pair]:
     """Makes a stage's input, by number; the same number gives the same record.
 
-    Pictures are coloured noise, so that no two are near-duplicates. To ingest, half come inline and
+    Images are coloured noise, so that no two are near-duplicates. To ingest, half come inline and
     half from `pages`, as the `Site` at `site` serves them; to other stages from the blob store.
-    Recaption is slow: twenty records share a picture, all but the first answered by its cache.
+    Recaption is slow: twenty records share an image, all but the first answered by its cache.
     """
 
     @cache
     def stored(number: int) -> ImageRef:
-        blob = blobs.put(_picture(number), "image/jpeg")
+        blob = blobs.put(_image(number), "image/jpeg")
         width, height = _SIDE
         return ImageRef(
             blob=blob,
@@ -63,9 +63,9 @@ def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[st
                 "captions": tuple(captions[1:3]),
             }
         elif number % 2:
-            fields["image"] = ImageSource(inline=_picture(number))
+            fields["image"] = ImageSource(inline=_image(number))
         else:
-            pages[f"/{number}"] = Page(_picture(number), "image/jpeg")
+            pages[f"/{number}"] = Page(_image(number), "image/jpeg")
             fields["image"] = ImageSource(url=f"{site}/{number}")
         known = {name: value for name, value in fields.items() if name in topic.record.model_fields}
         pair = topic.record.model_validate(known)
@@ -75,7 +75,7 @@ def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[st
     return record
 
 
-def _picture(number: int) -> bytes:
+def _image(number: int) -> bytes:
     """A JPEG of its own."""
     noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
     file = io.BytesIO()

@@ -5,7 +5,7 @@ ten equal portions, the next when the last is committed, and is looked at in bet
 memory (VmRSS) of the process and its children. A ratio well over 1 whose last half still grows
 is a leak; libraries that warm up only move the ratio. Peaks are VmHWM, added up likewise.
 
-Caches are empty and no two records have the same picture, but for recaption (see `bench.inputs`).
+Caches are empty and no two records have the same image, but for recaption (see `bench.inputs`).
 Shards hold a tenth of a portion: a record is held until its shard is closed, by design. A record
 that is rejected or dies ends the run, because it has not gone the whole way.
 """

@@ -1,6 +1,6 @@
-"""The models' batch paths against one picture at a time: `python -m bench.models`.
+"""The models' batch paths against one image at a time: `python -m bench.models`.
 
-Both sides of a row do the same work (same pictures, prompts, numbers of candidates and of tokens at
+Both sides of a row do the same work (same images, prompts, numbers of candidates and of tokens at
 most) and are run in turns; the ratio is that of their medians, so a slow machine slows both.
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--recommended-score", type=float, help="for a scorer without one")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=0, help="torch CPU threads; 0: its choice")
-    parser.add_argument("--batch", type=int, default=16, help="pictures for the captioner at once")
+    parser.add_argument("--batch", type=int, default=16, help="images for the captioner at once")
     parser.add_argument("--encode-batch", type=int, default=64)
     parser.add_argument("--candidates", type=int, default=5)
     parser.add_argument("--turns", type=int, default=5)
@@ -49,34 +49,34 @@ def _recaption(given: argparse.Namespace) -> None:
     sampling = SamplingPolicy(candidates=given.candidates)
     policy = TransformersPolicy(model=given.captioner, device=given.device, sampling=sampling)
     captioner = build(RecaptionPolicy(transformers=policy))
-    pictures = noise_pictures(given.batch)
-    contexts = [CaptionContext("")] * len(pictures)
-    asked = [caption.prompt_id for caption in captioner.caption(pictures[:1], contexts[:1])[0]]
+    images = noise_images(given.batch)
+    contexts = [CaptionContext("")] * len(images)
+    asked = [caption.prompt_id for caption in captioner.caption(images[:1], contexts[:1])[0]]
     texts = {prompt.id: prompt.text("") for prompt in captioner._prompts}
     prompts = Counter(texts[name] for name in asked if name is not None)
     loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family keeps it
 
     def batched() -> object:
-        return captioner.caption(pictures, contexts)
+        return captioner.caption(images, contexts)
 
     def one_at_a_time() -> object:
-        return [captioner.caption([p], [c]) for p, c in zip(pictures, contexts, strict=True)]
+        return [captioner.caption([p], [c]) for p, c in zip(images, contexts, strict=True)]
 
     def recipe() -> object:
-        return [published_recipe(loaded, picture, prompts) for picture in pictures]
+        return [published_recipe(loaded, image, prompts) for image in images]
 
-    name = f"recaption {len(pictures)} pictures, N={given.candidates}"
-    _row(f"{name}: batch vs one picture at a time", batched, one_at_a_time, given, len(pictures))
+    name = f"recaption {len(images)} images, N={given.candidates}"
+    _row(f"{name}: batch vs one image at a time", batched, one_at_a_time, given, len(images))
     if loaded.model.config.model_type != "llava":  # its prompts need the chat template
-        _row(f"{name}: batch vs processor + generate", batched, recipe, given, len(pictures))
+        _row(f"{name}: batch vs processor + generate", batched, recipe, given, len(images))
 
 
 @torch.inference_mode()
-def published_recipe(loaded: Any, picture: Image.Image, prompts: Counter[str]) -> list[str]:
-    """Processor and generate on one picture, several samples of a prompt at once."""
+def published_recipe(loaded: Any, image: Image.Image, prompts: Counter[str]) -> list[str]:
+    """Processor and generate on one image, several samples of a prompt at once."""
     found: list[str] = []
     for prompt, count in prompts.items():
-        inputs = loaded.processor(images=picture, text=prompt, return_tensors="pt")
+        inputs = loaded.processor(images=image, text=prompt, return_tensors="pt")
         out = loaded.model.generate(
             **inputs.to(loaded.device, loaded.model.dtype),
             do_sample=True,
@@ -95,19 +95,19 @@ def _encode(given: argparse.Namespace) -> None:
         model=given.clip, device=given.device, recommended_score=given.recommended_score
     )
     scorer = load(policy)
-    pixels = [scorer.preprocess(picture) for picture in noise_pictures(given.encode_batch)]
+    pixels = [scorer.preprocess(image) for image in noise_images(given.encode_batch)]
 
     def batched() -> object:
         return scorer.encode_images(pixels)
 
     def one_at_a_time() -> object:
-        return [scorer.encode_images([picture]) for picture in pixels]
+        return [scorer.encode_images([image]) for image in pixels]
 
-    name = f"encode {len(pixels)} pictures: batch vs one at a time"
+    name = f"encode {len(pixels)} images: batch vs one at a time"
     _row(name, batched, one_at_a_time, given, len(pixels))
 
 
-def _row(name: str, ours: Run, theirs: Run, given: argparse.Namespace, pictures: int) -> None:
+def _row(name: str, ours: Run, theirs: Run, given: argparse.Namespace, images: int) -> None:
     ours()
     theirs()
     taken: tuple[list[float], list[float]] = ([], [])
@@ -117,11 +117,11 @@ def _row(name: str, ours: Run, theirs: Run, given: argparse.Namespace, pictures:
             run()
             seconds.append(time.perf_counter() - began)
     fast, slow = (statistics.median(seconds) for seconds in taken)
-    rates = f"{pictures / fast:8.1f} vs {pictures / slow:8.1f} pictures/s"
+    rates = f"{images / fast:8.1f} vs {images / slow:8.1f} images/s"
     print(f"{name:64} {slow / fast:6.2f}x   {rates}")
 
 
-def noise_pictures(count: int) -> list[Image.Image]:
+def noise_images(count: int) -> list[Image.Image]:
     """Coloured noise, the same for the same count."""
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (8, 6, 3), np.uint8) for _ in range(count)]

@@ -31,7 +31,7 @@ from kaption.schemas.topics import RAW, Topic
 from kaption.schemas.wire import encode, headers_of
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.runtime.policy import RuntimePolicy
-from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
+from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Stage
 from kaption.workers.runtime.worker import Worker
 from tools.servers import ApacheKafka
 
@@ -55,11 +55,11 @@ class Passthrough(Stage[RawPair, RawPair]):
         """As configured."""
         return self._batching
 
-    def prepare(self, message: Message[RawPair]) -> RawPair:
+    def prepare(self, message: Incoming[RawPair]) -> RawPair:
         """Nothing to do."""
         return message.record
 
-    def process(self, batch: Sequence[tuple[Message[RawPair], RawPair]]) -> Sequence[Outcome]:
+    def process(self, batch: Sequence[tuple[Incoming[RawPair], RawPair]]) -> Sequence[Outcome]:
         """Emit each record."""
         return [Emit(((_OUT, record),)) for _, record in batch]
 

@@ -44,7 +44,7 @@ def vit_config(*, tiny: bool) -> dict[str, Any]:
 
 
 def vit_flops(*, tiny: bool) -> int:
-    """FLOPs of one picture through the image tower, counted without computing any."""
+    """FLOPs of one image through the image tower, counted without computing any."""
     config = vit_config(tiny=tiny)
     side = config["vision_cfg"]["image_size"]
     with torch.device("meta"), FlopCounterMode(display=False) as counted:
@@ -67,8 +67,8 @@ def write_blip2(folder: str, device: torch.device, *, tiny: bool) -> None:
     core.post_processor = processors.TemplateProcessing("</s> $A", special_tokens=[("</s>", 2)])
     marks = {"bos_token": "</s>", "eos_token": "</s>", "pad_token": "<pad>"}
     tokenizer = library.PreTrainedTokenizerFast(tokenizer_object=core, **marks)
-    pictures = library.BlipImageProcessor(size={"height": side, "width": side})
-    processor = library.Blip2Processor(pictures, tokenizer, config.num_query_tokens)
+    images = library.BlipImageProcessor(size={"height": side, "width": side})
+    processor = library.Blip2Processor(images, tokenizer, config.num_query_tokens)
     processor.save_pretrained(folder)
 
 

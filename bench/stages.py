@@ -1,6 +1,6 @@
 """Score and recaption stages against the bare model loop: `python -m bench.stages`.
 
-The stages go through Kafka, Redis and the blob store. Both sides of a row open the same pictures
+The stages go through Kafka, Redis and the blob store. Both sides of a row open the same images
 and give them to the same model in batches of the same size; the bare loop has no broker, cache,
 provenance and no outputs. They run in turns, on fresh topics and an empty cache; the ratio is that
 of their medians.
@@ -47,7 +47,7 @@ from kaption.workers.local import Valkey
 from kaption.workers.models.open_clip import load
 from kaption.workers.models.windows import score_texts
 from kaption.workers.settings import Settings
-from kaption.workers.stages.pictures import open_picture
+from kaption.workers.stages.images import open_stored
 from kaption.workers.wiring import build_worker
 from tools.servers import ApacheKafka
 
@@ -58,8 +58,8 @@ _TEXT = "a large striped red circle and a small plain blue square on a wooden ta
 def main() -> None:
     """Print one row per stage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--score", type=int, default=1024, help="pictures for score")
-    parser.add_argument("--recaption", type=int, default=256, help="pictures for recaption")
+    parser.add_argument("--score", type=int, default=1024, help="images for score")
+    parser.add_argument("--recaption", type=int, default=256, help="images for recaption")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -89,7 +89,7 @@ def _bare_score(
     def loop() -> None:
         for start in range(0, len(pairs), batch):
             part = pairs[start : start + batch]
-            pixels = [scorer.preprocess(open_picture(blobs, pair.image)) for pair in part]
+            pixels = [scorer.preprocess(open_stored(blobs, pair.image)) for pair in part]
             images = scorer.encode_images(pixels)
             score_texts(scorer, settings.clip, [pair.clean_text for pair in part], images)
 
@@ -104,10 +104,10 @@ def _bare_recaption(
     def loop() -> None:
         for start in range(0, len(pairs), batch):
             part = pairs[start : start + batch]
-            pictures = [open_picture(blobs, pair.image) for pair in part]
+            images = [open_stored(blobs, pair.image) for pair in part]
             contexts = [CaptionContext(pair.clean_text) for pair in part]
             for captioner in captioners:
-                captioner.caption(pictures if captioner.uses_images else [], contexts)
+                captioner.caption(images if captioner.uses_images else [], contexts)
 
     return loop
 
@@ -131,7 +131,7 @@ def _row(
     alone, through = (statistics.median(seconds) for seconds in taken.values())
     print(
         f"{stage}, batch {batch}: stage/bare = {alone / through:.2f}   "
-        f"{len(pairs) / through:.0f} vs {len(pairs) / alone:.0f} pictures/s",
+        f"{len(pairs) / through:.0f} vs {len(pairs) / alone:.0f} images/s",
         flush=True,
     )
 
@@ -177,9 +177,9 @@ def _through_kafka(
 
 def _pair(blobs: BlobStore, number: int) -> ScoredPair:
     rng = np.random.default_rng(number)
-    picture = Image.fromarray(rng.integers(0, 256, (8, 6, 3), np.uint8)).resize(_SIDE)
+    drawn = Image.fromarray(rng.integers(0, 256, (8, 6, 3), np.uint8)).resize(_SIDE)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=90)
+    drawn.save(file, "JPEG", quality=90)
     blob: BlobRef = blobs.put(file.getvalue(), "image/jpeg")
     image = ImageRef(
         blob=blob,

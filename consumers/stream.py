@@ -47,17 +47,17 @@ class Stateful(Protocol):
 
 
 class Sample(NamedTuple):
-    """One clean pair with its stored picture; picklable."""
+    """One clean pair with its stored image; picklable."""
 
     pair: CleanPair
-    picture: bytes
+    image: bytes
     """As stored: re-encoded by ingest, at most the configured longest side."""
 
-    def image(self) -> Image.Image:
-        """The picture, RGB and decoded, in its own ratio. Raises OSError where it is damaged."""
+    def decode(self) -> Image.Image:
+        """The image, RGB and decoded, in its own ratio. Raises OSError where it is damaged."""
         from PIL import Image
 
-        return Image.open(BytesIO(self.picture)).convert("RGB")
+        return Image.open(BytesIO(self.image)).convert("RGB")
 
 
 class Share(NamedTuple):

@@ -1,4 +1,4 @@
-"""Publishes every picture of a site, with its text, to Kafka.
+"""Publishes every image of a site, with its text, to Kafka.
 
 scrapy runspider scrapy_spider.py -a start=https://example.org/
 """
@@ -30,7 +30,7 @@ class ImagesSpider(Spider):
         self.allowed_domains = [urlsplit(start).hostname or ""]
 
     def parse(self, response: Response) -> Iterator[Any]:
-        """Every picture of the page, then every page it links to."""
+        """Every image of the page, then every page it links to."""
         if isinstance(response, HtmlResponse):
             yield from image_items(response)
             yield from response.follow_all(css="a[href]")

@@ -24,9 +24,9 @@ from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.stream import Sample
 from kaption.consumers.topic.stream import TopicStream
 from kaption.consumers.training.batches import TrainingBatches
-from kaption.consumers.training.examples import Batch, ExampleMaker
+from kaption.consumers.training.examples import ExampleMaker, TrainingBatch
+from kaption.consumers.training.images import Augmentation, ImageTransform
 from kaption.consumers.training.mixing import CaptionMixing
-from kaption.consumers.training.pictures import Augmentation, PictureTransform
 from kaption.consumers.training.tokens import TextTokens
 from kaption.schemas.letterbox import Letterbox
 from short_rows import take_short_rows
@@ -46,7 +46,7 @@ class Training:
         self.letterbox = Letterbox.of(open_clip.get_model_preprocess_cfg(self.model))
         make = ExampleMaker(
             TextTokens(open_clip.get_tokenizer(name)),
-            PictureTransform(self.letterbox, Augmentation()),
+            ImageTransform(self.letterbox, Augmentation()),
             CaptionMixing(),
         )
         self.batches = TrainingBatches(samples, make, batch_size=batch_size)
@@ -80,7 +80,7 @@ class Training:
             self.epoch += 1
         return losses
 
-    def learn(self, batch: Batch) -> float:
+    def learn(self, batch: TrainingBatch) -> float:
         """One step; its loss."""
         pixels = self.letterbox.normalised(batch.pixels)
         # The flash kernel's backward pass is several times slower on CPUs.

@@ -83,7 +83,7 @@ NO_STORE = (
 )
 
 
-class Claims:
+class ClaimCheck:
     """The blob store, opened when the first image needs it. Any thread may call."""
 
     def __init__(self, store: StoreConnection | None) -> None:

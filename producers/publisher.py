@@ -15,7 +15,7 @@ from kaption.connections.kafka.messages import Message
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.producers.errors import ClosedError, ForkedError, PublishError, TooLargeError
 from kaption.producers.identity import identified
-from kaption.producers.image import Claims
+from kaption.producers.image import ClaimCheck
 from kaption.producers.sending.sender import Sender, SendPolicy
 from kaption.producers.spool.delivery import Spooled
 from kaption.schemas import ImageSource, RawPair, Topic, decode, encode, headers_of
@@ -53,8 +53,9 @@ class Publisher:
     survive a kill -9, and the next Publisher with the folder delivers what this one did not, in
     order. It holds at most `spool_bytes`; then `publish` waits as above. After a crash or a failed
     delivery some records are sent twice, under the same pair_id, and ingest drops the second. What
-    the broker refuses for good is kept in the folder (`kaption.producers.refused`), beyond `spool_bytes`,
-    until you delete its file `refused` while no Publisher has the folder; `flush` reports it.
+    the broker refuses for good is kept in the folder (`kaption.producers.refused`), beyond
+    `spool_bytes`, until you delete its file `refused` while no Publisher has the folder; `flush`
+    reports it.
 
     Threads: any thread may call any method, at the same time. Forks: the connections and the spool
     stay with the process that made the Publisher; in a forked child every method raises
@@ -82,7 +83,7 @@ class Publisher:
     ) -> None:
         self._pid = os.getpid()
         self._closed = False
-        self._claims = Claims(store)
+        self._claims = ClaimCheck(store)
         policy = SendPolicy(
             buffer_bytes, max_block_s, connect_timeout_s, delivery_timeout_s, linger_s
         )

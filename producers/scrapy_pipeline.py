@@ -1,4 +1,4 @@
-"""Scrapy: what a spider calls to find a page's pictures, and the pipeline that publishes them."""
+"""Scrapy: what a spider calls to find a page's images, and the pipeline that publishes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 def image_items(
     response: Response, tdm_rep: TdmRep | None = None, agents: Iterable[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """An item for each picture of a page, opt-out signals included; none where it is no HTML.
+    """An item for each image of a page, opt-out signals included; none where it is no HTML.
 
     Items are dictionaries with the fields of RawPair, for `KaptionPipeline`; a spider may change
     them. `tdm_rep` is the site's file, where the spider has fetched it; `agents` are the names that

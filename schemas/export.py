@@ -1,7 +1,7 @@
 """JSON Schema of every record, for producers and consumers in other languages.
 
-``python -m kaption.schemas.export`` writes ``schemas/json/NAME.vVERSION.json``. Files of versions that were
-once released stay for ever.
+``python -m kaption.schemas.export`` writes ``schemas/json/NAME.vVERSION.json``. Files of versions
+that were once released stay for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Keep-ratio preprocessing: the whole picture, never cropped or squashed."""
+"""Keep-ratio preprocessing: the whole image, never cropped or squashed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Resize so that the picture just fits into the model's size, centre it, pad the rest.
+    """Resize so that the image just fits into the model's size, centre it, pad the rest.
 
     `mean` and `std` are per channel for values of 0 to 1. Normalisation is left to the device:
     bytes are a quarter of the floats to keep in the prefetch queue and to copy.
@@ -37,7 +37,7 @@ class Letterbox:
     def of(cls, preprocess_cfg: Mapping[str, Any]) -> Self:
         """With the numbers of an open_clip model (`open_clip.get_model_preprocess_cfg`).
 
-        The padding is the fill colour of a model trained on letterboxed pictures. Models trained
+        The padding is the fill colour of a model trained on letterboxed images. Models trained
         on crops never saw padding; their mean colour becomes 0 after normalisation, the neutral
         choice.
         """
@@ -62,19 +62,19 @@ class Letterbox:
         colour = "".join(f"{channel:02x}" for channel in self.pad)
         return f"longest-{self.height}x{self.width}-{self.interpolation}-pad{colour}-{digest}"
 
-    def pixels(self, picture: Image.Image) -> torch.Tensor:
-        """RGB picture to (3, height, width) uint8. Safe to call from many threads."""
-        return self.boxed(self.fitted(picture))
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """RGB image to (3, height, width) uint8. Safe to call from many threads."""
+        return self.boxed(self.fitted(image))
 
-    def fitted(self, picture: Image.Image) -> Image.Image:
-        """RGB picture resized, not yet padded."""
+    def fitted(self, image: Image.Image) -> Image.Image:
+        """RGB image resized, not yet padded."""
         from PIL import Image
 
-        scale = min(self.width / picture.width, self.height / picture.height)
-        width = max(1, round(picture.width * scale))
-        height = max(1, round(picture.height * scale))
+        scale = min(self.width / image.width, self.height / image.height)
+        width = max(1, round(image.width * scale))
+        height = max(1, round(image.height * scale))
         resampling = Image.Resampling[self.interpolation.upper()]
-        return picture.convert("RGB").resize((width, height), resampling)
+        return image.convert("RGB").resize((width, height), resampling)
 
     def boxed(self, fitted: Image.Image) -> torch.Tensor:
         """What `fitted` gave, padded, as (3, height, width) uint8."""

@@ -27,7 +27,7 @@ from kaption.schemas.provenance import Audit, DedupInfo, Provenance
 from kaption.schemas.record import Versioned
 
 IMAGE_URL = "image_url"
-"""In `extra`: the address of a picture that came with its bytes."""
+"""In `extra`: the address of an image that came with its bytes."""
 
 
 class Pair(Versioned):
@@ -54,7 +54,7 @@ class Pair(Versioned):
             max_length=EXTRA_KEYS,
             description="Fields the contract does not know, kept as they came, also those given "
             f"beside the known ones. At most {EXTRA_BYTES} bytes of JSON and {EXTRA_DEPTH} levels. "
-            f"`{IMAGE_URL}` is the address of a picture that came with its bytes.",
+            f"`{IMAGE_URL}` is the address of an image that came with its bytes.",
         ),
         AfterValidator(plain(EXTRA_DEPTH)),
     ] = Field(default_factory=dict)
@@ -146,7 +146,7 @@ class CleanPair(Pair):
 
 
 def image_url(pair: RawPair | IngestedPair | CleanPair) -> str | None:
-    """The address of the pair's picture: where it was fetched, or what came with its bytes."""
+    """The address of the pair's image: where it was fetched, or what came with its bytes."""
     if pair.image.url is not None:
         return pair.image.url
     told = pair.extra.get(IMAGE_URL)

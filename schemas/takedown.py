@@ -52,7 +52,7 @@ class Takedown(Versioned):
     reason: Detail = ""
     requested_at: AwareDatetime
     picture_of: Name | None = None
-    """The id of the takedown that found this picture; None where it was asked for itself."""
+    """The id of the takedown that found this image; None where it was asked for itself."""
 
     @property
     def rule(self) -> Rule:
@@ -75,8 +75,8 @@ class Takedown(Versioned):
         """Whether this pair is taken down."""
         return self.rule in rules_for(pair)
 
-    def of_picture(self, sha256: str) -> Takedown:
-        """Of a picture that this one found: it is to come from nowhere else either."""
+    def of_image(self, sha256: str) -> Takedown:
+        """Of an image that this one found: it is to come from nowhere else either."""
         changes = {"kind": TakedownKind.SHA256, "value": sha256, "picture_of": self.takedown_id}
         return self.model_copy(update=changes)
 

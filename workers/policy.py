@@ -46,25 +46,25 @@ class FetchPolicy(Policy):
 
 
 class ImagePolicy(Policy):
-    """What is an acceptable picture and how it is stored."""
+    """What is an acceptable image and how it is stored."""
 
     formats: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF")
     max_pixels: PositiveInt = 64_000_000
     min_side: PositiveInt = 64
-    """Pixels, of the picture as delivered."""
+    """Pixels, of the image as delivered."""
     max_ratio: PositiveFloat = 3.0
     """Longer side over shorter side (DataComp filters at 3)."""
     min_deviation: Annotated[float, Field(ge=0)] = 2.0
-    """Standard deviation of the luma (0-255) under which a picture counts as a single colour."""
+    """Standard deviation of the luma (0-255) under which an image counts as a single colour."""
     longest_side: PositiveInt = 512
-    """Stored pictures are scaled down to this; smaller ones keep their size."""
+    """Stored images are scaled down to this; smaller ones keep their size."""
     background: tuple[int, int, int] = (255, 255, 255)
     """Shown under transparency (web pages are white)."""
     quality: Annotated[int, Field(ge=1, le=100)] = 90
-    """JPEG quality of stored pictures."""
+    """JPEG quality of stored images."""
     decode_cpu_s: PositiveInt = 10
-    """Processor time for one picture; whole seconds, as the system counts them. Not wall-clock: on
-    a loaded machine that would refuse good pictures."""
+    """Processor time for one image; whole seconds, as the system counts them. Not wall-clock: on
+    a loaded machine that would refuse good images."""
     decode_wall_s: PositiveFloat = 120.0
     """Backstop for a decoder that hangs without using the processor: many times `decode_cpu_s`."""
     decode_memory_bytes: PositiveInt = 2 * 1024**3
@@ -74,12 +74,12 @@ class ImagePolicy(Policy):
 
 
 class DedupPolicy(Policy):
-    """What counts as the same picture or the same text."""
+    """What counts as the same image or the same text."""
 
     near_distance: Annotated[int, Field(ge=0, le=7)] = 6
     """Hamming distance of the 64-bit dHash; 6: recall 1.00, no false merge on photographs."""
     text_uses: Annotated[int, Field(ge=0)] = 100
-    """An alt text on more pictures than this describes none of them: dropped; 0: no limit."""
+    """An alt text on more images than this describes none of them: dropped; 0: no limit."""
 
 
 class TextPolicy(Policy):
@@ -224,7 +224,7 @@ class SinkPolicy(Policy):
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_=-]+(/[A-Za-z0-9_=-]+)*$")] = "dataset"
     """Below the store's root."""
     spool: str | None = None
-    """Local folder for pictures that wait for their shard (`shard_bytes` for each partition at
+    """Local folder for images that wait for their shard (`shard_bytes` for each partition at
     hand, twice while it is written); none: the system's folder for temporary files."""
 
 

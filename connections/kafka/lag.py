@@ -19,7 +19,7 @@ from kaption.schemas import Topic
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class GroupProgress:
     """Offsets of one group in the topics it reads, summed over partitions."""
 
     committed: int
@@ -51,7 +51,7 @@ class LagReader:
                 f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
             ) from error
 
-    def progress(self, group: str, topics: Sequence[Topic]) -> Progress:
+    def progress(self, group: str, topics: Sequence[Topic]) -> GroupProgress:
         """Where `group` (with its prefix) stands in `topics` (without)."""
         names = [topic.prefixed(self._prefix).name for topic in topics]
         try:
@@ -68,7 +68,7 @@ class LagReader:
             ) from error
         raise AssertionError("stamina ends by returning or raising")
 
-    def _progress(self, group: str, names: Sequence[str]) -> Progress:
+    def _progress(self, group: str, names: Sequence[str]) -> GroupProgress:
         partitions = []
         for topic in self._client.describe_topics(names):
             # A broker that is just coming back tells of no partitions: that is not a lag of 0.
@@ -88,7 +88,7 @@ class LagReader:
             done = max(commit, begin[each].offset)
             committed += done
             lag += max(0, end[each].offset - done)
-        return Progress(committed, lag)
+        return GroupProgress(committed, lag)
 
     def __enter__(self) -> Self:
         return self

@@ -92,12 +92,12 @@ class ShardReader:
                 continue
             try:
                 pair = CleanPair.model_validate_json(members["json"])
-                (picture,) = members.keys() - {"json", "txt"}
+                (image,) = members.keys() - {"json", "txt"}
             except (KeyError, ValueError) as error:
-                what = "no CleanPair" if isinstance(error, ValidationError) else "not one picture"
+                what = "no CleanPair" if isinstance(error, ValidationError) else "not one image"
                 self._report(f"{entry_of(manifest, 'webdataset').key}/{key}", f"{what}: {error}")
                 continue
-            yield offset, Sample(pair, members[picture])
+            yield offset, Sample(pair, members[image])
 
     def _verified(
         self, manifest: Manifest, kind: Literal["webdataset", "parquet"]

@@ -13,7 +13,7 @@ from typing import Any
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.stream import Never, Sample, Share, Stop
 from kaption.consumers.topic.reader import Read, Tombstone, TopicReader
-from kaption.consumers.topic.window import Held, RecordWindow
+from kaption.consumers.topic.window import RecordWindow, WindowEntry
 from kaption.objectstore import BlobStore, CorruptBlobError, ObjectStore
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.objectstore.patience import patiently
@@ -23,7 +23,7 @@ from kaption.schemas.topics import CLEAN
 _log = logging.getLogger(__name__)
 _KIND = "topic/1"
 
-_Ahead = deque[tuple[Held, Future[bytes] | None]]
+_Ahead = deque[tuple[WindowEntry, Future[bytes] | None]]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class TopicRun:
             follow_until=options.stop if options.follow else None,
             timeout_s=options.timeout_s,
         )
-        pool = ThreadPoolExecutor(options.fetchers, thread_name_prefix="pictures")
+        pool = ThreadPoolExecutor(options.fetchers, thread_name_prefix="images")
         try:
             with reader:
                 ends = self._ends(reader, topic)
@@ -143,21 +143,21 @@ class TopicRun:
             released = self._window.add(self._held(read))
             yield from self._let_go(released, pool, self._options.ahead)
 
-    def _held(self, read: Read) -> Held:
+    def _held(self, read: Read) -> WindowEntry:
         position, pair_id = read.position, _pair_id(read)
         if pair_id is None:
             _log.warning("%s is passed over: %s", position, read.record)
-            return Held(position, str(position), None, "malformed")  # nothing replaces it
+            return WindowEntry(position, str(position), None, "malformed")  # nothing replaces it
         if self._last is not None and self._last[position.partition, pair_id] != position.offset:
-            return Held(position, pair_id, None, "replaced")
+            return WindowEntry(position, pair_id, None, "replaced")
         if isinstance(read.record, CleanPair):
-            return Held(position, pair_id, read.record)
-        return Held(position, pair_id, None, "tombstone")
+            return WindowEntry(position, pair_id, read.record)
+        return WindowEntry(position, pair_id, None, "tombstone")
 
     def _let_go(
-        self, released: Iterator[Held], pool: ThreadPoolExecutor, left: int
+        self, released: Iterator[WindowEntry], pool: ThreadPoolExecutor, left: int
     ) -> Iterator[Sample]:
-        """Fetch the pictures of what the window lets go, and give all but the last `left`."""
+        """Fetch the images of what the window lets go, and give all but the last `left`."""
         for held in released:
             pair = None if held.skip else held.pair
             self._ahead.append((held, None if pair is None else pool.submit(self._fetch, pair)))
@@ -166,25 +166,25 @@ class TopicRun:
 
     def _given(self, left: int) -> Iterator[Sample]:
         while len(self._ahead) > left and not self._options.stop.is_set():
-            (held, picture) = self._ahead.popleft()
+            (held, image) = self._ahead.popleft()
             self.progress.offsets[held.position.partition] = held.position.offset + 1
-            sample = self._sample(held, picture)
+            sample = self._sample(held, image)
             if sample is not None:
                 yield sample
 
-    def _sample(self, held: Held, picture: Future[bytes] | None) -> Sample | None:
-        if held.pair is None or picture is None:
+    def _sample(self, held: WindowEntry, image: Future[bytes] | None) -> Sample | None:
+        if held.pair is None or image is None:
             self.progress.skipped[held.skip or ""] += 1
             return None
         if self._takedowns.covers(held.pair):
             self.progress.skipped["taken_down"] += 1
             return None
         try:
-            return Sample(held.pair, picture.result())
+            return Sample(held.pair, image.result())
         except (KeyError, CorruptBlobError) as error:
             reason = "missing" if isinstance(error, KeyError) else "damaged"
             self.progress.skipped[reason] += 1
-            _log.warning("%s is passed over: picture %s: %s", held.position, reason, error)
+            _log.warning("%s is passed over: image %s: %s", held.position, reason, error)
             return None
 
     def _fetch(self, pair: CleanPair) -> bytes:

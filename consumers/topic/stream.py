@@ -15,7 +15,7 @@ from kaption.objectstore import ObjectStore, open_store
 
 
 class TopicStream(IterableDataset[Sample]):
-    """Committed pairs of pairs.clean with their pictures, over all ranks and DataLoader workers.
+    """Committed pairs of pairs.clean with their images, over all ranks and DataLoader workers.
 
     Connections are opened in the process that reads. A partition belongs to one reader, so more
     readers than partitions idle; the rank is that of torch.distributed as it is now, or `rank` and
@@ -23,7 +23,7 @@ class TopicStream(IterableDataset[Sample]):
     then; with `follow` it goes on until `stop` is set (DataLoader workers need a
     `multiprocessing.Event`), and what was read but not given is left for the next time.
 
-    **Pictures** are fetched from the blob store by `fetchers` threads, up to `ahead` of the
+    **Images** are fetched from the blob store by `fetchers` threads, up to `ahead` of the
     training loop. One that is missing or damaged is passed over, logged and counted. A store that
     is away is waited for, at most five minutes.
 

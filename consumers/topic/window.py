@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kaption.schemas import CleanPair, Position
 
 
-class Held(NamedTuple):
+class WindowEntry(NamedTuple):
     """One message on its way to the training loop."""
 
     position: Position
@@ -29,10 +29,10 @@ class RecordWindow:
 
     def __init__(self, offsets: int) -> None:
         self._offsets = offsets
-        self._held: dict[int, deque[Held]] = {}
+        self._held: dict[int, deque[WindowEntry]] = {}
         self._last: dict[tuple[int, str], int] = {}
 
-    def add(self, held: Held) -> Iterator[Held]:
+    def add(self, held: WindowEntry) -> Iterator[WindowEntry]:
         """Hold a message, and let go what it pushes out, in offset order."""
         partition, offset = held.position.partition, held.position.offset
         queue = self._held.setdefault(partition, deque())
@@ -41,13 +41,13 @@ class RecordWindow:
         while queue[0].position.offset + self._offsets < offset:
             yield self._released(queue.popleft())
 
-    def flush(self) -> Iterator[Held]:
+    def flush(self) -> Iterator[WindowEntry]:
         """Let everything go."""
         for queue in self._held.values():
             while queue:
                 yield self._released(queue.popleft())
 
-    def _released(self, held: Held) -> Held:
+    def _released(self, held: WindowEntry) -> WindowEntry:
         key, offset = (held.position.partition, held.pair_id), held.position.offset
         if self._last[key] != offset:
             return held._replace(skip="replaced")

@@ -16,11 +16,11 @@ from torch.utils.data import IterableDataset  # only training imports this modul
 from kaption.consumers.stream import Sample, Stateful
 from kaption.consumers.training.buckets import LengthBuckets
 from kaption.consumers.training.examples import (
-    Batch,
     Collate,
-    DamagedPicture,
+    DamagedImage,
     Example,
     ExampleMaker,
+    TrainingBatch,
     Worded,
 )
 
@@ -41,12 +41,12 @@ class _Place:
     """Of these, the ones that it has yet to give, to be passed over then."""
 
 
-class TrainingBatches(IterableDataset[Batch]):
+class TrainingBatches(IterableDataset[TrainingBatch]):
     """Batches of texts of like length: pass it to a DataLoader with ``batch_size=None``.
 
     Samples are read in pools of `pool_batches` batches (kept as stored: a few ten kilobytes each),
     and each pool is cut into batches by `LengthBuckets.batches`. Every sample comes exactly once;
-    a batch is smaller than `batch_size` only in the stream's last pool, or where a picture is
+    a batch is smaller than `batch_size` only in the stream's last pool, or where an image is
     damaged: it is left out, logged, and counted in `damaged`.
 
     Splitting the stream between ranks and DataLoader workers is the stream's own matter.
@@ -81,10 +81,10 @@ class TrainingBatches(IterableDataset[Batch]):
         self._place = _Place()
         self._loaded = False
         self.damaged = 0
-        """Pictures that this process left out."""
+        """Images that this process left out."""
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch of iterations that begin from now on: texts, changes of pictures and order
+        """The epoch of iterations that begin from now on: texts, changes of images and order
         depend on it. A stream that has epochs of its own is told too.
         """
         self._epoch.fill_(epoch)
@@ -92,7 +92,7 @@ class TrainingBatches(IterableDataset[Batch]):
         if told is not None:
             told(epoch)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TrainingBatch]:
         if not self._loaded:
             self._place = _Place(int(self._epoch))
         self._loaded = False
@@ -114,7 +114,7 @@ class TrainingBatches(IterableDataset[Batch]):
         )
         self._loaded = True
 
-    def _batches(self, samples: Iterator[Sample]) -> Iterator[Batch]:
+    def _batches(self, samples: Iterator[Sample]) -> Iterator[TrainingBatch]:
         place = self._place
         while pool := self._next_pool(samples, place):
             words = [self._make.worded(sample, place.epoch) for sample in pool]
@@ -160,7 +160,7 @@ class TrainingBatches(IterableDataset[Batch]):
         for each in chosen:
             try:
                 examples.append(self._make.example(each))
-            except DamagedPicture as error:
+            except DamagedImage as error:
                 self.damaged += 1
                 _log.warning("left out: %s", error)
         return examples

@@ -1,4 +1,4 @@
-"""A sample as training sees it in one epoch: one text as tokens, the picture as pixels."""
+"""A sample as training sees it in one epoch: one text as tokens, the image as pixels."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kaption.consumers.stream import Sample
 from kaption.consumers.training.buckets import LengthBuckets
+from kaption.consumers.training.images import ImageTransform
 from kaption.consumers.training.mixing import CaptionMixing
-from kaption.consumers.training.pictures import PictureTransform
 from kaption.consumers.training.tokens import TextTokens
 from kaption.schemas import CaptionKind
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import torch
 
 
-class DamagedPicture(Exception):
-    """A stored picture cannot be decoded; the message names its pair."""
+class DamagedImage(Exception):
+    """A stored image cannot be decoded; the message names its pair."""
 
 
 class Worded(NamedTuple):
-    """A sample with its text of this epoch; the picture is still as stored, and small."""
+    """A sample with its text of this epoch; the image is still as stored, and small."""
 
     sample: Sample
     text: str
@@ -33,7 +33,7 @@ class Worded(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One text and one picture, ready for a batch."""
+    """One text and one image, ready for a batch."""
 
     pair_id: str
     text: str
@@ -47,7 +47,7 @@ class ExampleMaker:
     """Makes examples of samples: the same ones for the same epoch, in any process."""
 
     tokens: TextTokens
-    transform: PictureTransform
+    transform: ImageTransform
     mixing: CaptionMixing = field(default_factory=CaptionMixing)
 
     def worded(self, sample: Sample, epoch: int) -> Worded:
@@ -60,20 +60,20 @@ class ExampleMaker:
         return Worded(sample, text, language, self.tokens(text), epoch)
 
     def example(self, worded: Worded) -> Example:
-        """Decode the picture and make it pixels. Raises DamagedPicture."""
+        """Decode the image and make it pixels. Raises DamagedImage."""
         pair, text = worded.sample.pair, worded.text
         try:
-            picture = worded.sample.image()
+            image = worded.sample.decode()
         # What Pillow raises for damaged files, beside OSError.
         except (OSError, SyntaxError, ValueError) as error:
-            raise DamagedPicture(f"picture of {pair.pair_id}: {error}") from error
+            raise DamagedImage(f"image of {pair.pair_id}: {error}") from error
         pixels = self.transform.pixels(
-            picture, pair, text, language=worded.language, epoch=worded.epoch
+            image, pair, text, language=worded.language, epoch=worded.epoch
         )
         return Example(pair.pair_id, text, worded.tokens, pixels)
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """n pairs; a tuple, so that a DataLoader can pin its tensors."""
 
     pair_ids: list[str]
@@ -93,7 +93,7 @@ class Collate:
     buckets: LengthBuckets
     pad_id: int
 
-    def __call__(self, examples: Sequence[Example]) -> Batch:
+    def __call__(self, examples: Sequence[Example]) -> TrainingBatch:
         """Raises ValueError where a text is longer than the longest bucket."""
         import torch
 
@@ -103,7 +103,7 @@ class Collate:
         for row, example in enumerate(examples):
             tokens[row, : len(example.tokens)] = torch.tensor(example.tokens)
             mask[row, : len(example.tokens)] = True
-        return Batch(
+        return TrainingBatch(
             [each.pair_id for each in examples],
             [each.text for each in examples],
             tokens,

@@ -28,7 +28,7 @@ class CaptionMixing:
     page). Where a pair has only one side, that one is taken.
 
     The original is the alt text that selection kept among the captions. One that it left out
-    (`clean_text`) fits the picture less well than what was kept; it counts only where
+    (`clean_text`) fits the image less well than what was kept; it counts only where
     `original_min_score` is set and the pair's `original_score` reaches it.
 
     `fitted` takes the text cut to the scorer's context at a clause boundary where there is one;

@@ -1,4 +1,4 @@
-"""What a text says that a changed picture would make false."""
+"""What a text says that a changed image would make false."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BEYOND_LATIN = re.compile(r"(?![\u0000-\u024f\u1e00-\u1eff])[^\W\d_]")
 
 
 def says_side(text: str) -> bool:
-    """Whether it names left or right: false of the picture's mirror image."""
+    """Whether it names left or right: false of the image's mirror image."""
     return _pattern("sides").search(_folded(text)) is not None
 
 

@@ -15,7 +15,7 @@ const TIMEOUT_MS = 30_000;
 const METADATA = [3, 4]; // API key and version, understood by Kafka 1 to 4
 const PRODUCE = [0, 3];
 
-/** The id that Kaption derives: the same picture on the same page has the same one again. */
+/** The id that Kaption derives: the same image on the same page has the same one again. */
 export function pairId({ source, page_url, image }) {
   const content = image.inline
     ? createHash('sha256').update(Buffer.from(image.inline, 'base64')).digest('hex')

@@ -93,12 +93,12 @@ EXTENSIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One pair with its picture on disk."""
+class ShardSample:
+    """One pair with its image on disk."""
 
     position: Position
     pair: CleanPair
-    picture: Path
+    image: Path
 
     @property
     def key(self) -> str:
@@ -115,7 +115,9 @@ class ShardFile:
     entry: ShardObject
 
 
-def build_shard(folder: Path, stem: str, samples: Sequence[Sample]) -> tuple[ShardFile, ShardFile]:
+def build_shard(
+    folder: Path, stem: str, samples: Sequence[ShardSample]
+) -> tuple[ShardFile, ShardFile]:
     """Write tar and Parquet into `folder`; they will be ``{stem}-{digest}.tar`` and ``.parquet``.
 
     The digest of the content stands in the name, so that one writer's second attempt with the same
@@ -131,13 +133,13 @@ def build_shard(folder: Path, stem: str, samples: Sequence[Sample]) -> tuple[Sha
     )
 
 
-def _write_tar(path: Path, samples: Sequence[Sample]) -> None:
+def _write_tar(path: Path, samples: Sequence[ShardSample]) -> None:
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         for sample in samples:
             extension = EXTENSIONS[sample.pair.image.blob.media_type]
-            with sample.picture.open("rb") as picture:
-                size = sample.picture.stat().st_size
-                tar.addfile(_member(f"{sample.key}.{extension}", size), picture)
+            with sample.image.open("rb") as image:
+                size = sample.image.stat().st_size
+                tar.addfile(_member(f"{sample.key}.{extension}", size), image)
             for ending, text in (
                 ("json", sample.pair.model_dump_json()),
                 ("txt", sample.pair.captions[0].text),

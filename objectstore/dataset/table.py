@@ -1,4 +1,4 @@
-"""The Parquet table beside each tar: one row per sample, without the picture."""
+"""The Parquet table beside each tar: one row per sample, without the image."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from kaption.producers.deadline import within
 from kaption.producers.errors import PublishError
 from kaption.producers.feed.checkpoint import START, Checkpoint, Place
 from kaption.producers.feed.rate import Rate
-from kaption.producers.image import Claims
+from kaption.producers.image import ClaimCheck
 from kaption.producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
 from kaption.producers.transactions import Transactions
 from kaption.schemas import RawPair, Topic, encode, headers_of
@@ -77,7 +77,7 @@ class Feed:
         self._connection = connection
         self._source = source
         self._topic = topic.prefixed(connection.topic_prefix)
-        self._claims = Claims(store) if store is not None else None
+        self._claims = ClaimCheck(store) if store is not None else None
         self._from_start = from_start
         self._rate = Rate(rate) if rate is not None else None
         self._transaction_s = transaction_s

@@ -8,17 +8,17 @@ from typing import Protocol
 from weakref import WeakSet
 
 
-class Held(Protocol):
+class ForkAware(Protocol):
     """Something that holds what only one process may have."""
 
     def let_go(self) -> None:
         """Called in the child, right after the fork; waits for nothing and takes no lock."""
 
 
-_held: WeakSet[Held] = WeakSet()
+_held: WeakSet[ForkAware] = WeakSet()
 
 
-def let_go_after_fork(held: Held) -> None:
+def let_go_after_fork(held: ForkAware) -> None:
     """Have `held.let_go` called in every child that is forked from now on, while it lives."""
     _held.add(held)
 

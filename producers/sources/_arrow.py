@@ -11,7 +11,7 @@ from kaption.producers.sources.source import SourceError
 
 _BATCH_ROWS = 256
 _CHUNK_ROWS = 16
-"""Made Python's own values at a time, pictures too: a batch may hold gigabytes of them."""
+"""Made Python's own values at a time, images too: a batch may hold gigabytes of them."""
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 """What an Arrow stream ends with, if it was written to its end."""
 
@@ -68,7 +68,7 @@ def _rows(name: str, batches: Iterable[Any], number: int, done: int) -> Iterator
 
 
 def _plain(value: Any) -> Any:
-    """Dates and decimals as text; a picture of Hugging Face's image type as its bytes or URL."""
+    """Dates and decimals as text; an image of Hugging Face's image type as its bytes or URL."""
     if isinstance(value, dict) and value.keys() == {"bytes", "path"}:
         return value["path"] if value["bytes"] is None else value["bytes"]
     if value is None or isinstance(value, (str, bytes, bool, int, float, list, dict)):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kaption.producers.sources._pair import PICTURES, TEXT_NAMES, known_fields, pair_of
+from kaption.producers.sources._pair import IMAGES, TEXT_NAMES, known_fields, pair_of
 from kaption.producers.sources.source import Item, SourceError, Unreadable
 
 
@@ -26,7 +26,7 @@ class Row:
 
 
 _URLS = ("url", "image_url", "img_url", "image_link", "image")
-_PICTURES = ("image", *sorted(PICTURES))
+_IMAGES = ("image", *sorted(IMAGES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Columns:
     text: str | None = None
     source: str | None = None
     """The name of the data set."""
-    pictures: tuple[str, ...] = ()
-    """Columns that hold pictures, by any name, where this is known."""
+    images: tuple[str, ...] = ()
+    """Columns that hold images, by any name, where this is known."""
 
     def check(self, place: object, columns: Collection[str]) -> None:
         """Or each row would become a dead letter, for a name that was not known.
@@ -96,8 +96,8 @@ class Columns:
         return None
 
     def _bytes(self) -> tuple[str, ...]:
-        named = map(str.lower, self.pictures)
-        return (self.image.lower(),) if self.image else (*_PICTURES, *named)
+        named = map(str.lower, self.images)
+        return (self.image.lower(),) if self.image else (*_IMAGES, *named)
 
     def _urls(self) -> tuple[str, ...]:
         return (self.image.lower(),) if self.image else _URLS

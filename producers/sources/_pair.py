@@ -25,10 +25,10 @@ from kaption.schemas.limits import INLINE_IMAGE_BYTES
 from kaption.schemas.pair import IMAGE_URL
 from kaption.schemas.wire import explain
 
-PICTURES = frozenset(
+IMAGES = frozenset(
     ("avif", "bmp", "gif", "heic", "jfif", "jpeg", "jpg", "png", "tif", "tiff", "webp")
 )
-"""Name endings of pictures, in lower case."""
+"""Name endings of images, in lower case."""
 
 TEXT_NAMES = ("text", "caption", "alt", "alt_text", "txt")
 """What columns of texts are called, the best first."""
@@ -38,7 +38,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "licence": ("licence", "license"),
 }
 _ADDRESSES = (IMAGE_URL, "url", "img_url", "image_link")
-"""What the address of a picture that is there itself is called."""
+"""What the address of an image that is there itself is called."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
@@ -47,7 +47,7 @@ def pair_of(
 ) -> Item:
     """A pair of the fields; a string as `image` is a URL, or a path below `folder`.
 
-    The address of a picture that is there itself is kept where takedowns look for it.
+    The address of an image that is there itself is kept where takedowns look for it.
 
     What is none comes back with `raw`, or with the fields as JSON where there are no bytes.
     """
@@ -120,7 +120,7 @@ def parts_of(after: str, *types: type) -> list[Any]:
 
 
 def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """With the picture's address under the one name, where there is any."""
+    """With the image's address under the one name, where there is any."""
     extra = fields.get("extra")
     if isinstance(extra, dict) and IMAGE_URL in extra:
         return fields

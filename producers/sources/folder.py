@@ -1,4 +1,4 @@
-"""Pairs from a folder of pictures with side files."""
+"""Pairs from a folder of images with side files."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from kaption.producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
+from kaption.producers.sources._pair import IMAGES, cursor, known_fields, pair_of, parts_of
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
 from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
 from kaption.producers.sources.warc import DERIVED
 
 
 class Folder(Source):
-    """One pair per picture of the folder and those below it, in the order of their paths.
+    """One pair per image of the folder and those below it, in the order of their paths.
 
     The text is in a file of the same name that ends in ``.txt``; ``.json`` holds further fields,
     under the names that img2dataset gives or those of RawPair, and the text where there is no
-    ``.txt``. `source` is the name of the data set. A cursor is the path of the last picture:
-    pictures that come later must be named so that they are the last.
+    ``.txt``. `source` is the name of the data set. A cursor is the path of the last image:
+    images that come later must be named so that they are the last.
     """
 
     def __init__(self, location: str, *, source: str | None = None) -> None:
@@ -44,16 +44,16 @@ class Folder(Source):
         return f"folder:{self._path.resolve()}"
 
     def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each picture in turn."""
-        pictures = self._pictures()
+        """Each image in turn."""
+        images = self._images()
         begin = 0
         if after is not None:
             (last,) = parts_of(after, str)
-            begin = bisect_right(pictures, last)
-        for name in pictures[begin:]:
+            begin = bisect_right(images, last)
+        for name in images[begin:]:
             yield Found(self._item(name), cursor(name))
 
-    def _pictures(self) -> list[str]:
+    def _images(self) -> list[str]:
         """Paths below the folder; all are listed first, for a folder tells them in any order."""
 
         def failed(error: OSError) -> None:
@@ -65,7 +65,7 @@ class Folder(Source):
             found += [
                 (below / name).as_posix()
                 for name in names
-                if name.rpartition(".")[2].lower() in PICTURES
+                if name.rpartition(".")[2].lower() in IMAGES
             ]
         return sorted(found)
 

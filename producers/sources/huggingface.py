@@ -46,7 +46,7 @@ class HuggingFace(Source):
     the data set. A cursor is a file's name and a row number. Needs pyarrow.
 
     Arrow's own reader is used: `datasets` takes seconds to import, and all that it would add are
-    indices, which `save_to_disk` resolves, and decoded pictures, which are not wanted.
+    indices, which `save_to_disk` resolves, and decoded images, which are not wanted.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class HuggingFace(Source):
         for split in splits:
             folder = self._path / split
             features = _read(folder / INFO_FILE, _Info).features
-            pictures = tuple(name for name, each in features.items() if _is_image(each))
-            columns = replace(self._columns, pictures=pictures)
+            images = tuple(name for name, each in features.items() if _is_image(each))
+            columns = replace(self._columns, images=images)
             columns.check(folder, features)
             for each in _read(folder / _STATE_FILE, _State).data_files:
                 yield (Path(split) / each.filename).as_posix(), columns

@@ -20,7 +20,7 @@ class Table(Source):
     The columns of img2dataset and LAION are known, in upper or lower case: url and caption, text or
     alt; language or lang; licence or license. `image_column` and `text_column` name others. Columns
     named as the fields of RawPair become these, all others go to `extra`; empty ones are left out.
-    A column of bytes named image, jpg or like another picture format is the image itself.
+    A column of bytes named image, jpg or like another image format is the image itself.
 
     `columns` are names, comma separated, for a CSV file without a header; `delimiter` is one
     character (a tab for .tsv); `source` is the name of the data set. A cursor is a file's name, and

@@ -23,7 +23,7 @@ _PROLOGUE_BYTES = 4096
 
 
 class Warc(Source):
-    """The pairs that `kaption.producers.web` finds on the pages of an archive, or of a folder of them.
+    """The pairs on the pages of an archive, or of a folder of them, as `producers.web` finds them.
 
     An image that is in the same file comes with its bytes, in the largest size that is there; any
     other comes with its URL. The addresses of a file's images are kept in memory.
@@ -54,7 +54,7 @@ class Warc(Source):
         return f"warc:{self._path.resolve()}"
 
     def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each picture of each page in turn."""
+        """Each image of each page in turn."""
         name, position, done = parts_of(after, str, int, int) if after is not None else ("", 0, 0)
         files = _archives(self._path) if self._path.is_dir() else [self._path]
         if not files:

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from kaption.connections.settings import StoreConnection
 from kaption.producers.image import BLOB_IMAGE_BYTES
-from kaption.producers.sources._pair import PICTURES, cursor, known_fields, pair_of, parts_of
+from kaption.producers.sources._pair import IMAGES, cursor, known_fields, pair_of, parts_of
 from kaption.producers.sources._shards import opened, shards_of
 from kaption.producers.sources._tar import DamagedTarError, Member, members
 from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
@@ -22,7 +22,7 @@ _TEXTS = ("txt", "caption", "text")
 class WebDataset(Source):
     """One pair per sample: neighbouring members whose names agree up to the first dot.
 
-    The picture is the member with a picture's ending (jpg, png, webp ...), the text that of
+    The image is the member with an image's ending (jpg, png, webp ...), the text that of
     ``.txt``, ``.caption`` or ``.text``; ``.json`` holds further fields, under the names that
     img2dataset gives or those of RawPair, and the text where there is no such member.
 
@@ -99,21 +99,21 @@ class WebDataset(Source):
     def _item(self, sample: list[Member], shard: str) -> Item:
         parts = {_ending(member.name): member for member in sample}
         place = f"{shard}/{_key(sample[0])}"
-        picture = next((parts[each] for each in parts if each in PICTURES), None)
-        if picture is None:
-            return Unreadable(place, sample[0].data, f"no picture among {', '.join(parts)}")
-        if picture.size > len(picture.data):
+        image = next((parts[each] for each in parts if each in IMAGES), None)
+        if image is None:
+            return Unreadable(place, sample[0].data, f"no image among {', '.join(parts)}")
+        if image.size > len(image.data):
             return Unreadable(
                 place,
-                picture.data[:RAW_BYTES],
-                f"{picture.name} has {picture.size} bytes, an image at most {BLOB_IMAGE_BYTES}: "
+                image.data[:RAW_BYTES],
+                f"{image.name} has {image.size} bytes, an image at most {BLOB_IMAGE_BYTES}: "
                 "make it smaller",
             )
         try:
             fields = self._fields(parts)
         except ValueError as error:
             return Unreadable(place, parts["json"].data, f"its .json: {error}")
-        return pair_of({**fields, "image": picture.data}, place)
+        return pair_of({**fields, "image": image.data}, place)
 
     def _fields(self, parts: dict[str, Member]) -> dict[str, Any]:
         given: Any = from_json(parts["json"].data) if "json" in parts else {}
@@ -138,4 +138,4 @@ def _ending(name: str) -> str:
 
 
 def _wanted(name: str) -> int:
-    return BLOB_IMAGE_BYTES if _ending(name) in PICTURES else RAW_BYTES
+    return BLOB_IMAGE_BYTES if _ending(name) in IMAGES else RAW_BYTES

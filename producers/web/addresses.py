@@ -1,4 +1,4 @@
-"""Where an <img> has its picture: src, srcset, <picture>, and what lazy loading puts in between."""
+"""Where an <img> has its image: src, srcset, <picture>, and what lazy loading puts in between."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from kaption.producers.web.document import Document, Element
 
 DATA_URI_BYTES = range(512, 256 * 1024 + 1)
-"""Pictures inside the page: smaller ones are placeholders, larger ones are skipped."""
+"""Images inside the page: smaller ones are placeholders, larger ones are skipped."""
 
 # lazysizes, jQuery Lazy Load, WP Rocket and Jetpack, slick, echo.js, Flickity.
 _LAZY = (
@@ -35,7 +35,7 @@ _NOT_DECODED = ("image/svg+xml", "image/jxl", "image/heic", "image/heif")
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One address of the same picture, with what its `srcset` says of it."""
+    """One address of the same image, with what its `srcset` says of it."""
 
     address: str
     width: int = 0
@@ -46,7 +46,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PageImage:
     """What goes into `RawPair.image`."""
 
     image: dict[str, str]
@@ -55,10 +55,10 @@ class Picture:
     """Pixels, where a `srcset` told."""
 
 
-def picture_of(
+def image_of(
     img: Element, document: Document, archived: Container[str] = (), min_width: int = 0
-) -> Picture | None:
-    """The largest picture that an <img> names; one inside the page only where there is no other.
+) -> PageImage | None:
+    """The largest image that an <img> names; one inside the page only where there is no other.
 
     Where some are in `archived`, the largest of these that is not told to be less than `min_width`
     pixels wide; but none that is there to be replaced, for it may be a blank.
@@ -77,7 +77,7 @@ def picture_of(
         return None
     # The first of equals: max keeps it.
     best, image = max(found, key=rank)
-    return Picture(image, best.width)
+    return PageImage(image, best.width)
 
 
 def srcset(text: str) -> Iterator[Candidate]:
@@ -111,9 +111,9 @@ def _candidates(img: Element) -> Iterator[Candidate]:
         if address := img.get(name):
             yield Candidate(address, placeholder=lazy and name == "src")
     # The parser takes <source> for an element with content, so that the <img> may be inside one.
-    picture = next(img.iterancestors("picture"), None)
-    if picture is not None:
-        for source in islice(picture.iter("source"), _SOURCES):
+    image = next(img.iterancestors("picture"), None)
+    if image is not None:
+        for source in islice(image.iter("source"), _SOURCES):
             if (source.get("type") or "").strip().lower() not in _NOT_DECODED:
                 yield from _srcsets(source)
 

@@ -1,4 +1,4 @@
-"""The licence that a page states for a picture."""
+"""The licence that a page states for an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures a page shows of itself when it is shared: og:image (the Open Graph protocol)."""
+"""The images a page shows of itself when it is shared: og:image (the Open Graph protocol)."""
 
 from __future__ import annotations
 

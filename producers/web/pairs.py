@@ -1,4 +1,4 @@
-"""From a page to raw pairs: each picture with the best text the page gives it."""
+"""From a page to raw pairs: each image with the best text the page gives it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import chain, islice
 from typing import Any
 
-from kaption.producers.web.addresses import picture_of
+from kaption.producers.web.addresses import image_of
 from kaption.producers.web.document import Document, Element, cut
 from kaption.producers.web.licences import Licences
 from kaption.producers.web.open_graph import page_texts, shared_images
@@ -35,11 +35,11 @@ def image_pairs(
     min_side: int = 64,
     archived: Container[str] = (),
 ) -> list[dict[str, Any]]:
-    """The fields of a RawPair for each picture with a text, as plain JSON values; never raises.
+    """The fields of a RawPair for each image with a text, as plain JSON values; never raises.
 
     `url` is the page's own, after redirects; `headers` are those of its response; `agents` are the
-    crawler's names, see `opt_out_signals`. Left out are pictures without any text, those the page
-    calls decorative, and those it declares smaller than `min_side` pixels. A picture that stands on
+    crawler's names, see `opt_out_signals`. Left out are images without any text, those the page
+    calls decorative, and those it declares smaller than `min_side` pixels. An image that stands on
     the page twice comes once, with its better text. Of one that is offered in several sizes the
     largest is taken, or of those whose URLs are in `archived`, if any are.
 
@@ -69,16 +69,16 @@ def _embedded(
 ) -> Iterator[dict[str, Any]]:
     found = Texts(document)
     for img in islice(document.root.iter(*IMAGES), PAGE_IMAGES):
-        picture = picture_of(img, document, archived, min_side)
-        if picture is None:
+        image = image_of(img, document, archived, min_side)
+        if image is None:
             continue
-        # A large picture may be shown small: then its own width counts.
-        side = picture.width or declared_side(img)
+        # A large image may be shown small: then its own width counts.
+        side = image.width or declared_side(img)
         if side is not None and side < min_side:
             continue
         texts = found.of(img)
         if texts:
-            yield _pair(picture.image, texts, document, img, licences)
+            yield _pair(image.image, texts, document, img, licences)
 
 
 def _shared(document: Document, licences: Licences, min_side: int) -> Iterator[dict[str, Any]]:

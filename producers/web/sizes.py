@@ -1,4 +1,4 @@
-"""The size that a page declares for a picture: tracking pixels and icons are known by it."""
+"""The size that a page declares for an image: tracking pixels and icons are known by it."""
 
 from __future__ import annotations
 

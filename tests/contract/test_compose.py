@@ -97,7 +97,7 @@ def test_ingest_fetches_from_the_demos_network_and_no_other_private_one() -> Non
     assert members == {"ingest", "crawl"}
 
 
-def test_the_crawls_pictures_are_where_its_pairs_say() -> None:
+def test_the_crawls_images_are_where_its_pairs_say() -> None:
     crawl = SERVICES["crawl"]
     options = dict(zip(crawl["command"][1::2], crawl["command"][2::2], strict=True))
     (alias,) = crawl["networks"]["demo"]["aliases"]

@@ -78,7 +78,7 @@ def test_every_kind_of_source_has_a_line(tmp_path: Path, monkeypatch: pytest.Mon
 def _make(path: Path) -> None:
     """What the README says is there."""
     folders: dict[str, Callable[[Path], str]] = {
-        "pictures": inputs.pictures,
+        "images": inputs.images,
         "downloads": inputs.img2dataset_tars,
         "saved": inputs.saved_dataset,
     }

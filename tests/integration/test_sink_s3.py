@@ -16,10 +16,10 @@ from support.parts import S3Bucket
 from support.sink_records import (
     TOPIC,
     done,
+    image_bytes,
     offsets_in,
     open_sink,
     orphans_in,
-    picture,
     run,
     stored,
 )
@@ -52,7 +52,7 @@ def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
     tar = tmp_path / "shard.tar"
     tar.write_bytes(objects.get(f"dataset/{manifest.objects[0].key}"))
     samples = list(webdataset.WebDataset(str(tar), shardshuffle=False))
-    assert [sample["jpg"] for sample in samples[:3]] == [picture(offset) for offset in range(3)]
+    assert [sample["jpg"] for sample in samples[:3]] == [image_bytes(offset) for offset in range(3)]
     assert len(samples[3]["jpg"]) == 6 << 20
     assert [row["sha256"] for row in read_rows(objects, "dataset", manifest)] == [
         message.record.image.blob.sha256 for message in messages

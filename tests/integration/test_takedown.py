@@ -37,7 +37,7 @@ from kaption.schemas.topics import CLEAN, REJECTED
 from kaption.workers.demo.site import Page, Site
 from kaption.workers.local import Valkey
 from support.engine import until
-from support.ingest_bench import picture
+from support.ingest_bench import image_bytes
 from support.killed_takedown import STEPS
 from support.parts import S3Bucket, serving
 from support.replicas import Replica
@@ -66,7 +66,7 @@ class Pipeline:
 
     def raw(self, name: str) -> RawPair:
         number = NAMES.index(name)
-        image = ImageSource(inline=picture(100 + number))
+        image = ImageSource(inline=image_bytes(100 + number))
         if name == "image-url":
             image = ImageSource(url=f"{self.site.url}/a.png")
         page = f"https://www.{name}.example/page"
@@ -76,7 +76,7 @@ class Pipeline:
 
     def copy(self, name: str) -> RawPair:
         """The same bytes from elsewhere."""
-        image = ImageSource(inline=picture(100 + NAMES.index(name)))
+        image = ImageSource(inline=image_bytes(100 + NAMES.index(name)))
         page = "https://elsewhere.example/"
         return RawPair(pair_id=f"copy-of-{name}", text="A circle", image=image, page_url=page)
 
@@ -128,7 +128,7 @@ def pipeline(
         if request.param == "s3":
             store = S3Bucket.on(request.getfixturevalue("seaweedfs")).connection("team")
         site = stack.enter_context(
-            Site({"/a.png": Page(picture(100 + NAMES.index("image-url")), "image/png")})
+            Site({"/a.png": Page(image_bytes(100 + NAMES.index("image-url")), "image/png")})
         )
         valkey = stack.enter_context(serving(Valkey()))
         kafka = KafkaConnection(
@@ -226,7 +226,7 @@ def assert_refused(pipeline: Pipeline, *records: RawPair) -> None:
 
 
 def _marks(pair: CleanPair) -> list[bytes]:
-    """All by which Redis may know a picture; of an exact claim 16 bytes are kept."""
+    """All by which Redis may know an image; of an exact claim 16 bytes are kept."""
     image = pair.image
     hexadecimal = [image.blob.sha256, image.original_sha256, image.original_sha256[:32]]
     if image.perceptual_hash is not None:

@@ -22,7 +22,7 @@ from kaption.objectstore.blobs import BlobStore, blob_key
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, TakedownKind, encode, headers_of
 from kaption.schemas.topics import CLEAN
-from support.sink_records import picture, stored
+from support.sink_records import image_bytes, stored
 from support.stream_records import pair_ids, take_down
 from tools.servers import ApacheKafka
 
@@ -101,13 +101,13 @@ def by_partition(names) -> dict[int, list[str]]:
     return found
 
 
-def test_each_pair_is_given_once_with_its_picture(connection, objects, topic):
+def test_each_pair_is_given_once_with_its_image(connection, objects, topic):
     topic.send(range(50))
     samples = list(TopicStream(connection, objects))
     assert by_partition(pair_ids(samples)) == by_partition(topic.sent)
     for sample in samples:
         number = int(sample.pair.pair_id.removeprefix("pair-"))
-        assert sample.picture == picture(number)
+        assert sample.image == image_bytes(number)
 
 
 def test_an_empty_topic_ends_at_once(connection, objects):
@@ -198,7 +198,7 @@ def test_versions_and_tombstones_replace_up_to_the_end(connection, objects, topi
     assert stream.skipped == {"replaced": 4, "tombstone": 1}
 
 
-def test_pictures_are_fetched_ahead_and_together(connection, topic, tmp_path):
+def test_images_are_fetched_ahead_and_together(connection, topic, tmp_path):
     # Given a store that answers two questions at once, and none alone
     together = threading.Barrier(2)
 
@@ -216,7 +216,7 @@ def test_pictures_are_fetched_ahead_and_together(connection, topic, tmp_path):
 
 
 def test_what_cannot_be_given_is_counted_and_passed_over(connection, objects, topic, producer):
-    # Given a missing and a damaged picture, a pair taken down, and a message that is no pair
+    # Given a missing and a damaged image, a pair taken down, and a message that is no pair
     pairs = topic.send(range(12))
     missing, damaged = (blob_key(pairs[n].image.blob.sha256) for n in (3, 4))
     objects.delete(missing)

@@ -16,8 +16,8 @@ from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import ShardStream, TopicStream
 from kaption.consumers.training.batches import TrainingBatches
-from kaption.consumers.training.examples import Batch, ExampleMaker
-from kaption.consumers.training.pictures import PictureTransform
+from kaption.consumers.training.examples import ExampleMaker, TrainingBatch
+from kaption.consumers.training.images import ImageTransform
 from kaption.consumers.training.tokens import TextTokens
 from kaption.objectstore import BlobStore
 from kaption.objectstore.folder import FolderStore
@@ -25,8 +25,8 @@ from kaption.schemas import Caption, CaptionKind, encode, headers_of
 from kaption.schemas.letterbox import Letterbox
 from kaption.schemas.topics import CLEAN
 from kaption.workers.local import Tansu
-from kaption.workers.runtime.stage import Message
-from support.stream_records import pictured, write_shards
+from kaption.workers.runtime.stage import Incoming
+from support.stream_records import imaged, write_shards
 from support.tiny_models import tiny_clip
 
 BOX = Letterbox(32, 32, "bicubic", (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -40,7 +40,7 @@ Open = Callable[[], ShardStream | TopicStream]
 def make(tmp_path_factory: pytest.TempPathFactory) -> ExampleMaker:
     folder = tiny_clip(tmp_path_factory.mktemp("clip"), context=48)
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    return ExampleMaker(TextTokens(tokenizer), PictureTransform(BOX))
+    return ExampleMaker(TextTokens(tokenizer), ImageTransform(BOX))
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,15 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
 
 
 @pytest.fixture(scope="module")
-def chains(objects: FolderStore) -> list[list[Message[Any]]]:
-    """Pairs by partition, with pictures, and texts of many lengths."""
+def chains(objects: FolderStore) -> list[list[Incoming[Any]]]:
+    """Pairs by partition, with images, and texts of many lengths."""
     blobs = BlobStore(objects)
 
-    def message(partition: int, offset: int) -> Message[Any]:
+    def message(partition: int, offset: int) -> Incoming[Any]:
         text = "a red circle " * (1 + (partition + 4 * offset) % 9)
         caption = Caption(text=text, kind=CaptionKind.VLM)
         named = {"pair_id": f"{partition}-{offset}", "captions": (caption,)}
-        return pictured(blobs, offset, partition, **named)
+        return imaged(blobs, offset, partition, **named)
 
     return [[message(partition, offset) for offset in range(20)] for partition in range(4)]
 
@@ -65,7 +65,7 @@ def chains(objects: FolderStore) -> list[list[Message[Any]]]:
 @pytest.fixture(scope="module")
 def shards(
     objects: FolderStore,
-    chains: list[list[Message[Any]]],
+    chains: list[list[Incoming[Any]]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Open:
     shards = [chain[at : at + 5] for chain in chains for at in (0, 5, 10, 15)]
@@ -74,7 +74,7 @@ def shards(
 
 
 @pytest.fixture(scope="module")
-def topic(objects: FolderStore, chains: list[list[Message[Any]]], tansu: Tansu) -> Open:
+def topic(objects: FolderStore, chains: list[list[Incoming[Any]]], tansu: Tansu) -> Open:
     connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=PREFIX)
     with TopicAdmin(connection) as admin:
         admin.create([CLEAN])
@@ -99,7 +99,7 @@ def opened(request: pytest.FixtureRequest) -> Open:
     return opened
 
 
-def loader(stream: Any, make: ExampleMaker, workers: int) -> StatefulDataLoader[Batch]:
+def loader(stream: Any, make: ExampleMaker, workers: int) -> StatefulDataLoader[TrainingBatch]:
     batches = TrainingBatches(stream, make, batch_size=4, pool_batches=3)
     return StatefulDataLoader(batches, batch_size=None, num_workers=workers)
 

@@ -185,8 +185,8 @@ def test_one_token_past_the_context_scores_like_the_shorter_text(
     scorer: OpenClipScorer, scenes: list[Scene]
 ) -> None:
     # The usual ways are to fail or to cut the end off: torchmetrics issue 2883.
-    picture = render(scenes[0], 256, random.Random(0))
-    image = scorer.encode_images([scorer.preprocess(picture)])
+    rendered = render(scenes[0], 256, random.Random(0))
+    image = scorer.encode_images([scorer.preprocess(rendered)])
     sentence = f"{describe(scenes[0])}, "
     fits = sentence
     while scorer.count_tokens(fits + sentence) <= scorer.context_length:

@@ -22,7 +22,7 @@ from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TOPICS, CleanPair, Takedown, TakedownKind, encode, headers_of
 from kaption.schemas.topics import CLEAN
 from kaption.workers.local import Tansu
-from support.sink_records import picture, stored
+from support.sink_records import image_bytes, stored
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -90,19 +90,19 @@ def test_a_table_has_the_columns_of_the_shards(consume: Command, tmp_path: Path)
     assert {row["caption"] for row in rows} == {"Größe 0", "Größe 1", "Größe 4"}
 
 
-def test_tars_hold_pictures_and_one_without_is_told(consume: Command, tmp_path: Path) -> None:
-    # Given that the picture of one pair is gone
+def test_tars_hold_images_and_one_without_is_told(consume: Command, tmp_path: Path) -> None:
+    # Given that the image of one pair is gone
     for blob in (tmp_path / "store").rglob("*"):
-        if blob.is_file() and blob.read_bytes() == picture(4):
+        if blob.is_file() and blob.read_bytes() == image_bytes(4):
             blob.unlink()
     # When tars of one pair each are written
     ended = consume(str(tmp_path / "tars"), "--to", "wds", "--shard-records", "1")
-    # Then the others are there, each with its picture
-    assert ended.stdout == "2 pairs, 1 taken down, 1 without picture\n", ended.stderr
+    # Then the others are there, each with its image
+    assert ended.stdout == "2 pairs, 1 taken down, 1 without image\n", ended.stderr
     found = {}
     for path in (tmp_path / "tars").glob("*.tar"):
         with tarfile.open(path) as tar:
             members = {Path(m.name).suffix: tar.extractfile(m) for m in tar}
             data = {suffix: file.read() for suffix, file in members.items() if file}
             found[json.loads(data[".json"])["pair_id"]] = data[".jpg"]
-    assert found == {"pair-0": picture(0), "pair-1": picture(1)}
+    assert found == {"pair-0": image_bytes(0), "pair-1": image_bytes(1)}

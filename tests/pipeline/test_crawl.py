@@ -14,7 +14,7 @@ from support.publishing import published_pairs, with_topic
 PAIRS = 30
 
 
-def test_pairs_are_published_and_pictures_served_until_it_is_stopped(
+def test_pairs_are_published_and_images_served_until_it_is_stopped(
     tansu: Tansu, topic_prefix: str
 ) -> None:
     # Given a topic, and the name by which ingest finds the site
@@ -32,11 +32,11 @@ def test_pairs_are_published_and_pictures_served_until_it_is_stopped(
     ) as crawl:
         assert crawl.stderr is not None
         said = crawl.stderr.readline()
-        # Then all its pairs are in the topic, with pictures that the site serves
+        # Then all its pairs are in the topic, with images that the site serves
         pairs = published_pairs(kafka)
         paths = [pair.image.url.removeprefix("http://site") for pair in pairs if pair.image.url]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{paths[0]}", timeout=10) as picture:
-            served = picture.read()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{paths[0]}", timeout=10) as image:
+            served = image.read()
         # And it ends as soon as it is told to
         crawl.send_signal(signal.SIGINT)
         assert crawl.wait(30) == 0

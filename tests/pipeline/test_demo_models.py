@@ -21,7 +21,7 @@ import torch
 
 from tools.demo_models.measure import (
     HELD_OUT_SEED,
-    Scorer,
+    ClipUnderTest,
     Specimen,
     measure_captioner,
     measure_clip,
@@ -69,19 +69,19 @@ def test_clip_tells_true_captions_from_nearly_true_ones(crisp: list[Specimen]) -
     assert {k: v for k, v in found.items() if k in limits and v < limits[k]} == {}, found
 
 
-def test_clips_threshold_holds_on_pictures_as_a_crawl_delivers_them() -> None:
+def test_clips_threshold_holds_on_images_as_a_crawl_delivers_them() -> None:
     threshold = json.loads((CLIP / "figures.json").read_text())["worn"]["threshold"]
     worn = specimens(200, worn=True)
     rng = random.Random(HELD_OUT_SEED)
-    scorer = Scorer(CLIP)
-    pictures = scorer.images([s.picture for s in worn])
+    scorer = ClipUnderTest(CLIP)
+    images = scorer.images([s.image for s in worn])
     true = scorer.texts([describe(s.scene) for s in worn])
     false = scorer.texts([describe(wrong(s.scene, rng)) for s in worn])
-    assert ((pictures * true).sum(1) >= threshold).mean() >= 0.97
-    assert ((pictures * false).sum(1) >= threshold).mean() <= 0.02
+    assert ((images * true).sum(1) >= threshold).mean() >= 0.97
+    assert ((images * false).sum(1) >= threshold).mean() <= 0.02
 
 
-def test_captioner_names_what_a_picture_shows(crisp: list[Specimen]) -> None:
+def test_captioner_names_what_a_image_shows(crisp: list[Specimen]) -> None:
     found = measure_captioner(CAPTIONER, crisp[:250])
     # Colour has a target of 0.996, which three mistakes among these 504 objects miss.
     limits = {"shape": 0.95, "color": 0.985, "texture": 0.93}

@@ -19,6 +19,7 @@ from kaption.schemas import ImageSource, OptOutSignal, RawPair
 from kaption.schemas.topics import RAW
 from kaption.workers.local import Tansu
 
+PIPELINE = "kaption.producers.scrapy_pipeline.KaptionPipeline"
 SPIDER = Path(__file__).parents[2] / "examples" / "scrapy_spider.py"
 TOPIC = replace(RAW, partitions=2)
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"
@@ -139,7 +140,7 @@ class Items(Spider):
 
 
 def test_bad_items_are_dropped_and_others_pass(connection: KafkaConnection, tmp_path: Path) -> None:
-    # Given items of all kinds, among them a picture as bytes and a whole record
+    # Given items of all kinds, among them an image as bytes and a whole record
     spider = f"""{ITEMS}
     def items(self):
         yield {{"image": b"\\x00\\x01", "text": "bytes"}}
@@ -163,7 +164,7 @@ def test_bad_items_are_dropped_and_others_pass(connection: KafkaConnection, tmp_
 
 
 def test_a_page_cannot_have_a_file_published(connection: KafkaConnection, tmp_path: Path) -> None:
-    # Given an item with what a page says is its picture, and one with the spider's own file
+    # Given an item with what a page says is its image, and one with the spider's own file
     own = tmp_path / "own.jpg"
     own.write_bytes(b"own")
     secret = tmp_path / "secret"
@@ -193,7 +194,7 @@ from kaption.producers import BufferFullError
 
 class Endless(Spider):
     name = "endless"
-    custom_settings = {{"ITEM_PIPELINES": {{"kaption.producers.scrapy_pipeline.KaptionPipeline": 800}}}}
+    custom_settings = {{"ITEM_PIPELINES": {{"{PIPELINE}": 800}}}}
     start_urls = ["{site}/"]
 
     def parse(self, response):

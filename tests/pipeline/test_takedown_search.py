@@ -1,4 +1,4 @@
-"""What takedowns cover is found in the topics, and pictures that others need are left to them."""
+"""What takedowns cover is found in the topics, and images that others need are left to them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,7 +29,7 @@ from kaption.schemas import (
 from kaption.schemas.topics import CLEAN, INGESTED, REJECTED
 from kaption.workers.local import Tansu
 from kaption.workers.stores.footprint import Footprint
-from kaption.workers.takedown.search import Found, search
+from kaption.workers.takedown.search import SearchResult, search
 from support.model_stages import NOW, FolderBlobs, ingested
 from support.model_stages import stored as stored_blob
 from support.sink_records import stored
@@ -60,13 +60,13 @@ def send(kafka: KafkaConnection) -> Iterator[Send]:
     producer.close()
 
 
-def find(kafka: KafkaConnection, kind: TakedownKind, value: str) -> Found:
+def find(kafka: KafkaConnection, kind: TakedownKind, value: str) -> SearchResult:
     return search(kafka, [Takedown(kind=kind, value=value, requested_at=NOW)])
 
 
-def refused_pictures(found: Found) -> set[str]:
-    assert {each.kind for each in found.remains.pictures} <= {TakedownKind.SHA256}
-    return {each.value for each in found.remains.pictures}
+def refused_images(found: SearchResult) -> set[str]:
+    assert {each.kind for each in found.remains.images} <= {TakedownKind.SHA256}
+    return {each.value for each in found.remains.images}
 
 
 def refused(record: Pair) -> RejectedPair:
@@ -83,7 +83,7 @@ def refused(record: Pair) -> RejectedPair:
 def test_pairs_on_their_way_and_refused_ones_have_left_something(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:
-    # Given one pair in pairs.ingested, one that a later stage refused, and one with a large picture
+    # Given one pair in pairs.ingested, one that a later stage refused, and one with a large image
     # of its own in the store that ingest refused
     blobs = FolderBlobs(tmp_path)
     pairs = [
@@ -110,13 +110,13 @@ def test_pairs_on_their_way_and_refused_ones_have_left_something(
     assert set(found.remains.footprints) == {Footprint.of(pair) for pair in pairs}
     sha256s = {pair.image.blob.sha256 for pair in pairs}
     assert set(found.remains.blobs) == sha256s | {"f" * 64}
-    assert refused_pictures(found) == set(found.remains.blobs)
-    assert {each.picture_of for each in found.remains.pictures} == {
+    assert refused_images(found) == set(found.remains.blobs)
+    assert {each.picture_of for each in found.remains.images} == {
         Takedown(kind=TakedownKind.DOMAIN, value="example.org", requested_at=NOW).takedown_id
     }
 
 
-def test_a_picture_that_came_with_its_bytes_is_found_by_where_it_came_from(
+def test_a_image_that_came_with_its_bytes_is_found_by_where_it_came_from(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:
     # Given
@@ -145,38 +145,38 @@ def test_only_what_still_stands_is_withdrawn_where_it_stands(
     # When
     found = find(kafka, TakedownKind.URL, page)
 
-    # Then the first is to be withdrawn; pictures and samples there are of all three
+    # Then the first is to be withdrawn; images and samples there are of all three
     assert found.remains.pairs == ((1, "stands"),)
     assert [position.offset for position in found.versions] == [0, 1, 2]
     assert len(found.remains.blobs) == 3
 
 
-def test_a_picture_that_another_pair_needs_stays(
+def test_a_image_that_another_pair_needs_stays(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:
-    # Given two pairs with one stored picture
+    # Given two pairs with one stored image
     blobs = BlobStore(FolderStore(tmp_path))
     one, other = (stored(blobs, 0, pair_id=name).record for name in ("one", "other"))
     for pair in (one, other):
         send(CLEAN, pair.pair_id, pair)
 
-    # When one is taken down / Then its claims are to be removed, but no picture
+    # When one is taken down / Then its claims are to be removed, but no image
     remains = find(kafka, TakedownKind.PAIR, "one").remains
-    assert (remains.pairs, remains.blobs, remains.pictures) == (((1, "one"),), (), ())
+    assert (remains.pairs, remains.blobs, remains.images) == (((1, "one"),), (), ())
     assert remains.footprints == (Footprint.of(one).model_copy(update={"sha256": None}),)
 
-    # When the picture is / Then it goes with both, and so does what is known of it alone
+    # When the image is / Then it goes with both, and so does what is known of it alone
     sha256 = one.image.blob.sha256
     remains = find(kafka, TakedownKind.SHA256, sha256).remains
-    assert (len(remains.pairs), remains.blobs, remains.pictures) == (2, (sha256,), ())
+    assert (len(remains.pairs), remains.blobs, remains.images) == (2, (sha256,), ())
     assert Footprint(sha256=sha256, original_sha256=sha256) in remains.footprints
 
 
 @pytest.mark.parametrize("same", ["delivered", "stored"])
-def test_a_picture_that_another_pair_has_too_is_not_refused(
+def test_a_image_that_another_pair_has_too_is_not_refused(
     kafka: KafkaConnection, send: Send, tmp_path: Path, same: str
 ) -> None:
-    # Given two pairs whose pictures are the same only as delivered, or only as stored
+    # Given two pairs whose images are the same only as delivered, or only as stored
     blobs = BlobStore(FolderStore(tmp_path))
     one, other = (stored(blobs, number, pair_id=f"pair-{number}").record for number in range(2))
     kept = one.image.blob if same == "stored" else other.image.blob
@@ -190,10 +190,10 @@ def test_a_picture_that_another_pair_has_too_is_not_refused(
         send(CLEAN, pair.pair_id, pair)
     own = {one.image.blob.sha256} if same == "delivered" else {"d" * 64}
 
-    # When the first is taken down / Then of its picture only what is its own is refused
+    # When the first is taken down / Then of its image only what is its own is refused
     found = find(kafka, TakedownKind.PAIR, one.pair_id)
-    assert refused_pictures(found) == set(found.remains.blobs) == own
+    assert refused_images(found) == set(found.remains.blobs) == own
 
-    # When its picture is, as it was delivered / Then what the other needs stays in the same way
+    # When its image is, as it was delivered / Then what the other needs stays in the same way
     if same == "stored":
         assert find(kafka, TakedownKind.SHA256, "d" * 64).remains.blobs == ("d" * 64,)

@@ -28,7 +28,7 @@ from kaption.objectstore import BlobStore, open_store
 from kaption.schemas import Caption, CaptionKind, CleanPair, encode
 from kaption.schemas.topics import CLEAN
 from kaption.schemas.wire import headers_of
-from kaption.workers.demo.pictures import encoded
+from kaption.workers.demo.images import encoded
 from kaption.workers.demo.scenes import describe, random_scene, render
 from kaption.workers.local import Tansu
 from support.tiny_models import tiny_clip
@@ -57,7 +57,7 @@ def example() -> ModuleType:
 
 @cache
 def scene(number: int) -> tuple[str, bytes]:
-    """A true caption and its picture, as ingest stores it."""
+    """A true caption and its image, as ingest stores it."""
     rng = random.Random(number)
     drawn = random_scene(rng)
     return describe(drawn), encoded(render(drawn, 64, rng), quality=92)

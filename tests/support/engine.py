@@ -17,7 +17,7 @@ from kaption.schemas import ImageSource, RawPair, Reason
 from kaption.schemas.topics import DEAD, INGESTED, RAW, REJECTED, Topic
 from kaption.schemas.wire import ORIGIN_HEADER, encode, header, headers_of
 from kaption.workers.runtime.policy import RuntimePolicy
-from kaption.workers.runtime.stage import Batching, Dead, Emit, Message, Outcome, Reject, Stage
+from kaption.workers.runtime.stage import Batching, Dead, Emit, Incoming, Outcome, Reject, Stage
 from kaption.workers.runtime.worker import Worker
 
 ECHO = Topic(INGESTED.name, RawPair, "what the toy stage emits")
@@ -54,7 +54,7 @@ class Toy(Stage[RawPair, str]):
     def batching(self) -> Batching:
         return self._batching
 
-    def prepare(self, message: Message[RawPair]) -> str:
+    def prepare(self, message: Incoming[RawPair]) -> str:
         match message.record.text:
             case "reject":
                 raise Reject(Reason.TOO_SMALL, "as told")
@@ -62,7 +62,7 @@ class Toy(Stage[RawPair, str]):
                 raise Dead("as told")
         return message.record.text
 
-    def process(self, batch: Sequence[tuple[Message[RawPair], str]]) -> Sequence[Outcome]:
+    def process(self, batch: Sequence[tuple[Incoming[RawPair], str]]) -> Sequence[Outcome]:
         texts = [text for _, text in batch]
         self.sizes.append(len(batch))
         self.before(texts)

@@ -7,7 +7,7 @@ from kaption.schemas import ImageSource, Position, RawPair
 from kaption.schemas.topics import RAW
 from kaption.schemas.wire import encode
 from kaption.workers.runtime.entry import Entry
-from kaption.workers.runtime.stage import Message
+from kaption.workers.runtime.stage import Incoming
 from support.engine import Toy
 
 __all__ = ["Consumed", "Toy", "entry"]
@@ -30,5 +30,5 @@ def entry(offset: int, text: str = "text", partition: int = 0, size: int = 0) ->
     raw = Consumed(RAW.name, partition, offset, encode(record))
     position = Position(RAW.name, partition, offset)
     made = Entry(raw, Partition(RAW.name, partition), 1, len(raw.value or b""), ready=True)
-    made.message, made.prepared, made.size = Message(record, position, position), text, size
+    made.message, made.prepared, made.size = Incoming(record, position, position), text, size
     return made

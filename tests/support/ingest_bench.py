@@ -21,7 +21,7 @@ from kaption.workers.demo.scenes import random_scene, render
 from kaption.workers.demo.site import FETCH
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import DedupPolicy, IngestPolicy, TextPolicy
-from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject
+from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
 from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.client import connect
@@ -76,10 +76,10 @@ class Bench:
         made.setup()
         return made
 
-    def run(self, *messages: Message[RawPair], stage: IngestStage | None = None) -> list[Outcome]:
+    def run(self, *messages: Incoming[RawPair], stage: IngestStage | None = None) -> list[Outcome]:
         """Outcomes in order, as the engine would come to them."""
         stage = stage or self.stage()
-        batch: list[tuple[Message[RawPair], IngestInput]] = []
+        batch: list[tuple[Incoming[RawPair], IngestInput]] = []
         outcomes: dict[Position, Outcome] = {}
         for message in messages:
             try:
@@ -92,7 +92,7 @@ class Bench:
         return [outcomes[message.origin] for message in messages]
 
 
-def picture(seed: int, size: int = 256, kind: str = "PNG", crop: float = 0.0) -> bytes:
+def image_bytes(seed: int, size: int = 256, kind: str = "PNG", crop: float = 0.0) -> bytes:
     rng = random.Random(seed)
     image = render(random_scene(rng, 4 / 3), 320, rng)
     edge = round(crop * image.width)
@@ -102,17 +102,17 @@ def picture(seed: int, size: int = 256, kind: str = "PNG", crop: float = 0.0) ->
     return file.getvalue()
 
 
-def message(source: ImageSource, offset: int, text: str) -> Message[RawPair]:
+def message(source: ImageSource, offset: int, text: str) -> Incoming[RawPair]:
     record = RawPair.model_validate({"pair_id": f"pair-{offset}", "text": text, "image": source})
     origin = Position("pairs.raw", 0, offset)
-    return Message(record, origin, origin)
+    return Incoming(record, origin, origin)
 
 
-def raw(data: bytes, offset: int, text: str = "A red vase on a wooden table") -> Message[RawPair]:
+def raw(data: bytes, offset: int, text: str = "A red vase on a wooden table") -> Incoming[RawPair]:
     return message(ImageSource(inline=data), offset, text)
 
 
-def linked(url: str, offset: int) -> Message[RawPair]:
+def linked(url: str, offset: int) -> Incoming[RawPair]:
     return message(ImageSource(url=url), offset, "A red vase on a wooden table")
 
 

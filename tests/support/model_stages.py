@@ -1,6 +1,5 @@
 """Records and blobs that the tests of the model stages share."""
 
-import hashlib
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 import redis
 from PIL import Image
 
+from kaption.objectstore.blobs import BlobStore, blob_key
+from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
     BlobRef,
     DedupInfo,
@@ -19,45 +20,39 @@ from kaption.schemas import (
     Takedown,
     Versioned,
 )
-from kaption.workers.runtime.stage import Message
+from kaption.workers.runtime.stage import Incoming
 from kaption.workers.stores.takedowns import TakedownList
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 R = TypeVar("R", bound=Versioned)
 
 
-class FolderBlobs:
-    """Blobs in a folder, with the damage that tests want."""
+class FolderBlobs(BlobStore):
+    """Blobs in a folder, with the damage that tests want, and a count of reads."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(FolderStore(folder))
         self._folder = folder
         self.reads = 0
 
-    def put(self, data: bytes) -> BlobRef:
-        ref = BlobRef(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
-        self.overwrite(ref, data)
-        return ref
+    def put(self, data: bytes, media_type: str = "image/jpeg") -> BlobRef:
+        return super().put(data, media_type)
 
     def get(self, ref: BlobRef) -> bytes:
         self.reads += 1
-        try:
-            return (self._folder / f"{ref.sha256}.blob").read_bytes()
-        except FileNotFoundError as error:
-            raise KeyError(ref.sha256) from error
+        return super().get(ref)
 
     def overwrite(self, ref: BlobRef, data: bytes) -> None:
-        (self._folder / f"{ref.sha256}.blob").write_bytes(data)
+        (self._folder / blob_key(ref.sha256)).write_bytes(data)
 
     def clear(self) -> None:
-        for path in self._folder.glob("*.blob"):
-            path.unlink()
-
-    def ready(self) -> str | None:
-        return None
+        for path in self._folder.rglob("*"):
+            if path.is_file():
+                path.unlink()
 
 
 def stored(blobs: FolderBlobs, seed: int) -> BlobRef:
-    """A small picture of its own for each seed, as ingest stores it."""
+    """A small image of its own for each seed, as ingest stores it."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
     file = BytesIO()
     Image.fromarray(noise).resize((72, 48)).save(file, "JPEG")
@@ -65,7 +60,7 @@ def stored(blobs: FolderBlobs, seed: int) -> BlobRef:
 
 
 def ingested(ref: BlobRef, text: str, pair_id: str = "pair") -> IngestedPair:
-    """What ingest emits for a stored picture."""
+    """What ingest emits for a stored image."""
     return IngestedPair(
         pair_id=pair_id,
         text=text,
@@ -90,7 +85,7 @@ def taken_down(url: str, *takedowns: Takedown) -> TakedownList:
     return TakedownList(redis.Redis.from_url(url), "t:", lambda known: ids)
 
 
-def message(record: R) -> Message[R]:
+def message(record: R) -> Incoming[R]:
     """One input record at the beginning of its partition."""
     position = Position("pairs.raw", 0, 0)
-    return Message(record, position, position)
+    return Incoming(record, position, position)

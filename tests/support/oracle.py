@@ -62,7 +62,7 @@ class Oracle:
         return [*self._delivery_faults(), *self._shard_faults()]
 
     def claim_faults(self, client: redis.Redis, key_prefix: str) -> list[str]:
-        """Claims whose owner did not come out of ingest, which loses every copy of its picture."""
+        """Claims whose owner did not come out of ingest, which loses every copy of its image."""
         ingested = {found.origin for found in self._of(INGESTED.name)}
         near_copies = {
             found.origin

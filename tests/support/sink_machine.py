@@ -14,7 +14,7 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair
-from kaption.workers.runtime.stage import Message
+from kaption.workers.runtime.stage import Incoming
 from kaption.workers.stages.sink import SinkStage
 from support.sink_records import TOPIC, done, offsets_in, open_sink, stored
 
@@ -89,7 +89,7 @@ class Sinks(RuleBasedStateMachine):
     overtaken_by: ClassVar[int] = 3
     """Records that a zombie writes between two steps of another writer."""
 
-    def record(self, offset: int) -> Message[CleanPair]:
+    def record(self, offset: int) -> Incoming[CleanPair]:
         """What stands there in the log."""
         return stored(self.blobs, offset)
 
@@ -97,7 +97,7 @@ class Sinks(RuleBasedStateMachine):
     def start(self) -> None:
         self.root = Path(tempfile.mkdtemp())
         self.blobs = BlobStore(FolderStore(self.root / "store"))
-        self.log: list[Message[CleanPair]] = []
+        self.log: list[Incoming[CleanPair]] = []
         self.end = self.committed = self.number = 0
         self.zombies: list[Worker] = []
         self.overtaking = False

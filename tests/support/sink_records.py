@@ -1,4 +1,4 @@
-"""Clean pairs with stored pictures, and the sink driven as the engine drives it."""
+"""Clean pairs with stored images, and the sink driven as the engine drives it."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -11,9 +11,9 @@ from kaption.objectstore.dataset.table import read_rows
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Caption, CaptionKind, CleanPair, DedupInfo, ImageRef, Position
 from kaption.workers.policy import SinkPolicy
-from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject
+from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
 from kaption.workers.stages.sink import SinkStage
-from kaption.workers.stages.sink.stage import Picture
+from kaption.workers.stages.sink.stage import PreparedImage
 
 TOPIC = "pairs.clean"
 
@@ -22,15 +22,15 @@ def now() -> datetime:
     return datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def picture(offset: int, size: int = 300) -> bytes:
+def image_bytes(offset: int, size: int = 300) -> bytes:
     return b"\xff\xd8 picture %d " % offset * (size // 14)
 
 
 def stored(
     blobs: BlobStore, offset: int, partition: int = 0, **changed: object
-) -> Message[CleanPair]:
-    """A clean pair whose picture is in the blob store."""
-    blob = blobs.put(picture(offset), "image/jpeg")
+) -> Incoming[CleanPair]:
+    """A clean pair whose image is in the blob store."""
+    blob = blobs.put(image_bytes(offset), "image/jpeg")
     pair = CleanPair(
         pair_id=f"pair-{offset}",
         text=f"alt text {offset}",
@@ -49,7 +49,7 @@ def stored(
         dedup=DedupInfo(owner=f"pairs.raw/{partition}/{offset}"),
     ).model_copy(update=changed)
     position = Position(TOPIC, partition, offset)
-    return Message(pair, Position("pairs.raw", partition, offset), position)
+    return Incoming(pair, Position("pairs.raw", partition, offset), position)
 
 
 def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dataset") -> SinkStage:
@@ -64,9 +64,9 @@ def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dat
     return sink
 
 
-def run(sink: SinkStage, messages: Sequence[Message[CleanPair]]) -> list[Outcome]:
+def run(sink: SinkStage, messages: Sequence[Incoming[CleanPair]]) -> list[Outcome]:
     """One batch through the stage; outcomes in the records' order."""
-    prepared: list[tuple[Message[CleanPair], Picture]] = []
+    prepared: list[tuple[Incoming[CleanPair], PreparedImage]] = []
     outcomes: dict[int, Outcome] = {}
     for message in messages:
         try:

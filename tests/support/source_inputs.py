@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 TEXTS = ("a red mug", "eine Vase, blau", 'the "third", of four', "壺")
-PICTURE = b"\xff\xd8picture "
-"""Sources do not open pictures: any bytes will do."""
+IMAGE = b"\xff\xd8picture "
+"""Sources do not open images: any bytes will do."""
 _URL = "https://cdn.example/{}.jpg"
 
 
@@ -52,12 +52,12 @@ def parquet_table(folder: Path) -> str:
     return str(tables)
 
 
-def pictures(folder: Path) -> str:
+def images(folder: Path) -> str:
     """Side files of both kinds, and a folder below."""
     top = folder / "pictures"
-    _write_pictures(top)
+    _write_images(top)
     (top / "b").mkdir()
-    (top / "b" / "3.jpg").write_bytes(PICTURE + b"alone")
+    (top / "b" / "3.jpg").write_bytes(IMAGE + b"alone")
     (top / "c").mkdir()
     for path in list(top.glob("3.*")):
         path.rename(top / "c" / path.name)
@@ -80,15 +80,15 @@ def img2dataset_tars(folder: Path) -> str:
 
 def img2dataset_files(folder: Path) -> str:
     out = _img2dataset(folder)
-    _write_pictures(out / "00000")
-    (out / "00000" / "2a.jpg").write_bytes(PICTURE + b"alone")
+    _write_images(out / "00000")
+    (out / "00000" / "2a.jpg").write_bytes(IMAGE + b"alone")
     return str(out)
 
 
 def img2dataset_parquet(folder: Path) -> str:
     out = _img2dataset(folder)
     rows: list[dict[str, object]] = [
-        {"url": _URL.format(at), "caption": text, "jpg": PICTURE + str(at).encode()}
+        {"url": _URL.format(at), "caption": text, "jpg": IMAGE + str(at).encode()}
         for at, text in _numbered()
     ]
     rows.insert(3, {"url": None, "caption": "no picture", "jpg": None})
@@ -97,13 +97,13 @@ def img2dataset_parquet(folder: Path) -> str:
 
 
 def warc(folder: Path) -> str:
-    """Pages with pictures, one of them in the archive; and a page whose encoding is broken."""
+    """Pages with images, one of them in the archive; and a page whose encoding is broken."""
     images = [f'<img src="/{at}.jpg" alt="{_escaped(text)}">' for at, text in _numbered()]
     html = "text/html; charset=utf-8"
     path = folder / "crawl.warc.gz"
     records = [
         warc_record("http://shop.example/a/", html, page(images[:2])),
-        warc_record("http://cdn.example/1.jpg", "image/jpeg", PICTURE),
+        warc_record("http://cdn.example/1.jpg", "image/jpeg", IMAGE),
         warc_record("http://shop.example/b/", html, page(images[2:3])),
         warc_record("http://shop.example/c/", f"{html}\r\nContent-Encoding: gzip", b"no gzip"),
         warc_record("http://shop.example/d/", html, page(images[3:])),
@@ -132,7 +132,7 @@ def saved_splits(folder: Path) -> str:
 INPUTS: dict[str, tuple[Callable[[Path], str], ...]] = {
     "jsonl": (jsonl,),
     "table": (csv_table, parquet_table),
-    "folder": (pictures,),
+    "folder": (images,),
     "webdataset": (shards,),
     "img2dataset": (img2dataset_tars, img2dataset_files, img2dataset_parquet),
     "warc": (warc,),
@@ -177,10 +177,10 @@ def _escaped(text: str) -> str:
     return text.replace('"', "&quot;")
 
 
-def _write_pictures(folder: Path) -> None:
+def _write_images(folder: Path) -> None:
     folder.mkdir()
     for at, text in _numbered():
-        (folder / f"{at}.jpg").write_bytes(PICTURE + str(at).encode())
+        (folder / f"{at}.jpg").write_bytes(IMAGE + str(at).encode())
         fields = {"url": _URL.format(at)}
         if at % 2:
             fields["caption"] = text
@@ -194,7 +194,7 @@ def _write_shards(folder: Path) -> None:
     for at, text in _numbered():
         if at == 3:
             members.append(("2a.txt", b"no picture"))
-        members.append((f"{at}.jpg", PICTURE + str(at).encode()))
+        members.append((f"{at}.jpg", IMAGE + str(at).encode()))
         fields = {"caption": text, "key": str(at), "url": _URL.format(at)}
         members.append((f"{at}.json", json.dumps(fields).encode()))
     write_tar(folder / "00000.tar", members[:4])
@@ -202,12 +202,12 @@ def _write_shards(folder: Path) -> None:
 
 
 def _dataset(first: int, end: int | None) -> Any:
-    """These of the rows; the fourth has no picture."""
+    """These of the rows; the fourth has no image."""
     import datasets  # seconds to load
 
     rows: list[dict[str, object]] = [
         {
-            "picture": {"bytes": PICTURE + str(at).encode(), "path": None},
+            "picture": {"bytes": IMAGE + str(at).encode(), "path": None},
             "caption": text,
             "URL": _URL.format(at),
         }

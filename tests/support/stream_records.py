@@ -1,4 +1,4 @@
-"""Datasets for streams to read: written by the sink, with real pictures where they are decoded."""
+"""Datasets for streams to read: written by the sink, with real images where they are decoded."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -11,7 +11,7 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.layout import dataset_root, takedown_key
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import CleanPair, Takedown, TakedownKind
-from kaption.workers.runtime.stage import Message
+from kaption.workers.runtime.stage import Incoming
 from support.sink_records import TOPIC, done, now, open_sink, run, stored
 
 Chains = Mapping[int, Sequence[Sequence[int]]]
@@ -19,16 +19,16 @@ Chains = Mapping[int, Sequence[Sequence[int]]]
 
 
 def jpeg(number: int) -> bytes:
-    """A picture that differs in size and colour from its neighbours."""
+    """An image that differs in size and colour from its neighbours."""
     size = (40 + 8 * (number % 5), 32 + 8 * (number % 3))
     file = BytesIO()
     Image.new("RGB", size, (number * 37 % 256, number * 91 % 256, 128)).save(file, "JPEG")
     return file.getvalue()
 
 
-def pictured(
+def imaged(
     blobs: BlobStore, offset: int, partition: int = 0, **changed: object
-) -> Message[CleanPair]:
+) -> Incoming[CleanPair]:
     """As `stored`, with a real JPEG."""
     message = stored(blobs, offset, partition, **changed)
     data = jpeg(offset)
@@ -37,10 +37,10 @@ def pictured(
         update={"blob": blobs.put(data, "image/jpeg"), "width": width, "height": height}
     )
     record = message.record.model_copy(update={"image": image})
-    return Message(record, message.origin, message.position)
+    return Incoming(record, message.origin, message.position)
 
 
-def named(blobs: BlobStore, offset: int, partition: int, **changed: object) -> Message[CleanPair]:
+def named(blobs: BlobStore, offset: int, partition: int, **changed: object) -> Incoming[CleanPair]:
     """As `stored`; the pair is named after its place."""
     return stored(blobs, offset, partition, **{"pair_id": f"{partition}-{offset}"} | changed)
 
@@ -48,7 +48,7 @@ def named(blobs: BlobStore, offset: int, partition: int, **changed: object) -> M
 def write_shards(
     objects: ObjectStore,
     spool: Path,
-    shards: Iterable[Sequence[Message[CleanPair]]],
+    shards: Iterable[Sequence[Incoming[CleanPair]]],
     prefix: str = "dataset",
 ) -> None:
     """One shard for each sequence of messages, each of one partition, appended to its chain."""

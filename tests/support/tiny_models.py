@@ -105,10 +105,10 @@ def tiny_blip(folder: Path) -> Path:
     config = BlipConfig(text_config=shared | text, vision_config=shared | vision)
     model = _louder(BlipForConditionalGeneration(config))
     for layer in model.text_decoder.bert.encoder.layer:
-        layer.crossattention.output.dense.weight.data.mul_(10)  # look at the picture
+        layer.crossattention.output.dense.weight.data.mul_(10)  # look at the image
     model.save_pretrained(folder)
-    pictures = BlipImageProcessor(size={"height": 32, "width": 32})
-    _untyped(BlipProcessor)(pictures, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    images = BlipImageProcessor(size={"height": 32, "width": 32})
+    _untyped(BlipProcessor)(images, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
     return folder
 
 
@@ -217,7 +217,7 @@ def tiny_llava(folder: Path) -> Path:
 
 
 def tiny_idefics3(folder: Path, *, smol: bool = False) -> Path:
-    """Write an Idefics3, or a SmolVLM: pictures become tiles of 32 pixels and one of the whole."""
+    """Write an Idefics3, or a SmolVLM: images become tiles of 32 pixels and one of the whole."""
     import transformers
 
     library: Any = transformers
@@ -227,11 +227,11 @@ def tiny_idefics3(folder: Path, *, smol: bool = False) -> Path:
     tokenizer = library.AutoTokenizer.from_pretrained(folder)
     marks = ["<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
     tokenizer.add_special_tokens({"additional_special_tokens": ["<image>", *marks]})
-    pictures = getattr(library, f"{name}ImageProcessor")(
+    images = getattr(library, f"{name}ImageProcessor")(
         size={"longest_edge": 64}, max_image_size={"longest_edge": 32}
     )
     parts = [library.SmolVLMVideoProcessor()] if smol else []
-    processor = getattr(library, f"{name}Processor")(pictures, tokenizer, *parts, image_seq_len=4)
+    processor = getattr(library, f"{name}Processor")(images, tokenizer, *parts, image_seq_len=4)
     shared = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
     text = library.LlamaConfig(
         vocab_size=len(tokenizer),
@@ -260,7 +260,7 @@ def _untyped(processor: Any) -> Any:
 
 
 def _louder(model: Any) -> Any:
-    """Larger weights: with the usual small ones every picture gives the same tokens."""
+    """Larger weights: with the usual small ones every image gives the same tokens."""
     with torch.no_grad():
         for weight in model.parameters():
             if weight.ndim >= 2:

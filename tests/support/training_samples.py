@@ -1,4 +1,4 @@
-"""Samples as a stream gives them: clean pairs and their pictures."""
+"""Samples as a stream gives them: clean pairs and their images."""
 
 import hashlib
 import random
@@ -39,10 +39,10 @@ def clean_pair(number: int, *captions: Caption | str, **changed: Any) -> CleanPa
     return CleanPair(**(fields | changed))
 
 
-def png(picture: Image.Image) -> bytes:
+def png(image: Image.Image) -> bytes:
     """As a lossless file."""
     file = BytesIO()
-    picture.save(file, "PNG")
+    image.save(file, "PNG")
     return file.getvalue()
 
 
@@ -53,7 +53,7 @@ def gradient(width: int = 40, height: int = 20) -> Image.Image:
 
 
 def sample(number: int, *captions: Caption | str, **changed: Any) -> Sample:
-    """A pair with a picture."""
+    """A pair with an image."""
     return Sample(clean_pair(number, *captions, **changed), png(gradient()))
 
 

@@ -43,13 +43,13 @@ def test_every_batch_size_has_its_ratio(
 def test_a_size_that_does_not_fit_is_told_and_the_next_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Given a device without room for two pictures
+    # Given a device without room for two images
     caption = TransformersCaptioner.caption
 
-    def cramped(self, pictures, contexts):
-        if len(pictures) == 2:
+    def cramped(self, images, contexts):
+        if len(images) == 2:
             raise OutOfMemory("full")
-        return caption(self, pictures, contexts)
+        return caption(self, images, contexts)
 
     monkeypatch.setattr(TransformersCaptioner, "caption", cramped)
 
@@ -84,7 +84,7 @@ def test_the_true_sizes_are_those_of_the_published_models() -> None:
     with torch.device("meta"):
         blip2 = Blip2ForConditionalGeneration(blip2_config(tiny=False))
 
-    # Then BLIP-2 has 3.7 billion weights, and ViT-L/14 81 billion multiply-adds for a picture
+    # Then BLIP-2 has 3.7 billion weights, and ViT-L/14 81 billion multiply-adds for an image
     assert sum(weight.numel() for weight in blip2.parameters()) == pytest.approx(3.74e9, rel=0.01)
     assert vit_flops(tiny=False) == pytest.approx(2 * 81e9, rel=0.01)
 

@@ -17,7 +17,16 @@ from kaption.schemas import CleanPair, ImageRef, TakedownKind
 from kaption.workers.compaction import Limits, find_orphans
 from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS
 from support.compacting import LATER, compact, retire_all
-from support.sink_records import TOPIC, now, offsets_in, open_sink, orphans_in, picture, run, stored
+from support.sink_records import (
+    TOPIC,
+    image_bytes,
+    now,
+    offsets_in,
+    open_sink,
+    orphans_in,
+    run,
+    stored,
+)
 from support.stream_records import named, pair_ids, take_down, write_chains, write_shards
 
 URL = "https://cdn.example.org/dog.jpg"
@@ -59,7 +68,7 @@ def test_small_shards_become_one_with_the_same_samples(objects, tmp_path):
     assert merged == {
         key: sample for each in before[:3] for key, sample in read_samples(objects, "dataset", each)
     }
-    assert merged["0-4"]["jpg"] == picture(4)
+    assert merged["0-4"]["jpg"] == image_bytes(4)
     assert read_rows(objects, "dataset", first) == [
         row for each in before[:3] for row in read_rows(objects, "dataset", each)
     ]
@@ -170,7 +179,7 @@ def test_what_is_taken_down_is_left_out_of_large_shards_too(objects, tmp_path):
 
 
 def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(objects, tmp_path):
-    # Given an old version in a large shard, whose successor's picture is taken down
+    # Given an old version in a large shard, whose successor's image is taken down
     blobs = BlobStore(objects)
     old = [named(blobs, offset, 0) for offset in range(20)]
     new = named(blobs, 20, 0, pair_id="0-3", version=2)
@@ -240,7 +249,7 @@ def test_a_table_tells_every_address_that_takedowns_cover(
     assert offsets_in(objects) == [0]
 
 
-def test_a_table_tells_pictures_as_they_were_delivered(objects, blobs, tmp_path):
+def test_a_table_tells_images_as_they_were_delivered(objects, blobs, tmp_path):
     image = stored(blobs, 1).record.image.model_copy(update={"original_sha256": "a" * 64})
     write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, image=image)]])
     take_down(objects, TakedownKind.SHA256, "a" * 64)

@@ -14,7 +14,7 @@ from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.table import read_rows
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair
-from kaption.workers.runtime.stage import Message
+from kaption.workers.runtime.stage import Incoming
 from support.compacting import compact, retire_all
 from support.sink_machine import Crash, Sinks, Troubled, scripts
 from support.sink_records import offsets_in, stored
@@ -25,7 +25,7 @@ class Compaction(Sinks):
 
     overtaken_by = 1
 
-    def record(self, offset: int) -> Message[CleanPair]:
+    def record(self, offset: int) -> Incoming[CleanPair]:
         name = f"pair-{offset}" if offset % 3 else f"often-{offset % 2}"
         extra = {"offset": offset}
         return stored(self.blobs, offset, pair_id=name, version=offset * 7 % 5 + 1, extra=extra)

@@ -40,7 +40,7 @@ from kaption.workers.demo.site import FETCH, Page, Site
 from kaption.workers.demo.truth import REJECTED_FOR, Kind, Terminal, Truth, agrees, judge
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import IngestPolicy
-from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject
+from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
 from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.client import connect
@@ -123,14 +123,14 @@ def test_copies_come_in_groups_of_two_with_one_right_pair(crawl: Crawl) -> None:
         assert set(kinds) & {Kind.EXACT, Kind.NEAR}
 
 
-def test_pictures_that_are_no_copies_are_far_apart(crawl: Crawl) -> None:
+def test_images_that_are_no_copies_are_far_apart(crawl: Crawl) -> None:
     whole = {t.pair_id: t for t in crawl.truths if t.kind not in (Kind.EXACT, Kind.NEAR, Kind.TINY)}
     hashes = {}
     for path, page in crawl.pages.items():
         pair_id = path.removeprefix("/pictures/").removesuffix(".jpg")
         if pair_id in whole and whole[pair_id].kind not in REJECTED_FOR:
-            picture = ImageOps.exif_transpose(Image.open(BytesIO(page.body)))
-            hashes[pair_id] = dhash(picture.convert("L"))
+            image = ImageOps.exif_transpose(Image.open(BytesIO(page.body)))
+            hashes[pair_id] = dhash(image.convert("L"))
 
     values = [value for value in hashes.values() if value is not None]
     assert len(values) == len(hashes) > 25
@@ -213,7 +213,7 @@ def test_one_pair_is_judged_by_its_kind(
 @pytest.mark.parametrize(
     ("first", "second", "right"), [("kept", "copy", 2), ("copy", "kept", 2), ("kept", "kept", 1)]
 )
-def test_of_a_picture_and_its_copy_exactly_one_is_to_be_kept(
+def test_of_a_image_and_its_copy_exactly_one_is_to_be_kept(
     first: str, second: str, right: int
 ) -> None:
     truths = [
@@ -248,8 +248,8 @@ def test_the_contact_sheet_shows_each_kind_that_was_kept(crawl: Crawl) -> None:
     }
 
     chosen = choose(crawl.truths, outcomes, 24)
-    picture = Image.new("RGB", (400, 300), (1, 2, 3))
-    sheet = contact_sheet([row(picture, truth, pair) for truth, pair in chosen])
+    image = Image.new("RGB", (400, 300), (1, 2, 3))
+    sheet = contact_sheet([row(image, truth, pair) for truth, pair in chosen])
 
     assert {truth.kind for truth, _ in chosen} == set(Kind)
     counts = Counter(sheet.get_flattened_data())
@@ -296,9 +296,9 @@ def test_ingest_judges_the_crawl_as_its_truth_says(
 
 def _outcomes(stage: IngestStage, records: list[RawPair]) -> dict[str, Outcome]:
     origins = [Position("pairs.raw", 0, offset) for offset in range(len(records))]
-    messages = [Message(r, o, o) for r, o in zip(records, origins, strict=True)]
+    messages = [Incoming(r, o, o) for r, o in zip(records, origins, strict=True)]
 
-    def prepared(message: Message[RawPair]) -> IngestInput | Reject:
+    def prepared(message: Incoming[RawPair]) -> IngestInput | Reject:
         try:
             return stage.prepare(message)
         except Reject as reject:

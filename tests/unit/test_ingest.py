@@ -14,8 +14,8 @@ from kaption.schemas import BlobRef, ImageSource, OptOutSignal, Position, RawPai
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.demo.site import FETCH, Page, Site
 from kaption.workers.policy import DedupPolicy, IngestPolicy
-from kaption.workers.runtime.stage import Emit, Message, Reject
-from support.ingest_bench import TEXT, Bench, emitted, linked, message, picture, raw, reasons
+from kaption.workers.runtime.stage import Emit, Incoming, Reject
+from support.ingest_bench import TEXT, Bench, emitted, image_bytes, linked, message, raw, reasons
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def bench(redis_url: str, tmp_path: Path, decoder: DecodePool) -> Bench:
 
 
 def test_a_new_pair_goes_on_clean_stored_and_traced(bench: Bench) -> None:
-    data = picture(1, size=800)
+    data = image_bytes(1, size=800)
 
     (outcome,) = bench.run(raw(data, 7, "<b>Pic</b> of a red vase &amp; a cat"))
 
@@ -47,8 +47,8 @@ def test_a_new_pair_goes_on_clean_stored_and_traced(bench: Bench) -> None:
 
 
 def test_a_redelivered_batch_has_the_same_outcomes(bench: Bench) -> None:
-    same = picture(1)
-    batch = [raw(same, 0), raw(picture(2), 1), raw(same, 2), raw(picture(2, crop=0.01), 3)]
+    same = image_bytes(1)
+    batch = [raw(same, 0), raw(image_bytes(2), 1), raw(same, 2), raw(image_bytes(2, crop=0.01), 3)]
 
     first = bench.run(*batch)
     # A crash between claim and commit: another worker, the same stores, another cut of the batch.
@@ -60,10 +60,10 @@ def test_a_redelivered_batch_has_the_same_outcomes(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("order", [(5, 9), (9, 5)])
-def test_of_two_origins_with_one_picture_the_first_to_claim_owns_it(
+def test_of_two_origins_with_one_image_the_first_to_claim_owns_it(
     bench: Bench, order: tuple[int, int]
 ) -> None:
-    data = picture(3)
+    data = image_bytes(3)
 
     (first,), (second,) = (bench.run(raw(data, offset)) for offset in order)
 
@@ -83,30 +83,30 @@ def test_of_two_origins_with_one_picture_the_first_to_claim_owns_it(
     ],
 )
 def test_altered_copies_are_near_duplicates(bench: Bench, copy: dict[str, object]) -> None:
-    original, altered = raw(picture(4), 0), raw(picture(4, **copy), 1)  # type: ignore[arg-type]  # per case
+    original, altered = raw(image_bytes(4), 0), raw(image_bytes(4, **copy), 1)  # type: ignore[arg-type]  # per case
 
     outcomes = bench.run(original, altered)
 
     assert reasons(outcomes) == [None, Reason.NEAR_DUPLICATE]
 
 
-def test_pictures_that_differ_stay(bench: Bench) -> None:
-    outcomes = bench.run(*(raw(picture(seed), seed) for seed in range(10, 16)))
+def test_images_that_differ_stay(bench: Bench) -> None:
+    outcomes = bench.run(*(raw(image_bytes(seed), seed) for seed in range(10, 16)))
 
     assert reasons(outcomes) == [None] * 6
 
 
-def test_two_workers_racing_over_the_same_pictures_agree_on_the_owners(bench: Bench) -> None:
-    pictures = [picture(seed) for seed in range(40, 48)]
-    ours = [raw(data, offset) for offset, data in enumerate(pictures)]
-    copies = [raw(picture(40 + k, crop=0.01), 100 + k) for k in range(4)]
-    theirs = [raw(data, 200 + k) for k, data in reversed(list(enumerate(pictures)))]
+def test_two_workers_racing_over_the_same_images_agree_on_the_owners(bench: Bench) -> None:
+    images = [image_bytes(seed) for seed in range(40, 48)]
+    ours = [raw(data, offset) for offset, data in enumerate(images)]
+    copies = [raw(image_bytes(40 + k, crop=0.01), 100 + k) for k in range(4)]
+    theirs = [raw(data, 200 + k) for k, data in reversed(list(enumerate(images)))]
 
     with ThreadPoolExecutor(3) as pool:
         a, b, c = pool.map(lambda batch: bench.run(*batch), (ours, copies, theirs))
 
     messages, outcomes = [*ours, *copies, *theirs], [*a, *b, *c]
-    assert sum(isinstance(outcome, Emit) for outcome in outcomes) == len(pictures)
+    assert sum(isinstance(outcome, Emit) for outcome in outcomes) == len(images)
     by_origin = {str(m.origin): one for m, one in zip(messages, outcomes, strict=True)}
     for outcome in outcomes:
         # A duplicate's owner may itself be a near-duplicate; in the end one came out.
@@ -118,8 +118,8 @@ def test_two_workers_racing_over_the_same_pictures_agree_on_the_owners(bench: Be
     assert reasons(bench.run(*messages)) == reasons(outcomes)
 
 
-def test_a_picture_behind_a_url_keeps_its_final_address(bench: Bench) -> None:
-    with Site({"/a.png": Page(picture(9), "image/png")}) as site:
+def test_a_image_behind_a_url_keeps_its_final_address(bench: Bench) -> None:
+    with Site({"/a.png": Page(image_bytes(9), "image/png")}) as site:
         outcomes = bench.run(linked(f"{site.url}/a.png#top", 0), linked(f"{site.url}/gone.png", 1))
 
         assert emitted(outcomes[0]).image.url == f"{site.url}/a.png"
@@ -127,7 +127,7 @@ def test_a_picture_behind_a_url_keeps_its_final_address(bench: Bench) -> None:
 
 
 def test_what_is_rejected_before_the_claims_leaves_none(bench: Bench) -> None:
-    data = picture(5)
+    data = image_bytes(5)
     refusing = bench.stage(policy=IngestPolicy(text=TEXT.model_copy(update={"languages": ("de",)})))
     english = raw(data, 0, "A large striped red circle and a small plain blue star on a road")
 
@@ -142,11 +142,11 @@ def test_what_is_rejected_before_the_claims_leaves_none(bench: Bench) -> None:
     ("data", "reason"),
     [
         (b"<html>404</html>", Reason.NOT_AN_IMAGE),
-        (picture(6, size=40), Reason.TOO_SMALL),
-        (picture(6, kind="JPEG")[:2000], Reason.TRUNCATED),
+        (image_bytes(6, size=40), Reason.TOO_SMALL),
+        (image_bytes(6, kind="JPEG")[:2000], Reason.TRUNCATED),
     ],
 )
-def test_bad_pictures_are_rejected_with_their_reason(
+def test_bad_images_are_rejected_with_their_reason(
     bench: Bench, data: bytes, reason: Reason
 ) -> None:
     assert reasons(bench.run(raw(data, 0))) == [reason]
@@ -157,17 +157,17 @@ def test_opted_out_pairs_are_refused_unread(bench: Bench) -> None:
     signal = OptOutSignal(kind="robots_meta", value="noai")
     record = message.record.model_copy(update={"opt_out": (signal,)})
 
-    outcomes = bench.run(Message(record, message.origin, message.position))
+    outcomes = bench.run(Incoming(record, message.origin, message.position))
 
     assert reasons(outcomes) == [Reason.OPTED_OUT]
 
 
 def test_a_blob_reference_is_read_from_the_store_and_a_dangling_one_refused(bench: Bench) -> None:
-    ref = bench.blobs.put(picture(7), "image/png")
+    ref = bench.blobs.put(image_bytes(7), "image/png")
     gone = BlobRef(sha256="0" * 64, bytes=10)
     origins = [Position("pairs.raw", 1, offset) for offset in (0, 1)]
     messages = [
-        Message(
+        Incoming(
             RawPair.model_validate({"pair_id": "p", "text": "", "image": {"blob": blob}}),
             origin,
             origin,
@@ -186,7 +186,7 @@ def test_a_blob_is_too_large_by_what_its_reference_says_or_by_its_bytes(
     bench: Bench, said: int
 ) -> None:
     policy = IngestPolicy(text=TEXT, fetch=FETCH.model_copy(update={"max_bytes": 20_000}))
-    ref = bench.blobs.put(picture(7), "image/png")
+    ref = bench.blobs.put(image_bytes(7), "image/png")
     source = ImageSource(blob=ref.model_copy(update={"bytes": said}))
 
     (outcome,) = bench.run(message(source, 0, "A red vase"), stage=bench.stage(policy=policy))
@@ -194,9 +194,9 @@ def test_a_blob_is_too_large_by_what_its_reference_says_or_by_its_bytes(
     assert str(outcome) == f"too_large: blob of {max(said, ref.bytes)} bytes"
 
 
-def test_a_text_on_too_many_pictures_describes_none_of_them(bench: Bench) -> None:
+def test_a_text_on_too_many_images_describes_none_of_them(bench: Bench) -> None:
     policy = IngestPolicy(text=TEXT, dedup=DedupPolicy(text_uses=2))
-    messages = [raw(picture(seed), seed, "My holiday in Sweden") for seed in range(20, 23)]
+    messages = [raw(image_bytes(seed), seed, "My holiday in Sweden") for seed in range(20, 23)]
 
     outcomes = bench.run(*messages, stage=bench.stage(policy=policy))
 
@@ -217,7 +217,7 @@ def test_a_blob_store_that_is_down_makes_the_batch_wait_and_then_lose_nothing(be
 
     blobs = DownOnce(bench.blobs._objects)
     stage = bench.stage(blobs)
-    messages = [raw(picture(seed), seed) for seed in (30, 31)]
+    messages = [raw(image_bytes(seed), seed) for seed in (30, 31)]
     with pytest.raises(Retry):
         bench.run(*messages, stage=stage)
     blobs.down = False

@@ -16,12 +16,12 @@ from kaption.schemas import Position, RawPair, Reason
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.demo.site import Page, Site
 from kaption.workers.policy import IngestPolicy
-from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject
+from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
 from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
-from support.ingest_bench import Bench, emitted, linked, picture, raw, reasons
+from support.ingest_bench import Bench, emitted, image_bytes, linked, raw, reasons
 
 EARLIER, FIRST, OTHER = 50, 51, 52
-"""Seeds: a picture that another origin holds, the one a URL gives first, and one it gives later."""
+"""Seeds: an image that another origin holds, the one a URL gives first, and one it gives later."""
 CHANGES = {"gone": None, "another picture": OTHER, "a copy of an earlier one": EARLIER}
 
 
@@ -70,7 +70,7 @@ class Web:
         """None: 404."""
         self.pages.clear()
         if seed is not None:
-            self.pages["/a.png"] = Page(picture(seed), "image/png")
+            self.pages["/a.png"] = Page(image_bytes(seed), "image/png")
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +104,8 @@ def told(outcome: Outcome) -> dict[str, Any]:
 
 
 def prepared(
-    stage: IngestStage, message: Message[RawPair]
-) -> list[tuple[Message[RawPair], IngestInput]] | Reject:
+    stage: IngestStage, message: Incoming[RawPair]
+) -> list[tuple[Incoming[RawPair], IngestInput]] | Reject:
     try:
         return [(message, stage.prepare(message))]
     except Reject as reject:
@@ -124,8 +124,8 @@ def exact_owners(client: redis.Redis) -> set[Position]:
 def test_a_url_that_changed_between_claim_and_commit_gives_the_same_pair(
     bench: Bench, web: Web, seed: int | None
 ) -> None:
-    # Given a claimed picture whose worker died before the commit
-    bench.run(raw(picture(EARLIER), 0))
+    # Given a claimed image whose worker died before the commit
+    bench.run(raw(image_bytes(EARLIER), 0))
     (lost,) = bench.run(linked(web.url, 1))
 
     # When its record is delivered again after the URL changed
@@ -151,7 +151,7 @@ def test_a_copy_that_came_in_between_is_a_duplicate_of_an_owner_that_comes_out(
     bench: Bench, web: Web
 ) -> None:
     bench.run(linked(web.url, 1))
-    copies = bench.run(raw(picture(FIRST), 2), raw(picture(FIRST, crop=0.01), 3))
+    copies = bench.run(raw(image_bytes(FIRST), 2), raw(image_bytes(FIRST, crop=0.01), 3))
     web.show(None)
 
     (owner,) = bench.run(linked(web.url, 1))
@@ -175,20 +175,20 @@ def test_wherever_a_worker_dies_each_claim_is_held_by_one_that_comes_out(
     bench: Bench, web: Web, client: redis.Redis, part: str, method: str, seed: int | None
 ) -> None:
     # Given a worker that died after one step of its batch
-    outcomes: list[Outcome] = bench.run(raw(picture(EARLIER), 0))
+    outcomes: list[Outcome] = bench.run(raw(image_bytes(EARLIER), 0))
     dying: Any = Dying(getattr(bench, part), method)
     with pytest.raises(Crash):
         replace(bench, **{part: dying}).run(linked(web.url, 1))
 
-    # When the URL changes, a copy of the first picture arrives, and the record comes again
+    # When the URL changes, a copy of the first image arrives, and the record comes again
     web.show(seed)
-    outcomes += bench.run(raw(picture(FIRST), 2))
+    outcomes += bench.run(raw(image_bytes(FIRST), 2))
     outcomes += bench.run(linked(web.url, 1))
 
-    # Then who holds a claim has come out, and so has the first picture, once
+    # Then who holds a claim has come out, and so has the first image, once
     pairs = [emitted(one) for one in outcomes if isinstance(one, Emit)]
     assert exact_owners(client) == {Position.parse(pair.dedup.owner) for pair in pairs}
-    first = hashlib.sha256(picture(FIRST)).hexdigest()
+    first = hashlib.sha256(image_bytes(FIRST)).hexdigest()
     assert [pair.image.original_sha256 for pair in pairs].count(first) == 1
 
 
@@ -198,7 +198,7 @@ def test_two_workers_with_the_same_record_agree(
     bench: Bench, web: Web, client: redis.Redis, seed: int | None, order: tuple[int, int] | None
 ) -> None:
     # Given two workers that hold one record while its URL changes
-    bench.run(raw(picture(EARLIER), 0))
+    bench.run(raw(image_bytes(EARLIER), 0))
     stages = [bench.stage(), bench.stage()]
     inputs = [prepared(stages[0], linked(web.url, 1))]
     web.show(seed)
@@ -222,12 +222,12 @@ def test_two_workers_with_the_same_record_agree(
 
 
 def test_a_refused_record_that_is_replayed_asks_its_url_again(bench: Bench, web: Web) -> None:
-    # Given a record refused because its picture was not there
+    # Given a record refused because its image was not there
     message = linked(web.url, 1)
     web.show(None)
     refused = bench.run(message)
 
-    # When the picture is back, and the record comes again: redelivered, then replayed
+    # When the image is back, and the record comes again: redelivered, then replayed
     web.show(FIRST)
     redelivered = bench.run(message)
     replayed = bench.run(replace(message, position=Position("pairs.raw", 0, 9)))
@@ -237,16 +237,16 @@ def test_a_refused_record_that_is_replayed_asks_its_url_again(bench: Bench, web:
     assert emitted(replayed[0]).dedup.owner == str(message.origin)
 
 
-def test_of_an_exact_duplicate_no_picture_is_stored_or_remembered(
+def test_of_an_exact_duplicate_no_image_is_stored_or_remembered(
     bench: Bench, web: Web, client: redis.Redis, tmp_path: Path
 ) -> None:
-    # Given a picture that is held
-    bench.run(raw(picture(FIRST), 0))
+    # Given an image that is held
+    bench.run(raw(image_bytes(FIRST), 0))
     files = sorted(tmp_path.rglob("*"))
     keys = {key: client.dump(key) for key in client.scan_iter()}
 
     # When copies of it arrive
-    outcomes = bench.run(raw(picture(FIRST), 1), linked(web.url, 2))
+    outcomes = bench.run(raw(image_bytes(FIRST), 1), linked(web.url, 2))
 
     # Then all that is new is the fetched one's refusal, for workers that fetched something else
     assert reasons(outcomes) == [Reason.DUPLICATE] * 2
@@ -259,6 +259,6 @@ def test_of_an_exact_duplicate_no_picture_is_stored_or_remembered(
 
 
 def test_inline_bytes_are_not_remembered(bench: Bench, client: redis.Redis) -> None:
-    bench.run(raw(picture(FIRST), 0))
+    bench.run(raw(image_bytes(FIRST), 0))
 
     assert list(client.scan_iter(match="*url:*")) == []

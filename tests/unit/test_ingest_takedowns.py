@@ -20,9 +20,9 @@ from kaption.workers.demo.site import Page, Site
 from kaption.workers.policy import IngestPolicy
 from kaption.workers.runtime.stage import Reject
 from support.hostile_web import HostileWeb
-from support.ingest_bench import Bench, emitted, linked, message, picture, raw, reasons
+from support.ingest_bench import Bench, emitted, image_bytes, linked, message, raw, reasons
 
-GONE = picture(60)
+GONE = image_bytes(60)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def blobs_in(folder: Path) -> list[Path]:
 def test_what_a_crawler_tells_of_it_is_refused_unfetched(
     bench: Bench, tmp_path: Path, kind: TakedownKind, value: str
 ) -> None:
-    # Given a takedown, and a stage that could not fetch the picture if it tried
+    # Given a takedown, and a stage that could not fetch the image if it tried
     image = ImageSource(url="https://cdn.example.org/a.jpg")
     if kind is TakedownKind.SHA256:
         image = ImageSource(blob=BlobRef(sha256=value, bytes=1))
@@ -75,10 +75,10 @@ def test_what_a_crawler_tells_of_it_is_refused_unfetched(
 
 
 @pytest.mark.parametrize("which", ["delivered", "stored"])
-def test_a_picture_is_refused_by_its_bytes_as_delivered_and_as_stored(
+def test_a_image_is_refused_by_its_bytes_as_delivered_and_as_stored(
     bench: Bench, redis_url: str, tmp_path: Path, which: str
 ) -> None:
-    # Given a picture whose bytes are taken down
+    # Given an image whose bytes are taken down
     stored = emitted(bench.run(raw(GONE, 0))[0]).image.blob.sha256
     delivered = hashlib.sha256(GONE).hexdigest()
     for path in blobs_in(tmp_path):
@@ -90,7 +90,7 @@ def test_a_picture_is_refused_by_its_bytes_as_delivered_and_as_stored(
 
     # When it comes again, inline and behind a URL, beside another one
     with Site({"/a.png": Page(GONE, "image/png")}) as site:
-        outcomes = bench.run(raw(GONE, 1), linked(f"{site.url}/a.png", 2), raw(picture(61), 3))
+        outcomes = bench.run(raw(GONE, 1), linked(f"{site.url}/a.png", 2), raw(image_bytes(61), 3))
 
     # Then it is refused, and of it nothing is stored, claimed or remembered
     assert reasons(outcomes) == [Reason.TAKEN_DOWN, Reason.TAKEN_DOWN, None]
@@ -115,7 +115,7 @@ def test_where_a_url_leads_is_looked_at_too(bench: Bench, tmp_path: Path) -> Non
     web.close()
 
 
-def test_a_claimed_picture_that_is_delivered_again_is_refused(bench: Bench, tmp_path: Path) -> None:
+def test_a_claimed_image_that_is_delivered_again_is_refused(bench: Bench, tmp_path: Path) -> None:
     # Given a worker that died between claim and commit, and a takedown since
     with Site({"/a.png": Page(GONE, "image/png")}) as site:
         assert reasons(bench.run(linked(f"{site.url}/a.png", 0))) == [None]

@@ -9,7 +9,7 @@ from kaption.connections.settings import StoreConnection
 from kaption.objectstore import BlobStore, open_store
 from kaption.producers.errors import PublishError, TooLargeError
 from kaption.producers.identity import pair_id
-from kaption.producers.image import Claims
+from kaption.producers.image import ClaimCheck
 from kaption.schemas import ImageSource
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> StoreConnection:
 def test_a_large_image_is_named_by_its_content(
     store: StoreConnection, tmp_path: Path, as_path: bool
 ) -> None:
-    claims = Claims(store)
+    claims = ClaimCheck(store)
     path = tmp_path / "large.tif"
     path.write_bytes(LARGE)
 
@@ -40,15 +40,15 @@ def test_a_large_image_is_named_by_its_content(
 def test_what_fits_stays_inline_and_needs_no_store() -> None:
     fits = LARGE[:-1]
 
-    assert Claims(None).source(fits) == (ImageSource(inline=fits), None)
-    assert Claims(None).source("https://a.example/1") == (
+    assert ClaimCheck(None).source(fits) == (ImageSource(inline=fits), None)
+    assert ClaimCheck(None).source("https://a.example/1") == (
         ImageSource(url="https://a.example/1"),
         None,
     )
 
 
 def test_the_pair_is_the_same_inline_and_stored(store: StoreConnection) -> None:
-    stored = Claims(store).reference(b"bytes")
+    stored = ClaimCheck(store).reference(b"bytes")
 
     assert pair_id("s", "p", stored) == pair_id("s", "p", ImageSource(inline=b"bytes"))
 
@@ -58,18 +58,18 @@ def test_without_a_store_it_says_what_to_set(tmp_path: Path) -> None:
 
     for image in (LARGE, tmp_path / "large.tif"):
         with pytest.raises(TooLargeError, match=r"4194305 bytes.*URL.*store=StoreConnection"):
-            Claims(None).source(image)
+            ClaimCheck(None).source(image)
 
 
 def test_s3_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3", None)
 
     with pytest.raises(PublishError, match="pip install boto3"):
-        Claims(StoreConnection(url="s3://bucket/prefix")).store(b"bytes")
+        ClaimCheck(StoreConnection(url="s3://bucket/prefix")).store(b"bytes")
 
 
 def test_a_store_that_fails_says_that_nothing_was_sent() -> None:
-    claims = Claims(StoreConnection(url="ftp://a.example"))
+    claims = ClaimCheck(StoreConnection(url="ftp://a.example"))
 
     with pytest.raises(PublishError, match=r"its record was not sent: store\.url 'ftp://"):
         claims.store(b"bytes")

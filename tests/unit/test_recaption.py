@@ -99,7 +99,7 @@ def test_the_trace_names_every_captioner(
     assert trace.models == {captioner.model: captioner.revision for captioner in captioners}
 
 
-def test_a_second_time_neither_picture_nor_model_is_needed(
+def test_a_second_time_neither_image_nor_model_is_needed(
     stage: RecaptionStage, blobs: FolderBlobs, captioners: tuple[Captioner, ...]
 ) -> None:
     pair = scored(blobs, 0, "star")
@@ -110,7 +110,7 @@ def test_a_second_time_neither_picture_nor_model_is_needed(
     (again,) = run(stage, pair)
 
     assert isinstance(prepared, RecaptionInput)
-    assert prepared.picture is None
+    assert prepared.image is None
     assert again.candidates == first.candidates
 
 
@@ -126,7 +126,7 @@ def test_hits_and_misses_share_a_batch(stage: RecaptionStage, blobs: FolderBlobs
 
 
 class Quoting:
-    """A captioner that says the alt text again, and needs no picture for that."""
+    """A captioner that says the alt text again, and needs no image for that."""
 
     name = model = "quoting"
     revision = "1"
@@ -135,7 +135,7 @@ class Quoting:
     uses_context = True
 
     def caption(
-        self, pictures: Sequence[object], contexts: Sequence[CaptionContext]
+        self, images: Sequence[object], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
         return [(Caption(text=context.alt_text, kind=CaptionKind.FUSED),) for context in contexts]
 
@@ -175,7 +175,7 @@ class Repeating:
     uses_context = False
 
     def caption(
-        self, pictures: Sequence[object], contexts: Sequence[object]
+        self, images: Sequence[object], contexts: Sequence[object]
     ) -> list[tuple[Caption, ...]]:
         texts = ("a star", " a star ", "", "  ", "a circle")
         said = tuple(Caption(text=text, kind=CaptionKind.RULE) for text in texts)

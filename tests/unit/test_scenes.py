@@ -94,14 +94,14 @@ def test_a_wrong_scene_shares_nothing_that_a_caption_would_name_an_object_by() -
 @pytest.mark.parametrize(
     ("ratio", "size"), [(1.0, (200, 200)), (2.0, (200, 100)), (0.5, (100, 200))]
 )
-def test_a_picture_has_the_asked_longest_side_and_the_scenes_ratio(
+def test_a_image_has_the_asked_longest_side_and_the_scenes_ratio(
     ratio: float, size: tuple[int, int]
 ) -> None:
-    picture = render(scenes(1, ratio)[0], 200, random.Random(0))
-    assert (picture.mode, picture.size) == ("RGB", size)
+    image = render(scenes(1, ratio)[0], 200, random.Random(0))
+    assert (image.mode, image.size) == ("RGB", size)
 
 
-def test_the_same_seed_paints_the_same_picture_and_another_seed_another() -> None:
+def test_the_same_seed_paints_the_same_image_and_another_seed_another() -> None:
     scene = scenes(1)[0]
     one, again, other = (render(scene, 96, random.Random(seed)) for seed in (1, 1, 2))
     assert one.tobytes() == again.tobytes()
@@ -112,13 +112,13 @@ def test_the_same_seed_paints_the_same_picture_and_another_seed_another() -> Non
 def test_every_altered_attribute_can_be_seen_at_the_models_size(attribute: Attribute) -> None:
     rng = random.Random(8)
     for scene in scenes(40):
-        pictures = [render(s, 64, random.Random(1)) for s in (scene, alter(scene, rng, attribute))]
-        before, after = (np.asarray(p, np.int16) for p in pictures)
+        images = [render(s, 64, random.Random(1)) for s in (scene, alter(scene, rng, attribute))]
+        before, after = (np.asarray(p, np.int16) for p in images)
         # At least 12 of 4,096 pixels move by more than a compression artefact would.
         assert (np.abs(before - after).max(axis=2) > 30).sum() >= 12
 
 
-def test_a_large_picture_is_painted_not_enlarged() -> None:
+def test_a_large_image_is_painted_not_enlarged() -> None:
     scene = scenes(1)[0]
     large = render(scene, 512, random.Random(1))
     small = render(scene, 64, random.Random(1)).resize((512, 512))

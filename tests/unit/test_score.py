@@ -84,8 +84,8 @@ def test_the_score_is_the_cosine_of_the_scorer(
     clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
     scorer = load(clip)
-    picture = Image.open(BytesIO(blobs.get(stored(blobs, 0)))).convert("RGB")
-    image = scorer.encode_images([scorer.preprocess(picture)])[0]
+    opened = Image.open(BytesIO(blobs.get(stored(blobs, 0)))).convert("RGB")
+    image = scorer.encode_images([scorer.preprocess(opened)])[0]
 
     (pair,) = run(stage(clip, blobs, redis_url, good=1.0), "a red circle", blobs=blobs)
 
@@ -145,6 +145,16 @@ def test_a_damaged_blob_is_dead(clip: ClipPolicy, blobs: FolderBlobs, redis_url:
     blobs.overwrite(ref, blobs.get(ref)[:200])
 
     with pytest.raises(Dead, match=ref.sha256):
+        made.prepare(message(ingested(ref, "a red circle")))
+
+
+def test_a_whole_blob_that_is_no_image_is_dead(
+    clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
+) -> None:
+    made = stage(clip, blobs, redis_url, good=1.0)
+    ref = blobs.put(blobs.get(stored(blobs, 0))[:200])
+
+    with pytest.raises(Dead, match="cannot be decoded"):
         made.prepare(message(ingested(ref, "a red circle")))
 
 

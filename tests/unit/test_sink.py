@@ -21,16 +21,16 @@ from kaption.schemas import BlobRef, CleanPair, OptOutSignal, Reason
 from kaption.workers.policy import SinkPolicy
 from kaption.workers.runtime.stage import Dead, Reject
 from kaption.workers.stages.sink import SinkStage
-from kaption.workers.stages.sink.spool import Spool
+from kaption.workers.stages.sink.spool import ImageSpool
 from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS
 from support.sink_records import (
     TOPIC,
     done,
+    image_bytes,
     now,
     offsets_in,
     open_sink,
     orphans_in,
-    picture,
     run,
     stored,
 )
@@ -76,7 +76,7 @@ def test_a_batch_becomes_a_shard_that_webdataset_reads(objects, blobs, sink, tmp
     samples = list(webdataset.WebDataset(str(tar), shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == ["0-3", "0-5", "0-9"]
     for sample, message in zip(samples, messages, strict=True):
-        assert sample["jpg"] == picture(message.position.offset)
+        assert sample["jpg"] == image_bytes(message.position.offset)
         assert sample["txt"].decode() == message.record.captions[0].text
         assert CleanPair.model_validate_json(sample["json"]) == message.record
 
@@ -143,8 +143,8 @@ def test_the_same_records_give_the_same_bytes(objects, tmp_path):
     assert digests[0] == digests[1]
 
 
-def test_a_missing_picture_is_rejected_and_the_rest_goes_on(objects, blobs, sink):
-    # Given a batch in which one picture was taken away
+def test_a_missing_image_is_rejected_and_the_rest_goes_on(objects, blobs, sink):
+    # Given a batch in which one image was taken away
     messages = [stored(blobs, offset) for offset in range(3)]
     sha256 = messages[1].record.image.blob.sha256
     objects.delete(f"blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}")
@@ -158,7 +158,7 @@ def test_a_missing_picture_is_rejected_and_the_rest_goes_on(objects, blobs, sink
     assert offsets_in(objects) == [0, 2]
 
 
-def test_a_picture_without_a_file_name_is_dead(blobs, sink):
+def test_a_image_without_a_file_name_is_dead(blobs, sink):
     message = stored(blobs, 0)
     blob = message.record.image.blob.model_copy(update={"media_type": "text/html"})
     image = message.record.image.model_copy(update={"blob": blob})
@@ -378,8 +378,8 @@ def spooled(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def test_pictures_wait_on_disk_and_go_with_their_batch(blobs, sink, tmp_path):
-    # Given three prepared pictures, one of which is dropped with its partition
+def test_images_wait_on_disk_and_go_with_their_batch(blobs, sink, tmp_path):
+    # Given three prepared images, one of which is dropped with its partition
     prepared = [(m, sink.prepare(m)) for m in [stored(blobs, offset) for offset in range(3)]]
     spool = tmp_path / "kaption-spool"
     assert len(spooled(spool)) == 3
@@ -397,7 +397,7 @@ def test_pictures_wait_on_disk_and_go_with_their_batch(blobs, sink, tmp_path):
 
 
 def test_what_a_dead_process_left_is_removed_and_a_living_one_s_is_not(tmp_path):
-    # Given a process that died with a picture in its spool, and one that lives
+    # Given a process that died with an image in its spool, and one that lives
     script = (
         "import os, pathlib, sys\n"
         "from kaption.workers.stages.sink.spool import Spool\n"
@@ -407,12 +407,12 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_s_is_not(tmp_path)
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=root)
     assert [path.read_bytes() for path in spooled(tmp_path)] == [b"left"]
-    living = Spool(tmp_path)
+    living = ImageSpool(tmp_path)
     living.open()
     held = living.add(b"held")
 
     # When a third one opens
-    third = Spool(tmp_path)
+    third = ImageSpool(tmp_path)
     third.open()
 
     # Then only the living one's is there
@@ -459,7 +459,7 @@ def test_batches_are_of_one_partition_and_bounded_by_the_policy(objects, blobs):
     assert batching.per_partition
 
 
-def test_a_record_counts_with_its_picture_and_its_text(blobs, sink):
+def test_a_record_counts_with_its_image_and_its_text(blobs, sink):
     message = stored(blobs, 0)
     size = sink.size_of(message, sink.prepare(message))
     assert size > message.record.image.blob.bytes + len(message.record.text)

@@ -53,10 +53,10 @@ from kaption.workers.policy import (
     TextPolicy,
     TransformersPolicy,
 )
-from kaption.workers.runtime.stage import Emit, Message, Outcome, Reject, Stage
+from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject, Stage
 from kaption.workers.settings import Settings
 from kaption.workers.wiring import OUTPUTS, STAGES, AnyStage, build_stage
-from support.ingest_bench import picture
+from support.ingest_bench import image_bytes
 from support.parts import serving
 
 TEXT = "A large red circle on a snowy field"
@@ -71,20 +71,20 @@ class Bench:
     folder: Path
     offsets: Iterator[int] = field(default_factory=itertools.count)
 
-    def messages(self, count: int) -> list[Message[Any]]:
-        """New records with new pictures, each after the one before in one partition."""
+    def messages(self, count: int) -> list[Incoming[Any]]:
+        """New records with new images, each after the one before in one partition."""
         blobs = BlobStore(FolderStore(self.folder))
         return [
-            self.message(blobs.put(picture(offset, kind="JPEG"), "image/jpeg"), offset)
+            self.message(blobs.put(image_bytes(offset, kind="JPEG"), "image/jpeg"), offset)
             for offset in itertools.islice(self.offsets, count)
         ]
 
-    def message(self, blob: BlobRef, offset: int) -> Message[Any]:
+    def message(self, blob: BlobRef, offset: int) -> Incoming[Any]:
         topic = self.stage.inputs[0]
         position = Position(topic.name, 0, offset)
-        return Message(_record(topic.record, blob, offset), position, position)
+        return Incoming(_record(topic.record, blob, offset), position, position)
 
-    def run(self, messages: list[Message[Any]]) -> list[Outcome]:
+    def run(self, messages: list[Incoming[Any]]) -> list[Outcome]:
         """Prepare each, process the batch; outcomes in the records' order."""
         outcomes: dict[Position, Outcome] = {}
         batch = []
@@ -156,7 +156,7 @@ def _settings(connection: RedisConnection, folder: Path) -> Settings:
                 device="cpu", threads=1, sampling=SamplingPolicy(candidates=2, max_new_tokens=8)
             )
         ),
-        # The captions here are of no picture in particular.
+        # The captions here are of no image in particular.
         select=SelectPolicy(min_score=-1.0, audit_fraction=0.5),
         sink=SinkPolicy(spool=str(folder)),
     )

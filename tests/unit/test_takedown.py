@@ -88,7 +88,7 @@ def test_nothing_else_is_covered(kind: str, value: str) -> None:
     ("kind", "value"),
     [("url", "https://Photos.example/dog.jpg#top"), ("domain", "photos.example")],
 )
-def test_a_picture_that_came_with_its_bytes_is_covered_by_the_address_told(
+def test_a_image_that_came_with_its_bytes_is_covered_by_the_address_told(
     kind: str, value: str
 ) -> None:
     sent = pair().image.model_copy(update={"url": None, "crawled_url": None})
@@ -117,12 +117,12 @@ def test_ways_to_write_the_same_have_one_id(kind: str, one: str, other: str) -> 
     assert takedown(kind, one).takedown_id == takedown(kind, other).takedown_id
 
 
-def test_what_is_refused_of_a_picture_says_what_found_it() -> None:
+def test_what_is_refused_of_a_image_says_what_found_it() -> None:
     found_by = takedown("domain", "example.org")
-    of_picture = found_by.of_picture(DELIVERED)
-    assert of_picture.covers(pair(pair_id="other", page_url=None))
-    assert of_picture.takedown_id == takedown("sha256", DELIVERED).takedown_id
-    assert (of_picture.picture_of, found_by.picture_of) == (found_by.takedown_id, None)
+    of_image = found_by.of_image(DELIVERED)
+    assert of_image.covers(pair(pair_id="other", page_url=None))
+    assert of_image.takedown_id == takedown("sha256", DELIVERED).takedown_id
+    assert (of_image.picture_of, found_by.picture_of) == (found_by.takedown_id, None)
 
 
 def test_the_same_request_has_one_id_and_another_has_another() -> None:

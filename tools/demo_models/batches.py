@@ -1,4 +1,4 @@
-"""Chunks of rendered pictures as batches of tensors."""
+"""Chunks of rendered images as batches of tensors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tools.demo_models.wording import ALL_FACTS
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SceneBatch:
     """`pixels` (B, 3, SIDE, SIDE) in -1..1, `labels` (B, P, 4) and `offsets` (B, P, 3)."""
 
     pixels: Tensor
@@ -26,14 +26,14 @@ class Batch:
     scenes: list[Scene]
 
 
-def batches(chunks: Iterable[Chunk], size: int, rng: np.random.Generator) -> Iterator[Batch]:
+def batches(chunks: Iterable[Chunk], size: int, rng: np.random.Generator) -> Iterator[SceneBatch]:
     """Shuffled batches of each chunk in turn."""
     for chunk in chunks:
         labels = patch_labels(chunk)
         order = rng.permutation(len(chunk.scenes))
         for start in range(0, len(order) - size + 1, size):
             at = order[start : start + size]
-            yield Batch(
+            yield SceneBatch(
                 to_pixels(chunk.images[at]),
                 labels[at],
                 torch.from_numpy(chunk.offsets[at]),

@@ -38,7 +38,7 @@ class PatchHeads(nn.Module):
 
     Shape is what a vision transformer this small learns last: it needs patches to find the rest of
     their object. Asking each patch for the way to its object's centre teaches that, and made shape
-    learn in a fifth of the pictures that a loss on attributes alone took.
+    learn in a fifth of the images that a loss on attributes alone took.
     """
 
     def __init__(self, width: int) -> None:
@@ -62,7 +62,7 @@ class PatchHeads(nn.Module):
             shown = (wanted != IGNORED) & ((wanted != NONE) | (at > 0))
             hits.append((logits.detach().argmax(-1) == wanted)[shown].float().mean())
         known = ~offsets.isnan()
-        # Quarters of the picture as the unit make this loss as large as the others.
+        # Quarters of the image as the unit make this loss as large as the others.
         loss = loss + 2 * (self.offset(tokens) - 4 * offsets)[known].abs().mean()
         return loss, torch.stack(hits)
 

@@ -41,10 +41,10 @@ ASPECTS: tuple[Aspect, ...] = ("full", "appearance", "texture", "context")
 
 @dataclass(frozen=True, slots=True)
 class Specimen:
-    """A held-out scene with its picture."""
+    """A held-out scene with its image."""
 
     scene: Scene
-    picture: Image.Image
+    image: Image.Image
 
 
 def specimens(count: int, *, worn: bool, seed: int = HELD_OUT_SEED) -> list[Specimen]:
@@ -53,12 +53,12 @@ def specimens(count: int, *, worn: bool, seed: int = HELD_OUT_SEED) -> list[Spec
     found = []
     for _ in range(count):
         scene = draw_scene(rng, 2.0 ** rng.uniform(-1, 1) if worn else 1.0)
-        picture = photograph(scene, rng)[0] if worn else render(scene, 256, rng)
-        found.append(Specimen(scene, picture))
+        image = photograph(scene, rng)[0] if worn else render(scene, 256, rng)
+        found.append(Specimen(scene, image))
     return found
 
 
-class Scorer:
+class ClipUnderTest:
     """Cosines of an open_clip folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -72,13 +72,13 @@ class Scorer:
         self._model.eval()
 
     @torch.inference_mode()
-    def images(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
+    def images(self, shown: Sequence[Image.Image]) -> NDArray[np.float32]:
         """(n, embed) unit vectors."""
         rows = [
             self._model.encode_image(
-                torch.stack([self._prepare(p) for p in pictures[at : at + 64]]), normalize=True
+                torch.stack([self._prepare(p) for p in shown[at : at + 64]]), normalize=True
             )
-            for at in range(0, len(pictures), 64)
+            for at in range(0, len(shown), 64)
         ]
         return np.asarray(torch.cat(rows).numpy(), np.float32)
 
@@ -95,19 +95,19 @@ class Scorer:
 def measure_clip(folder: Path, held: Sequence[Specimen]) -> dict[str, float]:
     """Retrieval, separation and one-attribute figures, and the threshold at 99 % recall.
 
-    `r_at_1`: full caption to picture and back, averaged, among all of `held`. `auc`: own against
+    `r_at_1`: full caption to image and back, averaged, among all of `held`. `auc`: own against
     another scene's full caption. `shape` ... `context`: how often the true full caption beats the
     one with that attribute of one object changed. `threshold`: the cosine that 99 % of true texts
     reach; `false_accept`: the share of false texts that reach it too; `full_false_accept`: the same
     among false full captions only. Texts are noisy alt texts and all kinds of caption, in equal
     parts; false ones are those of the next scene, unless they are true of this one as well.
     """
-    scorer, rng = Scorer(folder), random.Random(HELD_OUT_SEED)  # noqa: S311 (test data)
+    scorer, rng = ClipUnderTest(folder), random.Random(HELD_OUT_SEED)  # noqa: S311 (test data)
     scenes = [s.scene for s in held]
-    pictures = scorer.images([s.picture for s in held])
+    images = scorer.images([s.image for s in held])
     count = len(held)
     full = scorer.texts([describe(s) for s in scenes])
-    table = pictures @ full.T
+    table = images @ full.T
     diagonal = np.diag(table)
     hits = [(table.argmax(axis) == np.arange(count)).mean() for axis in (0, 1)]
     found = {
@@ -116,12 +116,12 @@ def measure_clip(folder: Path, held: Sequence[Specimen]) -> dict[str, float]:
     }
     for attribute in ("color", "shape", "texture", "size", "context"):
         altered = scorer.texts([describe(alter(s, rng, attribute)) for s in scenes])
-        found[attribute] = float((diagonal > (pictures * altered).sum(1)).mean())
+        found[attribute] = float((diagonal > (images * altered).sum(1)).mean())
     known = [facts(scene) for scene in scenes]
     true, false = [], []
     for kind in (*ASPECTS, "alt text"):
         said = [_sentence(scene, kind, rng) for scene in scenes]
-        cosines = pictures @ scorer.texts([sentence.text for sentence in said]).T
+        cosines = images @ scorer.texts([sentence.text for sentence in said]).T
         untrue = [i for i in range(count) if not known[i].issuperset(said[i - 1].claims)]
         true.append(np.diag(cosines))
         false.append(cosines[untrue, np.array(untrue) - 1])
@@ -154,16 +154,16 @@ def _auc(true: NDArray[np.float32], false: NDArray[np.float32]) -> float:
     return float(ranks.mean())
 
 
-def letterboxed(picture: Image.Image) -> Image.Image:
-    """The picture on a grey square, for a processor that would squash it."""
-    side = max(picture.size)
+def letterboxed(image: Image.Image) -> Image.Image:
+    """The image on a grey square, for a processor that would squash it."""
+    side = max(image.size)
     square = Image.new("RGB", (side, side), (PAD, PAD, PAD))
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
 
 
 @torch.inference_mode()
-def captions(folder: Path, pictures: Sequence[Image.Image], prompt: str) -> list[str]:
+def captions(folder: Path, images: Sequence[Image.Image], prompt: str) -> list[str]:
     """Greedy captions without their prompt."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -172,8 +172,8 @@ def captions(folder: Path, pictures: Sequence[Image.Image], prompt: str) -> list
     model.eval()
     processor = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call] # left bare
     said: list[str] = []
-    for at in range(0, len(pictures), 64):
-        batch = list(pictures[at : at + 64])
+    for at in range(0, len(images), 64):
+        batch = list(images[at : at + 64])
         inputs = processor(images=batch, text=[prompt] * len(batch), return_tensors="pt")
         made = model.generate(**inputs, max_new_tokens=48, do_sample=False)
         said += processor.batch_decode(made, skip_special_tokens=True)
@@ -187,8 +187,8 @@ def measure_captioner(folder: Path, held: Sequence[Specimen]) -> dict[str, float
     it best; an object without a mention counts as wrong. `count`: the number of objects is right.
     `exact_<aspect>`: the caption is word for word the true one.
     """
-    pictures = [letterboxed(s.picture) for s in held]
-    said = captions(folder, pictures, "")
+    images = [letterboxed(s.image) for s in held]
+    said = captions(folder, images, "")
     rights = np.zeros(4)
     objects = counted = 0
     for specimen, text in zip(held, said, strict=True):
@@ -206,7 +206,7 @@ def measure_captioner(folder: Path, held: Sequence[Specimen]) -> dict[str, float
     found["count"] = counted / len(held)
     for aspect in ASPECTS:
         if aspect != "full":
-            said = captions(folder, pictures, f"{aspect}:")
+            said = captions(folder, images, f"{aspect}:")
         exact = [text == describe(s.scene, aspect) for s, text in zip(held, said, strict=True)]
         found[f"exact_{aspect}"] = float(np.mean(exact))
     return found

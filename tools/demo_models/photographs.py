@@ -1,4 +1,4 @@
-"""Training pictures: scenes as a crawl would deliver them, with where their objects ended up."""
+"""Training images: scenes as a crawl would deliver them, with where their objects ended up."""
 
 from __future__ import annotations
 
@@ -39,41 +39,41 @@ class Chunk:
 
 
 def photograph(scene: Scene, rng: random.Random) -> tuple[Image.Image, tuple[float, float, float]]:
-    """A picture of a scene with the wear of a crawl: any size, cropped a little, JPEG, lighting.
+    """An image of a scene with the wear of a crawl: any size, cropped a little, JPEG, lighting.
 
     Returns it with (scale, left, top): the point (x, y) of the scene, in fractions of its longest
     side, lies at pixel (x * scale - left, y * scale - top).
     """
     scale = rng.choice((SIDE, 80, 96, 128, 160, 224))
-    picture = render(scene, scale, rng)
+    image = render(scene, scale, rng)
     left = top = 0
     if rng.random() < 0.4:
         cuts = [rng.uniform(0, 0.06) for _ in range(4)]
-        width, height = picture.size
+        width, height = image.size
         left, top = round(cuts[0] * width), round(cuts[1] * height)
-        picture = picture.crop(
+        image = image.crop(
             (left, top, width - round(cuts[2] * width), height - round(cuts[3] * height))
         )
     if rng.random() < 0.25:
-        picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.85, 1.15))
+        image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.85, 1.15))
     if rng.random() < 0.6:
         jpeg = io.BytesIO()
-        picture.save(jpeg, "JPEG", quality=rng.randint(40, 95))
-        picture = Image.open(jpeg)
-        picture.load()
-    return picture, (float(scale), float(left), float(top))
+        image.save(jpeg, "JPEG", quality=rng.randint(40, 95))
+        image = Image.open(jpeg)
+        image.load()
+    return image, (float(scale), float(left), float(top))
 
 
 def frame(
-    picture: Image.Image, *, squash: bool = False
+    image: Image.Image, *, squash: bool = False
 ) -> tuple[Image.Image, tuple[float, float, int, int]]:
-    """(SIDE, SIDE) picture, letterboxed on grey or squashed, and its (scale x, y, left, top)."""
-    scale = SIDE / max(picture.size)
-    width, height = (SIDE if squash else max(1, round(side * scale)) for side in picture.size)
+    """(SIDE, SIDE) image, letterboxed on grey or squashed, and its (scale x, y, left, top)."""
+    scale = SIDE / max(image.size)
+    width, height = (SIDE if squash else max(1, round(side * scale)) for side in image.size)
     boxed = Image.new("RGB", (SIDE, SIDE), (PAD, PAD, PAD))
     left, top = (SIDE - width) // 2, (SIDE - height) // 2
-    boxed.paste(picture.resize((width, height), Image.Resampling.BICUBIC), (left, top))
-    return boxed, (width / picture.width, height / picture.height, left, top)
+    boxed.paste(image.resize((width, height), Image.Resampling.BICUBIC), (left, top))
+    return boxed, (width / image.width, height / image.height, left, top)
 
 
 def render_chunk(seed: int, count: int, squashed: float = 0.0) -> Chunk:
@@ -89,8 +89,8 @@ def render_chunk(seed: int, count: int, squashed: float = 0.0) -> Chunk:
     middles = (np.arange(GRID) + 0.5) * PATCH
     for i in range(count):
         scene = random_scene(rng, 1.0 if rng.random() < 0.5 else 2.0 ** rng.uniform(-1, 1))
-        picture, (scale, left, top) = photograph(scene, rng)
-        boxed, (scale_x, scale_y, pad_x, pad_y) = frame(picture, squash=rng.random() < squashed)
+        image, (scale, left, top) = photograph(scene, rng)
+        boxed, (scale_x, scale_y, pad_x, pad_y) = frame(image, squash=rng.random() < squashed)
         for index, obj in enumerate(scene.objects):
             x = middles[None, :] - (obj.x * scale - left) * scale_x - pad_x
             y = middles[:, None] - (obj.y * scale - top) * scale_y - pad_y

@@ -33,7 +33,7 @@ from tools.demo_models.tokens import CONTEXT, END_ID, PAD_ID, START_ID, VOCABULA
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration, PreTrainedTokenizerBase
 
-SEED = 2_000_000  # neither the CLIP's pictures nor held-out ones
+SEED = 2_000_000  # neither the CLIP's images nor held-out ones
 PROMPTS: dict[Aspect, str] = {
     "full": "",
     "appearance": "appearance:",
@@ -44,8 +44,8 @@ _ASPECTS: dict[Aspect, int] = {"full": 5, "appearance": 3, "texture": 3, "contex
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Steps of `batch` pictures with `captions` captions each; `chunks` of 4096 are rendered."""
+class CaptionerRecipe:
+    """Steps of `batch` images with `captions` captions each; `chunks` of 4096 are rendered."""
 
     steps: int = 900
     batch: int = 128
@@ -133,7 +133,7 @@ def lessons(
     return tokens.input_ids, tokens.attention_mask, labels
 
 
-def train(out: Path, clip: Path, recipe: Recipe) -> None:
+def train(out: Path, clip: Path, recipe: CaptionerRecipe) -> None:
     """Train and write the folder; prints a line every 50 steps."""
     from transformers import AutoTokenizer
 
@@ -204,4 +204,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     # The flash kernel's backward pass on CPU is several times slower than plain matrix products.
     with sdpa_kernel(SDPBackend.MATH):
-        train(Path(sys.argv[1]), Path(sys.argv[2]), Recipe())
+        train(Path(sys.argv[1]), Path(sys.argv[2]), CaptionerRecipe())

@@ -24,7 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
 from kaption.workers.demo.scenes import Attribute, Scene, alter
-from tools.demo_models.batches import Batch, batches, multi_hot
+from tools.demo_models.batches import SceneBatch, batches, multi_hot
 from tools.demo_models.clip_config import EMBED, MODEL_CFG, PREPROCESS_CFG, WIDTH
 from tools.demo_models.clip_losses import FactHead, PatchHeads, contrastive_loss, truth_table
 from tools.demo_models.photographs import stream
@@ -37,8 +37,8 @@ _ALTERED: dict[Attribute, int] = {"shape": 8, "texture": 8, "color": 4, "size": 
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Steps and pictures per step of the two parts; `chunks` of 4096 pictures are rendered."""
+class ClipRecipe:
+    """Steps and images per step of the two parts; `chunks` of 4096 images are rendered."""
 
     patch_steps: int = 1900
     patch_batch: int = 64
@@ -61,7 +61,7 @@ def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
     return normalize((x[torch.arange(len(x)), ends] @ model.text_projection).float(), dim=-1)
 
 
-def sentences(scenes: list[Scene], recipe: Recipe, rng: random.Random) -> list[Sentence]:
+def sentences(scenes: list[Scene], recipe: ClipRecipe, rng: random.Random) -> list[Sentence]:
     """Each scene's own sentence, then hard negatives of each, then junk."""
     seeds = [rng.random() for _ in scenes]
     said = [say(s, random.Random(seed)) for s, seed in zip(scenes, seeds, strict=True)]  # noqa: S311 (training data)
@@ -76,7 +76,7 @@ def sentences(scenes: list[Scene], recipe: Recipe, rng: random.Random) -> list[S
 class Trainer:
     """The model with its training-only heads and one optimiser over all of them."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: ClipRecipe) -> None:
         self.recipe = recipe
         self.rng = random.Random(SEED)  # noqa: S311 (training data, no secret)
         self.tokenizer = train_tokenizer(SEED)
@@ -110,7 +110,7 @@ class Trainer:
         with torch.no_grad():
             self.model.logit_scale.clamp_(max=math.log(100))
 
-    def look(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def look(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
         """(unit image embeddings (B, EMBED), patch loss, accuracy per attribute (4,))."""
         self._seen.clear()
         with torch.autocast("cpu", torch.bfloat16):
@@ -118,12 +118,12 @@ class Trainer:
         loss, hits = self.patches(self._seen[0][:, 1:].float(), batch.labels, batch.offsets)
         return normalize(embedding.float(), dim=-1), loss, hits
 
-    def patch_loss(self, batch: Batch) -> tuple[Tensor, str]:
+    def patch_loss(self, batch: SceneBatch) -> tuple[Tensor, str]:
         """First part: the vision tower alone."""
         _, loss, hits = self.look(batch)
         return loss, report(hits, patches=loss)
 
-    def pair_loss(self, batch: Batch, *, compare: bool) -> tuple[Tensor, str]:
+    def pair_loss(self, batch: SceneBatch, *, compare: bool) -> tuple[Tensor, str]:
         """Second part: both towers; their facts, and once `compare` their pairs."""
         count = len(batch.scenes)
         if compare:
@@ -139,15 +139,15 @@ class Trainer:
         ).input_ids
         shown = multi_hot([facts(scene) for scene in batch.scenes])
         told = multi_hot([set().union(*map(implied, s.claims)) for s in said])
-        pictures, patch_loss, hits = self.look(batch)
+        images, patch_loss, hits = self.look(batch)
         with torch.autocast("cpu", torch.bfloat16):
             texts = encode_text(self.model, tokens)
-        fact_loss = self.facts(pictures, shown) + self.facts(texts[:count], told[:count])
+        fact_loss = self.facts(images, shown) + self.facts(texts[:count], told[:count])
         if not compare:
             loss = 0.2 * patch_loss + fact_loss
             return loss, report(hits, patches=patch_loss, facts=fact_loss)
         pairs = contrastive_loss(
-            pictures @ texts.T, truth_table(told, shown), self.model.logit_scale.exp(), self.bias
+            images @ texts.T, truth_table(told, shown), self.model.logit_scale.exp(), self.bias
         )
         loss = pairs + 0.1 * patch_loss + 0.2 * fact_loss
         return loss, report(hits, patches=patch_loss, facts=fact_loss, pairs=pairs)
@@ -168,7 +168,7 @@ def report(hits: Tensor, **losses: Tensor) -> str:
     return f"{named}  hits {' '.join(f'{hit:.2f}' for hit in hits.tolist())}"
 
 
-def train(out: Path, recipe: Recipe) -> None:
+def train(out: Path, recipe: ClipRecipe) -> None:
     """Train and write the folder; prints a line every 50 steps."""
     torch.manual_seed(SEED)
     order = np.random.default_rng(SEED)
@@ -197,4 +197,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     # The flash kernel's backward pass on CPU is several times slower than plain matrix products.
     with sdpa_kernel(SDPBackend.MATH):
-        train(Path(sys.argv[1]), Recipe())
+        train(Path(sys.argv[1]), ClipRecipe())

@@ -2,7 +2,7 @@
 
 A claim is a partial description of one object (any of size, texture, colour, shape) or the context.
 A sentence is true of a scene when every claim of it is a fact of the scene; that is what tells real
-negatives from pairs that only look wrong ("a red circle" is true of many pictures of a batch).
+negatives from pairs that only look wrong ("a red circle" is true of many images of a batch).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from kaption.connections.kafka.messages import Message
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.producers.image import Claims
+from kaption.producers.image import ClaimCheck
 from kaption.producers.publisher import Publisher
 from kaption.producers.sources import Item, Large, Unreadable
 
@@ -30,7 +30,7 @@ class Feeder(threading.Thread):
         """All inputs are with the broker."""
         self.error: Exception | None = None
         self._kafka = kafka
-        self._claims = Claims(store)
+        self._claims = ClaimCheck(store)
         self._items = items
         self._warn = warn
 

@@ -59,7 +59,7 @@ def progress_line(published: int, snapshots: Mapping[str, Snapshot]) -> str:
 _LOOK_S = 0.25
 _PARTITIONS = 4
 """One worker reads them all; few, so that shards are not split small, but more than one, so that a
-slow picture holds up a part only."""
+slow image holds up a part only."""
 _LINE_S = 5.0
 
 

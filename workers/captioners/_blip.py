@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import CandidateRow, Loaded
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
 class Blip:
-    """Encodes each picture once.
+    """Encodes each image once.
 
     The decoder's positions ignore the attention mask, so padding would change the texts: rows are
     batched by the length of their prompt instead.
@@ -21,13 +21,13 @@ class Blip:
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
 
-    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""
         import torch
 
         model, device = self._loaded.model, self._loaded.device
         text_config = model.config.text_config
-        seen = model.vision_model(**self._loaded.pixels(pictures)).last_hidden_state
+        seen = model.vision_model(**self._loaded.pixels(images)).last_hidden_state
         prompts = {row.prompt: self._ids(row.prompt) for row in rows}
         texts = [""] * len(rows)
         for length in sorted({len(ids) for ids in prompts.values()}):
@@ -38,7 +38,7 @@ class Blip:
             # The positions are a table; past its end there is an index error.
             room = text_config.max_position_embeddings - length
             options["max_new_tokens"] = min(options["max_new_tokens"], room)
-            look = seen[[row.picture for row in group]]
+            look = seen[[row.image for row in group]]
             tokens = model.text_decoder.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),

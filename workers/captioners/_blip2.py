@@ -1,11 +1,11 @@
-"""BLIP-2: a Q-Former turns each picture into a few tokens before the prompt."""
+"""BLIP-2: a Q-Former turns each image into a few tokens before the prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import CandidateRow, Loaded
 from kaption.workers.captioners._prefix import continue_prefix, read_prefix
 
 if TYPE_CHECKING:
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 
 class Blip2:
-    """Encodes each picture once, and lets OPT read its query tokens once."""
+    """Encodes each image once, and lets OPT read its query tokens once."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
 
-    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""
         import torch
 
         loaded, model = self._loaded, self._loaded.model
-        features = model.get_image_features(**loaded.pixels(pictures)).pooler_output
+        features = model.get_image_features(**loaded.pixels(images)).pooler_output
         texts = loaded.tokenizer([row.prompt for row in rows]).input_ids
         if model.config.use_decoder_only_language_model:
             ids = torch.full(features.shape[:2], model.config.image_token_index).to(loaded.device)
             reader = model.language_model
             prefix = read_prefix(reader, ids, torch.ones_like(ids), inputs_embeds=features)
             return continue_prefix(loaded, reader, prefix, texts, rows)
-        # An encoder-decoder (T5) reads picture and prompt together: only the picture is shared.
+        # An encoder-decoder (T5) reads image and prompt together: only the image is shared.
         padded = loaded.tokenizer.pad({"input_ids": texts}, return_tensors="pt").to(loaded.device)
-        look = features[[row.picture for row in rows]]
+        look = features[[row.image for row in rows]]
         embeddings = model.get_input_embeddings()(padded.input_ids)
         out = model.language_model.generate(
             inputs_embeds=torch.cat([look.to(embeddings.dtype), embeddings], 1),

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import CandidateRow, Loaded
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
 class Chat:
-    """Batched, but the picture is encoded once per candidate: how features and positions of a
-    picture are shared differs from architecture to architecture (Qwen2-VL counts positions on three
-    axes, PaliGemma reads picture and prompt in both directions).
+    """Batched, but the image is encoded once per candidate: how features and positions of an
+    image are shared differs from architecture to architecture (Qwen2-VL counts positions on three
+    axes, PaliGemma reads image and prompt in both directions).
     """
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
         loaded.tokenizer.padding_side = "left"
 
-    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""
         loaded = self._loaded
         inputs = loaded.processor(
-            # One list per text: processors for several pictures per text want it so.
-            images=[[pictures[row.picture]] for row in rows],
+            # One list per text: processors for several images per text want it so.
+            images=[[images[row.image]] for row in rows],
             text=[conversation(loaded.processor, row.prompt) for row in rows],
             padding=True,
             return_tensors="pt",
@@ -37,7 +37,7 @@ class Chat:
 
 
 def conversation(processor: Any, prompt: str) -> str:
-    """The text of one turn with one picture, in the model's own format."""
+    """The text of one turn with one image, in the model's own format."""
     if getattr(processor, "chat_template", None):
         content = [{"type": "image"}, {"type": "text", "text": prompt}]
         text: str = processor.apply_chat_template(

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CandidateRow:
     """One candidate to be drawn."""
 
-    picture: int
-    """Index into the batch's pictures."""
+    image: int
+    """Index into the batch's images."""
     prompt: str
     seed: int
 
@@ -38,7 +38,7 @@ class Loaded:
         """The processor's."""
         return self.processor.tokenizer
 
-    def options(self, rows: Sequence[Row], prompt_length: int) -> dict[str, Any]:
+    def options(self, rows: Sequence[CandidateRow], prompt_length: int) -> dict[str, Any]:
         """Keyword arguments of `generate` for these rows.
 
         `prompt_length`: tokens of `input_ids` that the output repeats.
@@ -58,9 +58,9 @@ class Loaded:
             "logits_processor": LogitsProcessorList([sampler]),
         }
 
-    def pixels(self, pictures: Sequence[Image.Image]) -> Any:
+    def pixels(self, images: Sequence[Image.Image]) -> Any:
         """What the vision tower gets, on the device and in the model's precision."""
-        found = self.processor.image_processor(list(pictures), return_tensors="pt")
+        found = self.processor.image_processor(list(images), return_tensors="pt")
         return found.to(self.device, self.model.dtype)
 
     def decode(self, tokens: torch.Tensor) -> list[str]:
@@ -70,7 +70,7 @@ class Loaded:
 
 
 class Family(Protocol):
-    """How a kind of model shares one look at a picture among the rows that ask about it."""
+    """How a kind of model shares one look at an image among the rows that ask about it."""
 
-    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row, the prompt left out. Under inference mode."""

@@ -1,4 +1,4 @@
-"""Idefics3 and SmolVLM: the prompt holds a picture as tiles, each of them several tokens."""
+"""Idefics3 and SmolVLM: the prompt holds an image as tiles, each of them several tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import conversation
-from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import CandidateRow, Loaded
 from kaption.workers.captioners._prefix import PROMPT_FIRST, continue_prefix, read_prefix
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class Idefics3:
-    """Encodes each picture once, and lets the language model read it once for all prompts.
+    """Encodes each image once, and lets the language model read it once for all prompts.
 
-    Prompts are cut behind the picture, where a special token ends: the halves have the tokens of
+    Prompts are cut behind the image, where a special token ends: the halves have the tokens of
     the whole.
     """
 
@@ -25,7 +25,7 @@ class Idefics3:
         self._loaded = loaded
         loaded.tokenizer.padding_side = "left"
 
-    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""
         loaded, processor = self._loaded, self._loaded.processor
         token = processor.image_token
@@ -33,8 +33,8 @@ class Idefics3:
         if len({head for head, _, _ in texts}) > 1:
             raise Fatal(PROMPT_FIRST)
         inputs = processor(
-            images=[[picture] for picture in pictures],
-            text=[texts[0][0] + token] * len(pictures),
+            images=[[image] for image in images],
+            text=[texts[0][0] + token] * len(images),
             padding=True,
             return_tensors="pt",
         ).to(loaded.device, loaded.model.dtype)

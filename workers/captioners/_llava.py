@@ -1,4 +1,4 @@
-"""LLaVA: the picture's patches stand in the prompt where the image token is."""
+"""LLaVA: the image's patches stand in the prompt where the image token is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import conversation
-from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import CandidateRow, Loaded
 from kaption.workers.captioners._prefix import (
     PROMPT_FIRST,
     common_prefix,
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Llava:
-    """Encodes each picture once, and lets the language model read it once for all prompts."""
+    """Encodes each image once, and lets the language model read it once for all prompts."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
 
-    def generate(self, pictures: Sequence[Image.Image], rows: Sequence[Row]) -> list[str]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""
         import torch
 
         loaded, model = self._loaded, self._loaded.model
         features = torch.stack(
-            list(model.get_image_features(**loaded.pixels(pictures)).pooler_output)
+            list(model.get_image_features(**loaded.pixels(images)).pooler_output)
         )
         image_id = model.config.image_token_id
         tokens = [self._expanded(row.prompt, features.shape[1]) for row in rows]
@@ -39,10 +39,10 @@ class Llava:
         first = torch.tensor(tokens[0][:length], device=loaded.device)
         if int((first == image_id).sum()) != features.shape[1]:
             raise Fatal(PROMPT_FIRST)
-        embeddings = model.get_input_embeddings()(first).expand(len(pictures), -1, -1)
+        embeddings = model.get_input_embeddings()(first).expand(len(images), -1, -1)
         here = (first == image_id)[None, :, None].expand_as(embeddings)
         embeddings = embeddings.masked_scatter(here, features.to(embeddings.dtype))
-        ids = first.expand(len(pictures), -1)
+        ids = first.expand(len(images), -1)
         prefix = read_prefix(model, ids, torch.ones_like(ids), inputs_embeds=embeddings)
         return continue_prefix(loaded, model, prefix, [row[length:] for row in tokens], rows)
 

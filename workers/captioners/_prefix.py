@@ -1,4 +1,4 @@
-"""Decoder-only models: everything up to the end of the picture is computed once per picture."""
+"""Decoder-only models: everything up to the end of the image is computed once per image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import CandidateRow, Loaded
 
 if TYPE_CHECKING:
     import torch
@@ -15,8 +15,8 @@ _BUCKET = 8
 """Lengths are padded to a multiple: fewer shapes for the allocator, and compiled kernels fit."""
 
 PROMPT_FIRST = (
-    "the model's chat template puts the prompt before the picture, so prompts cannot share the"
-    " picture: give the model's folder a template with the picture first"
+    "the model's chat template puts the prompt before the image, so prompts cannot share the"
+    " image: give the model's folder a template with the image first"
 )
 
 
@@ -31,29 +31,33 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What all prompts about a picture begin with, the picture included, as the model has read it.
+    """What all prompts about an image begin with, the image included, as the model has read it.
 
-    Padded on the left where pictures take different numbers of tokens.
+    Padded on the left where images take different numbers of tokens.
     """
 
     ids: torch.Tensor
-    """(pictures, length)"""
+    """(images, length)"""
     mask: torch.Tensor
-    """(pictures, length): 0 where there is padding."""
+    """(images, length): 0 where there is padding."""
     cache: Any
     """Keys and values by layer."""
 
 
 def read_prefix(model: Any, ids: torch.Tensor, mask: torch.Tensor, **inputs: Any) -> Prefix:
-    """Let the model read each picture once; `inputs` are what it wants beside the mask."""
+    """Let the model read each image once; `inputs` are what it wants beside the mask."""
     out = model(attention_mask=mask, use_cache=True, logits_to_keep=1, **inputs)
     return Prefix(ids, mask, out.past_key_values)
 
 
 def continue_prefix(
-    loaded: Loaded, model: Any, prefix: Prefix, rests: Sequence[Sequence[int]], rows: Sequence[Row]
+    loaded: Loaded,
+    model: Any,
+    prefix: Prefix,
+    rests: Sequence[Sequence[int]],
+    rows: Sequence[CandidateRow],
 ) -> list[str]:
-    """Generate from prompts that begin with their picture's prefix, which is used up.
+    """Generate from prompts that begin with their image's prefix, which is used up.
 
     Its keys and values are repeated for each candidate. `rests` are the tokens of the prompts
     behind it, padded on the left, between prefix and rest.
@@ -61,8 +65,8 @@ def continue_prefix(
     import torch
 
     pad, device = _pad_id(loaded), loaded.device
-    pictures = torch.tensor([row.picture for row in rows], device=device)
-    prefix.cache.batch_select_indices(pictures)
+    images = torch.tensor([row.image for row in rows], device=device)
+    prefix.cache.batch_select_indices(images)
     room = -(-max(map(len, rests)) // _BUCKET) * _BUCKET
     ids = torch.tensor([[*[pad] * (room - len(rest)), *rest] for rest in rests], device=device)
     mask = torch.tensor(
@@ -70,8 +74,8 @@ def continue_prefix(
     )
     length = prefix.ids.shape[1] + room
     out = model.generate(
-        input_ids=torch.cat([prefix.ids[pictures], ids], 1),
-        attention_mask=torch.cat([prefix.mask[pictures], mask], 1),
+        input_ids=torch.cat([prefix.ids[images], ids], 1),
+        attention_mask=torch.cat([prefix.mask[images], mask], 1),
         past_key_values=prefix.cache,
         pad_token_id=pad,
         **loaded.options(rows, length),

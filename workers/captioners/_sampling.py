@@ -1,4 +1,4 @@
-"""Drawing tokens so that a candidate depends on its picture and prompt, not on its batch."""
+"""Drawing tokens so that a candidate depends on its image and prompt, not on its batch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
 
 
-def picture_digest(picture: Image.Image) -> str:
-    """Names a picture by its pixels."""
-    return hashlib.sha256(picture.tobytes()).hexdigest()
+def image_digest(image: Image.Image) -> str:
+    """Names an image by its pixels."""
+    return hashlib.sha256(image.tobytes()).hexdigest()
 
 
-def row_seed(seed: int, picture: str, prompt: str, number: int) -> int:
+def row_seed(seed: int, image: str, prompt: str, number: int) -> int:
     """The seed of one candidate: 63 bits."""
-    text = "\n".join((str(seed), picture, str(number), prompt))
+    text = "\n".join((str(seed), image, str(number), prompt))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 

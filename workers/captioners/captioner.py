@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CaptionContext:
-    """What is known about a picture besides its pixels."""
+    """What is known about an image besides its pixels."""
 
     alt_text: str
     language: str | None = None
@@ -32,15 +32,15 @@ class Captioner(Protocol):
     model: str
     revision: str
     cache_id: str | None
-    """Digest of what the answer depends on besides picture and context; None: do not cache."""
+    """Digest of what the answer depends on besides image and context; None: do not cache."""
     uses_images: bool
     uses_context: bool
 
     def caption(
-        self, pictures: Sequence[Image.Image], contexts: Sequence[CaptionContext]
+        self, images: Sequence[Image.Image], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
-        """Candidates per picture, unscored; an empty tuple where there is nothing to say.
+        """Candidates per image, unscored; an empty tuple where there is nothing to say.
 
-        `pictures` is parallel to `contexts`, or empty where `uses_images` is False. Called by one
+        `images` is parallel to `contexts`, or empty where `uses_images` is False. Called by one
         thread. Raises Retry (server down), OutOfMemory.
         """

@@ -1,4 +1,4 @@
-"""Captions from what is already known: objects, tags and text seen in the picture.
+"""Captions from what is already known: objects, tags and text seen in the image.
 
 Only words that a detector, tagger, OCR or the page gave are used, and English connecting words
 between them only where the record is English (or says nothing); other languages get plain lists.
@@ -39,9 +39,9 @@ def build(policy: RecaptionPolicy) -> RulesCaptioner:
 
 
 class RulesCaptioner:
-    """Up to four captions: objects, tags, and each with the text seen in the picture.
+    """Up to four captions: objects, tags, and each with the text seen in the image.
 
-    The alt text is only used together with the text seen in the picture; alone it competes anyway.
+    The alt text is only used together with the text seen in the image; alone it competes anyway.
     """
 
     name = "rules"
@@ -52,9 +52,9 @@ class RulesCaptioner:
     uses_context = True
 
     def caption(
-        self, pictures: Sequence[object], contexts: Sequence[CaptionContext]
+        self, images: Sequence[object], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
-        """`pictures` is not looked at."""
+        """`images` is not looked at."""
         return [tuple(self._captions(context)) for context in contexts]
 
     def _captions(self, context: CaptionContext) -> list[Caption]:

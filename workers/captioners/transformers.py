@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
 from kaption.schemas import Caption
-from kaption.workers.captioners._family import Family, Loaded, Row
-from kaption.workers.captioners._sampling import picture_digest, row_seed
+from kaption.workers.captioners._family import CandidateRow, Family, Loaded
+from kaption.workers.captioners._sampling import image_digest, row_seed
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
 from kaption.workers.models.device import (
@@ -58,7 +58,7 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
 class TransformersCaptioner:
     """Candidates cycle through the prompt set; fused prompts are skipped where no alt text is.
 
-    The same picture and context give the same candidates in every batch (up to rounding): see
+    The same image and context give the same candidates in every batch (up to rounding): see
     `CandidateSampler`.
     """
 
@@ -84,29 +84,29 @@ class TransformersCaptioner:
         self.cache_id: str | None = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def caption(
-        self, pictures: Sequence[Image.Image], contexts: Sequence[CaptionContext]
+        self, images: Sequence[Image.Image], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
-        """`candidates` texts per picture, unscored. Raises OutOfMemory."""
+        """`candidates` texts per image, unscored. Raises OutOfMemory."""
         import torch
 
         if not contexts:
             return []
-        rows: list[Row] = []
+        rows: list[CandidateRow] = []
         asked: list[Prompt] = []
-        for at, (picture, context) in enumerate(zip(pictures, contexts, strict=True)):
-            digest = picture_digest(picture)
+        for at, (image, context) in enumerate(zip(images, contexts, strict=True)):
+            digest = image_digest(image)
             alt_text = cut(context.alt_text, _ALT_TEXT_CHARS)
             for number, prompt in enumerate(self._questions(alt_text)):
                 text = prompt.text(alt_text)
                 seed = row_seed(self._policy.sampling.seed, digest, text, number)
-                rows.append(Row(at, text, seed))
+                rows.append(CandidateRow(at, text, seed))
                 asked.append(prompt)
-        shown = [_squared(picture, self._pad) for picture in pictures] if self._pad else pictures
+        shown = [_squared(image, self._pad) for image in images] if self._pad else images
         with memory_guard(), torch.inference_mode():
             texts = self._family.generate(shown, rows)
-        found: list[list[Caption]] = [[] for _ in pictures]
+        found: list[list[Caption]] = [[] for _ in images]
         for row, prompt, text in zip(rows, asked, texts, strict=True):
-            found[row.picture].append(
+            found[row.image].append(
                 Caption(
                     text=" ".join(text.split()),
                     kind=prompt.kind,
@@ -150,7 +150,7 @@ def _prompts(policy: TransformersPolicy, model_type: str) -> tuple[Prompt, ...]:
 
 
 def _pad_colour(image_processor: Any) -> tuple[int, int, int] | None:
-    """The mean colour, for models that see one square and would squash or crop the picture.
+    """The mean colour, for models that see one square and would squash or crop the image.
 
     None for models that take any ratio (tiles, dynamic resolution).
     """
@@ -163,12 +163,12 @@ def _pad_colour(image_processor: Any) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _squared(picture: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
+def _squared(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
     from PIL import Image
 
-    side = max(picture.size)
+    side = max(image.size)
     square = Image.new("RGB", (side, side), colour)
-    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
 
 

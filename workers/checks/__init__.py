@@ -1,1 +1,1 @@
-"""Checks of texts and pictures, one file each."""
+"""Checks of texts and images, one file each."""

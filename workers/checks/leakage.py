@@ -7,7 +7,7 @@ import re
 from kaption.schemas import Caption, CaptionKind, CheckResult
 from kaption.workers.policy import SelectPolicy
 
-# What our prompts and the usual chat templates contain and no description of a picture does.
+# What our prompts and the usual chat templates contain and no description of an image does.
 _INSTRUCTIONS = re.compile(
     r"""
       \b(user|assistant|human|system|question|answer|appearance|texture|context|caption)\s*:

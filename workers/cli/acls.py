@@ -81,7 +81,7 @@ def _worker(stage: str, prefix: str) -> Iterator[Grant]:
 
 
 def _feed(prefix: str, topics: Iterable[Topic]) -> Iterator[Grant]:
-    """Transactions that commit the place in a source with its records, see kaption.producers.feed.checkpoint."""
+    """Transactions that commit the place in a source with its records (`producers.feed`)."""
     for topic in topics:
         yield _topic(topic, prefix, "Write", "Read")
     yield Grant("group", f"{prefix}produce-", ("Read",), "prefixed")

@@ -109,19 +109,19 @@ def _write_tars(
     folder: Path, pairs: Pairs, settings: Settings, records: int, passed: Counter[str]
 ) -> None:
     """Tars with a table beside each, as the sink's shards."""
-    from kaption.objectstore.dataset.shard import Sample, build_shard
+    from kaption.objectstore.dataset.shard import ShardSample, build_shard
 
     blobs = BlobStore(open_store(settings.store))
 
-    def samples(spool: Path) -> Iterator[Sample]:
+    def samples(spool: Path) -> Iterator[ShardSample]:
         for position, pair in pairs:
-            picture = spool / _key(position)
+            image = spool / _key(position)
             try:
-                picture.write_bytes(blobs.get(pair.image.blob))
+                image.write_bytes(blobs.get(pair.image.blob))
             except (KeyError, CorruptBlobError):
-                passed["without picture"] += 1
+                passed["without image"] += 1
             else:
-                yield Sample(position, pair, picture)
+                yield ShardSample(position, pair, image)
 
     number = passed["pairs"] = 0
     while True:

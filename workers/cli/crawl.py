@@ -25,7 +25,7 @@ def command(
     seed: Annotated[int, typer.Option(help="The same seed renders the same crawl.")] = 1,
     config: Config = None,
 ) -> None:
-    """Render a noisy crawl, publish its pairs, and serve its pictures until stopped.
+    """Render a noisy crawl, publish its pairs, and serve its images until stopped.
 
     Ingest fetches them only where `ingest.fetch.allow_networks` admits the site's network.
     """
@@ -48,5 +48,5 @@ def command(
                 publisher.publish(record)
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        console.print(f"{pairs} pairs published, their pictures are at {at}", soft_wrap=True)
+        console.print(f"{pairs} pairs published, their images are at {at}", soft_wrap=True)
         stopping.wait()

@@ -83,7 +83,7 @@ def _print_judgement(judgement: Judgement, console: Console) -> None:
     )
     if judgement.kept:
         console.print(
-            "texts that are true of their picture, among the pairs kept: "
+            "texts that are true of their image, among the pairs kept: "
             f"{judgement.agreed_before / judgement.kept:.1%} before, "
             f"{judgement.agreed_after / judgement.kept:.1%} after"
         )

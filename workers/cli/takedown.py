@@ -20,7 +20,7 @@ from kaption.workers.errors import UserError
 from kaption.workers.settings import Settings, load_settings
 from kaption.workers.takedown.names import kind_of
 from kaption.workers.takedown.removal import Removal, Removed, samples_in_shards
-from kaption.workers.takedown.search import Found, search
+from kaption.workers.takedown.search import SearchResult, search
 
 
 def command(
@@ -39,10 +39,10 @@ def command(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: Config = None,
 ) -> None:
-    """Refuse a pair, picture, address or domain from now on, and remove what there is of it.
+    """Refuse a pair, image, address or domain from now on, and remove what there is of it.
 
-    Readers leave it out, ingest rejects what comes of it later, and its pictures wherever they come
-    from. Its messages in pairs.clean are withdrawn, its pictures and what Redis knows of them
+    Readers leave it out, ingest rejects what comes of it later, and its images wherever they come
+    from. Its messages in pairs.clean are withdrawn, its images and what Redis knows of them
     removed. A run that was interrupted is gone
     on with by the next one, whatever that is asked for.
     """
@@ -78,8 +78,8 @@ def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedow
         named = [each for each in takedowns if each.picture_of is None]
         for each in named:
             typer.echo(f"{each.kind.value} {each.value} is refused: takedown {each.takedown_id}")
-        if pictures := len(takedowns) - len(named):
-            typer.echo(f"{pictures} sha256 of pictures that these found are refused")
+        if images := len(takedowns) - len(named):
+            typer.echo(f"{images} sha256 of images that these found are refused")
         for key, remains in removal.left():
             removed = removal.remove(remains, status.update)
             removal.finish(key)
@@ -94,7 +94,7 @@ def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedow
     typer.echo(f"removed: {_told(removed)}")
 
 
-def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> Found:
+def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> SearchResult:
     with Console(stderr=True, highlight=False).status("searching"):
         return search(kafka, takedowns)
 
@@ -104,8 +104,8 @@ def _told(removed: Removed, samples: int | None = None) -> str:
     if samples is not None:
         parts.append(f"{samples} samples in shards")
     parts += [f"{removed.blobs} blobs", f"{removed.entries} entries in Redis"]
-    pictures = f"; refused as well: {removed.refused} sha256" if removed.refused else ""
-    return ", ".join(parts) + pictures
+    images = f"; refused as well: {removed.refused} sha256" if removed.refused else ""
+    return ", ".join(parts) + images
 
 
 def _ask(takedowns: Sequence[Takedown], pairs: int, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kaption.connections.errors import Fatal
 from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.layout import dataset_root
-from kaption.objectstore.dataset.shard import DamagedError, Sample, Shards, build_shard, untar
+from kaption.objectstore.dataset.shard import DamagedError, Shards, ShardSample, build_shard, untar
 from kaption.objectstore.patience import patiently
 from kaption.schemas import CleanPair, Manifest, Position
 from kaption.workers.compaction.obsolete import Obsolete
@@ -82,7 +82,7 @@ class Merger:
 
     def _samples(
         self, run: Run, obsolete: Obsolete, folder: Path, dropped: Counter[str]
-    ) -> Iterator[Sample]:
+    ) -> Iterator[ShardSample]:
         for manifest in run:
             found = 0
             for key, members in untar(self._shards.read(manifest, "webdataset")):
@@ -98,13 +98,13 @@ class Merger:
                 raise DamagedError(manifest, f"{found} samples, not {manifest.pairs}")
 
 
-def _sample(manifest: Manifest, key: str, members: dict[str, bytes], folder: Path) -> Sample:
+def _sample(manifest: Manifest, key: str, members: dict[str, bytes], folder: Path) -> ShardSample:
     try:
         pair = CleanPair.model_validate_json(members["json"])
-        (picture,) = members.keys() - {"json", "txt"}
+        (image,) = members.keys() - {"json", "txt"}
         offset = int(key.rpartition("-")[2])
     except (KeyError, ValueError) as error:
         raise DamagedError(manifest, f"{key}: {error}") from error
     path = folder / key
-    path.write_bytes(members[picture])
-    return Sample(Position(manifest.topic, manifest.partition, offset), pair, path)
+    path.write_bytes(members[image])
+    return ShardSample(Position(manifest.topic, manifest.partition, offset), pair, path)

@@ -1,1 +1,1 @@
-"""Decodes and hashes pictures nobody vouches for, in child processes."""
+"""Decodes and hashes images nobody vouches for, in child processes."""

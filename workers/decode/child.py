@@ -1,9 +1,9 @@
-"""The decoding process: pictures in, stored pictures and numbers out, over its standard input.
+"""The decoding process: images in, stored images and numbers out, over its standard input.
 
 It ends by itself when the parent's end of the socket closes, also when the parent was killed. A
 decoder that is busy at that moment is ended by its limit of processor time, one that hangs by an
 alarm: the default action of both signals ends the process inside any C code. Answers are JSON and
-bytes, never pickles: the parent must be able to read them although whoever made the picture may
+bytes, never pickles: the parent must be able to read them although whoever made the image may
 have taken this process.
 """
 
@@ -38,7 +38,7 @@ def main() -> None:
         _confine(policy)
         _try_out(policy)
         send_frame(parent)  # ready
-        # From here on only decoders would write there, about pictures: libtiff does.
+        # From here on only decoders would write there, about images: libtiff does.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)
@@ -64,7 +64,7 @@ def _confine(policy: ImagePolicy) -> None:
 
 
 def _try_out(policy: ImagePolicy) -> None:
-    """Decode a picture of our own: with too little memory every other would be refused."""
+    """Decode an image of our own: with too little memory every other would be refused."""
     sample = BytesIO()
     Image.effect_noise((256, 256), 64).save(sample, "JPEG")
     decode(sample.getvalue(), policy.model_copy(update={"min_side": 1, "formats": ("JPEG",)}))
@@ -84,7 +84,7 @@ def _serve(parent: socket.socket, policy: ImagePolicy) -> None:
         jpeg = decoded.jpeg
         head = {name: value for name, value in asdict(decoded).items() if name != "jpeg"}
     signal.setitimer(signal.ITIMER_REAL, 0)
-    # Else reading the next picture could exceed this one's limit.
+    # Else reading the next image could exceed this one's limit.
     _limit_cpu(None)
     send_frame(parent, json.dumps(head).encode(), b"\n", jpeg)
 

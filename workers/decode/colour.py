@@ -1,7 +1,7 @@
 """From the modes Pillow decodes to, to sRGB on a background.
 
 `before_scaling` makes what may be resized (no palettes, no hidden range), `to_rgb` does the costly
-rest on the small picture.
+rest on the small image.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
 def before_scaling(image: Image.Image) -> Image.Image:
-    """Bring any mode to L, LA, RGB, RGBA or CMYK, colours still in the picture's own profile."""
+    """Bring any mode to L, LA, RGB, RGBA or CMYK, colours still in the image's own profile."""
     mode = image.mode
     if mode in {"I", "F"} or mode.startswith("I;16"):
         return _eight_bit(image)
@@ -44,7 +44,7 @@ def to_rgb(
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale a deep grey picture to L. `convert("L")` would clip it at 255: a white picture."""
+    """Scale a deep grey image to L. `convert("L")` would clip it at 255: a white image."""
     transparent = image.info.get("transparency")
     if image.mode == "F":
         low, high = _extrema(image)

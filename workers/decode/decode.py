@@ -1,4 +1,4 @@
-"""Untrusted bytes to a picture as it is stored. Runs in a decoding child process."""
+"""Untrusted bytes to an image as it is stored. Runs in a decoding child process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaption.workers.decode.colour import before_scaling, to_rgb
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.formats import sniff
 from kaption.workers.decode.hashes import dhash
-from kaption.workers.decode.reading import Picture
+from kaption.workers.decode.reading import ImageReader
 from kaption.workers.decode.rules import check_content, check_pixels, check_shape
 from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
@@ -28,7 +28,7 @@ _TURNED = {
 
 
 def decode(data: bytes, policy: ImagePolicy) -> Decoded:
-    """Decode, judge, scale, hash and encode one picture.
+    """Decode, judge, scale, hash and encode one image.
 
     Raises Reject (not_an_image, format_refused, truncated, too_many_pixels, decode_failed,
     too_small, extreme_ratio, single_colour) and MemoryError, nothing else. It has no time limit.
@@ -53,14 +53,14 @@ def decode(data: bytes, policy: ImagePolicy) -> Decoded:
 
 
 def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
-    picture = Picture(data, kind)
-    width, height = picture.width, picture.height
+    reader = ImageReader(data, kind)
+    width, height = reader.width, reader.height
     check_pixels(width, height, policy)
     check_shape(width, height, policy)
-    transpose = picture.transpose()
+    transpose = reader.transpose()
     size = _fitted(width, height, policy.longest_side)
-    image = picture.load(size)
-    # Colours and transparency are dealt with on the small picture; resizing weighs by alpha.
+    image = reader.load(size)
+    # Colours and transparency are dealt with on the small image; resizing weighs by alpha.
     profile = image.info.get("icc_profile")
     small = to_rgb(_scaled(before_scaling(image), size), profile, policy.background)
     if transpose is not None:

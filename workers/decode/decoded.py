@@ -1,4 +1,4 @@
-"""What decoding makes of an acceptable picture."""
+"""What decoding makes of an acceptable image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A picture as it is stored, and what it was made from.
+    """An image as it is stored, and what it was made from.
 
     Widths and heights are in pixels, after EXIF rotation.
     """
@@ -25,7 +25,7 @@ class Decoded:
     """Pillow's name, of `ImagePolicy.formats`."""
     original_sha256: str
     dhash: int | None
-    """64-bit difference hash (see `hashes.dhash`); none for low-information pictures."""
+    """64-bit difference hash (see `hashes.dhash`); none for low-information images."""
 
     @property
     def perceptual_hash(self) -> str | None:

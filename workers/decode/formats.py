@@ -29,7 +29,7 @@ _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 
 
 def sniff(data: bytes) -> str | None:
-    """Name the format, also of formats that are never decoded here; none: no known picture."""
+    """Name the format, also of formats that are never decoded here; none: no known image."""
     for name, signature in _SIGNATURES:
         if data.startswith(signature):
             return name

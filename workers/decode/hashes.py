@@ -1,4 +1,4 @@
-"""A 64-bit difference hash, and when a picture has too little in it to be hashed.
+"""A 64-bit difference hash, and when an image has too little in it to be hashed.
 
 dHash: Neal Krawetz, "Kind of Like That" (hackerfactor.com, 2013): is each cell of a 9 x 8 grey
 thumbnail darker than its right neighbour. Chosen over pHash on 12 photographs: within distance 6
@@ -18,12 +18,12 @@ WIDTH, HEIGHT = 9, 8
 SMOOTH_DEGREE = 4
 MIN_STRUCTURE = 2.5
 """Grey levels (0-255), root mean square, that must be left in the thumbnail once a smooth surface
-(a polynomial of degree 4) is taken away. Flat pictures, gradients and vignettes share a few hashes;
+(a polynomial of degree 4) is taken away. Flat images, gradients and vignettes share a few hashes;
 they leave up to 2.1, photographs 13 to 40, even textures (brick, grass) 2.9 to 4."""
 
 
 def dhash(luma: Image.Image) -> int | None:
-    """Hash a picture of mode L, at least 9 x 8; none where it has no structure to hash."""
+    """Hash an image of mode L, at least 9 x 8; none where it has no structure to hash."""
     cells = luma.resize((WIDTH, HEIGHT), Image.Resampling.BOX).tobytes()
     rows = [cells[at : at + WIDTH] for at in range(0, WIDTH * HEIGHT, WIDTH)]
     if _structure(rows) < MIN_STRUCTURE:

@@ -1,11 +1,11 @@
-"""Whether a JPEG holds all of its picture.
+"""Whether a JPEG holds all of its image.
 
 libjpeg fills what is missing with mid-grey and only warns, and Pillow drops its warnings; a file
 without its end marker, on the other hand, is refused by Pillow though often nothing is missing.
 Both are settled by putting more coded data behind what is there: a decoder that has all its rows
 never looks at it, one that has not turns it into pixels.
 
-Not found: a progressive file that lost scans and got an end marker again. It is a whole picture,
+Not found: a progressive file that lost scans and got an end marker again. It is a whole image,
 only coarser.
 """
 
@@ -33,20 +33,20 @@ def may_be_short(image: Image.Image) -> bool:
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether no part of the first picture is missing. Decodes twice at full size."""
-    coded = data[: _picture_end(data)].rstrip(b"\xff")
+    """Whether no part of the first image is missing. Decodes twice at full size."""
+    coded = data[: _image_end(data)].rstrip(b"\xff")
     return _pixels(coded + _END) == _pixels(coded + _PROBE + _END)
 
 
 def with_end(data: bytes) -> bytes:
-    """The first picture in the file, closed by an end marker."""
-    return data[: _picture_end(data)].rstrip(b"\xff") + _END
+    """The first image in the file, closed by an end marker."""
+    return data[: _image_end(data)].rstrip(b"\xff") + _END
 
 
-def _picture_end(data: bytes) -> int:
-    """Where the first picture's end marker is, or ought to be.
+def _image_end(data: bytes) -> int:
+    """Where the first image's end marker is, or ought to be.
 
-    Searching from the back instead would find the end of a thumbnail or of a second picture.
+    Searching from the back instead would find the end of a thumbnail or of a second image.
     """
     at = 2
     while found := _MARKER.search(data, at):

@@ -1,7 +1,7 @@
-"""PNG files reduced to what makes the picture, with what Pillow does not check.
+"""PNG files reduced to what makes the image, with what Pillow does not check.
 
-Pillow refuses a good picture for a wrong checksum on a text chunk, and accepts a wrong checksum
-on the picture itself, or rows that are not there.
+Pillow refuses a good image for a wrong checksum on a text chunk, and accepts a wrong checksum
+on the image itself, or rows that are not there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PASSES = (
 
 @dataclass(frozen=True, slots=True)
 class PngParts:
-    """The chunks of the picture. `cut`: the file ends inside its pixel data."""
+    """The chunks of the image. `cut`: the file ends inside its pixel data."""
 
     file: bytes
     header: bytes
@@ -111,7 +111,7 @@ def _chunk(name: bytes, body: bytes | memoryview) -> tuple[bytes, bytes | memory
 
 
 def _profile_is_sane(body: bytes) -> bool:
-    """Whether an iCCP chunk inflates, to a bounded size; a broken one must not cost the picture."""
+    """Whether an iCCP chunk inflates, to a bounded size; a broken one must not cost the image."""
     _, _, rest = body.partition(b"\x00")
     inflate = zlib.decompressobj()
     try:

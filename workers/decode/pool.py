@@ -29,7 +29,7 @@ class DecodePool:
         self._closing = threading.Event()
 
     def decode(self, data: bytes) -> Decoded:
-        """Decode one picture (see `kaption.workers.decode.decode.decode`).
+        """Decode one image (see `kaption.workers.decode.decode.decode`).
 
         Raises Reject: what `decode` raises, decode_timeout past the limit of processor time (or,
         for a child that hangs, of wall-clock time), decode_failed when the process died or exceeded
@@ -48,7 +48,7 @@ class DecodePool:
         return [process.pid for process in self._processes]
 
     def close(self) -> None:
-        """End the children, after the pictures they have in hand. Idempotent."""
+        """End the children, after the images they have in hand. Idempotent."""
         if self._closing.is_set():
             return
         self._closing.set()

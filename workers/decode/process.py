@@ -18,7 +18,7 @@ from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
 OUT_OF_MEMORY = 3
-"""Exit status of a child whose picture needed more than the memory limit."""
+"""Exit status of a child whose image needed more than the memory limit."""
 OUT_OF_TIME = -signal.SIGXCPU
 """Exit status, as `subprocess` gives it, of a child past its limit of processor time."""
 START_TIMEOUT_S = 60.0
@@ -50,9 +50,9 @@ class DecodeProcess:
         return None if self._child is None else self._child.pid
 
     def decode(self, data: bytes) -> Decoded:
-        """Decode one picture. Raises Reject, or Fatal when the child cannot be started."""
+        """Decode one image. Raises Reject, or Fatal when the child cannot be started."""
         if self._child is not None and self._child.poll() is not None:
-            self.stop()  # died while idle: nobody's picture is to blame
+            self.stop()  # died while idle: nobody's image is to blame
         sock = self._sock or self._start()
         deadline = time.monotonic() + self._policy.decode_wall_s
         try:
@@ -93,7 +93,7 @@ class DecodeProcess:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=_NO_ENVIRONMENT,
-                start_new_session=True,  # Ctrl-C is for the parent, which finishes its pictures
+                start_new_session=True,  # Ctrl-C is for the parent, which finishes its images
             )
         self._sock = ours
         try:

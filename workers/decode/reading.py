@@ -1,7 +1,7 @@
-"""Opening a picture with the one reader of its format, and loading all of it or refusing.
+"""Opening an image with the one reader of its format, and loading all of it or refusing.
 
 Image.open would try several readers, and turns a JPEG into an MPO, whose broken index then costs a
-good first picture.
+good first image.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation to what makes the picture upright."""
+"""EXIF orientation to what makes the image upright."""
 
 
-class Picture:
+class ImageReader:
     """An opened file of a known format: its header is read, its pixels are not."""
 
     def __init__(self, data: bytes, kind: str) -> None:
@@ -60,12 +60,12 @@ class Picture:
         """Pixels, as stored: before rotation (of a TIFF: after)."""
 
     def transpose(self) -> Image.Transpose | None:
-        """What makes the picture upright; none: it is."""
+        """What makes the image upright; none: it is."""
         if self._kind == "TIFF":
             return None  # its reader turns it while loading
         try:
             return _TRANSPOSE.get(self._image.getexif().get(ExifTags.Base.Orientation, 1))
-        except Exception:  # noqa: BLE001 # broken EXIF raises nearly anything; it costs no picture
+        except Exception:  # noqa: BLE001 # broken EXIF raises nearly anything; it costs no image
             return None
 
     def load(self, size: tuple[int, int]) -> Image.Image:

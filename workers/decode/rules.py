@@ -1,4 +1,4 @@
-"""Which pictures are worth keeping, by size and by how much there is to see."""
+"""Which images are worth keeping, by size and by how much there is to see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_pixels(width: int, height: int, policy: ImagePolicy) -> None:
 
 
 def check_shape(width: int, height: int, policy: ImagePolicy) -> None:
-    """Refuse small and narrow pictures, by their header. Raises Reject."""
+    """Refuse small and narrow images, by their header. Raises Reject."""
     short, long = sorted((width, height))
     if short < policy.min_side:
         raise Reject(Reason.TOO_SMALL, f"{width}x{height}, {policy.min_side} pixels at least")
@@ -33,7 +33,7 @@ def check_shape(width: int, height: int, policy: ImagePolicy) -> None:
 
 
 def check_content(luma: Image.Image, policy: ImagePolicy) -> None:
-    """Refuse a single colour; `luma` is the scaled picture in mode L. Raises Reject."""
+    """Refuse a single colour; `luma` is the scaled image in mode L. Raises Reject."""
     deviation = luma_deviation(luma)
     if deviation < policy.min_deviation:
         raise Reject(
@@ -43,7 +43,7 @@ def check_content(luma: Image.Image, policy: ImagePolicy) -> None:
 
 
 def luma_deviation(luma: Image.Image) -> float:
-    """Standard deviation of a mode L picture, 0-255."""
+    """Standard deviation of a mode L image, 0-255."""
     counts = luma.histogram()
     total = sum(counts)
     mean = sum(map(mul, counts, _LEVELS)) / total

@@ -1,4 +1,4 @@
-"""A picture of before and after: each image with its alt text and the caption that was kept."""
+"""An image of before and after: each image with its alt text and the caption that was kept."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 _COLUMNS = 3
-_PICTURE = 168
-"""Side of the square that a picture fits into, in pixels."""
+_IMAGE = 168
+"""Side of the square that an image fits into, in pixels."""
 _TEXT = 330
 _PAD = 14
 _LINES = 4
@@ -27,10 +27,10 @@ _TRUE, _UNTRUE = (16, 110, 56), (176, 32, 32)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One kept pair; scores are cosines. `*_true`: whether the text is true of the picture."""
+class SheetRow:
+    """One kept pair; scores are cosines. `*_true`: whether the text is true of the image."""
 
-    picture: Image
+    image: Image
     title: str
     before: str
     before_score: float | None
@@ -57,11 +57,11 @@ def choose(
     return sorted(shown, key=lambda pair: list(Kind).index(pair[0].kind))
 
 
-def row(picture: Image, truth: Truth, pair: CleanPair) -> Row:
-    """A cell of the sheet; `picture` is the stored one."""
+def row(image: Image, truth: Truth, pair: CleanPair) -> SheetRow:
+    """A cell of the sheet; `image` is the stored one."""
     best = pair.captions[0]
-    return Row(
-        picture=picture,
+    return SheetRow(
+        image=image,
         title=truth.kind.value,
         before=truth.alt_text,
         before_score=pair.original_score,
@@ -73,25 +73,25 @@ def row(picture: Image, truth: Truth, pair: CleanPair) -> Row:
     )
 
 
-def contact_sheet(rows: Sequence[Row]) -> Image:
-    """Three columns; texts true of their picture in green, untrue ones in red."""
+def contact_sheet(rows: Sequence[SheetRow]) -> Image:
+    """Three columns; texts true of their image in green, untrue ones in red."""
     from PIL import Image, ImageDraw, ImageFont
 
     lines = -(-max(1, len(rows)) // _COLUMNS)
-    cell = _PICTURE + _TEXT + 3 * _PAD, _PICTURE + 2 * _PAD
+    cell = _IMAGE + _TEXT + 3 * _PAD, _IMAGE + 2 * _PAD
     sheet = Image.new("RGB", (_COLUMNS * cell[0], lines * cell[1]), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
     for at, one in enumerate(rows):
         left, top = at % _COLUMNS * cell[0] + _PAD, at // _COLUMNS * cell[1] + _PAD
-        picture = one.picture.convert("RGB")
-        picture.thumbnail((_PICTURE, _PICTURE))
-        sheet.paste(picture, (left, top))
-        _write(draw, font, one, (left + _PICTURE + _PAD, top))
+        image = one.image.convert("RGB")
+        image.thumbnail((_IMAGE, _IMAGE))
+        sheet.paste(image, (left, top))
+        _write(draw, font, one, (left + _IMAGE + _PAD, top))
     return sheet
 
 
 def _write(
-    draw: ImageDraw, font: FreeTypeFont | ImageFont, one: Row, corner: tuple[int, int]
+    draw: ImageDraw, font: FreeTypeFont | ImageFont, one: SheetRow, corner: tuple[int, int]
 ) -> None:
     x, y = corner
     draw.text((x, y), one.title, _INK, font)

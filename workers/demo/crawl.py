@@ -42,7 +42,7 @@ SHARES: Mapping[Kind, int] = {
 """Of 103 pairs; a crawl of at least as many as there are kinds has one of each."""
 _COPIES = frozenset({Kind.EXACT, Kind.NEAR})
 _APART = 16
-"""Distance of dHashes between distinct pictures. Rendered scenes share twelve backgrounds, so 1 in
+"""Distance of dHashes between distinct images. Rendered scenes share twelve backgrounds, so 1 in
 20,000 couples would fall within the 6 that count as a near-duplicate (10 scenes in 600), which says
 nothing about photographs: such scenes are drawn again."""
 _SIDES = (320, 400, 480, 640)
@@ -53,10 +53,10 @@ _HTML = b"<!DOCTYPE html><html><body><h1>Please log in</h1></body></html>"
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A scene and its picture."""
+    """A scene and its image."""
 
     scene: Scene
-    picture: Image
+    image: Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,31 +133,31 @@ class Crawl:
             self._originals.append((len(self._found), drawn))
         return _Found(
             Truth(pair_id, kind, drawn.scene, text, cleaned),
-            self._page(kind, drawn.picture),
+            self._page(kind, drawn.image),
             inline=kind is Kind.RIGHT and len(self._originals) % _INLINE_EVERY == 0,
         )
 
     def _draw(self) -> _Drawn:
-        """A scene whose picture is far from all before it."""
+        """A scene whose image is far from all before it."""
         from kaption.workers.decode.hashes import dhash
 
         while True:
             scene = random_scene(self._rng, self._rng.choice(_RATIOS))
-            picture = render(scene, self._rng.choice(_SIDES), self._rng)
-            value = dhash(picture.convert("L"))
+            image = render(scene, self._rng.choice(_SIDES), self._rng)
+            value = dhash(image.convert("L"))
             if value is not None and all((value ^ h).bit_count() > _APART for h in self._hashes):
                 self._hashes.append(value)
-                return _Drawn(scene, picture)
+                return _Drawn(scene, image)
 
     def _copy(self, kind: Kind, pair_id: str) -> _Found:
-        """A right pair's picture once more, on another page; each is copied once at most."""
-        from kaption.workers.demo.pictures import copied
+        """A right pair's image once more, on another page; each is copied once at most."""
+        from kaption.workers.demo.images import copied
 
         at, drawn = self._originals.pop(self._rng.randrange(len(self._originals)))
         first = self._found[at]
         group = first.truth.pair_id
         self._found[at] = replace(first, truth=replace(first.truth, group=group))
-        page = first.page if kind is Kind.EXACT else _jpeg(copied(drawn.picture, self._rng))
+        page = first.page if kind is Kind.EXACT else _jpeg(copied(drawn.image, self._rng))
         text = describe(drawn.scene)
         return _Found(Truth(pair_id, kind, drawn.scene, text, text, group), page)
 
@@ -179,30 +179,30 @@ class Crawl:
             text = describe(scene)
         return text, text
 
-    def _page(self, kind: Kind, picture: Image) -> Page | None:
-        from kaption.workers.demo import pictures
+    def _page(self, kind: Kind, image: Image) -> Page | None:
+        from kaption.workers.demo import images
 
         if kind is Kind.MISSING:
             return None
         if kind is Kind.NOT_AN_IMAGE:
             return Page(_HTML, "image/jpeg")
         if kind is Kind.FORMAT:
-            body, file_format = pictures.unusual(picture, self._rng)
-            return Page(body, pictures.MEDIA_TYPES[file_format])
+            body, file_format = images.unusual(image, self._rng)
+            return Page(body, images.MEDIA_TYPES[file_format])
         if kind is Kind.TINY:
-            return Page(pictures.tiny(picture, self._rng), "image/png")
+            return Page(images.tiny(image, self._rng), "image/png")
         if kind is Kind.SINGLE_COLOUR:
-            return Page(pictures.single_colour(self._rng), "image/png")
+            return Page(images.single_colour(self._rng), "image/png")
         if kind is Kind.CMYK:
-            return _jpeg(pictures.cmyk(picture))
+            return _jpeg(images.cmyk(image))
         if kind is Kind.ROTATED:
-            return _jpeg(pictures.rotated(picture, self._rng))
+            return _jpeg(images.rotated(image, self._rng))
         if kind is Kind.TRUNCATED:
-            return _jpeg(pictures.truncated(picture, self._rng))
+            return _jpeg(images.truncated(image, self._rng))
         if kind is Kind.EXTREME:
-            return _jpeg(pictures.extreme(picture))
+            return _jpeg(images.extreme(image))
         delay = {Kind.SLOW: SLOW_S, Kind.SILENT: SILENT_S}.get(kind, 0.0)
-        return _jpeg(pictures.encoded(picture, quality=92), delay)
+        return _jpeg(images.encoded(image, quality=92), delay)
 
 
 def _jpeg(body: bytes, delay_s: float = 0.0) -> Page:

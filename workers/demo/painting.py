@@ -119,7 +119,7 @@ def _corners(shape: Shape) -> list[tuple[float, float]]:
 
 
 def _fill(color: Color, texture: Texture, box: int, radius: float) -> Image.Image:
-    """A (box, box) picture of the texture; its period follows the object's radius."""
+    """A (box, box) image of the texture; its period follows the object's radius."""
     base = np.array(_RGB[color], dtype=np.float32)
     if texture == "plain":
         return Image.new("RGB", (box, box), _RGB[color])

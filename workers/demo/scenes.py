@@ -2,7 +2,7 @@
 
 A scene is one to three objects (shape, colour, texture, size) on one background. The vocabulary is
 8 shapes x 10 colours x 6 textures x 2 sizes and 12 contexts. Everything here is pure data and the
-standard library; pixels are made by `kaption.workers.demo.painting`, imported when `render` is called.
+standard library; `render` imports `workers.demo.painting`, which makes the pixels.
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ def _apart(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool
 
 
 def render(scene: Scene, size: int, rng: random.Random) -> Image:
-    """Paint a scene as an RGB picture whose longest side is `size` pixels (32..2048).
+    """Paint a scene as an RGB image whose longest side is `size` pixels (32..2048).
 
     Painted at the asked size and antialiased, so it is crisp at any. `rng` places the background's
-    details and tilts the objects slightly: the same seed gives the same picture.
+    details and tilts the objects slightly: the same seed gives the same image.
     """
     from kaption.workers.demo.painting import paint
 
@@ -168,7 +168,7 @@ def join(phrases: Iterable[str]) -> str:
 def alter(scene: Scene, rng: random.Random, attribute: Attribute | None = None) -> Scene:
     """The same scene with exactly one attribute of one object (or the context) changed.
 
-    Its caption is a hard negative for the original picture. The changed object differs from all
+    Its caption is a hard negative for the original image. The changed object differs from all
     others of the scene. `attribute` None picks one at random.
     """
     attribute = attribute or rng.choice(ATTRIBUTES)
@@ -193,7 +193,7 @@ def alter(scene: Scene, rng: random.Random, attribute: Attribute | None = None) 
 def wrong(scene: Scene, rng: random.Random) -> Scene:
     """An unrelated scene: another context, and no object with a shape or colour of this one's.
 
-    `describe(wrong(scene, rng))` is a plainly false alt text for the picture of `scene`.
+    `describe(wrong(scene, rng))` is a plainly false alt text for the image of `scene`.
     """
     shapes = {o.shape for o in scene.objects}
     colors = {o.color for o in scene.objects}

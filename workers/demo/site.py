@@ -1,4 +1,4 @@
-"""A web site that serves a crawl's pictures, some of them slowly, some not at all."""
+"""A web site that serves a crawl's images, some of them slowly, some not at all."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ RECAPTIONED = frozenset({Kind.WRONG, Kind.FILE_NAME})
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One pair: its noise, the scene that its picture shows, what cleaning must make of its text.
+    """One pair: its noise, the scene that its image shows, what cleaning must make of its text.
 
-    Of each `group` (a picture and its copy) exactly one must come out, whichever was first.
+    Of each `group` (an image and its copy) exactly one must come out, whichever was first.
     """
 
     pair_id: str
@@ -87,9 +87,9 @@ class Judgement:
     kinds: dict[Kind, Judged]
     kept: int = 0
     agreed_before: int = 0
-    """Kept pairs whose alt text was true of the picture."""
+    """Kept pairs whose alt text was true of the image."""
     agreed_after: int = 0
-    """Kept pairs whose best caption is true of the picture."""
+    """Kept pairs whose best caption is true of the image."""
 
     @property
     def pairs(self) -> int:

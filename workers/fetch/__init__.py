@@ -1,1 +1,1 @@
-"""Gets pictures from web servers nobody vouches for."""
+"""Gets images from web servers nobody vouches for."""

@@ -90,9 +90,9 @@ class OpenClipScorer:
         self._mean = torch.tensor(self._letterbox.mean, device=device).view(shape) * 255
         self._std = torch.tensor(self._letterbox.std, device=device).view(shape) * 255
 
-    def preprocess(self, picture: Image.Image) -> torch.Tensor:
-        """RGB picture to (3, h, w) uint8 on the CPU, ratio kept."""
-        return self._letterbox.pixels(picture)
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """RGB image to (3, h, w) uint8 on the CPU, ratio kept."""
+        return self._letterbox.pixels(image)
 
     def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """(n, d) unit rows. Raises OutOfMemory."""

@@ -23,8 +23,8 @@ class Scorer(Protocol):
     recommended_score: float
     """Cosine that separates right from wrong texts for this model (see its card)."""
 
-    def preprocess(self, picture: Image.Image) -> torch.Tensor:
-        """RGB picture to a (3, h, w) CPU tensor; ratio kept: longest side resized, rest padded."""
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """RGB image to a (3, h, w) CPU tensor; ratio kept: longest side resized, rest padded."""
 
     def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """(n, d) unit rows. Raises OutOfMemory."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from kaption.connections.kafka.messages import Outgoing, Partition
 from kaption.schemas import Position
-from kaption.workers.runtime.stage import Dead, Message, Outcome
+from kaption.workers.runtime.stage import Dead, Incoming, Outcome
 
 
 class Consumed(Protocol):
@@ -41,7 +41,7 @@ class Entry:
     bytes: int
     ready: bool = False
     """Prepared, or has its outcome already."""
-    message: Message[Any] | None = None
+    message: Incoming[Any] | None = None
     prepared: object = None
     size: int = 0
     outcome: Outcome | None = None

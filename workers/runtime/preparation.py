@@ -14,7 +14,7 @@ from kaption.schemas.wire import WireError, decode, origin_of
 from kaption.workers.runtime.backoff import Backoff, Stopped
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.policy import RuntimePolicy
-from kaption.workers.runtime.stage import Dead, Emit, Message, Reject, Stage
+from kaption.workers.runtime.stage import Dead, Emit, Incoming, Reject, Stage
 
 _LARGEST_CHUNK = 64
 
@@ -121,4 +121,4 @@ class Preparation:
         except WireError as error:
             entry.die(str(error), unexpected=False)
         else:
-            entry.message = Message(record, origin, position)
+            entry.message = Incoming(record, origin, position)

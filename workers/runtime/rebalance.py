@@ -15,8 +15,8 @@ from kaption.workers.runtime.entry import Entry
 class Ownership:
     """Partition epochs: raised at each assignment and each loss.
 
-    What a `Listener` tells comes on the client's I/O thread, where a blocking call would raise: it
-    only changes what is kept here. An entry whose epoch is not the partition's is nobody's, for
+    A `RebalanceListener` is called on the client's I/O thread, where a blocking call would raise:
+    it only changes what is kept here. An entry whose epoch is not the partition's is nobody's, for
     ever: epochs only rise.
     """
 
@@ -83,7 +83,7 @@ class Ownership:
         self._changes += 1
 
 
-class Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
     """Tells what one consumer is assigned, until it is left behind: closing may take it longer than
     its successor needs to get the same partitions.
     """

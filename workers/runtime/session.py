@@ -20,7 +20,7 @@ from kaption.connections.kafka.transaction import Result, TransactionThread
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.runtime.entry import Consumed
 from kaption.workers.runtime.policy import RuntimePolicy
-from kaption.workers.runtime.rebalance import Listener, Ownership
+from kaption.workers.runtime.rebalance import Ownership, RebalanceListener
 
 _log = structlog.get_logger(__name__)
 _CLOSE_GRACE_S = 2.0
@@ -201,7 +201,7 @@ class Session:
         consumer = make_consumer(
             self._connection, self._group, self._transactional_id, self._policy
         )
-        self._listener = Listener(self.ownership)
+        self._listener = RebalanceListener(self.ownership)
         consumer.subscribe(topics=self._topics, listener=self._listener)
         return consumer
 

@@ -13,7 +13,7 @@ The engine calls, in this order and on these threads:
 ===========  ==================  =============================================================
 
 A record may be prepared and processed more than once (a crash, a rebalance, a bisected batch), so
-whatever a stage does outside Kafka must be idempotent for the same `Message.origin`.
+whatever a stage does outside Kafka must be idempotent for the same `Incoming.origin`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "Dead",
     "Emit",
     "Fatal",
-    "Message",
+    "Incoming",
     "OutOfMemory",
     "Outcome",
     "Reject",
@@ -68,7 +68,7 @@ class OutOfMemory(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class Message(Generic[R]):
+class Incoming(Generic[R]):
     """One input record and where it stands."""
 
     record: R
@@ -123,7 +123,7 @@ class Stage(ABC, Generic[R, P]):
         """Load models and reach stores. Raises Fatal with what to do about it."""
 
     @abstractmethod
-    def prepare(self, message: Message[R]) -> P:
+    def prepare(self, message: Incoming[R]) -> P:
         """Make one record ready for a batch.
 
         Raises Reject or Dead (the record's outcome, without `process`), Retry or Fatal. Any other
@@ -131,14 +131,14 @@ class Stage(ABC, Generic[R, P]):
         """
 
     @abstractmethod
-    def process(self, batch: Sequence[tuple[Message[R], P]]) -> Sequence[Outcome]:
+    def process(self, batch: Sequence[tuple[Incoming[R], P]]) -> Sequence[Outcome]:
         """One outcome per item, in order.
 
         Raises Retry (whole batch again), OutOfMemory (halves), Fatal (stop). Any other error makes
         the engine bisect the batch until the culprit is alone.
         """
 
-    def size_of(self, message: Message[R], prepared: P) -> int:
+    def size_of(self, message: Incoming[R], prepared: P) -> int:
         """Bytes this item adds to a batch; only asked where `Batching.max_bytes` is set."""
         return 0
 

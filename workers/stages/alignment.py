@@ -1,16 +1,17 @@
-"""Pictures and texts on one scorer: what score and select share."""
+"""Images and texts on one scorer: what score and select share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import Caption, ImageRef, StageTrace
 from kaption.schemas.limits import LIST_ITEMS
 from kaption.workers.models.scorer import Scorer
 from kaption.workers.models.windows import fit, score_texts
 from kaption.workers.policy import ClipPolicy
-from kaption.workers.stages.pictures import Blobs, open_picture
+from kaption.workers.stages.images import open_stored
 from kaption.workers.stores.embeddings import EmbeddingCache, EmbeddingKey
 
 if TYPE_CHECKING:
@@ -23,22 +24,22 @@ if TYPE_CHECKING:
 
 
 class ImageEmbedder:
-    """Embeds each picture once and shares it through the cache."""
+    """Embeds each image once and shares it through the cache."""
 
-    def __init__(self, scorer: Scorer, blobs: Blobs, cache: EmbeddingCache) -> None:
+    def __init__(self, scorer: Scorer, blobs: BlobStore, cache: EmbeddingCache) -> None:
         self._scorer = scorer
         self._blobs = blobs
         self._cache = cache
 
     def prepare(self, image: ImageRef) -> ImageInput:
-        """Called by many threads; a picture is fetched only when its embedding is not cached.
+        """Called by many threads; an image is fetched only when its embedding is not cached.
 
         Raises Reject (blob missing), Dead, Retry.
         """
         (vector,) = self._cache.get([self._key(image)])
         if vector is not None:
             return vector
-        return self._scorer.preprocess(open_picture(self._blobs, image))
+        return self._scorer.preprocess(open_stored(self._blobs, image))
 
     def embed(
         self, images: Sequence[ImageRef], inputs: Sequence[ImageInput]
@@ -63,12 +64,12 @@ class ImageEmbedder:
 
 
 class Alignment:
-    """Scores captions against stored pictures; nothing but `setup` may be called before it."""
+    """Scores captions against stored images; nothing but `setup` may be called before it."""
 
     def __init__(
         self,
         policy: ClipPolicy,
-        blobs: Blobs,
+        blobs: BlobStore,
         embeddings: EmbeddingCache,
         load_scorer: Callable[[ClipPolicy], Scorer],
     ) -> None:
@@ -129,7 +130,7 @@ class Alignment:
 
     @property
     def preprocessing_id(self) -> str:
-        """Of the pictures that the scorer sees."""
+        """Of the images that the scorer sees."""
         return self._scorer.preprocessing_id
 
     def gave(self, trace: StageTrace) -> bool:

@@ -1,4 +1,4 @@
-"""Recaption: candidate captions for pictures whose alt text is too weak."""
+"""Recaption: candidate captions for images whose alt text is too weak."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import Caption, CaptionedPair, ScoredPair
 from kaption.schemas.limits import CAPTIONS
 from kaption.schemas.topics import CAPTIONED, SCORED
 from kaption.workers.captioners.captioner import CaptionContext, Captioner
 from kaption.workers.policy import RecaptionPolicy
-from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
-from kaption.workers.stages.pictures import Blobs, open_picture
+from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Stage
+from kaption.workers.stages.images import open_stored
 from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stores.captions import CaptionCache, CaptionKey
 
@@ -29,8 +30,8 @@ class RecaptionInput:
 
     context: CaptionContext
     cached: tuple[tuple[Caption, ...] | None, ...]
-    picture: Image.Image | None
-    """Only where a captioner that looks at pictures has no cached answer."""
+    image: Image.Image | None
+    """Only where a captioner that looks at images has no cached answer."""
     seconds: float
 
 
@@ -44,7 +45,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
     def __init__(
         self,
         policy: RecaptionPolicy,
-        blobs: Blobs,
+        blobs: BlobStore,
         captions: CaptionCache,
         *,
         load_captioners: Callable[[RecaptionPolicy], Sequence[Captioner]],
@@ -66,8 +67,8 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         self._captioners = tuple(self._load_captioners(self._policy))
         self._models = {captioner.model: captioner.revision for captioner in self._captioners}
 
-    def prepare(self, message: Message[ScoredPair]) -> RecaptionInput:
-        """Cached answers, and the picture if one is missing.
+    def prepare(self, message: Incoming[ScoredPair]) -> RecaptionInput:
+        """Cached answers, and the image if one is missing.
 
         Raises Reject (blob missing), Dead, Retry.
         """
@@ -91,11 +92,11 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
             captioner.uses_images and answer is None
             for captioner, answer in zip(self._captioners, cached, strict=True)
         )
-        picture = open_picture(self._blobs, pair.image) if looking else None
-        return RecaptionInput(context, cached, picture, time.perf_counter() - began)
+        image = open_stored(self._blobs, pair.image) if looking else None
+        return RecaptionInput(context, cached, image, time.perf_counter() - began)
 
     def process(
-        self, batch: Sequence[tuple[Message[ScoredPair], RecaptionInput]]
+        self, batch: Sequence[tuple[Incoming[ScoredPair], RecaptionInput]]
     ) -> Sequence[Outcome]:
         """Ask each captioner about the pairs it has no cached answer for, all at once."""
         began = time.perf_counter()
@@ -115,7 +116,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         return self._blobs.ready() or self._cache.ready()
 
     def _answers(
-        self, at: int, batch: Sequence[tuple[Message[ScoredPair], RecaptionInput]]
+        self, at: int, batch: Sequence[tuple[Incoming[ScoredPair], RecaptionInput]]
     ) -> list[tuple[Caption, ...]]:
         """One captioner's candidates for each item of the batch."""
         captioner = self._captioners[at]
@@ -123,8 +124,8 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         missing = [row for row, answer in found.items() if answer is None]
         if missing:
             contexts = [batch[row][1].context for row in missing]
-            pictures = [batch[row][1].picture for row in missing] if captioner.uses_images else []
-            new = captioner.caption([picture for picture in pictures if picture], contexts)
+            images = [batch[row][1].image for row in missing] if captioner.uses_images else []
+            new = captioner.caption([image for image in images if image], contexts)
             if captioner.cache_id is not None:
                 keys = [
                     _key(batch[row][0].record, captioner, context)

@@ -1,4 +1,4 @@
-"""Score: how well the alt text fits the picture, and so whether it needs a captioner."""
+"""Score: how well the alt text fits the image, and so whether it needs a captioner."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kaption.schemas import Caption, CaptionedPair, CaptionKind, IngestedPair, Route, ScoredPair
 from kaption.schemas.topics import CAPTIONED, INGESTED, SCORED
 from kaption.workers.policy import ScorePolicy
-from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Stage
+from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Stage
 from kaption.workers.stages.alignment import Alignment
 from kaption.workers.stages.provenance import Tracer
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScoreInput:
-    """A picture ready to be embedded."""
+    """An image ready to be embedded."""
 
     image: ImageInput
     seconds: float
@@ -51,14 +51,14 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
         self._alignment.setup()
         self._good_score = self._alignment.threshold(self._policy.good_score)
 
-    def prepare(self, message: Message[IngestedPair]) -> ScoreInput:
+    def prepare(self, message: Incoming[IngestedPair]) -> ScoreInput:
         """Cached embedding, or pixels. Raises Reject (blob missing), Dead, Retry."""
         began = time.perf_counter()
         image = self._alignment.prepare(message.record.image)
         return ScoreInput(image, time.perf_counter() - began)
 
     def process(
-        self, batch: Sequence[tuple[Message[IngestedPair], ScoreInput]]
+        self, batch: Sequence[tuple[Incoming[IngestedPair], ScoreInput]]
     ) -> Sequence[Outcome]:
         """Embed what is not cached, score the alt texts, route."""
         began = time.perf_counter()

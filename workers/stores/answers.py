@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Refusal(Record):
-    """The URL gave nothing that can be used, or a picture that another origin holds."""
+    """The URL gave nothing that can be used, or an image that another origin holds."""
 
     reason: Reason
     detail: str = ""
@@ -29,22 +29,22 @@ class Refusal(Record):
 
 
 Answer = ImageRef | Refusal
-"""Of a picture all that ingest needs to make the same pair again: its bytes are in the blob store
+"""Of an image all that ingest needs to make the same pair again: its bytes are in the blob store
 before it is remembered."""
 
 
 REFUSAL_TTL_S = 3600
 """A refused record has claimed nothing. Its refusal only has to outlive the batches of other
-workers that fetched a picture for the same delivery and have not claimed it yet."""
+workers that fetched an image for the same delivery and have not claimed it yet."""
 
 _JSON: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 
 class Answers(Forgetful):
-    """One string per origin, `ttl_s` seconds for pictures: as long as pairs.raw is kept, because
+    """One string per origin, `ttl_s` seconds for images: as long as pairs.raw is kept, because
     nothing is delivered again after that.
 
-    Some 600 bytes for a picture, URL included. A server that evicts keys with a TTL (volatile-*)
+    Some 600 bytes for an image, URL included. A server that evicts keys with a TTL (volatile-*)
     may drop some of them when it is full; the dedup claims then still hold.
     """
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from kaption.schemas import Caption
 from kaption.workers.stores.footprint import Footprint, Forgetful
-from kaption.workers.stores.pictures import PictureCache, Place
+from kaption.workers.stores.image_cache import ImageCache, Place
 
 if TYPE_CHECKING:
     import redis
@@ -21,7 +21,7 @@ class CaptionKey:
     """What a captioner's answer depends on."""
 
     sha256: str
-    """Of the stored picture."""
+    """Of the stored image."""
     captioner: str
     """The captioner's `cache_id`: model, revision, prompts and sampling."""
     context: str = ""
@@ -35,13 +35,13 @@ _JSON = TypeAdapter(tuple[Caption, ...])
 
 
 class CaptionCache(Forgetful):
-    """One hash per picture, a field per captioner and context: the candidates as a JSON list.
+    """One hash per image, a field per captioner and context: the candidates as a JSON list.
 
-    `ttl_s` seconds after the last was written all of a picture are forgotten.
+    `ttl_s` seconds after the last was written all of an image are forgotten.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int = TTL_S) -> None:
-        self._cache = PictureCache(client, key_prefix, "cap", ttl_s)
+        self._cache = ImageCache(client, key_prefix, "cap", ttl_s)
 
     def get(self, keys: Sequence[CaptionKey]) -> list[tuple[Caption, ...] | None]:
         """The stored candidates, or None. One round trip."""
@@ -56,7 +56,7 @@ class CaptionCache(Forgetful):
         self._cache.put([_place(key) for key in keys], values)
 
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
-        """Remove all captions of the stored pictures."""
+        """Remove all captions of the stored images."""
         return self._cache.forget(footprints, dry_run=dry_run)
 
     def ready(self) -> str | None:

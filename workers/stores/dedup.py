@@ -27,7 +27,7 @@ class Dedup(Forgetful):
 
     Exact claims and the first user of each text: one hash field of 128 bits of the sha256 in one
     of 2^18 buckets chosen by 18 further bits (146 in all: no collision is to be expected below
-    10^21 pictures) with the owner's ``topic/partition/offset`` as value; 60 bytes or less each.
+    10^21 images) with the owner's ``topic/partition/offset`` as value; 60 bytes or less each.
     Near claims: see `NearClaims`.
 
     Every key carries the hash tag ``{key_prefix}``: one hash slot, because scripts touch several
@@ -85,7 +85,7 @@ class Dedup(Forgetful):
             return [int(rank) for rank in pipe.execute()]
 
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
-        """Remove the owners' claims on their pictures and texts. Two round trips.
+        """Remove the owners' claims on their images and texts. Two round trips.
 
         A text is then counted as if those owners had never used it.
         """

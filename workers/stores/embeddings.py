@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kaption.workers.stores.footprint import Footprint, Forgetful
-from kaption.workers.stores.pictures import PictureCache, Place
+from kaption.workers.stores.image_cache import ImageCache, Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ class EmbeddingKey:
     """What an embedding depends on."""
 
     sha256: str
-    """Of the stored picture."""
+    """Of the stored image."""
     revision: str
     preprocessing_id: str
 
@@ -30,15 +30,15 @@ TTL_S = 7 * 24 * 3600
 
 
 class EmbeddingCache(Forgetful):
-    """One hash per picture, a field per model revision and preprocessing: d little-endian float16.
+    """One hash per image, a field per model revision and preprocessing: d little-endian float16.
 
     Half precision moves a cosine by less than 1e-3 and halves the memory; rows are brought back to
-    unit length on reading. `ttl_s` seconds after the last was written all of a picture are
+    unit length on reading. `ttl_s` seconds after the last was written all of an image are
     forgotten.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int = TTL_S) -> None:
-        self._cache = PictureCache(client, key_prefix, "emb", ttl_s)
+        self._cache = ImageCache(client, key_prefix, "emb", ttl_s)
 
     def get(self, keys: Sequence[EmbeddingKey]) -> list[NDArray[np.float32] | None]:
         """Shape (d,) each, or None. One round trip."""
@@ -58,7 +58,7 @@ class EmbeddingCache(Forgetful):
         return [_unpack(value) for value in kept]
 
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
-        """Remove all embeddings of the stored pictures."""
+        """Remove all embeddings of the stored images."""
         return self._cache.forget(footprints, dry_run=dry_run)
 
     def ready(self) -> str | None:

@@ -13,13 +13,13 @@ from kaption.schemas.record import Record
 
 
 class Footprint(Record):
-    """One pair, or only a picture of which no pair is known."""
+    """One pair, or only an image of which no pair is known."""
 
     owner: Name | None = None
-    """The origin that holds the pair's claims. None: only the picture is known, and its exact claim
+    """The origin that holds the pair's claims. None: only the image is known, and its exact claim
     is removed whoever holds it."""
     sha256: Sha256 | None = None
-    """Of the stored picture; None where there is none, or it is another pair's too."""
+    """Of the stored image; None where there is none, or it is another pair's too."""
     original_sha256: Sha256 | None = None
     perceptual_hash: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
     clean_text: Text = ""

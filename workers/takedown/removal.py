@@ -45,7 +45,7 @@ class Removed:
     entries: int
     """In Redis."""
     refused: int
-    """Pictures, by their sha256."""
+    """Images, by their sha256."""
 
 
 class Removal:
@@ -54,8 +54,8 @@ class Removal:
     1. `refuse`: the takedown into the dataset, where readers look, then into Redis, where workers
        look. From here on nothing that it covers gets further.
     2. `keep`: what was found is written down. The next step makes a compacted topic forget which
-       picture was the pair's, and a run that was killed after it could not go on.
-    3. `remove`: the pictures found are refused in the same way, wherever they come from, before the
+       image was the pair's, and a run that was killed after it could not go on.
+    3. `remove`: the images found are refused in the same way, wherever they come from, before the
        claims that kept their copies out are gone. Then tombstones into pairs.clean, then the blobs,
        then what is in Redis.
     4. `finish`: what was written down is removed.
@@ -96,13 +96,13 @@ class Removal:
         with ThreadPoolExecutor(_WRITERS) as threads:
             blobs = sum(threads.map(self._objects.exists, map(blob_key, remains.blobs)))
         entries = self._forget(remains.footprints, dry_run=True)
-        return Removed(len(remains.pairs), blobs, entries, len(remains.pictures))
+        return Removed(len(remains.pairs), blobs, entries, len(remains.images))
 
     def remove(self, remains: Remains, progress: Callable[[str], object]) -> Removed:
         """All of it; `progress` is told what is being done."""
         found = self.count(remains)
-        progress(f"refusing {found.refused} pictures")
-        self.refuse(remains.pictures)
+        progress(f"refusing {found.refused} images")
+        self.refuse(remains.images)
         progress(f"withdrawing {found.pairs} pairs from {CLEAN.name}")
         withdraw(self._kafka, CLEAN, remains.pairs)
         progress(f"deleting {found.blobs} blobs")

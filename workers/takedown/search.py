@@ -1,4 +1,4 @@
-"""Looks for what takedowns cover, in the topics that tell which pictures were stored."""
+"""Looks for what takedowns cover, in the topics that tell which images were stored."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from kaption.workers.stores.footprint import Footprint
 class Remains(Record):
     """All that is to be refused, then removed, in this order."""
 
-    pictures: tuple[Takedown, ...] = ()
+    images: tuple[Takedown, ...] = ()
     """By sha256, of those below that were found by something else: nothing refused them yet."""
     pairs: tuple[tuple[int, str], ...] = ()
     """In pairs.clean: partition and pair_id of those whose newest message has a value."""
     blobs: tuple[Sha256, ...] = ()
-    """Stored pictures, and what crawlers delivered, unless another pair needs them."""
+    """Stored images, and what crawlers delivered, unless another pair needs them."""
     footprints: tuple[Footprint, ...] = ()
     """Of pairs, in Redis."""
 
@@ -43,12 +43,12 @@ class Remains(Record):
 AnyPair = RawPair | IngestedPair | CleanPair
 
 _SEARCHED = (CLEAN, INGESTED, REJECTED)
-"""Who has a stored picture is in the first for ever, and in the others as long as they are kept:
+"""Who has a stored image is in the first for ever, and in the others as long as they are kept:
 all that are on their way, and those that a later stage refused."""
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What takedowns cover."""
 
     remains: Remains
@@ -65,22 +65,22 @@ class _Finds:
     footprints: dict[Footprint, None] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
     found_by: dict[str, Takedown] = field(default_factory=dict)
-    """Of pictures, where it is no takedown of the picture itself."""
+    """Of images, where it is no takedown of the image itself."""
 
 
-def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> Found:
+def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> SearchResult:
     """Read the topics to their present end. Raises ReadError."""
     rules = {takedown.rule: takedown for takedown in takedowns}
     named = {value for kind, value in rules if kind is TakedownKind.SHA256}
     finds = _Finds(CLEAN.prefixed(kafka.topic_prefix).name)
-    # Of a sha256 the picture is known, also where no topic knows its pair any more.
+    # Of a sha256 the image is known, also where no topic knows its pair any more.
     for value in sorted(named):
         finds.footprints[Footprint(sha256=value, original_sha256=value)] = None
     with TopicReader(kafka, _SEARCHED) as reader:
         ends = reader.ends()
         for read in filter(None, reader.reads(ends)):
             _look(read, rules, finds)
-        blobs = finds.delivered | _pictures(finds.footprints)
+        blobs = finds.delivered | _images(finds.footprints)
         if blobs - named:
             blobs -= set(_needed(filter(None, reader.reads(ends)), rules, blobs))
     footprints = [
@@ -88,15 +88,15 @@ def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> Found:
         for each in finds.footprints
     ]
     remains = Remains(
-        pictures=tuple(
-            finds.found_by[sha256].of_picture(sha256)
+        images=tuple(
+            finds.found_by[sha256].of_image(sha256)
             for sha256 in sorted(finds.found_by.keys() & blobs - named)
         ),
         pairs=tuple(sorted(finds.standing)),
         blobs=tuple(sorted(blobs)),
         footprints=tuple(footprints),
     )
-    return Found(remains, finds.versions)
+    return SearchResult(remains, finds.versions)
 
 
 def _look(read: Read, rules: Mapping[Rule, Takedown], finds: _Finds) -> None:
@@ -111,7 +111,7 @@ def _look(read: Read, rules: Mapping[Rule, Takedown], finds: _Finds) -> None:
     covering = [rules[rule] for rule in rules_for(pair) if rule in rules]
     covered = bool(covering)
     if isinstance(pair, CleanPair):
-        # A later version may have another picture, from elsewhere.
+        # A later version may have another image, from elsewhere.
         finds.standing.discard((position.partition, pair.pair_id))
         if covered:
             finds.standing.add((position.partition, pair.pair_id))
@@ -128,7 +128,7 @@ def _look(read: Read, rules: Mapping[Rule, Takedown], finds: _Finds) -> None:
 
 
 def _needed(reads: Iterable[Read], rules: Container[Rule], blobs: Collection[str]) -> Iterator[str]:
-    """Of these pictures those that are a pair's which is neither covered nor refused."""
+    """Of these images those that are a pair's which is neither covered nor refused."""
     for read in reads:
         pair = read.record
         if isinstance(pair, IngestedPair | CleanPair):
@@ -138,11 +138,11 @@ def _needed(reads: Iterable[Read], rules: Container[Rule], blobs: Collection[str
 
 
 def _sha256s(pair: AnyPair) -> list[str]:
-    """Of its picture, as it is stored and as it was delivered."""
+    """Of its image, as it is stored and as it was delivered."""
     return [value for kind, value in rules_for(pair) if kind is TakedownKind.SHA256]
 
 
-def _pictures(footprints: Iterable[Footprint]) -> set[str]:
+def _images(footprints: Iterable[Footprint]) -> set[str]:
     known = {sha256 for each in footprints for sha256 in (each.sha256, each.original_sha256)}
     return {sha256 for sha256 in known if sha256 is not None}
 

@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from kaption.workers.policy import TextPolicy
 from kaption.workers.text.clean import clean
-from kaption.workers.text.language import Detected
+from kaption.workers.text.language import Detected, LanguageDetector
 from kaption.workers.text.notes import Note
-
-
-class Languages(Protocol):
-    """What is asked of language detection; `kaption.workers.text.language.LanguageDetector` does it."""
-
-    def load(self) -> None:
-        """Check the languages asked for. Raises Fatal."""
-
-    def detect(self, text: str) -> Detected | None:
-        """The text's language, or none where it could be several."""
-
-    def accepts(self, detected: Detected | None) -> bool:
-        """Whether the policy admits the language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +20,7 @@ class AltText:
 
 
 def read_alt_text(
-    text: str, declared: str | None, policy: TextPolicy, languages: Languages
+    text: str, declared: str | None, policy: TextPolicy, languages: LanguageDetector
 ) -> AltText:
     """Clean `text`; a language that is found wins over the `declared` one, which pages often copy
     from a template. Cleaned first, because markup and mojibake are no language."""

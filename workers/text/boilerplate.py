@@ -1,4 +1,4 @@
-"""Phrases that pages put around every picture: "click to enlarge", "| Shop name", credits."""
+"""Phrases that pages put around every image: "click to enlarge", "| Shop name", credits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OUTER = " \t.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00a
 _SEPARATOR = re.compile(
     r"(\s*[|\u2022\u00b7;]\s*|\s+[\u2013\u2014~*/-]+\s+|[,.!?](?=\s)\s*|\s*[()\[\]]\s*)"
 )
-# In a list, one word may be what the picture shows: "logos of Facebook, Twitter, Instagram".
+# In a list, one word may be what the image shows: "logos of Facebook, Twitter, Instagram".
 _WEAK = frozenset(",/")
 _KEPT = frozenset(".!?)]")
 """Separators that end what stands before them, so they stay when the part after them goes."""

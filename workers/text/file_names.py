@@ -1,4 +1,4 @@
-"""Alt texts that are a camera's or a computer's file name and say nothing of the picture."""
+"""Alt texts that are a camera's or a computer's file name and say nothing of the image."""
 
 from __future__ import annotations
 

@@ -27,4 +27,4 @@ class Note(StrEnum):
     EMPTY = "empty"
     """Nothing usable is left."""
     REPEATED = "repeated"
-    """On more pictures than `DedupPolicy.text_uses`: emptied."""
+    """On more images than `DedupPolicy.text_uses`: emptied."""

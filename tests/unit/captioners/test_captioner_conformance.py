@@ -41,7 +41,7 @@ def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return lambda: load_captioners(policy)[0]
 
 
-def pictures(captioner: Captioner) -> list[Image.Image]:
+def images(captioner: Captioner) -> list[Image.Image]:
     sizes = [(40, 30), (64, 64), (20, 90)] if captioner.uses_images else []
     return [Image.new("RGB", size, (50 * at, 90, 10)) for at, size in enumerate(sizes)]
 
@@ -58,10 +58,10 @@ def test_it_says_who_it_is(make: Make, request: pytest.FixtureRequest) -> None:
     assert captioner.revision
 
 
-def test_every_picture_has_its_answer_and_none_is_scored(make: Make) -> None:
+def test_every_image_has_its_answer_and_none_is_scored(make: Make) -> None:
     captioner = make()
 
-    found = captioner.caption(pictures(captioner), CONTEXTS)
+    found = captioner.caption(images(captioner), CONTEXTS)
 
     assert len(found) == len(CONTEXTS)
     for caption in (caption for captions in found for caption in captions):
@@ -74,10 +74,10 @@ def test_every_picture_has_its_answer_and_none_is_scored(make: Make) -> None:
 def test_the_same_question_has_the_same_answer_also_after_loading_again(make: Make) -> None:
     first, second = make(), make()
 
-    answers = first.caption(pictures(first), CONTEXTS)
+    answers = first.caption(images(first), CONTEXTS)
 
-    assert answers == first.caption(pictures(first), CONTEXTS)
-    assert answers == second.caption(pictures(second), CONTEXTS)
+    assert answers == first.caption(images(first), CONTEXTS)
+    assert answers == second.caption(images(second), CONTEXTS)
     assert first.cache_id == second.cache_id
 
 
@@ -85,8 +85,8 @@ def test_a_context_it_does_not_use_changes_nothing(make: Make) -> None:
     captioner = make()
     bare = [CaptionContext("")] * len(CONTEXTS)
 
-    same = captioner.caption(pictures(captioner), bare) == captioner.caption(
-        pictures(captioner), CONTEXTS
+    same = captioner.caption(images(captioner), bare) == captioner.caption(
+        images(captioner), CONTEXTS
     )
 
     assert same != captioner.uses_context

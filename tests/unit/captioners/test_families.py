@@ -13,7 +13,7 @@ from PIL import Image
 from kaption.connections.errors import Fatal
 from kaption.schemas import CaptionKind
 from kaption.workers.captioners._chat import Chat
-from kaption.workers.captioners._family import Loaded, Row
+from kaption.workers.captioners._family import CandidateRow, Loaded
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
 from kaption.workers.captioners.transformers import TransformersCaptioner, build
@@ -42,13 +42,13 @@ def captioner(folder: Path, sampling: SamplingPolicy) -> Any:
     return build(RecaptionPolicy(transformers=given))
 
 
-def picture(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
+def image_bytes(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
     return Image.fromarray(noise).resize(size)
 
 
 def alone(loaded: Loaded, shown: Image.Image, prompt: str) -> str:
-    """One picture and one prompt through the processor and `generate` of the library."""
+    """One image and one prompt through the processor and `generate` of the library."""
     blip = loaded.model.config.model_type == "blip"
     if loaded.model.config.model_type in ("llava", "idefics3", "smolvlm"):
         prompt = f"USER: <image>\n{prompt} ASSISTANT:"
@@ -70,18 +70,18 @@ def tiled(family: Any) -> bool:
 
 def test_many_rows_at_once_say_what_each_says_alone(folder: Path) -> None:
     family = captioner(folder, GREEDY)._family
-    # Where pictures become tiles, a wide one has fewer tokens.
-    pictures = [picture(0), picture(1, (48, 24 if tiled(family) else 48)), picture(2)]
-    rows = [Row(at, prompt, seed=at) for at in (2, 0, 1) for prompt in PROMPTS]
+    # Where images become tiles, a wide one has fewer tokens.
+    images = [image_bytes(0), image_bytes(1, (48, 24 if tiled(family) else 48)), image_bytes(2)]
+    rows = [CandidateRow(at, prompt, seed=at) for at in (2, 0, 1) for prompt in PROMPTS]
 
     with torch.inference_mode():
-        together = family.generate(pictures, rows)
+        together = family.generate(images, rows)
 
-    assert together == [alone(family._loaded, pictures[row.picture], row.prompt) for row in rows]
-    assert len(set(together)) > len(PROMPTS)  # pictures matter, not only prompts
+    assert together == [alone(family._loaded, images[row.image], row.prompt) for row in rows]
+    assert len(set(together)) > len(PROMPTS)  # images matter, not only prompts
 
 
-def test_each_picture_is_encoded_once(folder: Path) -> None:
+def test_each_image_is_encoded_once(folder: Path) -> None:
     made = captioner(folder, SamplingPolicy(candidates=5, max_new_tokens=4))
     model = made._family._loaded.model
     name, tiles = {
@@ -96,7 +96,7 @@ def test_each_picture_is_encoded_once(folder: Path) -> None:
         with_kwargs=True,
     )
 
-    made.caption([picture(0), picture(1)], [CaptionContext("red star"), CaptionContext("")])
+    made.caption([image_bytes(0), image_bytes(1)], [CaptionContext("red star"), CaptionContext("")])
 
     hook.remove()
     assert seen == [2 * tiles]
@@ -104,12 +104,12 @@ def test_each_picture_is_encoded_once(folder: Path) -> None:
 
 def test_candidates_do_not_depend_on_the_batch(folder: Path) -> None:
     made = captioner(folder, SamplingPolicy(candidates=4, max_new_tokens=8))
-    pictures = [picture(seed, (72, 48)) for seed in range(3)]
+    images = [image_bytes(seed, (72, 48)) for seed in range(3)]
     contexts = [CaptionContext(text) for text in ("a red star", "", "the blue circle, on grass")]
 
-    together = made.caption(pictures, contexts)
+    together = made.caption(images, contexts)
 
-    assert together[2] == made.caption(pictures[2:], contexts[2:])[0]
+    assert together[2] == made.caption(images[2:], contexts[2:])[0]
     assert [len(captions) for captions in together] == [4, 4, 4]
     assert len({caption.text for captions in together for caption in captions}) > 3
 
@@ -118,7 +118,7 @@ def test_fused_prompts_need_an_alt_text(folder: Path) -> None:
     made = captioner(folder, SamplingPolicy(candidates=5, max_new_tokens=4))
 
     with_text, without = made.caption(
-        [picture(0), picture(1)], [CaptionContext("a red star"), CaptionContext(" ")]
+        [image_bytes(0), image_bytes(1)], [CaptionContext("a red star"), CaptionContext(" ")]
     )
 
     kinds = {caption.kind for caption in with_text}
@@ -127,10 +127,10 @@ def test_fused_prompts_need_an_alt_text(folder: Path) -> None:
     assert all(caption.revision == made.revision for caption in with_text)
 
 
-def test_a_wide_picture_is_shown_whole(tmp_path: Path) -> None:
-    # The processor would crop the ends; there the two pictures differ.
+def test_a_wide_image_is_shown_whole(tmp_path: Path) -> None:
+    # The processor would crop the ends; there the two images differ.
     made = captioner(tiny_llava(tmp_path), SamplingPolicy(candidates=1, max_new_tokens=12))
-    wide = picture(0, (96, 32))
+    wide = image_bytes(0, (96, 32))
     other = wide.copy()
     other.paste((255, 0, 0), (0, 0, 30, 32))
     seen: list[torch.Tensor] = []
@@ -151,21 +151,21 @@ def test_a_template_with_the_prompt_first_is_refused(
 ) -> None:
     family = captioner(make(tmp_path), GREEDY)._family
     family._loaded.processor.chat_template = "{{ messages[0].content[1].text }} <image>"
-    rows = [Row(0, prompt, seed=0) for prompt in PROMPTS]
+    rows = [CandidateRow(0, prompt, seed=0) for prompt in PROMPTS]
 
-    with torch.inference_mode(), pytest.raises(Fatal, match="template with the picture first"):
-        family.generate([picture(0)], rows)
+    with torch.inference_mode(), pytest.raises(Fatal, match="template with the image first"):
+        family.generate([image_bytes(0)], rows)
 
 
 def test_any_other_model_goes_through_its_processor(tmp_path: Path) -> None:
     loaded = captioner(tiny_llava(tmp_path), GREEDY)._family._loaded
-    pictures = [picture(seed) for seed in range(2)]
-    rows = [Row(at, prompt, seed=at) for at in range(2) for prompt in PROMPTS]
+    images = [image_bytes(seed) for seed in range(2)]
+    rows = [CandidateRow(at, prompt, seed=at) for at in range(2) for prompt in PROMPTS]
 
     with torch.inference_mode():
-        texts = Chat(loaded).generate(pictures, rows)
+        texts = Chat(loaded).generate(images, rows)
 
-    assert texts == [alone(loaded, pictures[row.picture], row.prompt) for row in rows]
+    assert texts == [alone(loaded, images[row.image], row.prompt) for row in rows]
 
 
 def test_the_cache_id_follows_each_part_of_what_the_answer_depends_on(

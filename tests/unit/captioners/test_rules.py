@@ -27,7 +27,7 @@ def test_tags_come_most_confident_first_and_doubtful_ones_not_at_all() -> None:
     assert captions(context) == {"rules/tags": "sun set and beach"}
 
 
-def test_text_in_the_picture_is_quoted_after_objects_and_alt_text() -> None:
+def test_text_in_the_image_is_quoted_after_objects_and_alt_text() -> None:
     context = CaptionContext("Shop window.", ocr=(OcrText(text=" SALE  50 % "),), objects=(CAR,))
 
     assert captions(context) == {

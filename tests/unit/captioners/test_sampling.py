@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from kaption.workers.captioners._sampling import CandidateSampler, picture_digest, row_seed
+from kaption.workers.captioners._sampling import CandidateSampler, image_digest, row_seed
 from kaption.workers.policy import SamplingPolicy
 
 NO_TOKENS = torch.empty(1, 0, dtype=torch.int64)
@@ -69,8 +69,8 @@ def test_generated_tokens_are_penalised_and_the_prompt_is_not() -> None:
     torch.testing.assert_close(with_penalty - without, torch.tensor([[0.0, -2.0, -4.0, 0.0]]))
 
 
-def test_seeds_tell_pictures_prompts_and_numbers_apart() -> None:
-    digests = [picture_digest(Image.new("RGB", (4, 4), (grey,) * 3)) for grey in (0, 1)]
+def test_seeds_tell_images_prompts_and_numbers_apart() -> None:
+    digests = [image_digest(Image.new("RGB", (4, 4), (grey,) * 3)) for grey in (0, 1)]
 
     seeds = {row_seed(0, d, p, n) for d in digests for p in ("a", "b") for n in range(3)}
 

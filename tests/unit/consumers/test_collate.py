@@ -10,15 +10,15 @@ from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 from transformers import AutoTokenizer
 
-from examples.short_rows import take_short_rows
 from kaption.consumers.stream import Sample
 from kaption.consumers.training.batches import TrainingBatches
 from kaption.consumers.training.buckets import LengthBuckets
-from kaption.consumers.training.examples import Batch, Collate, Example, ExampleMaker
-from kaption.consumers.training.pictures import PictureTransform
+from kaption.consumers.training.examples import Collate, Example, ExampleMaker, TrainingBatch
+from kaption.consumers.training.images import ImageTransform
 from kaption.consumers.training.tokens import TextTokens
 from kaption.schemas import CaptionKind
 from kaption.schemas.letterbox import Letterbox
+from short_rows import take_short_rows
 from support.tiny_models import tiny_clip
 from support.training_samples import ListedStream, clean_pair, sample
 
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def make(folder: Path) -> ExampleMaker:
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    return ExampleMaker(TextTokens(tokenizer), PictureTransform(BOX))
+    return ExampleMaker(TextTokens(tokenizer), ImageTransform(BOX))
 
 
 def worded(count: int, seed: int = 0) -> list[Sample]:
@@ -46,7 +46,7 @@ def worded(count: int, seed: int = 0) -> list[Sample]:
     ]
 
 
-def ids(batches: list[Batch]) -> list[str]:
+def ids(batches: list[TrainingBatch]) -> list[str]:
     return [pair_id for batch in batches for pair_id in batch.pair_ids]
 
 
@@ -193,18 +193,18 @@ def test_order_follows_seed_and_epoch(make: ExampleMaker) -> None:
     assert len({tuple(order(seed, epoch)) for seed in (1, 2) for epoch in (1, 2)}) == 4
 
 
-def test_a_damaged_picture_is_left_out_and_counted(
+def test_a_damaged_image_is_left_out_and_counted(
     make: ExampleMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     samples = worded(16)
-    samples[5] = samples[5]._replace(picture=samples[5].picture[:60])
+    samples[5] = samples[5]._replace(image=samples[5].image[:60])
     batches = TrainingBatches(samples, make, batch_size=4)
 
     found = ids(list(batches))
 
     assert sorted(found) == sorted({f"pair-{number}" for number in range(16)} - {"pair-5"})
     assert batches.damaged == 1
-    assert "picture of pair-5" in caplog.text
+    assert "image of pair-5" in caplog.text
 
 
 def stream(chance: int, count: int = 100) -> ListedStream:

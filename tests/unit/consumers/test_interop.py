@@ -18,7 +18,7 @@ from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, OptOutSignal
 from support.compacting import compact
-from support.stream_records import jpeg, pictured, write_shards
+from support.stream_records import imaged, jpeg, write_shards
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def shards(tmp_path: Path, pairs: list[CleanPair]) -> Path:
         "extra": {"crawl": 7, "nested": {"deep": [1, "two"]}},
         "original_score": 0.25,
     }
-    messages = [pictured(blobs, number, **(full if number > 6 else {})) for number in range(12)]
+    messages = [imaged(blobs, number, **(full if number > 6 else {})) for number in range(12)]
     write_shards(objects, tmp_path, [messages[:8], messages[8:]])
     pairs += [message.record for message in messages]
     assert [each.pairs for each in read_manifests(objects, "dataset")] == [8, 4]
@@ -61,7 +61,7 @@ def files(shards: Path, ending: str) -> list[str]:
     return sorted(str(path) for path in shards.rglob(f"*.{ending}"))
 
 
-def test_webdataset_decodes_pictures_texts_and_records(shards, pairs):
+def test_webdataset_decodes_images_texts_and_records(shards, pairs):
     samples = list(
         webdataset.WebDataset(files(shards, "tar"), shardshuffle=False)
         .decode("pil")

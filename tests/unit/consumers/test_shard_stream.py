@@ -64,10 +64,10 @@ def resumed(objects, state, **options) -> ShardStream:
 
 
 @pytest.mark.parametrize("buffer", [0, 4, 1000])
-def test_an_epoch_gives_each_sample_once_with_its_picture(dataset, buffer):
+def test_an_epoch_gives_each_sample_once_with_its_image(dataset, buffer):
     samples = list(ShardStream(dataset, buffer=buffer))
     assert sorted(pair_ids(samples)) == ALL
-    assert all(len(sample.picture) == sample.pair.image.blob.bytes for sample in samples)
+    assert all(len(sample.image) == sample.pair.image.blob.bytes for sample in samples)
 
 
 def test_a_connection_and_plain_objects_are_stores_too(dataset, tmp_path):

@@ -52,7 +52,7 @@ def test_each_rule_covers_what_the_takedown_covers(objects, kind, value):
 
 
 @pytest.mark.parametrize("sha256", ["stored", "delivered"])
-def test_a_picture_is_known_as_stored_and_as_delivered(objects, sha256):
+def test_a_image_is_known_as_stored_and_as_delivered(objects, sha256):
     pair = pairs(objects)[0]
     image = pair.image.model_copy(update={"original_sha256": "a" * 64})
     value = pair.image.blob.sha256 if sha256 == "stored" else "a" * 64

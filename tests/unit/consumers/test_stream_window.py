@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaption.consumers.topic.window import Held, RecordWindow
+from kaption.consumers.topic.window import RecordWindow, WindowEntry
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, Position
@@ -29,9 +29,13 @@ def let_go(log: list[tuple[int, str, bool]], pair: CleanPair, width: int) -> lis
 
 def held(
     offset: int, pair_id: str, pair: CleanPair, partition: int = 0, alive: bool = True
-) -> Held:
+) -> WindowEntry:
     position = Position(TOPIC, partition, offset)
-    return Held(position, pair_id, pair) if alive else Held(position, pair_id, None, "tombstone")
+    return (
+        WindowEntry(position, pair_id, pair)
+        if alive
+        else WindowEntry(position, pair_id, None, "tombstone")
+    )
 
 
 def test_a_later_message_replaces_within_the_window_and_not_beyond(pair):

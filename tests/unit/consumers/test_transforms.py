@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import kaption.consumers.training
-from kaption.consumers.training.pictures import Augmentation, PictureTransform
+from kaption.consumers.training.images import Augmentation, ImageTransform
 from kaption.consumers.training.wording import covered, says_colour, says_one_way, says_side
 from kaption.schemas import CleanPair, OcrText
 from kaption.schemas.letterbox import Letterbox
@@ -23,7 +23,7 @@ PAIRS = [clean_pair(number) for number in range(60)]
 def shown(
     augmentation: Augmentation | None, text: str, pair: CleanPair = PAIRS[0], **given: Any
 ) -> torch.Tensor:
-    return PictureTransform(BOX, augmentation).pixels(gradient(), pair, text, **given)
+    return ImageTransform(BOX, augmentation).pixels(gradient(), pair, text, **given)
 
 
 def mirrored(pixels: torch.Tensor) -> bool:
@@ -97,7 +97,7 @@ def test_what_a_mirror_makes_unreadable_is_never_mirrored(text: str) -> None:
     assert mirrors(text) == 0
 
 
-def test_a_picture_with_recognised_text_is_never_mirrored() -> None:
+def test_a_image_with_recognised_text_is_never_mirrored() -> None:
     pair = clean_pair(1, ocr=(OcrText(text="STOP"),))
 
     assert not mirrored(shown(Augmentation(flip=1.0), "a street", pair))
@@ -141,7 +141,7 @@ def test_half_of_the_pairs_are_mirrored_by_default_and_others_in_the_next_epoch(
     assert flipped(0) == flipped(0) != flipped(1)
 
 
-def test_crops_keep_the_ratio_and_most_of_the_picture() -> None:
+def test_crops_keep_the_ratio_and_most_of_the_image() -> None:
     augmentation = Augmentation(least_area=0.8)
 
     windows = [augmentation.window(pair, (400, 200), 0) for pair in PAIRS]
@@ -194,21 +194,21 @@ def test_changes_are_the_same_for_the_same_seed_epoch_and_pair() -> None:
 
 
 def test_without_augmentation_training_sees_what_the_scorer_sees() -> None:
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 50, 3), np.uint8))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 50, 3), np.uint8))
 
-    pixels = PictureTransform(BOX).pixels(picture, PAIRS[0], "left red sign", epoch=3)
+    pixels = ImageTransform(BOX).pixels(image, PAIRS[0], "left red sign", epoch=3)
 
-    assert torch.equal(pixels, BOX.pixels(picture))
+    assert torch.equal(pixels, BOX.pixels(image))
 
 
 def test_a_letterbox_has_the_models_numbers_and_normalises_as_open_clip_does() -> None:
     config = open_clip.transform.PreprocessCfg(size=(32, 32), mode="RGB", resize_mode="longest")
     box = Letterbox.of({**vars(config), "fill_color": 7})
-    picture = gradient(32, 32)
+    image = gradient(32, 32)
 
-    ours = box.normalised(box.pixels(picture)[None])[0]
+    ours = box.normalised(box.pixels(image)[None])[0]
 
-    theirs = open_clip.transform.image_transform_v2(config, is_train=False)(picture)
+    theirs = open_clip.transform.image_transform_v2(config, is_train=False)(image)
     assert box.pad == (7, 7, 7)
     assert "pad070707" in box.id
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)

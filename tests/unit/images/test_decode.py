@@ -9,7 +9,7 @@ from kaption.schemas import Reason
 from kaption.workers.decode.decode import decode
 from kaption.workers.policy import ImageFormat, ImagePolicy
 from kaption.workers.runtime.stage import Reject
-from support.pictures import (
+from support.photographs import (
     GREY,
     opened,
     png_chunk,
@@ -58,7 +58,7 @@ def test_a_format_outside_the_list_is_refused_by_name(kind: str) -> None:
         ("F", "TIFF"),
     ],
 )
-def test_grey_pictures(mode: str, kind: str) -> None:
+def test_grey_images(mode: str, kind: str) -> None:
     grey = quadrants().convert("L")
     if mode in {"I;16", "I"}:
         grey = grey.convert("I").point(lambda value: value * 257)
@@ -67,7 +67,7 @@ def test_grey_pictures(mode: str, kind: str) -> None:
     assert shows_quadrants(decode(saved(image, kind), POLICY), grey=True)
 
 
-def test_floating_point_pictures_between_0_and_1() -> None:
+def test_floating_point_images_between_0_and_1() -> None:
     image = quadrants().convert("L").convert("F").point(lambda value: value * (1 / 255) + 0)
 
     assert shows_quadrants(decode(saved(image, "TIFF"), POLICY), grey=True)
@@ -77,7 +77,7 @@ def test_floating_point_pictures_between_0_and_1() -> None:
     ("mode", "kind"),
     [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("P", "PNG"), ("P", "GIF"), ("P", "TIFF"), ("P", "BMP")],
 )
-def test_colour_pictures_of_other_modes(mode: str, kind: str) -> None:
+def test_colour_images_of_other_modes(mode: str, kind: str) -> None:
     image = quadrants()
     image = image.quantize(16) if mode == "P" else image.convert(mode)
 
@@ -85,7 +85,7 @@ def test_colour_pictures_of_other_modes(mode: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_bilevel_pictures(kind: str) -> None:
+def test_bilevel_images(kind: str) -> None:
     image = quadrants(last=(0, 0, 0)).convert("1", dither=Image.Dither.NONE)
 
     black_white = opened(decode(saved(image, kind), POLICY))
@@ -105,7 +105,7 @@ def test_alpha_shows_the_background_not_the_hidden_colour(kind: str) -> None:
     assert shows_quadrants(decoded, last=WHITE)
 
 
-def test_transparent_colours_of_palette_rgb_and_grey_pictures() -> None:
+def test_transparent_colours_of_palette_rgb_and_grey_images() -> None:
     image = quadrants(last=(1, 2, 3))
     palette = image.quantize(4)
     hidden = palette.getpixel((150, 100))
@@ -155,11 +155,11 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     assert (decoded.original_width, decoded.original_height) == (192, 128)
 
 
-def test_broken_exif_costs_no_picture() -> None:
+def test_broken_exif_costs_no_image() -> None:
     assert shows_quadrants(decode(saved(quadrants(), "JPEG", exif=b"Exif\0\0MMjunk"), POLICY))
 
 
-def test_the_first_picture_of_a_camera_file_with_two() -> None:
+def test_the_first_image_of_a_camera_file_with_two() -> None:
     second = Image.new("RGB", (192, 128), "white")
     data = saved(quadrants(), "MPO", save_all=True, append_images=[second])
 
@@ -179,7 +179,7 @@ def test_the_first_frame_of_an_animation(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_an_embedded_profile_is_applied(kind: str) -> None:
-    # Given a picture in whose profile red means blue
+    # Given an image in whose profile red means blue
     red, green, blue = quadrants().split()
     image = Image.merge("RGB", (blue, green, red))
 
@@ -187,7 +187,7 @@ def test_an_embedded_profile_is_applied(kind: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_broken_or_unfitting_profile_costs_no_picture(mode: str) -> None:
+def test_a_broken_or_unfitting_profile_costs_no_image(mode: str) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = quadrants().convert(mode)
 
@@ -252,7 +252,7 @@ def test_rules(kind: str, image: Image.Image, reason: Reason) -> None:
         (b"%PDF-1.7", Reason.FORMAT_REFUSED),
     ],
 )
-def test_what_is_no_admitted_picture(data: bytes, reason: Reason) -> None:
+def test_what_is_no_admitted_image(data: bytes, reason: Reason) -> None:
     with pytest.raises(Reject) as refused:
         decode(data, POLICY)
 

@@ -1,4 +1,4 @@
-"""Damaged files: good pictures survive what does not touch them, short ones are not filled up."""
+"""Damaged files: good images survive what does not touch them, short ones are not filled up."""
 
 import re
 import struct
@@ -11,7 +11,7 @@ from kaption.schemas import Reason
 from kaption.workers.decode.decode import decode
 from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
-from support.pictures import (
+from support.photographs import (
     jpeg_with_height,
     photograph,
     png_chunk,
@@ -42,7 +42,7 @@ def test_a_file_cut_short_is_refused(kind: str, part: float) -> None:
 
 @pytest.mark.parametrize(
     ("progressive", "ended"),
-    # Not both: behind its first scan such a file is a whole, only coarser picture.
+    # Not both: behind its first scan such a file is a whole, only coarser image.
     [(False, False), (False, True), (True, False)],
 )
 @pytest.mark.parametrize("restart", [0, 4])
@@ -94,7 +94,7 @@ def test_a_png_that_ends_in_black_rows_is_kept() -> None:
         assert decode(saved(image, "PNG"), POLICY).height == 128
 
 
-def test_a_wrong_checksum_on_the_pixels_is_a_damaged_picture() -> None:
+def test_a_wrong_checksum_on_the_pixels_is_a_damaged_image() -> None:
     data = saved(quadrants(), "PNG")
     at = data.index(b"IDAT")
     length = struct.unpack(">I", data[at - 4 : at])[0]
@@ -118,7 +118,7 @@ def test_a_wrong_checksum_on_the_pixels_is_a_damaged_picture() -> None:
     ],
     ids=lambda chunk: chunk[4:8].decode(),
 )
-def test_a_chunk_beside_the_picture_does_not_cost_it(chunk: bytes) -> None:
+def test_a_chunk_beside_the_image_does_not_cost_it(chunk: bytes) -> None:
     data = png_insert(saved(quadrants(), "PNG"), chunk)
 
     assert shows_quadrants(decode(data, POLICY))
@@ -153,7 +153,7 @@ def test_sizes_are_refused_before_anything_is_decoded() -> None:
 
 
 def test_a_thumbnail_inside_does_not_hide_a_cut() -> None:
-    # Given a JPEG cut in its picture, with a whole JPEG in its EXIF and another one behind
+    # Given a JPEG cut in its image, with a whole JPEG in its EXIF and another one behind
     exif = Image.Exif()
     exif[0x010E] = "x"
     data = saved(photograph("chelsea.png"), "JPEG", exif=exif)

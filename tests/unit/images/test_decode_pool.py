@@ -23,7 +23,7 @@ from kaption.workers.decode.pool import DecodePool
 from kaption.workers.decode.process import DecodeProcess
 from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
-from support.pictures import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
+from support.photographs import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
 
 GOOD = saved(quadrants(), "JPEG")
 
@@ -111,7 +111,7 @@ def test_damaged_files_are_decoded_or_refused_for_a_reason(
     # When it is decoded
     outcome = outcome_of(pool, bytes(file))
 
-    # Then it is refused, by the decoder and not by its death, or it is a picture
+    # Then it is refused, by the decoder and not by its death, or it is an image
     if isinstance(outcome, Reject):
         assert "died" not in outcome.detail
         assert "status" not in outcome.detail
@@ -147,14 +147,14 @@ REAL = [
 ]
 
 
-def test_a_picture_that_takes_too_long_costs_its_process_only(slow: bytes) -> None:
+def test_a_image_that_takes_too_long_costs_its_process_only(slow: bytes) -> None:
     spent = cpu_of_ended_children()
     with DecodePool(ImagePolicy(decode_cpu_s=1), 1) as pool:
         with pytest.raises(Reject, match="more than 1 s of processor time") as refused:
             pool.decode(slow)
 
         assert refused.value.reason == Reason.DECODE_TIMEOUT
-        assert 1 <= cpu_of_ended_children() - spent < 8  # start included; the picture wants 30
+        assert 1 <= cpu_of_ended_children() - spent < 8  # start included; the image wants 30
         assert shows_quadrants(pool.decode(GOOD))
 
 
@@ -171,19 +171,19 @@ def test_a_child_that_gets_no_processor_still_decodes() -> None:
         # When it gets its turn
         os.kill(child_of(process), signal.SIGCONT)
 
-        # Then the picture is there
+        # Then the image is there
         assert shows_quadrants(starved.result())
     process.stop()
 
 
-def test_the_limit_is_each_pictures_own() -> None:
-    # Given pictures each well under the limit
+def test_the_limit_is_each_images_own() -> None:
+    # Given images each well under the limit
     process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
     some_work = slow_jpeg(20)
     process.decode(GOOD)
     child = child_of(process)
 
-    # When one child has spent more on them than one picture may
+    # When one child has spent more on them than one image may
     while cpu_of(child) < 3:
         process.decode(some_work)
 
@@ -192,7 +192,7 @@ def test_the_limit_is_each_pictures_own() -> None:
     process.stop()
 
 
-def test_a_picture_that_needs_too_much_memory_costs_its_process_only() -> None:
+def test_a_image_that_needs_too_much_memory_costs_its_process_only() -> None:
     large = saved(quadrants(7000, 7000), "PNG")
     with DecodePool(ImagePolicy(decode_memory_bytes=150_000_000), 1) as pool:
         with pytest.raises(Reject, match="more than 150000000 bytes of memory") as refused:
@@ -202,7 +202,7 @@ def test_a_picture_that_needs_too_much_memory_costs_its_process_only() -> None:
         assert shows_quadrants(pool.decode(GOOD))
 
 
-def test_a_child_that_dies_over_a_picture_is_named_and_replaced(slow: bytes) -> None:
+def test_a_child_that_dies_over_a_image_is_named_and_replaced(slow: bytes) -> None:
     process = DecodeProcess(ImagePolicy(decode_cpu_s=60))
     process.decode(GOOD)
     with ThreadPoolExecutor(1) as threads:
@@ -216,7 +216,7 @@ def test_a_child_that_dies_over_a_picture_is_named_and_replaced(slow: bytes) -> 
     process.stop()
 
 
-def test_a_child_that_died_while_idle_costs_no_picture() -> None:
+def test_a_child_that_died_while_idle_costs_no_image() -> None:
     process = DecodeProcess(ImagePolicy())
     process.decode(GOOD)
     before = child_of(process)
@@ -288,7 +288,7 @@ process.decode(open(sys.argv[2], "rb").read()) if len(sys.argv) > 2 else threadi
 
 @pytest.mark.parametrize("hanging", [False, True])
 def test_children_of_a_killed_parent_end_too(tmp_path: Path, slow: bytes, hanging: bool) -> None:
-    # Given a parent whose child is idle, or in a picture without end
+    # Given a parent whose child is idle, or in an image without end
     (tmp_path / "good").write_bytes(GOOD)
     (tmp_path / "slow").write_bytes(slow)
     names = ["good", "slow"] if hanging else ["good"]

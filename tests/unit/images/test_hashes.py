@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from kaption.workers.decode.decode import decode
 from kaption.workers.decode.hashes import dhash
 from kaption.workers.policy import DedupPolicy, ImagePolicy
-from support.pictures import PHOTOGRAPHS, photograph, saved
+from support.photographs import PHOTOGRAPHS, photograph, saved
 
 POLICY = ImagePolicy()
 TEXTURES = ("brick.png", "grass.png", "gravel.png")
@@ -76,7 +76,7 @@ def test_different_photographs_stay_apart() -> None:
     assert not merged
 
 
-def test_the_draft_decode_of_a_jpeg_hashes_like_the_whole_picture() -> None:
+def test_the_draft_decode_of_a_jpeg_hashes_like_the_whole_image() -> None:
     image = photograph("coffee.png").resize((1200, 800))
 
     drafted = decode(saved(image, "JPEG", quality=95), POLICY).dhash
@@ -103,12 +103,12 @@ def gradient(dx: float, dy: float, bend: float = 0.0) -> Image.Image:
     ],
     ids=["flat", "horizontal", "vertical", "diagonal", "vignette", "faint noise"],
 )
-def test_pictures_with_little_in_them_have_no_hash(image: Image.Image) -> None:
+def test_images_with_little_in_them_have_no_hash(image: Image.Image) -> None:
     assert dhash(image) is None
 
 
 def test_the_first_bit_compares_the_two_cells_at_the_top_left() -> None:
-    # Given a picture that is darker only in its first cell
+    # Given an image that is darker only in its first cell
     image = Image.new("L", (90, 80), 200)
     image.paste(10, (0, 0, 10, 10))
 

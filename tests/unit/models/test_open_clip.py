@@ -22,7 +22,7 @@ def scorer(folder: Path) -> OpenClipScorer:
     return load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
 
 
-def picture(width: int, height: int, seed: int = 0) -> Image.Image:
+def image_bytes(width: int, height: int, seed: int = 0) -> Image.Image:
     noise = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
     return Image.fromarray(noise).resize((width, height))
 
@@ -31,7 +31,7 @@ def test_embeddings_are_those_of_the_model_itself(folder: Path, scorer: OpenClip
     model, _, _ = open_clip.create_model_and_transforms(
         f"local-dir:{folder}", require_pretrained=True
     )
-    pixels = scorer.preprocess(picture(32, 32))
+    pixels = scorer.preprocess(image_bytes(32, 32))
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ([0.5, 0.4, 0.3], [0.25, 0.25, 0.25]))
 
     with torch.inference_mode():
@@ -41,7 +41,7 @@ def test_embeddings_are_those_of_the_model_itself(folder: Path, scorer: OpenClip
 
 
 def test_texts_and_images_become_unit_rows_whatever_the_batch(scorer: OpenClipScorer) -> None:
-    pixels = [scorer.preprocess(picture(40, 30, seed)) for seed in range(3)]
+    pixels = [scorer.preprocess(image_bytes(40, 30, seed)) for seed in range(3)]
     texts = ["a red circle", "the blue star on grass"]
 
     together = scorer.encode_images(pixels)
@@ -54,7 +54,7 @@ def test_texts_and_images_become_unit_rows_whatever_the_batch(scorer: OpenClipSc
 
 
 @pytest.mark.parametrize("size", [(64, 20), (20, 64), (500, 3)])
-def test_a_picture_is_letterboxed_with_the_mean_colour(
+def test_a_image_is_letterboxed_with_the_mean_colour(
     scorer: OpenClipScorer, size: tuple[int, int]
 ) -> None:
     white = Image.new("RGB", size, (255, 255, 255))
@@ -99,7 +99,7 @@ def test_the_revision_follows_the_weights(folder: Path, tmp_path: Path) -> None:
 
 def test_half_precision_gives_nearly_the_same_rows(folder: Path, scorer: OpenClipScorer) -> None:
     half = load(ClipPolicy(model=f"local-dir:{folder}", device="cpu", precision="bf16"))
-    pixels = [scorer.preprocess(picture(40, 30))]
+    pixels = [scorer.preprocess(image_bytes(40, 30))]
 
     cosine = half.encode_images(pixels)[0] @ scorer.encode_images(pixels)[0]
 

@@ -26,7 +26,8 @@ def test_a_storm_of_one_message_is_cut_and_counted() -> None:
 
 def logged(code: str) -> list[dict[str, Any]]:
     """The lines of a process of its own: `configure` takes the root logger from pytest."""
-    code = f"import structlog, logging; from kaption.workers.runtime.logs import configure; configure();{code}"
+    begin = "import structlog, logging; from kaption.workers.runtime.logs import configure"
+    code = f"{begin}; configure();{code}"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -59,7 +59,7 @@ def test_pairs_come_in_order_and_what_is_none_between_them(
     assert bad.place
 
 
-def test_where_pictures_came_from_can_be_taken_down(name: str, make: Make, tmp_path: Path) -> None:
+def test_where_images_came_from_can_be_taken_down(name: str, make: Make, tmp_path: Path) -> None:
     items = [found.item for found in read(opened(make, tmp_path))]
 
     pairs = [item for item in items if isinstance(item, RawPair)]

@@ -1,4 +1,4 @@
-"""Pictures and what stands beside them."""
+"""Images and what stands beside them."""
 
 from pathlib import Path
 
@@ -6,39 +6,39 @@ import pytest
 
 from kaption.producers.sources import Item, Unreadable, open_source
 from kaption.schemas import RawPair
-from support.source_inputs import PICTURE
+from support.source_inputs import IMAGE
 
 
 def one(folder: Path, **files: bytes) -> Item:
     """Files by name, with __ for the dot."""
-    pictures = folder / "pictures"
-    pictures.mkdir()
+    images = folder / "pictures"
+    images.mkdir()
     for name, data in files.items():
-        (pictures / name.replace("__", ".")).write_bytes(data)
-    (found,) = open_source(str(pictures)).read()
+        (images / name.replace("__", ".")).write_bytes(data)
+    (found,) = open_source(str(images)).read()
     return found.item
 
 
 def test_side_files_give_the_fields(tmp_path: Path) -> None:
     pair = one(
         tmp_path,
-        a__JPG=PICTURE,
+        a__JPG=IMAGE,
         a__txt=b" a mug\n",
         a__json=b'{"caption": "b", "page_url": "https://shop.example", "image": "/etc/passwd"}',
     )
 
     assert isinstance(pair, RawPair)
     assert (pair.text, pair.page_url) == ("a mug", "https://shop.example")
-    assert pair.image.inline == PICTURE
+    assert pair.image.inline == IMAGE
     assert pair.extra == {}
 
 
 @pytest.mark.parametrize(
     ("files", "error"),
     [
-        ({"a__jpg": PICTURE}, "text: Field required"),
-        ({"a__jpg": PICTURE, "a__json": b"{oops"}, "beside it: "),
-        ({"a__jpg": PICTURE, "a__json": b"[]"}, "beside it: a.json is not a JSON object"),
+        ({"a__jpg": IMAGE}, "text: Field required"),
+        ({"a__jpg": IMAGE, "a__json": b"{oops"}, "beside it: "),
+        ({"a__jpg": IMAGE, "a__json": b"[]"}, "beside it: a.json is not a JSON object"),
     ],
     ids=["alone", "json", "list"],
 )

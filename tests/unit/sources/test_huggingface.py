@@ -27,7 +27,7 @@ def pairs(path: Path, **options: str) -> list[RawPair]:
     return [item for item in items if isinstance(item, RawPair)]
 
 
-def test_a_picture_is_published_as_the_bytes_that_it_was_given_as(tmp_path: Path) -> None:
+def test_a_image_is_published_as_the_bytes_that_it_was_given_as(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(png(gradient()))
     rows = [{"photo": each, "text": "a"} for each in (str(tmp_path / "1.png"), gradient())]
 
@@ -47,10 +47,10 @@ def test_urls_are_published_as_a_table_s(tmp_path: Path) -> None:
     assert pair.extra == {"similarity": 0.5}
 
 
-def test_columns_can_be_named_and_further_pictures_are_left_out(tmp_path: Path) -> None:
-    pictures = {"image": gradient(), "photo": Image.new("RGB", (2, 2))}
-    row = {**pictures, "text": "no", "prompt": "a mug"}
-    path = saved(tmp_path, row, **dict.fromkeys(pictures, datasets.Image()))
+def test_columns_can_be_named_and_further_images_are_left_out(tmp_path: Path) -> None:
+    images = {"image": gradient(), "photo": Image.new("RGB", (2, 2))}
+    row = {**images, "text": "no", "prompt": "a mug"}
+    path = saved(tmp_path, row, **dict.fromkeys(images, datasets.Image()))
 
     (pair,) = pairs(path, image_column="photo", text_column="prompt", source="shop")
 

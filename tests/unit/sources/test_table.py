@@ -89,7 +89,7 @@ def test_bytes_are_the_image(tmp_path: Path) -> None:
     assert one.extra == {"image_url": URL, "when": "2026-01-02"}
 
 
-def test_a_picture_that_is_elsewhere_is_its_address(tmp_path: Path) -> None:
+def test_a_image_that_is_elsewhere_is_its_address(tmp_path: Path) -> None:
     (pair,) = parquet_items(tmp_path, {"image": {"bytes": None, "path": URL}, "text": "a"})
 
     assert isinstance(pair, RawPair)

@@ -7,7 +7,7 @@ import pytest
 
 from kaption.producers.sources import SourceError, open_source
 from kaption.schemas import ImageSource, RawPair
-from support.source_inputs import PICTURE, page, warc_record
+from support.source_inputs import IMAGE, page, warc_record
 
 
 def pairs(path: Path, **options: str) -> list[RawPair]:
@@ -33,14 +33,14 @@ def test_images_are_joined_to_the_pages_that_embed_them(tmp_path: Path, compress
     path = archive(
         tmp_path,
         warc_record("http://shop.example/a/", "text/html", html),
-        warc_record("http://cdn.example/in.jpg", "image/jpeg", PICTURE),
+        warc_record("http://cdn.example/in.jpg", "image/jpeg", IMAGE),
         warc_record("http://cdn.example/out.jpg", "image/jpeg", b"gone", status="404 Not Found"),
         compressed=compressed,
     )
     # When it is read
     inside, outside = pairs(path)
     # Then that one has its bytes, the other its address, both their page's
-    assert (inside.text, inside.image) == ("inside", ImageSource(inline=PICTURE))
+    assert (inside.text, inside.image) == ("inside", ImageSource(inline=IMAGE))
     assert inside.extra["image_url"] == "http://cdn.example/in.jpg"
     assert (outside.text, outside.image.url) == ("outside", "http://cdn.example/out.jpg")
     assert inside.page_url == outside.page_url == "http://shop.example/a/"
@@ -55,7 +55,7 @@ def test_images_are_joined_to_the_pages_that_embed_them(tmp_path: Path, compress
         ('srcset="a.jpg 2x, b.jpg" src="d.jpg"', "bd", "b"),
         ('srcset="a.jpg 900w, b.jpg 600w" src="d.jpg"', "d", "d"),
         ('srcset="a.jpg 900w" data-src="b.jpg" src="b.jpg"', "b", "b"),
-        # What may be a blank, or is told to be too small, is no picture; the URL is.
+        # What may be a blank, or is told to be too small, is no image; the URL is.
         ('data-src="a.jpg" src="d.jpg"', "d", None),
         ('data-srcset="a.jpg 900w" srcset="d.jpg 800w"', "d", None),
         ('srcset="a.jpg 900w, b.jpg 50w"', "b", None),
@@ -66,7 +66,7 @@ def test_the_largest_size_in_the_archive_is_taken(
     tmp_path: Path, attributes: str, names: str, taken: str | None
 ) -> None:
     images = [
-        warc_record(f"http://cdn.example/{name}.jpg", "image/jpeg", PICTURE + name.encode())
+        warc_record(f"http://cdn.example/{name}.jpg", "image/jpeg", IMAGE + name.encode())
         for name in names
     ]
     html = page([f'<img {attributes} alt="a mug">'])
@@ -76,18 +76,18 @@ def test_the_largest_size_in_the_archive_is_taken(
     if taken is None:
         assert pair.image == ImageSource(url="http://cdn.example/a.jpg")
     else:
-        assert pair.image == ImageSource(inline=PICTURE + taken.encode())
+        assert pair.image == ImageSource(inline=IMAGE + taken.encode())
         assert pair.extra["image_url"] == f"http://cdn.example/{taken}.jpg"
 
 
-def test_sizes_of_a_picture_element_are_looked_for_too(tmp_path: Path) -> None:
+def test_sizes_of_a_image_element_are_looked_for_too(tmp_path: Path) -> None:
     sources = '<source srcset="a.webp 900w"><source srcset="b.jpg 600w">'
     html = page([f'<picture>{sources}<img src="c.jpg" alt="a mug"></picture>'])
-    image = warc_record("http://cdn.example/b.jpg", "image/jpeg", PICTURE)
+    image = warc_record("http://cdn.example/b.jpg", "image/jpeg", IMAGE)
 
     (pair,) = pairs(archive(tmp_path, image, warc_record("http://a.example/", "text/html", html)))
 
-    assert pair.image == ImageSource(inline=PICTURE)
+    assert pair.image == ImageSource(inline=IMAGE)
 
 
 @pytest.mark.parametrize(

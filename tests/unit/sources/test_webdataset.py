@@ -16,7 +16,7 @@ from kaption.producers.sources import Item, Source, SourceError, Unreadable, ope
 from kaption.producers.sources.source import RAW_BYTES
 from kaption.schemas import RawPair
 from support.parts import S3Bucket
-from support.source_inputs import PICTURE, TEXTS, shards, write_tar
+from support.source_inputs import IMAGE, TEXTS, shards, write_tar
 
 
 def texts(source: Source, after: str | None = None) -> list[str]:
@@ -94,7 +94,7 @@ def test_what_webdataset_writes_is_read(tmp_path: Path) -> None:
             writer.write(
                 {
                     "__key__": f"crawl/{number}",
-                    "jpg": PICTURE,
+                    "jpg": IMAGE,
                     "txt": f"mug {number}",
                     "json": {"license": "CC0-1.0"},
                 }
@@ -109,7 +109,7 @@ def test_what_webdataset_writes_is_read(tmp_path: Path) -> None:
 def test_fields_come_from_all_members(tmp_path: Path) -> None:
     pair = one(
         tmp_path,
-        ("a/1.PNG", PICTURE),
+        ("a/1.PNG", IMAGE),
         ("a/1.json", b'{"caption": "b", "lang": "de", "width": 3, "image": "/etc/passwd"}'),
         ("a/1.txt", b"a \n"),
         ("a/1.cls", b"7"),
@@ -117,11 +117,11 @@ def test_fields_come_from_all_members(tmp_path: Path) -> None:
 
     assert isinstance(pair, RawPair)
     assert (pair.text, pair.language) == ("a", "de")
-    assert pair.image.inline == PICTURE
+    assert pair.image.inline == IMAGE
     assert pair.extra == {"width": 3}
 
 
-def test_a_picture_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(
+def test_a_image_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kaption.producers.sources.webdataset.BLOB_IMAGE_BYTES", RAW_BYTES + 1)
@@ -134,7 +134,7 @@ def test_a_picture_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(
 
 
 def test_a_broken_side_file_is_no_pair(tmp_path: Path) -> None:
-    found = one(tmp_path, ("1.jpg", PICTURE), ("1.json", b"{oops"))
+    found = one(tmp_path, ("1.jpg", IMAGE), ("1.json", b"{oops"))
 
     assert isinstance(found, Unreadable)
     assert (found.place, found.raw) == ("one.tar/1", b"{oops")
@@ -153,7 +153,7 @@ def test_long_names_links_and_folders_are_read_as_tar_means_them(
         link.type = tarfile.SYMTYPE
         link.linkname = "/etc/passwd"
         tar.addfile(link)
-        for ending, data in (("jpg", PICTURE), ("txt", b"a")):
+        for ending, data in (("jpg", IMAGE), ("txt", b"a")):
             info = tarfile.TarInfo(f"{name}.{ending}")
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
@@ -165,7 +165,7 @@ def test_long_names_links_and_folders_are_read_as_tar_means_them(
 def test_a_shard_that_is_cut_off_is_not_taken_for_a_whole_one(tmp_path: Path, cut: int) -> None:
     """Cut inside a header, between members, inside a member, and at the end mark."""
     path = tmp_path / "cut.tar"
-    write_tar(path, [("1.jpg", PICTURE), ("1.txt", b"a"), ("2.jpg", PICTURE), ("2.txt", b"b")])
+    write_tar(path, [("1.jpg", IMAGE), ("1.txt", b"a"), ("2.jpg", IMAGE), ("2.txt", b"b")])
     whole = path.read_bytes()
     path.write_bytes(whole[: 2048 + cut])
 
@@ -175,7 +175,7 @@ def test_a_shard_that_is_cut_off_is_not_taken_for_a_whole_one(tmp_path: Path, cu
 
 def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
     path = tmp_path / "damaged.tar"
-    write_tar(path, [("1.jpg", PICTURE), ("1.txt", b"a"), ("2.jpg", PICTURE), ("2.txt", b"b")])
+    write_tar(path, [("1.jpg", IMAGE), ("1.txt", b"a"), ("2.jpg", IMAGE), ("2.txt", b"b")])
     whole = bytearray(path.read_bytes())
     whole[2048 + 100] ^= 1
     path.write_bytes(whole)

@@ -29,7 +29,7 @@ def answers(client: redis.Redis) -> Answers:
     return Answers(client, "kaption:", ttl_s=86_400)
 
 
-def picture(number: int) -> ImageRef:
+def image_bytes(number: int) -> ImageRef:
     return ImageRef(
         blob=BlobRef(sha256=f"{number:064x}", bytes=31_000, media_type="image/jpeg"),
         width=512,
@@ -49,18 +49,18 @@ def refusal(delivery: Position, detail: str = "404") -> Refusal:
 
 
 def test_the_first_answer_comes_back_whole_whoever_asks(answers: Answers) -> None:
-    # Given two remembered pictures, one of them after another for the same origin in one call
+    # Given two remembered images, one of them after another for the same origin in one call
     other = Position("pairs.raw", 3, 15)
     first = answers.first(
-        [ORIGIN, other, ORIGIN], [ORIGIN, other, ORIGIN], [picture(n) for n in range(3)]
+        [ORIGIN, other, ORIGIN], [ORIGIN, other, ORIGIN], [image_bytes(n) for n in range(3)]
     )
 
     # When another worker found other things
-    found: list[Answer] = [picture(7), refusal(other)]
+    found: list[Answer] = [image_bytes(7), refusal(other)]
     second = answers.first([ORIGIN, other], [ORIGIN, other], found)
 
     # Then the first writer's hold, for it and for everybody
-    assert first == [picture(0), picture(1), picture(0)]
+    assert first == [image_bytes(0), image_bytes(1), image_bytes(0)]
     assert second == first[:2]
     assert [answers.get(origin, REPLAY) for origin in (ORIGIN, other)] == second
 
@@ -74,12 +74,12 @@ def test_a_refusal_holds_for_its_delivery(answers: Answers) -> None:
     # Given a refused delivery
     assert answers.first([ORIGIN], [ORIGIN], [refusal(ORIGIN)]) == [refusal(ORIGIN)]
 
-    # When another worker has a picture for the same delivery / Then it is refused too
-    assert answers.first([ORIGIN], [ORIGIN], [picture(1)]) == [refusal(ORIGIN)]
+    # When another worker has an image for the same delivery / Then it is refused too
+    assert answers.first([ORIGIN], [ORIGIN], [image_bytes(1)]) == [refusal(ORIGIN)]
     assert answers.get(ORIGIN, ORIGIN) == refusal(ORIGIN)
 
 
-@pytest.mark.parametrize("found", [picture(1), refusal(REPLAY, "410")])
+@pytest.mark.parametrize("found", [image_bytes(1), refusal(REPLAY, "410")])
 def test_a_replay_is_not_bound_by_a_refusal(answers: Answers, found: Answer) -> None:
     # Given a refused delivery of a record that is replayed later
     answers.first([ORIGIN], [ORIGIN], [refusal(ORIGIN)])
@@ -90,10 +90,10 @@ def test_a_replay_is_not_bound_by_a_refusal(answers: Answers, found: Answer) -> 
     assert answers.get(ORIGIN, REPLAY) == found
 
 
-def test_pictures_are_kept_as_long_as_told_and_refusals_for_a_while(
+def test_images_are_kept_as_long_as_told_and_refusals_for_a_while(
     client: redis.Redis, answers: Answers
 ) -> None:
-    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [picture(1), refusal(REPLAY)])
+    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [image_bytes(1), refusal(REPLAY)])
 
     assert REFUSAL_TTL_S < client.ttl(f"kaption:url:{ORIGIN}") <= 86_400
     assert 0 < client.ttl(f"kaption:url:{REPLAY}") <= REFUSAL_TTL_S
@@ -106,7 +106,9 @@ def test_workers_that_race_agree(answers: Answers) -> None:
 
     def told(worker: int) -> dict[Position, Answer]:
         mine = random.Random(worker).sample(origins, len(origins))
-        found: list[Answer] = [refusal(one) if worker % 4 == 0 else picture(worker) for one in mine]
+        found: list[Answer] = [
+            refusal(one) if worker % 4 == 0 else image_bytes(worker) for one in mine
+        ]
         return dict(zip(mine, answers.first(mine, mine, found), strict=True))
 
     # When all tell theirs at once
@@ -118,17 +120,17 @@ def test_workers_that_race_agree(answers: Answers) -> None:
 
 
 def test_what_an_owner_got_is_forgotten(client: redis.Redis, answers: Answers) -> None:
-    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [picture(1), picture(2)])
+    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [image_bytes(1), image_bytes(2)])
     footprints = [Footprint(owner=str(ORIGIN)), Footprint(original_sha256="a" * 64)]
 
     assert [answers.forget(footprints, dry_run=dry) for dry in (True, False, False)] == [1, 1, 0]
     assert answers.get(ORIGIN, ORIGIN) is None
-    assert answers.get(REPLAY, REPLAY) == picture(2)
+    assert answers.get(REPLAY, REPLAY) == image_bytes(2)
 
 
 def test_two_deployments_on_one_server_do_not_meet(client: redis.Redis) -> None:
     one, other = (Answers(client, prefix, ttl_s=60) for prefix in ("one:", "other:"))
-    one.first([ORIGIN], [ORIGIN], [picture(1)])
+    one.first([ORIGIN], [ORIGIN], [image_bytes(1)])
 
     assert other.get(ORIGIN, ORIGIN) is None
 
@@ -140,5 +142,5 @@ def test_a_store_that_is_away_is_waited_for() -> None:
     with pytest.raises(Retry):
         answers.get(ORIGIN, ORIGIN)
     with pytest.raises(Retry):
-        answers.first([ORIGIN], [ORIGIN], [picture(1)])
+        answers.first([ORIGIN], [ORIGIN], [image_bytes(1)])
     assert "Redis" in (answers.ready() or "")

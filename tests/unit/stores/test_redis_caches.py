@@ -59,7 +59,7 @@ def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
         EmbeddingKey("a" * 64, "r1", "p2"),
     ],
 )
-def test_an_embedding_depends_on_picture_model_and_preprocessing(client, other):
+def test_an_embedding_depends_on_image_model_and_preprocessing(client, other):
     cache = EmbeddingCache(client, "kaption:")
     cache.put([EmbeddingKey("a" * 64, "r1", "p1")], unit_rows(1, 8))
     assert cache.get([other]) == [None]
@@ -99,8 +99,8 @@ def test_captions_come_back_whole(client):
     assert all(0 < client.ttl(key) <= 60 for key in client.scan_iter())
 
 
-def test_what_a_picture_left_is_forgotten_whatever_made_it(client):
-    # Given two pictures, each embedded by two models and captioned in two contexts
+def test_what_a_image_left_is_forgotten_whatever_made_it(client):
+    # Given two images, each embedded by two models and captioned in two contexts
     embeddings, captions = EmbeddingCache(client, "kaption:"), CaptionCache(client, "kaption:")
     one, other = "a" * 64, "b" * 64
     for sha256 in (one, other):

@@ -46,7 +46,7 @@ class Model:
 
 
 def test_the_first_claim_holds_and_every_repetition_agrees(dedup):
-    # Given a picture claimed by one origin
+    # Given an image claimed by one origin
     sha256 = "ab" * 32
     assert dedup.claim_exact([sha256], [owner(1)]) == [owner(1)]
 
@@ -57,8 +57,8 @@ def test_the_first_claim_holds_and_every_repetition_agrees(dedup):
     assert later == [owner(1), owner(1), owner(2)]
 
 
-def test_looking_who_holds_a_picture_claims_nothing(redis_url, dedup):
-    # Given one claimed picture
+def test_looking_who_holds_a_image_claims_nothing(redis_url, dedup):
+    # Given one claimed image
     dedup.claim_exact(["ab" * 32], [owner(1)])
     client = redis.Redis.from_url(redis_url)
     before = {key: client.dump(key) for key in client.scan_iter()}
@@ -102,7 +102,7 @@ def test_near_within_the_distance_and_not_beyond(dedup):
         near = flipped(base, bits, rng)
         assert dedup.claim_near([near], [owner(100 + trial)]) == [owner(0)], (bits, hex(near))
 
-    # Then one at distance 7 is another picture
+    # Then one at distance 7 is another image
     far = flipped(base, 7, rng)
     assert dedup.claim_near([far], [owner(7)]) == [owner(7)]
 
@@ -374,7 +374,7 @@ def test_what_another_has_claimed_since_stays(dedup):
     dedup.forget([footprint])
     claimed(dedup, 2, 0, "A text", "ab" * 32)
 
-    # When / Then they are not the first one's; but a picture can be forgotten whoever holds it
+    # When / Then they are not the first one's; but an image can be forgotten whoever holds it
     assert dedup.forget([footprint]) == 0
     assert dedup.holders(["ab" * 32]) == [owner(2)]
     assert dedup.forget([Footprint(original_sha256="ab" * 32)]) == 1

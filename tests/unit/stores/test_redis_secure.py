@@ -20,7 +20,7 @@ from kaption.workers.stores import client as redis_client
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.footprint import Footprint
-from kaption.workers.stores.pictures import PictureCache
+from kaption.workers.stores.image_cache import ImageCache
 from kaption.workers.stores.takedowns import TakedownList
 from support.certificates import Authority, Certificate
 from support.fault_proxy import FaultProxy
@@ -76,7 +76,7 @@ def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: Secur
     redis_client.try_out(client, "kaption:")
     dedup = Dedup(client, "kaption:", DedupPolicy())
     answers = Answers(client, "kaption:", ttl_s=60)
-    pictures = PictureCache(client, "kaption:", "emb", 60)
+    images = ImageCache(client, "kaption:", "emb", 60)
     takedowns = TakedownList(client, "kaption:", lambda known: ["ff" * 16], clock=time.monotonic)
     owner = Position("pairs.raw", 0, 1)
     # When it does what stages do, and what a takedown does
@@ -85,8 +85,8 @@ def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: Secur
     assert dedup.claim_near([7], [owner]) == [owner]
     assert dedup.count_text(["text"], [owner], 3) == [1]
     assert answers.get(owner, owner) is None
-    pictures.put([("ab" * 32, ("model",))], [b"vector"])
-    assert pictures.get([("ab" * 32, ("model",))]) == [b"vector"]
+    images.put([("ab" * 32, ("model",))], [b"vector"])
+    assert images.get([("ab" * 32, ("model",))]) == [b"vector"]
     assert takedowns.covering([raw(b"", 0).record]) == [None]
     left = Footprint(
         owner=str(owner),
@@ -96,7 +96,7 @@ def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: Secur
         clean_text="text",
     )
     assert dedup.forget([left]) == 3
-    assert pictures.forget([left], dry_run=False) == 1
+    assert images.forget([left], dry_run=False) == 1
     assert answers.forget([left], dry_run=True) == answers.forget([left]) == 0
     assert dedup.ready() is None
 

@@ -1,4 +1,4 @@
-"""Which text a picture gets, and what else the page says about it."""
+"""Which text an image gets, and what else the page says about it."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_all_texts_are_kept_beside_it() -> None:
         "<div>12 / 7 <img src=m.jpg></div>",
     ],
 )
-def test_a_picture_without_a_text_of_its_own_is_left_out(html: str) -> None:
+def test_a_image_without_a_text_of_its_own_is_left_out(html: str) -> None:
     assert image_pairs(html, PAGE) == []
 
 
@@ -84,7 +84,7 @@ def test_nearby_text_is_bounded_and_ends_with_a_word() -> None:
     assert set(text.split()) == {"word"}
 
 
-def test_a_shared_picture_has_the_page_for_its_text() -> None:
+def test_a_shared_image_has_the_page_for_its_text() -> None:
     html = """<meta property="og:image" content="/og.jpg"><meta property="og:title" content="Mugs">
         <meta property="og:description" content="All our mugs">
         <meta property="og:image" content="/small.jpg"><meta property="og:image:width" content="48">

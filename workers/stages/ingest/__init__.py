@@ -1,1 +1,1 @@
-"""Ingest: gets, decodes, deduplicates and stores each picture."""
+"""Ingest: gets, decodes, deduplicates and stores each image."""

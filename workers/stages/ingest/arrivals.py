@@ -1,56 +1,22 @@
-"""A record's picture from its source to the blob store, the same at each of its deliveries."""
+"""A record's image from its source to the blob store, the same at each of its deliveries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
+from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import BlobRef, ImageRef, ImageSource, RawPair, Reason
-from kaption.workers.runtime.stage import Message, Reject
+from kaption.workers.decode.decoded import Decoded
+from kaption.workers.decode.pool import DecodePool
+from kaption.workers.fetch.fetcher import Fetcher
+from kaption.workers.runtime.stage import Incoming, Reject
 from kaption.workers.stores.answers import Answer, Answers, Refusal
-
-if TYPE_CHECKING:
-    from kaption.workers.decode.decoded import Decoded
-    from kaption.workers.fetch.fetcher import Fetched
-
-
-class Fetcher(Protocol):
-    """Gets a body from a URL; `kaption.workers.fetch.fetcher.Fetcher` does it."""
-
-    def fetch(self, url: str) -> Fetched:
-        """Blocks. Raises Reject."""
-
-    def close(self) -> None:
-        """End connections under way."""
-
-
-class Decoder(Protocol):
-    """Decodes untrusted bytes; `kaption.workers.decode.pool.DecodePool` does it."""
-
-    def decode(self, data: bytes) -> Decoded:
-        """Blocks while all processes are busy. Raises Reject, Fatal."""
-
-    def close(self) -> None:
-        """End the processes."""
-
-
-class Blobs(Protocol):
-    """Bytes under the sha256 of their content."""
-
-    def get(self, ref: BlobRef) -> bytes:
-        """The content. Raises KeyError where there is none, Retry when the store is down."""
-
-    def put(self, data: bytes, media_type: str) -> BlobRef:
-        """Store, once. Raises Retry when the store is down."""
-
-    def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
 
 
 def delivered_bytes(
-    source: ImageSource, fetcher: Fetcher, blobs: Blobs, max_bytes: int
+    source: ImageSource, fetcher: Fetcher, blobs: BlobStore, max_bytes: int
 ) -> tuple[bytes, str | None]:
     """The bytes, and the final URL if they were fetched.
 
@@ -84,7 +50,7 @@ _BLOB_WRITERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A picture that may be claimed."""
+    """An image that may be claimed."""
 
     image: ImageRef
     jpeg: bytes | None
@@ -92,18 +58,23 @@ class Arrived:
 
 
 class Arrivals:
-    """Gets pictures, and stores them before they are claimed.
+    """Gets images, and stores them before they are claimed.
 
     A URL may answer otherwise when a record is delivered again. If ingest then rejected it, or
-    claimed something else, the picture it had claimed would be lost: its copies were refused as
+    claimed something else, the image it had claimed would be lost: its copies were refused as
     duplicates of a record that never comes out. To release the claim then would be too late for
     the copies refused meanwhile. So the first answer for an origin is remembered before anything is
     claimed, and holds for every delivery and every worker: also a refusal, because another worker
-    may hold the same record with a picture in its hands. Inline bytes and blobs do not change.
+    may hold the same record with an image in its hands. Inline bytes and blobs do not change.
     """
 
     def __init__(
-        self, fetcher: Fetcher, decoder: Decoder, blobs: Blobs, answers: Answers, max_bytes: int
+        self,
+        fetcher: Fetcher,
+        decoder: DecodePool,
+        blobs: BlobStore,
+        answers: Answers,
+        max_bytes: int,
     ) -> None:
         self._fetcher = fetcher
         self._decoder = decoder
@@ -115,7 +86,7 @@ class Arrivals:
         """Before `keep`."""
         self._writers = ThreadPoolExecutor(_BLOB_WRITERS, "blob-writer")
 
-    def get(self, message: Message[RawPair]) -> Arrived:
+    def get(self, message: Incoming[RawPair]) -> Arrived:
         """Fetch and decode, or remember. Raises Reject, Retry, and Fatal of the decoder."""
         if message.record.image.url is None:
             return self._delivered(message.record)
@@ -131,11 +102,11 @@ class Arrivals:
 
     def keep(
         self,
-        messages: Sequence[Message[RawPair]],
+        messages: Sequence[Incoming[RawPair]],
         arrived: Sequence[Arrived],
         rejected: Mapping[int, Reject],
     ) -> list[ImageRef | Reject]:
-        """Store a batch's pictures, except those at the places in `rejected`.
+        """Store a batch's images, except those at the places in `rejected`.
 
         Returns what each record has to go on with, which for a URL may be what another worker got.
         Raises Retry.
@@ -171,7 +142,7 @@ class Arrivals:
         return Arrived(_image_ref(decoded, url, record.image.url), decoded.jpeg)
 
     def _first(
-        self, messages: Sequence[Message[RawPair]], found: Sequence[ImageRef | Reject]
+        self, messages: Sequence[Incoming[RawPair]], found: Sequence[ImageRef | Reject]
     ) -> list[Answer]:
         return self._answers.first(
             [message.origin for message in messages],

@@ -1,4 +1,4 @@
-"""What a batch of pictures and texts may claim, and what others hold already."""
+"""What a batch of images and texts may claim, and what others hold already."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kaption.workers.runtime.stage import Reject
 from kaption.workers.stores.dedup import Dedup
 
 
-class Claims:
+class DuplicateClaims:
     """Deduplication of a batch; every call gives the same answer again for the same origins."""
 
     def __init__(self, dedup: Dedup, policy: DedupPolicy) -> None:
@@ -29,7 +29,7 @@ class Claims:
     def duplicates(
         self, images: Mapping[int, ImageRef], origins: Sequence[Position]
     ) -> dict[int, Reject]:
-        """Claim pictures, given by their place in the batch; place to rejection for what others
+        """Claim images, given by their place in the batch; place to rejection for what others
         hold.
 
         Exact claims are on the bytes as delivered, which no change of ours to decoding can move.

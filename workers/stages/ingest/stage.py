@@ -1,4 +1,4 @@
-"""Ingest: get the picture, decode it safely, deduplicate, clean the alt text, store the bytes."""
+"""Ingest: get the image, decode it safely, deduplicate, clean the alt text, store the bytes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import DedupInfo, IngestedPair, Position, Provenance, RawPair, Reason
 from kaption.schemas.topics import INGESTED, RAW
+from kaption.workers.decode.pool import DecodePool
+from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import IngestPolicy
-from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Reject, Stage
-from kaption.workers.stages.ingest.arrivals import Arrivals, Arrived, Blobs, Decoder, Fetcher
-from kaption.workers.stages.ingest.duplicates import Claims
+from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Reject, Stage
+from kaption.workers.stages.ingest.arrivals import Arrivals, Arrived
+from kaption.workers.stages.ingest.duplicates import DuplicateClaims
 from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.takedowns import TakedownList, taken_down
-from kaption.workers.text.alt_text import Languages, read_alt_text
+from kaption.workers.text.alt_text import read_alt_text
+from kaption.workers.text.language import LanguageDetector
 from kaption.workers.text.notes import Note
 
 
@@ -52,18 +56,18 @@ class IngestStage(Stage[RawPair, IngestInput]):
         self,
         policy: IngestPolicy,
         fetcher: Fetcher,
-        decoder: Decoder,
-        blobs: Blobs,
+        decoder: DecodePool,
+        blobs: BlobStore,
         dedup: Dedup,
         answers: Answers,
         takedowns: TakedownList,
-        languages: Languages,
+        languages: LanguageDetector,
         *,
         now: Callable[[], datetime],
     ) -> None:
         self._policy = policy
         self._arrivals = Arrivals(fetcher, decoder, blobs, answers, policy.fetch.max_bytes)
-        self._claims = Claims(dedup, policy.dedup)
+        self._claims = DuplicateClaims(dedup, policy.dedup)
         self._takedowns = takedowns
         self._languages = languages
         self._tracer = Tracer(self.name, now, policy)
@@ -78,7 +82,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         self._languages.load()
         self._arrivals.setup()
 
-    def prepare(self, message: Message[RawPair]) -> IngestInput:
+    def prepare(self, message: Incoming[RawPair]) -> IngestInput:
         """Fetch, decode and read one pair. Raises Reject for all but duplicates, and Retry."""
         began = time.perf_counter()
         record = message.record
@@ -102,7 +106,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         seconds = time.perf_counter() - began
         return IngestInput(IngestedPair(**fields), arrived, seconds)
 
-    def process(self, batch: Sequence[tuple[Message[RawPair], IngestInput]]) -> Sequence[Outcome]:
+    def process(self, batch: Sequence[tuple[Incoming[RawPair], IngestInput]]) -> Sequence[Outcome]:
         """Store what is new, then claim it. Raises Retry when a store is down."""
         began = time.perf_counter()
         messages = [message for message, _ in batch]
@@ -112,7 +116,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         # A copy of what is held needs no storing: most duplicates end at this look.
         held = self._claims.held([one.pair.image for one in inputs], origins)
         settled = self._arrivals.keep(messages, [one.arrived for one in inputs], held | gone)
-        # `gone` again: of a record that was delivered before, an earlier picture is remembered.
+        # `gone` again: of a record that was delivered before, an earlier image is remembered.
         rejected = {at: one for at, one in enumerate(settled) if isinstance(one, Reject)} | gone
         images = {
             at: one
@@ -143,7 +147,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
     def _finished(
         self, pair: IngestedPair, origin: Position, uses: int | None, seconds: float
     ) -> IngestedPair:
-        """The pair with its claims, its trace, and without a text that is on too many pictures."""
+        """The pair with its claims, its trace, and without a text that is on too many images."""
         changes: dict[str, Any] = {
             "dedup": DedupInfo(owner=str(origin), text_uses=uses),
             "provenance": Provenance().then(self._tracer.trace(seconds)),

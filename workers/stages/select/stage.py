@@ -23,7 +23,7 @@ from kaption.schemas.limits import DETAIL_CHARS
 from kaption.schemas.topics import AUDIT, CAPTIONED, CLEAN
 from kaption.workers.checks.check import Check
 from kaption.workers.policy import SelectPolicy
-from kaption.workers.runtime.stage import Batching, Emit, Message, Outcome, Reject, Stage
+from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Reject, Stage
 from kaption.workers.stages.alignment import Alignment
 from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stages.select.ranking import rank
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SelectInput:
-    """A pair's captions with their checks, and its picture if one of them has no score yet."""
+    """A pair's captions with their checks, and its image if one of them has no score yet."""
 
     passed: tuple[Caption, ...]
     failed: tuple[Caption, ...]
@@ -78,8 +78,8 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         self._alignment.setup()
         self._min_score = self._alignment.threshold(self._policy.min_score)
 
-    def prepare(self, message: Message[CaptionedPair]) -> SelectInput:
-        """Check the captions, get the picture where one needs a score.
+    def prepare(self, message: Incoming[CaptionedPair]) -> SelectInput:
+        """Check the captions, get the image where one needs a score.
 
         Raises Reject (no caption, checks failed, blob missing), Dead, Retry.
         """
@@ -97,7 +97,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         return SelectInput(passed, failed, image, time.perf_counter() - began)
 
     def process(
-        self, batch: Sequence[tuple[Message[CaptionedPair], SelectInput]]
+        self, batch: Sequence[tuple[Incoming[CaptionedPair], SelectInput]]
     ) -> Sequence[Outcome]:
         """Score what has no score, rank, gate."""
         began = time.perf_counter()
@@ -119,11 +119,11 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         return caption.model_copy(update={"checks": results})
 
     def _score(
-        self, batch: Sequence[tuple[Message[CaptionedPair], SelectInput]]
+        self, batch: Sequence[tuple[Incoming[CaptionedPair], SelectInput]]
     ) -> list[list[Caption]]:
         """Each item's passed captions, all with a score."""
-        pictures = {at: p.image for at, (_, p) in enumerate(batch) if p.image is not None}
-        row = {at: number for number, at in enumerate(pictures)}
+        images = {at: p.image for at, (_, p) in enumerate(batch) if p.image is not None}
+        row = {at: number for number, at in enumerate(images)}
         wanted = [
             (row[at], caption)
             for at, (_, prepared) in enumerate(batch)
@@ -132,7 +132,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         ]
         scored = iter(
             self._alignment.score(
-                [batch[at][0].record.image for at in pictures], list(pictures.values()), wanted
+                [batch[at][0].record.image for at in images], list(images.values()), wanted
             )
         )
         return [

@@ -1,4 +1,4 @@
-"""Pictures on local disk while they wait for their shard."""
+"""Images on local disk while they wait for their shard."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _IN_USE = "in-use.lock"
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
-class Spooled:
+class SpooledImage:
     """A file that exists as long as this object does, so that a dropped batch leaves nothing."""
 
     path: Path
     bytes: int
 
 
-class Spool:
+class ImageSpool:
     """A folder of this process below `parent`, which several processes may share.
 
     What processes that died have left there is removed on opening: their lock on it went with them.
@@ -56,10 +56,10 @@ class Spool:
             fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._folder = folder
 
-    def add(self, data: bytes) -> Spooled:
+    def add(self, data: bytes) -> SpooledImage:
         """Write bytes to a file that goes when the answer is no longer held."""
         path = self.folder / uuid.uuid4().hex
-        spooled = Spooled(path, len(data))
+        spooled = SpooledImage(path, len(data))
         weakref.finalize(spooled, path.unlink, missing_ok=True)
         path.write_bytes(data)
         return spooled

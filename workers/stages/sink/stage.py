@@ -17,13 +17,13 @@ from typing import ClassVar
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.chain import ManifestChain
-from kaption.objectstore.dataset.shard import EXTENSIONS, Sample
+from kaption.objectstore.dataset.shard import EXTENSIONS, ShardSample
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import BlobRef, CleanPair, Reason, Topic
 from kaption.schemas.topics import CLEAN
 from kaption.workers.policy import SinkPolicy
-from kaption.workers.runtime.stage import Batching, Dead, Emit, Message, Outcome, Reject, Stage
-from kaption.workers.stages.sink.spool import Spool, Spooled
+from kaption.workers.runtime.stage import Batching, Dead, Emit, Incoming, Outcome, Reject, Stage
+from kaption.workers.stages.sink.spool import ImageSpool, SpooledImage
 from kaption.workers.stages.sink.writer import ShardWriter
 
 UNCOMMITTED_SHARDS = 16
@@ -33,17 +33,17 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """What `prepare` made: the picture's file, or none where its shard is written already."""
+class PreparedImage:
+    """What `prepare` made: the image's file, or none where its shard is written already."""
 
-    file: Spooled | None
+    file: SpooledImage | None
     bytes: int
-    """Of picture and record."""
+    """Of image and record."""
 
 
-class SinkStage(Stage[CleanPair, Picture]):
+class SinkStage(Stage[CleanPair, PreparedImage]):
     """Writes ``{prefix}/data/{partition}/{start}-{end}-{writer}-{digest}.tar`` (WebDataset:
-    picture, json, txt) and ``.parquet`` (see `rows.table_schema`), then the manifest that makes
+    image, json, txt) and ``.parquet`` (see `rows.table_schema`), then the manifest that makes
     them part of the dataset. Readers list manifests only.
 
     Until the manifest is written nothing has happened; afterwards the shard, or one into which it
@@ -52,7 +52,7 @@ class SinkStage(Stage[CleanPair, Picture]):
     left to the next shard.
 
     Blobs are written before the records that name them and removed only by takedown, so all writers
-    of one range agree on which pictures are missing (Reject: blob_missing).
+    of one range agree on which images are missing (Reject: blob_missing).
     """
 
     name: ClassVar[str] = "sink"
@@ -76,7 +76,7 @@ class SinkStage(Stage[CleanPair, Picture]):
         self._writer = ShardWriter(
             objects, self._chain, policy.prefix, writer or _unique_writer(), now
         )
-        self._spool = Spool(Path(policy.spool or tempfile.gettempdir()) / "kaption-spool")
+        self._spool = ImageSpool(Path(policy.spool or tempfile.gettempdir()) / "kaption-spool")
         self._ends: dict[int, int] = {}
         self._lock = threading.Lock()
         self._store_tried = False
@@ -96,14 +96,14 @@ class SinkStage(Stage[CleanPair, Picture]):
         try:
             self._spool.open()
         except OSError as error:
-            raise Fatal(f"no local room for pictures: {error}; correct sink.spool") from error
+            raise Fatal(f"no local room for images: {error}; correct sink.spool") from error
 
     def resume(self, topic: str, partition: int, committed: int) -> int:
         """Learn where the chain ends; start from the committed offset.
 
         What lies between the two is in a shard already, but its commit to Kafka is not: those
         records come again so that the rejected ones among them get their outcome, and the others
-        are recognised without reading their pictures. Only where the chain is far ahead, because
+        are recognised without reading their images. Only where the chain is far ahead, because
         the group's offsets were lost, it is trusted and they are skipped.
         """
         if not self._store_tried:
@@ -128,15 +128,15 @@ class SinkStage(Stage[CleanPair, Picture]):
             return end
         return committed
 
-    def prepare(self, message: Message[CleanPair]) -> Picture:
-        """Fetch the picture to local disk."""
+    def prepare(self, message: Incoming[CleanPair]) -> PreparedImage:
+        """Fetch the image to local disk."""
         blob, position = message.record.image.blob, message.position
         if blob.media_type not in EXTENSIONS:
             raise Dead(f"no file name for media type {blob.media_type}")
         if position.offset < self._end(position.partition):
             if not self._blobs.exists(blob):
                 raise _missing(blob)
-            return Picture(None, 0)
+            return PreparedImage(None, 0)
         try:
             data = self._blobs.get(blob)
         except KeyError as error:
@@ -145,21 +145,23 @@ class SinkStage(Stage[CleanPair, Picture]):
             file = self._spool.add(data)
         except OSError as error:
             raise Retry(f"spool: {error}; sink.spool has no room for a shard") from error
-        return Picture(file, len(data) + len(message.record.model_dump_json()))
+        return PreparedImage(file, len(data) + len(message.record.model_dump_json()))
 
-    def size_of(self, message: Message[CleanPair], prepared: Picture) -> int:
+    def size_of(self, message: Incoming[CleanPair], prepared: PreparedImage) -> int:
         """Bytes it adds to the tar, without the tar's own."""
         return prepared.bytes
 
-    def process(self, batch: Sequence[tuple[Message[CleanPair], Picture]]) -> Sequence[Outcome]:
+    def process(
+        self, batch: Sequence[tuple[Incoming[CleanPair], PreparedImage]]
+    ) -> Sequence[Outcome]:
         """Write what the chain does not hold yet, as one shard or, after an adoption, the rest."""
         first = batch[0][0].position
         while True:
             end = self._end(first.partition)
             todo = [
-                Sample(message.position, message.record, picture.file.path)
-                for message, picture in batch
-                if message.position.offset >= end and picture.file is not None
+                ShardSample(message.position, message.record, image.file.path)
+                for message, image in batch
+                if message.position.offset >= end and image.file is not None
             ]
             if not todo:
                 return [Emit(())] * len(batch)

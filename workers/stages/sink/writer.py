@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.dataset.chain import ManifestChain
-from kaption.objectstore.dataset.shard import Sample, ShardFile, build_shard
+from kaption.objectstore.dataset.shard import ShardFile, ShardSample, build_shard
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
 
@@ -34,7 +34,7 @@ class ShardWriter:
         self._writer = writer
         self._now = now
 
-    def write(self, folder: Path, topic: str, start: int, samples: Sequence[Sample]) -> int:
+    def write(self, folder: Path, topic: str, start: int, samples: Sequence[ShardSample]) -> int:
         """Write samples of one partition as the shard that starts at `start`.
 
         Files are built in `folder`. Returns the end of the chain as it then is: that of this shard,
@@ -86,7 +86,7 @@ class ShardWriter:
             )
 
 
-def _build(folder: Path, stem: str, samples: Sequence[Sample]) -> tuple[ShardFile, ShardFile]:
+def _build(folder: Path, stem: str, samples: Sequence[ShardSample]) -> tuple[ShardFile, ShardFile]:
     try:
         return build_shard(folder, stem, samples)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Which picture an <img> stands for, and where it is."""
+"""Which image an <img> stands for, and where it is."""
 
 import base64
 import os
@@ -51,7 +51,7 @@ def test_addresses_are_those_a_browser_goes_to(address: str, url: str) -> None:
         TINY,
     ],
 )
-def test_what_is_no_picture_is_left_out(address: str) -> None:
+def test_what_is_no_image_is_left_out(address: str) -> None:
     assert urls(f'<img src="{address}" alt="A mug">') == []
 
 
@@ -72,11 +72,11 @@ def test_relative_addresses_are_relative_to_the_base() -> None:
         f'src="{TINY}" srcset="{TINY} 1w" data-lazy-srcset="small.jpg 100w,mug.jpg 200w"',
     ],
 )
-def test_the_largest_real_picture_is_taken(attributes: str) -> None:
+def test_the_largest_real_image_is_taken(attributes: str) -> None:
     assert urls(f'<img {attributes} alt="A mug">') == ["https://example.org/shop/mug.jpg"]
 
 
-def test_a_picture_element_offers_its_sources() -> None:
+def test_a_image_element_offers_its_sources() -> None:
     html = """<picture>
         <source type="image/jxl" srcset="mug.jxl 2000w">
         <source type="image/avif" srcset="mug-400.avif 400w, mug-1200.avif 1200w">
@@ -85,7 +85,7 @@ def test_a_picture_element_offers_its_sources() -> None:
     assert urls(html) == ["https://example.org/shop/mug-1200.avif"]
 
 
-def test_without_sizes_a_picture_element_means_its_img() -> None:
+def test_without_sizes_a_image_element_means_its_img() -> None:
     html = '<picture><source srcset="mug.webp"><img src="mug.jpg" alt="A mug"></picture>'
 
     assert urls(html) == ["https://example.org/shop/mug.jpg"]
@@ -109,7 +109,7 @@ def test_srcset_is_read_as_browsers_do(text: str, candidates: list[Candidate]) -
     assert list(srcset(text)) == candidates
 
 
-def test_a_small_picture_inside_the_page_travels_inline() -> None:
+def test_a_small_image_inside_the_page_travels_inline() -> None:
     content = os.urandom(2_000)
     uri = "data:image/png;base64," + base64.b64encode(content).decode()
 
@@ -118,7 +118,7 @@ def test_a_small_picture_inside_the_page_travels_inline() -> None:
     assert base64.b64decode(pair["image"]["inline"]) == content
 
 
-def test_a_large_picture_inside_the_page_is_skipped() -> None:
+def test_a_large_image_inside_the_page_is_skipped() -> None:
     uri = "data:image/png;base64," + base64.b64encode(bytes(300 * 1024)).decode()
 
     assert urls(f'<img src="{uri}" alt="A mug">') == []
@@ -141,7 +141,7 @@ def test_tracking_pixels_and_icons_are_known_by_their_size(attributes: str, kept
     assert bool(urls(f'<img src="mug.jpg" {attributes} alt="A mug">')) == kept
 
 
-def test_a_picture_that_stands_twice_comes_once_with_its_better_text() -> None:
+def test_a_image_that_stands_twice_comes_once_with_its_better_text() -> None:
     html = """<div>Our mugs<img data-src="mug.jpg"><noscript><img src="mug.jpg" alt="A mug">
         </noscript></div>"""
 

@@ -1,4 +1,4 @@
-"""A picture as the model sees it, changed only in ways that leave its text true."""
+"""An image as the model sees it, changed only in ways that leave its text true."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Seeded changes of a picture: a function of seed, epoch and pair_id, and of the text.
+    """Seeded changes of an image: a function of seed, epoch and pair_id, and of the text.
 
     A pair is mirrored with probability `flip`, but never where its text names left or right,
-    letters, dials, maps or flags, nor where text was recognised in the picture. It is cropped to
+    letters, dials, maps or flags, nor where text was recognised in the image. It is cropped to
     a random window of its own ratio with at least `least_area` of its area. Brightness, contrast
     and saturation change by a factor of 1 - `jitter` to 1 + `jitter` each, never where the text
     names a colour; the hue never changes. A text in a language without a word list
@@ -47,7 +47,7 @@ class Augmentation:
         return covered(text, language) and not (says_side(text) or says_one_way(text))
 
     def window(self, pair: CleanPair, size: tuple[int, int], epoch: int) -> tuple[int, ...]:
-        """The crop of a (width, height) picture: left, upper, right, lower."""
+        """The crop of a (width, height) image: left, upper, right, lower."""
         shrunk = 1 - (1 - self.least_area) * draw(self.seed, "area", epoch, pair.pair_id)
         # Rounded up, so that no more is lost than least_area allows.
         width, height = (math.ceil(side * math.sqrt(shrunk)) for side in size)
@@ -56,22 +56,22 @@ class Augmentation:
         return left, upper, left + width, upper + height
 
     def jittered(
-        self, picture: Image.Image, pair: CleanPair, text: str, language: str | None, epoch: int
+        self, image: Image.Image, pair: CleanPair, text: str, language: str | None, epoch: int
     ) -> Image.Image:
-        """The picture with this epoch's brightness, contrast and saturation."""
+        """The image with this epoch's brightness, contrast and saturation."""
         from PIL import ImageEnhance
 
         if not self.jitter or not covered(text, language) or says_colour(text):
-            return picture
+            return image
         for kind in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             chance = draw(self.seed, kind.__name__, epoch, pair.pair_id)
-            picture = kind(picture).enhance(1 + self.jitter * (2 * chance - 1))
-        return picture
+            image = kind(image).enhance(1 + self.jitter * (2 * chance - 1))
+        return image
 
 
 @dataclass(frozen=True, slots=True)
-class PictureTransform:
-    """Pictures to the model's pixels.
+class ImageTransform:
+    """Images to the model's pixels.
 
     Without augmentation they are those of the scorer whose `preprocessing_id` is `letterbox.id`.
     """
@@ -81,24 +81,24 @@ class PictureTransform:
 
     def pixels(
         self,
-        picture: Image.Image,
+        image: Image.Image,
         pair: CleanPair,
         text: str,
         *,
         language: str | None = None,
         epoch: int = 0,
     ) -> torch.Tensor:
-        """RGB picture of any size to (3, height, width) uint8.
+        """RGB image of any size to (3, height, width) uint8.
 
         `text` is what the model will be shown with it, `language` (BCP 47) the text's if known.
         """
         from PIL import Image
 
         if self.augmentation is None:
-            return self.letterbox.pixels(picture)
+            return self.letterbox.pixels(image)
         augmentation = self.augmentation
-        left, upper, right, lower = augmentation.window(pair, picture.size, epoch)
-        fitted = self.letterbox.fitted(picture.crop((left, upper, right, lower)))
+        left, upper, right, lower = augmentation.window(pair, image.size, epoch)
+        fitted = self.letterbox.fitted(image.crop((left, upper, right, lower)))
         if augmentation.mirrors(pair, text, language, epoch):
             fitted = fitted.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         return self.letterbox.boxed(augmentation.jittered(fitted, pair, text, language, epoch))

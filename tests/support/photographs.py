@@ -1,4 +1,4 @@
-"""Pictures of known content in any mode and format, and ways to damage them."""
+"""Images of known content in any mode and format, and ways to damage them."""
 
 import re
 import struct

@@ -1,4 +1,4 @@
-"""Caches of what was computed from pictures: all of one picture in one place."""
+"""Caches of what was computed from images: all of one image in one place."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     import redis
 
 Place = tuple[str, tuple[str, ...]]
-"""A stored picture's sha256, and all else that the value depends on."""
+"""A stored image's sha256, and all else that the value depends on."""
 
 
-class PictureCache:
-    """One hash for each picture and kind, named after its sha256: ``{prefix}{kind}:`` and 32 bytes.
+class ImageCache:
+    """One hash for each image and kind, named after its sha256: ``{prefix}{kind}:`` and 32 bytes.
 
-    A field, 16 bytes of BLAKE2b, is what else its value depends on. So a picture's values are found
+    A field, 16 bytes of BLAKE2b, is what else its value depends on. So an image's values are found
     and removed without knowing by which models they were made. All of them are forgotten `ttl_s`
     seconds after the last one was written.
     """
@@ -47,7 +47,7 @@ class PictureCache:
             pipe.execute()
 
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool) -> int:
-        """Remove all values of the pictures; returns how many there were. One round trip."""
+        """Remove all values of the images; returns how many there were. One round trip."""
         keys = {self._key(each.sha256) for each in footprints if each.sha256 is not None}
         if not keys:
             return 0

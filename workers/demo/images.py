@@ -1,0 +1,89 @@
+"""Image files of a rendered crawl: good ones in many encodings, copies, and broken ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from io import BytesIO
+from types import MappingProxyType
+
+from PIL import Image
+
+_TURNS = {
+    3: Image.Transpose.ROTATE_180,
+    6: Image.Transpose.ROTATE_90,
+    8: Image.Transpose.ROTATE_270,
+}
+"""EXIF orientation to how the file must be turned so that a viewer turns it back."""
+_ORIENTATION_TAG = 0x0112
+MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
+    {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
+)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    """The image as a file."""
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def cmyk(image: Image.Image) -> bytes:
+    """A JPEG as printers deliver it."""
+    return encoded(image.convert("CMYK"), quality=92)
+
+
+def rotated(image: Image.Image, rng: random.Random) -> bytes:
+    """A JPEG as phones write it: lying, with the EXIF orientation that sets it upright."""
+    orientation = rng.choice(tuple(_TURNS))
+    exif = Image.Exif()
+    exif[_ORIENTATION_TAG] = orientation
+    return encoded(image.transpose(_TURNS[orientation]), quality=92, exif=exif)
+
+
+def unusual(image: Image.Image, rng: random.Random) -> tuple[bytes, str]:
+    """(file, format): palette, alpha channel, WebP or GIF."""
+    kind = rng.choice(("palette", "alpha", "WEBP", "GIF"))
+    if kind == "palette":
+        return encoded(image.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), "PNG"
+    if kind == "alpha":
+        image = image.copy()
+        image.putalpha(255)
+        return encoded(image, "PNG"), "PNG"
+    return encoded(image, kind), kind
+
+
+def copied(image: Image.Image, rng: random.Random) -> bytes:
+    """The image again as another site has it: re-encoded, resized, or cropped by up to 2 %."""
+    way = rng.choice(("re-encoded", "resized", "cropped"))
+    if way == "resized":
+        scale = rng.uniform(0.6, 0.9)
+        image = image.resize((round(image.width * scale), round(image.height * scale)))
+    elif way == "cropped":
+        cut = [round(rng.uniform(0.003, 0.01) * max(image.size)) for _ in range(4)]
+        width, height = image.size
+        image = image.crop((cut[0], cut[1], width - cut[2], height - cut[3]))
+    return encoded(image, quality=rng.randint(55, 80))
+
+
+def truncated(image: Image.Image, rng: random.Random) -> bytes:
+    """A JPEG whose transfer was cut off."""
+    data = encoded(image, quality=92)
+    return data[: round(len(data) * rng.uniform(0.3, 0.7))]
+
+
+def tiny(image: Image.Image, rng: random.Random) -> bytes:
+    """An icon."""
+    side = rng.choice((1, 16, 32, 48))
+    return encoded(image.resize((side, side)), "PNG")
+
+
+def extreme(image: Image.Image) -> bytes:
+    """A banner."""
+    return encoded(image.resize((728, 90)), quality=92)
+
+
+def single_colour(rng: random.Random) -> bytes:
+    """A spacer or a place holder."""
+    colour = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
+    return encoded(Image.new("RGB", (300, 200), colour), "PNG")
