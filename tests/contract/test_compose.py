@@ -127,7 +127,7 @@ def test_images_are_pinned(name: str) -> None:
 
 def test_servers_are_of_the_versions_that_the_tests_run_against() -> None:
     tags = {name: it["image"].partition(":")[2] for name, it in SERVICES.items()}
-    kafka = ElementTree.parse(ROOT / "workers" / "local" / "kafka-pom.xml").find(
+    kafka = ElementTree.parse(ROOT / "tools" / "servers" / "kafka-pom.xml").find(
         ".//{*}dependency[{*}artifactId='kafka_2.13']/{*}version"
     )
 

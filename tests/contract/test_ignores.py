@@ -25,8 +25,11 @@ def without_reason(source: str) -> Iterator[tuple[int, str]]:
 
 def test_every_ignore_has_its_reason() -> None:
     checked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
-    paths = [path for folder in checked for path in sorted((ROOT / folder).rglob("*.py"))]
-    assert len(paths) > 50
+    # rglob does not go through links: kaption/ links to the folders at the top.
+    linked = [link for link in (ROOT / "kaption").iterdir() if link.is_symlink()]
+    folders = [*(ROOT / folder for folder in checked), *linked]
+    paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    assert len(paths) > 500
 
     found = [(str(p), *it) for p in paths for it in without_reason(p.read_text("utf-8"))]
 

@@ -18,7 +18,7 @@ CRAWLER = """
 import sys
 from pathlib import Path
 from kaption.producers import Publisher
-from kaption.schemas import KafkaConnection
+from kaption.connections.settings import KafkaConnection
 
 publisher = Publisher(
     KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2]), spool=Path(sys.argv[3])

@@ -400,8 +400,8 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_s_is_not(tmp_path)
     # Given a process that died with an image in its spool, and one that lives
     script = (
         "import os, pathlib, sys\n"
-        "from kaption.workers.stages.sink.spool import Spool\n"
-        "spool = Spool(pathlib.Path(sys.argv[1])); spool.open()\n"
+        "from kaption.workers.stages.sink.spool import ImageSpool\n"
+        "spool = ImageSpool(pathlib.Path(sys.argv[1])); spool.open()\n"
         "held = spool.add(b'left'); os._exit(0)\n"
     )
     root = Path(__file__).resolve().parents[2]
