@@ -1,4 +1,4 @@
-"""From an outcome to the messages that carry it."""
+"""Builds the messages that carry an outcome."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.stage import Dead, Emit, Reject, Stage
 from kaption.workers.runtime.trace import child_of
 
-# What a message costs on the wire beside key, value and headers: batch header, varints, and room
-# for a compression that does not compress.
+# What a message takes on the wire besides key, value and headers: batch header, varints, and what
+# compression adds to bytes that do not compress.
 _OVERHEAD_BYTES = 1024
 
 
 class TooLarge(ValueError):
-    """A message does not fit its topic."""
+    """A message is larger than its topic accepts."""
 
 
 class Outputs:
@@ -45,7 +45,7 @@ class Outputs:
         self._random = random_source
 
     def build(self, entry: Entry) -> None:
-        """Set `entry.outgoing` from its outcome.
+        """Set `entry.outgoing` to the messages of its outcome.
 
         An outcome that cannot be written (too large, undeclared topic) makes the entry Dead.
         """
@@ -64,7 +64,7 @@ class Outputs:
             return ()
         assert message is not None
         if isinstance(outcome, Emit):
-            # One span for all outputs of a record: they come from the same work.
+            # All outputs of a record share one span, because they come from the same work.
             trace = self._trace(entry)
             return [
                 self._outgoing(entry, self._topics[topic.name], record, trace)
@@ -105,7 +105,8 @@ class Outputs:
             )
             return self._outgoing(entry, self._dead, letter, trace)
         except (ValidationError, TooLarge) as error:
-            # Larger than the contract allows: its bytes stay where they are, and it is still told.
+            # The original is larger than the contract allows. The dead letter goes without it: its
+            # topic, partition and offset still say where it is.
             note = f"{fields['error']} (original not kept, it does not fit: {error})"
             fields["error"] = note[:DETAIL_CHARS]
             return self._outgoing(

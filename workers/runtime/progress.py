@@ -1,4 +1,4 @@
-"""What a worker has done so far, cheap to read while it works."""
+"""What a worker has done so far. Reading it costs little while the worker works."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 
+import structlog
+
+from kaption.connections.errors import Retry
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.stage import Dead, Emit, Reject
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +29,13 @@ class Snapshot:
     topics: dict[str, int]
     """Messages by topic, without prefix, of emitted records."""
     held: int
-    """Read and not committed."""
+    """Records that are read and not committed."""
     position: int
-    """Next offsets to read of the assigned partitions, where known, added up."""
+    """Sum of the next offsets to read, over the assigned partitions whose offset is known."""
     lag: int
-    """Behind the end of the assigned partitions, as far as known."""
+    """Records between the position and the end, over the assigned partitions that tell it."""
     waiting_for: str | None
-    """What is down, while the stage waits for it."""
+    """Why the stage waits, from its first Retry to the next commit."""
 
 
 class Progress:
@@ -48,6 +53,14 @@ class Progress:
         self.lag = 0
         self.waiting_for: str | None = None
 
+    def waits(self, error: Retry) -> None:
+        """Count a wait. The first one after a commit is logged, so an outage gives one line."""
+        metrics.RETRIES.labels(self._stage).inc()
+        with self._lock:
+            first, self.waiting_for = self.waiting_for is None, str(error)
+        if first:
+            _log.warning("waiting", stage=self._stage, why=str(error))
+
     def committed(self, entries: Iterable[Entry]) -> None:
         """Count entries whose outcome is committed."""
         counted: Counter[tuple[str, str]] = Counter()
@@ -63,6 +76,7 @@ class Progress:
                 case Dead():
                     counted["dead", "unexpected" if entry.unexpected else "declared"] += 1
         with self._lock:
+            self.waiting_for = None
             self._topics += topics
             for (outcome, why), count in counted.items():
                 metrics.OUTCOMES.labels(self._stage, outcome, why).inc(count)

@@ -10,10 +10,10 @@ _SAMPLED = 1
 
 
 def child_of(parent: str | None, random_source: random.Random) -> str:
-    """The traceparent for what a stage makes of a record.
+    """The traceparent of the messages that a stage makes of a record.
 
-    It keeps the trace and its flags and gets a span of its own; a missing or malformed `parent`
-    starts a new, sampled trace, as the standard asks.
+    It keeps the trace and the sampled flag of `parent` and gets a new span. A missing or malformed
+    `parent` starts a new, sampled trace, as the standard asks.
     """
     span = f"{random_source.getrandbits(64) or 1:016x}"
     match = _PARENT.fullmatch(parent) if parent else None

@@ -10,6 +10,7 @@ from kaption.workers.runtime.backoff import Backoff
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.preparation import Preparation
 from kaption.workers.runtime.stage import Dead, Emit, Outcome
+from kaption.workers.runtime.stop import StopRequest
 from support.engine import POLICY, Toy
 from support.entries import Consumed
 
@@ -24,15 +25,15 @@ def outcome_of_nothing(topic: Topic) -> Outcome | None:
     """What becomes of a message without value."""
     done = threading.Event()
 
-    def ready(chunk: Sequence[Entry] | BaseException) -> None:
-        assert not isinstance(chunk, BaseException)
+    def ready(chunk: Sequence[Entry], error: BaseException | None) -> None:
+        assert error is None
         done.set()
 
-    backoff = Backoff(POLICY, random.Random(1), lambda: False, lambda _: None)
+    backoff = Backoff(POLICY, random.Random(1), StopRequest(time.monotonic), lambda _: None)
     stage = AtTheEnd()
     topics = {each.name: each for each in stage.inputs}
-    preparation = Preparation(stage, topics, POLICY, backoff, time.monotonic, ready)
-    preparation.start()
+    preparation = Preparation(stage, topics, POLICY, backoff, time.monotonic)
+    preparation.start(ready)
     entry = Entry(Consumed(topic.name, 0, 7, None), Partition(topic.name, 0), 1, 0)
     preparation.submit([entry])
     assert done.wait(10)
