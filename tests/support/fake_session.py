@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,8 @@ from kafka.errors import KafkaConnectionError, KafkaError
 
 from kaption.connections.kafka.messages import Outgoing, Partition
 from kaption.connections.kafka.transaction import Committed, Opened, Refused, Result, Unknown
+from kaption.schemas import ImageSource, RawPair
+from kaption.schemas.wire import encode
 from kaption.workers.runtime.rebalance import Ownership
 from support.entries import Consumed
 
@@ -70,10 +72,25 @@ class FakeBroker:
         self.openings: deque[Result | None] = deque()
         """Instead of Opened, for each producer to come; None: it never opens."""
 
-    def produce(self, partition: Partition, values: Iterable[bytes]) -> None:
+    def produce(self, partition: Partition, texts: Iterable[str | bytes]) -> None:
+        """One record for each text; bytes go as they are."""
         log = self.log.setdefault(partition, [])
-        for value in values:
-            log.append(Consumed(partition.topic, partition.partition, len(log), value))
+        for text in texts:
+            value, key = text, f"{partition.partition}/{len(log)}"
+            if isinstance(text, str):
+                image = ImageSource(url="http://x/1.jpg")
+                value = encode(RawPair(pair_id=key, text=text, image=image))
+            assert isinstance(value, bytes)
+            log.append(
+                Consumed(partition.topic, partition.partition, len(log), value, key.encode())
+            )
+
+    def outcomes(self) -> dict[str, Counter[str]]:
+        """By topic, how often each record has a committed outcome there."""
+        found: dict[str, Counter[str]] = {}
+        for message in self.messages:
+            found.setdefault(message.topic, Counter())[(message.key or b"").decode()] += 1
+        return found
 
     def commit(
         self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int], generation: int
@@ -124,7 +141,7 @@ class FakeSession:
         self.member = True
         self.joining = False
         self.polls = 0
-        self.failing: Callable[[], None] = lambda: None
+        self.failing: Callable[[], object] = lambda: None
         """Called in each poll; may raise or wait."""
         self.producers: list[FakeProducer] = []
         self.replaced = 0

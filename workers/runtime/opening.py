@@ -65,7 +65,9 @@ class Opening:
             except Empty:
                 if self._stop.asked and self._leave():
                     _log.warning(
-                        "stopped before Kafka answered", stage=self._stage.name, why=self._seen
+                        "stopped before Kafka answered",
+                        stage=self._stage.name,
+                        why=self._seen or "no try has ended",
                     )
                     return None
                 continue

@@ -136,7 +136,9 @@ class Poll:
         # Not after a stop was asked: a record that is given up then is no longer held, and the
         # position of its partition is behind it.
         if parts.delivery.free and not parts.stop.asked:
-            idle = parts.session.ownership.owned - parts.held.partitions
+            # A partition whose start is not known yet may have a position, but not the right one.
+            busy = parts.held.partitions | parts.resumption.asked.keys()
+            idle = parts.session.ownership.owned - busy
             parts.delivery.commit_positions(parts.idle.moved(idle))
 
     def _prepared(self, chunk: Sequence[Entry], error: BaseException | None) -> None:
