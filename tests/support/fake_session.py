@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError, KafkaError
@@ -56,13 +56,21 @@ def silent(*, carried_out: bool) -> Fault:
     return Fault(carried_out)
 
 
+class Sent(NamedTuple):
+    """A message in an output topic."""
+
+    topic: str
+    key: bytes
+    value: bytes
+
+
 class FakeBroker:
     """The input's messages, what is committed, and the faults to come."""
 
     def __init__(self) -> None:
         self.log: dict[Partition, list[Consumed]] = {}
         self.committed: dict[Partition, int] = {}
-        self.messages: list[Outgoing] = []
+        self.messages: list[Sent] = []
         """Messages of committed transactions."""
         self.tried: list[dict[Partition, int]] = []
         """The offsets of every transaction that was sent."""
@@ -89,7 +97,7 @@ class FakeBroker:
         """By topic, how often each record has a committed outcome there."""
         found: dict[str, Counter[str]] = {}
         for message in self.messages:
-            found.setdefault(message.topic, Counter())[(message.key or b"").decode()] += 1
+            found.setdefault(message.topic, Counter())[message.key.decode()] += 1
         return found
 
     def commit(
@@ -100,7 +108,7 @@ class FakeBroker:
         if fault is None and generation != self.generation:
             return Refused(STALE)
         if fault is None or fault.carried_out:
-            self.messages += messages
+            self.messages += [Sent(one.topic, one.key or b"", one.value) for one in messages]
             self.committed |= offsets
         return Committed() if fault is None else fault.answer
 

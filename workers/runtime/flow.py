@@ -33,7 +33,7 @@ class Flow:
             # the preparation of dozens of records, which are to be read meanwhile.
             delivered = min(parts.delivery.records, parts.policy.transaction_records)
             waiting = parts.held.records - parts.batcher.open_entries - delivered
-        limit = parts.policy.prefetch_records or ahead + parts.policy.prepare_threads
+        limit = ahead + parts.policy.prepare_threads
         # Once full, nothing is read until half of it is empty: many polls for a few records each
         # cost more than the records.
         room = limit - waiting

@@ -41,7 +41,7 @@ LAG = Gauge(
 HELD_RECORDS = Gauge(
     "kaption_held_records",
     "Records read and not committed yet. At its limit with an idle device: raise "
-    "runtime.prefetch_records.",
+    "runtime.prepare_threads.",
     _STAGE,
 )
 HELD_BYTES = Gauge(
@@ -71,7 +71,7 @@ REBUILDS = Counter(
 REBALANCES = Counter(
     "kaption_partition_changes_total",
     "Partitions assigned or lost. They move when replicas come and go. Moving all the time: "
-    "workers miss runtime.max_poll_interval_s or runtime.session_timeout_s.",
+    "workers are silent for longer than runtime.session_timeout_s.",
     _STAGE,
 )
 RETRIES = Counter(

@@ -13,6 +13,7 @@ from kaption.workers.runtime.parts import Parts
 # While every partition is paused, poll() is called this often, only to stay in the group. A call
 # costs the client's I/O thread several hundred microseconds even if it returns nothing.
 _STILL_POLL_S = 0.05
+_QUICK_CALL_S = 0.5
 
 
 class Poll:
@@ -62,18 +63,17 @@ class Poll:
         return not parts.compute.batches and parts.delivery.idle
 
     def stop(self, timeout_s: float) -> bool:
-        """End the other threads, within `timeout_s` seconds together.
+        """End the other threads. Returns whether compute ended within `timeout_s` seconds.
 
-        Returns whether the compute thread ended: if it did, nothing is in `Stage.process`.
+        If it did, no batch is in `Stage.process`.
         """
         parts = self._parts
-        deadline = parts.clock() + timeout_s
         for part in (parts.compute, parts.preparation, parts.resumption):
             part.stop()
-        # Compute comes first: only it decides whether the stage can be closed.
         ended = parts.compute.join(timeout_s)
+        # A `prepare` that waits for a web server is not waited for: nobody wants its result.
         for part in (parts.preparation, parts.resumption):
-            part.join(max(0.0, deadline - parts.clock()))
+            part.join(_QUICK_CALL_S)
         return ended
 
     @property

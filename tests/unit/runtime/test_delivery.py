@@ -82,7 +82,7 @@ class Case:
         return self.progress.snapshot()
 
     @property
-    def sent_keys(self) -> Sequence[bytes | None]:
+    def sent_keys(self) -> Sequence[bytes]:
         return [message.key for message in self.broker.messages]
 
 

@@ -243,8 +243,7 @@ def test_an_error_for_an_earlier_assignment_ends_nothing(monkeypatch: pytest.Mon
 def test_reading_stops_when_enough_is_held_and_the_membership_is_kept() -> None:
     stage, gate = Toy(records=4, wait_s=0.01), Gate()
     stage.before = gate
-    policy = POLICY.model_copy(update={"prefetch_records": 20})
-    with rig(stage, policy) as it:
+    with rig(stage) as it:
         it.broker.produce(P0, ["text"] * 500)
         it.until(lambda: it.session.paused == {P0, P1})
         # Given that all is paused: no more is read, but poll() is still called now and then
