@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,11 +17,12 @@ from kaption.schemas.topics import DEAD, REJECTED, Topic
 from kaption.schemas.wire import TRACE_HEADER, WireError, encode, header, headers_of, origin_of
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.stage import Dead, Emit, Reject, Stage
-from kaption.workers.runtime.trace import child_of
 
 # What a message takes on the wire besides key, value and headers: batch header, varints, and what
 # compression adds to bytes that do not compress.
 _OVERHEAD_BYTES = 1024
+_TRACE_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 1
 
 
 class TooLarge(ValueError):
@@ -145,3 +147,23 @@ def _origin(entry: Entry) -> Any:
         return origin_of(entry.raw.headers, entry.position)
     except WireError:
         return entry.position
+
+
+def child_of(parent: str | None, random_source: random.Random) -> str:
+    """The W3C traceparent (https://www.w3.org/TR/trace-context/) of what a stage makes of a record.
+
+    It keeps the trace and the sampled flag of `parent` and gets a new span. A missing or malformed
+    `parent` starts a new, sampled trace, as the standard asks.
+    """
+    span = f"{random_source.getrandbits(64) or 1:016x}"
+    match = _TRACE_PARENT.fullmatch(parent) if parent else None
+    if match and _valid_trace(match):
+        return f"00-{match[2]}-{span}-{int(match[4], 16) & _SAMPLED:02x}"
+    return f"00-{random_source.getrandbits(128) or 1:032x}-{span}-01"
+
+
+def _valid_trace(match: re.Match[str]) -> bool:
+    version, trace, span, _, more = match.groups()
+    if version == "ff" or (version == "00" and more):
+        return False
+    return bool(trace.strip("0") and span.strip("0"))

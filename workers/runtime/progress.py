@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING
 
 import structlog
 
 from kaption.connections.errors import Retry
 from kaption.workers.runtime import metrics
-from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.entry import Batch, Entry, Held
 from kaption.workers.runtime.stage import Dead, Emit, Reject
 
+if TYPE_CHECKING:  # a run's progress is shown without the Kafka library
+    from kaption.workers.runtime.session import Session
+
 _log = structlog.get_logger(__name__)
+_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +107,47 @@ class Progress:
                 lag=self.lag,
                 waiting_for=self.waiting_for,
             )
+
+
+class Gauges:
+    """Writes what the poll thread sees to the metrics and to `Progress`. Poll thread only."""
+
+    def __init__(
+        self,
+        stage: str,
+        session: Session,
+        held: Held,
+        progress: Progress,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives monotonic seconds."""
+        self._stage = stage
+        self._session = session
+        self._held = held
+        self._progress = progress
+        self._clock = clock
+        self._next = clock()
+
+    def show(self) -> None:
+        """Update lag, position and held records, once a second."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + _EVERY_S
+        session, held = self._session, self._held
+        lag = sum(session.lag().values())
+        self._progress.held, self._progress.lag = held.records, lag
+        self._progress.position = sum(filter(None, map(session.position, session.ownership.owned)))
+        metrics.LAG.labels(self._stage).set(lag)
+        metrics.HELD_RECORDS.labels(self._stage).set(held.records)
+        metrics.HELD_BYTES.labels(self._stage).set(held.bytes)
+
+    def computed(self, batch: Batch, limit: int | None) -> None:
+        """Count a batch; `limit` is the largest batch that fits the device, if one was halved."""
+        metrics.BATCH_SECONDS.labels(self._stage).observe(batch.seconds)
+        metrics.BATCH_RECORDS.labels(self._stage).observe(len(batch.entries))
+        metrics.BATCH_LIMIT.labels(self._stage).set(limit or 0)
+
+    def partitions_changed(self, changes: int) -> None:
+        """Count partitions that were assigned or lost."""
+        metrics.REBALANCES.labels(self._stage).inc(changes)

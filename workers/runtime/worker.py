@@ -23,7 +23,6 @@ from kaption.workers.runtime.compute import Compute
 from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
 from kaption.workers.runtime.delivery import Delivery, DeliveryParts
 from kaption.workers.runtime.entry import Entry, Held
-from kaption.workers.runtime.gauges import Gauges
 from kaption.workers.runtime.idle import IdlePositions
 from kaption.workers.runtime.opening import Opening
 from kaption.workers.runtime.outputs import Outputs
@@ -31,7 +30,7 @@ from kaption.workers.runtime.parts import Mailbox, Parts
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.poll import Poll
 from kaption.workers.runtime.preparation import Preparation
-from kaption.workers.runtime.progress import Progress
+from kaption.workers.runtime.progress import Gauges, Progress
 from kaption.workers.runtime.resumption import Resumption
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
