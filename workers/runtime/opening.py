@@ -103,7 +103,8 @@ class Opening:
             f"{prefix}{self._stage.name}-{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
         )
         while not self._stop.asked:
-            seen = check_access(self._connection)
+            if seen := check_access(self._connection):
+                self._note(seen)  # before the library, which takes long to see the same
             try:
                 check_rights(
                     self._connection,
@@ -122,15 +123,17 @@ class Opening:
                     pause_new=Resumption.needed(self._stage),
                 )
             except (Session.errors, Retry) as error:
-                self._wait_for_broker(seen or repr(error), deadline, error)
+                why = seen or repr(error)
+                if self._clock() > deadline:
+                    raise Fatal(
+                        f"no Kafka broker answers at {self._connection.bootstrap}: {why}"
+                    ) from error
+                self._note(why)
+                self._stop.wait(_PAUSE_AFTER_ERROR_S)
         return None
 
-    def _wait_for_broker(self, why: str, deadline: float, error: Exception) -> None:
-        if self._clock() > deadline:
-            raise Fatal(
-                f"no Kafka broker answers at {self._connection.bootstrap}: {why}"
-            ) from error
-        if why != self._seen:  # one line for each reason, not one for each try
+    def _note(self, why: str) -> None:
+        """Log one line for each reason, not one for each try."""
+        if why != self._seen:
             self._seen = why
             _log.warning("no broker yet", stage=self._stage.name, error=why)
-        self._stop.wait(_PAUSE_AFTER_ERROR_S)
