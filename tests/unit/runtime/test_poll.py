@@ -15,6 +15,7 @@ from kaption.connections.kafka.messages import Partition
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import RawPair
 from kaption.schemas.topics import DEAD, RAW, REJECTED
+from kaption.workers.runtime import delivery
 from kaption.workers.runtime.parts import Parts
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.poll import Poll
@@ -22,7 +23,7 @@ from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Batching, Incoming
 from kaption.workers.runtime.worker import Worker
 from support.engine import ECHO, POLICY, Toy
-from support.fake_session import FakeBroker, FakeSession
+from support.fake_session import FakeBroker, FakeSession, Fault, lost, refused, silent
 
 P0, P1 = Partition(RAW.name, 0), Partition(RAW.name, 1)
 LIMIT_S = 20.0
@@ -385,3 +386,57 @@ def test_results_are_still_committed_within_the_grace_period() -> None:
         it.session.member = True
         it.drain()
         assert it.broker.committed == {P0: 4}
+
+
+FAULTS = {
+    "committed": None,
+    "refused": refused(),
+    "too large": refused(too_large=[0]),
+    "unknown, committed": lost(carried_out=True),
+    "unknown, not committed": lost(carried_out=False),
+    "no answer, committed": silent(carried_out=True),
+    "no answer, not committed": silent(carried_out=False),
+}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> RuntimePolicy:
+    """Waits after a failed commit that a test can afford."""
+    monkeypatch.setattr(delivery, "_PAUSE_BETWEEN_OPENINGS_S", 0.05)
+    return POLICY.model_copy(update={"transaction_deadline_s": 0.2, "grace_s": NEVER_S})
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_stop_waits_until_the_outcome_of_the_last_commit_is_known(
+    fault: Fault | None, quick: RuntimePolicy
+) -> None:
+    # Given a batch in compute, and something that goes wrong with its commit
+    stage, gate = Toy(records=4, wait_s=0.01), Gate()
+    stage.before = gate
+    with rig(stage, quick) as it:
+        it.broker.produce(P0, ["text"] * 4)
+        it.until(gate.reached.is_set)
+        if fault is not None:
+            it.broker.faults.append(fault)
+        # When the worker is stopped and the batch ends
+        it.worker.stop()
+        gate.opened.set()
+        it.drain()
+        # Then it leaves when each record has its outcome, once, without another inference
+        assert it.broker.committed[P0] == 4
+        outcomes = it.broker.outcomes()
+        assert sum(sum(topic.values()) for topic in outcomes.values()) == 4
+        assert set(stage.processed.values()) == {1}
+
+
+@pytest.mark.parametrize("fault", [refused(), lost(carried_out=False), silent(carried_out=False)])
+def test_a_commit_that_keeps_failing_after_a_stop_is_given_up_after_the_grace_period(
+    fault: Fault, quick: RuntimePolicy
+) -> None:
+    with rig(policy=quick.model_copy(update={"grace_s": 0.5})) as it:
+        it.broker.faults.extend([fault] * 1000)
+        it.broker.produce(P0, ["text"] * 4)
+        it.until(lambda: it.parts.delivery.records == 4)
+        assert 0.5 <= it.drain() < LIMIT_S
+        assert not it.poll.finished
+        assert it.broker.committed.get(P0, 0) == 0
