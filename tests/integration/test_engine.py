@@ -275,10 +275,10 @@ def test_a_member_that_was_thrown_out_reads_from_the_committed_offsets(stream: S
         session = worker.worker._session
         assert session is not None
         before = dict(session.ownership._epochs)
-        # When it is thrown out in the middle of a rebalance, and joins as a new member
+        # When it is thrown out in the middle of a rebalance, and joins again as another member
         session.consumer._coordinator.rejoining = True
         session.consumer._coordinator.reset_generation()
-        # Then it takes all its partitions as newly assigned
+        # Then it trusts nothing of what it knew of its partitions
         assert until(
             lambda: (
                 {p for p in session.ownership.owned if session.ownership.epoch(p) > before[p]}
