@@ -1,4 +1,4 @@
-"""The broker dies or freezes inside a commit: one outcome per offset, and flow again."""
+"""A broker that dies or freezes inside a commit: one outcome per record, and records flow again."""
 
 import threading
 import time
@@ -14,14 +14,14 @@ from tools.servers import ApacheKafka
 pytestmark = pytest.mark.chaos
 
 FLOW_S = 60.0
-"""The promise: records flow again this long after the broker's return."""
+"""Records must flow again within this time after the broker is back."""
 MEMBER = POLICY.model_copy(update={"session_timeout_s": 20.0, "transaction_records": 16})
-"""Stays a member while the broker is away: then inference need not be repeated. It commits often
-enough to be hit inside a commit."""
+"""A worker that stays a member while the broker is away, so that it need not repeat inference. It
+commits often, so that a fault hits a commit."""
 
 
 class InsideCommit:
-    """Runs `fault` inside the third commit of a worker: all is sent, only the end is not."""
+    """Runs `fault` in a worker's third commit, after the messages and before its end."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fault: Callable[[], None]) -> None:
         self.struck = threading.Event()
@@ -39,12 +39,12 @@ class InsideCommit:
 
 
 def flows_again(stream: Stream, records: Callable[[], int]) -> bool:
-    """Whether everything is done, new records included, within the promise."""
+    """Whether all records, new ones included, are done within FLOW_S."""
     stream.produce(["after"] * 30)
     return until(lambda: records() >= stream.produced, FLOW_S)
 
 
-def test_killed_before_the_end_of_the_transaction_arrives(
+def test_a_broker_killed_before_it_gets_a_commit_loses_and_repeats_nothing(
     own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a broker that is killed when a commit has begun and its request is not sent yet
@@ -64,10 +64,10 @@ def test_killed_before_the_end_of_the_transaction_arrives(
     assert set(stage.processed.values()) == {1}
 
 
-def test_killed_after_the_end_of_the_transaction_arrived(
+def test_a_broker_killed_after_it_got_a_commit_loses_and_repeats_nothing(
     own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a broker that carries a commit out, whose answer is lost as it dies
+    # Given a broker that carries out a commit, and dies before its answer arrives
     with FaultProxy(own_kafka.proxied_port, own_kafka.proxy_port) as proxy:
         stream = Stream(own_kafka.bootstrap, topic_prefix)
         stream.produce(["text"] * 200)
@@ -89,14 +89,14 @@ def test_killed_after_the_end_of_the_transaction_arrived(
             # When it comes back
             proxy.restore()
             own_kafka.start()
-            # Then what was committed is not sent again, nor processed again
+            # Then the committed records are not sent again, nor processed again
             assert flows_again(stream, lambda: worker.records)
             assert worker.error is None
         assert stream.outcomes() == stream.expected()
         assert set(stage.processed.values()) == {1}
 
 
-def test_frozen_inside_a_commit(
+def test_a_broker_frozen_inside_a_commit_loses_and_repeats_nothing(
     own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a broker that freezes as the end of a transaction is sent to it
@@ -116,7 +116,9 @@ def test_frozen_inside_a_commit(
     assert set(stage.processed.values()) == {1}
 
 
-def test_restarted_while_idle(own_kafka: ApacheKafka, topic_prefix: str) -> None:
+def test_a_broker_restarted_while_the_worker_is_idle_is_found_again(
+    own_kafka: ApacheKafka, topic_prefix: str
+) -> None:
     stream = Stream(own_kafka.bootstrap, topic_prefix)
     stream.produce(["text"] * 30)
     with running(Toy(), stream, MEMBER) as worker:

@@ -1,4 +1,4 @@
-"""The whole flow on real servers while its workers are killed: one outcome each, nothing twice."""
+"""The whole flow on real servers while its workers are killed: each pair has one outcome."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LIMIT_S = 420
 def settings(
     apache_kafka: ApacheKafka, topic_prefix: str, redis_url: str, s3: S3Bucket, tmp_path: Path
 ) -> dict[str, str]:
-    """Environment of every worker: real servers, short time-outs so that a kill costs seconds."""
+    """The environment of every worker: real servers, and short time-outs: a kill costs seconds."""
     return {
         "KAPTION_KAFKA__BOOTSTRAP": apache_kafka.bootstrap,
         "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
@@ -63,7 +63,7 @@ def settings(
 
 @pytest.fixture
 def replicas(settings: dict[str, str], tmp_path: Path) -> Iterator[list[Replica]]:
-    """Two replicas of each stage; those that still run are killed after the test."""
+    """Two replicas of each stage. Those that still run after the test are killed."""
     with ExitStack() as stack:
         made = [
             Replica(stage, number, settings, tmp_path)
@@ -77,7 +77,7 @@ def replicas(settings: dict[str, str], tmp_path: Path) -> Iterator[list[Replica]
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
-def test_each_pair_has_one_outcome_whatever_is_killed(
+def test_each_pair_has_one_outcome_whichever_workers_are_killed(
     replicas: list[Replica], settings: dict[str, str], topic_prefix: str, s3: S3Bucket
 ) -> None:
     # Given a noisy crawl that is published while two replicas of each stage work
@@ -128,7 +128,7 @@ def _nothing_left(kafka: KafkaConnection, replicas: list[Replica]) -> bool:
     for replica in replicas:
         assert replica.ended is None, f"{replica.log.name}: {replica.log.read_text()[-4000:]}"
     try:
-        # In the order of the flow: what one stage has finished lies before the next one by then.
+        # In the order of the flow: once a stage has no lag, all its outputs are lag of the next.
         with LagReader(kafka) as reader:
             return all(
                 reader.progress(kafka.topic_prefix + stage, inputs).lag == 0

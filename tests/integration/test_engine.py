@@ -1,4 +1,4 @@
-"""The engine on Apache Kafka: what is promised about delivery, seen from outside."""
+"""The engine on Apache Kafka: exactly one outcome per record, seen by a plain consumer."""
 
 import random
 import time
@@ -51,7 +51,7 @@ def test_two_replicas_and_a_rebalance_give_one_outcome_each(stream: Stream) -> N
 def test_offsets_of_a_refused_transaction_are_not_committed_with_the_next(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a transaction with records of every partition that comes after a rebalance, which took
+    # Given a transaction with records of every partition, and a rebalance just before it that took
     # one of the partitions away
     real, lost = TransactionThread.commit, Partition(stream.prefix + RAW.name, 0)
     refused: list[Mapping[Partition, int]] = []
@@ -70,12 +70,12 @@ def test_offsets_of_a_refused_transaction_are_not_committed_with_the_next(
 
     monkeypatch.setattr(TransactionThread, "commit", stale_once)
     stream.produce(["text"] * 33)
-    # When the broker refuses it, and what is left is committed
+    # When the broker refuses the transaction, and the two other partitions are committed
     with running(Toy(records=33, wait_s=5.0), stream) as first:
         assert until(lambda: first.records == 22)
         first.stop()
     assert len(refused[0]) == 3
-    # Then what was lost is still to be done
+    # Then the records of the lost partition are still to be done
     with running(Toy(), stream) as second:
         assert until(lambda: second.records == 11, 60)
     assert stream.outcomes() == stream.expected()
@@ -90,7 +90,9 @@ def test_outputs_are_transactional(stream: Stream) -> None:
     assert stream.end(ECHO) > 60
 
 
-def test_poison_ends_in_dead_letters_byte_for_byte_and_the_rest_goes_on(stream: Stream) -> None:
+def test_a_record_that_fails_becomes_a_dead_letter_with_its_bytes_and_the_rest_goes_on(
+    stream: Stream,
+) -> None:
     # Given a poison record, undecodable bytes, and a rejection among good records
     texts: list[str | bytes] = ["text"] * 40
     texts[7], texts[13], texts[20], texts[30] = "poison", b"\x00 no json", "reject", "dead"
@@ -160,7 +162,7 @@ def test_a_graceful_stop_commits_the_batch_in_compute_and_nothing_twice(stream: 
     assert not first.stage.processed & second.stage.processed
 
 
-def test_what_a_stopping_worker_leaves_undone_is_done_by_the_next(stream: Stream) -> None:
+def test_records_that_a_stopping_worker_leaves_are_done_by_the_next(stream: Stream) -> None:
     # Given a worker that stops with batches waiting, and commits idle positions all the time
     policy = POLICY.model_copy(update={"idle_commit_s": 0.001})
     stream.produce(["text"] * 33)
@@ -265,8 +267,8 @@ def test_a_consumer_that_fails_is_replaced(stream: Stream, monkeypatch: pytest.M
     assert stream.outcomes() == stream.expected()
 
 
-def test_what_is_kept_from_an_earlier_membership_is_read_anew(stream: Stream) -> None:
-    # Given a member that has done what there was
+def test_a_member_that_was_thrown_out_reads_from_the_committed_offsets(stream: Stream) -> None:
+    # Given a member that has done all records
     stream.produce(["text"] * 30)
     with running(Toy(), stream) as worker:
         assert until(lambda: worker.records == 30)
@@ -290,7 +292,7 @@ def test_what_is_kept_from_an_earlier_membership_is_read_anew(stream: Stream) ->
 
 
 class Resuming(Toy):
-    """A toy whose truth lies elsewhere."""
+    """A toy that says itself where a partition starts."""
 
     def resume(self, topic: str, partition: int, committed: int) -> int:
         self.resuming()
@@ -300,10 +302,10 @@ class Resuming(Toy):
         """Called at each assignment; may raise."""
 
 
-def test_a_consumer_that_is_replaced_while_its_partitions_are_asked_for_ends_nothing(
+def test_a_consumer_replaced_during_resume_does_not_end_the_worker(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a consumer that is closed just before it is asked what is committed
+    # Given a consumer that is closed just before it is asked for a committed offset
     closed: list[None] = []
     real = Session.committed
 
@@ -316,17 +318,17 @@ def test_a_consumer_that_is_replaced_while_its_partitions_are_asked_for_ends_not
 
     monkeypatch.setattr(Session, "committed", committed)
     stream.produce(["text"] * 30)
-    # When / Then its successor is asked
+    # When the worker resumes, then it asks the next consumer
     with running(Resuming(), stream) as worker:
         assert until(lambda: worker.records == 30)
     assert closed
     assert stream.outcomes() == stream.expected()
 
 
-def test_what_fails_for_an_earlier_assignment_ends_nothing(
+def test_an_error_of_an_earlier_assignment_does_not_end_the_worker(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a stage that is asked where to start while the assignment ends
+    # Given a stage whose partitions are lost while it says where they start
     stage, failed = Resuming(), list[bool]()
     with running(stage, stream) as worker:
         assert until(lambda: worker.worker._session is not None)
@@ -341,7 +343,7 @@ def test_what_fails_for_an_earlier_assignment_ends_nothing(
                 raise ValueError("of an earlier assignment")
 
         monkeypatch.setattr(stage, "resuming", fails_once)
-        # When the answer is an error; then the new assignment's answer counts
+        # When its answer is an error, then only the answer for the new assignment counts
         stream.produce(["text"] * 30)
         assert until(lambda: worker.records == 30)
         assert worker.error is None
@@ -362,12 +364,12 @@ def test_no_more_is_read_ahead_than_a_few_batches(stream: Stream) -> None:
 
         # When it has done some of them
         assert until(some_done)
-    # Then it never had most of the others
+    # Then it never held most of the others
     assert 16 <= max(held) < 200
 
 
-def test_a_rebalance_whose_answers_come_between_two_polls_is_ended(stream: Stream) -> None:
-    # Given the leader of a group, for whom a topic has other partitions than when it assigned them
+def test_a_rebalance_that_is_answered_between_two_polls_comes_to_its_end(stream: Stream) -> None:
+    # Given the leader of a group, and a topic that has got new partitions since it assigned them
     topic = stream.prefix + RAW.name
     session = Session(stream.connection, "leader", [topic], "leader", POLICY, pause_new=False)
 
@@ -391,12 +393,12 @@ def test_a_rebalance_whose_answers_come_between_two_polls_is_ended(stream: Strea
 def test_a_poll_thread_that_is_stuck_ends_the_worker(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a library none of whose calls return, neither at work nor on the way out
+    # Given a Kafka library whose calls do not return, neither poll nor close
     released = Event()
     monkeypatch.setattr(Session, "poll", lambda *_: released.wait(60) and {})
     monkeypatch.setattr(KafkaConsumer, "close", lambda *_, **__: released.wait(60))
     with running(Toy(), stream, POLICY.model_copy(update={"stuck_s": 1.0})) as worker:
-        # When the worker is looked at from outside; then it ends and says so
+        # When that lasts for `stuck_s`, then the worker ends and says so
         worker.thread.join(30)
         assert isinstance(worker.error, Fatal)
         assert "poll thread has not come round for 1 s" in str(worker.error)
@@ -406,13 +408,13 @@ def test_a_poll_thread_that_is_stuck_ends_the_worker(
 def test_commits_that_never_end_stop_the_worker_although_producers_open(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a library whose wait for the broker does not return
+    # Given a Kafka library whose commits do not return
     released = Event()
     monkeypatch.setattr(KafkaProducer, "commit_transaction", lambda _: released.wait(120))
     changes = {"transaction_deadline_s": 1.0, "rebuild_limit_s": 6.0}
     stream.produce(["text"] * 10)
     with running(Toy(), stream, POLICY.model_copy(update=changes)) as worker:
-        # When that goes on for longer than a session may be away; then the worker says so
+        # When that lasts for `rebuild_limit_s`, then the worker ends and says so
         worker.thread.join(60)
         assert isinstance(worker.error, Fatal)
         assert "nothing could be committed for" in str(worker.error)
@@ -420,7 +422,7 @@ def test_commits_that_never_end_stop_the_worker_although_producers_open(
     assert not stream.outcomes()
 
 
-def test_messages_that_are_refused_for_ever_stop_the_worker(
+def test_a_broker_that_refuses_all_messages_for_ever_stops_the_worker(
     stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a broker that takes the messages of no transaction
@@ -429,7 +431,7 @@ def test_messages_that_are_refused_for_ever_stop_the_worker(
     stream.produce(["text"] * 10)
     policy = POLICY.model_copy(update={"rebuild_limit_s": 4.0})
     with running(Toy(), stream, policy) as worker:
-        # When that goes on for longer than a session may be away; then the worker says so
+        # When that lasts for `rebuild_limit_s`, then the worker ends and says so
         worker.thread.join(60)
         assert isinstance(worker.error, Fatal)
         assert "as told" in str(worker.error)

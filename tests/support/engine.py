@@ -1,4 +1,4 @@
-"""A stage for the engine's tests, and the oracle: one outcome per input offset."""
+"""A stage for the engine's tests, its topics, and its worker on a thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ POLICY = RuntimePolicy(
 
 
 class Toy(Stage[RawPair, str]):
-    """Does what the text says: ``reject``, ``dead``, ``poison`` (in process), else it emits."""
+    """Emits each record, unless its text says otherwise.
+
+    ``reject`` and ``dead`` are the outcome of `prepare`; ``poison`` makes `process` fail.
+    """
 
     name: ClassVar[str] = "toy"
     inputs: ClassVar[tuple[Topic, ...]] = (RAW,)
@@ -48,7 +51,7 @@ class Toy(Stage[RawPair, str]):
         self.sizes: list[int] = []
         self.processed: Counter[str] = Counter()
         self.before: Callable[[Sequence[str]], None] = lambda texts: None
-        """Called in `process` with the batch's texts; may raise."""
+        """Called in `process` with the texts of the batch. It may raise."""
 
     @property
     def batching(self) -> Batching:
@@ -88,7 +91,7 @@ class Stream:
         admin.close()
 
     def produce(self, texts: Sequence[str | bytes]) -> None:
-        """One record per text; bytes go as they are."""
+        """Send one record for each text. Bytes are sent as they are."""
         producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=5)
         for text in texts:
             number = self.produced
@@ -122,7 +125,7 @@ class Stream:
         return messages
 
     def end(self, topic: Topic) -> int:
-        """The sum of the end offsets, markers included."""
+        """The sum of the end offsets. Transaction markers count."""
         consumer = KafkaConsumer(bootstrap_servers=self.bootstrap)
         partitions = [TopicPartition(self.prefix + topic.name, n) for n in range(PARTITIONS)]
         ends = consumer.end_offsets(partitions)
@@ -130,7 +133,7 @@ class Stream:
         return sum(ends.values())
 
     def outcomes(self) -> Counter[str]:
-        """How many committed outcomes each input offset has, by origin."""
+        """How many committed outcomes each input record has, by its origin."""
         return Counter(
             header(message.headers, ORIGIN_HEADER) or ""
             for topic in (ECHO, REJECTED, DEAD)
@@ -138,14 +141,14 @@ class Stream:
         )
 
     def expected(self) -> Counter[str]:
-        """Exactly one for each produced record."""
+        """What `outcomes` must be: one for each produced record."""
         return Counter(
             f"{self.prefix}{RAW.name}/{number % PARTITIONS}/{number // PARTITIONS}"
             for number in range(self.produced)
         )
 
     def lag(self, group: str = "toy") -> int:
-        """Committed lag of the group."""
+        """Records between the committed offsets of the group and the end."""
         consumer = KafkaConsumer(
             bootstrap_servers=self.bootstrap,
             group_id=self.prefix + group,
@@ -192,7 +195,7 @@ class Running:
 
 @contextmanager
 def running(stage: Toy, stream: Stream, policy: RuntimePolicy = POLICY) -> Iterator[Running]:
-    """A worker for the block; stopped after it."""
+    """A worker that runs during the block."""
     worker = Running(stage, stream, policy)
     try:
         yield worker
@@ -202,7 +205,7 @@ def running(stage: Toy, stream: Stream, policy: RuntimePolicy = POLICY) -> Itera
 
 
 def until(condition: Callable[[], bool], timeout_s: float = 180.0) -> bool:
-    """Wait for `condition`; whether it came true."""
+    """Wait until `condition` holds. Returns whether it does."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if condition():

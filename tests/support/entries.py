@@ -1,4 +1,4 @@
-"""Entries as the engine's parts see them, without a broker."""
+"""Entries for tests of the engine's parts, made without a broker."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""What must be true of Kafka, shards and Redis after any run, read with plain clients."""
+"""Checks Kafka, shards and Redis after a run, with plain clients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kaption.schemas.topics import CAPTIONED, CLEAN, DEAD, INGESTED, RAW, REJECT
 
 @dataclass(frozen=True)
 class Found:
-    """A committed message: where it is, and the origin in its header (its own place for raw)."""
+    """A committed message: its place, and the origin in its header (in pairs.raw its own place)."""
 
     place: str
     origin: str
@@ -28,7 +28,7 @@ class Found:
 
 
 class Oracle:
-    """Reads everything once; `faults` says what is wrong."""
+    """Reads all topics when it is made. `faults` says what is wrong."""
 
     def __init__(self, bootstrap: str, prefix: str, objects: Objects, dataset: str) -> None:
         self._prefix = prefix
@@ -47,7 +47,7 @@ class Oracle:
 
     @property
     def outcomes(self) -> Counter[str]:
-        """How often each origin came to an end."""
+        """How many final outcomes each origin has: clean, rejected or dead."""
         ended = Counter(found.origin for name in (CLEAN, REJECTED) for found in self._of(name.name))
         for found in self._of(DEAD.name):
             letter = decode(found.value, DeadLetter)
@@ -58,11 +58,11 @@ class Oracle:
         return ended
 
     def faults(self) -> list[str]:
-        """Everything that is wrong with topics and shards; empty when all is right."""
+        """Everything that is wrong with topics and shards; empty if all is right."""
         return [*self._delivery_faults(), *self._shard_faults()]
 
     def claim_faults(self, client: redis.Redis, key_prefix: str) -> list[str]:
-        """Claims whose owner did not come out of ingest, which loses every copy of its image."""
+        """Claims whose owner did not leave ingest: all copies of its image would be rejected."""
         ingested = {found.origin for found in self._of(INGESTED.name)}
         near_copies = {
             found.origin
@@ -71,7 +71,7 @@ class Oracle:
         }
         exact = _owners(client, f"{{{key_prefix}}}exact:*")
         near = _owners(client, f"{{{key_prefix}}}near:owner:*")
-        # Who owns the bytes of a near-duplicate was refused for what is kept already.
+        # The owner of a near-duplicate's bytes was rejected, because a near copy is kept already.
         faults = [f"{owner} owns bytes, not ingested" for owner in exact - ingested - near_copies]
         faults += [f"{owner} owns a hash, not ingested" for owner in near - ingested]
         return faults + [f"{origin} was ingested without a claim" for origin in ingested - exact]

@@ -1,4 +1,4 @@
-"""Prepared entries into batches, each partition's contiguous and in offset order."""
+"""Makes batches of prepared entries: each partition's are contiguous and in offset order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from kaption.connections.kafka.messages import Partition
 from kaption.workers.runtime.entry import Batch, Entry
 from kaption.workers.runtime.stage import Batching
 
-# Entries that came out of preparation with their outcome ride along; a batch of only such ones
-# must end too.
+# An entry that was rejected in preparation joins a batch but does not fill it. A batch that gets
+# only such entries is full at this many times its size.
 _RIDERS = 4
 
 
 class _Open:
-    """A batch that fills."""
+    """A batch that is not full yet."""
 
     def __init__(self, since: float) -> None:
         self.since = since
@@ -27,8 +27,8 @@ class _Open:
 class Batcher:
     """Belongs to the poll thread; `clock` gives monotonic seconds.
 
-    Entries leave in the order of their offsets, partition by partition: a slow record holds up the
-    ones behind it in its own partition and nobody else.
+    The entries of a partition leave in the order of their offsets. A record that is prepared
+    slowly therefore holds up the records behind it in its partition, and no other partition.
     """
 
     def __init__(self, batching: Batching, clock: Callable[[], float]) -> None:
@@ -39,19 +39,19 @@ class Batcher:
         self._full: deque[Batch] = deque()
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Take entries that are being prepared, in offset order per partition."""
+        """Add entries that are being prepared, in offset order per partition."""
         for entry in entries:
             self._lines[entry.partition].append(entry)
 
     def advance(self, partitions: Iterable[Partition]) -> None:
-        """Some entries of these partitions became ready: move what is at the head."""
+        """Move the ready entries at the head of these partitions into batches."""
         for partition in partitions:
             line = self._lines[partition]
             while line and line[0].ready:
                 self._put(line.popleft())
 
     def full(self) -> Iterator[Batch]:
-        """Take the batches that are full or have waited long enough, oldest first."""
+        """Yield the batches that are full or have waited `max_wait_s`, oldest first."""
         oldest = self._clock() - self._batching.max_wait_s
         for key in [key for key, batch in self._open.items() if batch.since <= oldest]:
             self._close(key)
@@ -59,17 +59,17 @@ class Batcher:
             yield self._full.popleft()
 
     def close_largest(self) -> None:
-        """End the largest open batch: there is no room left to fill it."""
+        """Make the open batch with the most entries full."""
         if self._open:
             self._close(max(self._open, key=lambda key: len(self._open[key].entries)))
 
     def close_open(self) -> None:
-        """End all open batches."""
+        """Make all open batches full."""
         for key in list(self._open):
             self._close(key)
 
     def drop(self, stale: Callable[[Entry], bool]) -> list[Entry]:
-        """Forget entries of partitions that are no longer ours, and return them."""
+        """Remove and return the entries that are `stale`: their partition was lost."""
         dropped: list[Entry] = []
         for line in self._lines.values():
             if line and stale(line[0]):
@@ -85,14 +85,27 @@ class Batcher:
                     self._put(entry)
         return dropped
 
+    def give_up(self, chunk: Iterable[Entry]) -> list[Entry]:
+        """Remove and return the entries of `chunk` whose preparation was ended by a stop.
+
+        What stands behind them in their partitions is removed too: a batch may not leave a gap.
+        """
+        given_up: list[Entry] = []
+        for entry in chunk:
+            line = self._lines[entry.partition]
+            if not entry.ready and entry in line:
+                behind = len(line) - line.index(entry)
+                given_up += [line.pop() for _ in range(behind)]
+        return given_up
+
     @property
     def open_entries(self) -> int:
-        """Entries in batches that fill."""
+        """Entries in batches that are not full yet."""
         return sum(len(batch.entries) for batch in self._open.values())
 
     @property
     def waiting_entries(self) -> int:
-        """Entries in preparation, or behind one that is."""
+        """Entries that are being prepared, or stand behind one that is."""
         return sum(len(line) for line in self._lines.values())
 
     def _put(self, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""One batch through `process`, whatever it throws: every entry gets its outcome."""
+"""Puts a batch through `Stage.process` until every entry has its outcome."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kaption.workers.runtime.stage import Outcome, OutOfMemory, Stage
 
 
 class Bisection:
-    """Halves what fails until the culprit is alone.
+    """Halves a batch that fails until the failing record is alone; that one becomes Dead.
 
-    A batch that runs out of memory is halved too, and the size that fits is remembered in `limit`
-    for the batches to come: trying the old size again would fail again.
+    A batch that runs out of memory is halved too. `limit` remembers the size that fits, because a
+    later batch of the old size would fail again.
     """
 
     def __init__(self, stage: Stage[Any, Any], policy: RuntimePolicy, backoff: Backoff) -> None:
@@ -24,12 +24,12 @@ class Bisection:
         self._policy = policy
         self._backoff = backoff
         self.limit: int | None = None
-        """Records per call that are known to fit; none: no batch has been too large yet."""
+        """The most records per call that fit the device; None: no batch was too large yet."""
 
     def run(self, entries: Sequence[Entry]) -> None:
-        """Give every entry without an outcome one. Raises Fatal or Stopped."""
+        """Give an outcome to every entry that has none. Raises Fatal or Stopped."""
         todo = [entry for entry in entries if entry.outcome is None]
-        # What was refused before it came here says nothing about the stage.
+        # Records that were rejected or dead in preparation say nothing about `process`.
         tried = todo + [entry for entry in entries if entry.unexpected]
         self._solve(todo)
         if len(tried) >= self._policy.broken_stage_records and all(e.unexpected for e in tried):
@@ -52,7 +52,7 @@ class Bisection:
                     self.limit = size // 2
                     continue
                 self._fail_alone(piece[0], error)
-            except Exception as error:  # noqa: BLE001 - a stage's bug must not take the batch along
+            except Exception as error:  # noqa: BLE001 - a stage's bug must not kill the whole batch
                 for entry in piece:
                     entry.attempts += 1
                 if size > 1:
@@ -71,7 +71,7 @@ class Bisection:
                 (entry.outcome,) = self._call([entry])
             except (Fatal, Stopped):
                 raise
-            except Exception as again:  # noqa: BLE001 - counted, and told in the dead letter
+            except Exception as again:  # noqa: BLE001 - the dead letter names it
                 entry.attempts += 1
                 error = again
             else:
@@ -80,7 +80,7 @@ class Bisection:
 
     def _call(self, piece: Sequence[Entry]) -> Sequence[Outcome]:
         batch = [(entry.message, entry.prepared) for entry in piece]
-        outcomes = self._backoff.call(lambda: self._stage.process(batch))  # type: ignore[arg-type]  # decoded, or they had an outcome
+        outcomes = self._backoff.call(lambda: self._stage.process(batch))  # type: ignore[arg-type]  # an entry without outcome is decoded
         if len(outcomes) != len(piece):
             raise Fatal(
                 f"{self._stage.name}.process gave {len(outcomes)} outcomes for {len(piece)} records"

@@ -1,8 +1,8 @@
-"""The thread on which a stage processes its batches."""
+"""The thread on which a stage processes its batches, and the batches that wait for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from threading import Thread
 
@@ -11,9 +11,14 @@ from kaption.workers.runtime.bisection import Bisection
 from kaption.workers.runtime.entry import Batch, Entry
 from kaption.workers.runtime.outputs import Outputs
 
+Done = Callable[[Batch, BaseException | None], None]
+
 
 class Compute:
-    """Processes one batch at a time, in the order they were put, and builds their messages."""
+    """Processes one batch at a time, in the order they were put, and builds their messages.
+
+    The public methods belong to the poll thread.
+    """
 
     def __init__(
         self,
@@ -22,31 +27,60 @@ class Compute:
         outputs: Outputs,
         clock: Callable[[], float],
         wanted: Callable[[Entry], bool],
-        done: Callable[[Batch | BaseException], None],
+        queue: int,
     ) -> None:
-        """`wanted` says whether an entry is still to be processed; `done` gets each batch."""
+        """`wanted` says, on the compute thread, whether an entry is still to be processed.
+
+        `queue` is how many batches the thread has at most, the one in work included.
+        """
         self._bisection = bisection
         self._outputs = outputs
         self._clock = clock
         self._wanted = wanted
-        self._done = done
+        self._queue = queue
+        self._queued: list[Batch] = []
+        self._handed: list[Batch] = []
         self._work: SimpleQueue[Batch | None] = SimpleQueue()
+        self._done: Done = lambda batch, error: None
         self._thread = Thread(target=self._run, name=f"{name}-compute", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
+    def start(self, done: Done) -> None:
+        """Start the thread. It calls `done` with each batch, and the error that ends the worker."""
+        self._done = done
         self._thread.start()
 
-    def put(self, batch: Batch) -> None:
-        """Queue a batch."""
-        self._work.put(batch)
+    def put(self, batches: Iterable[Batch]) -> None:
+        """Queue full batches, and hand the thread as many as it may have."""
+        self._queued.extend(batches)
+        while self._queued and len(self._handed) < self._queue:
+            batch = self._queued.pop(0)
+            self._handed.append(batch)
+            self._work.put(batch)
+
+    def finished(self, batch: Batch) -> None:
+        """Take note that `done` has brought a batch back."""
+        self._handed.remove(batch)
+
+    def give_up_queued(self) -> None:
+        """Forget the batches that the thread does not have yet."""
+        self._queued.clear()
+
+    @property
+    def batches(self) -> Sequence[Batch]:
+        """All batches that are queued, in work, or on their way back."""
+        return [*self._queued, *self._handed]
+
+    @property
+    def limit(self) -> int | None:
+        """Records in the largest batch that fits the device, if one had to be halved."""
+        return self._bisection.limit
 
     def stop(self) -> None:
         """Let the thread end after the batches it has."""
         self._work.put(None)
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread to end; whether it did within `timeout_s` seconds."""
+        """Wait up to `timeout_s` seconds for the thread to end. Returns whether it did."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -55,15 +89,16 @@ class Compute:
             try:
                 self._process(batch)
             except Stopped:
-                # Given up, not failed: it is not committed and comes again.
+                # The batch is given up, not failed: it is not committed and comes again.
                 batch.entries, batch.left = [], batch.left + batch.entries
             except BaseException as error:  # noqa: BLE001 - the worker raises it from run()
-                self._done(error)
+                self._done(batch, error)
                 continue
-            self._done(batch)
+            self._done(batch, None)
 
     def _process(self, batch: Batch) -> None:
-        # Work for partitions that went to somebody else while the batch waited would be wasted.
+        # A partition may have gone to another worker while the batch waited. That worker
+        # processes these entries, so processing them here is wasted.
         wanted: list[Entry] = []
         for entry in batch.entries:
             (wanted if self._wanted(entry) else batch.left).append(entry)

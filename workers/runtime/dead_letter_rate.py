@@ -1,4 +1,4 @@
-"""The share of dead records over a sliding window, and the point at which a worker stops."""
+"""Stops the worker when too large a share of its recent records is dead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kaption.workers.runtime.policy import RuntimePolicy
 
 
 class DeadLetterRate:
-    """Counts batches; `clock` gives monotonic seconds."""
+    """Counts records over a sliding window; `clock` gives monotonic seconds."""
 
     def __init__(self, policy: RuntimePolicy, clock: Callable[[], float]) -> None:
         self._policy = policy
@@ -20,7 +20,7 @@ class DeadLetterRate:
         self._dead = 0
 
     def add(self, records: int, dead: int) -> None:
-        """Count a batch. Raises Fatal past the rate: then nothing of it may be committed."""
+        """Count a batch. Raises Fatal past the limit; then the batch must not be committed."""
         limit = self._policy.dead_letter_rate
         if limit is None:
             return

@@ -1,9 +1,45 @@
-"""Finished batches into transactions, until the broker says they are committed."""
+"""One commit, from the finished batch to the committed offsets.
+
+1. compute.py finishes a batch: every entry has its outcome, and outputs.py has built its messages.
+   poll.py receives the batch (`Poll._computed`) and calls `Delivery.add`.
+2. dead_letter_rate.py counts the dead records. Past the limit it raises Fatal before anything of
+   the batch is sent. The worker ends and the batch comes again after the restart.
+3. In the next round of the poll thread, `Delivery.step` takes the finished batches that fit one
+   transaction, in the order in which they were finished. It drops the entries whose partition was
+   lost (rebalance.py); the partition's new owner processes them.
+4. connections/kafka/transaction.py runs the transaction on its own thread: it begins, sends all
+   messages, adds the offset behind the last entry of each partition, and ends. The poll thread
+   goes on meanwhile. The answer comes back through the mailbox (parts.py) to `Delivery._report`.
+
+What happens then:
+
+=========  ========================================================================================
+answer     what follows
+=========  ========================================================================================
+Committed  The entries are counted in progress.py and freed.
+Refused    The broker took not everything, so nothing is committed: a stale generation, a lost
+           right, a message it finds too large (its entry becomes Dead). The producer is replaced,
+           and the same results are sent again after a short pause.
+Unknown    Nobody knows whether it is committed: a fatal error, or no answer until
+           `transaction_deadline_s`. The producer is left behind and another one is opened under
+           the same transactional id, which ends what its predecessor had begun.
+Opened     The new producer is ready, and `committed` holds offsets that cannot change any more.
+           Entries in front of them are committed. The others are sent again.
+=========  ========================================================================================
+
+If nothing could be committed for `rebuild_limit_s`, `step` or `_report` raises Fatal, the worker
+ends and its supervisor restarts it. session.py opens the producers, and idle.py says which
+positions are committed where no batch is in work; they go the same way from step 4 on.
+
+Results are kept until it is known that they are committed. Inference is never repeated because a
+commit failed.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,10 +54,11 @@ from kaption.connections.kafka.transaction import (
 )
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
-from kaption.workers.runtime.entry import Entry
-from kaption.workers.runtime.idle import Reached
+from kaption.workers.runtime.entry import Entry, Held
+from kaption.workers.runtime.idle import IdlePositions, Reached
 from kaption.workers.runtime.outputs import Outputs
 from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.progress import Progress
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Dead
 
@@ -30,72 +67,68 @@ _PAUSE_AFTER_REFUSAL_S = 0.1
 _PAUSE_BETWEEN_OPENINGS_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryParts:
+    """What a delivery works with."""
+
+    stage: str
+    session: Session
+    outputs: Outputs
+    rate: DeadLetterRate
+    held: Held
+    idle: IdlePositions
+    progress: Progress
+    policy: RuntimePolicy
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    later: Callable[[Callable[[], None]], None]
+    """Has the poll thread make a call. Any thread may use it."""
+
+
 class Delivery:
-    """Belongs to the poll thread; one transaction is under way at a time.
+    """Belongs to the poll thread. At most one transaction is under way."""
 
-    Results are kept until it is known that they are committed: inference is never repeated because
-    a commit failed.
-    """
-
-    def __init__(
-        self,
-        stage: str,
-        session: Session,
-        outputs: Outputs,
-        rate: DeadLetterRate,
-        policy: RuntimePolicy,
-        clock: Callable[[], float],
-        later: Callable[[Callable[[], None]], None],
-        released: Callable[[Sequence[Entry], bool], None],
-        reached: Callable[[Reached], None],
-    ) -> None:
-        """`later` runs a call on the poll thread; `released` gets entries that are done with, and
-        whether they were committed by us; `reached` gets positions that were.
-        """
-        self._stage = stage
-        self._session = session
-        self._outputs = outputs
-        self._rate = rate
-        self._policy = policy
-        self._clock = clock
-        self._later = later
-        self._on_release = released
-        self._on_reached = reached
+    def __init__(self, parts: DeliveryParts) -> None:
+        self._parts = parts
+        self._session = parts.session
+        self._policy = parts.policy
+        self._clock = parts.clock
         self._finished: deque[Sequence[Entry]] = deque()
         self._sent: list[Entry] = []
         self._positions: Reached = {}
         self.records = 0
-        """Finished and not known to be committed yet."""
+        """Records that are finished and not known to be committed."""
         self._thread: TransactionThread | None = None
-        self._began = clock()
+        self._began = self._clock()
         self._deadline: float | None = None
-        """Of what is under way on the thread; none: nothing is."""
-        self._not_before = clock()
+        """When the thread's present work is too late; None: the thread has no work."""
+        self._not_before = self._clock()
         self._failing_since: float | None = None
 
     @property
     def idle(self) -> bool:
-        """Nothing is left to commit."""
+        """Whether nothing is left to commit."""
         return not self._finished and not self._sent
 
     @property
     def open(self) -> bool:
-        """There is a producer to commit with."""
+        """Whether there is a producer, if only on its way, and the last commit did not fail."""
         return self._thread is not None and self._failing_since is None
-
-    def add(self, batch: Sequence[Entry]) -> None:
-        """Take a finished batch. Raises Fatal where too many records are dead."""
-        self._rate.add(len(batch), sum(isinstance(entry.outcome, Dead) for entry in batch))
-        self._finished.append(batch)
-        self.records += len(batch)
 
     @property
     def free(self) -> bool:
-        """There is a producer, and nothing to commit with it."""
+        """Whether there is a producer that has nothing to do."""
         return self._thread is not None and self._deadline is None and self.idle
 
+    def add(self, batch: Sequence[Entry]) -> None:
+        """Take a finished batch. Raises Fatal if too many records are dead."""
+        dead = sum(isinstance(entry.outcome, Dead) for entry in batch)
+        self._parts.rate.add(len(batch), dead)
+        self._finished.append(batch)
+        self.records += len(batch)
+
     def step(self) -> None:
-        """Start what can be started, give up what takes too long. Raises Fatal."""
+        """Start what can be started, and give up what takes too long. Raises Fatal."""
         now = self._clock()
         if self._deadline is not None:
             if now > self._deadline:
@@ -108,8 +141,11 @@ class Delivery:
             self._send()
 
     def commit_positions(self, reached: Reached) -> None:
-        """Commit positions alone, while `free`; where that fails nothing is tried again."""
-        # The order matters, as below.
+        """Commit positions without messages. Call it while `free`.
+
+        After a failure they are not sent again: `IdlePositions` offers them anew.
+        """
+        # The order of these two matters, see `_send`.
         group = self._session.group_metadata() if reached else None
         ownership = self._session.ownership
         ours = {
@@ -125,39 +161,17 @@ class Delivery:
         self._thread.commit([], offsets, group)
         self._under_way(self._policy.transaction_deadline_s)
 
-    def _report(self, thread: TransactionThread, result: Result) -> None:
-        if thread is not self._thread or self._deadline is None:
-            return  # left behind while its report was on its way
-        self._deadline = None
-        match result:
-            case Committed():
-                self._failing_since = None
-                self._count("committed")
-                self._on_reached(self._positions)
-                self._settle(self._sent, [])
-            case Opened(committed=committed):
-                self._resolve(committed)
-                # With something left to commit it still fails, although a producer could be opened.
-                if self.idle:
-                    self._failing_since = None
-            case Refused(error=error, too_large=too_large):
-                self._count("aborted")
-                self._leave_producer()
-                self._bury(too_large)
-                self._again(error)
-            case _:
-                self._failed(result.error)
-
     def _open(self) -> None:
         self._thread = self._session.open_producer(
             {entry.partition for entry in self._sent},
-            lambda thread, result: self._later(lambda: self._report(thread, result)),
+            lambda thread, result: self._parts.later(lambda: self._report(thread, result)),
         )
         self._under_way(self._policy.rebuild_attempt_s)
 
     def _send(self) -> None:
-        # The order matters: metadata first, then whose the partitions are. A rebalance between
-        # the two makes the metadata stale, and the broker refuses it.
+        # The metadata is read first, then whose the partitions are. If a rebalance comes between
+        # the two, the metadata is stale and the broker refuses it. In the other order it would
+        # accept offsets of a partition that another worker owns.
         group = self._session.group_metadata()
         if group is None:
             return
@@ -170,6 +184,7 @@ class Delivery:
         self._under_way(self._policy.transaction_deadline_s)
 
     def _take(self) -> list[Entry]:
+        """The entries of the next transaction; those whose partition was lost are freed."""
         taken: list[Entry] = []
         size = 0
         while self._finished:
@@ -189,8 +204,31 @@ class Delivery:
             size += more
         return taken
 
+    def _report(self, thread: TransactionThread, result: Result) -> None:
+        if thread is not self._thread or self._deadline is None:
+            return  # the thread was left behind while its answer was on the way
+        self._deadline = None
+        match result:
+            case Committed():
+                self._failing_since = None
+                self._count("committed")
+                self._parts.idle.committed(self._positions)
+                self._settle(self._sent, [])
+            case Opened(committed=committed):
+                self._resolve(committed)
+                # With entries left to commit it still fails: a producer that opens proves nothing.
+                if self.idle:
+                    self._failing_since = None
+            case Refused(error=error, too_large=too_large):
+                self._count("aborted")
+                self._leave_producer()
+                self._bury(too_large)
+                self._again(error)
+            case _:
+                self._failed(result.error)
+
     def _resolve(self, committed: Mapping[Partition, int | None]) -> None:
-        """Divide what was sent by what is committed, now that this cannot change any more."""
+        """Free the sent entries that are committed, and queue the others again."""
         done: list[Entry] = []
         again: list[Entry] = []
         for entry in self._sent:
@@ -199,6 +237,33 @@ class Delivery:
         if self._sent:
             _log.info("transaction resolved", committed=len(done), sent_again=len(again))
         self._settle(done, again)
+
+    def _again(self, error: Exception) -> None:
+        """Nothing was committed: queue the sent entries again, after a pause."""
+        _log.info("transaction aborted", error=repr(error), records=len(self._sent))
+        self._fail_since(error)
+        self._settle([], self._sent)
+        self._not_before = self._clock() + _PAUSE_AFTER_REFUSAL_S
+
+    def _bury(self, too_large: Sequence[int]) -> None:
+        """Make the entries dead whose messages, by index, the broker found too large."""
+        senders = [entry for entry in self._sent for _ in entry.outgoing]
+        for index in too_large:
+            entry = senders[index]
+            if not isinstance(entry.outcome, Dead):
+                entry.die("the broker refused its output as too large", unexpected=False)
+                self._parts.outputs.build(entry)
+
+    def _failed(self, error: Exception) -> None:
+        """The outcome is unknown, or no producer could be opened. The next producer will tell."""
+        _log.warning("session lost", error=repr(error), records=len(self._sent))
+        if self._sent:
+            self._count("unknown")
+        metrics.REBUILDS.labels(self._parts.stage).inc()
+        self._leave_producer()
+        self._deadline = None
+        self._fail_since(error)
+        self._not_before = self._clock() + _PAUSE_BETWEEN_OPENINGS_S
 
     def _settle(self, done: Sequence[Entry], again: Sequence[Entry]) -> None:
         self._sent, self._positions = [], {}
@@ -209,34 +274,11 @@ class Delivery:
 
     def _release(self, entries: Sequence[Entry], *, committed: bool) -> None:
         self.records -= len(entries)
-        self._on_release(entries, committed)
-
-    def _again(self, error: Exception) -> None:
-        """Nothing was committed: the same results are sent again after a pause."""
-        _log.info("transaction aborted", error=repr(error), records=len(self._sent))
-        self._fail_since(error)
-        self._settle([], self._sent)
-        self._not_before = self._clock() + _PAUSE_AFTER_REFUSAL_S
-
-    def _bury(self, too_large: Sequence[int]) -> None:
-        """Make entries dead whose messages, by index, the broker found too large."""
-        senders = [entry for entry in self._sent for _ in entry.outgoing]
-        for index in too_large:
-            entry = senders[index]
-            if not isinstance(entry.outcome, Dead):
-                entry.die("the broker refused its output as too large", unexpected=False)
-                self._outputs.build(entry)
-
-    def _failed(self, error: Exception) -> None:
-        """The outcome is unknown, or no producer could be opened: another producer must tell."""
-        _log.warning("session lost", error=repr(error), records=len(self._sent))
-        if self._sent:
-            self._count("unknown")
-        metrics.REBUILDS.labels(self._stage).inc()
-        self._leave_producer()
-        self._deadline = None
-        self._fail_since(error)
-        self._not_before = self._clock() + _PAUSE_BETWEEN_OPENINGS_S
+        self._parts.held.release(entries)
+        # `held` is set first, so that no reader sees a record both as held and as done.
+        self._parts.progress.held = self._parts.held.records
+        if committed:
+            self._parts.progress.committed(entries)
 
     def _leave_producer(self) -> None:
         self._session.abandon_producer()
@@ -258,8 +300,9 @@ class Delivery:
         self._deadline = self._began + seconds
 
     def _count(self, result: str) -> None:
-        metrics.TRANSACTIONS.labels(self._stage, result).inc()
-        metrics.TRANSACTION_SECONDS.labels(self._stage).observe(self._clock() - self._began)
+        stage = self._parts.stage
+        metrics.TRANSACTIONS.labels(stage, result).inc()
+        metrics.TRANSACTION_SECONDS.labels(stage).observe(self._clock() - self._began)
 
 
 def _next_offsets(entries: Sequence[Entry]) -> dict[Partition, int]:

@@ -1,4 +1,4 @@
-"""One input message on its way through the engine, and batches of them."""
+"""One input message on its way through the engine, and batches of such messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaption.workers.runtime.stage import Dead, Incoming, Outcome
 
 
 class Consumed(Protocol):
-    """What the engine reads of a consumed message."""
+    """A message as the consumer returns it; the engine reads these fields."""
 
     @property
     def topic(self) -> str: ...  # noqa: D102 - the broker's term
@@ -33,31 +33,33 @@ class Consumed(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A message, what became of it so far, and the epoch of its partition when it was read."""
+    """A message and what became of it so far."""
 
     raw: Consumed
     partition: Partition
     epoch: int
+    """Of the partition when the message was read. See `Ownership`."""
     bytes: int
+    """Of the message's key and value."""
     ready: bool = False
-    """Prepared, or has its outcome already."""
+    """The message is prepared, or has its outcome already."""
     message: Incoming[Any] | None = None
     prepared: object = None
     size: int = 0
     outcome: Outcome | None = None
     outgoing: Sequence[Outgoing] = ()
     attempts: int = 0
-    """Tries that failed."""
+    """How many tries failed."""
     unexpected: bool = False
-    """Dead by an error that nobody declared."""
+    """The stage failed with an error other than Dead, so its code may be at fault."""
 
     @property
     def position(self) -> Position:
-        """Where the message is."""
+        """Topic, partition and offset of the message."""
         return Position(self.raw.topic, self.raw.partition, self.raw.offset)
 
     def die(self, why: str, *, unexpected: bool) -> None:
-        """Set the outcome Dead; `prepared` is let go."""
+        """Set the outcome to Dead and free what was prepared."""
         self.outcome = Dead(why)
         self.unexpected = unexpected
         self.attempts = max(1, self.attempts)
@@ -66,19 +68,19 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Entries in offset order per partition; those without an outcome are to be processed."""
+    """Entries in offset order per partition. Those without an outcome are to be processed."""
 
     entries: list[Entry]
     partition: Partition | None = None
-    """The only one, where the stage batches per partition."""
+    """The partition of all entries, if the stage batches per partition."""
     left: list[Entry] = field(default_factory=list)
-    """Not processed: no longer ours, or given up."""
+    """Entries that were not processed: their partition was lost, or the worker stops."""
     seconds: float = 0.0
-    """In `process`."""
+    """Time in `Stage.process`."""
 
 
 class Held:
-    """Records and bytes, by partition; belongs to the poll thread."""
+    """Counts what is read and not committed; belongs to the poll thread."""
 
     def __init__(self) -> None:
         self._records: Counter[Partition] = Counter()
@@ -90,12 +92,12 @@ class Held:
         self._count(entries, 1)
 
     def release(self, entries: Sequence[Entry]) -> None:
-        """Count entries off: committed, or no longer ours."""
+        """Count entries off that are committed, or that this worker gives up."""
         self._count(entries, -1)
 
     @property
     def partitions(self) -> Set[Partition]:
-        """Those with anything held."""
+        """The partitions of which anything is held."""
         return self._records.keys()
 
     def _count(self, entries: Sequence[Entry], sign: int) -> None:

@@ -14,22 +14,25 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 
 class Probed(Protocol):
-    """What a worker tells about itself; asked on the health threads."""
+    """What the health server asks a worker, on its own threads."""
 
     @property
     def name(self) -> str:
-        """Of its stage."""
+        """The name of its stage."""
 
     @property
     def alive(self) -> bool:
-        """Its poll thread comes round."""
+        """Whether its poll thread comes round."""
 
     def not_ready(self) -> str | None:
-        """None when it can work, else what is missing."""
+        """What is missing before it can work; None if nothing is."""
 
 
 class HealthServer:
-    """Serves on `port` (0: any free one) in a `with` block; every worker must be well."""
+    """Serves on `port` (0: any free one) inside a `with` block.
+
+    A probe succeeds only if all workers are well; its answer names those that are not.
+    """
 
     def __init__(self, workers: Sequence[Probed], port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
         handler = type("Handler", (_Handler,), {"workers": tuple(workers)})
@@ -38,7 +41,7 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port on which it listens."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> Self:
@@ -78,4 +81,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - http.server's name
-        """Probes are not worth a line each."""
+        """Log nothing: probes come every few seconds."""

@@ -1,4 +1,4 @@
-"""Which positions to commit where nothing is in work."""
+"""Which positions to commit for partitions of which no record is in work."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ Reached = Mapping[Partition, tuple[int, int]]
 
 
 class IdlePositions:
-    """A transaction leaves a marker in its topics that no consumer is given, but that counts as
-    lag: a group that has done everything would never reach lag 0. So the position behind the
-    markers is committed where a partition is idle; a new group's first position too, so that its
-    lag is known before its first batch.
+    """Finds the positions of idle partitions that changed since they were committed.
 
-    `Delivery` commits them, in a transaction like any other: a plain commit that is answered late,
-    or with an error, may still be carried out after the next transaction, and what that had
-    committed would be done again.
+    Without them a group that has done everything would never reach lag 0: each transaction leaves
+    a marker in the topics it wrote to, no consumer is given the marker, and it counts as lag. A new
+    group commits its first positions too, so that its lag is known before its first batch.
+
+    `Delivery` commits them in a transaction like any other. A plain commit was rejected: the broker
+    may carry it out after the next transaction, if its answer was late or an error. That would
+    take offsets back, and records would be processed twice.
     """
 
     def __init__(self, session: Session, every_s: float, clock: Callable[[], float]) -> None:
@@ -30,7 +31,7 @@ class IdlePositions:
         self._committed: dict[Partition, tuple[int, int]] = {}
 
     def moved(self, idle: Collection[Partition]) -> Reached:
-        """Those of `idle` that moved since they were committed; looked at every `every_s` s."""
+        """The positions of `idle` to commit; empty more often than every `every_s` seconds."""
         now = self._clock()
         if now < self._next:
             return {}
@@ -45,5 +46,5 @@ class IdlePositions:
         return moved
 
     def committed(self, reached: Reached) -> None:
-        """These need not be committed again."""
+        """Take note that these are committed, so that they are not offered again."""
         self._committed |= reached

@@ -1,4 +1,4 @@
-"""Structured logs: JSON where nobody watches, readable lines on a terminal."""
+"""Structured logs: readable lines on a terminal, JSON everywhere else."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _KAFKA_EVERY_S = 10.0
 
 
 class RateLimit(logging.Filter):
-    """Lets a logger say each message so often per interval, and tells how often it was silenced.
+    """Lets each message pass `lines` times per `every_s` seconds, then says how many it held back.
 
-    Counted by the message before its arguments are filled in: in a reset loop kafka-python writes
-    thousands of lines a second that differ in a port number only.
+    Messages are told apart before their arguments are filled in: in a reset loop kafka-python
+    writes thousands of lines a second that differ in a port number only.
     """
 
     def __init__(self, lines: int, every_s: float, clock: Callable[[], float]) -> None:
@@ -29,7 +29,7 @@ class RateLimit(logging.Filter):
         self._counts: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line may be written."""
+        """Whether the line is written."""
         now, key = self._clock(), str(record.msg)
         began, count = self._counts.get(key, (now, 0))
         if now - began >= self._every_s:
@@ -45,7 +45,7 @@ def configure(
     level: int = logging.INFO,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Set up structlog and the standard library's loggers, once per process."""
+    """Set up structlog and the standard library's loggers. Call it once per process."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -68,8 +68,8 @@ def configure(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    # On the handler and not on the logger "kafka": a logger's filter does not see what its
-    # children log.
+    # The filter is on the handler, because a filter on the logger "kafka" does not see what its
+    # child loggers write.
     limit = RateLimit(_KAFKA_LINES, _KAFKA_EVERY_S, clock)
     handler.addFilter(lambda record: not record.name.startswith("kafka.") or limit.filter(record))
     logging.basicConfig(level=level, handlers=[handler], force=True)

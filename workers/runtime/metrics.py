@@ -1,4 +1,4 @@
-"""Every metric of the engine, declared once: its unit, and what to do when it moves."""
+"""Every metric of the engine, declared once, with its unit and what to do when it moves."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ OUTCOMES = Counter(
 )
 BATCH_SECONDS = Histogram(
     "kaption_batch_seconds",
-    "Seconds of one batch in process(). Rising: the device is shared or hot, or batches grew.",
+    "Seconds of one batch in Stage.process. Rising: look whether the device is shared or hot, or "
+    "whether batches grew.",
     _STAGE,
     buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 BATCH_RECORDS = Histogram(
     "kaption_batch_records",
-    "Records in one batch. Far under the configured size with lag: preparation is too slow, give "
-    "it more threads.",
+    "Records in one batch. Far below the configured size while there is lag: preparation is too "
+    "slow, so raise runtime.prepare_threads.",
     _STAGE,
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16384),
 )
 BATCH_LIMIT = Gauge(
     "kaption_batch_limit_records",
-    "Records in the largest batch that fits the device's memory, found by halving; 0: never "
-    "halved. Above 0: configure that size, halving again at each start costs time.",
+    "Records in the largest batch that fits the device's memory, found by halving; 0 if no batch "
+    "was halved. Above 0: configure that size, because each start spends time on halving again.",
     _STAGE,
 )
 LAG = Gauge(
@@ -39,18 +40,19 @@ LAG = Gauge(
 )
 HELD_RECORDS = Gauge(
     "kaption_held_records",
-    "Records read and not committed yet. At its limit with an idle device: raise the prefetch.",
+    "Records read and not committed yet. At its limit with an idle device: raise "
+    "runtime.prepare_threads.",
     _STAGE,
 )
 HELD_BYTES = Gauge(
     "kaption_held_bytes",
     "Bytes of the messages read and not committed yet. At runtime.prefetch_bytes with an idle "
-    "device: raise that, and the workers' memory with it.",
+    "device: raise that setting, and the workers' memory with it.",
     _STAGE,
 )
 TRANSACTIONS = Counter(
     "kaption_transactions_total",
-    "Transactions by result: committed, aborted, unknown. Aborted ones come with rebalances; many "
+    "Transactions by result: committed, aborted, unknown. A rebalance aborts some. Many aborted "
     "without a rebalance, or any unknown: look at the brokers.",
     ("stage", "result"),
 )
@@ -62,24 +64,27 @@ TRANSACTION_SECONDS = Histogram(
 )
 REBUILDS = Counter(
     "kaption_session_rebuilds_total",
-    "Producers replaced because a transaction's outcome was unknown. Moving without a failure of "
-    "a broker: raise the transaction deadline.",
+    "Producers replaced because a transaction's outcome was unknown. Moving while no broker "
+    "failed: raise runtime.transaction_deadline_s.",
     _STAGE,
 )
 REBALANCES = Counter(
     "kaption_partition_changes_total",
-    "Partitions assigned or lost. Moves when replicas come and go; moving all the time: workers "
-    "miss the poll interval or the session timeout.",
+    "Partitions assigned or lost. They move when replicas come and go. Moving all the time: "
+    "workers are silent for longer than runtime.session_timeout_s.",
     _STAGE,
 )
 RETRIES = Counter(
     "kaption_retries_total",
-    "Waits because something outside was down. Moving: bring back what the log names.",
+    "Waits because a server was down or busy. Moving: bring back the server that the log names.",
     _STAGE,
 )
 
 
 def begin(stage: str) -> None:
-    """Export at 0 what alerts watch for the first increase of: from nothing to 1 is none."""
+    """Export these counters at 0.
+
+    Alerts watch for their first increase, and Prometheus sees none if a counter begins at 1.
+    """
     for metric in (REBUILDS, REBALANCES, RETRIES):
         metric.labels(stage)

@@ -1,8 +1,9 @@
-"""From an outcome to the messages that carry it."""
+"""Builds the messages that carry an outcome."""
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,15 +17,16 @@ from kaption.schemas.topics import DEAD, REJECTED, Topic
 from kaption.schemas.wire import TRACE_HEADER, WireError, encode, header, headers_of, origin_of
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.stage import Dead, Emit, Reject, Stage
-from kaption.workers.runtime.trace import child_of
 
-# What a message costs on the wire beside key, value and headers: batch header, varints, and room
-# for a compression that does not compress.
+# What a message takes on the wire besides key, value and headers: batch header, varints, and what
+# compression adds to bytes that do not compress.
 _OVERHEAD_BYTES = 1024
+_TRACE_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED = 1
 
 
 class TooLarge(ValueError):
-    """A message does not fit its topic."""
+    """A message is larger than its topic accepts."""
 
 
 class Outputs:
@@ -45,7 +47,7 @@ class Outputs:
         self._random = random_source
 
     def build(self, entry: Entry) -> None:
-        """Set `entry.outgoing` from its outcome.
+        """Set `entry.outgoing` to the messages of its outcome.
 
         An outcome that cannot be written (too large, undeclared topic) makes the entry Dead.
         """
@@ -64,7 +66,7 @@ class Outputs:
             return ()
         assert message is not None
         if isinstance(outcome, Emit):
-            # One span for all outputs of a record: they come from the same work.
+            # All outputs of a record share one span, because they come from the same work.
             trace = self._trace(entry)
             return [
                 self._outgoing(entry, self._topics[topic.name], record, trace)
@@ -105,7 +107,8 @@ class Outputs:
             )
             return self._outgoing(entry, self._dead, letter, trace)
         except (ValidationError, TooLarge) as error:
-            # Larger than the contract allows: its bytes stay where they are, and it is still told.
+            # The original is larger than the contract allows. The dead letter goes without it: its
+            # topic, partition and offset still say where it is.
             note = f"{fields['error']} (original not kept, it does not fit: {error})"
             fields["error"] = note[:DETAIL_CHARS]
             return self._outgoing(
@@ -144,3 +147,23 @@ def _origin(entry: Entry) -> Any:
         return origin_of(entry.raw.headers, entry.position)
     except WireError:
         return entry.position
+
+
+def child_of(parent: str | None, random_source: random.Random) -> str:
+    """The W3C traceparent (https://www.w3.org/TR/trace-context/) of what a stage makes of a record.
+
+    It keeps the trace and the sampled flag of `parent` and gets a new span. A missing or malformed
+    `parent` starts a new, sampled trace, as the standard asks.
+    """
+    span = f"{random_source.getrandbits(64) or 1:016x}"
+    match = _TRACE_PARENT.fullmatch(parent) if parent else None
+    if match and _valid_trace(match):
+        return f"00-{match[2]}-{span}-{int(match[4], 16) & _SAMPLED:02x}"
+    return f"00-{random_source.getrandbits(128) or 1:032x}-{span}-01"
+
+
+def _valid_trace(match: re.Match[str]) -> bool:
+    version, trace, span, _, more = match.groups()
+    if version == "ff" or (version == "00" and more):
+        return False
+    return bool(trace.strip("0") and span.strip("0"))

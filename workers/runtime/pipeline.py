@@ -7,24 +7,30 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
 
+_log = structlog.get_logger(__name__)
 _LOOK_S = 0.5
-# Thousands of records are held at once and models hold millions of objects: at Python's default,
-# looking through them for cycles takes a quarter of the time of a stage that does little else.
+# The garbage collector looks for cycles among all objects. Workers hold thousands of records and
+# models hold millions of objects, so at Python's default it takes a quarter of the time of a stage
+# that does little else.
 _COLLECT_AFTER = (50_000, 20, 50)
 
 
 class Pipeline:
     """Runs workers until they are stopped or the first one fails.
 
-    A failed worker does not stop the others by itself: the caller waits on `failed` and decides.
+    A failed worker does not stop the others: the caller waits on `failed` and decides. Each error
+    is told once: `join` raises the first one, and later ones are logged.
     """
 
     def __init__(self, workers: Mapping[str, Worker]) -> None:
         self._workers = dict(workers)
         self._errors: dict[str, BaseException] = {}
+        self._lock = threading.Lock()
         self.failed = threading.Event()
         self._threads = {
             name: threading.Thread(target=self._run, args=(name, worker), name=f"worker-{name}")
@@ -43,7 +49,7 @@ class Pipeline:
             worker.stop()
 
     def abandon(self) -> None:
-        """Leave at once: what is in work is not committed and would come again. Raises nothing."""
+        """Stop all workers at once. Work that is not committed comes again. Raises nothing."""
         self.stop()
         self.stop()
         for thread in self._threads.values():
@@ -54,11 +60,11 @@ class Pipeline:
         """Wait for all workers, then raise the first error."""
         for thread in self._threads.values():
             thread.join()
-        for error in self._errors.values():
+        for error in self._errors.values():  # in the order in which they came
             raise error
 
     def wait(self) -> None:
-        """Until all workers have ended; when one fails the others are stopped and it is raised."""
+        """Wait for all workers. If one fails, stop the others and raise its error."""
         while any(thread.is_alive() for thread in self._threads.values()):
             if self.failed.wait(_LOOK_S):
                 self.stop()
@@ -69,5 +75,9 @@ class Pipeline:
         try:
             worker.run()
         except BaseException as error:  # noqa: BLE001  # raised again by join, in the caller's thread
-            self._errors[name] = error
+            with self._lock:
+                first = not self._errors
+                self._errors[name] = error
+            if not first:
+                _log.error("worker gave up as well", stage=name, error=str(error))
             self.failed.set()

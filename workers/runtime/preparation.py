@@ -1,4 +1,4 @@
-"""Decoding and preparing records on a pool of threads."""
+"""The pool of threads that decodes and prepares records."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from kaption.workers.runtime.stage import Dead, Emit, Incoming, Reject, Stage
 
 _LARGEST_CHUNK = 64
 
+Done = Callable[[Sequence[Entry], BaseException | None], None]
+
 
 class Preparation:
-    """Turns consumed entries into ready ones, many at a time, in any order.
+    """Decodes consumed entries and calls `Stage.prepare`, for many at a time and in any order.
 
-    The threads are daemons, and not concurrent.futures', which a process joins at its end: one
-    record that hangs must not keep an abandoned worker alive.
+    The threads are daemons. Those of concurrent.futures are joined when the process ends, so one
+    record that hangs would keep an abandoned worker alive.
     """
 
     def __init__(
@@ -33,15 +35,14 @@ class Preparation:
         policy: RuntimePolicy,
         backoff: Backoff,
         clock: Callable[[], float],
-        done: Callable[[Sequence[Entry] | BaseException], None],
     ) -> None:
-        """`done` gets each chunk once it is ready, or the error that ends the worker."""
+        """`topics` are the stage's inputs by their full name; `clock` gives monotonic seconds."""
         self._stage = stage
         self._topics = topics
         self._policy = policy
         self._backoff = backoff
         self._clock = clock
-        self._done = done
+        self._done: Done = lambda chunk, error: None
         self._sized = stage.batching.max_bytes is not None
         self._seconds = policy.prepare_chunk_s
         self._work: SimpleQueue[Sequence[Entry] | None] = SimpleQueue()
@@ -50,25 +51,30 @@ class Preparation:
             for n in range(policy.prepare_threads)
         ]
 
-    def start(self) -> None:
-        """Start the threads."""
+    def start(self, done: Done) -> None:
+        """Start the threads.
+
+        They call `done` with each chunk of entries once it is ready, with Stopped and the chunk if
+        a stop ended its preparation, or with the error that ends the worker.
+        """
+        self._done = done
         for thread in self._threads:
             thread.start()
 
     def submit(self, entries: Sequence[Entry]) -> None:
-        """Take entries, split so that a task takes about `prepare_chunk_s`."""
+        """Queue entries, in chunks that take about `prepare_chunk_s` each. Poll thread."""
         wanted = int(self._policy.prepare_chunk_s / max(self._seconds, 1e-9))
         size = max(1, min(_LARGEST_CHUNK, wanted))
         for start in range(0, len(entries), size):
             self._work.put(entries[start : start + size])
 
     def stop(self) -> None:
-        """Let every thread end after what it is at."""
+        """Let every thread end after the chunk it is at."""
         for _ in self._threads:
             self._work.put(None)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the threads to end, together at most `timeout_s` seconds."""
+        """Wait up to `timeout_s` seconds, for all threads together, until they have ended."""
         deadline = self._clock() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock()))
@@ -79,14 +85,13 @@ class Preparation:
                 began = self._clock()
                 for entry in chunk:
                     self._prepare(entry)
-                # The moving average of racing threads loses an update now and then: a hint only.
+                # Threads that race lose an update of this moving average now and then. It only
+                # chooses the size of later chunks.
                 mean = (self._clock() - began) / len(chunk)
                 self._seconds += 0.1 * (mean - self._seconds)
-                self._done(chunk)
-            except Stopped:
-                continue
+                self._done(chunk, None)
             except BaseException as error:  # noqa: BLE001 - the worker raises it from run()
-                self._done(error)
+                self._done(chunk, error)
 
     def _prepare(self, entry: Entry) -> None:
         self._decode(entry)
@@ -112,7 +117,7 @@ class Preparation:
         raw, position = entry.raw, entry.position
         topic = self._topics[raw.topic]
         if raw.value is None and topic.cleanup_policy == "compact":
-            # A tombstone: its key's record is gone, and there is nothing left to do for it.
+            # A tombstone says that its key's record was withdrawn. No stage has work with it.
             entry.outcome = Emit(())
             return
         try:

@@ -1,15 +1,25 @@
-"""What a worker has done so far, cheap to read while it works."""
+"""What a worker has done so far. Reading it costs little while the worker works."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
+from typing import TYPE_CHECKING
 
+import structlog
+
+from kaption.connections.errors import Retry
 from kaption.workers.runtime import metrics
-from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.entry import Batch, Entry, Held
 from kaption.workers.runtime.stage import Dead, Emit, Reject
+
+if TYPE_CHECKING:  # a run's progress is shown without the Kafka library
+    from kaption.workers.runtime.session import Session
+
+_log = structlog.get_logger(__name__)
+_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +34,13 @@ class Snapshot:
     topics: dict[str, int]
     """Messages by topic, without prefix, of emitted records."""
     held: int
-    """Read and not committed."""
+    """Records that are read and not committed."""
     position: int
-    """Next offsets to read of the assigned partitions, where known, added up."""
+    """Sum of the next offsets to read, over the assigned partitions whose offset is known."""
     lag: int
-    """Behind the end of the assigned partitions, as far as known."""
+    """Records between the position and the end, over the assigned partitions that tell it."""
     waiting_for: str | None
-    """What is down, while the stage waits for it."""
+    """Why the stage waits, from its first Retry to the next commit."""
 
 
 class Progress:
@@ -48,6 +58,14 @@ class Progress:
         self.lag = 0
         self.waiting_for: str | None = None
 
+    def waits(self, error: Retry) -> None:
+        """Count a wait. The first one after a commit is logged, so an outage gives one line."""
+        metrics.RETRIES.labels(self._stage).inc()
+        with self._lock:
+            first, self.waiting_for = self.waiting_for is None, str(error)
+        if first:
+            _log.warning("waiting", stage=self._stage, why=str(error))
+
     def committed(self, entries: Iterable[Entry]) -> None:
         """Count entries whose outcome is committed."""
         counted: Counter[tuple[str, str]] = Counter()
@@ -63,6 +81,7 @@ class Progress:
                 case Dead():
                     counted["dead", "unexpected" if entry.unexpected else "declared"] += 1
         with self._lock:
+            self.waiting_for = None
             self._topics += topics
             for (outcome, why), count in counted.items():
                 metrics.OUTCOMES.labels(self._stage, outcome, why).inc(count)
@@ -88,3 +107,47 @@ class Progress:
                 lag=self.lag,
                 waiting_for=self.waiting_for,
             )
+
+
+class Gauges:
+    """Writes what the poll thread sees to the metrics and to `Progress`. Poll thread only."""
+
+    def __init__(
+        self,
+        stage: str,
+        session: Session,
+        held: Held,
+        progress: Progress,
+        clock: Callable[[], float],
+    ) -> None:
+        """`clock` gives monotonic seconds."""
+        self._stage = stage
+        self._session = session
+        self._held = held
+        self._progress = progress
+        self._clock = clock
+        self._next = clock()
+
+    def show(self) -> None:
+        """Update lag, position and held records, once a second."""
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + _EVERY_S
+        session, held = self._session, self._held
+        lag = sum(session.lag().values())
+        self._progress.held, self._progress.lag = held.records, lag
+        self._progress.position = sum(filter(None, map(session.position, session.ownership.owned)))
+        metrics.LAG.labels(self._stage).set(lag)
+        metrics.HELD_RECORDS.labels(self._stage).set(held.records)
+        metrics.HELD_BYTES.labels(self._stage).set(held.bytes)
+
+    def computed(self, batch: Batch, limit: int | None) -> None:
+        """Count a batch; `limit` is the largest batch that fits the device, if one was halved."""
+        metrics.BATCH_SECONDS.labels(self._stage).observe(batch.seconds)
+        metrics.BATCH_RECORDS.labels(self._stage).observe(len(batch.entries))
+        metrics.BATCH_LIMIT.labels(self._stage).set(limit or 0)
+
+    def partitions_changed(self, changes: int) -> None:
+        """Count partitions that were assigned or lost."""
+        metrics.REBALANCES.labels(self._stage).inc(changes)

@@ -1,4 +1,4 @@
-"""Which partitions are ours, and since when."""
+"""Which partitions this worker owns, and since which assignment."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from kaption.workers.runtime.entry import Entry
 
 
 class Ownership:
-    """Partition epochs: raised at each assignment and each loss.
+    """The owned partitions, with an epoch each that rises at every assignment and every loss.
 
-    A `RebalanceListener` is called on the client's I/O thread, where a blocking call would raise:
-    it only changes what is kept here. An entry whose epoch is not the partition's is nobody's, for
-    ever: epochs only rise.
+    An entry carries the epoch under which it was read. Once the partition has another epoch, the
+    entry is dropped wherever it is: another worker may have processed it meanwhile. Epochs only
+    rise, so such an entry never becomes valid again.
+
+    All methods may be called from any thread. `RebalanceListener` calls from the client's I/O
+    thread, where a blocking call would raise.
     """
 
     def __init__(self, assigned: Callable[[Collection[TopicPartition]], None]) -> None:
-        """`assigned` gets new partitions before anything is read of them; it must not block."""
+        """`assigned` gets new partitions before any record of them is read. It must not block."""
         self._assigned = assigned
         self._lock = Lock()
         self._epochs: dict[Partition, int] = {}
@@ -40,7 +43,7 @@ class Ownership:
             self._assigned(assigned)
 
     def revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Note partitions that go to somebody else."""
+        """Note partitions that go to another worker."""
         with self._lock:
             for topic_partition in revoked:
                 partition = Partition(*topic_partition)
@@ -48,7 +51,7 @@ class Ownership:
                 self._owned.discard(partition)
 
     def forget(self) -> None:
-        """All partitions are lost: their consumer was closed."""
+        """Note that all partitions are lost, because their consumer was closed."""
         self.revoked([TopicPartition(*partition) for partition in self.owned])
 
     @property
@@ -59,11 +62,11 @@ class Ownership:
 
     @property
     def changes(self) -> int:
-        """Rises with every assignment and loss."""
+        """A number that rises with every assignment and loss."""
         return self._changes
 
     def epoch(self, partition: Partition) -> int:
-        """The partition's epoch now."""
+        """The partition's present epoch; 0 if it was never assigned."""
         with self._lock:
             return self._epochs.get(partition, 0)
 
@@ -84,27 +87,29 @@ class Ownership:
 
 
 class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Tells what one consumer is assigned, until it is left behind: closing may take it longer than
-    its successor needs to get the same partitions.
+    """Tells `Ownership` what one consumer is assigned, until that consumer is left behind.
+
+    A consumer that is left behind may take longer to close than its successor needs to get the
+    same partitions, so its late news must not count.
     """
 
     def __init__(self, ownership: Ownership) -> None:
         self._ownership: Ownership | None = ownership
 
     def leave(self) -> None:
-        """What happens to the consumer from now on concerns nobody."""
+        """Ignore what happens to the consumer from now on."""
         self._ownership = None
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """New partitions."""
+        """Called by the client with new partitions."""
         if self._ownership is not None:
             self._ownership.assigned(assigned)
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Partitions that go to somebody else."""
+        """Called by the client with partitions that go to another worker."""
         if self._ownership is not None:
             self._ownership.revoked(revoked)
 
     def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        """Partitions that already went to somebody else."""
+        """Called by the client with partitions that another worker already has."""
         self.on_partitions_revoked(lost)

@@ -1,8 +1,8 @@
-"""Where to start a partition, for a stage whose truth lies outside Kafka."""
+"""Where to start reading a partition, for a stage whose truth lies outside Kafka."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from queue import SimpleQueue
 from threading import Thread
@@ -14,10 +14,14 @@ from kaption.workers.runtime.backoff import Backoff, Stopped
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
 
+Done = Callable[[Partition, int, int | BaseException], None]
+
 
 class Resumption:
-    """Asks the stage on a thread of its own: it may read a store, which the poll thread must not
-    wait for. The partition is paused meanwhile.
+    """Asks `Stage.resume` on a thread of its own, because it may read a store and wait for it.
+
+    The public methods belong to the poll thread. A stage that does not override `resume` is never
+    asked: its partitions start where Kafka says.
     """
 
     def __init__(
@@ -26,32 +30,48 @@ class Resumption:
         session: Session,
         backoff: Backoff,
         timeout_s: float,
-        done: Callable[[Partition, int, int | BaseException], None],
     ) -> None:
-        """`done` gets partition, epoch and the start, or the error that ends the worker."""
+        """`timeout_s` limits each question to the broker."""
         self._stage = stage
         self._session = session
         self._backoff = backoff
         self._timeout_s = timeout_s
-        self._done = done
         self._work: SimpleQueue[tuple[Partition, int] | None] = SimpleQueue()
+        self._done: Done = lambda partition, epoch, start: None
         self._thread = Thread(target=self._run, name=f"{stage.name}-resume", daemon=True)
+        self.asked: dict[Partition, int] = {}
+        """The partitions whose start is not known yet, with the epoch of the question. They stay
+        paused."""
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    @staticmethod
+    def needed(stage: Stage[Any, Any]) -> bool:
+        """Whether the stage says itself where a partition starts."""
+        return type(stage).resume is not Stage.resume
+
+    def start(self, done: Done) -> None:
+        """Start the thread. `done` gets partition, epoch, and the first offset or the error."""
+        self._done = done
+        if self.needed(self._stage):
+            self._thread.start()
 
     def ask(self, partition: Partition, epoch: int) -> None:
         """Find the start of a newly assigned partition."""
-        self._work.put((partition, epoch))
+        if self.needed(self._stage):
+            self.asked[partition] = epoch
+            self._work.put((partition, epoch))
+
+    def forget_all_but(self, owned: Collection[Partition]) -> None:
+        """Drop questions about partitions that are no longer assigned."""
+        self.asked = {p: epoch for p, epoch in self.asked.items() if p in owned}
 
     def stop(self) -> None:
-        """Let the thread end after what it is at."""
+        """Let the thread end after the question it is at."""
         self._work.put(None)
 
     def join(self, timeout_s: float) -> None:
-        """Wait for the thread to end, at most `timeout_s` seconds."""
-        self._thread.join(timeout_s)
+        """Wait up to `timeout_s` seconds for the thread to end."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while (asked := self._work.get()) is not None:

@@ -1,19 +1,25 @@
-"""What a stage is: the one interface between the engine and the work.
+"""The interface between the engine and the work of a stage.
 
-The engine calls, in this order and on these threads:
+The engine calls these methods, in this order and on these threads:
 
-===========  ==================  =============================================================
-`setup`      main thread         once, before anything is consumed: load models, reach stores
-`resume`     a thread of its own each time a partition is assigned, which is paused meanwhile
-`prepare`    preparation pool    once per record (again after Retry), many at a time, any order
-`process`    compute thread      one batch at a time, in offset order per partition; called again
-                                 with parts of it after Retry, OutOfMemory or an error
-`ready`      health thread       on each readiness probe
-`close`      main thread         once, after the last `process`
-===========  ==================  =============================================================
+===========  ===================  ============================================================
+`setup`      main thread          once, before anything is consumed
+`resume`     a thread of its own  each time a partition is assigned; it stays paused meanwhile
+`prepare`    preparation pool     once per record and again after Retry; many at a time, in any
+                                  order
+`process`    compute thread       one batch at a time, in offset order per partition; again with
+                                  the batch or parts of it after Retry, OutOfMemory or an error
+`ready`      health thread        on each readiness probe
+`close`      main thread          once, after the last `process`; a `prepare` that waits for a
+                                  server may still run, and its result is dropped
+===========  ===================  ============================================================
 
-A record may be prepared and processed more than once (a crash, a rebalance, a bisected batch), so
-whatever a stage does outside Kafka must be idempotent for the same `Incoming.origin`.
+A record may be prepared and processed more than once: after a crash, after a rebalance, or when
+its batch is bisected. What a stage does outside Kafka must therefore be idempotent for the same
+`Incoming.origin`.
+
+A stage must not sleep until a server comes back: it raises Retry, and the engine waits. The
+engine's wait keeps the worker in its consumer group, and a stop ends it at once.
 """
 
 from __future__ import annotations
@@ -45,9 +51,9 @@ P = TypeVar("P")
 
 
 class Reject(Fault):
-    """The record was judged and refused, for one counted reason.
+    """Outcome: the record is refused for one counted reason.
 
-    An outcome: the engine wraps the record into a RejectedPair.
+    The engine sends it to pairs.rejected, as a RejectedPair.
     """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
@@ -57,100 +63,104 @@ class Reject(Fault):
 
 
 class Dead(Fault):
-    """The record cannot be processed, now or later.
+    """Outcome: the record cannot be processed, now or later.
 
-    An outcome: the engine wraps the original bytes into a DeadLetter.
+    The engine sends its original bytes to pairs.dead, as a DeadLetter.
     """
 
 
 class OutOfMemory(Fault):
-    """The batch was too large for the device: the engine halves it and remembers the size."""
+    """The batch is too large for the device. The engine halves it and remembers the size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming(Generic[R]):
-    """One input record and where it stands."""
+    """One input record, and where it is and came from."""
 
     record: R
     origin: Position
-    """Where it first entered pairs.raw: the owner of its dedup claims."""
+    """Its position in pairs.raw when it first entered. Dedup claims are stored under it."""
     position: Position
-    """Where it is now."""
+    """Its position in the stage's input topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """The record goes on: each output is a topic and the record for it.
+    """Outcome: the record goes on. Each output is a topic and the record to send to it.
 
-    The engine adds key, headers and transaction. No outputs means: done, nothing further in Kafka.
+    The engine adds keys and headers. Without outputs the record is done with, as at the sink.
     """
 
     outputs: tuple[tuple[Topic, Versioned], ...]
 
 
 Outcome = Emit | Reject | Dead
-"""Exactly one per input record and stage. `prepare` raises the last two, `process` returns them."""
+"""Each record gets exactly one in each stage: `process` returns it, or `prepare` raises it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """When a batch is full: the first limit that is reached."""
+    """A batch is full when it reaches the first of these limits."""
 
     max_records: int
     max_wait_s: float
     max_bytes: int | None = None
-    """Sum of `Stage.size_of`."""
+    """Limit for the sum of `Stage.size_of`."""
     per_partition: bool = False
-    """Each batch holds one partition only, and only that partition waits while it is processed."""
+    """Each batch holds one partition. Only that partition waits while the batch is processed."""
 
 
 class Stage(ABC, Generic[R, P]):
-    """One step of the pipeline. `R` is its input record, `P` what `prepare` makes of it."""
+    """One step of the pipeline. `R` is the input record, `P` is what `prepare` makes of it."""
 
     name: ClassVar[str]
     """Also the consumer group, metric label and command-line name."""
     inputs: ClassVar[tuple[Topic, ...]]
-    """All hold records of type `R`."""
+    """Topics to read. All hold records of type `R`."""
     outputs: ClassVar[tuple[Topic, ...]]
-    """Topics that `Emit` may name (pairs.rejected and pairs.dead are the engine's)."""
+    """Topics that `Emit` may name. The engine itself writes pairs.rejected and pairs.dead."""
 
     @property
     @abstractmethod
     def batching(self) -> Batching:
-        """Read once, after `setup`."""
+        """The limits of a batch. The engine reads them once, after `setup`."""
 
     def setup(self) -> None:
-        """Load models and reach stores. Raises Fatal with what to do about it."""
+        """Load models and reach stores. Raises Fatal, which says what to do."""
 
     @abstractmethod
     def prepare(self, message: Incoming[R]) -> P:
         """Make one record ready for a batch.
 
-        Raises Reject or Dead (the record's outcome, without `process`), Retry or Fatal. Any other
-        error is tried again a few times and then ends the record as Dead.
+        Raises Reject or Dead, which are the record's outcome: `process` does not see it. Raises
+        Retry if a server is down, and Fatal to stop the worker. After any other error the engine
+        tries again a few times, then the record is Dead.
         """
 
     @abstractmethod
     def process(self, batch: Sequence[tuple[Incoming[R], P]]) -> Sequence[Outcome]:
-        """One outcome per item, in order.
+        """Return one outcome per item, in order.
 
-        Raises Retry (whole batch again), OutOfMemory (halves), Fatal (stop). Any other error makes
-        the engine bisect the batch until the culprit is alone.
+        Raises Retry to get the whole batch again later, OutOfMemory to get halves of it, and Fatal
+        to stop the worker. After any other error the engine halves the batch until the failing
+        record is alone; that record is Dead.
         """
 
     def size_of(self, message: Incoming[R], prepared: P) -> int:
-        """Bytes this item adds to a batch; only asked where `Batching.max_bytes` is set."""
+        """Bytes that this item adds to a batch. Only called if `Batching.max_bytes` is set."""
         return 0
 
     def resume(self, topic: str, partition: int, committed: int) -> int:
-        """The offset to start from, given the committed one (0 or more; log start if none).
+        """The offset from which a newly assigned partition is read.
 
-        For stages whose truth lies outside Kafka: the sink walks its manifest chain. Raises Retry.
+        `committed` is the group's committed offset, or the start of the log if there is none.
+        Override it if what is done is known outside Kafka: the sink follows its chain of manifests.
+        Raises Retry and Fatal.
         """
         return committed
 
     def ready(self) -> str | None:
-        """None when the stage's stores are reachable, else what is not."""
+        """What the stage cannot reach; None if it can work."""
         return None
 
     def close(self) -> None:

@@ -1,11 +1,9 @@
-"""One replica of one stage: the whole of what a process, or a thread of one, runs."""
+"""One replica of one stage: what a process, or a thread of it, runs."""
 
 from __future__ import annotations
 
 import random
-import socket
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,22 +12,37 @@ from typing import Any
 
 import structlog
 
-from kaption.connections.errors import Fatal, Retry
+from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
-from kaption.connections.kafka.rights import check_rights
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.runtime import metrics
+from kaption.workers.runtime.backoff import Backoff
+from kaption.workers.runtime.batcher import Batcher
+from kaption.workers.runtime.bisection import Bisection
+from kaption.workers.runtime.compute import Compute
+from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
+from kaption.workers.runtime.delivery import Delivery, DeliveryParts
+from kaption.workers.runtime.entry import Entry, Held
+from kaption.workers.runtime.idle import IdlePositions
+from kaption.workers.runtime.opening import Opening
+from kaption.workers.runtime.outputs import Outputs
+from kaption.workers.runtime.parts import Mailbox, Parts
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.poll import Poll
-from kaption.workers.runtime.progress import Progress
+from kaption.workers.runtime.preparation import Preparation
+from kaption.workers.runtime.progress import Gauges, Progress
+from kaption.workers.runtime.resumption import Resumption
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
+from kaption.workers.runtime.stop import StopRequest
 
 _log = structlog.get_logger(__name__)
 _SUPERVISE_S = 0.1
 _CLOSE_S = 5.0
 _PAUSE_AFTER_ERROR_S = 0.5
 _LOOK_S = 5.0
+# How long the poll thread may take to see that it is to leave, before it is left behind.
+_OVERDUE_S = 2.0
 
 
 class Worker:
@@ -55,109 +68,120 @@ class Worker:
         self._clock = clock
         self._now = now
         self._random = random_source or random.Random()  # noqa: S311 - jitter and span ids
-        self._stops = 0
+        self._stop = StopRequest(clock)
         self._session: Session | None = None
         self._last_step: float | None = None
         self._failure: BaseException | None = None
         self._failing_since: float | None = None
+        self._failing_with = ""
         metrics.begin(stage.name)
 
     def stop(self) -> None:
-        """Finish what is in compute, commit it, leave; asked twice, leave at once.
+        """Finish the batch in compute, commit it and leave. A second call: leave at once.
 
-        May be called from any thread and from a signal handler: it takes no lock.
+        Any thread and any signal handler may call it: it takes no lock.
         """
-        self._stops += 1
+        self._stop.ask()
 
     def run(self) -> None:
         """Set the stage up, work until `stop`, close the stage.
 
-        Raises Fatal, saying why and what to do, when the worker cannot go on.
+        Raises Fatal, which says why and what to do, if the worker cannot go on.
         """
         self.stage.setup()
         poll: Poll | None = None
         try:
-            self._session = self._open_session()
-            poll = self._make_poll(self._session)
-            poll.start()
-            self._supervise(poll)
+            opening = Opening(self.stage, self._connection, self._policy, self._stop, self._clock)
+            self._session = opening.run()
+            if self._session is not None:
+                poll = self._assemble(self._session)
+                poll.start()
+                self._supervise(poll)
         finally:
             self._close(poll)
 
     @property
     def name(self) -> str:
-        """The stage's."""
+        """The stage's name."""
         return self.stage.name
 
     @property
     def alive(self) -> bool:
-        """The poll thread came round lately (or is not started yet)."""
+        """Whether the poll thread came round within `stuck_s`, or is not started yet."""
         began = self._last_step
         return self._failure is None and (
             began is None or self._clock() - began < self._policy.stuck_s
         )
 
     def not_ready(self) -> str | None:
-        """None when partitions may come and the stage can work, else what is missing."""
+        """What is missing before the worker can take partitions and work; None if nothing is."""
         if self._session is None:
             return "not connected to Kafka"
         if self._session.joining:
             return "no member of the consumer group"
         return self.stage.ready()
 
-    def _open_session(self) -> Session:
-        """Wait for the broker as long as a lost session may take to come back."""
-        prefix = self._connection.topic_prefix
-        deadline = self._clock() + self._policy.rebuild_limit_s
-        # Unique for each life of a worker, never reused: two processes with one id would fence
-        # each other for ever.
-        transactional_id = (
-            f"{prefix}{self.stage.name}-{socket.gethostname()}-{uuid.uuid4().hex[:12]}"
-        )
-        while True:
-            seen = check_access(self._connection)
-            try:
-                check_rights(
-                    self._connection,
-                    self.stage.name,
-                    self.stage.inputs,
-                    self.stage.outputs,
-                    transactional_id,
-                    self._policy.request_timeout_s,
-                )
-                return Session(
-                    self._connection,
-                    prefix + self.stage.name,
-                    [prefix + topic.name for topic in self.stage.inputs],
-                    transactional_id,
-                    self._policy,
-                    pause_new=type(self.stage).resume is not Stage.resume,
-                )
-            except (Session.errors, Retry) as error:
-                why = seen or repr(error)
-                if self._clock() > deadline or self._stops:
-                    raise Fatal(
-                        f"no Kafka broker answers at {self._connection.bootstrap}: {why}"
-                    ) from error
-                _log.warning("no broker yet", stage=self.stage.name, error=why)
-                time.sleep(_PAUSE_AFTER_ERROR_S)
+    def _assemble(self, session: Session) -> Poll:
+        """Construct all parts of this worker. Nothing is started yet."""
+        stage, policy, clock, stop = self.stage, self._policy, self._clock, self._stop
+        batching, prefix = stage.batching, self._connection.topic_prefix
+        mailbox, held = Mailbox(), Held()
+        backoff = Backoff(policy, self._random, stop, self.progress.waits)
+        outputs = Outputs(stage, prefix, self._now, self._random)
+        idle = IdlePositions(session, policy.idle_commit_s, clock)
 
-    def _make_poll(self, session: Session) -> Poll:
-        prefix = self._connection.topic_prefix
+        def wanted(entry: Entry) -> bool:
+            # A stop leaves the batches that are not in work yet. Open shards are written, though.
+            left = stop.asked and not batching.per_partition
+            return not left and session.ownership.holds(entry)
+
         return Poll(
-            self.stage,
-            {prefix + topic.name: topic for topic in self.stage.inputs},
-            prefix,
-            session,
-            self._policy,
-            self.progress,
-            self._clock,
-            self._now,
-            self._random,
+            Parts(
+                batching=batching,
+                policy=policy,
+                clock=clock,
+                stop=stop,
+                session=session,
+                mailbox=mailbox,
+                held=held,
+                preparation=Preparation(
+                    stage,
+                    {prefix + topic.name: topic for topic in stage.inputs},
+                    policy,
+                    backoff,
+                    clock,
+                ),
+                batcher=Batcher(batching, clock),
+                compute=Compute(
+                    stage.name,
+                    Bisection(stage, policy, backoff),
+                    outputs,
+                    clock,
+                    wanted,
+                    policy.compute_queue,
+                ),
+                delivery=Delivery(
+                    DeliveryParts(
+                        stage=stage.name,
+                        session=session,
+                        outputs=outputs,
+                        rate=DeadLetterRate(policy, clock),
+                        held=held,
+                        idle=idle,
+                        progress=self.progress,
+                        policy=policy,
+                        clock=clock,
+                        later=mailbox.put,
+                    )
+                ),
+                idle=idle,
+                resumption=Resumption(stage, session, backoff, policy.request_timeout_s),
+                gauges=Gauges(stage.name, session, held, self.progress, clock),
+            )
         )
 
     def _supervise(self, poll: Poll) -> None:
-        """Watch the poll thread from outside: a wait of the library may last for ever."""
+        """Run the poll thread and watch it from outside: the library may wait for ever in it."""
         self._last_step = self._clock()
         thread = Thread(
             target=self._poll, args=(poll,), name=f"{self.stage.name}-poll", daemon=True
@@ -169,15 +193,22 @@ class Worker:
                 self._failure = Fatal(
                     f"the poll thread has not come round for {self._policy.stuck_s:.0f} s"
                 )
+            if self._failure is not None or self._overdue():
                 break
         if self._failure is not None:
             raise self._failure
 
+    def _overdue(self) -> bool:
+        """Whether the poll thread should have ended, but hangs in a call of the library."""
+        # Both limits are looked at here as well as in the poll thread, which may hang for long.
+        now, last = self._clock(), self._last_step
+        limit = 0.0 if self._stop.at_once else self._policy.grace_s
+        late = self._stop.asked and self._stop.seconds > limit + _OVERDUE_S
+        return late and last is not None and now - last > _OVERDUE_S
+
     def _poll(self, poll: Poll) -> None:
         try:
-            while not (poll.drained or self._stops > 1):
-                if self._stops:
-                    poll.drain()
+            while not (poll.drained or self._stop.at_once):
                 self._step(poll)
                 self._last_step = self._clock()
         except BaseException as error:  # noqa: BLE001 - run() raises it
@@ -187,29 +218,50 @@ class Worker:
         try:
             poll.step()
         except Session.errors as error:
-            assert self._session is not None
-            now = self._clock()
-            self._failing_since = self._failing_since or now
-            # Raises where we are refused by now. A right that is missing may only be on its way.
-            seen = check_access(self._connection, _LOOK_S)
-            why = denial(self._connection, error) or seen or repr(error)
-            if now - self._failing_since > self._policy.rebuild_limit_s:
-                raise Fatal(
-                    f"the consumer fails for {now - self._failing_since:.0f} s: {why}"
-                ) from error
-            _log.warning("consumer replaced", stage=self.stage.name, error=why)
-            time.sleep(_PAUSE_AFTER_ERROR_S)
-            with suppress(Session.errors):
-                self._session.replace_consumer()
+            self._replace_consumer(error)
         else:
             self._failing_since = None
+            self._failing_with = ""
+
+    def _replace_consumer(self, error: Exception) -> None:
+        assert self._session is not None
+        now = self._clock()
+        self._failing_since = self._failing_since or now
+        # Raises Fatal if the broker refuses us by now. A single missing right raises nothing: it
+        # may have been granted just now and be on its way to this broker.
+        seen = check_access(self._connection, _LOOK_S)
+        why = denial(self._connection, error) or seen or repr(error)
+        if now - self._failing_since > self._policy.rebuild_limit_s:
+            raise Fatal(
+                f"the consumer fails for {now - self._failing_since:.0f} s: {why}"
+            ) from error
+        if why != self._failing_with:  # one line for each reason, not one for each try
+            self._failing_with = why
+            _log.warning("consumer replaced", stage=self.stage.name, error=why)
+        self._stop.wait(_PAUSE_AFTER_ERROR_S, at_once=self._stop.asked)
+        with suppress(Session.errors):
+            self._session.replace_consumer()
 
     def _close(self, poll: Poll | None) -> None:
-        """Compute first, so that nothing is at work when the stage closes; the group last."""
+        """End compute first, so that the stage is at rest when it is closed. Then leave the group.
+
+        The stage is not closed if its `process` does not return: closing it would break the call
+        in the middle.
+        """
+        # Also after a failure: every wait of the other threads ends, and a poll thread that is
+        # left behind leaves when it wakes.
+        self._stop.ask()
+        self._stop.ask()
         ended = poll is None or poll.stop(_CLOSE_S)
         if self._session is not None:
             self._session.close(_CLOSE_S)
         if ended:
             self.stage.close()
-        else:
-            _log.warning("stage abandoned while it computes", stage=self.stage.name)
+        undone = poll is not None and not poll.finished and self._failure is None
+        if undone or not ended:
+            _log.warning(
+                "worker left work undone, which comes again",
+                stage=self.stage.name,
+                records=self.progress.held,
+                stage_closed=ended,
+            )

@@ -104,3 +104,16 @@ def test_whatever_becomes_ready_when_order_is_kept(
     for partition, count in enumerate(counts):
         seen = [item.raw.offset for item in out if item.partition.partition == partition]
         assert seen == list(range(count))
+
+
+def test_what_a_stop_gives_up_takes_along_what_stands_behind_it() -> None:
+    # Given a record that is not ready in the middle of its partition, and another partition
+    batcher = Batcher(Batching(9, 10.0), Clock())
+    waiting = entry(1)
+    waiting.ready = False
+    put(batcher, entry(0), waiting, entry(2), entry(3), entry(0, partition=1))
+    # When it is given up; then what stands before it stays, and no gap is left
+    given_up = batcher.give_up([waiting])
+    assert sorted(item.raw.offset for item in given_up) == [1, 2, 3]
+    assert (batcher.open_entries, batcher.waiting_entries) == (2, 0)
+    assert batcher.give_up([waiting]) == []

@@ -1,4 +1,5 @@
 import random
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -11,13 +12,17 @@ from kaption.workers.runtime.backoff import Backoff, Stopped
 from kaption.workers.runtime.bisection import Bisection
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.stage import Dead, Emit, OutOfMemory, Reject
+from kaption.workers.runtime.stop import StopRequest
 from support.engine import POLICY, Toy
 from support.entries import entry
 
 
 def bisection(stage: Toy, stopping: bool = False) -> Bisection:
     policy = POLICY.model_copy(update={"retry_initial_s": 0.001, "retry_max_s": 0.002})
-    backoff = Backoff(policy, random.Random(1), lambda: stopping, lambda error: None)
+    stop = StopRequest(time.monotonic)
+    if stopping:
+        stop.ask()
+    backoff = Backoff(policy, random.Random(1), stop, lambda error: None)
     return Bisection(stage, policy, backoff)
 
 
