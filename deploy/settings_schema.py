@@ -49,6 +49,9 @@ def _for_helm(schema: Schema, models: Schema) -> Schema:
         for key, value in schema.items()
         if key not in ("$ref", "$defs", "anyOf", "title", "default", "format", "writeOnly")
     }
+    if kind == "object" and "properties" not in schema:
+        # Settings of plug-ins, by their names: no variable could be named after them.
+        return {"type": "string", "pattern": r"^\{", "description": f"JSON: {kept['description']}"}
     if kind == "object":
         properties = schema["properties"].items()
         return kept | {"properties": {name: _for_helm(it, models) for name, it in properties}}

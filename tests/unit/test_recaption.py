@@ -9,7 +9,7 @@ import redis
 from kaption.schemas import Caption, CaptionedPair, CaptionKind, Reason, Route, ScoredPair, Tag
 from kaption.schemas.topics import CAPTIONED
 from kaption.workers.captioners.captioner import CaptionContext, Captioner
-from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.plugins import load_captioners
 from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from kaption.workers.runtime.stage import Emit, Reject
 from kaption.workers.stages.recaption import RecaptionInput, RecaptionStage

@@ -19,8 +19,8 @@ from kaption.schemas import (
     TakedownKind,
 )
 from kaption.schemas.topics import AUDIT, CLEAN
-from kaption.workers.checks.registry import load_checks
-from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.models.open_clip import OpenClipScorer, build
+from kaption.workers.plugins import load_checks
 from kaption.workers.policy import ClipPolicy, SelectPolicy
 from kaption.workers.runtime.stage import Emit, Outcome, Reject
 from kaption.workers.stages.alignment import Alignment
@@ -35,7 +35,7 @@ from support.tiny_models import tiny_clip
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> OpenClipScorer:
     folder = tiny_clip(tmp_path_factory.mktemp("clip"))
-    return load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+    return build(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ _TEXTS_AT_ONCE = 128
 _STEP = 16
 
 
-def load(policy: ClipPolicy) -> OpenClipScorer:
+def build(policy: ClipPolicy) -> OpenClipScorer:
     """Load a model onto its device. Raises Fatal with what to do when it cannot be loaded."""
     import open_clip
 
@@ -58,7 +58,7 @@ def load(policy: ClipPolicy) -> OpenClipScorer:
 
 
 class OpenClipScorer:
-    """See `kaption.workers.models.scorer.Scorer`. Made by `load`."""
+    """See `kaption.workers.models.scorer.Scorer`. Made by `build`."""
 
     def __init__(
         self,

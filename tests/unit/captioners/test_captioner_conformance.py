@@ -10,7 +10,7 @@ from PIL import Image
 import kaption.workers.captioners
 from kaption.schemas import CaptionKind, DetectedObject, OcrText
 from kaption.workers.captioners.captioner import CaptionContext, Captioner
-from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.plugins import load_captioners
 from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from support.tiny_models import tiny_blip2
 

@@ -2,8 +2,8 @@ import pytest
 
 from kaption.schemas import Caption, CaptionKind, CheckResult
 from kaption.workers.checks.check import Check
-from kaption.workers.checks.registry import load_checks
 from kaption.workers.checks.words import similarity, words
+from kaption.workers.plugins import load_checks
 from kaption.workers.policy import SelectPolicy
 
 CHECKS = load_checks(SelectPolicy())

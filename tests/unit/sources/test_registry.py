@@ -19,7 +19,11 @@ def test_a_format_may_be_given(tmp_path: Path) -> None:
     ("format_", "options", "error"),
     [
         (None, {}, "give --format, one of"),
-        ("no-such", {}, "there is no format 'no-such': folder, huggingface, img2dataset"),
+        (
+            "no-such",
+            {},
+            "there is no format 'no-such': in --format write one of folder, ",
+        ),
         ("table", {"color": "red"}, "table has no option color: it has columns, delimiter"),
         ("jsonl", {"color": "red"}, "jsonl has no option color: it has none"),
         ("webdataset", {"store": "s3://"}, "webdataset has no option store: it has source"),
