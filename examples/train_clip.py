@@ -35,7 +35,7 @@ DEMO_MODEL = Path(str(files("kaption.workers.demo").joinpath("models", "clip")))
 
 
 class Training:
-    """A model with its optimiser, and a stream of samples with `state_dict` and `load_state_dict`."""
+    """A model and its optimiser, fed by a stream with `state_dict` and `load_state_dict`."""
 
     def __init__(self, samples: Iterable[Sample], folder: Path, out: Path, batch_size: int) -> None:
         name = f"local-dir:{folder}"

@@ -17,12 +17,6 @@ def test_builders_need_no_pytest_and_suites_do() -> None:
         assert "pytest" in loaded_by(TREE, [f"kaption.testing.{family}"])
 
 
-def test_nothing_of_the_product_loads_the_suites() -> None:
-    product = [module for module in TREE if not module.startswith("kaption.testing")]
-
-    assert not [name for name in loaded_by(TREE, product) if name.startswith("kaption.testing")]
-
-
 @pytest.mark.parametrize("kind", records.BUILDERS)
 def test_each_builder_makes_a_record_that_travels(kind: type[Versioned]) -> None:
     record, other = records.record_of(kind, 3), records.record_of(kind, 4, source="crawl")
