@@ -192,13 +192,13 @@ class Family:
                 f"the types in the signature of the {self.noun} {name!r} cannot be read: {error};"
                 " import them outside `if TYPE_CHECKING`"
             ) from error
-        wanted = [each for each in parameters if each.kind in _POSITIONAL]
-        first = wanted[0].annotation if wanted else None
+        named = [each for each in parameters if each.kind not in _ANY_NUMBER]
+        first = named[0].annotation if named and named[0].kind in _POSITIONAL else None
         model = first if inspect.isclass(first) and issubclass(first, BaseModel) else None
-        needed = [each.name for each in wanted if each.default is inspect.Parameter.empty]
-        if len(needed) > (model is not None):
+        rest = named if model is None else named[1:]
+        if needed := [each.name for each in rest if each.default is inspect.Parameter.empty]:
             raise PluginError(
-                f"the {self.noun} {name!r} takes {', '.join(needed)}: a plug-in takes nothing, or"
+                f"the {self.noun} {name!r} needs {', '.join(needed)}: a plug-in takes nothing, or"
                 " one argument whose type is a pydantic model, its settings"
             )
         return model
@@ -214,6 +214,7 @@ class Family:
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_ANY_NUMBER = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def _modules(package: str) -> tuple[str, ...]:
