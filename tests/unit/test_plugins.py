@@ -156,7 +156,7 @@ def test_a_wrong_short_name_lists_what_there_is(name: str) -> None:
         ("kaption.workers.checks.words", "is a module without a plug-in: write"),
         ("good:Shout.name", "is 'shout': name a class or a function"),
         ("many:Many", "needs first, second: a plug-in takes nothing, or one argument"),
-        ("keyword:build", "needs first: a plug-in takes nothing, or one argument"),
+        ("keyworded:build", "needs first: a plug-in takes nothing, or one argument"),
         ("typed:Typed", "cannot be read: name 'Policy' is not defined"),
         ("empty:Empty", r"makes lacks check, name: see kaption.workers.checks.check.Check"),
     ],
@@ -164,10 +164,8 @@ def test_a_wrong_short_name_lists_what_there_is(name: str) -> None:
 def test_a_wrong_path_says_what_is_wrong_with_it(write: Write, name: str, error: str) -> None:
     write("good", CHECK)
     write("broken", "import no_such_dependency")
-    write(
-        "many",
-        "class Many:\n    def __init__(self, first, second): ...\ndef Keyword(*, first): ...",
-    )
+    write("many", "class Many:\n    def __init__(self, first, second): ...")
+    write("keyworded", "def build(*, first): ...")
     write("typed", "class Typed:\n    def __init__(self, policy: 'Policy'): ...")
     write("empty", "class Empty: ...")
 

@@ -14,11 +14,11 @@ from kaption.schemas import (
     CaptionKind,
     CleanPair,
     Reason,
-    Route,
     Takedown,
     TakedownKind,
 )
 from kaption.schemas.topics import AUDIT, CLEAN
+from kaption.testing.records import captioned_pair, store_image
 from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.plugins import load_checks
 from kaption.workers.policy import ClipPolicy, SelectPolicy
@@ -28,7 +28,7 @@ from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stages.select.ranking import rank
 from kaption.workers.stages.select.stage import SelectStage, sampled
 from kaption.workers.stores.embeddings import EmbeddingCache
-from support.model_stages import NOW, FolderBlobs, ingested, message, stored, taken_down
+from support.model_stages import NOW, FolderBlobs, message, taken_down
 from support.tiny_models import tiny_clip
 
 
@@ -72,11 +72,14 @@ def original(text: str, score: float | None = None) -> Caption:
 def captioned(
     blobs: FolderBlobs, alt: str | None, *candidates: str, pair_id: str = "pair"
 ) -> CaptionedPair:
-    return CaptionedPair(
-        **dict(ingested(stored(blobs, 0), alt or "", pair_id)),
+    return captioned_pair(
+        0,
+        *candidates,
+        pair_id=pair_id,
+        text=alt or "",
+        clean_text=alt or "",
+        image=store_image(blobs),
         original=original(alt) if alt else None,
-        route=Route.NEEDS_CAPTION,
-        candidates=tuple(vlm(text) for text in candidates),
     )
 
 
