@@ -7,10 +7,12 @@ from textwrap import dedent
 import pytest
 
 from kaption.connections.errors import Fatal
+from kaption.connections.settings import StoreConnection
 from kaption.producers.sources import SourceError, open_source
+from kaption.testing.records import caption
 from kaption.workers.plugins import load_captioners, load_checks, load_scorer
 from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SelectPolicy
-from kaption.workers.settings import Settings
+from kaption.workers.settings import Settings, load_settings
 from kaption.workers.wiring import build_stage, find_stage
 
 Write = Callable[[str, str], None]
@@ -225,3 +227,34 @@ def test_a_source_of_the_user_recognises_what_none_of_ours_does(
         assert vars(open_source(str(path), format_, {"language": "en"})) == {"language": "en"}
     with pytest.raises(SourceError, match="is no source: write a class that has"):
         open_source(str(path), "feeds:Source.read")
+
+
+def test_a_stage_may_ask_for_all_settings(write: Write, tmp_path: Path) -> None:
+    write(
+        "sixth",
+        """
+        from __future__ import annotations
+        from own_stage import SplitSettings, SplitStage
+        from kaption.workers.settings import Settings
+
+        def build(settings: Settings) -> SplitStage:
+            stage = SplitStage(SplitSettings())
+            stage.store = settings.store.url
+            return stage
+        """,
+    )
+
+    stage = build_stage("sixth:build", Settings(store=StoreConnection(url=str(tmp_path))))
+
+    assert vars(stage)["store"] == str(tmp_path)
+
+
+def test_settings_of_plug_ins_may_come_from_the_environment(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAPTION_SELECT__CHECKS", '["own_check:BannedWords"]')
+    monkeypatch.setenv("KAPTION_SELECT__SETTINGS", '{"own_check:BannedWords": {"words": ["cat"]}}')
+
+    (check,) = load_checks(load_settings().select)
+
+    assert not check.check(caption("a cat on a sofa")).passed
