@@ -201,7 +201,7 @@ def test_failed_checks_are_named_with_their_numbers(
     assert "vlm: repetition (94%" in outcome.detail
 
 
-def test_a_best_caption_below_the_gate_is_low_alignment(
+def test_a_pair_whose_best_caption_is_below_min_score_is_rejected(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     made = stage(scorer, blobs, redis_url, min_score=0.999)
@@ -278,7 +278,7 @@ def test_near_equal_captions_collapse_into_the_better_one() -> None:
     assert [caption.score for caption in kept] == [0.4, 0.2]
 
 
-def test_what_is_below_the_gate_is_not_kept() -> None:
+def test_a_caption_below_min_score_is_not_kept() -> None:
     kept = rank([original("a vase", 0.1), vlm("red circle", 0.3)], POLICY, min_score=0.25)
 
     assert [caption.text for caption in kept] == ["red circle"]

@@ -54,7 +54,7 @@ def test_texts_and_images_become_unit_rows_whatever_the_batch(scorer: OpenClipSc
 
 
 @pytest.mark.parametrize("size", [(64, 20), (20, 64), (500, 3)])
-def test_a_image_is_letterboxed_with_the_mean_colour(
+def test_an_image_is_letterboxed_with_the_mean_colour(
     scorer: OpenClipScorer, size: tuple[int, int]
 ) -> None:
     white = Image.new("RGB", size, (255, 255, 255))

@@ -1,4 +1,4 @@
-"""A source is found by its name or the look of its input, and told what it does not know."""
+"""A source is found by its name or recognised by its location; wrong names are errors that help."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_a_format_may_be_given(tmp_path: Path) -> None:
         ("webdataset", {"store": "s3://"}, "webdataset has no option store: it has source"),
     ],
 )
-def test_what_is_not_known_is_said(
+def test_an_unknown_format_or_option_is_named_in_the_error(
     tmp_path: Path, format_: str | None, options: dict[str, str], error: str
 ) -> None:
     path = tmp_path / "pairs.txt"
@@ -41,6 +41,6 @@ def test_what_is_not_known_is_said(
     assert error in str(raised.value)
 
 
-def test_a_file_that_is_not_there_is_said() -> None:
+def test_a_missing_file_is_named_in_the_error() -> None:
     with pytest.raises(SourceError, match=r"there is no file none\.jsonl"):
         open_source("none.jsonl")
