@@ -56,7 +56,7 @@ def build_stage(name: str, settings: Settings) -> AnyStage:
     return load_stage(name, settings.stages, settings)
 
 
-def find_stage(name: str) -> None:
+def require_stage(name: str) -> None:
     """Raise Fatal, with the names there are, where `build_stage` would not know this one."""
     if name not in _BUILDERS:
         from kaption.workers.plugins import OWN_STAGES

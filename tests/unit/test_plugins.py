@@ -13,7 +13,7 @@ from kaption.testing.records import caption
 from kaption.workers.plugins import load_captioners, load_checks, load_scorer
 from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SelectPolicy
 from kaption.workers.settings import Settings, load_settings
-from kaption.workers.wiring import build_stage, find_stage
+from kaption.workers.wiring import build_stage, require_stage
 
 Write = Callable[[str, str], None]
 """Puts a module of a user's where Python finds it."""
@@ -188,7 +188,7 @@ def test_wrong_names_of_scorers_stages_and_formats_list_what_there_is(tmp_path: 
     with pytest.raises(Fatal, match=r"no scorer 'clap': in clip.scorer write one of open_clip, or"):
         load_scorer(ClipPolicy(scorer="clap"))
     with pytest.raises(Fatal, match="no stage 'polish': in `kaption work` write one of ingest, sc"):
-        find_stage("polish")
+        require_stage("polish")
     with pytest.raises(Fatal, match="no stage 'polish'"):
         build_stage("polish", Settings())
     with pytest.raises(SourceError, match=r"no format 'rss': in --format write one of folder, hu"):

@@ -22,7 +22,7 @@ from kaption.workers.runtime import logs
 from kaption.workers.runtime.health import HealthServer
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.settings import Settings, load_settings
-from kaption.workers.wiring import STAGES, build_worker, find_stage
+from kaption.workers.wiring import STAGES, build_worker, require_stage
 
 if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
@@ -70,7 +70,7 @@ def command(
 ) -> None:
     """Work on a stage until SIGTERM; more processes of the same stage share its partitions."""
     if stage != "all":
-        find_stage(stage)
+        require_stage(stage)
     settings = load_settings(config)
     logs.configure()
     names = STAGES if stage == "all" else (stage,)
