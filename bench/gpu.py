@@ -28,7 +28,7 @@ from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.prompts import PROMPT_SETS
 from kaption.workers.captioners.transformers import build
 from kaption.workers.models.device import pick_device
-from kaption.workers.models.open_clip import load
+from kaption.workers.plugins import load_scorer
 from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from kaption.workers.runtime.stage import OutOfMemory
 
@@ -101,7 +101,7 @@ def _encode(given: argparse.Namespace, device: torch.device) -> None:
     with TemporaryDirectory() as folder:
         write_vit(folder, device, tiny=given.tiny)
         name = f"local-dir:{folder}"
-        scorer = load(ClipPolicy(model=name, precision="bf16", recommended_score=0.0))
+        scorer = load_scorer(ClipPolicy(model=name, precision="bf16", recommended_score=0.0))
     flops = vit_flops(tiny=given.tiny)
     side = 256 if given.tiny else 8192
     left, right = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.transformers import build
-from kaption.workers.models.open_clip import load
+from kaption.workers.plugins import load_scorer
 from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
 
 Run = Callable[[], object]
@@ -94,7 +94,7 @@ def _encode(given: argparse.Namespace) -> None:
     policy = ClipPolicy(
         model=given.clip, device=given.device, recommended_score=given.recommended_score
     )
-    scorer = load(policy)
+    scorer = load_scorer(policy)
     pixels = [scorer.preprocess(image) for image in noise_images(given.encode_batch)]
 
     def batched() -> object:

@@ -42,10 +42,10 @@ from kaption.schemas import (
 )
 from kaption.schemas.topics import INGESTED, SCORED, TOPICS
 from kaption.workers.captioners.captioner import CaptionContext
-from kaption.workers.captioners.registry import load_captioners
 from kaption.workers.local import Valkey
-from kaption.workers.models.open_clip import load
+from kaption.workers.models.open_clip import build
 from kaption.workers.models.windows import score_texts
+from kaption.workers.plugins import load_captioners
 from kaption.workers.settings import Settings
 from kaption.workers.stages.images import open_stored
 from kaption.workers.wiring import build_worker
@@ -84,7 +84,7 @@ def main() -> None:
 def _bare_score(
     settings: Settings, blobs: BlobStore, pairs: Sequence[ScoredPair], batch: int
 ) -> Callable[[], None]:
-    scorer = load(settings.clip)
+    scorer = build(settings.clip)
 
     def loop() -> None:
         for start in range(0, len(pairs), batch):

@@ -49,6 +49,10 @@ def _for_helm(schema: Schema, models: Schema) -> Schema:
         for key, value in schema.items()
         if key not in ("$ref", "$defs", "anyOf", "title", "default", "format", "writeOnly")
     }
+    if kind == "object" and "properties" not in schema:
+        # Settings of plug-ins are given as JSON: a plug-in's name cannot be in a variable's.
+        kept.pop("additionalProperties", None)
+        return kept | {"type": "string", "pattern": r"^\{"}
     if kind == "object":
         properties = schema["properties"].items()
         return kept | {"properties": {name: _for_helm(it, models) for name, it in properties}}

@@ -14,7 +14,7 @@ from kaption.producers.scrapy_pipeline import image_items
 
 
 class ImagesSpider(Spider):
-    """Follows the links of one site."""
+    """Visits every page of one site."""
 
     name = "images"
     custom_settings = {  # noqa: RUF012 - Scrapy's own way to write it
@@ -30,7 +30,7 @@ class ImagesSpider(Spider):
         self.allowed_domains = [urlsplit(start).hostname or ""]
 
     def parse(self, response: Response) -> Iterator[Any]:
-        """Every image of the page, then every page it links to."""
+        """Yield the images of the page, then the pages that it links to."""
         if isinstance(response, HtmlResponse):
             yield from image_items(response)
             yield from response.follow_all(css="a[href]")

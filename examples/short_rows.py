@@ -6,13 +6,15 @@ from typing import Any
 
 
 def take_short_rows(model: Any) -> None:
-    """Let the model's text tower take rows of any length up to its context; changes the model.
+    """Change the model so that its text tower takes rows of any length up to its context.
 
-    open_clip 3.3 adds the causal mask of the whole context to whatever it is given, so a shorter
-    batch raises. Here the mask is cut to the batch; embeddings stay what they were, since no token
-    sees what is behind it. Raises TypeError for a model whose text tower is not a module of its
-    own: make it with ``open_clip.create_model(..., force_custom_text=True)``. Towers that pool the
-    last position (SigLIP) need their whole context all the same.
+    open_clip 3.3 adds the causal mask of the whole context to every batch, so a shorter batch
+    raises an error. Here the mask is cut to the length of the batch. Embeddings stay the same: no
+    token sees the tokens behind it. Towers that pool the last position (SigLIP) still need the
+    whole context.
+
+    Raises TypeError for a model whose text tower is not a module of its own: make it with
+    ``open_clip.create_model(..., force_custom_text=True)``.
     """
     tower = getattr(getattr(model, "text", None), "transformer", None)
     if tower is None or not hasattr(model.text, "attn_mask"):

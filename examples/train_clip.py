@@ -1,9 +1,9 @@
-"""Train a small CLIP from nothing on pairs.clean, while the crawl is still running.
+"""Train a small CLIP from random weights on pairs.clean, while the crawl is still running.
 
     python examples/train_clip.py --bootstrap 127.0.0.1:9092 --store kaption-store --out OUT
 
-Each step takes a batch of pairs as they come. OUT/last.pt holds model, optimiser and place in the
-stream; started again after any end, kill -9 too, training goes on from it.
+Each step takes a batch of the pairs that are there. OUT/last.pt holds the model, the optimiser and
+the position in the stream. Started again, training continues from that file, also after kill -9.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ DEMO_MODEL = Path(str(files("kaption.workers.demo").joinpath("models", "clip")))
 
 
 class Training:
-    """A model with its optimiser, fed by a stream with `state_dict` and `load_state_dict`."""
+    """A model and its optimiser, fed by a stream with `state_dict` and `load_state_dict`."""
 
     def __init__(self, samples: Iterable[Sample], folder: Path, out: Path, batch_size: int) -> None:
         name = f"local-dir:{folder}"
         torch.manual_seed(0)
-        # Of the folder only the configuration and the tokenizer are read, not the weights.
+        # Only the configuration and the tokenizer are read from the folder, not the weights.
         self.model = open_clip.create_model(name, load_weights=False, force_custom_text=True)
         take_short_rows(self.model)
         self.letterbox = Letterbox.of(open_clip.get_model_preprocess_cfg(self.model))
@@ -58,9 +58,9 @@ class Training:
         self.last = out / "last.pt"
 
     def run(self, steps: int, save_every: int = 25) -> list[float]:
-        """Train until `steps` in all; returns each step's loss."""
+        """Train until step number `steps`; returns the loss of each step."""
         losses: list[float] = []
-        empty = 0  # the epoch that is gone on with may have nothing left
+        empty = 0  # an epoch that training continues in may have no pairs left
         while self.step < steps:
             if empty == 2:
                 raise SystemExit("there are no pairs yet: run the workers, or give --follow")
@@ -81,7 +81,7 @@ class Training:
         return losses
 
     def learn(self, batch: TrainingBatch) -> float:
-        """One step; its loss."""
+        """Make one step; returns its loss."""
         pixels = self.letterbox.normalised(batch.pixels)
         # The flash kernel's backward pass is several times slower on CPUs.
         with sdpa_kernel(SDPBackend.MATH):
@@ -94,7 +94,7 @@ class Training:
         return float(loss.detach())
 
     def save(self) -> None:
-        """All that is needed to go on, replaced at once: a kill leaves the old file or the new."""
+        """Write all that training needs to continue; a kill leaves the old file or the new one."""
         self.last.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.last.with_suffix(".new")
         torch.save(
@@ -110,7 +110,7 @@ class Training:
         os.replace(unfinished, self.last)
 
     def resume(self) -> None:
-        """Go on from the last save, if there is one."""
+        """Continue from the last save, where there is one."""
         if not self.last.exists():
             return
         saved = torch.load(self.last, weights_only=True)
@@ -118,7 +118,7 @@ class Training:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.loader.load_state_dict(saved["loader"])
         self.step, self.epoch = saved["step"], saved["epoch"]
-        print(f"going on from step {self.step}", flush=True)
+        print(f"continuing from step {self.step}", flush=True)
 
 
 def main() -> None:
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--save-every", type=int, default=25, help="steps")
-    parser.add_argument("--follow", action="store_true", help="wait for pairs that are yet to come")
+    parser.add_argument("--follow", action="store_true", help="wait for new pairs")
     given = parser.parse_args()
     stream = TopicStream(
         KafkaConnection(bootstrap=given.bootstrap, topic_prefix=given.topic_prefix),

@@ -6,8 +6,9 @@ hashed into the provenance of what it made.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_network
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +18,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"]
 Network = Annotated[str, AfterValidator(lambda text: str(ip_network(text)))]
 """A CIDR network, such as ``127.0.0.0/8``."""
+PluginSettings = Mapping[str, Mapping[str, Any]]
+"""Settings of plug-ins by their names; each plug-in checks its own."""
 
 
 class Policy(BaseModel):
@@ -117,8 +120,13 @@ class IngestPolicy(Policy):
 
 
 class ClipPolicy(Policy):
-    """The scorer: an open_clip model."""
+    """The scorer: an open_clip model, or your own."""
 
+    scorer: str = "open_clip"
+    """Name of the scorer: ``open_clip``, or your own as ``package.module:Name``. The fields about
+    a model, device and precision are those of ``open_clip``."""
+    settings: Mapping[str, Any] = {}
+    """What your own scorer takes as settings."""
     model: str = "demo"
     """``demo`` (the small model in this package), ``local-dir:DIR``, ``hf-hub:ORG/NAME``, or an
     open_clip architecture name with `pretrained`."""
@@ -188,7 +196,9 @@ class RecaptionPolicy(Policy):
     """The recaption stage."""
 
     captioners: tuple[str, ...] = ("rules", "transformers")
-    """Module names in workers/captioners."""
+    """Names of captioners: ``rules``, ``transformers``, or your own as ``package.module:Name``."""
+    settings: PluginSettings = {}
+    """What your own captioners take as settings, by the names above."""
     transformers: TransformersPolicy = TransformersPolicy()
     batch_records: PositiveInt = 16
     batch_wait_s: PositiveFloat = 2.0
@@ -210,6 +220,11 @@ class SelectPolicy(Policy):
     """Largest share of repeated 3-grams."""
     min_letters: Fraction = 0.5
     """Least share of letters (any script) among a caption's visible characters."""
+    checks: tuple[str, ...] = ("all",)
+    """Names of checks: ``all`` stands for every check of this package; your own are written
+    ``package.module:Name``. A caption is kept only if it passes each."""
+    settings: PluginSettings = {}
+    """What your own checks take as settings, by the names above."""
     audit_fraction: Fraction = 0.05
     batch_records: PositiveInt = 64
     batch_wait_s: PositiveFloat = 1.0

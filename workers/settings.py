@@ -27,6 +27,7 @@ from kaption.connections.settings import KafkaConnection, RedisConnection, Store
 from kaption.workers.policy import (
     ClipPolicy,
     IngestPolicy,
+    PluginSettings,
     Policy,
     RecaptionPolicy,
     ScorePolicy,
@@ -79,6 +80,8 @@ class Settings(BaseSettings):
     select: SelectPolicy = SelectPolicy()
     sink: SinkPolicy = SinkPolicy()
     takedown: TakedownPolicy = TakedownPolicy()
+    stages: PluginSettings = {}
+    """What stages of your own take as settings, by the names given to `kaption work`."""
 
     @classmethod
     def settings_customise_sources(

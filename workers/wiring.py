@@ -1,6 +1,7 @@
-"""Stages with their collaborators, made from settings. The only place that knows every family.
+"""Makes each stage with its collaborators from the settings.
 
-Each stage's imports are its own function's: a worker of one stage does not pay for the others.
+Only this module knows every family. Each function below imports what its stage needs: a worker of
+one stage does not load the libraries of the others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ STAGES: Mapping[str, tuple[Topic, ...]] = {
     "select": (CAPTIONED,),
     "sink": (CLEAN,),
 }
-"""Each stage and what it reads, in the order of the flow; a test holds it against the classes."""
+"""The topics that each stage reads, in the order of the flow. A test compares it with the classes:
+reading it from them would load their libraries."""
 
 OUTPUTS: Mapping[str, tuple[Topic, ...]] = {
     "ingest": (INGESTED,),
@@ -37,14 +39,29 @@ OUTPUTS: Mapping[str, tuple[Topic, ...]] = {
     "select": (CLEAN, AUDIT),
     "sink": (),
 }
-"""Where each stage's records go on to, besides pairs.rejected and pairs.dead."""
+"""The topics that each stage writes to, besides pairs.rejected and pairs.dead."""
 
 AnyStage = Stage[Any, Any]
 
 
 def build_stage(name: str, settings: Settings) -> AnyStage:
-    """The stage, not yet set up. Raises Fatal on settings that cannot be used."""
-    return _BUILDERS[name](settings)
+    """The stage, not yet set up: one of `STAGES`, or a user's own by its plug-in name.
+
+    Raises Fatal on a name that cannot be found and on settings that cannot be used.
+    """
+    if name in _BUILDERS:
+        return _BUILDERS[name](settings)
+    from kaption.workers.plugins import load_stage
+
+    return load_stage(name, settings.stages, settings)
+
+
+def require_stage(name: str) -> None:
+    """Raise Fatal, with the names there are, where `build_stage` would not know this one."""
+    if name not in _BUILDERS:
+        from kaption.workers.plugins import OWN_STAGES
+
+        OWN_STAGES.find(name)
 
 
 def build_worker(name: str, settings: Settings) -> Worker:
@@ -55,7 +72,7 @@ def build_worker(name: str, settings: Settings) -> Worker:
 
 
 def build_takedowns(settings: Settings) -> TakedownList:
-    """What is taken down in the dataset that the settings name, as Redis knows it."""
+    """The list of takedowns, in Redis, of the dataset that the settings name."""
     from kaption.objectstore.dataset.takedowns import takedown_ids
     from kaption.objectstore.open import open_store
     from kaption.workers.stores import client as redis_client
@@ -69,7 +86,7 @@ def build_takedowns(settings: Settings) -> TakedownList:
 
 
 def forgetful_stores(settings: Settings) -> list[Forgetful]:
-    """All that keep something of single pairs in Redis."""
+    """The stores in Redis that hold entries about single pairs."""
     from kaption.workers.stores import client as redis_client
     from kaption.workers.stores.answers import Answers
     from kaption.workers.stores.captions import CaptionCache
@@ -118,7 +135,7 @@ def _ingest(settings: Settings) -> AnyStage:
 def _alignment(settings: Settings) -> Alignment:
     from kaption.objectstore.blobs import BlobStore
     from kaption.objectstore.open import open_store
-    from kaption.workers.models import open_clip
+    from kaption.workers.plugins import load_scorer
     from kaption.workers.stages.alignment import Alignment
     from kaption.workers.stores import client as redis_client
     from kaption.workers.stores.embeddings import EmbeddingCache
@@ -127,7 +144,7 @@ def _alignment(settings: Settings) -> Alignment:
         settings.clip,
         BlobStore(open_store(settings.store)),
         EmbeddingCache(redis_client.connect(settings.redis), settings.redis.key_prefix),
-        open_clip.load,
+        load_scorer,
     )
 
 
@@ -140,7 +157,7 @@ def _score(settings: Settings) -> AnyStage:
 def _recaption(settings: Settings) -> AnyStage:
     from kaption.objectstore.blobs import BlobStore
     from kaption.objectstore.open import open_store
-    from kaption.workers.captioners.registry import load_captioners
+    from kaption.workers.plugins import load_captioners
     from kaption.workers.stages.recaption import RecaptionStage
     from kaption.workers.stores import client as redis_client
     from kaption.workers.stores.captions import CaptionCache
@@ -155,7 +172,7 @@ def _recaption(settings: Settings) -> AnyStage:
 
 
 def _select(settings: Settings) -> AnyStage:
-    from kaption.workers.checks.registry import load_checks
+    from kaption.workers.plugins import load_checks
     from kaption.workers.stages.select.stage import SelectStage
 
     checks = load_checks(settings.select)

@@ -1,10 +1,10 @@
-// Publishes pairs to Kafka from Node 18 or later, without any package: what it takes is JSON with
-// the fields of RawPair as value, and the pair's id as key.
+// Publishes pairs to Kafka from Node 18 or later, without any package. A message's value is JSON
+// with the fields of RawPair; its key is the pair's id.
 //
 //   node publish.mjs kafka:9092 pairs.raw < pairs.jsonl
 //
-// One JSON object a line, at least {"image": {"url": "..."}, "text": "..."}. A client library does
-// the same with more comfort (security, compression, retries); the record stays as it is here.
+// Each line of the input is one JSON object, at least {"image": {"url": "..."}, "text": "..."}. A
+// client library adds security, compression and retries; the messages are the same with it.
 
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
@@ -15,7 +15,7 @@ const TIMEOUT_MS = 30_000;
 const METADATA = [3, 4]; // API key and version, understood by Kafka 1 to 4
 const PRODUCE = [0, 3];
 
-/** The id that Kaption derives: the same image on the same page has the same one again. */
+/** The id that Kaption derives for a pair: the same image on the same page gets the same id. */
 export function pairId({ source, page_url, image }) {
   const content = image.inline
     ? createHash('sha256').update(Buffer.from(image.inline, 'base64')).digest('hex')
@@ -29,7 +29,7 @@ export function pairId({ source, page_url, image }) {
   return createHash('sha256').update(`[${parts.join(', ')}]`).digest('hex').slice(0, 32);
 }
 
-// How the Kafka protocol writes things: big endian, lengths first; records in zigzag varints.
+// The types of the Kafka protocol: big endian, a length before its data; zigzag varints in records.
 const int8 = (value) => Buffer.from([value & 0xff]);
 const int16 = (value) => { const b = Buffer.alloc(2); b.writeInt16BE(value); return b; };
 const int32 = (value) => { const b = Buffer.alloc(4); b.writeInt32BE(value); return b; };
@@ -68,7 +68,7 @@ function recordBatch(messages) {
   const now = int64(Date.now());
   const checked = Buffer.concat([
     int16(0), int32(messages.length - 1), now, now, // no compression; last offset; timestamps
-    int64(-1), int16(-1), int32(-1), // not idempotent: a retry may write twice, ingest sees it
+    int64(-1), int16(-1), int32(-1), // not idempotent: a retry may write twice; ingest rejects the copy
     list(messages.map(record)),
   ]);
   const batch = Buffer.concat([int32(0), int8(2), uint32(crc32c(checked)), checked]);
@@ -94,7 +94,7 @@ class Broker {
     this.socket.write(bytes(frame));
     const size = (await this.read(4)).readInt32BE();
     const answer = await this.read(size);
-    this.socket.setTimeout(0); // it may be idle as long as there is nothing to send
+    this.socket.setTimeout(0); // no limit while there is nothing to send
     return new Answer(answer.subarray(4)); // after the correlation id
   }
 
@@ -197,7 +197,7 @@ async function main(bootstrap, topic) {
     const fields = JSON.parse(line);
     const pair = { pair_id: pairId(fields), ...fields };
     const [key, value] = [Buffer.from(pair.pair_id), Buffer.from(JSON.stringify(pair))];
-    const partition = crc32c(key) % addresses.length; // the same pair always goes the same way
+    const partition = crc32c(key) % addresses.length; // a pair always goes to the same partition
     const batch = waiting[partition];
     batch.messages.push({ key, value });
     batch.size += value.length;

@@ -1,34 +1,56 @@
-"""Every source of this package, found by listing it."""
+"""Opens a source of pairs: by the name of its format, or by what its location looks like."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
 from kaption.connections.settings import StoreConnection
+from kaption.plugins import Family, PluginError
 from kaption.producers.sources.source import Source, SourceError
 
-_PACKAGE = "kaption.producers.sources"
+
+def _source_of(module: ModuleType) -> type[Source] | None:
+    for each in vars(module).values():
+        if _is_source(each) and each.__module__ == module.__name__:
+            return each  # type: ignore[no-any-return]
+    return None
+
+
+def _is_source(thing: object) -> bool:
+    return inspect.isclass(thing) and issubclass(thing, Source) and not inspect.isabstract(thing)
+
+
+_SOURCES = Family(
+    noun="format",
+    group="kaption.sources",
+    setting="--format",
+    package="kaption.producers.sources",
+    plugin_of=_source_of,
+)
 
 
 def source_formats() -> dict[str, type[Source]]:
-    """The source of each module that defines one, by the module's name."""
-    found = {}
-    for module in iter_modules([str(Path(__file__).parent)]):
-        loaded = import_module(f"{_PACKAGE}.{module.name}")
-        for each in vars(loaded).values():
-            if (
-                inspect.isclass(each)
-                and issubclass(each, Source)
-                and not inspect.isabstract(each)
-                and each.__module__ == loaded.__name__
-            ):
-                found[module.name] = each
-    return found
+    """The sources of this package by the names of their modules."""
+    return {name: find_source(name) for name in _SOURCES.names()}
+
+
+def find_source(name: str) -> type[Source]:
+    """The class of a source, ours or a user's, by its plug-in name. Raises SourceError."""
+    try:
+        found = _SOURCES.find(name)
+    except PluginError as error:
+        raise SourceError(str(error)) from error
+    if not _is_source(found):
+        raise SourceError(
+            f"{name} is no source: write a class that has kaption.producers.sources.Source as its"
+            " base and defines all of its abstract methods"
+        )
+    kind: type[Source] = found
+    return kind
 
 
 def open_source(
@@ -37,26 +59,22 @@ def open_source(
     options: Mapping[str, str] | None = None,
     store: StoreConnection | None = None,
 ) -> Source:
-    """The source at `location`, a path or URL; without a format it is told from the location.
+    """The source at `location`, a path or URL. Raises SourceError.
 
-    `options` are the keyword arguments of the source's class; `store` goes to those that can read
-    ``s3://``, for its endpoint and credentials. Raises SourceError.
+    `format_` is a plug-in name (see `kaption.plugins`). Without one, the first source that
+    recognises the location is taken: those of this package are asked first, then the entry points
+    of installed packages. `options` are keyword arguments of the source's class. `store` is passed
+    to a class that takes one: it reads ``s3://`` with that endpoint and those credentials.
     """
-    if "://" not in location and "{" not in location and not Path(location).exists():
+    # A source of the user's own may take a location that is no path.
+    ours = format_ is None or format_ in _SOURCES.names()
+    if ours and "://" not in location and "{" not in location and not Path(location).exists():
         raise SourceError(f"there is no file {location}")
-    formats = source_formats()
     if format_ is None:
-        fitting = [name for name, each in formats.items() if each.recognises(location)]
-        if not fitting:
-            raise SourceError(
-                f"what kind of source {location} is cannot be told: "
-                f"give --format, one of {', '.join(formats)}"
-            )
-        format_ = fitting[0]
-    if format_ not in formats:
-        raise SourceError(f"there is no format {format_!r}: {', '.join(formats)}")
+        format_ = _recognised(location)
+    kind = find_source(format_)
     given: dict[str, Any] = dict(options or {})
-    takes = set(inspect.signature(formats[format_]).parameters)
+    takes = set(inspect.signature(kind).parameters)
     known = takes - {"location", "store"}
     if unknown := sorted(set(given) - known):
         raise SourceError(
@@ -65,4 +83,17 @@ def open_source(
         )
     if "store" in takes:
         given["store"] = store
-    return formats[format_](location, **given)
+    return kind(location, **given)
+
+
+def _recognised(location: str) -> str:
+    # An installed plug-in is imported only where none of ours fits: a broken one breaks nothing
+    # else.
+    for names in (_SOURCES.names(), _SOURCES.installed()):
+        for name in names:
+            if find_source(name).recognises(location):
+                return name
+    known = ", ".join((*_SOURCES.names(), *_SOURCES.installed()))
+    raise SourceError(
+        f"the format of {location} cannot be told from it: give --format, one of {known}"
+    )

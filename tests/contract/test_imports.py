@@ -26,10 +26,11 @@ them."""
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kaption": ("kaption",),  # the front door
+    "kaption.plugins": ("kaption.connections.errors",),  # the loader: producers and workers use it
     "kaption.schemas": FLOORS[:1],
     "kaption.connections": FLOORS[:2],
     "kaption.objectstore": FLOORS,
-    "kaption.producers": (*FLOORS, "kaption.producers"),
+    "kaption.producers": (*FLOORS, "kaption.plugins", "kaption.producers"),
     "kaption.consumers": (*FLOORS, "kaption.consumers"),
     # The engine knows no stage.
     "kaption.workers.runtime": (*FLOORS[:2], "kaption.workers.runtime"),
@@ -60,6 +61,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # Whole jobs, and what ties the parts together.
     "kaption.workers.settings": (*BASICS, *FLOORS[:2], "kaption.workers.runtime.policy"),
     "kaption.workers.errors": (),
+    "kaption.workers.plugins": (
+        *BASICS,
+        "kaption.plugins",
+        "kaption.workers.captioners",
+        "kaption.workers.checks",
+        "kaption.workers.models",
+    ),
     "kaption.workers.wiring": (*FLOORS, "kaption.workers"),
     "kaption.workers.replay": (*FLOORS, "kaption.producers", "kaption.consumers"),
     "kaption.workers.compaction": (*FLOORS, "kaption.workers.compaction"),

@@ -107,7 +107,9 @@ def test_every_file_of_the_packages_is_in_the_wheel(installed: Installed) -> Non
     with zipfile.ZipFile(installed.wheel) as wheel:
         found = {name for name in wheel.namelist() if ".dist-info/" not in name}
 
-    assert found == expected | {"kaption/__init__.py", "kaption/py.typed"}
+    assert found == expected | {
+        f"kaption/{name}" for name in ("__init__.py", "plugins.py", "py.typed")
+    }
     assert "kaption/schemas/json/RawPair.v1.json" in found
     assert "kaption/workers/demo/models/clip/MODEL_CARD.md" in found
 

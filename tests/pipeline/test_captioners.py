@@ -22,11 +22,10 @@ from kaption.schemas import (
     Versioned,
 )
 from kaption.workers.captioners.captioner import Captioner
-from kaption.workers.captioners.registry import load_captioners
-from kaption.workers.checks.registry import load_checks
 from kaption.workers.demo.scenes import Aspect, Scene, describe, random_scene, render, wrong
-from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.models.windows import score_texts
+from kaption.workers.plugins import load_captioners, load_checks
 from kaption.workers.policy import (
     ClipPolicy,
     RecaptionPolicy,
@@ -52,7 +51,7 @@ S = TypeVar("S", bound=Stage[Any, Any])
 
 @pytest.fixture(scope="module")
 def scorer() -> OpenClipScorer:
-    return load(CLIP)
+    return build(CLIP)
 
 
 @pytest.fixture(scope="module")

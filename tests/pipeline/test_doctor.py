@@ -11,9 +11,27 @@ def test_models_load_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("KAPTION_KAFKA__BOOTSTRAP", "127.0.0.1:1")
     # When doctor leaves out servers
     ended = CliRunner().invoke(app, ["doctor", "--no-servers"])
-    # Then it loads both models, and looks for nothing else
+    # Then it loads both models and the checks, and looks for nothing else
     assert ended.exit_code == 0, ended.output
     assert [line.split()[:2] for line in ended.output.splitlines()] == [
         ["ok", "scorer:"],
         ["ok", "captioners:"],
+        ["ok", "checks:"],
     ]
+
+
+def test_a_wrong_name_of_a_plug_in_is_told_with_those_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given settings that name a scorer, a captioner and a check that are not there
+    monkeypatch.setenv("KAPTION_CLIP__SCORER", "clap")
+    monkeypatch.setenv("KAPTION_RECAPTION__CAPTIONERS", '["rules", "own:Missing"]')
+    monkeypatch.setenv("KAPTION_SELECT__CHECKS", '["all", "lenght"]')
+    # When doctor looks at them
+    ended = CliRunner().invoke(app, ["doctor", "--no-servers"])
+    # Then each has a line that says what to write, or what to install
+    assert ended.exit_code == 1
+    scorer, captioners, checks = ended.output.splitlines()
+    assert "no scorer 'clap': in clip.scorer write one of open_clip, or your own" in scorer
+    assert "'own:Missing' cannot be imported: No module named 'own'" in captioners
+    assert "no check 'lenght': in select.checks write one of all, language, leakage" in checks

@@ -184,6 +184,6 @@ def test_a_killed_training_goes_on_with_the_live_topic(
     lines = log.read_text().splitlines()
     losses = [float(line.split()[3]) for line in lines if line.startswith("step")]
     # It may have saved once more before it was killed.
-    assert {"going on from step 140", "going on from step 160"} & set(lines)
+    assert {"continuing from step 140", "continuing from step 160"} & set(lines)
     assert lines[-1].startswith("step 300 ")
     assert fell(losses)

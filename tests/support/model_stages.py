@@ -1,25 +1,15 @@
 """Records and blobs that the tests of the model stages share."""
 
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import redis
-from PIL import Image
 
 from kaption.objectstore.blobs import BlobStore, blob_key
 from kaption.objectstore.folder import FolderStore
-from kaption.schemas import (
-    BlobRef,
-    DedupInfo,
-    ImageRef,
-    IngestedPair,
-    Position,
-    Takedown,
-    Versioned,
-)
+from kaption.schemas import BlobRef, IngestedPair, Takedown, Versioned
+from kaption.testing.records import image_ref, incoming, ingested_pair, store_image
 from kaption.workers.runtime.stage import Incoming
 from kaption.workers.stores.takedowns import TakedownList
 
@@ -53,30 +43,13 @@ class FolderBlobs(BlobStore):
 
 def stored(blobs: FolderBlobs, seed: int) -> BlobRef:
     """A small image of its own for each seed, as ingest stores it."""
-    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
-    file = BytesIO()
-    Image.fromarray(noise).resize((72, 48)).save(file, "JPEG")
-    return blobs.put(file.getvalue())
+    return store_image(blobs, seed, 72, 48).blob
 
 
 def ingested(ref: BlobRef, text: str, pair_id: str = "pair") -> IngestedPair:
     """What ingest emits for a stored image."""
-    return IngestedPair(
-        pair_id=pair_id,
-        text=text,
-        clean_text=text,
-        image=ImageRef(
-            blob=ref,
-            width=72,
-            height=48,
-            original_sha256=ref.sha256,
-            original_width=72,
-            original_height=48,
-            original_bytes=ref.bytes,
-            original_format="JPEG",
-        ),
-        dedup=DedupInfo(owner="pairs.raw/0/0"),
-    )
+    image = image_ref(ref, width=72, height=48, original_width=72, original_height=48)
+    return ingested_pair(pair_id=pair_id, text=text, clean_text=text, image=image)
 
 
 def taken_down(url: str, *takedowns: Takedown) -> TakedownList:
@@ -87,5 +60,4 @@ def taken_down(url: str, *takedowns: Takedown) -> TakedownList:
 
 def message(record: R) -> Incoming[R]:
     """One input record at the beginning of its partition."""
-    position = Position("pairs.raw", 0, 0)
-    return Incoming(record, position, position)
+    return incoming(record)

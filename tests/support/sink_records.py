@@ -9,7 +9,8 @@ from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
 from kaption.objectstore.dataset.shard import object_faults, read_samples
 from kaption.objectstore.dataset.table import read_rows
 from kaption.objectstore.store import ObjectStore
-from kaption.schemas import Caption, CaptionKind, CleanPair, DedupInfo, ImageRef, Position
+from kaption.schemas import CleanPair, DedupInfo
+from kaption.testing.records import caption, clean_pair, image_ref, incoming
 from kaption.workers.policy import SinkPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
 from kaption.workers.stages.sink import SinkStage
@@ -31,25 +32,13 @@ def stored(
 ) -> Incoming[CleanPair]:
     """A clean pair whose image is in the blob store."""
     blob = blobs.put(image_bytes(offset), "image/jpeg")
-    pair = CleanPair(
-        pair_id=f"pair-{offset}",
-        text=f"alt text {offset}",
-        clean_text=f"alt text {offset}",
-        image=ImageRef(
-            blob=blob,
-            width=640,
-            height=480,
-            original_sha256=blob.sha256,
-            original_width=1280,
-            original_height=960,
-            original_bytes=12345,
-            original_format="JPEG",
-        ),
-        captions=(Caption(text=f"Größe {offset}", kind=CaptionKind.VLM, model="m", score=0.3),),
+    pair = clean_pair(
+        offset,
+        caption(f"Größe {offset}", model="m", score=0.3),
+        image=image_ref(blob, original_bytes=12345),
         dedup=DedupInfo(owner=f"pairs.raw/{partition}/{offset}"),
-    ).model_copy(update=changed)
-    position = Position(TOPIC, partition, offset)
-    return Incoming(pair, Position("pairs.raw", partition, offset), position)
+    )
+    return incoming(pair.model_copy(update=changed), offset, partition, TOPIC)
 
 
 def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dataset") -> SinkStage:

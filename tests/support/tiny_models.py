@@ -15,18 +15,27 @@ WORDS = _TEXT.split()
 SPECIAL = ["<pad>", "<start>", "<end>", "<unk>", "<image>"]
 
 
-def word_tokenizer(folder: Path, *, add_end: bool = True, add_start: bool = True) -> int:
-    """Write a tokenizer with one token per known word; returns the vocabulary's size."""
+def word_tokenizer(
+    folder: Path, *, add_end: bool = True, add_start: bool = True, end_last: bool = False
+) -> int:
+    """Write a tokenizer with one token per known word; returns the vocabulary's size.
+
+    `end_last` gives the end token the highest number, as CLIP has it.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {word: index for index, word in enumerate(SPECIAL + WORDS)}
+    tokens = SPECIAL + WORDS
+    if end_last:
+        tokens.remove("<end>")
+        tokens.append("<end>")
+    vocabulary = {word: index for index, word in enumerate(tokens)}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     core.add_special_tokens(SPECIAL)
     single = " ".join(["<start>"] * add_start + ["$A"] + ["<end>"] * add_end)
     core.post_processor = processors.TemplateProcessing(
-        single=single, special_tokens=[("<start>", 1), ("<end>", 2)]
+        single=single, special_tokens=[(mark, vocabulary[mark]) for mark in ("<start>", "<end>")]
     )
     _untyped(PreTrainedTokenizerFast)(
         tokenizer_object=core,
@@ -75,6 +84,26 @@ def tiny_clip(folder: Path, *, context: int = 16, recommended_score: float | Non
     )
     if recommended_score is not None:
         (folder / "kaption.json").write_text(json.dumps({"recommended_score": recommended_score}))
+    return folder
+
+
+def tiny_transformers_clip(folder: Path, *, context: int = 16) -> Path:
+    """Write a CLIP as transformers keeps it: 32 pixels, one layer."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    torch.manual_seed(3)
+    size = word_tokenizer(folder, end_last=True)
+    shared = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+    text = {
+        "vocab_size": size,
+        "max_position_embeddings": context,
+        "num_attention_heads": 2,
+        "eos_token_id": size - 1,
+    }
+    vision = {"image_size": 32, "patch_size": 8, "num_attention_heads": 2}
+    config = CLIPConfig(text_config=shared | text, vision_config=shared | vision, projection_dim=16)
+    CLIPModel(config).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 32}).save_pretrained(folder)
     return folder
 
 

@@ -1,6 +1,5 @@
 """Samples as a stream gives them: clean pairs and their images."""
 
-import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from io import BytesIO
@@ -9,34 +8,16 @@ from typing import Any
 from PIL import Image
 
 from kaption.consumers.stream import Sample
-from kaption.schemas import BlobRef, Caption, CaptionKind, CleanPair, DedupInfo, ImageRef
+from kaption.schemas import Caption, CleanPair
+from kaption.testing import records
+from kaption.testing.records import blob_ref, image_ref
 
 
 def clean_pair(number: int, *captions: Caption | str, **changed: Any) -> CleanPair:
     """A pair with these captions; bare texts are a captioner's."""
-    sha256 = hashlib.sha256(b"%d" % number).hexdigest()
-    given = [
-        Caption(text=each, kind=CaptionKind.VLM) if isinstance(each, str) else each
-        for each in captions
-    ]
-    fields: dict[str, Any] = {
-        "pair_id": f"pair-{number}",
-        "text": f"alt text {number}",
-        "clean_text": f"alt text {number}",
-        "image": ImageRef(
-            blob=BlobRef(sha256=sha256, bytes=1000, media_type="image/png"),
-            width=40,
-            height=20,
-            original_sha256=sha256,
-            original_width=40,
-            original_height=20,
-            original_bytes=1000,
-            original_format="PNG",
-        ),
-        "captions": tuple(given) or (Caption(text="a dog on grass", kind=CaptionKind.VLM),),
-        "dedup": DedupInfo(owner=f"pairs.raw/0/{number}"),
-    }
-    return CleanPair(**(fields | changed))
+    blob = blob_ref(number, media_type="image/png")
+    image = image_ref(blob, width=40, height=20, original_width=40, original_height=20)
+    return records.clean_pair(number, *captions, **{"image": image} | changed)
 
 
 def png(image: Image.Image) -> bytes:

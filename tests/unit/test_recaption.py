@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from kaption.schemas import Caption, CaptionedPair, CaptionKind, Reason, Route, ScoredPair, Tag
+from kaption.schemas import Caption, CaptionedPair, CaptionKind, Reason, ScoredPair, Tag
 from kaption.schemas.topics import CAPTIONED
+from kaption.testing.records import scored_pair, store_image
 from kaption.workers.captioners.captioner import CaptionContext, Captioner
-from kaption.workers.captioners.registry import load_captioners
+from kaption.workers.plugins import load_captioners
 from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from kaption.workers.runtime.stage import Emit, Reject
 from kaption.workers.stages.recaption import RecaptionInput, RecaptionStage
 from kaption.workers.stores.captions import CaptionCache
-from support.model_stages import NOW, FolderBlobs, ingested, message, stored
+from support.model_stages import NOW, FolderBlobs, message
 from support.tiny_models import tiny_blip
 
 
@@ -63,10 +64,13 @@ def stage(
 
 
 def scored(blobs: FolderBlobs, seed: int, *tags: str) -> ScoredPair:
-    pair = ingested(stored(blobs, seed), "a red star").model_copy(
-        update={"tags": tuple(Tag(name=tag) for tag in tags)}
+    return scored_pair(
+        seed,
+        clean_text="a red star",
+        image=store_image(blobs, seed),
+        original=None,
+        tags=tuple(Tag(name=tag) for tag in tags),
     )
-    return ScoredPair(**dict(pair), original=None, route=Route.NEEDS_CAPTION)
 
 
 def run(stage: RecaptionStage, *pairs: ScoredPair) -> list[CaptionedPair]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kaption.schemas import CaptionedPair, CaptionKind, Reason, Route, ScoredPair
 from kaption.schemas.topics import CAPTIONED, SCORED
-from kaption.workers.models.open_clip import load
+from kaption.workers.models.open_clip import build
 from kaption.workers.policy import ClipPolicy, ScorePolicy
 from kaption.workers.runtime.stage import Dead, Emit, Reject
 from kaption.workers.stages.alignment import Alignment
@@ -33,7 +33,7 @@ def blobs(tmp_path: Path) -> FolderBlobs:
 def stage(clip: ClipPolicy, blobs: FolderBlobs, redis_url: str, good: float) -> ScoreStage:
     made = ScoreStage(
         ScorePolicy(good_score=good),
-        Alignment(clip, blobs, EmbeddingCache(redis.Redis.from_url(redis_url), "t:"), load),
+        Alignment(clip, blobs, EmbeddingCache(redis.Redis.from_url(redis_url), "t:"), build),
         now=lambda: NOW,
     )
     made.setup()
@@ -83,7 +83,7 @@ def test_weak_and_empty_alt_texts_want_captions(
 def test_the_score_is_the_cosine_of_the_scorer(
     clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
-    scorer = load(clip)
+    scorer = build(clip)
     opened = Image.open(BytesIO(blobs.get(stored(blobs, 0)))).convert("RGB")
     image = scorer.encode_images([scorer.preprocess(opened)])[0]
 
@@ -164,7 +164,7 @@ def test_the_trace_names_model_revision_and_preprocessing(
     (pair,) = run(stage(clip, blobs, redis_url, good=1.0), "a red circle", blobs=blobs)
 
     (trace,) = pair.provenance.stages
-    scorer = load(clip)
+    scorer = build(clip)
     assert trace.stage == "score"
     assert trace.models == {clip.model: scorer.revision}
     assert trace.preprocessing_id == scorer.preprocessing_id

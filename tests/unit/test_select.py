@@ -14,13 +14,13 @@ from kaption.schemas import (
     CaptionKind,
     CleanPair,
     Reason,
-    Route,
     Takedown,
     TakedownKind,
 )
 from kaption.schemas.topics import AUDIT, CLEAN
-from kaption.workers.checks.registry import load_checks
-from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.testing.records import captioned_pair, store_image
+from kaption.workers.models.open_clip import OpenClipScorer, build
+from kaption.workers.plugins import load_checks
 from kaption.workers.policy import ClipPolicy, SelectPolicy
 from kaption.workers.runtime.stage import Emit, Outcome, Reject
 from kaption.workers.stages.alignment import Alignment
@@ -28,14 +28,14 @@ from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stages.select.ranking import rank
 from kaption.workers.stages.select.stage import SelectStage, sampled
 from kaption.workers.stores.embeddings import EmbeddingCache
-from support.model_stages import NOW, FolderBlobs, ingested, message, stored, taken_down
+from support.model_stages import NOW, FolderBlobs, message, taken_down
 from support.tiny_models import tiny_clip
 
 
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> OpenClipScorer:
     folder = tiny_clip(tmp_path_factory.mktemp("clip"))
-    return load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+    return build(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
 
 
 @pytest.fixture
@@ -72,11 +72,14 @@ def original(text: str, score: float | None = None) -> Caption:
 def captioned(
     blobs: FolderBlobs, alt: str | None, *candidates: str, pair_id: str = "pair"
 ) -> CaptionedPair:
-    return CaptionedPair(
-        **dict(ingested(stored(blobs, 0), alt or "", pair_id)),
+    return captioned_pair(
+        0,
+        *candidates,
+        pair_id=pair_id,
+        text=alt or "",
+        clean_text=alt or "",
+        image=store_image(blobs),
         original=original(alt) if alt else None,
-        route=Route.NEEDS_CAPTION,
-        candidates=tuple(vlm(text) for text in candidates),
     )
 
 
@@ -198,7 +201,7 @@ def test_failed_checks_are_named_with_their_numbers(
     assert "vlm: repetition (94%" in outcome.detail
 
 
-def test_a_best_caption_below_the_gate_is_low_alignment(
+def test_a_pair_whose_best_caption_is_below_min_score_is_rejected(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     made = stage(scorer, blobs, redis_url, min_score=0.999)
@@ -275,7 +278,7 @@ def test_near_equal_captions_collapse_into_the_better_one() -> None:
     assert [caption.score for caption in kept] == [0.4, 0.2]
 
 
-def test_what_is_below_the_gate_is_not_kept() -> None:
+def test_a_caption_below_min_score_is_not_kept() -> None:
     kept = rank([original("a vase", 0.1), vlm("red circle", 0.3)], POLICY, min_score=0.25)
 
     assert [caption.text for caption in kept] == ["red circle"]

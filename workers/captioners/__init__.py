@@ -1,1 +1,1 @@
-"""Captioners, one file each."""
+"""Captioners: each module with a `build` is one. Modules with a leading underscore help them."""

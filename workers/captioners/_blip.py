@@ -1,4 +1,4 @@
-"""BLIP: a vision tower whose output the text decoder attends to."""
+"""BLIP: the text decoder attends to the output of a vision tower."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 class Blip:
-    """Encodes each image once.
+    """Encodes each image once for all of its candidates.
 
-    The decoder's positions ignore the attention mask, so padding would change the texts: rows are
-    batched by the length of their prompt instead.
+    Rows are batched by the length of their prompt and not padded: the decoder's positions ignore
+    the attention mask, so padding would change the texts.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -35,7 +35,7 @@ class Blip:
             group = [rows[n] for n in at]
             ids = torch.tensor([prompts[row.prompt] for row in group], device=device)
             options = self._loaded.options(group, length)
-            # The positions are a table; past its end there is an index error.
+            # The positions are a table: a token past its end would raise an IndexError.
             room = text_config.max_position_embeddings - length
             options["max_new_tokens"] = min(options["max_new_tokens"], room)
             look = seen[[row.image for row in group]]
@@ -53,6 +53,6 @@ class Blip:
         return texts
 
     def _ids(self, prompt: str) -> list[int]:
-        """As BlipForConditionalGeneration.generate: its own first token, and no end token."""
+        """As BlipForConditionalGeneration.generate does: its own first token, and no end token."""
         first: int = self._loaded.model.config.text_config.bos_token_id
         return [first, *self._loaded.tokenizer(prompt).input_ids[1:-1]]

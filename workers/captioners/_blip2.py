@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Blip2:
-    """Encodes each image once, and lets OPT read its query tokens once."""
+    """Encodes each image once; OPT reads the query tokens once, too, for all candidates."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
@@ -30,7 +30,7 @@ class Blip2:
             reader = model.language_model
             prefix = read_prefix(reader, ids, torch.ones_like(ids), inputs_embeds=features)
             return continue_prefix(loaded, reader, prefix, texts, rows)
-        # An encoder-decoder (T5) reads image and prompt together: only the image is shared.
+        # T5 encodes image and prompt together, so candidates share only the encoded image.
         padded = loaded.tokenizer.pad({"input_ids": texts}, return_tensors="pt").to(loaded.device)
         look = features[[row.image for row in rows]]
         embeddings = model.get_input_embeddings()(padded.input_ids)

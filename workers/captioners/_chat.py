@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 class Chat:
-    """Batched, but the image is encoded once per candidate: how features and positions of an
-    image are shared differs from architecture to architecture (Qwen2-VL counts positions on three
-    axes, PaliGemma reads image and prompt in both directions).
+    """Encodes an image once for each candidate.
+
+    How candidates could share an encoded image differs from architecture to architecture: Qwen2-VL
+    counts positions on three axes, PaliGemma reads image and prompt in both directions.
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -25,7 +26,7 @@ class Chat:
         """One text per row."""
         loaded = self._loaded
         inputs = loaded.processor(
-            # One list per text: processors for several images per text want it so.
+            # A list for each text: processors that take several images for a text require it.
             images=[[images[row.image]] for row in rows],
             text=[conversation(loaded.processor, row.prompt) for row in rows],
             padding=True,
@@ -44,5 +45,5 @@ def conversation(processor: Any, prompt: str) -> str:
             [{"role": "user", "content": content}], add_generation_prompt=True
         )
         return text
-    # LLaVA-1.5 checkpoints from before chat templates.
+    # LLaVA-1.5 checkpoints that are older than chat templates.
     return f"USER: {processor.image_token}\n{prompt} ASSISTANT:"

@@ -1,4 +1,4 @@
-"""What the transformers captioner asks of a model family."""
+"""The interface of a model family, and the loaded model that it works with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CandidateRow:
-    """One candidate to be drawn."""
+    """One candidate that is to be generated."""
 
     image: int
     """Index into the batch's images."""
@@ -26,7 +26,7 @@ class CandidateRow:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model with what belongs to it."""
+    """A loaded model with its processor, device and sampling."""
 
     model: Any
     processor: Any
@@ -35,7 +35,7 @@ class Loaded:
 
     @property
     def tokenizer(self) -> Any:
-        """The processor's."""
+        """The tokenizer of the processor."""
         return self.processor.tokenizer
 
     def options(self, rows: Sequence[CandidateRow], prompt_length: int) -> dict[str, Any]:
@@ -48,7 +48,7 @@ class Loaded:
         sampler = CandidateSampler(self.sampling, [row.seed for row in rows], prompt_length)
         return {
             "max_new_tokens": self.sampling.max_new_tokens,
-            # Whatever the model's generation config says: the sampler is all there is.
+            # These override the model's generation config: only the sampler draws tokens.
             "do_sample": False,
             "num_beams": 1,
             "temperature": None,
@@ -59,7 +59,7 @@ class Loaded:
         }
 
     def pixels(self, images: Sequence[Image.Image]) -> Any:
-        """What the vision tower gets, on the device and in the model's precision."""
+        """Input of the vision tower, on the device and in the model's precision."""
         found = self.processor.image_processor(list(images), return_tensors="pt")
         return found.to(self.device, self.model.dtype)
 
@@ -70,7 +70,7 @@ class Loaded:
 
 
 class Family(Protocol):
-    """How a kind of model shares one look at an image among the rows that ask about it."""
+    """Generates texts with one kind of model; encodes an image once for all rows, where it can."""
 
     def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
-        """One text per row, the prompt left out. Under inference mode."""
+        """One text for each row, without the prompt. Called under torch's inference mode."""

@@ -1,4 +1,4 @@
-"""Idefics3 and SmolVLM: the prompt holds an image as tiles, each of them several tokens."""
+"""Idefics3 and SmolVLM: an image is several tiles in the prompt, and a tile several tokens."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Idefics3:
-    """Encodes each image once, and lets the language model read it once for all prompts.
+    """Encodes each image once; the language model reads it once, too, for all prompts.
 
-    Prompts are cut behind the image, where a special token ends: the halves have the tokens of
-    the whole.
+    Prompts are split behind the image. A special token ends there, so the two halves have the same
+    tokens as the whole prompt.
     """
 
     def __init__(self, loaded: Loaded) -> None:

@@ -1,4 +1,4 @@
-"""LLaVA: the image's patches stand in the prompt where the image token is."""
+"""LLaVA: the features of the image's patches replace the image token in the prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Llava:
-    """Encodes each image once, and lets the language model read it once for all prompts."""
+    """Encodes each image once; the language model reads it once, too, for all prompts."""
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded

@@ -1,4 +1,4 @@
-"""Decoder-only models: everything up to the end of the image is computed once per image."""
+"""Decoder-only models: all tokens up to the end of the image are computed once for each image."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     import torch
 
 _BUCKET = 8
-"""Lengths are padded to a multiple: fewer shapes for the allocator, and compiled kernels fit."""
+"""Lengths are padded to a multiple of this: the allocator sees fewer shapes, and compiled kernels
+are used again."""
 
 PROMPT_FIRST = (
-    "the model's chat template puts the prompt before the image, so prompts cannot share the"
-    " image: give the model's folder a template with the image first"
+    "the model's chat template puts the prompt before the image, so the prompts cannot share the"
+    " encoded image: put a chat template with the image first into the model's folder"
 )
 
 
 def common_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """How many tokens all rows begin with, at least one being left of each."""
+    """How many tokens all rows have in common at the start; at least one of each is left over."""
     least = min(len(row) for row in rows) - 1
     for position in range(least):
         if len({row[position] for row in rows}) > 1:
@@ -31,9 +32,10 @@ def common_prefix(rows: Sequence[Sequence[int]]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """What all prompts about an image begin with, the image included, as the model has read it.
+    """The tokens that all prompts about an image begin with, and the model's state after them.
 
-    Padded on the left where images take different numbers of tokens.
+    The image is among them. They are padded on the left where images have different numbers of
+    tokens.
     """
 
     ids: torch.Tensor
@@ -45,7 +47,7 @@ class Prefix:
 
 
 def read_prefix(model: Any, ids: torch.Tensor, mask: torch.Tensor, **inputs: Any) -> Prefix:
-    """Let the model read each image once; `inputs` are what it wants beside the mask."""
+    """Let the model read each image once; `inputs` are its arguments besides the mask."""
     out = model(attention_mask=mask, use_cache=True, logits_to_keep=1, **inputs)
     return Prefix(ids, mask, out.past_key_values)
 
@@ -57,10 +59,11 @@ def continue_prefix(
     rests: Sequence[Sequence[int]],
     rows: Sequence[CandidateRow],
 ) -> list[str]:
-    """Generate from prompts that begin with their image's prefix, which is used up.
+    """Generate a text for each row, from the prefix of its image and the rest of its prompt.
 
-    Its keys and values are repeated for each candidate. `rests` are the tokens of the prompts
-    behind it, padded on the left, between prefix and rest.
+    `rests` are the tokens behind the prefix; they are padded on the left, between prefix and rest.
+    The keys and values of the prefix are repeated for each row, which changes `prefix`: it cannot
+    be used again.
     """
     import torch
 

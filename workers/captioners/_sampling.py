@@ -1,4 +1,4 @@
-"""Drawing tokens so that a candidate depends on its image and prompt, not on its batch."""
+"""Draws tokens so that a candidate depends on its image and prompt alone, not on its batch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _MIX_2 = 0x94D049BB133111EB - 2**64
 
 
 def image_digest(image: Image.Image) -> str:
-    """Names an image by its pixels."""
+    """Digest of an image's pixels."""
     return hashlib.sha256(image.tobytes()).hexdigest()
 
 
 def row_seed(seed: int, image: str, prompt: str, number: int) -> int:
-    """The seed of one candidate: 63 bits."""
+    """The seed of one candidate, 63 bits; `number` tells candidates of one prompt apart."""
     text = "\n".join((str(seed), image, str(number), prompt))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
 class CandidateSampler:
-    """A logits processor for `generate(do_sample=False)` that makes the argmax a random draw.
+    """A logits processor for `generate(do_sample=False)`, which takes each row's largest logit.
 
-    Adding Gumbel noise to the logits and taking the largest is sampling from their softmax. The
-    noise of a row comes from a counter-based generator over (row seed, step, token), because the
-    draws of torch's generators depend on the shape of the whole batch. Repetition is penalised over
-    generated tokens only (as in Keskar et al. 2019): the prompt's words must stay usable.
+    It adds Gumbel noise to the logits: the largest is then a draw from their softmax. The noise
+    comes from a counter-based generator over row seed, step and token. torch's generators are not
+    used, because their draws depend on the shape of the whole batch. Repetition is penalised over
+    generated tokens only (as in Keskar et al. 2019): words of the prompt must stay usable.
     """
 
     def __init__(self, policy: SamplingPolicy, seeds: list[int], prompt_length: int) -> None:
@@ -45,7 +45,7 @@ class CandidateSampler:
         self._prompt_length = prompt_length
 
     def __call__(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """(rows, length) tokens so far, (rows, vocabulary) logits to noisy logits."""
+        """Noisy logits from (rows, length) tokens so far and (rows, vocabulary) logits."""
         import torch
 
         generated = ids[:, self._prompt_length :]

@@ -1,4 +1,4 @@
-"""What recaption asks of a captioner. A captioner is found by its module name."""
+"""The interface of a captioner, and what it is told about an image."""
 
 from __future__ import annotations
 
@@ -24,23 +24,30 @@ class CaptionContext:
 
 
 class Captioner(Protocol):
-    """Each module in this package has ``build(policy: RecaptionPolicy) -> Captioner``, which loads
-    the model and raises Fatal with what to do when it cannot.
+    """Makes candidate captions. Making the captioner loads its model, and raises Fatal with what to
+    do where that fails.
     """
 
     name: str
+    """For people, such as ``rules``."""
     model: str
+    """Stored with every caption."""
     revision: str
+    """Stored with every caption; another one wherever the answers change."""
     cache_id: str | None
-    """Digest of what the answer depends on besides image and context; None: do not cache."""
+    """Digest of all that an answer depends on besides image and context. Answers are cached under
+    it; None: they are not cached."""
     uses_images: bool
+    """False: `caption` gets no images, and none is fetched for it."""
     uses_context: bool
+    """False: a cached answer is used for the same image with any context."""
 
     def caption(
         self, images: Sequence[Image.Image], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
-        """Candidates per image, unscored; an empty tuple where there is nothing to say.
+        """Return the candidates for each image, without scores; an empty tuple where there is none.
 
-        `images` is parallel to `contexts`, or empty where `uses_images` is False. Called by one
-        thread. Raises Retry (server down), OutOfMemory.
+        `images` are RGB; the n-th belongs to the n-th context. `images` is empty where
+        `uses_images` is False. Called by one thread. Raises Retry where a server is down, and
+        OutOfMemory.
         """

@@ -1,4 +1,4 @@
-"""Prompts as data: what a captioner is asked, by model family."""
+"""Prompts by model family: what the transformers captioner asks a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Aspect = Literal["appearance", "texture", "context", "fused"]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question or beginning. A fused template has the place ``{alt_text}``."""
+    """A question, or the beginning of a caption. A fused template contains ``{alt_text}``."""
 
     id: str
     template: str
@@ -21,11 +21,13 @@ class Prompt:
 
     @property
     def kind(self) -> CaptionKind:
-        """Fused captions know the alt text, so they are counted apart."""
+        """FUSED for prompts that quote the alt text, which are counted apart; else VLM."""
         return CaptionKind.FUSED if self.aspect == "fused" else CaptionKind.VLM
 
     def text(self, alt_text: str) -> str:
-        """What the model gets. Double quotes would end the quotation, so they become single."""
+        """The prompt for an alt text, whose double quotes would end the quotation: they become
+        single.
+        """
         if self.aspect != "fused":
             return self.template
         return self.template.replace("{alt_text}", " ".join(alt_text.replace('"', "'").split()))
@@ -34,21 +36,21 @@ class Prompt:
 _ONLY = "Describe only what you see."
 
 PROMPT_SETS: Mapping[str, tuple[Prompt, ...]] = {
-    # The small model's own marks; the empty one asks for everything.
+    # Marks that the small model was trained with; the empty one asks for a full description.
     "demo": (
         Prompt("demo/full", "", "appearance"),
         Prompt("demo/appearance", "appearance:", "appearance"),
         Prompt("demo/texture", "texture:", "texture"),
         Prompt("demo/context", "context:", "context"),
     ),
-    # BLIP goes on from a beginning; it does not follow instructions.
+    # BLIP continues the beginning of a caption; it does not follow instructions.
     "blip": (
         Prompt("blip/plain", "", "appearance"),
         Prompt("blip/photo", "a photography of", "appearance"),
         Prompt("blip/texture", "a close view of the surface of", "texture"),
         Prompt("blip/context", "in the background there is", "context"),
     ),
-    # The question form is the one of the BLIP-2 paper (Li et al. 2023, section 4.1).
+    # The form of the questions is that of the BLIP-2 paper (Li et al. 2023, section 4.1).
     "blip-2": (
         Prompt("blip-2/plain", "a photo of", "appearance"),
         Prompt(

@@ -1,7 +1,8 @@
-"""Captions from what is already known: objects, tags and text seen in the image.
+"""Captions from evidence in the record: detected objects, tags, and text seen in the image.
 
-Only words that a detector, tagger, OCR or the page gave are used, and English connecting words
-between them only where the record is English (or says nothing); other languages get plain lists.
+Captions use only words that a detector, a tagger, OCR or the page gave. English connecting words
+are added where the record is English or has no language; in other languages a caption is a plain
+list.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from kaption.workers.text.clauses import cut
 _REVISION = "1"
 """Raise it when a template changes."""
 _CONFIDENT = 0.5
-"""Evidence below it is left out; evidence without a confidence is taken as given."""
+"""Evidence with less confidence is left out; evidence without a confidence is used."""
 _MOST = 8
-"""Objects, tags or lines of text in one caption."""
+"""At most so many objects, tags or lines of text are in one caption."""
 _OCR_CHARS = 120
 _IRREGULAR = {
     "person": "people",
@@ -34,27 +35,28 @@ _NUMBERS = ("", "a", "two", "three", "four", "five", "six", "seven", "eight", "n
 
 
 def build(policy: RecaptionPolicy) -> RulesCaptioner:
-    """There is nothing to load."""
+    """Make the captioner; it has no model to load."""
     return RulesCaptioner()
 
 
 class RulesCaptioner:
-    """Up to four captions: objects, tags, and each with the text seen in the image.
+    """Makes up to four captions: of objects, of tags, and of either and of the alt text with the
+    text seen in the image.
 
-    The alt text is only used together with the text seen in the image; alone it competes anyway.
+    The alt text alone is no candidate: select compares it with the candidates in any case.
     """
 
     name = "rules"
     model = "rules"
     revision = _REVISION
-    cache_id: str | None = None  # cheaper to make than to look up
+    cache_id: str | None = None  # making an answer is cheaper than looking it up
     uses_images = False
     uses_context = True
 
     def caption(
         self, images: Sequence[object], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
-        """`images` is not looked at."""
+        """Captions for each context; `images` is not used."""
         return [tuple(self._captions(context)) for context in contexts]
 
     def _captions(self, context: CaptionContext) -> list[Caption]:
@@ -82,7 +84,7 @@ class RulesCaptioner:
 
 
 def _objects(context: CaptionContext, english: bool) -> str:
-    """Such as ``two dogs and a red car``; counted by label and attributes, as often as given."""
+    """Objects with the same label and attributes are counted: ``two dogs and a red car``."""
     found = [thing for thing in context.objects if _sure(thing.confidence)]
     counts = Counter(" ".join([*thing.attributes, thing.label]) for thing in found)
     items = list(counts.items())[:_MOST]

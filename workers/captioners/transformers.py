@@ -1,4 +1,4 @@
-"""Captions from a vision-language model loaded through transformers (BLIP, LLaVA, SmolVLM ...)."""
+"""Captions by a vision-language model that transformers loads: BLIP, LLaVA, SmolVLM and others."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 DEMO_FOLDER = Path(__file__).parent.parent / "demo" / "models" / "captioner"
 _ALT_TEXT_CHARS = 300
-"""A fused prompt quotes this much; more alt text drowns the question in small models."""
+"""A fused prompt quotes this much of the alt text: small models miss the question behind more."""
 
 
 def build(policy: RecaptionPolicy) -> TransformersCaptioner:
-    """Load the model. Raises Fatal with what to do when it cannot be loaded."""
+    """Load the model. Raises Fatal with what to do where it cannot be loaded."""
     import transformers
 
-    library: Any = transformers  # its loaders are untyped
+    library: Any = transformers  # its loaders have no types
     library.logging.disable_progress_bar()
     given = policy.transformers
     use_threads(given.threads)
@@ -48,7 +48,8 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
         model = library.AutoModelForImageTextToText.from_pretrained(
             name, revision=given.revision, dtype=dtype
         )
-    # Wrong names, missing files or packages, no network and unknown architectures raise these.
+    # from_pretrained raises these for a wrong name, a missing file or package, no network and an
+    # unknown architecture.
     except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise Fatal(_advice(given, error)) from error
     model = model.eval().requires_grad_(requires_grad=False).to(device)
@@ -56,10 +57,10 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
 
 
 class TransformersCaptioner:
-    """Candidates cycle through the prompt set; fused prompts are skipped where no alt text is.
+    """Asks the prompts of its set in turn, until there are `candidates` captions of an image.
 
-    The same image and context give the same candidates in every batch (up to rounding): see
-    `CandidateSampler`.
+    Fused prompts are skipped where there is no alt text. The same image and context give the same
+    candidates in every batch, up to rounding: see `CandidateSampler`.
     """
 
     name = "transformers"
@@ -86,7 +87,7 @@ class TransformersCaptioner:
     def caption(
         self, images: Sequence[Image.Image], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
-        """`candidates` texts per image, unscored. Raises OutOfMemory."""
+        """`candidates` captions for each image, without scores. Raises OutOfMemory."""
         import torch
 
         if not contexts:
@@ -145,14 +146,18 @@ def _prompts(policy: TransformersPolicy, model_type: str) -> tuple[Prompt, ...]:
         own = "demo" if policy.model == "demo" else model_type
         name = own if own in PROMPT_SETS else "chat"
     if name not in PROMPT_SETS:
-        raise Fatal(f"there is no prompt set {name!r}; choose auto or one of {sorted(PROMPT_SETS)}")
+        raise Fatal(
+            f"there is no prompt set {name!r}: set recaption.transformers.prompts to auto,"
+            f" {', '.join(sorted(PROMPT_SETS))}"
+        )
     return PROMPT_SETS[name]
 
 
 def _pad_colour(image_processor: Any) -> tuple[int, int, int] | None:
-    """The mean colour, for models that see one square and would squash or crop the image.
+    """The colour to pad images with to a square; None for models that take any ratio.
 
-    None for models that take any ratio (tiles, dynamic resolution).
+    Models that see one square would squash or crop other images. Their mean colour is used, which
+    normalisation turns into 0.
     """
     size = image_processor.size
     square = size.get("height") is not None and size.get("height") == size.get("width")

@@ -1,1 +1,1 @@
-"""Checks of texts and images, one file each."""
+"""Checks of captions: each module with a `build` is one."""

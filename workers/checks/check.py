@@ -1,4 +1,4 @@
-"""What select asks of a text check. A check is found by its module: adding one edits no list."""
+"""The interface of a check."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from kaption.schemas import Caption, CheckResult
 
 
 class Check(Protocol):
-    """Each check module in this package has ``build(policy: SelectPolicy) -> Check``."""
+    """Judges the text of a caption."""
 
     name: str
-    """The module's name; also in `CheckResult` and in the detail of a rejection."""
+    """In `CheckResult` and in the detail of a rejection; no two checks may have the same."""
 
     def check(self, caption: Caption) -> CheckResult:
-        """Judge one caption, originals included. Called by one thread; raises nothing."""
+        """Judge one caption, alt texts included. Called by many threads at once; raises nothing.
+
+        `detail` says why a caption fails, and is empty for one that passes.
+        """

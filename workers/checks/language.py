@@ -1,4 +1,4 @@
-"""Is it written language at all: letters rather than codes, symbols or broken encoding."""
+"""Refuses captions that are codes, symbols or broken encoding rather than written language."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _BROKEN = "\ufffd"
 
 
 def build(policy: SelectPolicy) -> LanguageCheck:
-    """With the policy's limit."""
+    """Make the check with the policy's limit."""
     return LanguageCheck(policy.min_letters)
 
 
 class LanguageCheck:
-    """Passes texts of which at least `least` of all visible characters are letters of any script.
+    """Passes texts in which at least the share `least` of the visible characters are letters.
 
-    The value is that share. Which language it is, ingest has judged for the alt text; a short
-    caption is too little to tell languages apart reliably.
+    Letters of any script count; the value is their share. The check does not detect the language:
+    ingest did for the alt text, and a caption is too short to tell languages apart reliably.
     """
 
     name = "language"
@@ -28,7 +28,7 @@ class LanguageCheck:
         self._least = least
 
     def check(self, caption: Caption) -> CheckResult:
-        """Count letters and the marks that combine with them."""
+        """Count letters, and the marks that combine with them."""
         visible = [char for char in caption.text if not char.isspace()]
         letters = sum(category(char)[0] in "LM" for char in visible)
         share = letters / len(visible) if visible else 0.0

@@ -1,4 +1,4 @@
-"""Captions in which a model repeats its instructions or talks about itself."""
+"""Refuses captions in which a model repeats its instructions or talks about itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from kaption.schemas import Caption, CaptionKind, CheckResult
 from kaption.workers.policy import SelectPolicy
 
-# What our prompts and the usual chat templates contain and no description of an image does.
+# Phrases of our prompts and of the usual chat templates that no description of an image contains.
 _INSTRUCTIONS = re.compile(
     r"""
       \b(user|assistant|human|system|question|answer|appearance|texture|context|caption)\s*:
@@ -25,12 +25,12 @@ _INSTRUCTIONS = re.compile(
 
 
 def build(policy: SelectPolicy) -> LeakageCheck:
-    """There is nothing to set."""
+    """Make the check; it has no settings."""
     return LeakageCheck()
 
 
 class LeakageCheck:
-    """Passes model captions without instruction-like text; other kinds have no prompt to leak."""
+    """Passes captions of models without such phrases, and all others: they had no prompt."""
 
     name = "leakage"
 

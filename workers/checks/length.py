@@ -1,4 +1,4 @@
-"""Too short says nothing, too long is no caption."""
+"""Refuses captions that are too short or too long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kaption.workers.policy import SelectPolicy
 
 
 def build(policy: SelectPolicy) -> LengthCheck:
-    """With the policy's limits."""
+    """Make the check with the policy's limits."""
     return LengthCheck(policy.min_words, policy.max_words)
 
 

@@ -1,4 +1,4 @@
-"""Captioners that loop: "a red car a red car a red car"."""
+"""Refuses captions of models that loop: "a red car a red car a red car"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _GRAM = 3
 
 
 def build(policy: SelectPolicy) -> RepetitionCheck:
-    """With the policy's limit."""
+    """Make the check with the policy's limit."""
     return RepetitionCheck(policy.max_repetition)
 
 
@@ -23,7 +23,7 @@ class RepetitionCheck:
         self._most = most
 
     def check(self, caption: Caption) -> CheckResult:
-        """Compare the number of different 3-grams with that of all."""
+        """Compare the number of different 3-grams with the number of all."""
         found = words(caption.text)
         grams = [tuple(found[at : at + _GRAM]) for at in range(len(found) - _GRAM + 1)]
         share = 1 - len(set(grams)) / len(grams) if grams else 0.0

@@ -124,20 +124,30 @@ def _store(settings: Settings) -> str:
 
 
 def _scorer(settings: Settings) -> str:
-    from kaption.workers.models import open_clip
+    from kaption.workers.plugins import load_scorer
 
-    scorer = open_clip.load(settings.clip)
+    scorer = load_scorer(settings.clip)
     return f"{scorer.model} {scorer.revision}, good from a cosine of {scorer.recommended_score}"
 
 
 def _captioners(settings: Settings) -> str:
-    from kaption.workers.captioners.registry import load_captioners
+    from kaption.workers.plugins import load_captioners
 
     return ", ".join(f"{each.name} ({each.model})" for each in load_captioners(settings.recaption))
+
+
+def _checks(settings: Settings) -> str:
+    from kaption.workers.plugins import load_checks
+
+    return ", ".join(each.name for each in load_checks(settings.select))
 
 
 _SERVERS: dict[str, Callable[[Settings], str]] = {
     "redis": _redis,
     "store": _store,
 }
-_MODELS: dict[str, Callable[[Settings], str]] = {"scorer": _scorer, "captioners": _captioners}
+_MODELS: dict[str, Callable[[Settings], str]] = {
+    "scorer": _scorer,
+    "captioners": _captioners,
+    "checks": _checks,
+}

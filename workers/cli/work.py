@@ -22,7 +22,7 @@ from kaption.workers.runtime import logs
 from kaption.workers.runtime.health import HealthServer
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.settings import Settings, load_settings
-from kaption.workers.wiring import STAGES, build_worker
+from kaption.workers.wiring import STAGES, build_worker, require_stage
 
 if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
@@ -63,16 +63,19 @@ _log = structlog.get_logger(__name__)
 
 
 def command(
-    stage: Annotated[str, typer.Argument(help=f"{', '.join(STAGES)} or all.")],
+    stage: Annotated[
+        str, typer.Argument(help=f"{', '.join(STAGES)}, all, or your own as package.module:Name.")
+    ],
     config: Config = None,
 ) -> None:
     """Work on a stage until SIGTERM; more processes of the same stage share its partitions."""
-    if stage != "all" and stage not in STAGES:
-        raise UserError(f"no stage {stage!r}; there are {', '.join(STAGES)} and all")
+    if stage != "all":
+        require_stage(stage)
     settings = load_settings(config)
     logs.configure()
     names = STAGES if stage == "all" else (stage,)
-    check_servers(settings, redis=set(names) != {"sink"})
+    # What a stage of the user's own needs, its `setup` finds out.
+    check_servers(settings, redis=any(name in STAGES and name != "sink" for name in names))
     workers = {name: build_worker(name, settings) for name in names}
     _check_topics(settings.kafka, workers.values())
     pipeline = Pipeline(workers)

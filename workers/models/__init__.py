@@ -1,1 +1,1 @@
-"""Shared encoders and text windows."""
+"""Scorers: each module with a `build` is one. The other modules help models and stages."""

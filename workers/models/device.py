@@ -1,4 +1,4 @@
-"""What every torch model here needs: device, precision, memory errors, a digest of its weights."""
+"""Helpers for torch models: device, precision, out-of-memory errors, a digest of the weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _NO_MEMORY_ON_CPU = ("can't allocate memory", "not enough memory")
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` takes the first GPU if there is one. Raises Fatal for one that is not there."""
+    """The torch device of that name; `auto` is the first GPU, else the CPU.
+
+    Raises Fatal for a device that is not there.
+    """
     import torch
 
     if name == "auto":
@@ -33,7 +36,7 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """fp32, bf16 or fp16; `auto` is bf16 on GPUs that have it, fp16 on others, fp32 on CPU."""
+    """fp32, bf16 or fp16; `auto` is bf16 on GPUs that support it, fp16 on others, fp32 on CPUs."""
     import torch
 
     if name != "auto":
@@ -51,7 +54,7 @@ def torch_dtype(precision: str) -> torch.dtype:
 
 
 def use_threads(count: int) -> None:
-    """Limit torch's CPU threads in this process; 0 leaves torch's choice."""
+    """Set the number of torch's CPU threads in this process; 0 leaves torch's own choice."""
     import torch
 
     if count > 0:
@@ -61,8 +64,8 @@ def use_threads(count: int) -> None:
 def weights_digest(model: torch.nn.Module) -> str:
     """``sha256:`` and 16 hex digits over names, shapes, dtypes and bytes of all weights.
 
-    Taken from the weights as loaded, so the same file in bf16 and in fp32 has two revisions: their
-    outputs differ too. About a second per GB.
+    The digest is of the weights in memory: a file that is loaded as bf16 has another digest than as
+    fp32, because the outputs differ as well. It takes about a second for a GB.
     """
     import torch
 
@@ -76,7 +79,7 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 @contextmanager
 def memory_guard() -> Iterator[None]:
-    """Turn the device's out-of-memory error into OutOfMemory and give cached blocks back."""
+    """Turn the device's out-of-memory error into OutOfMemory, and free torch's cached blocks."""
     import torch
 
     try:
@@ -85,7 +88,7 @@ def memory_guard() -> Iterator[None]:
         torch.cuda.empty_cache()
         raise OutOfMemory(_first_line(error)) from error
     except RuntimeError as error:
-        # The CPU allocator has no error class of its own.
+        # torch has no error class for the CPU: only the text tells it apart.
         if any(words in str(error) for words in _NO_MEMORY_ON_CPU):
             raise OutOfMemory(_first_line(error)) from error
         raise

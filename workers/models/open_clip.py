@@ -1,4 +1,4 @@
-"""The scorer: any open_clip model, from a folder, the hub, or an architecture with weights."""
+"""The scorer for open_clip models: from a folder, from the hub, or an architecture with weights."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 DEMO_FOLDER = Path(__file__).parent.parent / "demo" / "models" / "clip"
 _SIDE_FILE = "kaption.json"
-"""In a model's folder: {"recommended_score": cosine, ...}."""
+"""A file in a model's folder that holds {"recommended_score": cosine, ...}."""
 _TEXTS_AT_ONCE = 128
-"""A long text has many windows: a batch of records must not become one batch of all of them."""
+"""Texts in one batch of the model. A long text has many windows, so that the texts of a batch of
+records are too many at once."""
 _STEP = 16
 
 
-def load(policy: ClipPolicy) -> OpenClipScorer:
-    """Load a model onto its device. Raises Fatal with what to do when it cannot be loaded."""
+def build(policy: ClipPolicy) -> OpenClipScorer:
+    """Load a model onto its device. Raises Fatal with what to do where it cannot be loaded."""
     import open_clip
 
     name = f"local-dir:{DEMO_FOLDER}" if policy.model == "demo" else policy.model
@@ -51,14 +52,14 @@ def load(policy: ClipPolicy) -> OpenClipScorer:
             require_pretrained=True,
         )
         tokenizer = open_clip.get_tokenizer(name)
-    # Wrong names, missing files, no network and mismatched weights each raise something else.
+    # open_clip raises one of these for a wrong name, a missing file, no network or other weights.
     except (OSError, RuntimeError, ValueError, KeyError, AssertionError) as error:
         raise Fatal(_advice(policy, error)) from error
     return OpenClipScorer(policy, name, model, tokenizer, device, precision)
 
 
 class OpenClipScorer:
-    """See `kaption.workers.models.scorer.Scorer`. Made by `load`."""
+    """See `kaption.workers.models.scorer.Scorer`. Made by `build`."""
 
     def __init__(
         self,
@@ -91,7 +92,7 @@ class OpenClipScorer:
         self._std = torch.tensor(self._letterbox.std, device=device).view(shape) * 255
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """RGB image to (3, h, w) uint8 on the CPU, ratio kept."""
+        """RGB image to (3, h, w) uint8 on the CPU: the whole image, padded."""
         return self._letterbox.pixels(image)
 
     def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
@@ -128,14 +129,14 @@ class OpenClipScorer:
 
 
 def _bucket(size: int) -> int:
-    """The batch size to use: few different ones, because backends keep memory for each shape."""
+    """The batch size to pad to: few different ones, because backends keep memory for each shape."""
     return 1 << (size - 1).bit_length() if size <= _STEP else -(-size // _STEP) * _STEP
 
 
 def _token_ids(tokenizer: Any) -> Callable[[str], Sequence[int]]:
-    """How to get all tokens of one text: open_clip's tokenizers only give cut and padded rows."""
+    """A function for all tokens of a text: open_clip's tokenizers give cut and padded rows only."""
     inner = getattr(tokenizer, "tokenizer", None)
-    if inner is None:  # SimpleTokenizer: `encode` leaves out its two marks
+    if inner is None:  # SimpleTokenizer: its `encode` leaves out the two marks
         return lambda text: (0, *tokenizer.encode(text), 0)
     clean = tokenizer.clean_fn
 
@@ -157,9 +158,9 @@ def _recommended(policy: ClipPolicy, name: str) -> float:
     if found is None:
         raise Fatal(
             f"no alignment threshold is known for the model {policy.model!r}: cosines differ from"
-            " model to model, so measure one on your own pairs and set the scorer's"
-            f" recommended_score (or put {_SIDE_FILE} with it into the model's folder); OpenAI's"
-            " ViT-B-32 is used at 0.28, SigLIP models lie far lower"
+            " model to model, so measure one on your own pairs and set clip.recommended_score (or"
+            f" put {_SIDE_FILE} with recommended_score into the model's folder); OpenAI's ViT-B-32"
+            " is used at 0.28, and SigLIP models have far lower cosines"
         )
     return found
 

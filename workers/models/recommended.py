@@ -1,4 +1,4 @@
-"""Published alignment thresholds: cosines mean nothing without the model that gave them."""
+"""Published alignment thresholds by model: the cosines of two models cannot be compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """The cosine at which a published data set kept its pairs, for one model."""
+    """The cosine of one model from which on a published data set kept its pairs."""
 
     architecture: str
-    """open_clip's name, ``-quickgelu`` left out."""
+    """The name in open_clip, without ``-quickgelu``."""
     pretrained: str
     score: float
     source: str
@@ -27,7 +27,7 @@ RECOMMENDATIONS = (
 
 
 def recommended_score(architecture: str, pretrained: str | None) -> float | None:
-    """The published threshold of an open_clip model, or None where we know of none."""
+    """The published threshold of an open_clip model; None where none is known."""
     name = architecture.removesuffix("-quickgelu").replace("/", "-")
     for entry in RECOMMENDATIONS:
         if (entry.architecture, entry.pretrained) == (name, pretrained):

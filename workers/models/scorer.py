@@ -1,4 +1,4 @@
-"""What score and select ask of an image-text model."""
+"""The interface of a scorer: an image-text model that score and select use."""
 
 from __future__ import annotations
 
@@ -13,18 +13,28 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """A dual encoder. `preprocess` may be called from many threads, the encoders from one."""
+    """Embeds images and texts into one space; their cosine says how well they fit.
+
+    Making the scorer loads its model, and raises Fatal with what to do where that fails.
+    `preprocess` is called by many threads at once, the other methods by one.
+    """
 
     model: str
+    """In the provenance of every pair."""
     revision: str
+    """Another one wherever the embeddings change: cached embeddings are found by it."""
     preprocessing_id: str
+    """Another one wherever `preprocess` gives other pixels."""
     context_length: int
     """Tokens of a text, begin and end marks included."""
     recommended_score: float
     """Cosine that separates right from wrong texts for this model (see its card)."""
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """RGB image to a (3, h, w) CPU tensor; ratio kept: longest side resized, rest padded."""
+        """RGB image to a (3, h, w) tensor on the CPU.
+
+        The whole image is in it: the longest side is resized, the rest padded.
+        """
 
     def encode_images(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """(n, d) unit rows. Raises OutOfMemory."""

@@ -1,8 +1,8 @@
-"""Texts longer than a model's context: windows at clause boundaries instead of cutting the end off.
+"""Scores texts that are longer than a model's context, in windows that end at clause boundaries.
 
-Cutting at the context is what metrics usually do, or they fail (torchmetrics issue 2883); either
-way one token too many changes everything. Here a text one token past the limit has a second window
-that counts for the one token it adds, so it scores like its shorter self.
+Metrics usually cut a long text at the context, or fail (torchmetrics issue 2883): one token too
+many then changes the whole score. Here a text one token past the limit has a second window, which
+counts for that one token. So its score is close to that of the text without it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Window:
 
     text: str
     weight: float
-    """Tokens that no earlier window has; at least 1."""
+    """Number of tokens that are in no earlier window; at least 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextScore:
-    """The alignment of one text with one image: cosines."""
+    """The alignment of one text with one image, as cosines."""
 
     score: float
     window_scores: tuple[float, ...]
@@ -47,9 +47,10 @@ def score_texts(
     texts: Sequence[str],
     images: NDArray[np.float32],
 ) -> list[TextScore]:
-    """Score `texts[i]` against the unit row `images[i]`; no text may be blank.
+    """Score `texts[i]` against `images[i]`, a unit row of shape (d,); no text may be blank.
 
-    ``mean`` weighs each window by the tokens it adds to the earlier ones. Raises OutOfMemory.
+    `policy.window_aggregate` makes one score of those of the windows; ``mean`` weighs each window
+    by the tokens that it adds to the earlier ones. Raises OutOfMemory.
     """
     if not texts:
         return []
@@ -73,10 +74,10 @@ def score_texts(
 def split_windows(
     text: str, count_tokens: CountTokens, max_tokens: int, overlap: int
 ) -> list[Window]:
-    """The text itself where it fits, else windows that together cover it.
+    """Split a text into windows of at most `max_tokens`; a text that fits is one window.
 
     Each window after the first begins with up to `overlap` clauses of the one before, as far as
-    they fit. A clause longer than the context is taken word by word, a word by characters.
+    they fit. A clause longer than the context is split into words, such a word into characters.
     """
     if count_tokens(text) <= max_tokens:
         return [Window(text.strip(), 1.0)]
@@ -104,18 +105,18 @@ def split_windows(
 
 
 def fit(text: str, count_tokens: CountTokens, max_tokens: int) -> str:
-    """The text, or its beginning that fits, ended at a sentence, clause or word."""
+    """The text where it fits, else its beginning, up to the end of a sentence, clause or word."""
     if count_tokens(text) <= max_tokens:
         return text
     room = _furthest(0, len(text), lambda end: count_tokens(text[:end]) <= max_tokens)
     short = cut(text, room)
-    while count_tokens(short) > max_tokens:  # merges can make a prefix longer in tokens
+    while count_tokens(short) > max_tokens:  # the beginning of a text may have more tokens
         short = cut(text, len(short) - 1)
     return short
 
 
 def _pieces(text: str, count_tokens: CountTokens, max_tokens: int) -> Iterator[str]:
-    """Clauses; words of a clause that does not fit; characters of a word that does not fit."""
+    """Clauses; the words of a clause that does not fit; the characters of such a word."""
     for clause in split_clauses(text):
         if count_tokens(clause) <= max_tokens:
             yield clause
@@ -128,10 +129,10 @@ def _pieces(text: str, count_tokens: CountTokens, max_tokens: int) -> Iterator[s
 
 
 def _furthest(low: int, last: int, fits: Callable[[int], bool]) -> int:
-    """The furthest end in [low, last] that fits, `low` itself being granted.
+    """The largest end in [low, last] that fits; `low` is taken to fit.
 
-    Strides double before they are halved, so that only texts near the limit are tokenized, not the
-    whole rest of a long one again and again.
+    Steps double until one does not fit, and are halved then. So all texts that are tokenized are
+    about as long as the limit, and not as long as the rest of the text.
     """
     stride = 1
     while low + stride <= last and fits(low + stride):
@@ -145,7 +146,7 @@ def _furthest(low: int, last: int, fits: Callable[[int], bool]) -> int:
 
 
 def _words(clause: str) -> Iterator[str]:
-    """Words with the white space after them."""
+    """Words, each with the white space after it."""
     start = 0
     for position in range(1, len(clause)):
         if clause[position - 1].isspace() and not clause[position].isspace():

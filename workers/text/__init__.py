@@ -1,1 +1,1 @@
-"""Cleaning, language and clause boundaries of texts."""
+"""Cleaning of alt texts, detection of their language, and places where a text may be cut."""

@@ -1,4 +1,4 @@
-"""An alt text made clean, in the language it is found to be in."""
+"""Cleans an alt text and detects its language."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaption.workers.text.notes import Note
 
 @dataclass(frozen=True, slots=True)
 class AltText:
-    """A cleaned alt text and its language, where that is sure."""
+    """A cleaned alt text, and its language where the detector is sure."""
 
     text: str
     notes: tuple[Note, ...]
@@ -22,8 +22,12 @@ class AltText:
 def read_alt_text(
     text: str, declared: str | None, policy: TextPolicy, languages: LanguageDetector
 ) -> AltText:
-    """Clean `text`; a language that is found wins over the `declared` one, which pages often copy
-    from a template. Cleaned first, because markup and mojibake are no language."""
+    """Clean `text` and detect its language.
+
+    A detected language wins over the `declared` one: pages often copy theirs from a template. The
+    text is cleaned before detection, because markup and broken encoding mislead the detector. It is
+    cleaned again where the detected language has another slang table.
+    """
     cleaned = clean(text, policy, declared)
     detected = languages.detect(cleaned.text)
     if detected is not None and (declared or "").split("-")[0].lower() != detected.tag:

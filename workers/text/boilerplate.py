@@ -1,4 +1,4 @@
-"""Phrases that pages put around every image: "click to enlarge", "| Shop name", credits."""
+"""Removes phrases that pages put around every image: "click to enlarge", a shop's name, credits."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _OUTER = " \t.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00a
 _SEPARATOR = re.compile(
     r"(\s*[|\u2022\u00b7;]\s*|\s+[\u2013\u2014~*/-]+\s+|[,.!?](?=\s)\s*|\s*[()\[\]]\s*)"
 )
-# In a list, one word may be what the image shows: "logos of Facebook, Twitter, Instagram".
 _WEAK = frozenset(",/")
+"""Separators of lists. A single word in a list may be what the image shows, as in "logos of
+Facebook, Twitter, Instagram", so it is kept."""
 _KEPT = frozenset(".!?)]")
-"""Separators that end what stands before them, so they stay when the part after them goes."""
+"""Separators that belong to the part before them: they stay when the part after them is removed."""
 _CLOSING = {"(": ")", "[": "]"}
 _CREDIT = re.compile(
     r"(?:(?:photo|image|picture|foto|bild|illustration)s?(?: (?:credit|courtesy|copyright)s?\s*[: ]"
@@ -27,15 +28,18 @@ _CREDIT = re.compile(
 _DOMAIN = re.compile(
     r"(?:[\w-]{1,63}\.){1,3}(?:com|net|org|info|shop|store|co|io|de|fr|es|uk|eu|us)", re.I
 )
-# What needs a noun after it: "holding a stock photo" is a description, "red vase stock photo" not.
+# Words that need a noun after them. A phrase behind one is part of a description ("holding a stock
+# photo"); the same phrase behind a noun is boilerplate ("red vase stock photo").
 _ENGLISH = ["a", "an", "the", "this", "that", "my", "your", "our", "their", "his", "her", "its"]
 _PREPOSITIONS = ["of", "with", "in", "on", "at", "for", "by", "from", "and", "or", "no", "as"]
 _OTHERS = ["ein", "eine", "einen", "das", "der", "die", "un", "une", "le", "la", "les", "el", "una"]
 _OPEN = frozenset([*_ENGLISH, *_PREPOSITIONS, *_OTHERS])
 _OPENING = frozenset({"of", "for", "shows", "contain", "contener"})
-"""A lead that ends in one of these needs no colon after it."""
+"""A phrase at the start that ends in one of these words needs no colon after it."""
 _SHOP_WORDS = 4
+"""The part after the last bar is taken for a shop's name up to this length."""
 _DESCRIPTION_WORDS = 2
+"""Least length of the part before it: a shorter one may be no description."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class _Phrases:
 
 
 def strip_boilerplate(text: str) -> str:
-    """Without boilerplate; empty where nothing else was there."""
+    """The text without boilerplate; empty where it was nothing else."""
     phrases = _phrases()
     if _core(text) in phrases.drop | {""}:
         return ""
@@ -70,7 +74,7 @@ def _last_word(text: str) -> str:
 
 
 def _without_clauses(text: str, clauses: frozenset[str]) -> str:
-    """Parts between separators that only say boilerplate go, each with the separator before it."""
+    """Remove parts between separators that are only boilerplate, and the separator before each."""
     parts = _SEPARATOR.split(text)
     if len(parts) == 1:
         return "" if _is_noise(text, clauses, False) else text
@@ -95,7 +99,7 @@ def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:
 
 
 def _without_shop(text: str) -> str:
-    """Without a site's name after the last bar, or its domain after the last separator."""
+    """Remove a site's name after the last bar, or its domain after the last separator."""
     head, bar, name = text.rpartition("|")
     described = len(head.partition("|")[0].split()) >= _DESCRIPTION_WORDS
     if bar and described and len(name.split()) <= _SHOP_WORDS:

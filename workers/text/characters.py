@@ -1,4 +1,4 @@
-"""Characters that nobody sees and that tokenizers stumble over."""
+"""Removes invisible characters, which change what a tokenizer sees but not what a reader sees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _INVISIBLE = re.compile(
     "\U000e0000-\U000e0fff\U000f0000-\U0010ffff"  # tags (hidden messages), private planes
     "]+"
 )
-# Joiners carry meaning in Indic and Arabic scripts and in emoji: kept between two such characters.
+# Joiners carry meaning in Indic and Arabic scripts and in emoji: they stay between two characters
+# of such scripts.
 _STRAY_JOINER = re.compile(
     r"(?<![\u0300-\U0010ffff])[\u200c\u200d]+|[\u200c\u200d]+(?![\u0300-\U0010ffff])"
 )
@@ -21,10 +22,10 @@ _SPACE = re.compile(r"\s+")
 
 
 def strip_invisible(text: str) -> str:
-    """Without control, zero-width, bidirectional, private-use and replacement characters."""
+    """Remove control, zero-width, bidirectional, private-use and replacement characters."""
     return _STRAY_JOINER.sub("", _INVISIBLE.sub("", text))
 
 
 def single_spaces(text: str) -> str:
-    """White space of any kind, line breaks included, as single spaces; none at the ends."""
+    """Replace white space of any kind, line breaks included, by single spaces; none at the ends."""
     return _SPACE.sub(" ", text).strip()

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  # typographic and CJK punctuation is what this is about
-"""Where a text may be cut: sentence ends first, then clauses, then words, never inside a word."""
+"""Finds places where a text may be cut: after a sentence, else a clause, else a word."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _ABBREVIATION = re.compile(
 )
 _SPACE = re.compile(r"\s+")
 _LEAST = 0.5
-"""A cut at a better boundary may cost up to this share of the room, not more."""
+"""A cut keeps at least this share of the allowed length; else a weaker boundary is used."""
 
 
 def split_clauses(text: str) -> list[str]:
-    """Pieces whose concatenation is the text: each ends with its punctuation and white space.
+    """Split a text into pieces, each with its punctuation and the white space after it.
 
-    Boundaries lie after sentence ends, ``; : ,``, dashes between words and line breaks, in Latin
-    and CJK punctuation. An empty text has no pieces.
+    The pieces joined are the text again. Boundaries lie after sentence ends, after ``; : ,``, after
+    dashes between words and after line breaks, in Latin and CJK punctuation. An empty text has no
+    pieces.
     """
     ends = sorted({*_ends(text, _SENTENCE_END), *_ends(text, _CLAUSE_END), len(text)} - {0})
     starts = [0, *ends[:-1]]
@@ -34,11 +35,12 @@ def split_clauses(text: str) -> list[str]:
 
 
 def cut(text: str, max_chars: int) -> str:
-    """At most `max_chars` characters from the start, ended at the last sentence that fits, else at
-    the last clause, else at the last word; white space and a dangling separator are cut off.
+    """The beginning of a text, at most `max_chars` characters long.
 
-    Only a single word longer than the room (or a script without spaces) is cut inside, between two
-    characters that do not combine. Raises ValueError for a negative length.
+    It ends after the last sentence that fits, else after the last clause, else after the last word.
+    White space and a separator at its end are removed. A word is cut only if it is longer than
+    `max_chars` by itself, or its script has no spaces; then the cut is between two characters that
+    do not combine. Raises ValueError for a negative length.
     """
     if max_chars < 0:
         raise ValueError(f"max_chars must be 0 or more, got {max_chars}")
@@ -55,7 +57,7 @@ def cut(text: str, max_chars: int) -> str:
 
 
 def _ends(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
-    """Offsets after each boundary and the white space that follows it."""
+    """Offset after each boundary and the white space behind it."""
     for match in pattern.finditer(text):
         if match[0] == "." and _ABBREVIATION.search(text, max(0, match.start() - 8), match.start()):
             continue

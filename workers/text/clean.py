@@ -1,4 +1,4 @@
-"""Cleaning of alt texts: one pass of small repairs, repeated until it changes nothing."""
+"""Cleans alt texts: a pass of small repairs, repeated until a pass changes nothing."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     import ftfy
 
 _PASSES = 12
-"""Real pages encode a text two or three times; more is an attack, and each pass costs time."""
+"""Pages encode a text up to three times by mistake. A text that needs more passes than this is made
+to cost time, and is emptied."""
 _RUNS = re.compile(r"([!?])\1+|([*~=_#\u2605\u2606\u2665\u2764\u25ba\u25b6])\2+|\.{4,}")
 
 
 @dataclass(frozen=True, slots=True)
 class CleanText:
-    """What is left of an alt text, and what was done to it, in the order of `Note`."""
+    """What is left of an alt text, and notes of what was done to it, in the order of `Note`."""
 
     text: str
     notes: tuple[Note, ...]
@@ -37,8 +38,8 @@ class CleanText:
 def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanText:
     """Repair and strip an alt text; empty where nothing usable is left.
 
-    Idempotent: the result is a text that one more pass leaves as it is. `language` (BCP 47) picks
-    the slang table. Never raises, whatever the text holds.
+    Cleaning the result again changes nothing. `language` (BCP 47) picks the slang table. Raises
+    nothing, whatever the text holds.
     """
     steps = _steps(policy, language)
     found: set[Note] = set()
@@ -62,7 +63,7 @@ def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanTe
 def _steps(
     policy: TextPolicy, language: str | None
 ) -> list[tuple[Callable[[str], str], Note | None]]:
-    """One pass. A step without a note is a matter of form, not worth counting."""
+    """The steps of one pass, each with the note it leaves; None where a change is not counted."""
     steps: list[tuple[Callable[[str], str], Note | None]] = [
         (strip_markup, Note.HTML),
         (_repair_encoding, Note.ENCODING),
@@ -100,10 +101,10 @@ def _config() -> ftfy.TextFixerConfig:
     import ftfy
 
     return ftfy.TextFixerConfig(
-        unescape_html=False,  # ours, so that tags and references go together
-        uncurl_quotes=False,  # curly quotes are good text
+        unescape_html=False,  # strip_markup does it together with the tags
+        uncurl_quotes=False,  # curly quotes are correct
         fix_character_width=False,  # would turn Chinese punctuation into ASCII
-        remove_control_chars=False,  # ours, wider, with a note of its own
+        remove_control_chars=False,  # strip_invisible removes more, and leaves a note
         normalization="NFC",
         explain=False,
     )

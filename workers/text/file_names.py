@@ -1,4 +1,4 @@
-"""Alt texts that are a camera's or a computer's file name and say nothing of the image."""
+"""Removes file names from alt texts: the name that a camera gave says nothing about the image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _HASH = re.compile(
     r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})",
 )
 _NUMBER = re.compile(r"[\W\d_]*\d[\W\d_]*|P[A-Z]?\d{6,}|\d{3}_\d{4}")
-# Inside a longer text only what no sentence would hold.
+# File names inside a longer text: only forms that are no words of a sentence.
 _TOKEN = re.compile(
     r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|CIMG)[_-]?\d{3,}[\w-]*(?:\.\w{3,4})?[\])]?(?!\w)"
     r"|(?<!\S)[\w%.-]+\.(?:jpe?g|png|gif|webp|avif|heic)(?!\w)",
@@ -35,9 +35,9 @@ _TOKEN = re.compile(
 
 
 def strip_file_names(text: str) -> str:
-    """Empty for a text that is only a file name, a hash or a number; else without file names.
+    """Remove file names; the result is empty for a text that is only one, a hash or a number.
 
-    A file name with spaces loses its ending only ("A red vase.jpg" stays "A red vase").
+    A file name with spaces in it loses only its ending: "A red vase.jpg" becomes "A red vase".
     """
     stem = _EXTENSION.sub("", text)
     if stem != text and not any(c.isspace() for c in stem):

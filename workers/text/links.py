@@ -1,4 +1,4 @@
-"""URLs and e-mail addresses, and the brackets and separators they leave behind."""
+"""Removes URLs and e-mail addresses, and the brackets and separators that are left of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SPACED = re.compile(r"\s+(?=[)\]]|[,.](?:\s|$))|(?<=[(\[])\s+")
 
 
 def strip_links(text: str) -> str:
-    """Without addresses, and without the "via" or "source:" that announced one."""
+    """Remove addresses, and a "via" or "source:" before an address."""
     for pattern in (_URL, _EMAIL):
         if pattern.search(text):
             parts = pattern.split(text)
@@ -30,5 +30,5 @@ def strip_links(text: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """Without empty brackets, separators at the ends, and white space inside brackets."""
+    """Remove empty brackets, separators at the ends, and white space next to brackets."""
     return _STRAY.sub("", _SPACED.sub("", _EMPTY_BRACKETS.sub("", text)))

@@ -1,7 +1,7 @@
-"""HTML in alt texts: character references resolved, tags dropped, scripts and styles with content.
+"""Removes HTML from alt texts: tags, scripts and styles with their content, character references.
 
-Patterns rather than `html.parser`, which swallows the rest of a text after any ``<`` and a letter
-("size a<b, blue") and does so differently in each patch release of Python 3.11.
+It uses patterns and not `html.parser`: the parser drops the rest of a text after ``<`` and a letter
+("size a<b, blue"), and each patch release of Python 3.11 does so differently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BLOCK = (
     "object|ol|option|p|picture|pre|q|script|section|select|source|style|svg|table|tbody|td|"
     "template|noscript|textarea|tfoot|th|thead|title|tr|ul|video"
 )
-# Bounded and possessive: an unclosed quote after thousands of "<a " must not cost quadratic time.
+# Bounded and possessive: otherwise an unclosed quote after thousands of "<a " takes quadratic time.
 _ATTRIBUTES = r"""(?:\s(?:[^<>"']|"[^"<>]{0,2000}"|'[^'<>]{0,2000}'){0,2000}+)?"""
 
 
@@ -32,7 +32,7 @@ _INLINE_TAG, _BLOCK_TAG = _tag(_INLINE), _tag(_BLOCK)
 
 
 def strip_markup(text: str) -> str:
-    """One layer of markup off; text that merely holds ``<`` or ``&`` stays as it is."""
+    """Remove one layer of markup; a ``<`` or ``&`` that is no markup stays."""
     if "<" in text:
         text = _HIDDEN.sub(" ", text)
         text = _BLOCK_TAG.sub(" ", _INLINE_TAG.sub("", text))

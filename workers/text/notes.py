@@ -1,4 +1,4 @@
-"""What cleaning did to an alt text: the closed list behind `IngestedPair.text_notes`."""
+"""The values of `IngestedPair.text_notes`: what cleaning found in an alt text or did to it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from enum import StrEnum
 
 
 class Note(StrEnum):
-    """One thing that was repaired, removed or found; each is a counter."""
+    """One thing that was repaired, removed or found; each is counted."""
 
     ENCODING = "encoding"
-    """Mojibake, ligatures or composed characters were repaired."""
+    """Broken encoding, ligatures or decomposed characters were repaired."""
     HTML = "html"
-    """Tags, comments or character references."""
+    """Tags, comments or character references were removed."""
     INVISIBLE = "invisible"
-    """Control, zero-width, bidirectional, private-use or replacement characters."""
+    """Control, zero-width, bidirectional, private-use or replacement characters were removed."""
     LINK = "link"
-    """URLs or e-mail addresses."""
+    """URLs or e-mail addresses were removed."""
     FILE_NAME = "file_name"
+    """The name of a file was removed."""
     BOILERPLATE = "boilerplate"
+    """Phrases that pages put around every image were removed."""
     SLANG = "slang"
     """Slang or a typo was replaced."""
     CUT = "cut"
-    """Longer than `TextPolicy.max_chars`."""
+    """The text was longer than `TextPolicy.max_chars` and was cut."""
     UNREADABLE = "unreadable"
-    """Encoded over and over: given up and emptied."""
+    """The text was encoded more often than cleaning undoes, and was emptied."""
     EMPTY = "empty"
     """Nothing usable is left."""
     REPEATED = "repeated"
-    """On more images than `DedupPolicy.text_uses`: emptied."""
+    """The text stands at more images than `DedupPolicy.text_uses`, and was emptied."""

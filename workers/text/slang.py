@@ -1,4 +1,4 @@
-"""Slang and typos to plain words, from a table per language."""
+"""Replaces slang and typos by plain words, from one table for each language."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from functools import cache, partial
 from importlib.resources import files
 
-# Not inside #tags, @names, paths, numbers with units or names with dots and hyphens.
+# Whole words, but none inside #tags, @names, paths, numbers with units, or names with dots or
+# hyphens.
 _TOKEN = re.compile(r"(?<![\w@#/&.'\u2019-])\w(?:[\w&-]*\w)?(?:/\w?)?(?![\w@/&'\u2019-])(?!\.\w)")
 _SHORT = 2
-"""Up to this length a dot after it makes an abbreviation ("Stuhl u. Tisch")."""
+"""A word of up to this length before a dot is an abbreviation ("Stuhl u. Tisch"), and stays."""
 
 
 def replace_slang(text: str, language: str | None = None) -> str:
-    """The text with its slang replaced, case kept; an unknown language gets the safe entries only.
+    """Replace slang and keep the case.
 
-    `language` is a BCP 47 tag; its primary subtag picks the table.
+    `language` is a BCP 47 tag; its primary subtag picks the table. Without one, only entries are
+    used that are no word of any large language.
     """
     table = _table(language.split("-")[0].lower() if language else "any")
     return _TOKEN.sub(partial(_replacement, table), text) if table else text
@@ -39,7 +41,7 @@ def _replacement(table: Mapping[str, tuple[str, bool]], match: re.Match[str]) ->
 
 @cache
 def _table(language: str) -> dict[str, tuple[str, bool]]:
-    """Entry -> (replacement, only in lower case)."""
+    """By entry: its replacement, and whether it is replaced in lower case only."""
     tables = _tables()
     sections = ("any", "en") if language == "en" else (language,)
     table: dict[str, tuple[str, bool]] = {}

@@ -168,7 +168,7 @@ def test_any_other_model_goes_through_its_processor(tmp_path: Path) -> None:
     assert texts == [alone(loaded, images[row.image], row.prompt) for row in rows]
 
 
-def test_the_cache_id_follows_each_part_of_what_the_answer_depends_on(
+def test_the_cache_id_changes_with_each_thing_that_the_answer_depends_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = captioner(tiny_blip(tmp_path), SamplingPolicy())

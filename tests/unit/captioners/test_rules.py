@@ -60,14 +60,14 @@ def test_other_languages_get_no_english_words() -> None:
     }
 
 
-def test_without_evidence_there_is_nothing_to_say() -> None:
+def test_without_evidence_there_is_no_caption() -> None:
     assert captions(CaptionContext("a fine vase")) == {}
 
 
 @pytest.mark.parametrize(
     ("label", "text"), [("person", "two people"), ("bus", "two buses"), ("puppy", "two puppies")]
 )
-def test_plurals(label: str, text: str) -> None:
+def test_plurals_follow_english_spelling(label: str, text: str) -> None:
     things = (DetectedObject(label=label),) * 2
 
     assert captions(CaptionContext("", objects=things)) == {"rules/objects": text}

@@ -44,7 +44,7 @@ def test_only_the_nucleus_is_drawn_from() -> None:
     assert set(found.tolist()) == {0, 1}
 
 
-def test_rows_do_not_know_their_batch_and_steps_differ() -> None:
+def test_a_draw_depends_on_seed_and_step_and_not_on_its_batch() -> None:
     logits = torch.zeros(1000)
     policy = SamplingPolicy()
 

@@ -1,9 +1,11 @@
 import pytest
 
 from kaption.schemas import Caption, CaptionKind, CheckResult
+from kaption.testing.checks import CheckConformance
 from kaption.workers.checks.check import Check
-from kaption.workers.checks.registry import load_checks
 from kaption.workers.checks.words import similarity, words
+from kaption.workers.plugins import CHECKS as CHECK_FAMILY
+from kaption.workers.plugins import load_checks
 from kaption.workers.policy import SelectPolicy
 
 CHECKS = load_checks(SelectPolicy())
@@ -18,56 +20,32 @@ def test_checks_are_found_by_listing_the_package() -> None:
     assert [check.name for check in CHECKS] == ["language", "leakage", "length", "repetition"]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
-class TestConformance:
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "A red vase on a wooden table.",
-            "木桌上放着一只红色的花瓶",
-            "Ένα κόκκινο βάζο σε τραπέζι",
-        ],
-    )
-    def test_a_plain_caption_passes(self, check: Check, text: str) -> None:
-        result = check.check(Caption(text=text, kind=CaptionKind.VLM))
-
-        assert result.passed
-        assert result.name == check.name
-        assert result.detail == ""
-
-    @pytest.mark.parametrize("text", ["", " ", "\x00", "🙂" * 50, "a" * 60_000, "\ufffd"])
-    def test_odd_texts_are_judged_and_not_raised_on(self, check: Check, text: str) -> None:
-        result = check.check(Caption(text=text, kind=CaptionKind.FUSED))
-
-        assert result.passed == (result.detail == "")
-
-    def test_the_same_caption_gets_the_same_result(self, check: Check) -> None:
-        caption = Caption(text="red red red red red red", kind=CaptionKind.VLM)
-
-        assert check.check(caption) == check.check(caption)
+REFUSED = {
+    "length": ("Red vase", "word " * 300),
+    "repetition": ("a red car " * 6, "blue blue blue blue blue blue"),
+    "language": ("IMG_2034 (1) 4032x3024 #0012 -- 8812", "a red vase on a \ufffd\ufffd table"),
+    "leakage": (
+        "USER: what is this? ASSISTANT: a vase",
+        "Describe only what you see: a red vase",
+        "As an AI language model I see a vase",
+        "I'm sorry, the image you provided is dark",
+        "<image> a red vase on a table",
+    ),
+}
+"""By check, captions that it is there to refuse."""
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("length", "Red vase"),
-        ("length", "word " * 300),
-        ("repetition", "a red car " * 6),
-        ("repetition", "blue blue blue blue blue blue"),
-        ("language", "IMG_2034 (1) 4032x3024 #0012 -- 8812"),
-        ("language", "a red vase on a \ufffd\ufffd table"),
-        ("leakage", "USER: what is this? ASSISTANT: a vase"),
-        ("leakage", "Describe only what you see: a red vase"),
-        ("leakage", "As an AI language model I see a vase"),
-        ("leakage", "I'm sorry, the image you provided is dark"),
-        ("leakage", "<image> a red vase on a table"),
-    ],
-)
-def test_what_a_check_is_for_fails_it(name: str, text: str) -> None:
-    result = verdict(name, text)
+class TestOurChecks(CheckConformance):
+    @pytest.fixture(scope="class", params=CHECK_FAMILY.names())
+    def policy(self, request: pytest.FixtureRequest) -> SelectPolicy:
+        return SelectPolicy(checks=(request.param,))
 
-    assert not result.passed
-    assert result.detail
+    @pytest.fixture(scope="class", autouse=True)
+    def _refused(self, request: pytest.FixtureRequest, check: Check) -> None:
+        request.cls.refused = REFUSED[check.name]
+
+    def test_it_has_the_name_of_its_module(self, policy: SelectPolicy, check: Check) -> None:
+        assert (check.name,) == policy.checks
 
 
 def test_an_alt_text_cannot_leak_a_prompt() -> None:

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from kaption.connections.errors import Fatal
-from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.policy import ClipPolicy
 from support.tiny_models import tiny_clip
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scorer(folder: Path) -> OpenClipScorer:
-    return load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+    return build(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
 
 
 def image_bytes(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -54,7 +54,7 @@ def test_texts_and_images_become_unit_rows_whatever_the_batch(scorer: OpenClipSc
 
 
 @pytest.mark.parametrize("size", [(64, 20), (20, 64), (500, 3)])
-def test_a_image_is_letterboxed_with_the_mean_colour(
+def test_an_image_is_letterboxed_with_the_mean_colour(
     scorer: OpenClipScorer, size: tuple[int, int]
 ) -> None:
     white = Image.new("RGB", size, (255, 255, 255))
@@ -86,19 +86,19 @@ def test_the_clip_tokenizer_is_counted_with_its_marks() -> None:
 
 def test_the_revision_follows_the_weights(folder: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    same = load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+    same = build(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
     other = tiny_clip(tmp_path / "other", context=20)
-    changed = load(ClipPolicy(model=f"local-dir:{other}", device="cpu"))
-    named = load(ClipPolicy(model=f"local-dir:{folder}", device="cpu", revision="v7"))
+    changed = build(ClipPolicy(model=f"local-dir:{other}", device="cpu"))
+    named = build(ClipPolicy(model=f"local-dir:{folder}", device="cpu", revision="v7"))
 
     assert same.revision.startswith("sha256:")
-    assert same.revision == load(ClipPolicy(model=f"local-dir:{folder}", device="cpu")).revision
+    assert same.revision == build(ClipPolicy(model=f"local-dir:{folder}", device="cpu")).revision
     assert changed.revision != same.revision
     assert named.revision == "v7"
 
 
 def test_half_precision_gives_nearly_the_same_rows(folder: Path, scorer: OpenClipScorer) -> None:
-    half = load(ClipPolicy(model=f"local-dir:{folder}", device="cpu", precision="bf16"))
+    half = build(ClipPolicy(model=f"local-dir:{folder}", device="cpu", precision="bf16"))
     pixels = [scorer.preprocess(image_bytes(40, 30))]
 
     cosine = half.encode_images(pixels)[0] @ scorer.encode_images(pixels)[0]
@@ -118,7 +118,7 @@ def test_half_precision_gives_nearly_the_same_rows(folder: Path, scorer: OpenCli
 )
 def test_a_model_that_cannot_be_loaded_says_what_to_give(policy: ClipPolicy) -> None:
     with pytest.raises(Fatal, match=r"cannot be loaded: .+ Give `demo`"):
-        load(policy)
+        build(policy)
 
 
 def test_missing_weights_are_not_replaced_by_random_ones(folder: Path, tmp_path: Path) -> None:
@@ -129,19 +129,19 @@ def test_missing_weights_are_not_replaced_by_random_ones(folder: Path, tmp_path:
             (bare / path.name).write_bytes(path.read_bytes())
 
     with pytest.raises(Fatal, match="cannot be loaded"):
-        load(ClipPolicy(model=f"local-dir:{bare}"))
+        build(ClipPolicy(model=f"local-dir:{bare}"))
 
 
 def test_a_model_without_a_known_threshold_asks_for_one(tmp_path: Path) -> None:
     name = f"local-dir:{tiny_clip(tmp_path, recommended_score=None)}"
 
     with pytest.raises(Fatal, match="recommended_score"):
-        load(ClipPolicy(model=name, device="cpu"))
+        build(ClipPolicy(model=name, device="cpu"))
     assert (
-        load(ClipPolicy(model=name, device="cpu", recommended_score=0.2)).recommended_score == 0.2
+        build(ClipPolicy(model=name, device="cpu", recommended_score=0.2)).recommended_score == 0.2
     )
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(Fatal, match="'cuda:99'"):
-        load(ClipPolicy(device="cuda:99"))
+        build(ClipPolicy(device="cuda:99"))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kaption.workers.models.open_clip import OpenClipScorer, load
+from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.models.windows import fit, score_texts, split_windows
 from kaption.workers.policy import ClipPolicy
 from support.tiny_models import tiny_clip
@@ -51,7 +51,7 @@ def test_a_clause_longer_than_the_context_is_cut_between_words() -> None:
 @pytest.fixture(scope="module")
 def scorer(tmp_path_factory: pytest.TempPathFactory) -> OpenClipScorer:
     folder = tiny_clip(tmp_path_factory.mktemp("clip"))
-    return load(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+    return build(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,4 +1,4 @@
-"""A source is found by its name or the look of its input, and told what it does not know."""
+"""A source is found by its name or recognised by its location; wrong names are errors that help."""
 
 from pathlib import Path
 
@@ -19,13 +19,17 @@ def test_a_format_may_be_given(tmp_path: Path) -> None:
     ("format_", "options", "error"),
     [
         (None, {}, "give --format, one of"),
-        ("no-such", {}, "there is no format 'no-such': folder, huggingface, img2dataset"),
+        (
+            "no-such",
+            {},
+            "there is no format 'no-such': in --format write one of folder, ",
+        ),
         ("table", {"color": "red"}, "table has no option color: it has columns, delimiter"),
         ("jsonl", {"color": "red"}, "jsonl has no option color: it has none"),
         ("webdataset", {"store": "s3://"}, "webdataset has no option store: it has source"),
     ],
 )
-def test_what_is_not_known_is_said(
+def test_an_unknown_format_or_option_is_named_in_the_error(
     tmp_path: Path, format_: str | None, options: dict[str, str], error: str
 ) -> None:
     path = tmp_path / "pairs.txt"
@@ -37,6 +41,6 @@ def test_what_is_not_known_is_said(
     assert error in str(raised.value)
 
 
-def test_a_file_that_is_not_there_is_said() -> None:
+def test_a_missing_file_is_named_in_the_error() -> None:
     with pytest.raises(SourceError, match=r"there is no file none\.jsonl"):
         open_source("none.jsonl")

@@ -111,7 +111,7 @@ def test_a_good_text_stays_as_it_is(text: str) -> None:
         ("BALCK Vase, Vinatge", "BLACK Vase, Vintage", Note.SLANG),
     ],
 )
-def test_noise_goes_and_is_noted(text: str, cleaned: str, note: Note) -> None:
+def test_noise_is_removed_and_noted(text: str, cleaned: str, note: Note) -> None:
     result = clean(text, POLICY)
 
     assert result.text == cleaned

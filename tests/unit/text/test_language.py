@@ -24,7 +24,7 @@ def detector() -> LanguageDetector:
     return LanguageDetector(POLICY)
 
 
-def test_whole_phrases_are_told_apart_from_several_threads(detector: LanguageDetector) -> None:
+def test_languages_are_detected_on_several_threads(detector: LanguageDetector) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(detector.detect, TEXTS.values()))
 
@@ -45,7 +45,7 @@ def test_only_a_sure_language_that_is_not_accepted_is_refused() -> None:
     assert not detector.accepts(detector.detect(TEXTS["de"]))
 
 
-def test_a_language_that_nobody_can_detect_stops_the_worker() -> None:
+def test_a_language_that_lingua_does_not_know_stops_the_worker() -> None:
     with pytest.raises(Fatal, match="xx"):
         LanguageDetector(TextPolicy(languages=("xx",))).detect("a large red circle")
 
