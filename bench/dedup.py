@@ -23,7 +23,7 @@ from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.local import Valkey
 from kaption.workers.policy import DedupPolicy
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 
 PREFIX = "bench:"
@@ -40,7 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     entries = 50_000 if given.quick else 1_000_000
     with Valkey() as server:
-        client = redis_client.connect(RedisConnection.model_validate({"url": server.url}))
+        client = connect_redis(RedisConnection.model_validate({"url": server.url}))
         dedup = Dedup(client, PREFIX, DedupPolicy())
         print(f"{entries:,} entries; ingest hands over {given.batch} at a time")
         for kind, fill in (("exact", _fill_exact), ("near", _fill_near)):

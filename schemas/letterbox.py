@@ -91,7 +91,7 @@ class Letterbox:
         return torch.from_numpy(np.array(boxed)).permute(2, 0, 1).contiguous()
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Normalise (n, 3, height, width) uint8 to the model's float32 input, on the same device."""
+        """Normalise (n, 3, height, width) uint8 to the model's float32 input on its device."""
         import torch
 
         mean, std = (

@@ -58,11 +58,11 @@ def build_takedowns(settings: Settings) -> TakedownList:
     """What is taken down in the dataset that the settings name, as Redis knows it."""
     from kaption.objectstore.dataset.takedowns import takedown_ids
     from kaption.objectstore.open import open_store
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.takedowns import TakedownList
 
     return TakedownList(
-        redis_client.connect(settings.redis),
+        connect_redis(settings.redis),
         settings.redis.key_prefix,
         partial(takedown_ids, open_store(settings.store), settings.sink.prefix),
     )
@@ -70,13 +70,13 @@ def build_takedowns(settings: Settings) -> TakedownList:
 
 def forgetful_stores(settings: Settings) -> list[Forgetful]:
     """All that keep something of single pairs in Redis."""
-    from kaption.workers.stores import client as redis_client
     from kaption.workers.stores.answers import Answers
     from kaption.workers.stores.captions import CaptionCache
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.dedup import Dedup
     from kaption.workers.stores.embeddings import EmbeddingCache
 
-    client, prefix = redis_client.connect(settings.redis), settings.redis.key_prefix
+    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
     return [
         Dedup(client, prefix, settings.ingest.dedup),
         Answers(client, prefix, ttl_s=settings.ingest.answers_ttl_s),
@@ -94,16 +94,15 @@ def _ingest(settings: Settings) -> AnyStage:
     from kaption.objectstore.open import open_store
     from kaption.workers.decode.pool import DecodePool
     from kaption.workers.fetch.fetcher import Fetcher
-    from kaption.workers.stages.ingest.stage import IngestStage
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stages.ingest.stage import IngestParts, IngestStage
     from kaption.workers.stores.answers import Answers
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.dedup import Dedup
     from kaption.workers.text.language import LanguageDetector
 
     policy = settings.ingest
-    client, prefix = redis_client.connect(settings.redis), settings.redis.key_prefix
-    return IngestStage(
-        policy,
+    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
+    parts = IngestParts(
         fetcher=Fetcher(policy.fetch),
         decoder=DecodePool(policy.image),
         blobs=BlobStore(open_store(settings.store)),
@@ -111,8 +110,8 @@ def _ingest(settings: Settings) -> AnyStage:
         answers=Answers(client, prefix, ttl_s=policy.answers_ttl_s),
         takedowns=build_takedowns(settings),
         languages=LanguageDetector(policy.text),
-        now=_now,
     )
+    return IngestStage(policy, parts, now=_now)
 
 
 def _alignment(settings: Settings) -> Alignment:
@@ -120,13 +119,13 @@ def _alignment(settings: Settings) -> Alignment:
     from kaption.objectstore.open import open_store
     from kaption.workers.models import open_clip
     from kaption.workers.stages.alignment import Alignment
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.embeddings import EmbeddingCache
 
     return Alignment(
         settings.clip,
         BlobStore(open_store(settings.store)),
-        EmbeddingCache(redis_client.connect(settings.redis), settings.redis.key_prefix),
+        EmbeddingCache(connect_redis(settings.redis), settings.redis.key_prefix),
         open_clip.load,
     )
 
@@ -142,13 +141,13 @@ def _recaption(settings: Settings) -> AnyStage:
     from kaption.objectstore.open import open_store
     from kaption.workers.captioners.registry import load_captioners
     from kaption.workers.stages.recaption import RecaptionStage
-    from kaption.workers.stores import client as redis_client
     from kaption.workers.stores.captions import CaptionCache
+    from kaption.workers.stores.client import connect_redis
 
     return RecaptionStage(
         settings.recaption,
         BlobStore(open_store(settings.store)),
-        CaptionCache(redis_client.connect(settings.redis), settings.redis.key_prefix),
+        CaptionCache(connect_redis(settings.redis), settings.redis.key_prefix),
         load_captioners=load_captioners,
         now=_now,
     )

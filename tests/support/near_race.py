@@ -7,7 +7,7 @@ import random
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.policy import DedupPolicy
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 
 
@@ -16,7 +16,7 @@ def owner(number: int) -> Position:
 
 
 def dedup_at(url: str, distance: int = 6, prefix: str = "kaption:") -> Dedup:
-    client = redis_client.connect(RedisConnection.model_validate({"url": url}))
+    client = connect_redis(RedisConnection.model_validate({"url": url}))
     return Dedup(client, prefix, DedupPolicy(near_distance=distance))
 
 

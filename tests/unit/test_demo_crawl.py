@@ -41,9 +41,9 @@ from kaption.workers.demo.truth import REJECTED_FOR, Kind, Terminal, Truth, agre
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import IngestPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
-from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
+from kaption.workers.stages.ingest.stage import IngestInput, IngestParts, IngestStage
 from kaption.workers.stores.answers import Answers
-from kaption.workers.stores.client import connect
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.text.language import LanguageDetector
 from support.model_stages import taken_down
@@ -263,17 +263,16 @@ def test_ingest_judges_the_crawl_as_its_truth_says(
 ) -> None:
     policy = IngestPolicy(fetch=FETCH)
     connection = RedisConnection.model_validate({"url": redis_url})
-    stage = IngestStage(
-        policy,
+    parts = IngestParts(
         Fetcher(policy.fetch),
         DecodePool(policy.image, 2),
         BlobStore(FolderStore(tmp_path)),
-        Dedup(connect(connection), connection.key_prefix, policy.dedup),
-        Answers(connect(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
+        Dedup(connect_redis(connection), connection.key_prefix, policy.dedup),
+        Answers(connect_redis(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
         taken_down(redis_url),
         LanguageDetector(policy.text.model_copy(update={"detect_languages": ("en", "de")})),
-        now=lambda: NOW,
     )
+    stage = IngestStage(policy, parts, now=lambda: NOW)
     stage.setup()
     with Site(crawl.pages) as site:
         outcomes = _outcomes(stage, list(crawl.records(site.url)))

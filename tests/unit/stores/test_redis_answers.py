@@ -10,8 +10,8 @@ import redis
 from kaption.connections.errors import Retry
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import BlobRef, ImageRef, Position, Reason
-from kaption.workers.stores import client as redis_client
 from kaption.workers.stores.answers import REFUSAL_TTL_S, Answer, Answers, Refusal
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.footprint import Footprint
 
 ORIGIN = Position("pairs.raw", 3, 14)
@@ -20,7 +20,7 @@ REPLAY = Position("pairs.raw", 5, 92)
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis_client.connect(RedisConnection.model_validate({"url": redis_url})) as client:
+    with connect_redis(RedisConnection.model_validate({"url": redis_url})) as client:
         yield client
 
 
@@ -137,7 +137,7 @@ def test_two_deployments_on_one_server_do_not_meet(client: redis.Redis) -> None:
 
 def test_a_store_that_is_away_is_waited_for() -> None:
     connection = RedisConnection.model_validate({"url": "redis://127.0.0.1:1/0"})
-    answers = Answers(redis_client.connect(connection), "k:", ttl_s=60)
+    answers = Answers(connect_redis(connection), "k:", ttl_s=60)
 
     with pytest.raises(Retry):
         answers.get(ORIGIN, ORIGIN)

@@ -12,15 +12,15 @@ from kaption.connections.errors import Retry
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Caption, CaptionKind
 from kaption.schemas.caption import CheckResult
-from kaption.workers.stores import client as redis_client
 from kaption.workers.stores.captions import CaptionCache, CaptionKey
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.embeddings import EmbeddingCache, EmbeddingKey
 from kaption.workers.stores.footprint import Footprint
 
 
 @pytest.fixture
 def client(redis_url) -> redis.Redis:
-    return redis_client.connect(RedisConnection(url=SecretStr(redis_url)))
+    return connect_redis(RedisConnection(url=SecretStr(redis_url)))
 
 
 def unit_rows(n: int, d: int) -> NDArray[np.float32]:
@@ -123,7 +123,7 @@ def test_what_a_image_left_is_forgotten_whatever_made_it(client):
 
 
 def test_a_caption_cache_that_is_away_is_waited_for():
-    client = redis_client.connect(RedisConnection(url=SecretStr("redis://127.0.0.1:1/0")))
+    client = connect_redis(RedisConnection(url=SecretStr("redis://127.0.0.1:1/0")))
     captions, embeddings = CaptionCache(client, "k:"), EmbeddingCache(client, "k:")
     for get in (
         lambda: captions.get([CaptionKey("a" * 64, "vlm")]),

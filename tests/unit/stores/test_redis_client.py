@@ -7,11 +7,11 @@ from pydantic import SecretStr
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.settings import RedisConnection
 from kaption.workers.local import Valkey
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import connect_redis, ping, redis_errors
 
 
 def client_for(url: str) -> redis.Redis:
-    return redis_client.connect(RedisConnection(url=SecretStr(url)))
+    return connect_redis(RedisConnection(url=SecretStr(url)))
 
 
 def test_a_server_that_is_away_is_waited_for():
@@ -19,9 +19,9 @@ def test_a_server_that_is_away_is_waited_for():
     client = client_for("redis://127.0.0.1:1/0")
 
     # When / Then
-    with pytest.raises(Retry, match="Redis"), redis_client.translated():
+    with pytest.raises(Retry, match="Redis"), redis_errors():
         client.get("x")
-    assert "Redis" in (redis_client.answers(client) or "")
+    assert "Redis" in (ping(client) or "")
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://127.0.0.1:port/0"])
@@ -37,13 +37,13 @@ def test_a_wrong_password_is_fatal():
 
         # When / Then none and a wrong one are both told from an outage
         for url in (server.url, server.url.replace("redis://", "redis://:wrong@")):
-            with pytest.raises(Fatal, match="check user and password"), redis_client.translated():
+            with pytest.raises(Fatal, match="check user and password"), redis_errors():
                 client_for(url).get("x")
 
 
 def test_a_missing_database_is_fatal(valkey):
     url = valkey.url.removesuffix("/0") + "/99999"
-    with pytest.raises(Fatal, match="database number"), redis_client.translated():
+    with pytest.raises(Fatal, match="database number"), redis_errors():
         client_for(url).get("x")
 
 
@@ -53,7 +53,7 @@ def test_a_full_server_is_waited_for():
         redis.Redis.from_url(server.url).config_set("maxmemory", "1")
 
         # When / Then
-        with pytest.raises(Retry, match="Redis"), redis_client.translated():
+        with pytest.raises(Retry, match="Redis"), redis_errors():
             client_for(server.url).set("x", "y")
 
 
@@ -63,7 +63,7 @@ def test_a_replica_that_cannot_write_is_waited_for(valkey):
         redis.Redis.from_url(server.url).replicaof("127.0.0.1", str(valkey.ports[0]))
 
         # When / Then
-        with pytest.raises(Retry), redis_client.translated():
+        with pytest.raises(Retry), redis_errors():
             client_for(server.url).set("x", "y")
 
 
@@ -73,9 +73,9 @@ def test_a_fault_of_ours_is_not_hidden(redis_url):
     client.set("x", "text")
 
     # When / Then
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"), redis_client.translated():
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"), redis_errors():
         client.hget("x", "field")
 
 
 def test_a_server_that_is_up_is_ready(redis_url):
-    assert redis_client.answers(client_for(redis_url)) is None
+    assert ping(client_for(redis_url)) is None

@@ -16,8 +16,8 @@ from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.local import Valkey
 from kaption.workers.policy import DedupPolicy
-from kaption.workers.stores import client as redis_client
 from kaption.workers.stores.answers import Answers
+from kaption.workers.stores.client import connect_redis, ping, try_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.footprint import Footprint
 from kaption.workers.stores.image_cache import ImageCache
@@ -45,7 +45,7 @@ class SecureRedis:
             "password": SecretStr(PASSWORD),
             "ca_file": self.ca_file,
         }
-        return redis_client.connect(RedisConnection(**given | changed))
+        return connect_redis(RedisConnection(**given | changed))
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def _serve(valkey: Valkey, authority: Authority, certificate: Certificate) -> It
 def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: SecureRedis) -> None:
     # Given the rights of the documentation
     client = secure.connect()
-    redis_client.try_out(client, "kaption:")
+    try_redis(client, "kaption:")
     dedup = Dedup(client, "kaption:", DedupPolicy())
     answers = Answers(client, "kaption:", ttl_s=60)
     images = ImageCache(client, "kaption:", "emb", 60)
@@ -104,7 +104,7 @@ def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: Secur
 def test_user_and_password_may_be_in_the_url(secure: SecureRedis) -> None:
     url = secure.url.replace("rediss://", "rediss://kaption:p%40ss%2Fw%25rd@")
     client = secure.connect(url=SecretStr(url), username=None, password=None)
-    assert redis_client.answers(client) is None
+    assert ping(client) is None
 
 
 @pytest.mark.parametrize(
@@ -120,13 +120,13 @@ def test_a_refusal_names_the_setting(
     secure: SecureRedis, changed: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(Fatal, match=expected) as raised:
-        redis_client.try_out(secure.connect(**changed), "kaption:")
+        try_redis(secure.connect(**changed), "kaption:")
     assert PASSWORD not in str(raised.value)
 
 
 def test_an_expired_certificate_is_told(expired: SecureRedis) -> None:
     with pytest.raises(Fatal, match=r"redis\.url \(KAPTION_REDIS__URL\): .* has expired"):
-        redis_client.try_out(expired.connect(), "kaption:")
+        try_redis(expired.connect(), "kaption:")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_an_expired_certificate_is_told(expired: SecureRedis) -> None:
 def test_a_missing_right_is_told(secure: SecureRedis, missing: str) -> None:
     secure.admin.execute_command("ACL", "SETUSER", "kaption", missing)
     with pytest.raises(Fatal, match=r"redis\.username \(KAPTION_REDIS__USERNAME\)"):
-        redis_client.try_out(secure.connect(), "kaption:")
+        try_redis(secure.connect(), "kaption:")
 
 
 def test_one_password_too_many_is_refused(secure: SecureRedis) -> None:
@@ -149,6 +149,6 @@ def test_one_password_too_many_is_refused(secure: SecureRedis) -> None:
 def test_a_url_that_cannot_be_read_gives_no_part_of_the_password_away() -> None:
     connection = RedisConnection(url=SecretStr("redis://:hun/ter2@127.0.0.1:6379/0"))
     with pytest.raises(Fatal) as raised:
-        redis_client.connect(connection)
+        connect_redis(connection)
     assert "hun" not in str(raised.value)
     assert raised.value.__cause__ is None

@@ -14,14 +14,14 @@ from kaption.connections.settings import RedisConnection
 from kaption.objectstore.dataset.takedowns import add_takedown, takedown_ids, takedown_keys
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import RawPair, Takedown, TakedownKind, encode
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.takedowns import COMPARE_S, TakedownList
 from support.ingest_bench import raw
 
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis_client.connect(RedisConnection.model_validate({"url": redis_url})) as client:
+    with connect_redis(RedisConnection.model_validate({"url": redis_url})) as client:
         yield client
 
 
@@ -141,6 +141,6 @@ def test_threads_that_ask_at_once_read_the_dataset_once(client: redis.Redis) -> 
 
 def test_a_store_that_is_away_is_waited_for() -> None:
     connection = RedisConnection.model_validate({"url": "redis://127.0.0.1:1/0"})
-    takedowns = TakedownList(redis_client.connect(connection), "k:", lambda known: ())
+    takedowns = TakedownList(connect_redis(connection), "k:", lambda known: ())
     with pytest.raises(Retry):
         takedowns.covering([pair(0)])
