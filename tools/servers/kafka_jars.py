@@ -8,8 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from kaption.workers.local.binary import MissingServer
-from kaption.workers.local.process import ServerError
+from kaption.workers.local.process import MissingServer, ServerError
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
 _JAVA_MINIMUM = 17

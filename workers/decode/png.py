@@ -116,7 +116,7 @@ def _chunk(name: bytes, body: bytes | memoryview) -> tuple[bytes, bytes | memory
 
 
 def _profile_is_sane(body: bytes) -> bool:
-    """Whether an iCCP chunk inflates to a bounded size. A broken profile is dropped, not the image."""
+    """Whether an iCCP chunk inflates to a bounded size. Only the profile is dropped if not."""
     _, _, rest = body.partition(b"\x00")
     inflate = zlib.decompressobj()
     try:
