@@ -127,7 +127,7 @@ def test_images_that_are_no_copies_are_far_apart(crawl: Crawl) -> None:
     whole = {t.pair_id: t for t in crawl.truths if t.kind not in (Kind.EXACT, Kind.NEAR, Kind.TINY)}
     hashes = {}
     for path, page in crawl.pages.items():
-        pair_id = path.removeprefix("/pictures/").removesuffix(".jpg")
+        pair_id = path.removeprefix("/images/").removesuffix(".jpg")
         if pair_id in whole and whole[pair_id].kind not in REJECTED_FOR:
             image = ImageOps.exif_transpose(Image.open(BytesIO(page.body)))
             hashes[pair_id] = dhash(image.convert("L"))

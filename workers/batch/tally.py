@@ -110,6 +110,6 @@ class Follower(threading.Thread):
             self.error = error
 
     def finish(self) -> None:
-        """Read to the present ends of the topics, then end the thread."""
+        """Stop following, and wait until the thread has ended."""
         self._stop_reading.set()
         self.join()
