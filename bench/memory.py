@@ -1,9 +1,9 @@
 """Compares each worker's memory after 10,000 and after 1,000 records: `python -m bench.memory`.
 
-Each stage runs as a `kaption work` process on Apache Kafka, Valkey and a folder. It gets its records
-in ten equal portions. When a portion is committed, the resident memory (VmRSS) of the process and
-its children is read. A leak shows as a ratio well over 1 with growth in the last half too. A library
-that warms up changes the ratio only. The peak is the sum of their VmHWM.
+Each stage runs as a `kaption work` process on Apache Kafka, Valkey and a folder. It gets its
+records in ten equal portions. When a portion is committed, the resident memory (VmRSS) of the
+process and its children is read. A leak shows as a ratio well over 1 with growth in the last half
+too. A library that warms up changes the ratio only. The peak is the sum of their VmHWM.
 
 Caches are empty and no two records have the same image, except for recaption (see `bench.inputs`).
 A shard holds a tenth of a portion, because the sink holds records until their shard is closed. A

@@ -18,7 +18,7 @@ _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>")
 
 
 def blip2_config(*, tiny: bool) -> Any:
-    """The configuration of BLIP-2 OPT-2.7B. The library's defaults are its ViT-g/14 and Q-Former."""
+    """BLIP-2 OPT-2.7B. ViT-g/14 and Q-Former are the library's defaults."""
     text = {"model_type": "opt", "vocab_size": 50304, "hidden_size": 2560, "ffn_dim": 10240}
     config: dict[str, Any] = {
         "text_config": text | {"num_hidden_layers": 32, "num_attention_heads": 32}

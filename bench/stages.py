@@ -2,8 +2,8 @@
 
 The stages use Kafka, Redis and the blob store. Both sides of a row open the same images and give
 them to the same model in batches of the same size. The bare loop has no broker, no cache, no
-provenance and no outputs. Both sides run in turns, on fresh topics and an empty cache, and the ratio
-is that of their medians.
+provenance and no outputs. Both sides run in turns, on fresh topics and an empty cache, and the
+ratio is that of their medians.
 """
 
 from __future__ import annotations
