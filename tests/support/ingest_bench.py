@@ -1,4 +1,4 @@
-"""The ingest stage on real parts, driven by hand."""
+"""An ingest stage with real parts, run without the engine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TEXT = TextPolicy(detect_languages=("en", "de", "fr"))
 
 @dataclass
 class Bench:
-    """An ingest stage with its parts at hand, and a worker's other half."""
+    """The parts of an ingest stage, and the work that the engine does around it."""
 
     blobs: BlobStore
     dedup: Dedup
@@ -46,7 +46,7 @@ class Bench:
 
     @classmethod
     def opened(cls, redis_url: str, folder: Path, decoder: DecodePool) -> Self:
-        """On an empty database and an empty folder."""
+        """With an empty database and an empty folder."""
         connection = RedisConnection.model_validate({"url": redis_url})
         client, prefix = connect_redis(connection), connection.key_prefix
         objects = FolderStore(folder)
@@ -76,7 +76,7 @@ class Bench:
         return made
 
     def run(self, *messages: Incoming[RawPair], stage: IngestStage | None = None) -> list[Outcome]:
-        """Outcomes in order, as the engine would come to them."""
+        """The outcomes in the order of the messages, as the engine would get them."""
         stage = stage or self.stage()
         batch: list[tuple[Incoming[RawPair], IngestInput]] = []
         outcomes: dict[Position, Outcome] = {}

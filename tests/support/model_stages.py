@@ -1,4 +1,4 @@
-"""Records and blobs that the tests of the model stages share."""
+"""Records and blobs for the tests of the model stages."""
 
 from datetime import UTC, datetime
 from io import BytesIO
@@ -28,7 +28,7 @@ R = TypeVar("R", bound=Versioned)
 
 
 class FolderBlobs(BlobStore):
-    """Blobs in a folder, with the damage that tests want, and a count of reads."""
+    """Blobs in a folder. It can damage blobs and counts reads."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(FolderStore(folder))
@@ -52,7 +52,7 @@ class FolderBlobs(BlobStore):
 
 
 def stored(blobs: FolderBlobs, seed: int) -> BlobRef:
-    """A small image of its own for each seed, as ingest stores it."""
+    """A small image, as ingest stores it. Each seed gives a different one."""
     noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
     file = BytesIO()
     Image.fromarray(noise).resize((72, 48)).save(file, "JPEG")
@@ -60,7 +60,7 @@ def stored(blobs: FolderBlobs, seed: int) -> BlobRef:
 
 
 def ingested(ref: BlobRef, text: str, pair_id: str = "pair") -> IngestedPair:
-    """What ingest emits for a stored image."""
+    """The pair that ingest emits for a stored image."""
     return IngestedPair(
         pair_id=pair_id,
         text=text,
@@ -80,12 +80,12 @@ def ingested(ref: BlobRef, text: str, pair_id: str = "pair") -> IngestedPair:
 
 
 def taken_down(url: str, *takedowns: Takedown) -> TakedownList:
-    """The list of a dataset that has these."""
+    """The takedown list of a dataset with these takedowns."""
     ids = {takedown.takedown_id for takedown in takedowns}
     return TakedownList(redis.Redis.from_url(url), "t:", lambda known: ids)
 
 
 def message(record: R) -> Incoming[R]:
-    """One input record at the beginning of its partition."""
+    """An input record at the start of its partition."""
     position = Position("pairs.raw", 0, 0)
     return Incoming(record, position, position)

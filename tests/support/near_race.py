@@ -1,4 +1,4 @@
-"""Near claims made by workers that race. A file of its own: spawned processes import it by name."""
+"""Near claims of racing workers. Spawned processes import this file by its name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def flipped(number: int, bits: int, rng: random.Random) -> int:
 
 
 def claims_of(seed: int) -> list[tuple[int, Position]]:
-    """Hashes around a few centres, so that workers collide; each owner has one hash."""
+    """Hashes around a few centres, so that workers collide. Each owner has one hash."""
     rng = random.Random(seed)
     centres = [random.Random(999).getrandbits(64) for _ in range(40)]
     return [

@@ -1,4 +1,4 @@
-"""A server's program that is not installed skips a test locally and fails it in CI."""
+"""A missing server program skips a test locally and fails it in CI."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -112,7 +112,7 @@ def test_the_best_captions_are_kept_best_first(
     assert pair.provenance.stages[-1].stage == "select"
 
 
-def test_the_original_is_scored_where_it_has_no_score(
+def test_an_original_without_a_score_is_scored(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     pair = clean(run(stage(scorer, blobs, redis_url), captioned(blobs, "a plain photo")))
@@ -129,7 +129,7 @@ def test_an_original_that_failed_a_check_keeps_the_score_that_this_scorer_gave(
     revision: str,
     expected: float | None,
 ) -> None:
-    # Given an alt text that was scored, and is too short to be a caption
+    # Given an alt text that was scored and is too short for a caption
     pair = captioned(blobs, "photo", "a red circle on grass")
     trace = Tracer("score", lambda: NOW).trace(
         0.0, {scorer.model: revision or scorer.revision}, scorer.preprocessing_id
@@ -139,12 +139,12 @@ def test_an_original_that_failed_a_check_keeps_the_score_that_this_scorer_gave(
     # When the candidate is chosen
     kept = clean(run(stage(scorer, blobs, redis_url), pair.model_copy(update=fields)))
 
-    # Then the score before selection is still known, if it is on the candidate's scale
+    # Then its score is kept, if the same scorer gave it
     assert [caption.kind for caption in kept.captions] == [CaptionKind.VLM]
     assert kept.original_score == expected
 
 
-def test_a_pair_that_was_taken_down_on_its_way_is_refused(
+def test_a_pair_that_was_taken_down_after_ingest_is_rejected(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     takedown = Takedown(kind=TakedownKind.PAIR, value="gone", requested_at=NOW)
@@ -178,7 +178,7 @@ def test_scores_do_not_depend_on_the_batch(
         )
 
 
-def test_a_pair_without_any_text_has_no_caption(
+def test_a_pair_without_texts_is_rejected_as_no_caption(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     outcome = run(stage(scorer, blobs, redis_url), captioned(blobs, None))
@@ -198,7 +198,7 @@ def test_failed_checks_are_named_with_their_numbers(
     assert "vlm: repetition (94%" in outcome.detail
 
 
-def test_a_best_caption_below_the_gate_is_low_alignment(
+def test_a_pair_whose_best_caption_is_below_the_gate_is_rejected(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     made = stage(scorer, blobs, redis_url, min_score=0.999)
@@ -275,7 +275,7 @@ def test_near_equal_captions_collapse_into_the_better_one() -> None:
     assert [caption.score for caption in kept] == [0.4, 0.2]
 
 
-def test_what_is_below_the_gate_is_not_kept() -> None:
+def test_captions_below_the_gate_are_not_kept() -> None:
     kept = rank([original("a vase", 0.1), vlm("red circle", 0.3)], POLICY, min_score=0.25)
 
     assert [caption.text for caption in kept] == ["red circle"]
