@@ -50,7 +50,9 @@ class Caption(Record):
     score: float | None = None
     """Cosine of the image embedding and the text embedding, aggregated over `window_scores`."""
     window_scores: Annotated[tuple[float, ...], Field(max_length=LIST_ITEMS)] = ()
-    """One cosine for each window of a text that is longer than the scorer's context."""
+    """The cosine of each window of the text. A text that fits the scorer's context is one window.
+
+    A longer text is cut into windows at clause boundaries."""
     fitted_text: Text | None = None
     """`text` cut to the scorer's context at a clause boundary. Absent where `text` fits whole."""
     checks: Annotated[tuple[CheckResult, ...], Field(max_length=LIST_ITEMS)] = ()

@@ -42,8 +42,8 @@ class Manifest(Versioned):
     """Number of pairs in each object. It may be less than `end - start`: transaction markers take
     offsets, and compaction drops replaced versions and pairs that were taken down."""
     writer: Name
-    """The process that wrote it. A process recognises its own manifest by it after a retried PUT.
-    """
+    """Unique to one process. After a retried PUT it tells the process whether it wrote the manifest
+    itself."""
     created_at: AwareDatetime
     objects: Annotated[tuple[ShardObject, ...], Field(max_length=LIST_ITEMS)]
     generation: Annotated[int, Field(ge=0)] = 0

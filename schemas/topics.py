@@ -26,8 +26,7 @@ class Topic:
     cleanup_policy: str = "delete"
     compaction_lag_ms: int | None = None
     """Of a compacted topic: how long a message may outlive a newer message or a tombstone with its
-    key. Without this limit, a broker compacts a quiet topic late, and withdrawn pairs stay in it.
-    """
+    key. Without this limit a broker compacts a quiet topic late and keeps withdrawn pairs long."""
     max_message_bytes: int = STAGE_MESSAGE_BYTES
 
     def config(self) -> dict[str, str]:
