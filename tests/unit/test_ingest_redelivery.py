@@ -22,7 +22,7 @@ from support.ingest_bench import Bench, emitted, image_bytes, linked, raw, reaso
 
 EARLIER, FIRST, OTHER = 50, 51, 52
 """Seeds of three images: of another origin, of the URL's first answer, of its later answer."""
-CHANGES = {"gone": None, "another picture": OTHER, "a copy of an earlier one": EARLIER}
+CHANGES = {"gone": None, "another image": OTHER, "a copy of an earlier one": EARLIER}
 
 
 class Crash(BaseException):

@@ -29,7 +29,7 @@ def answers(client: redis.Redis) -> Answers:
     return Answers(client, "kaption:", ttl_s=86_400)
 
 
-def image_bytes(number: int) -> ImageRef:
+def stored_image(number: int) -> ImageRef:
     return ImageRef(
         blob=BlobRef(sha256=f"{number:064x}", bytes=31_000, media_type="image/jpeg"),
         width=512,
@@ -52,15 +52,15 @@ def test_the_first_answer_counts_for_every_worker(answers: Answers) -> None:
     # Given two remembered images, one of them the first of two for the same origin in one call
     other = Position("pairs.raw", 3, 15)
     first = answers.first(
-        [ORIGIN, other, ORIGIN], [ORIGIN, other, ORIGIN], [image_bytes(n) for n in range(3)]
+        [ORIGIN, other, ORIGIN], [ORIGIN, other, ORIGIN], [stored_image(n) for n in range(3)]
     )
 
     # When another worker has found other answers
-    found: list[Answer] = [image_bytes(7), refusal(other)]
+    found: list[Answer] = [stored_image(7), refusal(other)]
     second = answers.first([ORIGIN, other], [ORIGIN, other], found)
 
     # Then the first writer's answers count, for that worker and for everybody
-    assert first == [image_bytes(0), image_bytes(1), image_bytes(0)]
+    assert first == [stored_image(0), stored_image(1), stored_image(0)]
     assert second == first[:2]
     assert [answers.get(origin, REPLAY) for origin in (ORIGIN, other)] == second
 
@@ -75,11 +75,11 @@ def test_a_refusal_counts_for_its_delivery(answers: Answers) -> None:
     assert answers.first([ORIGIN], [ORIGIN], [refusal(ORIGIN)]) == [refusal(ORIGIN)]
 
     # When another worker has an image for the same delivery / Then the refusal counts
-    assert answers.first([ORIGIN], [ORIGIN], [image_bytes(1)]) == [refusal(ORIGIN)]
+    assert answers.first([ORIGIN], [ORIGIN], [stored_image(1)]) == [refusal(ORIGIN)]
     assert answers.get(ORIGIN, ORIGIN) == refusal(ORIGIN)
 
 
-@pytest.mark.parametrize("found", [image_bytes(1), refusal(REPLAY, "410")])
+@pytest.mark.parametrize("found", [stored_image(1), refusal(REPLAY, "410")])
 def test_a_refusal_does_not_count_for_a_replay(answers: Answers, found: Answer) -> None:
     # Given a refused delivery of a record that is replayed later
     answers.first([ORIGIN], [ORIGIN], [refusal(ORIGIN)])
@@ -93,7 +93,7 @@ def test_a_refusal_does_not_count_for_a_replay(answers: Answers, found: Answer) 
 def test_images_expire_after_the_given_time_and_refusals_earlier(
     client: redis.Redis, answers: Answers
 ) -> None:
-    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [image_bytes(1), refusal(REPLAY)])
+    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [stored_image(1), refusal(REPLAY)])
 
     assert REFUSAL_TTL_S < client.ttl(f"kaption:url:{ORIGIN}") <= 86_400
     assert 0 < client.ttl(f"kaption:url:{REPLAY}") <= REFUSAL_TTL_S
@@ -107,7 +107,7 @@ def test_racing_workers_get_the_same_answers(answers: Answers) -> None:
     def told(worker: int) -> dict[Position, Answer]:
         mine = random.Random(worker).sample(origins, len(origins))
         found: list[Answer] = [
-            refusal(one) if worker % 4 == 0 else image_bytes(worker) for one in mine
+            refusal(one) if worker % 4 == 0 else stored_image(worker) for one in mine
         ]
         return dict(zip(mine, answers.first(mine, mine, found), strict=True))
 
@@ -120,17 +120,17 @@ def test_racing_workers_get_the_same_answers(answers: Answers) -> None:
 
 
 def test_a_takedown_removes_an_owners_answer(client: redis.Redis, answers: Answers) -> None:
-    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [image_bytes(1), image_bytes(2)])
+    answers.first([ORIGIN, REPLAY], [ORIGIN, REPLAY], [stored_image(1), stored_image(2)])
     footprints = [Footprint(owner=str(ORIGIN)), Footprint(original_sha256="a" * 64)]
 
     assert [answers.forget(footprints, dry_run=dry) for dry in (True, False, False)] == [1, 1, 0]
     assert answers.get(ORIGIN, ORIGIN) is None
-    assert answers.get(REPLAY, REPLAY) == image_bytes(2)
+    assert answers.get(REPLAY, REPLAY) == stored_image(2)
 
 
 def test_two_key_prefixes_on_one_server_are_separate(client: redis.Redis) -> None:
     one, other = (Answers(client, prefix, ttl_s=60) for prefix in ("one:", "other:"))
-    one.first([ORIGIN], [ORIGIN], [image_bytes(1)])
+    one.first([ORIGIN], [ORIGIN], [stored_image(1)])
 
     assert other.get(ORIGIN, ORIGIN) is None
 
@@ -142,5 +142,5 @@ def test_a_redis_that_is_down_raises_retry() -> None:
     with pytest.raises(Retry):
         answers.get(ORIGIN, ORIGIN)
     with pytest.raises(Retry):
-        answers.first([ORIGIN], [ORIGIN], [image_bytes(1)])
+        answers.first([ORIGIN], [ORIGIN], [stored_image(1)])
     assert "Redis" in (answers.ready() or "")
