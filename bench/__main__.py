@@ -1,4 +1,4 @@
-"""Every benchmark in turn: `make bench`. Each prints ratios measured side by side in one run."""
+"""Runs every benchmark in turn: `make bench`. Each prints ratios, measured side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MODULES = ("passthrough", "stages", "models", "ingest_images", "dedup", "memory
 
 
 def main() -> None:
-    """Run each as its own process, named on a line that repeats it; exit 1 if one failed."""
+    """Run each benchmark as a process, below its command line. Exits with 1 if one failed."""
     failed = []
     for module in sys.argv[1:] or _MODULES:
         if module == "gpu" and not torch.cuda.is_available():

@@ -1,9 +1,9 @@
-"""Dedup claims on a filled store: `python -m bench.dedup [--quick]`.
+"""Measures dedup claims on a filled Redis: `python -m bench.dedup [--quick]`.
 
-A Valkey on loopback gets a million exact and a million near claims; then claims are measured one
-call each, and many in a call. Every row is a ratio to plain `SET key value NX GET` one by one in
-the same run, measured in turns, so a slow machine slows both. Half of the measured claims are new,
-half are refused.
+A Valkey on loopback is filled with a million exact and a million near claims. Then claims are
+measured, one in a call and many in a call. Each row is a ratio to plain `SET key value NX GET`, one
+by one. Both are measured in turns in one run, so a slow machine slows both. Half of the measured
+claims are new, half are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.local import Valkey
 from kaption.workers.policy import DedupPolicy
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 
 PREFIX = "bench:"
@@ -32,7 +32,7 @@ Claim = Callable[[list[int]], object]
 
 
 def main() -> None:
-    """Fill, measure in turns, print one row per way of claiming."""
+    """Fill Valkey, measure in turns and print a row for each way to claim."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="50,000 entries in place of 1,000,000")
     parser.add_argument("--turns", type=int, default=5)
@@ -40,7 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     entries = 50_000 if given.quick else 1_000_000
     with Valkey() as server:
-        client = redis_client.connect(RedisConnection.model_validate({"url": server.url}))
+        client = connect_redis(RedisConnection.model_validate({"url": server.url}))
         dedup = Dedup(client, PREFIX, DedupPolicy())
         print(f"{entries:,} entries; ingest hands over {given.batch} at a time")
         for kind, fill in (("exact", _fill_exact), ("near", _fill_near)):
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _rate(claim: Claim, size: int, entries: int, first: int) -> float:
-    """Claims a second over about half a second; `first` is a number nobody has claimed yet."""
+    """Claims per second, over about half a second. `first` is a number that is not claimed yet."""
     rng, done = random.Random(first), 0
     started = time.perf_counter()
     while (took := time.perf_counter() - started) < 0.5:
@@ -84,7 +84,7 @@ def _fill_exact(_: redis.Redis, dedup: Dedup, entries: int) -> None:
 
 
 def _fill_near(client: redis.Redis, dedup: Dedup, entries: int) -> None:
-    """Write the lists as claims would have left them; claiming them takes many minutes."""
+    """Write the lists as claims would leave them, because claiming takes many minutes."""
     prefix = dedup._near._prefix
     hashes = np.array([_hash(number) for number in range(entries)], dtype=np.uint64)
     records = np.stack([hashes, np.arange(1, entries + 1, dtype=np.uint64)], axis=1).astype(">u8")

@@ -1,12 +1,13 @@
-"""BLIP-2 and ViT-L/14 of true size on a GPU, with random weights: `python -m bench.gpu`.
+"""Measures BLIP-2 and ViT-L/14 of real size with random weights on a GPU: `python -m bench.gpu`.
 
-BLIP-2 OPT-2.7B in bf16: the batch path that the recaption stage calls, against a loop of the
-published recipe (processor and generate on one image, 3 samples of one prompt in one call). Aim:
-40x. Both use one loaded model and draw as many tokens, which is checked; ours asks its own prompts,
-which are longer. The loop's rate does not depend on its length, so it is over a few of the batch.
+BLIP-2 OPT-2.7B in bf16: the batch path of the recaption stage against a loop over the published
+recipe (processor and generate on one image, 3 samples of one prompt in one call). The aim is 40x.
+Both use the same loaded model and generate the same number of tokens, which is checked. Our prompts
+are longer. The loop runs over a few images of the batch, because its rate does not depend on their
+number.
 
-ViT-L/14: FLOP/s of the scorer's encoding, uint8 pixels in host memory to embeddings there, over
-those of a large matmul in the same run. Aim: 0.6. FLOPs are counted from the model, not measured.
+ViT-L/14: FLOP/s of the scorer's encoding, from uint8 pixels to embeddings in host memory, over the
+FLOP/s of a large matmul in the same run. The aim is 0.6. FLOPs are counted from the model.
 """
 
 from __future__ import annotations
@@ -34,17 +35,19 @@ from kaption.workers.runtime.stage import OutOfMemory
 
 _CANDIDATES = 3
 _IN_A_ROW = 10
-"""Short runs that are timed together."""
+"""Runs that are timed together, because one is short."""
 
 
 def main() -> None:
-    """Print one row per batch size, first of captions, then of embeddings."""
+    """Print a row for each batch size, first of captions, then of embeddings."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--tiny", action="store_true", help="tiny models, to try it on a CPU")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 64, 128])
     parser.add_argument("--encode-batches", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--loop", type=int, default=4, help="images for the recipe, at most")
-    parser.add_argument("--tokens", type=int, default=60, help="new ones of each candidate")
+    parser.add_argument(
+        "--loop", type=int, default=4, help="at most this many images for the recipe"
+    )
+    parser.add_argument("--tokens", type=int, default=60, help="new tokens of each candidate")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--peak-tflops", type=float, help="the vendor's dense bf16 figure")
     given = parser.parse_args()
@@ -52,7 +55,7 @@ def main() -> None:
         given.tokens = min(given.tokens, 8)
     device = pick_device("auto")
     if device.type != "cuda" and not given.tiny:
-        parser.error("there is no CUDA device; --tiny tries it without")
+        parser.error("there is no CUDA device; --tiny tries the benchmark without one")
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, bf16 on {name}")
     _recaption(given, device)
@@ -65,9 +68,9 @@ def _recaption(given: argparse.Namespace, device: torch.device) -> None:
         write_blip2(folder, device, tiny=given.tiny)
         policy = TransformersPolicy(model=folder, precision="bf16", sampling=sampling)
         captioner = build(RecaptionPolicy(transformers=policy))
-    loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family keeps it
+    loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family has it
     reader = loaded.model.language_model
-    reader.generation_config.min_new_tokens = given.tokens  # both sides read it
+    reader.generation_config.min_new_tokens = given.tokens  # both sides use it
     prompts = Counter({PROMPT_SETS["blip-2"][0].text(""): _CANDIDATES})
     images = noise_images(max(given.batches))
 
@@ -77,10 +80,10 @@ def _recaption(given: argparse.Namespace, device: torch.device) -> None:
     def recipe(count: int) -> object:
         return [published_recipe(loaded, image, prompts) for image in images[:count]]
 
-    # Ours reads the image in a step of its own before the prompts.
+    # Our path has one more step: it reads the image before the prompts.
     steps = _calls(reader.lm_head, partial(ours, 1)) - 1, _calls(reader.lm_head, partial(recipe, 1))
     if steps != (given.tokens, given.tokens):
-        raise SystemExit(f"tokens drawn: ours {steps[0]}, the recipe {steps[1]}")
+        raise SystemExit(f"generated tokens differ: ours {steps[0]}, the recipe {steps[1]}")
     print(f"recaption: {_CANDIDATES} candidates of {given.tokens} tokens each on both sides")
 
     def row(batch: int) -> str:
@@ -107,11 +110,11 @@ def _encode(given: argparse.Namespace, device: torch.device) -> None:
     left, right = torch.randn(2, side, side, device=device, dtype=torch.bfloat16)
 
     def rates(run: Run, work: int) -> list[float]:
-        """TFLOP/s by turn, after one that warms."""
+        """TFLOP/s of each turn, after one turn to warm up."""
         return [work / _seconds(run, _IN_A_ROW) / 1e12 for _ in range(given.turns + 1)][1:]
 
     peak = max(rates(lambda: left @ right, 2 * side**3))
-    print(f"matmul of {side} x {side}: {peak:.4g} TFLOP/s, called the measured peak")
+    print(f"matmul of {side} x {side}: {peak:.4g} TFLOP/s: the measured peak")
 
     def row(batch: int) -> str:
         pixels = [scorer.preprocess(image) for image in noise_images(batch)]
@@ -126,7 +129,7 @@ def _encode(given: argparse.Namespace, device: torch.device) -> None:
 
 
 def _calls(module: torch.nn.Module, run: Run) -> int:
-    """How often a run goes through a module."""
+    """How often a run calls a module."""
     seen: list[None] = []
     hook = module.register_forward_hook(lambda *_: seen.append(None))
     run()
@@ -135,7 +138,7 @@ def _calls(module: torch.nn.Module, run: Run) -> int:
 
 
 def _seconds(run: Run, times: int = 1) -> float:
-    """Of one run, the device's work included."""
+    """Seconds of one run, with the device's work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     began = time.perf_counter()
@@ -147,7 +150,7 @@ def _seconds(run: Run, times: int = 1) -> float:
 
 
 def _print(name: str, row: Callable[[], str]) -> None:
-    """A size that does not fit is told, and the others go on."""
+    """Print a row. A size that does not fit into memory does not end the others."""
     try:
         text = row()
     except (OutOfMemory, torch.OutOfMemoryError):

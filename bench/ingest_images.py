@@ -1,13 +1,12 @@
-"""What it costs to get an image: fetch, decode, scale to 512, encode, sha256, perceptual hash.
+"""Measures the cost of an image: fetch, decode, scale to 512, encode, sha256, perceptual hash.
 
-One-megapixel JPEGs of about 200 kB come from a web server on loopback. Each contender runs alone in
-a process of its own, once over few images and once over many: the difference is free of start-up.
-CPU is user and system time of that process and its children, the server's left out. All rows are
-of one run on one machine; compare the ratios, not the milliseconds.
+JPEGs of one megapixel and about 200 kB come from a web server on loopback. Each contender runs in
+its own process, once over few images and once over many: the difference excludes the start. CPU is
+user and system time of that process and its children, without the server. All rows are from one run
+on one machine, so compare the ratios and not the milliseconds.
 
-img2dataset and OpenCV run in an environment of their own, from bench/peers.txt (img2dataset 1.47
-needs an albumentations that the rest does not); `make bench` makes it, without it their rows are
-left out.
+img2dataset and OpenCV need their own environment, because img2dataset 1.47 needs an old version of
+albumentations. `make bench` makes it from bench/peers.txt. Without it their rows are left out.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "ihc.png", "rocket.
 
 
 def kaption(urls: Sequence[str], threads: int) -> None:
-    """Fetch with every check, decode in confined child processes, difference hash included."""
+    """Fetch with every check, decode in confined child processes, with the difference hash."""
     from kaption.workers.decode.pool import DecodePool
     from kaption.workers.fetch.fetcher import Fetcher
     from kaption.workers.policy import FetchPolicy, ImagePolicy
@@ -49,7 +48,7 @@ def kaption(urls: Sequence[str], threads: int) -> None:
 
 
 def fetch_alone(urls: Sequence[str], threads: int) -> None:
-    """Fetch as kaption does and drop the bytes."""
+    """Fetch as kaption does, and drop the bytes."""
     from kaption.workers.fetch.fetcher import Fetcher
     from kaption.workers.policy import FetchPolicy
 
@@ -58,7 +57,7 @@ def fetch_alone(urls: Sequence[str], threads: int) -> None:
 
 
 def requests_pillow(urls: Sequence[str], threads: int) -> None:
-    """Do what a plain script does: requests, decode, resize, save; sha256, no perceptual hash."""
+    """A plain script: requests, decode, resize, save, sha256. It has no perceptual hash."""
     import requests
     from PIL import Image
 
@@ -78,7 +77,7 @@ def requests_pillow(urls: Sequence[str], threads: int) -> None:
 
 
 def requests_thumbnail(urls: Sequence[str], threads: int) -> None:
-    """Do the same with Image.thumbnail, which decodes JPEGs at a reduced scale."""
+    """The plain script with Image.thumbnail, which decodes JPEGs at a reduced scale."""
     import requests
     from PIL import Image
 
@@ -97,7 +96,7 @@ def requests_thumbnail(urls: Sequence[str], threads: int) -> None:
 
 
 def img2dataset(urls: Sequence[str], threads: int) -> None:
-    """Run img2dataset: one process, sha256, no EXIF, webdataset output."""
+    """img2dataset with one process, sha256, no EXIF and webdataset output."""
     from img2dataset import download
 
     with tempfile.TemporaryDirectory() as folder:
@@ -126,7 +125,7 @@ def img2dataset(urls: Sequence[str], threads: int) -> None:
 
 
 def opencv(urls: Sequence[str], threads: int) -> None:
-    """Reduced decode, resize, encode and sha256 of files: no fetch, no checks, one thread."""
+    """OpenCV on files, one thread: reduced decode, resize, encode, sha256; no fetch, no checks."""
     import cv2
     import numpy as np
 
@@ -161,11 +160,11 @@ def _each(urls: Sequence[str], threads: int, work: Callable[[str], object]) -> N
 
 
 def make_images(folder: Path, count: int) -> None:
-    """Write crops of real photographs, scaled to one megapixel, as JPEGs of about 200 kB."""
+    """Write JPEGs of about 200 kB: crops of photographs, scaled to one megapixel."""
     import numpy as np
     from PIL import Image
 
-    chance = random.Random(7)  # the same images at each run
+    chance = random.Random(7)  # the same images in each run
     noise = np.random.default_rng(7)
     photographs = [
         Image.open(BytesIO((files("skimage") / "data" / name).read_bytes())).convert("RGB")
@@ -184,7 +183,7 @@ def make_images(folder: Path, count: int) -> None:
 
 
 def serve(folder: Path) -> None:
-    """Serve the files of a folder from memory; prints the port."""
+    """Serve the files of a folder from memory. Prints the port."""
     contents = {f"/{path.name}": path.read_bytes() for path in folder.iterdir()}
 
     class Handler(BaseHTTPRequestHandler):
@@ -208,7 +207,7 @@ def serve(folder: Path) -> None:
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Run `serve` in a process; gives its base URL."""
+    """Run `serve` in a process. Yields its base URL."""
     command = [sys.executable, __file__, "--serve", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -219,7 +218,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 def measure(name: str, urls: Sequence[str], threads: int, python: Path) -> tuple[float, float]:
-    """CPU and wall seconds of one contender over `urls`, start-up included."""
+    """CPU seconds and wall-clock seconds of one contender over `urls`, with its start."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as listed:
         json.dump(urls, listed)
         listed.flush()
@@ -242,7 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=600, help="images in the long run")
     parser.add_argument("--threads", type=int, default=4, help="preparation threads")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each; the least counts")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each; the fastest counts")
     parser.add_argument("--only", nargs="*", choices=CONTENDERS, help="contenders to run")
     parser.add_argument("--peers", type=Path, default=_PEERS, help="Python with bench/peers.txt")
     for hidden in ("--serve", "--contender", "--urls"):
@@ -266,7 +265,7 @@ def main() -> None:
             for name in given.only or CONTENDERS:
                 python = given.peers if name in ("img2dataset", "OpenCV alone") else _HERE
                 if not python.exists():
-                    print(f"{name}: left out, there is no {python}")
+                    print(f"{name}: left out, because {python} does not exist")
                     continue
                 places = [
                     str(paths[n % few])
@@ -278,7 +277,7 @@ def main() -> None:
                     measure(name, places[:few], given.threads, python) for _ in range(given.rounds)
                 ]
                 all_runs = [measure(name, places, given.threads, python) for _ in few_runs]
-                # The least of each, then the difference: the least difference would pick noise.
+                # Take each minimum, then the difference: the smallest difference would pick noise.
                 for at, cost in enumerate((cpu, wall)):
                     least = min(run[at] for run in all_runs) - min(run[at] for run in few_runs)
                     cost[name] = least / given.images

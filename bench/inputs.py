@@ -1,4 +1,4 @@
-"""Valid records for every stage, each with an image that no other has."""
+"""Makes valid records for every stage, with a different image in each."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ _RECAPTION_SHARES = 20
 
 
 def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[str, int], Pair]:
-    """Makes a stage's input, by number; the same number gives the same record.
+    """A function that makes the input record of a stage from a number.
 
-    Images are coloured noise, so that no two are near-duplicates. To ingest, half come inline and
-    half from `pages`, as the `Site` at `site` serves them; to other stages from the blob store.
-    Recaption is slow: twenty records share an image, all but the first answered by its cache.
+    The same number gives the same record. The images are coloured noise, so that no two of them are
+    near-duplicates. For ingest half of the images are inline and half are put into `pages`, which
+    the `Site` at `site` serves; for other stages they are in the blob store. Recaption is slow, so
+    twenty of its records share an image, and its cache answers all but the first.
     """
 
     @cache
@@ -76,7 +77,7 @@ def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[st
 
 
 def _image(number: int) -> bytes:
-    """A JPEG of its own."""
+    """A different JPEG for each number."""
     noise = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(noise).resize(_SIDE).save(file, "JPEG", quality=90)

@@ -1,13 +1,13 @@
-"""Memory of each worker after 10,000 records against after 1,000: `python -m bench.memory`.
+"""Compares each worker's memory after 10,000 and after 1,000 records: `python -m bench.memory`.
 
-Each stage is a `kaption work` process on Apache Kafka, Valkey and a folder. It gets its records in
-ten equal portions, the next when the last is committed, and is looked at in between: resident
-memory (VmRSS) of the process and its children. A ratio well over 1 whose last half still grows
-is a leak; libraries that warm up only move the ratio. Peaks are VmHWM, added up likewise.
+Each stage runs as a `kaption work` process on Apache Kafka, Valkey and a folder. It gets its
+records in ten equal portions. When a portion is committed, the resident memory (VmRSS) of the
+process and its children is read. A leak shows as a ratio well over 1 with growth in the last half
+too. A library that warms up changes the ratio only. The peak is the sum of their VmHWM.
 
-Caches are empty and no two records have the same image, but for recaption (see `bench.inputs`).
-Shards hold a tenth of a portion: a record is held until its shard is closed, by design. A record
-that is rejected or dies ends the run, because it has not gone the whole way.
+Caches are empty and no two records have the same image, except for recaption (see `bench.inputs`).
+A shard holds a tenth of a portion, because the sink holds records until their shard is closed. A
+rejected record or a dead letter ends the run: it would not use the memory of a whole step.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _STALL_S = 300.0
 
 
 def main() -> None:
-    """Print one row per stage."""
+    """Print a row for each stage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--records", type=int, default=10_000, help="a multiple of 10")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
     given = parser.parse_args()
     portion = given.records // _PORTIONS
     if portion < 1 or given.records % _PORTIONS:
-        parser.error(f"--records {given.records} is no positive multiple of {_PORTIONS}")
+        parser.error(f"--records {given.records} must be a positive multiple of {_PORTIONS}")
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     pages: dict[str, Page] = {}
     with (
@@ -93,7 +93,7 @@ def _measure(
     portion: int,
     log: Path,
 ) -> tuple[list[float], float]:
-    """MiB after each portion, and at the peak."""
+    """MiB after each portion, and MiB at the peak."""
     prefix = environment["KAPTION_KAFKA__TOPIC_PREFIX"]
     connection = KafkaConnection(
         bootstrap=environment["KAPTION_KAFKA__BOOTSTRAP"], topic_prefix=prefix
@@ -120,7 +120,7 @@ def _measure(
                         tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
                         raise SystemExit(f"{stage} {how} after {done} records; its log:\n{tail}")
                     time.sleep(0.2)
-                    with suppress(TopicError):  # no group on a new broker, or a slow answer
+                    with suppress(TopicError):  # a new broker has no group yet, or answers late
                         before, done = done, reader.progress(prefix + stage, [topic]).committed
                         moved = time.monotonic() if done > before else moved
                 used.append(_mib(process.pid, "VmRSS"))
@@ -128,7 +128,9 @@ def _measure(
         producer.close()
         refused = sum(state.records for state in admin.describe([REJECTED, DEAD]))
     if refused:
-        raise SystemExit(f"{stage} rejected records or let them die; all should have passed")
+        raise SystemExit(
+            f"{stage} had {refused} rejections or dead letters; all records should pass"
+        )
     return used, peak
 
 
@@ -154,10 +156,10 @@ def _worker(
 
 
 def _mib(pid: int, field: str) -> float:
-    """A field of /proc/PID/status over the process and what it started."""
+    """The sum of a field of /proc/PID/status over the process and its descendants, in MiB."""
     kilobytes, family = 0, [pid]
-    for each in family:  # grows while it is walked
-        with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+    for each in family:  # the loop appends the children
+        with suppress(FileNotFoundError, ProcessLookupError):  # the process has ended
             status = Path(f"/proc/{each}/status").read_text()
             kilobytes += int(status.partition(f"{field}:")[2].split()[0])
             for task in Path(f"/proc/{each}/task").iterdir():

@@ -1,7 +1,8 @@
-"""The models' batch paths against one image at a time: `python -m bench.models`.
+"""Compares the models' batch paths with one image at a time: `python -m bench.models`.
 
-Both sides of a row do the same work (same images, prompts, numbers of candidates and of tokens at
-most) and are run in turns; the ratio is that of their medians, so a slow machine slows both.
+Both sides of a row do the same work: the same images and prompts, the same number of candidates and
+the same limit of tokens. They run in turns and the ratio is that of their medians, so a slow
+machine slows both.
 """
 
 from __future__ import annotations
@@ -26,14 +27,18 @@ Run = Callable[[], object]
 
 
 def main() -> None:
-    """Print one row per comparison."""
+    """Print a row for each comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clip", default="demo", help="a scorer, as in ClipPolicy.model")
     parser.add_argument("--captioner", default="demo", help="as in TransformersPolicy.model")
-    parser.add_argument("--recommended-score", type=float, help="for a scorer without one")
+    parser.add_argument(
+        "--recommended-score", type=float, help="for a scorer without a recommendation"
+    )
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=0, help="torch CPU threads; 0: its choice")
-    parser.add_argument("--batch", type=int, default=16, help="images for the captioner at once")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="torch CPU threads; 0: torch's choice"
+    )
+    parser.add_argument("--batch", type=int, default=16, help="images in a batch of the captioner")
     parser.add_argument("--encode-batch", type=int, default=64)
     parser.add_argument("--candidates", type=int, default=5)
     parser.add_argument("--turns", type=int, default=5)
@@ -54,7 +59,7 @@ def _recaption(given: argparse.Namespace) -> None:
     asked = [caption.prompt_id for caption in captioner.caption(images[:1], contexts[:1])[0]]
     texts = {prompt.id: prompt.text("") for prompt in captioner._prompts}
     prompts = Counter(texts[name] for name in asked if name is not None)
-    loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family keeps it
+    loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family has it
 
     def batched() -> object:
         return captioner.caption(images, contexts)
@@ -73,7 +78,7 @@ def _recaption(given: argparse.Namespace) -> None:
 
 @torch.inference_mode()
 def published_recipe(loaded: Any, image: Image.Image, prompts: Counter[str]) -> list[str]:
-    """Processor and generate on one image, several samples of a prompt at once."""
+    """Processor and generate on one image, with several samples of a prompt in one call."""
     found: list[str] = []
     for prompt, count in prompts.items():
         inputs = loaded.processor(images=image, text=prompt, return_tensors="pt")
@@ -122,7 +127,7 @@ def _row(name: str, ours: Run, theirs: Run, given: argparse.Namespace, images: i
 
 
 def noise_images(count: int) -> list[Image.Image]:
-    """Coloured noise, the same for the same count."""
+    """Images of coloured noise. The same count gives the same images."""
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (8, 6, 3), np.uint8) for _ in range(count)]
     return [Image.fromarray(values).resize((384, 512)) for values in noise]

@@ -1,10 +1,10 @@
-"""The engine passing records through, exactly once, against a bare kafka-python loop.
+"""Compares the engine, passing records through, with a bare kafka-python loop.
 
-Both consume the same topic with read_committed and write every record to another topic in
-transactions that carry the offsets, on the same broker, in turns. The bare loop does nothing else:
-it copies bytes. The engine decodes, validates and encodes every record, and isolates, batches,
-traces and counts them. A ratio of 1 means that all of this costs no throughput. The bare loop's
-transactions are its batches; the engine commits finished batches together.
+Both consume a topic with read_committed and write every record to another topic, in transactions
+that carry the offsets. They run in turns on the same broker. The bare loop only copies bytes. The
+engine decodes, validates and encodes every record, and isolates, batches, traces and counts them. A
+ratio of 1 means that all of this costs no throughput. The bare loop commits each batch alone, the
+engine commits finished batches together.
 
     python -m bench.passthrough --records 20000 --batches 64 256 1024
 """
@@ -41,7 +41,7 @@ _TEXT_CHARS = 1200
 
 
 class Passthrough(Stage[RawPair, RawPair]):
-    """Emits what it gets."""
+    """A stage that emits each record unchanged."""
 
     inputs: ClassVar[tuple[Topic, ...]] = (RAW,)
     outputs: ClassVar[tuple[Topic, ...]] = (_OUT,)
@@ -65,7 +65,7 @@ class Passthrough(Stage[RawPair, RawPair]):
 
 
 class _Started(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
-    """Notes when partitions were assigned."""
+    """Records the time of the last assignment of partitions."""
 
     at = 0.0
 
@@ -143,7 +143,7 @@ def engine(bootstrap: str, prefix: str, batch: int, records: int) -> float:
 
 
 def produce(bootstrap: str, prefix: str, records: int) -> None:
-    """Fill the input topic with records of about 1.5 kB."""
+    """Write records of about 1.5 kB to the input topic."""
     producer = KafkaProducer(
         bootstrap_servers=bootstrap, compression_type="zstd", linger_ms=20, batch_size=256 * 1024
     )
@@ -159,7 +159,7 @@ def produce(bootstrap: str, prefix: str, records: int) -> None:
 
 
 def count(bootstrap: str, topic: str) -> tuple[int, int]:
-    """Records that read_committed shows, and offsets taken by transaction markers."""
+    """The number of records that read_committed shows, and the number of transaction markers."""
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap,
         isolation_level="read_committed",
@@ -179,7 +179,7 @@ def count(bootstrap: str, topic: str) -> tuple[int, int]:
 def measure(
     run: Callable[[str, str, int, int], float], bootstrap: str, batch: int, records: int
 ) -> float:
-    """Records per second of one run on fresh topics, checked."""
+    """Records per second of one run on fresh topics. Checks that all records arrived."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     names = [topic.name for topic in (RAW, _OUT)] + ["pairs.rejected", "pairs.dead"]
@@ -201,12 +201,12 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the rounds and print one row per batch size."""
+    """Run the rounds and print a row for each batch size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--bootstrap", help="a running Kafka; default: one of its own")
+    parser.add_argument("--bootstrap", help="a running Kafka; by default one is started")
     options = parser.parse_args(arguments)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if options.bootstrap:

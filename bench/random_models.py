@@ -1,4 +1,4 @@
-"""Models of true size with random weights, in the folders that real ones come in."""
+"""Writes models of real size with random weights, as folders in the usual form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<image>")
 
 
 def blip2_config(*, tiny: bool) -> Any:
-    """BLIP-2 OPT-2.7B: ViT-g/14 and Q-Former are the library's defaults."""
+    """BLIP-2 OPT-2.7B. ViT-g/14 and Q-Former are the library's defaults."""
     text = {"model_type": "opt", "vocab_size": 50304, "hidden_size": 2560, "ffn_dim": 10240}
     config: dict[str, Any] = {
         "text_config": text | {"num_hidden_layers": 32, "num_attention_heads": 32}
@@ -35,7 +35,7 @@ def blip2_config(*, tiny: bool) -> Any:
 
 
 def vit_config(*, tiny: bool) -> dict[str, Any]:
-    """ViT-L/14 of 224 pixels with its text tower, as open_clip describes it."""
+    """open_clip's configuration of ViT-L/14 with 224 pixels and its text tower."""
     config: dict[str, Any] = open_clip.get_model_config("ViT-L-14")
     if tiny:
         config["vision_cfg"] |= {"image_size": 28, "layers": 1, "width": 64}
@@ -44,7 +44,7 @@ def vit_config(*, tiny: bool) -> dict[str, Any]:
 
 
 def vit_flops(*, tiny: bool) -> int:
-    """FLOPs of one image through the image tower, counted without computing any."""
+    """FLOPs of one image in the image tower, counted without computing."""
     config = vit_config(tiny=tiny)
     side = config["vision_cfg"]["image_size"]
     with torch.device("meta"), FlopCounterMode(display=False) as counted:
@@ -53,7 +53,7 @@ def vit_flops(*, tiny: bool) -> int:
 
 
 def write_blip2(folder: str, device: torch.device, *, tiny: bool) -> None:
-    """Write model and processor; every word is one token, as most are in OPT's own vocabulary."""
+    """Write model and processor. Each word is one token, like most words in OPT's vocabulary."""
     library: Any = transformers  # its processors are untyped
     config = blip2_config(tiny=tiny)
     with device:
@@ -73,7 +73,7 @@ def write_blip2(folder: str, device: torch.device, *, tiny: bool) -> None:
 
 
 def write_vit(folder: str, device: torch.device, *, tiny: bool) -> None:
-    """Write a folder of open_clip's, whose own tokenizer needs no file."""
+    """Write an open_clip folder. open_clip's own tokenizer needs no file."""
     config = vit_config(tiny=tiny)
     with device:
         save_file(CLIP(**config).state_dict(), str(Path(folder, "open_clip_model.safetensors")))

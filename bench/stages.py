@@ -1,9 +1,9 @@
-"""Score and recaption stages against the bare model loop: `python -m bench.stages`.
+"""Compares the score and recaption stages with a bare model loop: `python -m bench.stages`.
 
-The stages go through Kafka, Redis and the blob store. Both sides of a row open the same images
-and give them to the same model in batches of the same size; the bare loop has no broker, cache,
-provenance and no outputs. They run in turns, on fresh topics and an empty cache; the ratio is that
-of their medians.
+The stages use Kafka, Redis and the blob store. Both sides of a row open the same images and give
+them to the same model in batches of the same size. The bare loop has no broker, no cache, no
+provenance and no outputs. Both sides run in turns, on fresh topics and an empty cache, and the
+ratio is that of their medians.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _TEXT = "a large striped red circle and a small plain blue square on a wooden ta
 
 
 def main() -> None:
-    """Print one row per stage."""
+    """Print a row for each stage."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--score", type=int, default=1024, help="images for score")
     parser.add_argument("--recaption", type=int, default=256, help="images for recaption")
@@ -139,7 +139,7 @@ def _row(
 def _through_kafka(
     stage: str, settings: Settings, topic: Topic, pairs: Sequence[ScoredPair]
 ) -> float:
-    """Seconds from membership to the last commit, on topics and cache keys of its own."""
+    """Seconds from joining the group to the last commit, on fresh topics and cache keys."""
     name = f"bench-{uuid.uuid4().hex[:8]}"
     fresh = settings.model_copy(
         update={
@@ -167,7 +167,7 @@ def _through_kafka(
     began = time.perf_counter()
     while worker.progress.snapshot().emitted < len(pairs):
         if not thread.is_alive():
-            raise SystemExit(f"{stage} stopped before it was done")
+            raise SystemExit(f"{stage} stopped before it had processed all records")
         time.sleep(0.005)
     seconds = time.perf_counter() - began
     worker.stop()

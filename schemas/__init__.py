@@ -1,4 +1,4 @@
-"""The contract between crawlers, workers and training: records, topics, wire format."""
+"""The contract between crawlers, workers and training: records, topics and wire format."""
 
 from kaption.schemas.caption import Caption, CaptionKind, CheckResult
 from kaption.schemas.dead_letter import DeadLetter, OriginalHeader

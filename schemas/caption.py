@@ -1,4 +1,4 @@
-"""One text for one image, and what is known about how well it fits."""
+"""A caption: one text for one image, with its score and its checks."""
 
 from __future__ import annotations
 
@@ -15,33 +15,44 @@ class CaptionKind(StrEnum):
     """Where a caption came from."""
 
     ORIGINAL = "original"
+    """The alt text of the page, cleaned."""
     RULE = "rule"
+    """Built by rules from tags, OCR text and detected objects."""
     VLM = "vlm"
+    """Written by a vision-language model that saw the image only."""
     FUSED = "fused"
+    """Written by a vision-language model that saw the image and its context."""
     HUMAN = "human"
+    """Written or corrected by a person."""
 
 
 class CheckResult(Record):
-    """What one text check said of a caption; `value` is in the check's own unit."""
+    """The result of one text check on a caption."""
 
     name: Name
     passed: bool
     value: float | None = None
+    """What the check measured, in the check's own unit."""
     detail: Detail = ""
 
 
 class Caption(Record):
-    """A text with its origin, its alignment score and its checks."""
+    """A text with its kind, its alignment score and its checks."""
 
     text: Text
     kind: CaptionKind
     model: Name | None = None
-    """The captioner; none for the original alt text."""
+    """The captioner's model. Absent for the original alt text."""
     revision: Name | None = None
+    """The revision of `model`."""
     prompt_id: Name | None = None
+    """The prompt that `model` answered."""
     score: float | None = None
-    """Cosine of image and text embedding, aggregated over `window_scores`."""
+    """Cosine of the image embedding and the text embedding, aggregated over `window_scores`."""
     window_scores: Annotated[tuple[float, ...], Field(max_length=LIST_ITEMS)] = ()
+    """The cosine of each window of the text. A text that fits the scorer's context is one window.
+
+    A longer text is cut into windows at clause boundaries."""
     fitted_text: Text | None = None
-    """The text cut to the scorer's context at a clause boundary; none where `text` fits whole."""
+    """`text` cut to the scorer's context at a clause boundary. Absent where `text` fits whole."""
     checks: Annotated[tuple[CheckResult, ...], Field(max_length=LIST_ITEMS)] = ()

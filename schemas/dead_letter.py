@@ -1,4 +1,4 @@
-"""Messages that could not be processed at all, kept byte for byte."""
+"""Dead letters: messages that no stage could process, kept byte for byte."""
 
 from __future__ import annotations
 
@@ -23,16 +23,20 @@ class OriginalHeader(Record):
 
 
 class DeadLetter(Versioned):
-    """A message as it was, where it was, and why no outcome could be reached."""
+    """A message that a stage could not process: its bytes, its place in Kafka and the error."""
 
     topic: Name
     partition: Annotated[int, Field(ge=0)]
     offset: Annotated[int, Field(ge=0)]
     timestamp_ms: int
+    """Of the original message, in milliseconds since 1970-01-01 UTC."""
     key: Original | None
     value: Original | None
     headers: tuple[OriginalHeader, ...] = ()
     stage: Name
+    """The stage that gave up."""
     error: Annotated[str, Field(max_length=DETAIL_CHARS)]
     attempts: Annotated[int, Field(ge=1)]
+    """How often the stage tried."""
     died_at: AwareDatetime
+    """When the stage gave up."""

@@ -1,4 +1,4 @@
-"""What a crawler or an annotator already knows about an image, besides its text."""
+"""Evidence about an image besides its alt text: tags, OCR, objects and opt-out signals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Box(Record):
-    """A rectangle in fractions of the image's width and height, from the top left."""
+    """A rectangle. Coordinates are fractions of the image's width and height from the top left."""
 
     left: Fraction
     top: Fraction
@@ -23,14 +23,14 @@ class Box(Record):
 
 
 class Tag(Record):
-    """A label of the whole image."""
+    """A label for the whole image."""
 
     name: Name
     confidence: Confidence | None = None
 
 
 class OcrText(Record):
-    """A line of text seen in the image."""
+    """A line of text that OCR read in the image."""
 
     text: Text
     confidence: Confidence | None = None
@@ -38,7 +38,7 @@ class OcrText(Record):
 
 
 class DetectedObject(Record):
-    """One thing in the image, with its attributes (colour, material ...)."""
+    """One object in the image, with its attributes, such as colour or material."""
 
     label: Name
     confidence: Confidence | None = None
@@ -47,11 +47,12 @@ class DetectedObject(Record):
 
 
 class OptOutSignal(Record):
-    """A wish not to be used for training, as it was found; what is said to another crawler is none.
+    """A signal on the page or in the response that forbids use for training.
 
-    `kind` names the mechanism, for example ``robots_meta``, ``x_robots_tag``, ``tdm_reservation``;
-    `value` is the text found.
+    A signal that addresses only another crawler does not count: do not publish it.
     """
 
     kind: Name
+    """The mechanism, for example ``robots_meta``, ``x_robots_tag`` or ``tdm_reservation``."""
     value: Text = ""
+    """The text of the signal as it was found."""

@@ -1,7 +1,7 @@
-"""JSON Schema of every record, for producers and consumers in other languages.
+"""Writes the JSON Schema of every record, for producers and consumers in other languages.
 
-``python -m kaption.schemas.export`` writes ``schemas/json/NAME.vVERSION.json``. Files of versions
-that were once released stay for ever.
+``python -m kaption.schemas.export`` writes ``schemas/json/NAME.vVERSION.json``. The file of a
+released version is never removed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ SCHEMAS: tuple[type[Versioned], ...] = (
     Manifest,
     Takedown,
 )
-"""What is a message or a file of its own."""
+"""Every record that is a Kafka message or a file of its own."""
 
 
 def file_name(record: type[Versioned]) -> str:
-    """For example ``RawPair.v1.json``."""
+    """The schema's file name, for example ``RawPair.v1.json``."""
     return f"{record.__name__}.v{record.schema_version}.json"
 
 
 def json_schema(record: type[Versioned]) -> dict[str, Any]:
-    """The record's schema, draft 2020-12.
+    """The record's JSON Schema, draft 2020-12.
 
-    It describes what a reader takes: fields at their default are left out on the wire. Unknown
-    fields are allowed everywhere.
+    The schema describes what a reader accepts. A field with a default is therefore optional, and
+    unknown fields are allowed everywhere.
     """
     schema = record.model_json_schema(mode="validation")
     where = [
@@ -56,12 +56,12 @@ def json_schema(record: type[Versioned]) -> dict[str, Any]:
 
 
 def text_of(record: type[Versioned]) -> str:
-    """The schema as it is in its file."""
+    """The text of the schema's file."""
     return json.dumps(json_schema(record), indent=2, ensure_ascii=False) + "\n"
 
 
 def write(folder: Path = FOLDER) -> list[Path]:
-    """Write every schema to `folder`; returns the files."""
+    """Write every schema to `folder`. Returns the files' paths."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for record in SCHEMAS:

@@ -1,4 +1,4 @@
-"""Where an image is: what a crawler may give, and what every stage after ingest carries."""
+"""References to images: what a crawler may give, and what every stage after ingest carries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Base64 = Annotated[
 
 
 def base64_schema(max_bytes: int) -> WithJsonSchema:
-    """How JSON Schema says it: the limit there is on the characters, four for three bytes."""
+    """The JSON Schema of `Base64`. Its limit counts characters: four for every three bytes."""
     return WithJsonSchema(
         {
             "type": "string",
@@ -42,10 +42,11 @@ def base64_schema(max_bytes: int) -> WithJsonSchema:
 
 
 class BlobRef(Record):
-    """Bytes in the blob store under the sha256 of their content."""
+    """Content in the blob store, under the sha256 of its bytes."""
 
     sha256: Sha256
     bytes: Annotated[int, Field(ge=0)]
+    """Size in bytes."""
     media_type: Name = "application/octet-stream"
 
 
@@ -75,10 +76,11 @@ class ImageSource(Record, json_schema_extra=_exactly_one):
 
 
 class ImageRef(Record):
-    """A stored image and what it was made from.
+    """A stored image, and the original that it was made from.
 
-    The blob is EXIF-upright RGB, resized to at most the configured longest side; `original_*` tell
-    what the crawler delivered. Widths and heights are in pixels, after rotation.
+    The stored image is an RGB JPEG, turned upright by its EXIF orientation and scaled down to the
+    configured longest side. Fields `original_*` describe the bytes that the crawler delivered.
+    Widths and heights are in pixels, after rotation.
     """
 
     blob: BlobRef
@@ -90,8 +92,10 @@ class ImageRef(Record):
     original_bytes: Annotated[int, Field(ge=1)]
     original_format: Name
     url: Url | None = None
-    """The address it was fetched from, after redirects, if it was fetched."""
+    """The URL after redirects. Absent where the image was not fetched from a URL."""
     crawled_url: Url | None = None
-    """The address that the crawler gave, where that redirected to `url`."""
+    """The URL that the crawler gave, if it redirected to `url`."""
     perceptual_hash: Annotated[str, Field(pattern=r"^[a-z0-9]+:[0-9a-f]{16}$")] | None = None
-    """``algorithm:hex``, 64 bits, such as ``dhash:ff00...``; none for low-information images."""
+    """``algorithm:hex`` of 64 bits, such as ``dhash:ff00...``.
+
+    Absent where the image has too little structure to be hashed."""

@@ -1,4 +1,4 @@
-"""Keep-ratio preprocessing: the whole image, never cropped or squashed."""
+"""Letterboxing: resize an image to a model's size with its ratio kept, then pad."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Resize so that the image just fits into the model's size, centre it, pad the rest.
+    """Resizes an image until it just fits into the model's size, centres it and pads the rest.
 
-    `mean` and `std` are per channel for values of 0 to 1. Normalisation is left to the device:
-    bytes are a quarter of the floats to keep in the prefetch queue and to copy.
+    The image is never cropped or squashed. `pixels` gives bytes and `normalised` makes floats on
+    the device, because bytes take a quarter of the memory in the prefetch queue and on the bus.
 
-    Scoring and training share it, so that a `preprocessing_id` in a pair's provenance names
-    something that training can do too.
+    Scoring and training share this class: training can repeat the preprocessing that a
+    `preprocessing_id` in a pair's provenance names.
     """
 
     height: int
@@ -30,16 +30,19 @@ class Letterbox:
     interpolation: str
     """``bicubic`` or ``bilinear``."""
     pad: tuple[int, int, int]
+    """Colour of the padding: red, green and blue from 0 to 255."""
     mean: tuple[float, float, float]
+    """Per channel, for values from 0 to 1."""
     std: tuple[float, float, float]
+    """Per channel, for values from 0 to 1."""
 
     @classmethod
     def of(cls, preprocess_cfg: Mapping[str, Any]) -> Self:
-        """With the numbers of an open_clip model (`open_clip.get_model_preprocess_cfg`).
+        """The letterbox of an open_clip model (`open_clip.get_model_preprocess_cfg`).
 
-        The padding is the fill colour of a model trained on letterboxed images. Models trained
-        on crops never saw padding; their mean colour becomes 0 after normalisation, the neutral
-        choice.
+        A model that was trained on letterboxed images pads with its own fill colour. A model that
+        was trained on crops never saw padding: it pads with its mean colour, which normalisation
+        turns into the neutral 0.
         """
         size = preprocess_cfg["size"]
         height, width = (size, size) if isinstance(size, int) else tuple(size)[-2:]
@@ -56,18 +59,18 @@ class Letterbox:
 
     @cached_property
     def id(self) -> str:
-        """Names everything that changes what the model sees."""
+        """The `preprocessing_id`: two letterboxes with equal ids give the model equal pixels."""
         text = json.dumps(asdict(self), sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
         colour = "".join(f"{channel:02x}" for channel in self.pad)
         return f"longest-{self.height}x{self.width}-{self.interpolation}-pad{colour}-{digest}"
 
     def pixels(self, image: Image.Image) -> torch.Tensor:
-        """RGB image to (3, height, width) uint8. Safe to call from many threads."""
+        """Resize and pad an image to (3, height, width) uint8. Any thread may call it."""
         return self.boxed(self.fitted(image))
 
     def fitted(self, image: Image.Image) -> Image.Image:
-        """RGB image resized, not yet padded."""
+        """Resize an image to RGB without padding."""
         from PIL import Image
 
         scale = min(self.width / image.width, self.height / image.height)
@@ -77,7 +80,7 @@ class Letterbox:
         return image.convert("RGB").resize((width, height), resampling)
 
     def boxed(self, fitted: Image.Image) -> torch.Tensor:
-        """What `fitted` gave, padded, as (3, height, width) uint8."""
+        """Pad the result of `fitted` to (3, height, width) uint8."""
         import numpy as np
         import torch
         from PIL import Image
@@ -88,7 +91,7 @@ class Letterbox:
         return torch.from_numpy(np.array(boxed)).permute(2, 0, 1).contiguous()
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, 3, height, width) uint8 to what the model takes: float32 on the same device."""
+        """Normalise (n, 3, height, width) uint8 to the model's float32 input on its device."""
         import torch
 
         mean, std = (

@@ -1,7 +1,8 @@
-"""The size of everything in the contract, in one place.
+"""Every size limit of the contract.
 
-The sums work out: an inline image grows by 4/3 in base64, a dead letter carries the original bytes
-in base64 once more, and each topic's `max_message_bytes` leaves room for what is written to it.
+The limits fit together. Base64 makes an inline image 4/3 as large, and a dead letter holds the
+original message in base64 once more. Each topic's `max_message_bytes` leaves room for the largest
+record of that topic.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pydantic import StringConstraints
 MIB = 1024 * 1024
 
 INLINE_IMAGE_BYTES = 4 * MIB
-"""Largest image inside a record; a larger one goes to the blob store first (claim check)."""
+"""Largest image inside a record. A larger one goes to the blob store first (claim check)."""
 TEXT_CHARS = 65_536
 URL_CHARS = 8_192
 NAME_CHARS = 256
@@ -22,11 +23,12 @@ LIST_ITEMS = 256
 CAPTIONS = 64
 EXTRA_KEYS = 64
 EXTRA_BYTES = 16_384
-"""All of `extra` as JSON in UTF-8, without white space."""
+"""The whole of `extra`, as UTF-8 JSON without white space."""
 EXTRA_DEPTH = 32
-"""Lists and objects inside each other in `extra`; parsers stop at 200, and records nest."""
+"""Levels of nested lists and objects in `extra`. JSON parsers give up at 200 levels, and a record
+may be nested in another one."""
 RECORD_DEPTH = 64
-"""The same for a whole record inside another one."""
+"""Levels of nested lists and objects in a record that another record holds."""
 
 RAW_MESSAGE_BYTES = 7 * MIB
 STAGE_MESSAGE_BYTES = 8 * MIB

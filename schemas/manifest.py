@@ -1,4 +1,4 @@
-"""The manifest: the commit point of a shard, and all that a reader of shards lists."""
+"""The manifest: a shard exists for readers once its manifest exists."""
 
 from __future__ import annotations
 
@@ -12,47 +12,53 @@ from kaption.schemas.record import Record, Versioned
 
 
 class ShardObject(Record):
-    """One data object of a shard."""
+    """One data object of a shard: a tar file or a Parquet file."""
 
     key: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Below the dataset's root."""
+    """The object's key, relative to the dataset's root."""
     format: Literal["webdataset", "parquet"]
     bytes: Annotated[int, Field(ge=0)]
     sha256: Sha256
 
 
 class Manifest(Versioned):
-    """Offsets [start, end) of one partition of pairs.clean, and the objects that hold their pairs.
+    """The pairs at offsets [start, end) of one partition of pairs.clean, and the objects with them.
 
-    The sink's, ``manifest/{partition}/{start}.json``, form a chain: the first begins at 0, each
-    other where the one before ends. Those of compaction, ``merged/{partition}/{generation}.json``,
-    stand in the place of several: **one that shares an offset with a higher generation does not
-    count** (the sink's are generation 0). What counts is a chain again, at every moment.
+    The sink writes ``manifest/{partition}/{start}.json`` with generation 0. These manifests form a
+    chain: the first starts at offset 0, and each next one starts where the one before ends.
+    Compaction writes ``merged/{partition}/{generation}.json``, which replaces several manifests.
 
-    `pairs` counts distinct samples, which may be fewer than offsets: transaction markers take
-    offsets too, and compaction drops replaced versions and what is taken down.
+    A reader lists all manifests and then **ignores every manifest that shares an offset with a
+    manifest of a higher generation**. The remaining manifests form a chain at every moment.
     """
 
     topic: Name
     partition: Annotated[int, Field(ge=0)]
     start: Annotated[int, Field(ge=0)]
+    """First offset."""
     end: Annotated[int, Field(ge=1)]
+    """First offset after the shard."""
     pairs: Annotated[int, Field(ge=0)]
+    """Number of pairs in each object. It may be less than `end - start`: transaction markers take
+    offsets, and compaction drops replaced versions and pairs that were taken down."""
     writer: Name
-    """Unique to one process; tells a retried PUT of one's own from another's."""
+    """Unique to one process. After a retried PUT it tells the process whether it wrote the manifest
+    itself."""
     created_at: AwareDatetime
     objects: Annotated[tuple[ShardObject, ...], Field(max_length=LIST_ITEMS)]
     generation: Annotated[int, Field(ge=0)] = 0
-    """Above that of every manifest of the partition when it was written; 0: the sink wrote it."""
+    """0 for a manifest of the sink. Compaction takes a number above every generation that the
+    partition has at that time."""
     parts: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    """Where the sink's shards began whose place it takes, ascending; none: it is such a shard."""
+    """Of a merged manifest: the `start` of each sink manifest that it replaces, ascending. Empty
+    for a manifest of the sink."""
 
 
 def holds(entry: ShardObject, data: bytes) -> bool:
-    """Whether these are the object's bytes, by size and sha256."""
+    """Whether `data` has the object's size and sha256."""
     return len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256
 
 
 def entry_of(manifest: Manifest, kind: Literal["webdataset", "parquet"]) -> ShardObject:
-    """The manifest's object of that format."""
+    """The manifest's object of that format. Raises StopIteration where there is none."""
     return next(entry for entry in manifest.objects if entry.format == kind)

@@ -27,34 +27,37 @@ from kaption.schemas.provenance import Audit, DedupInfo, Provenance
 from kaption.schemas.record import Versioned
 
 IMAGE_URL = "image_url"
-"""In `extra`: the address of an image that came with its bytes."""
+"""Key in `extra` for the URL of an image that was published as bytes."""
 
 
 class Pair(Versioned):
-    """What every form of a pair carries from the crawler to the training team."""
+    """The fields that a pair carries through every stage, from the crawler to training."""
 
     pair_id: Name
-    """Stable across re-crawls; the Kafka key. Derived from source, page and image."""
+    """The Kafka key. The same pair has the same id in every crawl: derive it from source, page and
+    image."""
     text: Text
-    """The alt text as it was found."""
+    """The alt text as it was found on the page."""
     page_url: Url | None = None
+    """The page that shows the image."""
     source: Name | None = None
-    """The crawl or dataset it comes from."""
+    """The crawl or dataset that the pair comes from."""
     fetched_at: AwareDatetime | None = None
+    """When the crawler found the pair."""
     language: LanguageTag | None = None
     tags: Annotated[tuple[Tag, ...], Field(max_length=LIST_ITEMS)] = ()
     ocr: Annotated[tuple[OcrText, ...], Field(max_length=LIST_ITEMS)] = ()
     objects: Annotated[tuple[DetectedObject, ...], Field(max_length=LIST_ITEMS)] = ()
     licence: Name | None = None
-    """SPDX identifier, URL or the words found."""
+    """SPDX identifier, URL, or the words on the page."""
     opt_out: Annotated[tuple[OptOutSignal, ...], Field(max_length=LIST_ITEMS)] = ()
     extra: Annotated[
         dict[str, Any],
         Field(
             max_length=EXTRA_KEYS,
-            description="Fields the contract does not know, kept as they came, also those given "
-            f"beside the known ones. At most {EXTRA_BYTES} bytes of JSON and {EXTRA_DEPTH} levels. "
-            f"`{IMAGE_URL}` is the address of an image that came with its bytes.",
+            description="Fields of your own. Unknown fields of the record are moved here, "
+            f"unchanged. At most {EXTRA_BYTES} bytes of JSON and {EXTRA_DEPTH} levels of nesting. "
+            f"`{IMAGE_URL}` is the URL of an image that was published as bytes.",
         ),
         AfterValidator(plain(EXTRA_DEPTH)),
     ] = Field(default_factory=dict)
@@ -73,7 +76,10 @@ class Pair(Versioned):
         if isinstance(extra, dict):
             twice = [name for name in unknown if name in extra and extra[name] != data[name]]
             if twice:
-                raise ValueError(f"given both in extra and beside it: {', '.join(twice)[:300]}")
+                raise ValueError(
+                    "given twice with different values, as a field and in extra: "
+                    f"{', '.join(twice)[:300]}"
+                )
             known["extra"] = {**extra, **{name: data[name] for name in unknown}}
         return known
 
@@ -83,7 +89,7 @@ class Pair(Versioned):
         if extra:
             size = len(json.dumps(extra, ensure_ascii=False, separators=(",", ":")).encode())
             if size > EXTRA_BYTES:
-                raise ValueError(f"extra holds {size} bytes of JSON, the limit is {EXTRA_BYTES}")
+                raise ValueError(f"extra has {size} bytes of JSON; the limit is {EXTRA_BYTES}")
         return extra
 
 
@@ -94,59 +100,63 @@ class RawPair(Pair):
 
 
 class IngestedPair(Pair):
-    """A pair whose image is decoded, deduplicated and stored, and whose alt text is clean."""
+    """A pair whose image is decoded, deduplicated and stored, and whose alt text is cleaned."""
 
     image: ImageRef
     clean_text: Text
-    """The alt text after repair and cleaning; empty where nothing usable was left."""
+    """The alt text after repair and cleaning. Empty where no usable text was left."""
     text_notes: Annotated[tuple[Name, ...], Field(max_length=LIST_ITEMS)] = ()
     """What cleaning did or found, for example ``html``, ``slang``, ``file_name``, ``repeated``."""
     detected_language: LanguageTag | None = None
+    """Language of `clean_text` by detection. Absent where the detector was not sure enough."""
     language_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     dedup: DedupInfo
     provenance: Provenance = Provenance()
 
 
 class Route(StrEnum):
-    """Why a scored pair went where it went."""
+    """Where a scored pair goes next."""
 
     ALT_TEXT_GOOD = "alt_text_good"
+    """To select: the alt text is good enough."""
     NEEDS_CAPTION = "needs_caption"
+    """To recaption: the alt text is missing or too weak."""
 
 
 class ScoredPair(IngestedPair):
-    """A pair whose alt text has an alignment score."""
+    """A pair whose alt text was scored against its image."""
 
     original: Caption | None
-    """The cleaned alt text, scored; none where it was empty."""
+    """The cleaned alt text with its score. Null where the alt text is empty."""
     route: Route
 
 
 class CaptionedPair(ScoredPair):
-    """A pair with candidate captions; none where the alt text was already good."""
+    """A pair with candidate captions. It has none where the alt text was already good."""
 
     candidates: Annotated[tuple[Caption, ...], Field(max_length=CAPTIONS)] = ()
 
 
 class CleanPair(Pair):
-    """An aligned training pair: what ``pairs.clean`` and the shards hold."""
+    """An aligned training pair. ``pairs.clean`` and the shards hold these."""
 
     image: ImageRef
     captions: Annotated[tuple[Caption, ...], Field(min_length=1, max_length=CAPTIONS)]
     """Best first."""
     clean_text: Text
     original_score: float | None = None
-    """Score of the cleaned alt text before selection, on the same scorer as the captions."""
+    """Score of the cleaned alt text, by the scorer of the captions, whether it was kept or not."""
     detected_language: LanguageTag | None = None
+    """Language of `clean_text` by detection. Absent where the detector was not sure enough."""
     dedup: DedupInfo
     provenance: Provenance = Provenance()
     audit: Audit = Audit()
     version: Annotated[int, Field(ge=1)] = 1
-    """A later version of the same pair_id replaces an earlier one."""
+    """A later message with the same pair_id replaces the earlier one."""
 
 
 def image_url(pair: RawPair | IngestedPair | CleanPair) -> str | None:
-    """The address of the pair's image: where it was fetched, or what came with its bytes."""
+    """The image's URL: the one it was fetched from, else `extra["image_url"]`, else None."""
     if pair.image.url is not None:
         return pair.image.url
     told = pair.extra.get(IMAGE_URL)

@@ -1,4 +1,4 @@
-"""Values that JSON can carry there and back unchanged."""
+"""Checks that a value survives JSON unchanged."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def plain(depth: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """A validator for objects of null, booleans, numbers, strings, lists and objects.
+    """A validator for an object of at most `depth` nested levels of lists and objects.
 
-    At most `depth` levels of lists and objects. Raises ValueError for more, and for what JSON lacks
-    or changes: NaN and infinity, half of a surrogate pair, tuples, keys that are no strings.
+    It raises ValueError for deeper nesting and for values that JSON lacks or changes: NaN,
+    infinity, half of a surrogate pair, tuples, keys that are not strings.
     """
 
     def validate(value: dict[str, Any]) -> dict[str, Any]:
@@ -26,14 +26,14 @@ def _check(value: object, depth: int) -> None:
         _check_text(value)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise ValueError(f"{value} is no JSON number")
+            raise ValueError(f"{value} is not a JSON number")
     elif isinstance(value, (list, dict)):
         if depth == 0:
             raise ValueError("nested too deeply")
         if isinstance(value, dict):
             for key in value:
                 if not isinstance(key, str):
-                    raise ValueError(f"{type(key).__name__} is no key in JSON")  # noqa: TRY004 - all that pydantic catches
+                    raise ValueError(f"a JSON key is a string, not {type(key).__name__}")  # noqa: TRY004 - pydantic catches ValueError only
                 _check_text(key)
         for item in value.values() if isinstance(value, dict) else value:
             _check(item, depth - 1)

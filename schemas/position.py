@@ -1,4 +1,4 @@
-"""A place in Kafka."""
+"""The position of a message in Kafka."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ _TEXT = re.compile(r"([A-Za-z0-9._-]{1,249})/([0-9]{1,10})/([0-9]{1,19})")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """topic/partition/offset. As an *origin* it is where a record first entered pairs.raw, and it
-    owns the record's dedup claims for ever, also after a replay."""
+    """topic/partition/offset of a message.
+
+    A record's *origin* is its first position in pairs.raw. The origin owns the record's dedup
+    claims, and it stays the same when the record is replayed.
+    """
 
     topic: str
     partition: int

@@ -1,4 +1,4 @@
-"""How a pair came to be what it is, enough to repeat or to audit it."""
+"""Provenance: which software, settings and models made a pair, and who audited it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaption.schemas.record import Record
 
 
 class StageTrace(Record):
-    """One stage's part in a pair."""
+    """What one stage did to a pair, and with what."""
 
     stage: Name
     software: Name
@@ -21,49 +21,56 @@ class StageTrace(Record):
     """First 16 hex digits of the sha256 over the stage's policy as canonical JSON."""
     finished_at: AwareDatetime
     seconds: Annotated[float, Field(ge=0)]
-    """Preparation plus this record's share of its batch."""
+    """Seconds spent on this record: its preparation, plus its share of its batch."""
     models: Annotated[dict[Name, Name], Field(max_length=16)] = Field(default_factory=dict)
-    """Model name to revision."""
+    """Revision of each model, by the model's name."""
     preprocessing_id: Name | None = None
-    """Identifies resize, padding and normalisation of what the model saw."""
+    """Names the resizing, padding and normalisation of the images that the model saw."""
 
 
 class Provenance(Record):
-    """The stages a pair went through, first to last."""
+    """The stages that a pair went through, first to last."""
 
     stages: Annotated[tuple[StageTrace, ...], Field(max_length=32)] = ()
 
     def then(self, trace: StageTrace) -> Provenance:
-        """This provenance with one more stage at its end."""
+        """A copy with one more stage at its end."""
         return Provenance(stages=(*self.stages, trace))
 
 
 class DedupInfo(Record):
-    """What deduplication saw of a pair that was kept."""
+    """What deduplication found about a pair that was kept."""
 
     owner: Name
     """Origin (topic/partition/offset) that holds the claims on this image."""
     text_uses: Annotated[int, Field(ge=1)] | None = None
-    """How many pairs used this alt text so far, counted up to the configured limit."""
+    """Number of pairs with this alt text so far, this one included. Counting stops one above the
+    configured limit."""
     semantic_neighbour: Name | None = None
-    """pair_id of the nearest earlier image, when it lies within the configured distance."""
+    """pair_id of the nearest earlier image, if it lies within the configured distance."""
     semantic_similarity: float | None = None
+    """Cosine of the embeddings of this image and of `semantic_neighbour`."""
 
 
 class AuditState(StrEnum):
-    """Whether people have looked at a pair."""
+    """Whether a person has judged a pair."""
 
     NONE = "none"
+    """Not part of the audit sample."""
     SAMPLED = "sampled"
+    """Waits for a person's judgement."""
     ACCEPTED = "accepted"
     CORRECTED = "corrected"
     REFUSED = "refused"
 
 
 class Audit(Record):
-    """Audit state of a pair, with who decided and why."""
+    """The audit state of a pair: the judgement, the person, the time and the reason."""
 
     state: AuditState = AuditState.NONE
     by: Name | None = None
+    """The person who judged."""
     at: AwareDatetime | None = None
+    """When the person judged."""
     note: Detail = ""
+    """The person's reason."""

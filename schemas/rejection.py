@@ -1,4 +1,4 @@
-"""Pairs that were judged and refused."""
+"""Rejected pairs and the reasons for a rejection."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ from kaption.schemas.record import Versioned
 
 
 class Reason(StrEnum):
-    """The closed list of reasons; each is a counter. Adding one is a change of the contract."""
+    """Why a pair was rejected.
+
+    Each reason has a counter in the metrics. The list is closed: a new reason changes the contract.
+    """
 
     OPTED_OUT = "opted_out"
-    # getting the image
+    # fetching the image
     FETCH_TIMEOUT = "fetch_timeout"
     FETCH_STATUS = "fetch_status"
     FETCH_DENIED = "fetch_denied"
     FETCH_FAILED = "fetch_failed"
     BLOB_MISSING = "blob_missing"
     TOO_LARGE = "too_large"
-    # decoding it
+    # decoding the image
     NOT_AN_IMAGE = "not_an_image"
     FORMAT_REFUSED = "format_refused"
     TRUNCATED = "truncated"
     TOO_MANY_PIXELS = "too_many_pixels"
     DECODE_TIMEOUT = "decode_timeout"
     DECODE_FAILED = "decode_failed"
-    # what it looks like
+    # the look of the image
     TOO_SMALL = "too_small"
     EXTREME_RATIO = "extreme_ratio"
     SINGLE_COLOUR = "single_colour"
-    # whether we have it
+    # duplicates and takedowns
     DUPLICATE = "duplicate"
     NEAR_DUPLICATE = "near_duplicate"
     SEMANTIC_DUPLICATE = "semantic_duplicate"
     TAKEN_DOWN = "taken_down"
-    # its text
+    # the text
     LANGUAGE_REFUSED = "language_refused"
     NO_CAPTION = "no_caption"
     LOW_ALIGNMENT = "low_alignment"
@@ -47,13 +50,19 @@ class Reason(StrEnum):
 
 
 class RejectedPair(Versioned):
-    """A judged record with its one reason; the record itself stays replayable."""
+    """A pair that a stage rejected, with exactly one reason.
+
+    It holds the stage's input record, so that the pair can be replayed.
+    """
 
     pair_id: Name
     stage: Name
+    """The stage that rejected the pair."""
     reason: Reason
     detail: Detail = ""
+    """The values that led to the rejection, for people."""
     rejected_at: AwareDatetime
     record_schema: Name
+    """Name and version of `record`, for example ``RawPair/1``."""
     record: Annotated[dict[str, Any], AfterValidator(plain(RECORD_DEPTH))]
     """The stage's input record as JSON."""

@@ -1,4 +1,4 @@
-"""Takedowns: what may no longer be given to anybody, as a rule that any reader can apply."""
+"""Takedowns: rules that say which pairs may no longer be given to anybody."""
 
 from __future__ import annotations
 
@@ -23,40 +23,42 @@ _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class TakedownKind(StrEnum):
-    """What a takedown names."""
+    """What the value of a takedown is."""
 
     PAIR = "pair"
     """A pair_id."""
     URL = "url"
-    """The address of an image or of a page, as it was crawled or after redirects."""
+    """The URL of an image or of a page, as it was crawled or after redirects."""
     SHA256 = "sha256"
-    """Of the image's bytes, as delivered or as stored."""
+    """The sha256 of an image, as delivered or as stored."""
     DOMAIN = "domain"
-    """A host name with all below it, of images and pages."""
+    """A host name. It covers images and pages of that host and of all hosts below it."""
 
 
 Rule = tuple[TakedownKind, str]
-"""A takedown's kind, and its value in the one form in which it is compared."""
+"""A takedown's kind and its value in normal form. Rules are compared for equality."""
 
 
 class Takedown(Versioned):
-    """``takedown/{id}.json`` beside the manifests: a tombstone for all pairs that it covers.
+    """A rule that withdraws every pair that it covers, now and in future.
 
-    It is a rule and no list: pairs that come later are covered too. Names of hosts and addresses
-    count as browsers send them: hosts in small letters and Punycode, other letters than ASCII's in
-    UTF-8 and percent signs, no default port and no fragment.
+    The dataset holds it as ``takedown/{id}.json`` beside the manifests. Hosts and URLs are compared
+    in the form that a browser sends: the host in lower case and Punycode, non-ASCII characters
+    percent-encoded as UTF-8, no default port, no fragment.
     """
 
     kind: TakedownKind
     value: Annotated[str, StringConstraints(min_length=1, max_length=URL_CHARS)]
     reason: Detail = ""
+    """Why the takedown was requested."""
     requested_at: AwareDatetime
     picture_of: Name | None = None
-    """The id of the takedown that found this image; None where it was asked for itself."""
+    """The id of the takedown that led to this image. Absent where a person requested this takedown
+    itself."""
 
     @property
     def rule(self) -> Rule:
-        """What `rules_for` a covered pair holds."""
+        """The takedown's rule. `rules_for` yields it for every covered pair."""
         match self.kind:
             case TakedownKind.URL:
                 return self.kind, _address(self.value)
@@ -68,21 +70,24 @@ class Takedown(Versioned):
 
     @property
     def takedown_id(self) -> str:
-        """The same for the same request: 32 hexadecimal digits of a sha256."""
+        """32 hexadecimal digits of the rule's sha256. Equal rules have equal ids."""
         return rule_id(self.rule)
 
     def covers(self, pair: RawPair | IngestedPair | CleanPair) -> bool:
-        """Whether this pair is taken down."""
+        """Whether the takedown withdraws this pair."""
         return self.rule in rules_for(pair)
 
     def of_image(self, sha256: str) -> Takedown:
-        """Of an image that this one found: it is to come from nowhere else either."""
+        """A takedown of an image that this takedown covers.
+
+        It keeps the same image from coming back under another URL or pair_id.
+        """
         changes = {"kind": TakedownKind.SHA256, "value": sha256, "picture_of": self.takedown_id}
         return self.model_copy(update=changes)
 
 
 def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:
-    """Every rule that would cover the pair, by what is known of it at its stage."""
+    """Every rule that would cover the pair, from the fields that its stage knows."""
     yield TakedownKind.PAIR, pair.pair_id
     image = pair.image
     if image.blob is not None:
@@ -99,7 +104,7 @@ def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:
 
 
 def rule_id(rule: Rule) -> str:
-    """The id of a takedown with that rule."""
+    """The id of the takedown with this rule."""
     kind, value = rule
     return hashlib.sha256(f"{kind.value}:{value}".encode()).hexdigest()[:32]
 
@@ -116,7 +121,7 @@ def _address(url: str) -> str:
 
 
 def _domains(url: str) -> Iterator[str]:
-    """The URL's host and all that it is below."""
+    """The URL's host and every domain above it."""
     try:
         name = _host(urlsplit(url).hostname or "")
     except ValueError:
@@ -129,6 +134,6 @@ def _domains(url: str) -> Iterator[str]:
 def _host(name: str) -> str:
     name = name.lower().rstrip(".")
     if not name.isascii():
-        with suppress(UnicodeError):  # no name that could be looked up: compared as it is
+        with suppress(UnicodeError):  # not a valid host name: compare it unchanged
             name = name.encode("idna").decode()
     return name

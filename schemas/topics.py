@@ -1,4 +1,4 @@
-"""The topics as data: what each holds, how long, and how large a message may be."""
+"""The topics as data: the record, the retention and the largest message of each."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Topic:
     purpose: str
     partitions: int = 12
     retention_ms: int = 7 * _DAY_MS
-    """-1 keeps for ever."""
+    """-1: for ever."""
     cleanup_policy: str = "delete"
     compaction_lag_ms: int | None = None
-    """Of a compacted topic: how long a message may stay after a later one, or a tombstone, of its
-    key. Without this limit a broker may keep what was withdrawn for as long as little comes."""
+    """Of a compacted topic: how long a message may outlive a newer message or a tombstone with its
+    key. Without this limit a broker compacts a quiet topic late and keeps withdrawn pairs long."""
     max_message_bytes: int = STAGE_MESSAGE_BYTES
 
     def config(self) -> dict[str, str]:
-        """Topic settings in the broker's own names."""
+        """Topic settings under the broker's names."""
         config = {
             "cleanup.policy": self.cleanup_policy,
             "retention.ms": str(self.retention_ms),
@@ -41,13 +41,13 @@ class Topic:
         return config
 
     def prefixed(self, prefix: str) -> Topic:
-        """The same topic under another name, for several deployments on one broker."""
+        """The topic with `prefix` before its name, so that deployments can share a broker."""
         return replace(self, name=prefix + self.name)
 
 
 RAW = Topic("pairs.raw", RawPair, "what crawlers publish", max_message_bytes=RAW_MESSAGE_BYTES)
 INGESTED = Topic("pairs.ingested", IngestedPair, "decoded, deduplicated, stored")
-SCORED = Topic("pairs.scored", ScoredPair, "alt text too weak: wants captions")
+SCORED = Topic("pairs.scored", ScoredPair, "alt text too weak: needs captions")
 CAPTIONED = Topic("pairs.captioned", CaptionedPair, "with candidates, or alt text already good")
 CLEAN = Topic(
     "pairs.clean",
@@ -60,13 +60,13 @@ CLEAN = Topic(
 REJECTED = Topic(
     "pairs.rejected",
     RejectedPair,
-    "judged and refused, one reason each",
+    "rejected, with one reason each",
     retention_ms=30 * _DAY_MS,
 )
 DEAD = Topic(
     "pairs.dead",
     DeadLetter,
-    "undecodable or failing messages, byte for byte, for replay",
+    "messages that no stage could process, byte for byte, for replay",
     partitions=3,
     retention_ms=-1,
     max_message_bytes=DEAD_MESSAGE_BYTES,

@@ -1,4 +1,4 @@
-"""Records to and from Kafka messages: JSON values, and headers that say what they are."""
+"""Encodes records as Kafka messages and decodes them: JSON values and three headers."""
 
 from __future__ import annotations
 
@@ -24,26 +24,29 @@ R = TypeVar("R", bound=Versioned)
 
 
 class WireError(ValueError):
-    """A message that is not the record its topic holds."""
+    """A message is not a valid record of its topic."""
 
 
 class SchemaMismatchError(WireError):
-    """The schema header names another record, or a version this software does not know."""
+    """The schema header names another record, or a version newer than this software."""
 
 
 class MalformedRecordError(WireError):
-    """The value is no JSON of that record; the message names the first fields at fault."""
+    """The value is not valid JSON of the record. The message names the first wrong fields."""
 
 
 def encode(record: Versioned) -> bytes:
-    """The record as UTF-8 JSON; fields at their default are left out."""
+    """The record as UTF-8 JSON, without the fields that have their default value."""
     return record.model_dump_json(exclude_defaults=True).encode()
 
 
 def headers_of(
     record: Versioned, origin: Position | None = None, traceparent: str | None = None
 ) -> list[tuple[str, bytes]]:
-    """Kafka headers for a record; `origin` is left out only on the first way into pairs.raw."""
+    """The Kafka headers of a record.
+
+    `origin` is None only for a record that enters pairs.raw for the first time.
+    """
     headers = [(SCHEMA_HEADER, record.schema_name().encode())]
     if origin is not None:
         headers.append((ORIGIN_HEADER, str(origin).encode()))
@@ -53,7 +56,7 @@ def headers_of(
 
 
 def header(headers: Headers, name: str) -> str | None:
-    """The last value of a header as text, or none. Raises WireError where it is not UTF-8."""
+    """The last value of a header as text, or None. Raises WireError if it is not UTF-8."""
     found: bytes | None = None
     for key, value in headers:
         if key == name:
@@ -67,15 +70,16 @@ def header(headers: Headers, name: str) -> str | None:
 
 
 def decode(value: bytes | None, record_type: type[R], headers: Headers = ()) -> R:
-    """Read one message.
+    """Decode one message.
 
-    Producers in other languages may leave the schema header out; where it is there it must name
-    this record and a version up to ours. Raises SchemaMismatchError or MalformedRecordError.
+    Producers in other languages may leave the schema header out. If the header is present, it must
+    name this record and a version that this software knows. Raises SchemaMismatchError or
+    MalformedRecordError.
     """
     _check_schema(header(headers, SCHEMA_HEADER), record_type)
     if value is None:
         raise MalformedRecordError(
-            f"empty message (tombstone) where a {record_type.__name__} was due"
+            f"the message is empty (a tombstone), expected a {record_type.__name__}"
         )
     try:
         return record_type.model_validate_json(value)
@@ -84,7 +88,7 @@ def decode(value: bytes | None, record_type: type[R], headers: Headers = ()) -> 
 
 
 def explain(error: ValidationError, record_type: type[Versioned]) -> str:
-    """What is wrong with a record, field by field, in at most 2,000 characters."""
+    """The first five errors of a record, field by field, in at most 2,000 characters."""
     name = record_type.__name__
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     shown = "; ".join(
@@ -96,7 +100,7 @@ def explain(error: ValidationError, record_type: type[Versioned]) -> str:
 
 
 def origin_of(headers: Headers, position: Position) -> Position:
-    """Where a record first entered: its header if it has one, else where it is now."""
+    """The record's origin: the one in its header, else its present position."""
     text = header(headers, ORIGIN_HEADER)
     if text is None:
         return position
@@ -106,7 +110,8 @@ def origin_of(headers: Headers, position: Position) -> Position:
         raise WireError(f"header {ORIGIN_HEADER}: {error}") from error
 
 
-@lru_cache(maxsize=256)  # the same few for every message; a refusal raises and is not kept
+# The same few headers come with every message. An error is not cached: it raises each time.
+@lru_cache(maxsize=256)
 def _check_schema(named: str | None, record_type: type[Versioned]) -> None:
     if named is None:
         return

@@ -1,1 +1,1 @@
-"""Programs for this project's own developers; not in the wheel."""
+"""Programs for the developers of this project. They are not in the wheel."""

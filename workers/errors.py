@@ -1,7 +1,7 @@
-"""Errors of the command line."""
+"""The error that the command line shows without a traceback."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend; shown as one line, without a traceback, exit code 1."""
+    """A mistake that the user can correct. The command prints one line and exits with status 1."""

@@ -1,4 +1,4 @@
-"""What is in a topic as a source: messages that are to go through a stage again."""
+"""Replays messages of a topic: a source of records that go through a stage once more."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ from kaption.schemas.wire import ORIGIN_HEADER, SCHEMA_HEADER
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which messages of a topic."""
+    """Selects messages of one topic."""
 
     topic: Topic
     reasons: tuple[str, ...] = ()
-    """Of rejections: their reason; of dead letters: words in their error. Empty: any."""
+    """For rejections their reasons, for dead letters words in their errors. Empty selects all."""
     stage: str | None = None
+    """Only rejections and dead letters of this stage."""
     since: datetime | None = None
-    """By the broker's time."""
+    """Only messages that the broker got at this time or later."""
 
     def takes(self, read: Read) -> bool:
-        """Whether a message is one of them; of raw pairs none that is itself a replay."""
+        """Whether the selection contains a message. It never contains a replayed raw pair."""
         match read.record:
             case RejectedPair() as record:
                 reason = not self.reasons or record.reason.value in self.reasons
@@ -51,32 +52,35 @@ class Selection:
 
 
 class Replayed(Source):
-    """The selected messages that go to one topic, each as its stage got it first.
+    """The selected messages that go back to one topic, each as its stage first got it.
 
-    A message keeps its first origin, so that deduplication answers as it did then. The cursor is
-    what runs have passed of each partition, so that one with an older `since` finds what is left.
+    A message keeps its origin, so deduplication gives the same answer as before. The cursor holds
+    the offsets that earlier runs have read: a run with an earlier `since` replays only the rest.
     """
 
     def __init__(self, location: str, *, kafka: KafkaConnection, selection: Selection) -> None:
-        """`location` is the name of the topic to publish to, without prefix."""
+        """`location` is the topic to publish to, without the topic prefix."""
         self._target = location
         self._kafka = kafka
         self._selection = selection
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """No location: only `kaption replay` makes one."""
+        """False: only `kaption replay` makes this source."""
         return False
 
     @property
     def identity(self) -> str:
-        """The selection without its age, and where it goes."""
+        """The selection without `since`, and the topic to publish to."""
         selection = self._selection
         parts: list[Any] = [selection.topic.name, self._target, selection.reasons, selection.stage]
         return f"replay {json.dumps(parts)}"
 
     def read(self, after: str | None = None) -> Iterator[Found]:
-        """The messages, partition by partition in order of their offsets."""
+        """The messages in the order of their offsets within each partition.
+
+        Messages that `after` covers are left out.
+        """
         selection = self._selection
         passed = _Passed(after)
         with TopicReader(self._kafka, [selection.topic], since=selection.since) as reader:
@@ -89,10 +93,11 @@ class Replayed(Source):
 
 
 class _Passed:
-    """Spans [first, end) of offsets that runs have read, by partition.
+    """Spans [first, end) of offsets that earlier runs and this run have read, by partition.
 
-    Only the newest of each, and the one that the present run is in, for a cursor has little room:
-    what was replayed before a gap comes again where a run reaches that far back.
+    A cursor has little room, so each partition keeps two spans at most: the newest one and the one
+    that this run is reading. Offsets before a gap are forgotten, and a run that reaches back to
+    them replays them again.
     """
 
     def __init__(self, cursor: str | None) -> None:
@@ -100,11 +105,11 @@ class _Passed:
         self._ends: dict[str, int] = {}
 
     def add(self, position: Position) -> bool:
-        """Note a message; whether no earlier run had passed it."""
+        """Record that a message was read. Returns whether no earlier run has read it."""
         number, offset = str(position.partition), position.offset
         spans = self._spans.setdefault(number, [])
         new = not any(first <= offset < end for first, end in spans)
-        # From the message before on: what lies between them holds nothing.
+        # The span starts at the end of the message before: the offsets between hold no message.
         first = self._ends.get(number, offset)
         self._ends[number] = offset + 1
         united = _united([*spans, [first, offset + 1]])
@@ -127,9 +132,9 @@ def _united(spans: list[list[int]]) -> list[list[int]]:
 
 
 def replayable(read: Read, selection: Selection, prefix: str) -> tuple[str, Message] | None:
-    """The topic (without prefix) and the message that a selected one came from.
+    """The topic (without prefix) to replay a message to, and the message to publish there.
 
-    None where it is not selected, or does not hold what it came from.
+    None if the message is not selected, or does not hold the original record.
     """
     record, origin = read.record, _origin(read)
     if not isinstance(record, Versioned) or origin is None or not selection.takes(read):
@@ -168,7 +173,7 @@ def _of_rejection(rejected: RejectedPair, origin: Position) -> tuple[str, Messag
 
 
 def _origin(read: Read) -> Position | None:
-    """Where the message first entered; none where its header is no position."""
+    """The message's origin, or None if its header cannot be read."""
     try:
         return origin_of(read.headers, read.position)
     except WireError:

@@ -75,11 +75,11 @@ def build_takedowns(settings: Settings) -> TakedownList:
     """The list of takedowns, in Redis, of the dataset that the settings name."""
     from kaption.objectstore.dataset.takedowns import takedown_ids
     from kaption.objectstore.open import open_store
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.takedowns import TakedownList
 
     return TakedownList(
-        redis_client.connect(settings.redis),
+        connect_redis(settings.redis),
         settings.redis.key_prefix,
         partial(takedown_ids, open_store(settings.store), settings.sink.prefix),
     )
@@ -87,13 +87,13 @@ def build_takedowns(settings: Settings) -> TakedownList:
 
 def forgetful_stores(settings: Settings) -> list[Forgetful]:
     """The stores in Redis that hold entries about single pairs."""
-    from kaption.workers.stores import client as redis_client
     from kaption.workers.stores.answers import Answers
     from kaption.workers.stores.captions import CaptionCache
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.dedup import Dedup
     from kaption.workers.stores.embeddings import EmbeddingCache
 
-    client, prefix = redis_client.connect(settings.redis), settings.redis.key_prefix
+    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
     return [
         Dedup(client, prefix, settings.ingest.dedup),
         Answers(client, prefix, ttl_s=settings.ingest.answers_ttl_s),
@@ -111,16 +111,15 @@ def _ingest(settings: Settings) -> AnyStage:
     from kaption.objectstore.open import open_store
     from kaption.workers.decode.pool import DecodePool
     from kaption.workers.fetch.fetcher import Fetcher
-    from kaption.workers.stages.ingest.stage import IngestStage
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stages.ingest.stage import IngestParts, IngestStage
     from kaption.workers.stores.answers import Answers
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.dedup import Dedup
     from kaption.workers.text.language import LanguageDetector
 
     policy = settings.ingest
-    client, prefix = redis_client.connect(settings.redis), settings.redis.key_prefix
-    return IngestStage(
-        policy,
+    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
+    parts = IngestParts(
         fetcher=Fetcher(policy.fetch),
         decoder=DecodePool(policy.image),
         blobs=BlobStore(open_store(settings.store)),
@@ -128,8 +127,8 @@ def _ingest(settings: Settings) -> AnyStage:
         answers=Answers(client, prefix, ttl_s=policy.answers_ttl_s),
         takedowns=build_takedowns(settings),
         languages=LanguageDetector(policy.text),
-        now=_now,
     )
+    return IngestStage(policy, parts, now=_now)
 
 
 def _alignment(settings: Settings) -> Alignment:
@@ -137,13 +136,13 @@ def _alignment(settings: Settings) -> Alignment:
     from kaption.objectstore.open import open_store
     from kaption.workers.plugins import load_scorer
     from kaption.workers.stages.alignment import Alignment
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.embeddings import EmbeddingCache
 
     return Alignment(
         settings.clip,
         BlobStore(open_store(settings.store)),
-        EmbeddingCache(redis_client.connect(settings.redis), settings.redis.key_prefix),
+        EmbeddingCache(connect_redis(settings.redis), settings.redis.key_prefix),
         load_scorer,
     )
 
@@ -159,13 +158,13 @@ def _recaption(settings: Settings) -> AnyStage:
     from kaption.objectstore.open import open_store
     from kaption.workers.plugins import load_captioners
     from kaption.workers.stages.recaption import RecaptionStage
-    from kaption.workers.stores import client as redis_client
     from kaption.workers.stores.captions import CaptionCache
+    from kaption.workers.stores.client import connect_redis
 
     return RecaptionStage(
         settings.recaption,
         BlobStore(open_store(settings.store)),
-        CaptionCache(redis_client.connect(settings.redis), settings.redis.key_prefix),
+        CaptionCache(connect_redis(settings.redis), settings.redis.key_prefix),
         load_captioners=load_captioners,
         now=_now,
     )

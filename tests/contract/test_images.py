@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import dockerfile
-from kaption.workers.local.binary import wheel_binary
+from kaption.workers.local.process import wheel_binary
 from kaption.workers.settings import HealthPolicy
 from support.images import STAGES, copied_from_context, needs, steps
 

@@ -23,7 +23,7 @@ def raw_pair() -> jsonschema.Draft202012Validator:
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_the_committed_file_is_what_the_code_says(record: type[Versioned]) -> None:
+def test_the_committed_file_equals_the_generated_schema(record: type[Versioned]) -> None:
     committed = (FOLDER / file_name(record)).read_text(encoding="utf-8")
 
     assert committed == text_of(record), (
@@ -32,13 +32,13 @@ def test_the_committed_file_is_what_the_code_says(record: type[Versioned]) -> No
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_each_is_a_schema(record: type[Versioned]) -> None:
+def test_each_file_is_a_valid_json_schema(record: type[Versioned]) -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema(record))
 
 
 @given(st.sampled_from(list(RECORDS)).flatmap(lambda kind: RECORDS[kind]))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_record_as_it_is_written_is_valid(record: Versioned) -> None:
+def test_every_encoded_record_is_valid(record: Versioned) -> None:
     jsonschema.validate(
         json.loads(encode(record)),
         json_schema(type(record)),
@@ -86,7 +86,7 @@ def test_schema_and_code_agree_on_limits(
             RawPair.model_validate_json(json.dumps(pair))
 
 
-def test_limits_that_json_schema_cannot_say_are_in_words(
+def test_limits_that_json_schema_cannot_express_are_in_words(
     raw_pair: jsonschema.Draft202012Validator,
 ) -> None:
     schema = raw_pair.schema

@@ -1,4 +1,4 @@
-"""Messages that once were right stay right, and mean what they meant.
+"""Old messages stay valid and keep their meaning.
 
 Each file of payloads/ holds a message and how it was read when its version was released. Files are
 added, never changed.
@@ -19,14 +19,14 @@ BY_NAME = {record.__name__: record for record in SCHEMAS}
 
 
 def load(path: Path) -> tuple[type[Versioned], str, dict[str, Any], dict[str, Any]]:
-    """The record, its version, the message, and what it was read as."""
+    """The record, its version, the message, and the expected result of reading it."""
     name, version, _ = path.name.split(".", 2)
     stored = json.loads(path.read_text(encoding="utf-8"))
     return BY_NAME[name], version.removeprefix("v"), stored["payload"], stored["read_as"]
 
 
 def missing_from(found: Any, expected: Any, at: str = "") -> list[str]:
-    """Where `found` lacks or changes something of `expected`; more fields are no fault."""
+    """The places where `found` lacks or changes a value of `expected`. New fields are allowed."""
     if isinstance(expected, dict) and isinstance(found, dict):
         return [
             fault
@@ -42,7 +42,7 @@ def missing_from(found: Any, expected: Any, at: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: path.stem)
-def test_an_old_message_is_read_as_it_was(path: Path) -> None:
+def test_an_old_message_is_read_with_its_old_meaning(path: Path) -> None:
     kind, version, payload, read_as = load(path)
     headers = [("kaption-schema", f"{kind.__name__}/{version}".encode())]
 
@@ -69,7 +69,7 @@ def test_every_field_is_in_a_stored_message(record: type[Versioned]) -> None:
     assert set(record.model_fields) <= seen, "a field was added: add a payload that has it"
 
 
-def test_a_changed_default_or_a_dropped_field_is_seen() -> None:
+def test_a_changed_default_or_a_dropped_field_is_noticed() -> None:
     expected = {"audit": {"state": "none"}, "tags": [{"name": "a"}]}
 
     assert missing_from({**expected, "new": 1}, expected) == []

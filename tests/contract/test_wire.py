@@ -1,4 +1,4 @@
-"""Every valid record survives the wire; every message is a record or a typed error."""
+"""Every valid record survives encoding. Every message is a record or a typed error."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def with_extra(json_value: bytes) -> bytes:
     return MINIMAL % (b',"found":' + json_value)
 
 
-def test_every_record_that_travels_is_tested_here() -> None:
+def test_every_record_of_a_topic_is_tested_here() -> None:
     assert set(RECORDS) == set(SCHEMAS)
 
 
@@ -52,7 +52,7 @@ def test_any_valid_record_survives_the_wire(record: Versioned) -> None:
 
 
 def read(value: bytes, kind: type[Versioned]) -> Versioned | MalformedRecordError:
-    """Decode; any error but the typed one fails the test."""
+    """Decode. Any error but the typed one fails the test."""
     try:
         return decode(value, kind)
     except MalformedRecordError as error:
@@ -80,7 +80,7 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 
 @st.composite
 def broken_records(draw: st.DrawFn) -> tuple[type[Versioned], bytes]:
-    """A valid record with one field, at any depth, replaced by any JSON, perhaps cut."""
+    """A valid record with one field at any depth replaced by any JSON, and maybe cut off."""
     record = draw(any_record)
     tree = json.loads(encode(record))
     at = tree
@@ -98,7 +98,7 @@ def broken_records(draw: st.DrawFn) -> tuple[type[Versioned], bytes]:
 
 @given(broken_records())
 @broad
-def test_what_is_nearly_a_record_is_one_or_a_typed_error(
+def test_a_broken_record_is_a_record_or_a_typed_error(
     broken: tuple[type[Versioned], bytes],
 ) -> None:
     kind, value = broken
@@ -137,12 +137,12 @@ def test_what_is_nearly_a_record_is_one_or_a_typed_error(
     ],
     ids=lambda value: repr(value)[:40] + repr(value)[-20:],
 )
-def test_what_the_contract_forbids_is_malformed(value: bytes | None) -> None:
+def test_a_value_that_the_contract_forbids_is_malformed(value: bytes | None) -> None:
     with pytest.raises(MalformedRecordError):
         decode(value, RawPair)
 
 
-def test_nesting_up_to_the_limit_survives() -> None:
+def test_nesting_up_to_the_limit_is_accepted() -> None:
     # The field itself is a level of `extra`.
     levels = EXTRA_DEPTH - 1
     pair = decode(with_extra(b"[" * levels + b"]" * levels), RawPair)
@@ -150,13 +150,13 @@ def test_nesting_up_to_the_limit_survives() -> None:
     assert decode(encode(pair), RawPair) == pair
 
 
-def test_a_score_that_is_no_number_is_refused() -> None:
+def test_a_score_that_is_not_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         Caption(text="a", kind=CaptionKind.VLM, score=float("nan"))
 
 
 @pytest.mark.parametrize("value", ["\ud800", b"bytes", (1, 2), {1: 2}, {"\udfff": 1}, float("inf")])
-def test_extra_takes_nothing_that_json_would_change(value: object) -> None:
+def test_extra_refuses_values_that_json_would_change(value: object) -> None:
     with pytest.raises(ValueError, match="extra"):
         RawPair(pair_id="a", text="t", image=ImageSource(url="u"), extra={"found": value})
 
@@ -199,7 +199,7 @@ def test_unknown_fields_inside_records_are_ignored() -> None:
 @example(b"RawPair/" + b"9" * 5_000)
 @example("RawPair/²".encode())
 @example("RawPair/\u0661".encode())
-def test_any_schema_header_but_ours_is_a_typed_error(named: bytes) -> None:
+def test_any_other_schema_header_is_a_typed_error(named: bytes) -> None:
     headers = [("kaption-schema", named)]
 
     if named == b"RawPair/1":
@@ -210,7 +210,7 @@ def test_any_schema_header_but_ours_is_a_typed_error(named: bytes) -> None:
         assert len(str(refused.value)) < 500
 
 
-def test_a_newer_version_says_that_software_is_to_be_updated() -> None:
+def test_the_error_about_a_newer_version_says_to_update() -> None:
     with pytest.raises(SchemaMismatchError, match=r"RawPair/2.* reads up to RawPair/1: update"):
         decode(MINIMAL % b"", RawPair, [("kaption-schema", b"RawPair/2")])
 

@@ -1,4 +1,4 @@
-"""The local servers serve, and come back after a kill or a freeze."""
+"""The local servers answer, also after a kill or a freeze."""
 
 import socket
 import subprocess
@@ -32,7 +32,7 @@ def produce(bootstrap: str, topic: str) -> None:
 
 
 def consume(bootstrap: str, topic: str) -> list[bytes]:
-    """Read as many values as there should be, and wait a moment for more."""
+    """Read the expected number of values, and wait a moment for more."""
     consumer = KafkaConsumer(
         topic,
         bootstrap_servers=bootstrap,
@@ -51,7 +51,7 @@ def consume(bootstrap: str, topic: str) -> list[bytes]:
 
 
 def closes_within(seconds: float, port: int) -> bool:
-    """Whether nobody listens on `port` any more before `seconds` have passed."""
+    """Whether `port` is closed within `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with socket.socket() as probe:
@@ -119,7 +119,7 @@ def test_frozen_kafka_accepts_but_is_silent_until_thawed(own_kafka: ApacheKafka)
         assert connection.recv(4)
 
 
-def test_valkey_databases_are_apart_and_a_kill_empties_them() -> None:
+def test_valkey_databases_are_separate_and_empty_after_a_kill() -> None:
     with Valkey() as server:
         first = redis.Redis.from_url(server.database_url(1))
         second = redis.Redis.from_url(server.database_url(2))

@@ -1,4 +1,4 @@
-"""What was refused or died goes through its stage again, as what it first was."""
+"""`kaption replay`: rejections and dead letters go through their stage again, unchanged."""
 
 import os
 import subprocess
@@ -75,7 +75,7 @@ def put(
     origin: str | None = None,
     hours_ago: float = 0,
 ) -> None:
-    """Send records; their origins are `origin`/0, `origin`/1 and so on, or left out."""
+    """Send records with the origins `origin`/0, `origin`/1 and so on, or without origins."""
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap, linger_ms=20)
     at_ms = round((time.time() - 3600 * hours_ago) * 1000)
     for number, record in enumerate(records):
@@ -95,7 +95,7 @@ def read(kafka: KafkaConnection, topic: Topic) -> list[Read]:
 
 
 def pair_ids(kafka: KafkaConnection) -> list[str]:
-    """Of the raw pairs."""
+    """The ids of the messages in pairs.raw."""
     return [pair.pair_id for _, pair, _ in read(kafka, RAW) if isinstance(pair, RawPair)]
 
 
@@ -132,32 +132,32 @@ def refused(number: int, reason: Reason, stage: str = "ingest") -> RejectedPair:
     )
 
 
-def test_dead_letters_go_back_byte_for_byte_and_only_once(
+def test_dead_letters_are_replayed_byte_for_byte_and_once(
     kafka: KafkaConnection, replay: Command
 ) -> None:
-    # Given letters of two stages, one of which does not hold what it came from
+    # Given dead letters of two stages, one of them without its original bytes
     lost = letter(kafka, 9, "gone").model_copy(update={"value": None})
     letters = [letter(kafka, 0, "a bug"), letter(kafka, 1, "other"), lost]
     put(kafka, DEAD, [*letters, letter(kafka, 2, "a bug", "score")], "letters/0")
-    # When those of one error are counted, and then replayed twice
+    # When the ones with one error are counted and then replayed twice
     counted = replay("dead", "--reason", "bug", "--stage", "ingest", "--dry-run")
     assert counted.stdout == "1 from pairs.dead to pairs.raw\n", counted.stderr
     assert read(kafka, RAW) == []
     for _ in range(2):
         assert replay("dead", "--reason", "bug", "--stage", "ingest").returncode == 0
-    # Then it is there once, with what it had and where it was
+    # Then each message is back once, with its bytes, headers and origin
     (found,) = read(kafka, RAW)
     assert found.record == raw(0)
     assert header(found.headers, ORIGIN_HEADER) == f"{kafka.topic_prefix}pairs.raw/1/0"
     assert ("x", b"\xff") in found.headers
-    # And all of them go where they came from, but for the lost one
+    # And all others go back to their topic
     rest = replay("dead")
     assert "1 cannot be replayed" in rest.stdout
     assert len(read(kafka, RAW)) == 3
     assert len(read(kafka, INGESTED)) == 1
 
 
-def test_rejections_of_a_reason_go_back_with_their_first_origin(
+def test_rejections_with_a_reason_are_replayed_with_their_origin(
     kafka: KafkaConnection, replay: Command
 ) -> None:
     reasons = [Reason.FETCH_STATUS, Reason.TOO_SMALL, Reason.FETCH_STATUS]
@@ -170,26 +170,24 @@ def test_rejections_of_a_reason_go_back_with_their_first_origin(
     assert found == {"first/7/0": raw(0), "first/7/2": raw(2)}
 
 
-def test_what_is_older_is_still_replayed_later_and_nothing_twice(
+def test_older_messages_are_replayed_later_and_none_twice(
     kafka: KafkaConnection, replay: Command
 ) -> None:
-    # Given letters of long ago and of now, of which the new ones were replayed
+    # Given old and new dead letters, of which the new ones were replayed
     put(kafka, DEAD, [letter(kafka, n, "bug") for n in range(4)], "letters/0", hours_ago=10)
     put(kafka, DEAD, [letter(kafka, n, "bug") for n in range(4, 7)], "letters/0")
     assert "3 records published" in replay("dead", "--since", "1h").stdout
-    # When more is replayed, from further back
+    # When a replay starts from an earlier time
     assert "nothing to replay" in replay("dead", "--since", "2h").stdout
     assert "4 records published" in replay("dead", "--since", "12h").stdout
-    # Then everything was, once, and a new one is found by whatever age
+    # Then each was replayed once, and a newer letter is found with either time
     put(kafka, DEAD, [letter(kafka, 7, "bug")], "letters/0")
     assert "1 records published" in replay("dead", "--since", "1h").stdout
     assert "nothing to replay" in replay("dead").stdout
     assert sorted(pair_ids(kafka)) == [f"pair-{number}" for number in range(8)]
 
 
-def test_an_age_is_kept_to_although_an_earlier_run_ended_before(
-    kafka: KafkaConnection, replay: Command
-) -> None:
+def test_since_is_respected_after_an_earlier_run(kafka: KafkaConnection, replay: Command) -> None:
     put(kafka, DEAD, [letter(kafka, 0, "bug")], "letters/0", hours_ago=30)
     assert "1 records published" in replay("dead").stdout
     put(kafka, DEAD, [letter(kafka, 1, "bug")], "letters/0", hours_ago=20)
@@ -197,7 +195,7 @@ def test_an_age_is_kept_to_although_an_earlier_run_ended_before(
     assert "1 records published" in replay("dead", "--since", "1h").stdout
 
 
-def test_rejections_of_a_stage_go_back_no_faster_than_asked(
+def test_a_replay_is_not_faster_than_the_given_rate(
     kafka: KafkaConnection, replay: Command
 ) -> None:
     stages = ["ingest", "select", "ingest", "ingest"]
@@ -210,13 +208,13 @@ def test_rejections_of_a_stage_go_back_no_faster_than_asked(
 
 
 @pytest.mark.parametrize("option", ["--reason", "--stage"])
-def test_raw_pairs_are_not_chosen_by_who_refused_them(replay: Command, option: str) -> None:
+def test_raw_pairs_cannot_be_selected_by_stage_or_reason(replay: Command, option: str) -> None:
     ended = replay("raw", option, "ingest")
     assert ended.returncode == 1
     assert "choose raw pairs by --since" in ended.stderr
 
 
-def test_raw_pairs_are_given_again_but_no_older_ones_and_no_copies(
+def test_raw_pairs_are_replayed_without_older_ones_and_without_replays(
     kafka: KafkaConnection, replay: Command
 ) -> None:
     put(kafka, RAW, [raw(0), raw(1)])
@@ -229,7 +227,7 @@ def test_raw_pairs_are_given_again_but_no_older_ones_and_no_copies(
     assert origins == {None: 2} | dict.fromkeys(first, 2)
 
 
-def test_very_many_are_asked_about_first(kafka: KafkaConnection, replay: Command) -> None:
+def test_a_large_replay_asks_first(kafka: KafkaConnection, replay: Command) -> None:
     put(kafka, RAW, [raw(number) for number in range(10_001)])
     ended = replay("raw")
     assert ended.returncode == 1
@@ -238,7 +236,7 @@ def test_very_many_are_asked_about_first(kafka: KafkaConnection, replay: Command
 
 
 @pytest.mark.parametrize("since", ["yesterday", "5 h", "2026-13-01"])
-def test_a_time_that_is_none_is_said(replay: Command, since: str) -> None:
+def test_an_invalid_time_is_an_error(replay: Command, since: str) -> None:
     ended = replay("dead", "--since", since)
     assert ended.returncode == 1
     assert "give an age" in ended.stderr

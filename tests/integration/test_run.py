@@ -1,4 +1,4 @@
-"""`kaption run` on the user's own servers: as often as one likes, beside what is there."""
+"""`kaption run` on the user's own servers, several times and beside other data."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SETTINGS = "[score]\ngood_score = -1.0\n[select]\nmin_score = -1.0\n"
 def test_a_run_on_the_users_servers_can_be_repeated(
     apache_kafka: ApacheKafka, redis_url: str, s3: S3Bucket, tmp_path: Path
 ) -> None:
-    # Given pairs, and servers of the user's, the store's keys in the settings
+    # Given pairs, and the user's servers, with the store's keys in the settings
     for name in TEXTS:
         shutil.copy(Path(skimage.data.__file__).parent / name, tmp_path)
     source, config = tmp_path / "pairs.jsonl", tmp_path / "kaption.toml"
@@ -49,7 +49,7 @@ def test_a_run_on_the_users_servers_can_be_repeated(
     ]
     prefixes = []
     for number in range(2):
-        # When they are run, and run again
+        # When the pipeline runs over them twice
         ended = subprocess.run(
             [
                 Path(sys.executable).with_name("kaption"),
@@ -62,12 +62,12 @@ def test_a_run_on_the_users_servers_can_be_repeated(
             timeout=140,
             check=False,
         )
-        # Then each time all of them come out
+        # Then all pairs come out each time
         assert ended.returncode == 0, ended.stderr
         told = re.search(r"^shards are below (\S+)/$", ended.stderr, re.MULTILINE)
         assert told is not None, ended.stderr
         prefixes.append(told[1])
-    # And each run's shards hold them, at the place that it told
+    # And the shards of each run are at the place that it printed
     assert prefixes[0] != prefixes[1]
     objects = S3Store(s3.connection())
     for prefix in prefixes:

@@ -1,4 +1,4 @@
-"""`kaption crawl`: a rendered crawl for a pipeline that runs elsewhere."""
+"""`kaption crawl` publishes a rendered crawl for a pipeline that runs elsewhere."""
 
 import os
 import signal
@@ -14,10 +14,10 @@ from support.publishing import published_pairs, with_topic
 PAIRS = 30
 
 
-def test_pairs_are_published_and_images_served_until_it_is_stopped(
+def test_a_crawl_publishes_pairs_and_serves_images_until_it_is_stopped(
     tansu: Tansu, topic_prefix: str
 ) -> None:
-    # Given a topic, and the name by which ingest finds the site
+    # Given a topic, and the host name under which ingest reaches the site
     kafka = with_topic(tansu.bootstrap, topic_prefix)
     settings = {
         "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
@@ -26,18 +26,18 @@ def test_pairs_are_published_and_images_served_until_it_is_stopped(
     (port,) = free_ports(1)
     program = str(Path(sys.executable).with_name("kaption"))
     command = [program, "crawl", "--pairs", f"{PAIRS}", "--port", f"{port}", "--url", "http://site"]
-    # When a crawl is started
+    # When a crawl starts
     with subprocess.Popen(
         command, env=os.environ | settings, stderr=subprocess.PIPE, text=True
     ) as crawl:
         assert crawl.stderr is not None
         said = crawl.stderr.readline()
-        # Then all its pairs are in the topic, with images that the site serves
+        # Then all its pairs are in the topic, and the site serves their images
         pairs = published_pairs(kafka)
         paths = [pair.image.url.removeprefix("http://site") for pair in pairs if pair.image.url]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{paths[0]}", timeout=10) as image:
             served = image.read()
-        # And it ends as soon as it is told to
+        # And it ends when it is asked to
         crawl.send_signal(signal.SIGINT)
         assert crawl.wait(30) == 0
     assert f"{PAIRS} pairs published" in said

@@ -1,4 +1,4 @@
-"""`kaption demo`: the pipeline on a rendered noisy crawl whose truth is known."""
+"""`kaption demo`: the pipeline on a rendered, noisy crawl whose truth is known."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from PIL import Image
 PAIRS = 100
 
 
-def test_a_noisy_crawl_is_judged_right(tmp_path: Path) -> None:
+def test_a_noisy_crawl_gets_the_right_outcomes(tmp_path: Path) -> None:
     # Given a rendered crawl with every kind of noise, served over HTTP
     program = Path(sys.executable).with_name("kaption")
     out = tmp_path / "out"
@@ -23,12 +23,12 @@ def test_a_noisy_crawl_is_judged_right(tmp_path: Path) -> None:
         timeout=280,
         check=False,
     )
-    # Then every pair has one outcome, nearly always the right one (a crop may pass as new)
+    # Then every pair has one outcome, and nearly all are right (a cropped copy may be missed)
     assert ended.returncode == 0, ended.stderr
     right = re.search(rf"judged right: (\d+) of {PAIRS}", ended.stderr)
     assert right is not None, ended.stderr
     assert int(right[1]) >= 0.95 * PAIRS, ended.stderr
-    # And what was kept is better aligned than what was found
+    # And the kept captions are better aligned than the alt texts
     summary = json.loads((out / "summary.json").read_text())
     assert summary["score_after"] > summary["score_before"] + 0.05
     assert summary["best_caption"]["vlm"] > 0

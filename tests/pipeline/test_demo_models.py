@@ -49,7 +49,7 @@ def crisp() -> list[Specimen]:
 
 
 @pytest.mark.parametrize("folder", [CLIP, CAPTIONER], ids=["clip", "captioner"])
-def test_weights_are_small_halves_with_a_card(folder: Path) -> None:
+def test_weights_are_small_float16_with_a_model_card(folder: Path) -> None:
     from safetensors.torch import load_file
 
     (weights,) = folder.glob("*.safetensors")
@@ -58,18 +58,18 @@ def test_weights_are_small_halves_with_a_card(folder: Path) -> None:
     assert (folder / "MODEL_CARD.md").read_text().startswith("# ")
 
 
-def test_held_out_scenes_are_none_that_a_model_was_trained_on() -> None:
-    # Chunks draw from consecutive seeds upwards, so a seed below both is never a chunk's.
+def test_held_out_scenes_are_not_in_the_training_data() -> None:
+    # Chunks use consecutive seeds upwards, so no chunk uses a seed below both.
     assert min(CLIP_SEED, CAPTIONER_SEED) > HELD_OUT_SEED
 
 
-def test_clip_tells_true_captions_from_nearly_true_ones(crisp: list[Specimen]) -> None:
+def test_clip_scores_true_captions_above_nearly_true_ones(crisp: list[Specimen]) -> None:
     found = measure_clip(CLIP, crisp)
     limits = {"r_at_1": 0.99, "auc": 0.9995, "color": 0.98, "shape": 0.92, "texture": 0.88}
     assert {k: v for k, v in found.items() if k in limits and v < limits[k]} == {}, found
 
 
-def test_clips_threshold_holds_on_images_as_a_crawl_delivers_them() -> None:
+def test_the_threshold_of_clip_holds_for_worn_images() -> None:
     threshold = json.loads((CLIP / "figures.json").read_text())["worn"]["threshold"]
     worn = specimens(200, worn=True)
     rng = random.Random(HELD_OUT_SEED)
@@ -81,14 +81,15 @@ def test_clips_threshold_holds_on_images_as_a_crawl_delivers_them() -> None:
     assert ((images * false).sum(1) >= threshold).mean() <= 0.02
 
 
-def test_captioner_names_what_a_image_shows(crisp: list[Specimen]) -> None:
+def test_the_captioner_names_the_objects_of_an_image(crisp: list[Specimen]) -> None:
     found = measure_captioner(CAPTIONER, crisp[:250])
-    # Colour has a target of 0.996, which three mistakes among these 504 objects miss.
+    # The limit for colour is lower than its target of 0.996, because three mistakes among these
+    # 504 objects would already miss the target.
     limits = {"shape": 0.95, "color": 0.985, "texture": 0.93}
     assert {k: v for k, v in found.items() if k in limits and v < limits[k]} == {}, found
 
 
-def test_captioner_follows_its_prompts(crisp: list[Specimen]) -> None:
+def test_the_captioner_follows_its_prompts(crisp: list[Specimen]) -> None:
     found = measure_captioner(CAPTIONER, crisp[250:330])
     limits = {"exact_appearance": 0.85, "exact_texture": 0.82, "exact_context": 0.95}
     assert {k: v for k, v in found.items() if k in limits and v < limits[k]} == {}, found

@@ -1,4 +1,4 @@
-"""`kaption run` on the user's own pairs: every input has one outcome, and says which."""
+"""`kaption run` on the user's own pairs: every input has exactly one outcome."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def kaption(*arguments: str | Path, timeout_s: float = 200) -> subprocess.Comple
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """Give a folder with photographs of scikit-image, some where they came from is copied twice."""
+    """A folder with photographs of scikit-image."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     for name in PHOTOGRAPHS:
@@ -58,18 +58,18 @@ def _write(path: Path, lines: list[object]) -> Path:
     return path
 
 
-def test_photographs_come_out_as_shards(photographs: Path, tmp_path: Path) -> None:
-    # Given photographs with their texts, one of them twice, a line that is no JSON, a missing file
+def test_photographs_come_out_in_the_shards(photographs: Path, tmp_path: Path) -> None:
+    # Given photographs with texts, one of them twice, a line that is not JSON, a missing file
     pairs: list[object] = [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
     pairs.append({"image": "coffee.png", "text": PHOTOGRAPHS["coffee.png"], "source": "elsewhere"})
     pairs += ["{no json}\n", {"image": "none.jpg", "text": "a file that is not there"}]
     source = _write(photographs / "pairs.jsonl", pairs)
     out = tmp_path / "out"
-    # When they are run (thresholds of the small model say nothing about photographs)
+    # When the pipeline runs over them (the demo model's thresholds do not apply to photographs)
     config = tmp_path / "kaption.toml"
     config.write_text("[score]\ngood_score = -1.0\n[select]\nmin_score = -1.0\n")
     ended = kaption("run", source, out, "--config", config)
-    # Then each has its outcome, and bad lines are named
+    # Then each input has an outcome, and bad lines are named
     assert ended.returncode == 0, ended.stderr
     assert "pairs.jsonl:6" in ended.stderr
     assert "pairs.jsonl:7" in ended.stderr
@@ -79,32 +79,32 @@ def test_photographs_come_out_as_shards(photographs: Path, tmp_path: Path) -> No
     assert summary["rejected"] == {"ingest.duplicate": 1}
     assert summary["dead"] == {"ingest": 2}
     assert summary["faults"] == []
-    # And the shards hold what was kept, with the user's words
+    # And the shards hold the kept pairs with the user's texts
     objects = FolderObjects(out / "store")
     manifests = read_manifests(objects, "dataset")
     assert chain_faults(manifests) == []
     assert object_faults(objects, "dataset", manifests) == []
     rows = [row for manifest in manifests for row in read_rows(objects, "dataset", manifest)]
     assert {row["text"] for row in rows} == set(PHOTOGRAPHS.values())
-    # And what was not is in the files beside them
+    # And rejections and dead letters are in the files beside them
     assert len((out / "rejected.jsonl").read_text().splitlines()) == 1
     assert len((out / "dead.jsonl").read_text().splitlines()) == 2
 
 
-def test_many_bad_lines_stop_nothing(photographs: Path, tmp_path: Path) -> None:
-    # Given more bad lines than dead letters that stop a worker, and good ones behind them
+def test_many_bad_lines_do_not_stop_the_run(photographs: Path, tmp_path: Path) -> None:
+    # Given more bad lines than the limit of dead letters, and good lines after them
     bad = 60
     pairs: list[object] = ["{no json}\n"] * bad
     pairs += [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
     source = _write(photographs / "pairs.jsonl", pairs)
     out = tmp_path / "out"
-    # When they are run
+    # When the pipeline runs over them
     ended = kaption("run", source, out)
-    # Then every good one has its outcome
+    # Then every good line has an outcome
     assert ended.returncode == 0, ended.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["clean"] + sum(summary["rejected"].values()) == len(PHOTOGRAPHS)
-    # And every bad one is a dead letter that tells its line
+    # And every bad line is a dead letter that names the line
     dead = [decode(line, DeadLetter) for line in (out / "dead.jsonl").read_bytes().splitlines()]
     places = {
         (header.value or b"").decode().rpartition("/")[2]
@@ -119,7 +119,7 @@ def test_many_bad_lines_stop_nothing(photographs: Path, tmp_path: Path) -> None:
 def test_a_lost_outcome_ends_the_run_with_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a run one of whose outcomes is never seen
+    # Given a run that misses one outcome
     monkeypatch.setattr("kaption.workers.batch.standstill._PATIENCE_S", 1.0)
     add = Tally.add
 
@@ -132,7 +132,7 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
     # When it runs
     with servers(Settings(), tmp_path, None, None, None) as settings:
         report = BatchRun(settings, items, lambda read: None, Console(quiet=True)).run()
-    # Then it ends, and tells
+    # Then it ends and reports the fault
     assert report.faults == ("1 of 2 inputs have no outcome",)
 
 
@@ -149,7 +149,7 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
         (["settings", "--config", "none.toml"], "settings file none.toml"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(arguments: list[str], said: str) -> None:
+def test_a_mistake_of_the_user_is_one_line(arguments: list[str], said: str) -> None:
     ended = kaption(*arguments)
     assert ended.returncode == 1
     assert said in ended.stderr
@@ -167,7 +167,7 @@ def test_a_model_that_cannot_be_loaded_stops_the_run(photographs: Path, tmp_path
 
 
 def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
-    # Given a run that waits for a web server which says nothing
+    # Given a run that waits for a silent web server
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.jpg"
         source = _write(tmp_path / "pairs.jsonl", [{"image": url, "text": "a"}])
@@ -178,7 +178,7 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
             [program, "run", source, tmp_path / "out", "--config", config],
             stderr=subprocess.PIPE,
             text=True,
-            # In the background of a script we ignore it, and so would the program.
+            # A background process of a script ignores SIGINT, and its children would too.
             preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         connection, _ = silent.accept()
@@ -186,6 +186,6 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
         run.send_signal(signal.SIGINT)
         _, said = run.communicate(timeout=60)
         connection.close()
-    # Then it ends as interrupted programs do, without a traceback
+    # Then it ends with the status of an interrupted program, without a traceback
     assert run.returncode != 0
     assert "Traceback" not in said

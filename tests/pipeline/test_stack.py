@@ -1,4 +1,4 @@
-"""The servers of a run: the user's are reached as the settings say, ours by their address alone."""
+"""The servers of a run: the user's with all settings, local ones by their address only."""
 
 from pathlib import Path
 
@@ -28,21 +28,21 @@ PRODUCTION = Settings(
 GIVEN = ("broker.example:9093", "rediss://cache.example", "s3://other")
 
 
-def test_local_servers_are_given_no_secrets_of_the_users(tmp_path: Path) -> None:
-    # Given settings for production; when a run brings servers of its own
+def test_local_servers_do_not_get_the_users_secrets(tmp_path: Path) -> None:
+    # Given settings for production / When a run starts local servers
     with servers(PRODUCTION, tmp_path, None, None, None) as run:
-        # Then they are reached by their address alone
+        # Then the run uses nothing but their addresses
         bootstrap, topics = run.kafka.bootstrap, run.kafka.topic_prefix
         assert run.kafka == KafkaConnection(bootstrap=bootstrap, topic_prefix=topics)
         url, keys = run.redis.url, run.redis.key_prefix
         assert run.redis == RedisConnection(url=url, key_prefix=keys)
         assert run.store == StoreConnection(url=str(store_folder(tmp_path)))
         assert "example" not in bootstrap + url.get_secret_value()
-        # And the shards are where those of a pipeline are
+        # And the shards are at the usual place
         assert run.sink == PRODUCTION.sink
 
 
-def test_the_users_servers_are_reached_as_the_settings_say(tmp_path: Path) -> None:
+def test_the_users_servers_are_reached_with_the_settings(tmp_path: Path) -> None:
     with servers(PRODUCTION, tmp_path, *GIVEN) as run:
         assert (run.kafka.bootstrap, run.kafka.ca_file) == (GIVEN[0], "ca.pem")
         assert run.kafka.password == SecretStr("hunter2")
@@ -50,7 +50,7 @@ def test_the_users_servers_are_reached_as_the_settings_say(tmp_path: Path) -> No
         assert (run.store.url, run.store.endpoint) == (GIVEN[2], "https://s3.example")
 
 
-def test_each_run_has_names_of_its_own_on_the_users_servers(tmp_path: Path) -> None:
+def test_each_run_has_its_own_prefixes_on_the_users_servers(tmp_path: Path) -> None:
     names = []
     for _ in range(2):
         with servers(PRODUCTION, tmp_path, *GIVEN) as run:
@@ -59,7 +59,7 @@ def test_each_run_has_names_of_its_own_on_the_users_servers(tmp_path: Path) -> N
     assert all(shards.startswith("dataset/run-") for _, _, shards in names)
 
 
-def test_what_is_given_must_fit_the_settings(tmp_path: Path) -> None:
+def test_an_address_must_fit_the_other_settings(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match=r"--redis .*rediss://"),
         servers(PRODUCTION, tmp_path, GIVEN[0], "redis://cache.example", GIVEN[2]),

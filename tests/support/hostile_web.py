@@ -1,4 +1,4 @@
-"""A web server on loopback that behaves as badly as a path asks it to."""
+"""A web server on loopback. The path says how badly it behaves."""
 
 import gzip
 import socket
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(b"", 301, Location="/loop")
 
     def do_first(self, argument: str) -> None:
-        """Answer the first request with a status (and Retry-After 7), the next well."""
+        """Answer the first request with a status and Retry-After 7, later ones with 200."""
         if self.server.requests[self.path] == 1:
             self.answer(b"", int(argument), Retry_After="7")
         else:
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"SSH-2.0-nothing\r\n")
 
     def do_hold(self, _: str) -> None:
-        """Answer once `release` is set, counting how many are held at once."""
+        """Answer when `release` is set. Counts the requests that wait at once."""
         with self.server.lock:
             self.server.held += 1
             self.server.most_held = max(self.server.most_held, self.server.held)
@@ -153,7 +153,7 @@ class HostileWeb(ThreadingHTTPServer):
             self.last_headers = dict(handler.headers.items())
 
     def use_tls(self, configure: Callable[[ssl.SSLContext], object]) -> None:
-        """Speak TLS from here on, with the certificate that `configure` puts into the context."""
+        """Use TLS from now on, with the certificate that `configure` puts into the context."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         configure(context)
         context.sni_callback = lambda _sock, name, _context: self.server_names.append(name)

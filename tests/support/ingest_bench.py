@@ -1,4 +1,4 @@
-"""The ingest stage on real parts, driven by hand."""
+"""An ingest stage with real parts, run without the engine."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from kaption.workers.demo.site import FETCH
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import DedupPolicy, IngestPolicy, TextPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
-from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
+from kaption.workers.stages.ingest.stage import IngestInput, IngestParts, IngestStage
 from kaption.workers.stores.answers import Answers
-from kaption.workers.stores.client import connect
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.takedowns import TakedownList
 from kaption.workers.text.language import LanguageDetector
@@ -35,7 +35,7 @@ TEXT = TextPolicy(detect_languages=("en", "de", "fr"))
 
 @dataclass
 class Bench:
-    """An ingest stage with its parts at hand, and a worker's other half."""
+    """The parts of an ingest stage, and the work that the engine does around it."""
 
     blobs: BlobStore
     dedup: Dedup
@@ -46,9 +46,9 @@ class Bench:
 
     @classmethod
     def opened(cls, redis_url: str, folder: Path, decoder: DecodePool) -> Self:
-        """On an empty database and an empty folder."""
+        """With an empty database and an empty folder."""
         connection = RedisConnection.model_validate({"url": redis_url})
-        client, prefix = connect(connection), connection.key_prefix
+        client, prefix = connect_redis(connection), connection.key_prefix
         objects = FolderStore(folder)
         return cls(
             BlobStore(objects),
@@ -62,8 +62,7 @@ class Bench:
         self, blobs: BlobStore | None = None, policy: IngestPolicy | None = None
     ) -> IngestStage:
         policy = policy or self.policy
-        made = IngestStage(
-            policy,
+        parts = IngestParts(
             Fetcher(policy.fetch),
             self.decoder,
             blobs or self.blobs,
@@ -71,13 +70,13 @@ class Bench:
             self.answers,
             self.takedowns,
             LanguageDetector(policy.text),
-            now=lambda: NOW,
         )
+        made = IngestStage(policy, parts, now=lambda: NOW)
         made.setup()
         return made
 
     def run(self, *messages: Incoming[RawPair], stage: IngestStage | None = None) -> list[Outcome]:
-        """Outcomes in order, as the engine would come to them."""
+        """The outcomes in the order of the messages, as the engine would get them."""
         stage = stage or self.stage()
         batch: list[tuple[Incoming[RawPair], IngestInput]] = []
         outcomes: dict[Position, Outcome] = {}

@@ -1,4 +1,4 @@
-"""Records and blobs that the tests of the model stages share."""
+"""Records and blobs for the tests of the model stages."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ R = TypeVar("R", bound=Versioned)
 
 
 class FolderBlobs(BlobStore):
-    """Blobs in a folder, with the damage that tests want, and a count of reads."""
+    """Blobs in a folder. It can damage blobs and counts reads."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(FolderStore(folder))
@@ -53,7 +53,7 @@ def ingested(ref: BlobRef, text: str, pair_id: str = "pair") -> IngestedPair:
 
 
 def taken_down(url: str, *takedowns: Takedown) -> TakedownList:
-    """The list of a dataset that has these."""
+    """The takedown list of a dataset with these takedowns."""
     ids = {takedown.takedown_id for takedown in takedowns}
     return TakedownList(redis.Redis.from_url(url), "t:", lambda known: ids)
 

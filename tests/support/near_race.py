@@ -1,4 +1,4 @@
-"""Near claims made by workers that race. A file of its own: spawned processes import it by name."""
+"""Near claims of racing workers. Spawned processes import this file by its name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.policy import DedupPolicy
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 
 
@@ -16,7 +16,7 @@ def owner(number: int) -> Position:
 
 
 def dedup_at(url: str, distance: int = 6, prefix: str = "kaption:") -> Dedup:
-    client = redis_client.connect(RedisConnection.model_validate({"url": url}))
+    client = connect_redis(RedisConnection.model_validate({"url": url}))
     return Dedup(client, prefix, DedupPolicy(near_distance=distance))
 
 
@@ -27,7 +27,7 @@ def flipped(number: int, bits: int, rng: random.Random) -> int:
 
 
 def claims_of(seed: int) -> list[tuple[int, Position]]:
-    """Hashes around a few centres, so that workers collide; each owner has one hash."""
+    """Hashes around a few centres, so that workers collide. Each owner has one hash."""
     rng = random.Random(seed)
     centres = [random.Random(999).getrandbits(64) for _ in range(40)]
     return [

@@ -1,4 +1,4 @@
-"""Images of known content in any mode and format, and ways to damage them."""
+"""Images of known content in any mode and format, and damaged ones."""
 
 import re
 import struct
@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from kaption.workers.decode.decoded import Decoded
 
 QUADRANTS = {(0, 0): (220, 40, 40), (1, 0): (40, 200, 60), (0, 1): (50, 70, 210)}
-"""Column and row to colour; the fourth is left to the caller."""
+"""Colours of three quadrants by column and row. The caller gives the fourth."""
 GREY = (90, 90, 90)
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -42,7 +42,7 @@ def quadrants(width: int = 192, height: int = 128, last: tuple[int, ...] = GREY)
 def shows_quadrants(
     decoded: Decoded, last: tuple[int, ...] = GREY, tolerance: int = 16, grey: bool = False
 ) -> bool:
-    """Whether the middle of each quadrant has its colour (or its luma)."""
+    """Whether the middle of each quadrant has its colour, or its luma."""
     image = opened(decoded)
     for column in (0, 1):
         for row in (0, 1):
@@ -70,7 +70,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def photograph(name: str) -> Image.Image:
-    """One of scikit-image's photographs, RGB."""
+    """A photograph of scikit-image as RGB."""
     data = (files("skimage") / "data" / name).read_bytes()
     return Image.open(BytesIO(data)).convert("RGB")
 
@@ -81,12 +81,12 @@ def png_chunk(name: bytes, body: bytes, crc: int | None = None) -> bytes:
 
 
 def png_insert(data: bytes, chunk: bytes) -> bytes:
-    """Put a chunk right behind the header."""
+    """Insert a chunk after the header."""
     return data[:33] + chunk + data[33:]
 
 
 def png_of_rows(width: int, height: int, rows: int, interlace: int = 0) -> bytes:
-    """A grey PNG whose header promises `height` rows and whose data holds `rows`."""
+    """A grey PNG whose header says `height` rows and whose data has `rows`."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlace)
     raw = b"".join(
         b"\x00" + bytes((x * 7 + y * 13) % 200 + 20 for x in range(width)) for y in range(rows)
@@ -100,7 +100,7 @@ def png_of_rows(width: int, height: int, rows: int, interlace: int = 0) -> bytes
 
 
 def jpeg_with_height(data: bytes, height: int) -> bytes:
-    """The same coded data under a header that claims another height."""
+    """The JPEG with another height in its header."""
     frame = re.search(rb"\xff[\xc0-\xc2]\x00[\x08-\x20]\x08", data)
     assert frame is not None
     at = frame.start() + 5
@@ -108,7 +108,7 @@ def jpeg_with_height(data: bytes, height: int) -> bytes:
 
 
 def slow_jpeg(scans: int) -> bytes:
-    """A progressive JPEG whose refinement scan comes again and again: seconds to decode."""
+    """A progressive JPEG that repeats a refinement scan. It takes seconds to decode."""
     image = photograph("coffee.png").resize((4000, 4000))
     data = saved(image.convert("L"), "JPEG", quality=1, progressive=True)
     last = data.rindex(b"\xff\xda")
@@ -116,7 +116,7 @@ def slow_jpeg(scans: int) -> bytes:
 
 
 def swapped_profile() -> bytes:
-    """An RGB profile in which red and blue have changed places."""
+    """An RGB profile with red and blue swapped."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = struct.unpack_from(">I", profile, 128)[0]
     entries = {bytes(profile[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}

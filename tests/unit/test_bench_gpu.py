@@ -1,4 +1,4 @@
-"""The benchmark for a GPU, tried at a tiny size wherever the tests run."""
+"""The benchmark for GPUs, with tiny models on the CPU."""
 
 import os
 import re
@@ -33,14 +33,14 @@ def test_every_batch_size_has_its_ratio(
     # When it runs with three sizes for captions and one for embeddings
     run(monkeypatch, "--batches", "1", "2", "5", "--encode-batches", "4")
 
-    # Then each has a line with its ratio
+    # Then each size has a line with its ratio
     printed = capsys.readouterr().out
     assert "3 candidates of 3 tokens each on both sides" in printed
     assert re.findall(r"recaption, batch (\d+) +\d+\.\d\dx the recipe", printed) == ["1", "2", "5"]
     assert re.findall(r"encode, batch (\d+) +\d+\.\d\d of the measured", printed) == ["4"]
 
 
-def test_a_size_that_does_not_fit_is_told_and_the_next_goes_on(
+def test_a_size_that_does_not_fit_is_reported_and_the_next_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Given a device without room for two images
@@ -53,19 +53,19 @@ def test_a_size_that_does_not_fit_is_told_and_the_next_goes_on(
 
     monkeypatch.setattr(TransformersCaptioner, "caption", cramped)
 
-    # When it runs with that size among others
+    # When the benchmark runs with that size among others
     run(monkeypatch, "--batches", "1", "2", "3", "--encode-batches", "4")
 
-    # Then only that one has no ratio
+    # Then only that size has no ratio
     printed = capsys.readouterr().out
     assert re.findall(r"recaption, batch (\d+) +out of memory", printed) == ["2"]
     assert re.findall(r"recaption, batch (\d+) +\d+\.\d\dx", printed) == ["1", "3"]
 
 
-def test_sides_that_draw_different_numbers_of_tokens_are_not_compared(
+def test_sides_that_generate_different_numbers_of_tokens_are_not_compared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Given a recipe that draws nothing
+    # Given a recipe that generates nothing
     from bench import gpu
 
     monkeypatch.setattr(gpu, "published_recipe", lambda *_: [])
@@ -75,7 +75,7 @@ def test_sides_that_draw_different_numbers_of_tokens_are_not_compared(
         run(monkeypatch)
 
 
-def test_the_true_sizes_are_those_of_the_published_models() -> None:
+def test_the_models_have_the_published_sizes() -> None:
     from transformers import Blip2ForConditionalGeneration
 
     from bench.random_models import blip2_config, vit_flops
@@ -89,11 +89,11 @@ def test_the_true_sizes_are_those_of_the_published_models() -> None:
     assert vit_flops(tiny=False) == pytest.approx(2 * 81e9, rel=0.01)
 
 
-def test_without_cuda_the_run_of_all_benchmarks_leaves_it_out_and_says_so() -> None:
+def test_without_cuda_all_benchmarks_skip_the_gpu_and_say_so() -> None:
     # Given no device
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
 
-    # When it is asked for among the benchmarks
+    # When it is one of the benchmarks to run
     done = subprocess.run(
         [sys.executable, "-m", "bench", "gpu"],
         cwd=ROOT,
@@ -103,5 +103,5 @@ def test_without_cuda_the_run_of_all_benchmarks_leaves_it_out_and_says_so() -> N
         text=True,
     )
 
-    # Then one line says that it was left out
+    # Then one line says that it is skipped
     assert done.stdout.strip() == "bench.gpu is skipped: there is no CUDA device"

@@ -1,4 +1,4 @@
-"""The demo's crawl: its truth holds, and ingest finds it."""
+"""The demo's crawl: its truth is right, and ingest gives the outcomes that it demands."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from kaption.workers.demo.truth import REJECTED_FOR, Kind, Terminal, Truth, agre
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import IngestPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
-from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
+from kaption.workers.stages.ingest.stage import IngestInput, IngestParts, IngestStage
 from kaption.workers.stores.answers import Answers
-from kaption.workers.stores.client import connect
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.text.language import LanguageDetector
 from support.model_stages import taken_down
@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_crawl() -> None:
     assert one.truths != other.truths
 
 
-def test_every_kind_of_noise_is_there_and_ids_are_unique(crawl: Crawl) -> None:
+def test_a_crawl_has_every_kind_of_noise_and_unique_ids(crawl: Crawl) -> None:
     records = list(crawl.records("http://x"))
 
     assert {truth.kind for truth in crawl.truths} == set(Kind)
@@ -123,11 +123,11 @@ def test_copies_come_in_groups_of_two_with_one_right_pair(crawl: Crawl) -> None:
         assert set(kinds) & {Kind.EXACT, Kind.NEAR}
 
 
-def test_images_that_are_no_copies_are_far_apart(crawl: Crawl) -> None:
+def test_distinct_images_have_distant_hashes(crawl: Crawl) -> None:
     whole = {t.pair_id: t for t in crawl.truths if t.kind not in (Kind.EXACT, Kind.NEAR, Kind.TINY)}
     hashes = {}
     for path, page in crawl.pages.items():
-        pair_id = path.removeprefix("/pictures/").removesuffix(".jpg")
+        pair_id = path.removeprefix("/images/").removesuffix(".jpg")
         if pair_id in whole and whole[pair_id].kind not in REJECTED_FOR:
             image = ImageOps.exif_transpose(Image.open(BytesIO(page.body)))
             hashes[pair_id] = dhash(image.convert("L"))
@@ -145,7 +145,7 @@ def test_the_site_serves_its_pages_and_404() -> None:
             urllib.request.urlopen(f"{site.url}/b.png")
 
 
-def test_a_silent_page_does_not_hold_up_the_closing_of_the_site() -> None:
+def test_closing_the_site_does_not_wait_for_a_silent_page() -> None:
     with Site({"/a.png": Page(b"late", "image/png", delay_s=600)}) as site:
         pool = ThreadPoolExecutor(1)
         answer = pool.submit(urllib.request.urlopen, f"{site.url}/a.png")
@@ -172,7 +172,7 @@ def test_a_silent_page_does_not_hold_up_the_closing_of_the_site() -> None:
         ("", False),
     ],
 )
-def test_a_text_agrees_when_it_says_something_and_nothing_untrue(text: str, true: bool) -> None:
+def test_a_text_agrees_if_it_names_true_attributes_and_no_others(text: str, true: bool) -> None:
     assert agrees(text, SCENE) is true
 
 
@@ -213,7 +213,7 @@ def test_one_pair_is_judged_by_its_kind(
 @pytest.mark.parametrize(
     ("first", "second", "right"), [("kept", "copy", 2), ("copy", "kept", 2), ("kept", "kept", 1)]
 )
-def test_of_a_image_and_its_copy_exactly_one_is_to_be_kept(
+def test_exactly_one_of_an_image_and_its_copy_must_be_kept(
     first: str, second: str, right: int
 ) -> None:
     truths = [
@@ -230,7 +230,7 @@ def test_of_a_image_and_its_copy_exactly_one_is_to_be_kept(
     assert judge(truths, outcomes).right == right
 
 
-def test_judging_counts_captions_before_and_after() -> None:
+def test_the_judgement_counts_true_texts_before_and_after() -> None:
     truths = [Truth(name, Kind.WRONG, SCENE, "a blue star") for name in "ab"]
     outcomes: dict[str, Terminal] = {
         "a": clean_pair(truths[0], "a striped circle"),
@@ -242,7 +242,7 @@ def test_judging_counts_captions_before_and_after() -> None:
     assert (judgement.kept, judgement.agreed_before, judgement.agreed_after) == (2, 0, 1)
 
 
-def test_the_contact_sheet_shows_each_kind_that_was_kept(crawl: Crawl) -> None:
+def test_the_contact_sheet_shows_each_kept_kind(crawl: Crawl) -> None:
     outcomes: dict[str, Terminal] = {
         truth.pair_id: clean_pair(truth, "a striped circle") for truth in crawl.truths
     }
@@ -258,22 +258,21 @@ def test_the_contact_sheet_shows_each_kind_that_was_kept(crawl: Crawl) -> None:
     assert counts[176, 32, 32] > 100  # untrue ones in red
 
 
-def test_ingest_judges_the_crawl_as_its_truth_says(
+def test_ingest_gives_the_outcomes_that_the_truth_demands(
     crawl: Crawl, redis_url: str, tmp_path: Path
 ) -> None:
     policy = IngestPolicy(fetch=FETCH)
     connection = RedisConnection.model_validate({"url": redis_url})
-    stage = IngestStage(
-        policy,
+    parts = IngestParts(
         Fetcher(policy.fetch),
         DecodePool(policy.image, 2),
         BlobStore(FolderStore(tmp_path)),
-        Dedup(connect(connection), connection.key_prefix, policy.dedup),
-        Answers(connect(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
+        Dedup(connect_redis(connection), connection.key_prefix, policy.dedup),
+        Answers(connect_redis(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
         taken_down(redis_url),
         LanguageDetector(policy.text.model_copy(update={"detect_languages": ("en", "de")})),
-        now=lambda: NOW,
     )
+    stage = IngestStage(policy, parts, now=lambda: NOW)
     stage.setup()
     with Site(crawl.pages) as site:
         outcomes = _outcomes(stage, list(crawl.records(site.url)))

@@ -1,4 +1,4 @@
-"""The ingest stage driven by hand, on real parts."""
+"""The ingest stage with real stores, a real decoder and a real fetcher."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def bench(redis_url: str, tmp_path: Path, decoder: DecodePool) -> Bench:
     return Bench.opened(redis_url, tmp_path, decoder)
 
 
-def test_a_new_pair_goes_on_clean_stored_and_traced(bench: Bench) -> None:
+def test_a_new_pair_is_cleaned_stored_and_traced(bench: Bench) -> None:
     data = image_bytes(1, size=800)
 
     (outcome,) = bench.run(raw(data, 7, "<b>Pic</b> of a red vase &amp; a cat"))
@@ -51,7 +51,7 @@ def test_a_redelivered_batch_has_the_same_outcomes(bench: Bench) -> None:
     batch = [raw(same, 0), raw(image_bytes(2), 1), raw(same, 2), raw(image_bytes(2, crop=0.01), 3)]
 
     first = bench.run(*batch)
-    # A crash between claim and commit: another worker, the same stores, another cut of the batch.
+    # After a crash between claim and commit: other batches of the same records, the same stores.
     again = [*bench.run(*batch[2:]), *bench.run(*batch[:2])]
 
     assert reasons(first) == [None, None, Reason.DUPLICATE, Reason.NEAR_DUPLICATE]
@@ -90,7 +90,7 @@ def test_altered_copies_are_near_duplicates(bench: Bench, copy: dict[str, object
     assert reasons(outcomes) == [None, Reason.NEAR_DUPLICATE]
 
 
-def test_images_that_differ_stay(bench: Bench) -> None:
+def test_different_images_are_kept(bench: Bench) -> None:
     outcomes = bench.run(*(raw(image_bytes(seed), seed) for seed in range(10, 16)))
 
     assert reasons(outcomes) == [None] * 6
@@ -109,7 +109,7 @@ def test_two_workers_racing_over_the_same_images_agree_on_the_owners(bench: Benc
     assert sum(isinstance(outcome, Emit) for outcome in outcomes) == len(images)
     by_origin = {str(m.origin): one for m, one in zip(messages, outcomes, strict=True)}
     for outcome in outcomes:
-        # A duplicate's owner may itself be a near-duplicate; in the end one came out.
+        # A duplicate's owner may itself be a near-duplicate of a pair that came out.
         steps = 0
         while isinstance(outcome, Reject):
             outcome = by_origin[outcome.detail.removeprefix("of ")]
@@ -118,7 +118,7 @@ def test_two_workers_racing_over_the_same_images_agree_on_the_owners(bench: Benc
     assert reasons(bench.run(*messages)) == reasons(outcomes)
 
 
-def test_a_image_behind_a_url_keeps_its_final_address(bench: Bench) -> None:
+def test_a_fetched_image_keeps_its_final_url(bench: Bench) -> None:
     with Site({"/a.png": Page(image_bytes(9), "image/png")}) as site:
         outcomes = bench.run(linked(f"{site.url}/a.png#top", 0), linked(f"{site.url}/gone.png", 1))
 
@@ -126,7 +126,7 @@ def test_a_image_behind_a_url_keeps_its_final_address(bench: Bench) -> None:
         assert reasons(outcomes) == [None, Reason.FETCH_STATUS]
 
 
-def test_what_is_rejected_before_the_claims_leaves_none(bench: Bench) -> None:
+def test_a_record_that_is_rejected_before_its_claims_claims_nothing(bench: Bench) -> None:
     data = image_bytes(5)
     refusing = bench.stage(policy=IngestPolicy(text=TEXT.model_copy(update={"languages": ("de",)})))
     english = raw(data, 0, "A large striped red circle and a small plain blue star on a road")
@@ -152,7 +152,7 @@ def test_bad_images_are_rejected_with_their_reason(
     assert reasons(bench.run(raw(data, 0))) == [reason]
 
 
-def test_opted_out_pairs_are_refused_unread(bench: Bench) -> None:
+def test_opted_out_pairs_are_rejected_without_reading_the_image(bench: Bench) -> None:
     message = raw(b"never decoded", 0)
     signal = OptOutSignal(kind="robots_meta", value="noai")
     record = message.record.model_copy(update={"opt_out": (signal,)})
@@ -162,7 +162,7 @@ def test_opted_out_pairs_are_refused_unread(bench: Bench) -> None:
     assert reasons(outcomes) == [Reason.OPTED_OUT]
 
 
-def test_a_blob_reference_is_read_from_the_store_and_a_dangling_one_refused(bench: Bench) -> None:
+def test_a_blob_reference_is_read_and_a_missing_blob_is_a_rejection(bench: Bench) -> None:
     ref = bench.blobs.put(image_bytes(7), "image/png")
     gone = BlobRef(sha256="0" * 64, bytes=10)
     origins = [Position("pairs.raw", 1, offset) for offset in (0, 1)]
@@ -182,9 +182,7 @@ def test_a_blob_reference_is_read_from_the_store_and_a_dangling_one_refused(benc
 
 
 @pytest.mark.parametrize("said", [10, 30_000])
-def test_a_blob_is_too_large_by_what_its_reference_says_or_by_its_bytes(
-    bench: Bench, said: int
-) -> None:
+def test_a_blob_is_too_large_by_its_reference_or_by_its_bytes(bench: Bench, said: int) -> None:
     policy = IngestPolicy(text=TEXT, fetch=FETCH.model_copy(update={"max_bytes": 20_000}))
     ref = bench.blobs.put(image_bytes(7), "image/png")
     source = ImageSource(blob=ref.model_copy(update={"bytes": said}))
@@ -194,7 +192,7 @@ def test_a_blob_is_too_large_by_what_its_reference_says_or_by_its_bytes(
     assert str(outcome) == f"too_large: blob of {max(said, ref.bytes)} bytes"
 
 
-def test_a_text_on_too_many_images_describes_none_of_them(bench: Bench) -> None:
+def test_a_text_of_too_many_images_is_dropped(bench: Bench) -> None:
     policy = IngestPolicy(text=TEXT, dedup=DedupPolicy(text_uses=2))
     messages = [raw(image_bytes(seed), seed, "My holiday in Sweden") for seed in range(20, 23)]
 
@@ -206,7 +204,7 @@ def test_a_text_on_too_many_images_describes_none_of_them(bench: Bench) -> None:
     assert pairs[2].text_notes == ("repeated",)
 
 
-def test_a_blob_store_that_is_down_makes_the_batch_wait_and_then_lose_nothing(bench: Bench) -> None:
+def test_a_batch_is_complete_after_the_blob_store_was_down(bench: Bench) -> None:
     class DownOnce(BlobStore):
         down = True
 

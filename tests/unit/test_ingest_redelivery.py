@@ -1,4 +1,4 @@
-"""A record that is delivered again after its URL changed its answer."""
+"""Redelivery of a record whose URL has changed its answer."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
 from support.ingest_bench import Bench, emitted, image_bytes, linked, raw, reasons
 
 EARLIER, FIRST, OTHER = 50, 51, 52
-"""Seeds: an image that another origin holds, the one a URL gives first, and one it gives later."""
-CHANGES = {"gone": None, "another picture": OTHER, "a copy of an earlier one": EARLIER}
+"""Seeds of three images: of another origin, of the URL's first answer, of its later answer."""
+CHANGES = {"gone": None, "another image": OTHER, "a copy of an earlier one": EARLIER}
 
 
 class Crash(BaseException):
-    """The worker dies."""
+    """Stands for the death of the worker."""
 
 
 @dataclass
 class Dying:
-    """A collaborator whose worker dies when a method has done its work."""
+    """A part of the stage. The worker dies after `method` has done its work."""
 
     part: Any
     method: str
@@ -49,7 +49,7 @@ class Dying:
 
 
 class Pages(dict[str, Page]):
-    """Counts how often it is asked."""
+    """Pages that count their requests."""
 
     asked = 0
 
@@ -59,7 +59,7 @@ class Pages(dict[str, Page]):
 
 
 class Web:
-    """One address whose answer the test changes."""
+    """A URL whose answer the test changes."""
 
     def __init__(self) -> None:
         self.pages = Pages()
@@ -67,7 +67,7 @@ class Web:
         self.url = f"{self.site.url}/a.png"
 
     def show(self, seed: int | None) -> None:
-        """None: 404."""
+        """Answer with the image of this seed, or with 404."""
         self.pages.clear()
         if seed is not None:
             self.pages["/a.png"] = Page(image_bytes(seed), "image/png")
@@ -99,7 +99,7 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 def told(outcome: Outcome) -> dict[str, Any]:
-    """What came out, but for how long it took."""
+    """The emitted pair without its provenance, which holds times."""
     return emitted(outcome).model_dump(exclude={"provenance"})
 
 
@@ -121,23 +121,23 @@ def exact_owners(client: redis.Redis) -> set[Position]:
 
 
 @pytest.mark.parametrize("seed", CHANGES.values(), ids=CHANGES)
-def test_a_url_that_changed_between_claim_and_commit_gives_the_same_pair(
+def test_a_redelivered_record_gives_the_same_pair_although_its_url_changed(
     bench: Bench, web: Web, seed: int | None
 ) -> None:
     # Given a claimed image whose worker died before the commit
     bench.run(raw(image_bytes(EARLIER), 0))
     (lost,) = bench.run(linked(web.url, 1))
 
-    # When its record is delivered again after the URL changed
+    # When its record is delivered again after the URL has changed
     web.show(seed)
     (again,) = bench.run(linked(web.url, 1))
 
-    # Then the same pair comes out, and its bytes are there
+    # Then the same pair comes out, and its image is stored
     assert told(again) == told(lost)
     assert bench.blobs.get(emitted(again).image.blob)
 
 
-def test_a_remembered_answer_is_not_asked_for_again(bench: Bench, web: Web) -> None:
+def test_a_remembered_url_is_not_fetched_again(bench: Bench, web: Web) -> None:
     gone = linked(f"{web.url}?gone", 2)
     bench.run(linked(web.url, 1), gone)
     assert web.pages.asked == 2
@@ -147,7 +147,7 @@ def test_a_remembered_answer_is_not_asked_for_again(bench: Bench, web: Web) -> N
     assert web.pages.asked == 2
 
 
-def test_a_copy_that_came_in_between_is_a_duplicate_of_an_owner_that_comes_out(
+def test_a_copy_between_two_deliveries_is_a_duplicate_of_a_pair_that_comes_out(
     bench: Bench, web: Web
 ) -> None:
     bench.run(linked(web.url, 1))
@@ -171,7 +171,7 @@ def test_a_copy_that_came_in_between_is_a_duplicate_of_an_owner_that_comes_out(
         ("dedup", "count_text"),
     ],
 )
-def test_wherever_a_worker_dies_each_claim_is_held_by_one_that_comes_out(
+def test_after_a_crash_at_any_step_every_owner_of_a_claim_comes_out(
     bench: Bench, web: Web, client: redis.Redis, part: str, method: str, seed: int | None
 ) -> None:
     # Given a worker that died after one step of its batch
@@ -180,12 +180,12 @@ def test_wherever_a_worker_dies_each_claim_is_held_by_one_that_comes_out(
     with pytest.raises(Crash):
         replace(bench, **{part: dying}).run(linked(web.url, 1))
 
-    # When the URL changes, a copy of the first image arrives, and the record comes again
+    # When the URL changes, a copy of the first image arrives, and the record is delivered again
     web.show(seed)
     outcomes += bench.run(raw(image_bytes(FIRST), 2))
     outcomes += bench.run(linked(web.url, 1))
 
-    # Then who holds a claim has come out, and so has the first image, once
+    # Then every owner of a claim has come out, and the first image has come out once
     pairs = [emitted(one) for one in outcomes if isinstance(one, Emit)]
     assert exact_owners(client) == {Position.parse(pair.dedup.owner) for pair in pairs}
     first = hashlib.sha256(image_bytes(FIRST)).hexdigest()
@@ -194,7 +194,7 @@ def test_wherever_a_worker_dies_each_claim_is_held_by_one_that_comes_out(
 
 @pytest.mark.parametrize("seed", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), None], ids=["first", "second", "together"])
-def test_two_workers_with_the_same_record_agree(
+def test_two_workers_with_the_same_record_get_the_same_outcome(
     bench: Bench, web: Web, client: redis.Redis, seed: int | None, order: tuple[int, int] | None
 ) -> None:
     # Given two workers that hold one record while its URL changes
@@ -212,7 +212,7 @@ def test_two_workers_with_the_same_record_agree(
     with ThreadPoolExecutor(2 if order is None else 1) as pool:
         one, other = pool.map(outcome, order or (0, 1))
 
-    # Then either may commit: both came to the same, and a rejected record holds nothing
+    # Then either may commit: both have the same outcome, and a rejected record holds no claim
     if isinstance(one, Emit):
         assert told(one) == told(other)
     else:
@@ -221,34 +221,34 @@ def test_two_workers_with_the_same_record_agree(
     assert offsets == ({0, 1} if isinstance(one, Emit) else {0})
 
 
-def test_a_refused_record_that_is_replayed_asks_its_url_again(bench: Bench, web: Web) -> None:
-    # Given a record refused because its image was not there
+def test_a_replay_of_a_rejected_record_fetches_its_url_again(bench: Bench, web: Web) -> None:
+    # Given a record that was rejected because its image was missing
     message = linked(web.url, 1)
     web.show(None)
     refused = bench.run(message)
 
-    # When the image is back, and the record comes again: redelivered, then replayed
+    # When the image is back, and the record is first redelivered and then replayed
     web.show(FIRST)
     redelivered = bench.run(message)
     replayed = bench.run(replace(message, position=Position("pairs.raw", 0, 9)))
 
-    # Then only the replay is a new try
+    # Then only the replay fetches the image
     assert reasons(refused + redelivered) == [Reason.FETCH_STATUS] * 2
     assert emitted(replayed[0]).dedup.owner == str(message.origin)
 
 
-def test_of_an_exact_duplicate_no_image_is_stored_or_remembered(
+def test_the_image_of_an_exact_duplicate_is_neither_stored_nor_remembered(
     bench: Bench, web: Web, client: redis.Redis, tmp_path: Path
 ) -> None:
-    # Given an image that is held
+    # Given a claimed image
     bench.run(raw(image_bytes(FIRST), 0))
     files = sorted(tmp_path.rglob("*"))
     keys = {key: client.dump(key) for key in client.scan_iter()}
 
-    # When copies of it arrive
+    # When two copies of it arrive
     outcomes = bench.run(raw(image_bytes(FIRST), 1), linked(web.url, 2))
 
-    # Then all that is new is the fetched one's refusal, for workers that fetched something else
+    # Then only the refusal of the fetched copy is new, for workers that fetched another image
     assert reasons(outcomes) == [Reason.DUPLICATE] * 2
     assert sorted(tmp_path.rglob("*")) == files
     mark = f"kaption:url:{linked(web.url, 2).origin}".encode()

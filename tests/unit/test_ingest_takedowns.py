@@ -1,4 +1,4 @@
-"""Ingest refuses what is taken down: before it is fetched where it can be told, else unstored."""
+"""Ingest rejects pairs that are taken down: before the fetch if possible, else before storing."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def blobs_in(folder: Path) -> list[Path]:
         (TakedownKind.SHA256, "0" * 64),
     ],
 )
-def test_what_a_crawler_tells_of_it_is_refused_unfetched(
+def test_a_takedown_that_covers_the_crawlers_fields_rejects_before_the_fetch(
     bench: Bench, tmp_path: Path, kind: TakedownKind, value: str
 ) -> None:
-    # Given a takedown, and a stage that could not fetch the image if it tried
+    # Given a takedown, and an image that cannot be fetched
     image = ImageSource(url="https://cdn.example.org/a.jpg")
     if kind is TakedownKind.SHA256:
         image = ImageSource(blob=BlobRef(sha256=value, bytes=1))
@@ -75,7 +75,7 @@ def test_what_a_crawler_tells_of_it_is_refused_unfetched(
 
 
 @pytest.mark.parametrize("which", ["delivered", "stored"])
-def test_a_image_is_refused_by_its_bytes_as_delivered_and_as_stored(
+def test_a_takedown_covers_an_images_bytes_as_delivered_and_as_stored(
     bench: Bench, redis_url: str, tmp_path: Path, which: str
 ) -> None:
     # Given an image whose bytes are taken down
@@ -88,11 +88,11 @@ def test_a_image_is_refused_by_its_bytes_as_delivered_and_as_stored(
     value = delivered if which == "delivered" else stored
     take_down(bench, tmp_path, TakedownKind.SHA256, value)
 
-    # When it comes again, inline and behind a URL, beside another one
+    # When it arrives again, inline and behind a URL, together with another image
     with Site({"/a.png": Page(GONE, "image/png")}) as site:
         outcomes = bench.run(raw(GONE, 1), linked(f"{site.url}/a.png", 2), raw(image_bytes(61), 3))
 
-    # Then it is refused, and of it nothing is stored, claimed or remembered
+    # Then it is rejected, and nothing of it is stored, claimed or remembered
     assert reasons(outcomes) == [Reason.TAKEN_DOWN, Reason.TAKEN_DOWN, None]
     assert len(blobs_in(tmp_path)) == 1
     with redis.Redis.from_url(redis_url) as client:
@@ -100,8 +100,8 @@ def test_a_image_is_refused_by_its_bytes_as_delivered_and_as_stored(
         assert delivered not in repr([client.dump(key) for key in client.scan_iter()])
 
 
-def test_where_a_url_leads_is_looked_at_too(bench: Bench, tmp_path: Path) -> None:
-    # Given an address that leads to another one
+def test_a_takedown_covers_the_url_after_redirects(bench: Bench, tmp_path: Path) -> None:
+    # Given a URL that redirects to another one
     web = HostileWeb()
     with Site({"/a.png": Page(GONE, "image/png")}) as site:
         there = f"{site.url}/a.png"
@@ -109,14 +109,16 @@ def test_where_a_url_leads_is_looked_at_too(bench: Bench, tmp_path: Path) -> Non
         image = emitted(bench.run(linked(crawled, 0))[0]).image
         assert (image.url, image.crawled_url) == (there, crawled)
 
-        # When that is taken down / Then what leads there is refused
+        # When that other URL is taken down / Then the redirecting one is rejected
         take_down(bench, tmp_path, TakedownKind.URL, there)
         assert reasons(bench.run(linked(crawled, 1))) == [Reason.TAKEN_DOWN]
     web.close()
 
 
-def test_a_claimed_image_that_is_delivered_again_is_refused(bench: Bench, tmp_path: Path) -> None:
-    # Given a worker that died between claim and commit, and a takedown since
+def test_a_takedown_covers_a_claimed_image_that_is_delivered_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    # Given a worker that died between claim and commit, and a takedown after that
     with Site({"/a.png": Page(GONE, "image/png")}) as site:
         assert reasons(bench.run(linked(f"{site.url}/a.png", 0))) == [None]
         sha256 = hashlib.sha256(GONE).hexdigest()

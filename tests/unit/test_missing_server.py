@@ -1,4 +1,4 @@
-"""A server's program that is not installed skips a test locally and fails it in CI."""
+"""A missing server program skips a test locally and fails it in CI."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kaption.workers.local import MissingServer, Valkey
-from kaption.workers.local.binary import wheel_binary
+from kaption.workers.local.process import wheel_binary
 from support.parts import serving
 from tools.servers import ApacheKafka
 

@@ -178,7 +178,7 @@ def test_a_line_above_the_limit_is_cut_and_the_next_one_read(tmp_path: Path, bre
     whole, cut, after = read(path)
 
     assert isinstance(whole, Unreadable)
-    assert "extra holds" in whole.error
+    assert "extra has" in whole.error
     assert isinstance(cut, Unreadable)
     assert cut.error.startswith(f"the line has {RAW_BYTES + 1} bytes")
     assert cut.raw == padded(RAW_BYTES + 1)[:RAW_BYTES]

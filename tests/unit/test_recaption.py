@@ -103,7 +103,7 @@ def test_the_trace_names_every_captioner(
     assert trace.models == {captioner.model: captioner.revision for captioner in captioners}
 
 
-def test_a_second_time_neither_image_nor_model_is_needed(
+def test_cached_candidates_need_neither_image_nor_model(
     stage: RecaptionStage, blobs: FolderBlobs, captioners: tuple[Captioner, ...]
 ) -> None:
     pair = scored(blobs, 0, "star")
@@ -130,7 +130,7 @@ def test_hits_and_misses_share_a_batch(stage: RecaptionStage, blobs: FolderBlobs
 
 
 class Quoting:
-    """A captioner that says the alt text again, and needs no image for that."""
+    """A captioner that repeats the alt text, without the image."""
 
     name = model = "quoting"
     revision = "1"
@@ -144,7 +144,7 @@ class Quoting:
         return [(Caption(text=context.alt_text, kind=CaptionKind.FUSED),) for context in contexts]
 
 
-def test_answers_that_know_the_alt_text_are_not_shared_with_another_one(
+def test_candidates_that_depend_on_the_alt_text_are_cached_for_that_text(
     policy: RecaptionPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
     stage = asking(policy, blobs, redis_url, Quoting())
@@ -170,7 +170,7 @@ def test_a_missing_blob_is_a_rejection(stage: RecaptionStage, blobs: FolderBlobs
 
 
 class Repeating:
-    """A captioner that says one thing in several ways, and then nothing."""
+    """A captioner that returns one text in several forms, and then empty texts."""
 
     name = model = "repeating"
     revision = "1"
@@ -186,7 +186,7 @@ class Repeating:
         return [said, *[()] * (len(contexts) - 1)]
 
 
-def test_repeated_and_empty_candidates_are_dropped_and_none_is_fine(
+def test_repeated_and_empty_candidates_are_dropped(
     policy: RecaptionPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
     stage = asking(policy, blobs, redis_url, Repeating())

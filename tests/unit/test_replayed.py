@@ -1,12 +1,12 @@
-"""What a replay remembers of the runs before."""
+"""The cursor of a replay, which remembers earlier runs."""
 
 from kaption.producers.feed.checkpoint import METADATA_BYTES
 from kaption.schemas import Position
 from kaption.workers.replay import _Passed
 
 
-def test_a_cursor_fits_however_many_runs_left_gaps() -> None:
-    # Given runs that each read a part further on, of as many partitions as a topic may have
+def test_a_cursor_stays_small_after_many_runs_with_gaps() -> None:
+    # Given runs that each read a later part of very many partitions
     cursor = None
     for run in range(50):
         passed = _Passed(cursor)
@@ -17,14 +17,14 @@ def test_a_cursor_fits_however_many_runs_left_gaps() -> None:
         assert len(cursor) < METADATA_BYTES
 
 
-def test_a_run_from_further_back_goes_on_where_it_was_and_passes_over_the_newest() -> None:
-    # Given a run of the newest, and one of everything that was left in its middle
+def test_a_resumed_run_from_an_earlier_time_skips_the_messages_of_earlier_runs() -> None:
+    # Given a run over the newest messages, and a run over all messages that was stopped halfway
     first = _Passed(None)
     assert all(first.add(Position("pairs.dead", 0, offset)) for offset in (6, 8))
     second = _Passed(first.cursor)
     assert all(second.add(Position("pairs.dead", 0, offset)) for offset in (0, 2))
-    # When it is gone on with
+    # When the second run is resumed
     rest = _Passed(second.cursor)
     found = [offset for offset in range(0, 12, 2) if rest.add(Position("pairs.dead", 0, offset))]
-    # Then it gives what is left
+    # Then it gives only the messages that neither has read
     assert found == [4, 10]

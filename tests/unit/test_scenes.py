@@ -1,4 +1,4 @@
-"""The rendered world says what it shows, and lies in exactly one way when asked to."""
+"""Rendered scenes: captions are true, and an altered scene differs in one attribute."""
 
 import random
 from itertools import combinations
@@ -29,7 +29,7 @@ def scenes(count: int, ratio: float = 1.0) -> list[Scene]:
     return [random_scene(rng, ratio) for _ in range(count)]
 
 
-def test_the_vocabulary_is_complete_and_all_of_it_occurs() -> None:
+def test_random_scenes_use_the_whole_vocabulary() -> None:
     objects = [obj for scene in scenes(600) for obj in scene.objects]
     assert (len(SHAPES), len(COLORS), len(TEXTURES), len(SIZES), len(CONTEXTS)) == (8, 10, 6, 2, 12)
     assert {(o.shape, o.color) for o in objects} == {(s, c) for s in SHAPES for c in COLORS}
@@ -61,13 +61,13 @@ def test_objects_lie_inside_the_frame_apart_and_in_order(ratio: float) -> None:
             assert (a.shape, a.color) != (b.shape, b.color)
 
 
-def test_a_ratio_past_two_to_one_is_refused() -> None:
+def test_a_ratio_beyond_two_to_one_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"outside 0\.5\.\.2\.0"):
         random_scene(random.Random(0), 2.5)
 
 
 @pytest.mark.parametrize("attribute", ATTRIBUTES)
-def test_an_altered_scene_differs_in_that_attribute_alone(attribute: Attribute) -> None:
+def test_an_altered_scene_differs_in_one_attribute_only(attribute: Attribute) -> None:
     rng = random.Random(5)
     for scene in scenes(100):
         other = alter(scene, rng, attribute)
@@ -82,7 +82,7 @@ def test_an_altered_scene_differs_in_that_attribute_alone(attribute: Attribute) 
         assert describe(scene) != describe(other)
 
 
-def test_a_wrong_scene_shares_nothing_that_a_caption_would_name_an_object_by() -> None:
+def test_a_wrong_scene_shares_no_shape_no_colour_and_no_context() -> None:
     rng = random.Random(6)
     for scene in scenes(100):
         other = wrong(scene, rng)
@@ -94,7 +94,7 @@ def test_a_wrong_scene_shares_nothing_that_a_caption_would_name_an_object_by() -
 @pytest.mark.parametrize(
     ("ratio", "size"), [(1.0, (200, 200)), (2.0, (200, 100)), (0.5, (100, 200))]
 )
-def test_a_image_has_the_asked_longest_side_and_the_scenes_ratio(
+def test_an_image_has_the_asked_longest_side_and_the_scenes_ratio(
     ratio: float, size: tuple[int, int]
 ) -> None:
     image = render(scenes(1, ratio)[0], 200, random.Random(0))
@@ -114,11 +114,11 @@ def test_every_altered_attribute_can_be_seen_at_the_models_size(attribute: Attri
     for scene in scenes(40):
         images = [render(s, 64, random.Random(1)) for s in (scene, alter(scene, rng, attribute))]
         before, after = (np.asarray(p, np.int16) for p in images)
-        # At least 12 of 4,096 pixels move by more than a compression artefact would.
+        # At least 12 of 4,096 pixels change by more than a compression artefact.
         assert (np.abs(before - after).max(axis=2) > 30).sum() >= 12
 
 
-def test_a_large_image_is_painted_not_enlarged() -> None:
+def test_a_large_image_is_painted_and_not_enlarged() -> None:
     scene = scenes(1)[0]
     large = render(scene, 512, random.Random(1))
     small = render(scene, 64, random.Random(1)).resize((512, 512))

@@ -67,7 +67,7 @@ def test_a_good_alt_text_skips_the_captioner(
     assert (pair.original.text, pair.original.kind) == ("a red circle", CaptionKind.ORIGINAL)
 
 
-def test_weak_and_empty_alt_texts_want_captions(
+def test_weak_and_empty_alt_texts_go_to_the_captioner(
     clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
     made = stage(clip, blobs, redis_url, good=1.0)
@@ -95,7 +95,7 @@ def test_the_score_is_the_cosine_of_the_scorer(
     assert pair.original.window_scores == (pair.original.score,)
 
 
-def test_a_long_text_keeps_its_whole_and_a_fitted_form(
+def test_a_long_text_is_kept_whole_and_in_a_fitted_form(
     clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
     text = "a red circle on grass, a blue star, " * 4
@@ -108,7 +108,9 @@ def test_a_long_text_keeps_its_whole_and_a_fitted_form(
     assert len(pair.original.window_scores) > 1
 
 
-def test_an_embedding_is_made_once(clip: ClipPolicy, blobs: FolderBlobs, redis_url: str) -> None:
+def test_an_embedding_is_computed_once(
+    clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
+) -> None:
     made = stage(clip, blobs, redis_url, good=1.0)
     (first,) = run(made, "a red circle", blobs=blobs)
     incoming = message(ingested(stored(blobs, 0), "a red circle"))
@@ -148,7 +150,7 @@ def test_a_damaged_blob_is_dead(clip: ClipPolicy, blobs: FolderBlobs, redis_url:
         made.prepare(message(ingested(ref, "a red circle")))
 
 
-def test_a_whole_blob_that_is_no_image_is_dead(
+def test_a_blob_that_is_not_an_image_is_dead(
     clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
 ) -> None:
     made = stage(clip, blobs, redis_url, good=1.0)

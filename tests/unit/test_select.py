@@ -115,7 +115,7 @@ def test_the_best_captions_are_kept_best_first(
     assert pair.provenance.stages[-1].stage == "select"
 
 
-def test_the_original_is_scored_where_it_has_no_score(
+def test_an_original_without_a_score_is_scored(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     pair = clean(run(stage(scorer, blobs, redis_url), captioned(blobs, "a plain photo")))
@@ -132,7 +132,7 @@ def test_an_original_that_failed_a_check_keeps_the_score_that_this_scorer_gave(
     revision: str,
     expected: float | None,
 ) -> None:
-    # Given an alt text that was scored, and is too short to be a caption
+    # Given an alt text that was scored and is too short for a caption
     pair = captioned(blobs, "photo", "a red circle on grass")
     trace = Tracer("score", lambda: NOW).trace(
         0.0, {scorer.model: revision or scorer.revision}, scorer.preprocessing_id
@@ -142,12 +142,12 @@ def test_an_original_that_failed_a_check_keeps_the_score_that_this_scorer_gave(
     # When the candidate is chosen
     kept = clean(run(stage(scorer, blobs, redis_url), pair.model_copy(update=fields)))
 
-    # Then the score before selection is still known, if it is on the candidate's scale
+    # Then its score is kept, if the same scorer gave it
     assert [caption.kind for caption in kept.captions] == [CaptionKind.VLM]
     assert kept.original_score == expected
 
 
-def test_a_pair_that_was_taken_down_on_its_way_is_refused(
+def test_a_pair_that_was_taken_down_after_ingest_is_rejected(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     takedown = Takedown(kind=TakedownKind.PAIR, value="gone", requested_at=NOW)
@@ -181,7 +181,7 @@ def test_scores_do_not_depend_on_the_batch(
         )
 
 
-def test_a_pair_without_any_text_has_no_caption(
+def test_a_pair_without_texts_is_rejected_as_no_caption(
     scorer: OpenClipScorer, blobs: FolderBlobs, redis_url: str
 ) -> None:
     outcome = run(stage(scorer, blobs, redis_url), captioned(blobs, None))

@@ -1,4 +1,4 @@
-"""A run gives up waiting only where nothing more can come."""
+"""A run stops waiting only when no further outcome can come."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ END = 3
 
 
 class Reader:
-    """In place of TopicReader: every partition ends at END, or the broker does not answer."""
+    """Replaces TopicReader: every partition ends at END, or the broker does not answer."""
 
     def __init__(self) -> None:
         self.answers = True
@@ -39,21 +39,21 @@ class Reader:
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
-    """Give the broker's ends."""
+    """Replace the reader of the broker's ends."""
     reader = Reader()
     monkeypatch.setattr("kaption.workers.batch.standstill.TopicReader", reader)
     return reader
 
 
 def standstill(position: int = END, held: int = 0) -> Standstill:
-    """Of ingest, which is at `position`, on a clock that is a minute later whenever asked."""
+    """A Standstill over ingest at `position`. Its clock advances a minute with each call."""
     progress, minutes = Progress("ingest"), iter(range(0, 6000, 60))
     progress.position, progress.held = position, held
     return Standstill(KafkaConnection(), {"ingest": progress}, clock=lambda: next(minutes))
 
 
 @pytest.mark.usefixtures("reader")
-def test_who_counts_has_time_after_all_is_done() -> None:
+def test_the_reader_of_outcomes_gets_time_after_the_stages_are_done() -> None:
     waiting = standstill()
     counts = [1, 1, 2, 2, 2]
     assert [waiting.reached(count) for count in counts] == [False, False, False, False, True]
@@ -61,7 +61,7 @@ def test_who_counts_has_time_after_all_is_done() -> None:
 
 @pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize(("position", "held"), [(0, 0), (END - 1, 0), (END, 1)])
-def test_what_is_still_to_be_done_is_waited_for(position: int, held: int) -> None:
+def test_unfinished_records_are_waited_for(position: int, held: int) -> None:
     waiting = standstill(position, held)
     assert not any(waiting.reached(1) for _ in range(10))
 

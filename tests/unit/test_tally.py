@@ -1,4 +1,4 @@
-"""The tally of a run: an input without an outcome, or with two, does not pass."""
+"""The tally of a run finds inputs without an outcome and inputs with two."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +24,14 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def read(record: Versioned, origin: int) -> Read:
-    """A terminal record of what was published as `origin`."""
+    """A terminal record of the input with offset `origin`."""
     place = Position("pairs.clean", 0, 100 + origin)
     return Read(place, record, [(ORIGIN_HEADER, f"pairs.raw/0/{origin}".encode())])
 
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> list[Read]:
-    """Give one clean, one rejected and one dead record, of origins 0 to 2."""
+    """One clean pair, one rejection and one dead letter, of the origins 0 to 2."""
     clean = stored(BlobStore(FolderStore(tmp_path)), 0, original_score=0.1).record
     rejected = RejectedPair(
         pair_id="p",
@@ -56,7 +56,7 @@ def terminal(tmp_path: Path) -> list[Read]:
     return [read(clean, 0), read(rejected, 1), read(dead, 2)]
 
 
-def test_one_outcome_each_has_no_fault(terminal: list[Read]) -> None:
+def test_one_outcome_for_each_input_is_no_fault(terminal: list[Read]) -> None:
     tally = Tally()
     for each in terminal:
         tally.add(each)
@@ -83,7 +83,7 @@ def test_a_second_outcome_is_a_fault(terminal: list[Read]) -> None:
     assert tally.faults(published=3) == ["1 inputs have more than one outcome"]
 
 
-def test_a_terminal_topic_that_holds_something_else_is_an_error(terminal: list[Read]) -> None:
+def test_another_record_in_a_terminal_topic_is_an_error(terminal: list[Read]) -> None:
     unreadable = Read(terminal[0].position, MalformedRecordError("no record"), [])
     with pytest.raises(TypeError, match="no record"):
         Tally().add(unreadable)

@@ -1,1 +1,1 @@
-"""Training of the demo's small models; one documented command each."""
+"""Trains and measures the demo's small models, with one command for each step."""

@@ -1,4 +1,4 @@
-"""Chunks of rendered images as batches of tensors."""
+"""Turns chunks of rendered images into batches of tensors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tools.demo_models.wording import ALL_FACTS
 
 @dataclass(frozen=True, slots=True)
 class SceneBatch:
-    """`pixels` (B, 3, SIDE, SIDE) in -1..1, `labels` (B, P, 4) and `offsets` (B, P, 3)."""
+    """`pixels` (B, 3, SIDE, SIDE) from -1 to 1, `labels` (B, P, 4) and `offsets` (B, P, 3)."""
 
     pixels: Tensor
     labels: Tensor
@@ -27,7 +27,7 @@ class SceneBatch:
 
 
 def batches(chunks: Iterable[Chunk], size: int, rng: np.random.Generator) -> Iterator[SceneBatch]:
-    """Shuffled batches of each chunk in turn."""
+    """Batches of `size` images. Each chunk in turn is shuffled; its incomplete batch is dropped."""
     for chunk in chunks:
         labels = patch_labels(chunk)
         order = rng.permutation(len(chunk.scenes))
@@ -42,12 +42,12 @@ def batches(chunks: Iterable[Chunk], size: int, rng: np.random.Generator) -> Ite
 
 
 def to_pixels(images: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    """(B, H, W, 3) bytes to (B, 3, H, W) in -1..1, as PREPROCESS_CFG does."""
+    """(B, H, W, 3) bytes to (B, 3, H, W) from -1 to 1, as PREPROCESS_CFG says."""
     return torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def patch_labels(chunk: Chunk) -> Tensor:
-    """(n, P, 4): shape (or NONE), colour, texture, size of the object under each patch."""
+    """(n, P, 4): shape (or NONE), colour, texture and size of the object under each patch."""
     labels = np.full((*chunk.covered.shape, 4), IGNORED, np.int64)
     labels[..., 0] = NONE
     for scene, covered, row in zip(chunk.scenes, chunk.covered, labels, strict=True):
@@ -62,7 +62,7 @@ def patch_labels(chunk: Chunk) -> Tensor:
 
 
 def multi_hot(rows: list[set[int]]) -> Tensor:
-    """(n, ALL_FACTS) of 0 and 1."""
+    """The sets of indices as rows of 0 and 1, shape (n, ALL_FACTS)."""
     table = torch.zeros(len(rows), ALL_FACTS)
     for row, found in zip(table, rows, strict=True):
         row[list(found)] = 1.0

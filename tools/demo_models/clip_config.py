@@ -1,4 +1,4 @@
-"""The demo CLIP's shape and preprocessing, as open_clip writes them beside weights."""
+"""The demo CLIP's architecture and preprocessing, in the form of open_clip_config.json."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MODEL_CFG: dict[str, Any] = {
         "width": WIDTH,
         "layers": LAYERS,
         "head_width": 32,
-        "no_ln_pre": True,  # BLIP's vision tower has none, and is copied from this one
+        "no_ln_pre": True,  # BLIP's vision tower has none, and its weights are copied from here
     },
     "text_cfg": {
         "context_length": CONTEXT,
         "vocab_size": VOCABULARY,
-        "hf_tokenizer_name": "local",  # any name: open_clip then reads the folder's own tokenizer
+        "hf_tokenizer_name": "local",  # any name makes open_clip read the folder's own tokenizer
         "width": WIDTH,
         "heads": 4,
         "layers": LAYERS,

@@ -1,14 +1,15 @@
-"""Figures of the small models on held-out scenes, through the loaders that any model uses.
+"""Measures the demo models on held-out scenes, with the loaders of any open_clip or BLIP model.
 
-`python -m tools.demo_models.measure clip|captioner FOLDER` writes FOLDER/figures.json.
+`python -m tools.demo_models.measure clip|captioner FOLDER`, run in the root of a checkout, writes
+FOLDER/figures.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -35,7 +36,7 @@ from kaption.workers.demo.scenes import random_scene as draw_scene
 from tools.demo_models.photographs import PAD, photograph
 from tools.demo_models.wording import Sentence, context_fact, fact, facts, say
 
-HELD_OUT_SEED = 7  # training draws from seeds of a million and more
+HELD_OUT_SEED = 7  # training uses seeds from 1,000,000 on
 ASPECTS: tuple[Aspect, ...] = ("full", "appearance", "texture", "context")
 
 
@@ -48,7 +49,10 @@ class Specimen:
 
 
 def specimens(count: int, *, worn: bool, seed: int = HELD_OUT_SEED) -> list[Specimen]:
-    """Held-out scenes: crisp squares of 256 pixels or, `worn`, as a crawl delivers them."""
+    """Held-out scenes.
+
+    The images are crisp squares of 256 pixels, or `worn` ones as a crawl delivers them.
+    """
     rng = random.Random(seed)  # noqa: S311 (test data, no secret)
     found = []
     for _ in range(count):
@@ -59,7 +63,7 @@ def specimens(count: int, *, worn: bool, seed: int = HELD_OUT_SEED) -> list[Spec
 
 
 class ClipUnderTest:
-    """Cosines of an open_clip folder."""
+    """The embeddings of an open_clip folder."""
 
     def __init__(self, folder: Path) -> None:
         import open_clip
@@ -93,14 +97,18 @@ class ClipUnderTest:
 
 
 def measure_clip(folder: Path, held: Sequence[Specimen]) -> dict[str, float]:
-    """Retrieval, separation and one-attribute figures, and the threshold at 99 % recall.
+    """Retrieval, separation, one-attribute figures and the threshold at 99 % recall.
 
-    `r_at_1`: full caption to image and back, averaged, among all of `held`. `auc`: own against
-    another scene's full caption. `shape` ... `context`: how often the true full caption beats the
-    one with that attribute of one object changed. `threshold`: the cosine that 99 % of true texts
-    reach; `false_accept`: the share of false texts that reach it too; `full_false_accept`: the same
-    among false full captions only. Texts are noisy alt texts and all kinds of caption, in equal
-    parts; false ones are those of the next scene, unless they are true of this one as well.
+    `r_at_1`: retrieval among all of `held`, mean of full caption to image and back.
+    `auc`: the own full caption against those of other scenes.
+    `shape` to `context`: how often the true full caption scores above the one in which that
+    attribute of one object is changed.
+    `threshold`: the cosine that 99 % of true texts reach.
+    `false_accept`: the share of false texts that reach it; `full_false_accept`: the share of false
+    full captions.
+
+    Texts are noisy alt texts and every kind of caption in equal parts. The false texts are those of
+    another scene, without the ones that are true of this scene too.
     """
     scorer, rng = ClipUnderTest(folder), random.Random(HELD_OUT_SEED)  # noqa: S311 (test data)
     scenes = [s.scene for s in held]
@@ -133,7 +141,7 @@ def measure_clip(folder: Path, held: Sequence[Specimen]) -> dict[str, float]:
 
 
 def _sentence(scene: Scene, kind: str, rng: random.Random) -> Sentence:
-    """A caption of an aspect, or a noisy alt text, with its claims."""
+    """A caption of an aspect or a noisy alt text, with its claims."""
     if kind == "alt text":
         return say(scene, rng)
     claims = {
@@ -149,13 +157,13 @@ def _sentence(scene: Scene, kind: str, rng: random.Random) -> Sentence:
 
 
 def _auc(true: NDArray[np.float32], false: NDArray[np.float32]) -> float:
-    """Probability that a true pair's cosine is above a false pair's."""
+    """The probability that the cosine of a true pair is above that of a false pair."""
     ranks = np.searchsorted(np.sort(false), true) / len(false)
     return float(ranks.mean())
 
 
 def letterboxed(image: Image.Image) -> Image.Image:
-    """The image on a grey square, for a processor that would squash it."""
+    """The image on a grey square, because the processor would squash it to a square."""
     side = max(image.size)
     square = Image.new("RGB", (side, side), (PAD, PAD, PAD))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
@@ -164,7 +172,7 @@ def letterboxed(image: Image.Image) -> Image.Image:
 
 @torch.inference_mode()
 def captions(folder: Path, images: Sequence[Image.Image], prompt: str) -> list[str]:
-    """Greedy captions without their prompt."""
+    """Greedy captions, without the prompt."""
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     # Any: transformers' own annotations refuse generate() on what this loader returns.
@@ -181,11 +189,12 @@ def captions(folder: Path, images: Sequence[Image.Image], prompt: str) -> list[s
 
 
 def measure_captioner(folder: Path, held: Sequence[Specimen]) -> dict[str, float]:
-    """How often attributes are right in full captions, and captions whole, per prompt.
+    """The share of right attributes in full captions, and of exact captions for each prompt.
 
-    `shape`, `color`, `texture`, `size`: share of all objects, each matched to the mention that fits
-    it best; an object without a mention counts as wrong. `count`: the number of objects is right.
-    `exact_<aspect>`: the caption is word for word the true one.
+    `shape`, `color`, `texture`, `size`: the share of objects with the right value. Each object is
+    matched to the mention that fits best; an object without a mention counts as wrong.
+    `count`: the share of captions with the right number of objects.
+    `exact_<aspect>`: the share of captions that equal the true one word for word.
     """
     images = [letterboxed(s.image) for s in held]
     said = captions(folder, images, "")
@@ -213,7 +222,7 @@ def measure_captioner(folder: Path, held: Sequence[Specimen]) -> dict[str, float
 
 
 def mentions(text: str) -> list[tuple[str, ...]]:
-    """(size, texture, colour, shape) of each object in a full caption, empty where unsaid."""
+    """(size, texture, colour, shape) of each object in a full caption, "" if not mentioned."""
     found = []
     for phrase in re.split(r", | and ", text)[:4]:
         words = phrase.split()
@@ -228,7 +237,7 @@ def _hits(truth: Sequence[tuple[str, ...]], told: Sequence[tuple[str, ...]]) -> 
 
 
 def main(kind: str, folder: Path, count: int) -> None:
-    """Measure a folder on crisp and on worn scenes and write the figures beside the weights."""
+    """Measure a model on crisp and on worn scenes, and write the figures beside its weights."""
     measure = {"clip": measure_clip, "captioner": measure_captioner}[kind]
     figures = {
         name: {key: round(value, 4) for key, value in measure(folder, held).items()}
@@ -243,5 +252,10 @@ def main(kind: str, folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("kind", choices=["clip", "captioner"])
+    parser.add_argument("folder", type=Path, help="the model; figures.json is written into it")
+    parser.add_argument("--scenes", type=int, default=1000, help="held-out scenes of each kind")
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    main(sys.argv[1], Path(sys.argv[2]), 1000)
+    main(given.kind, given.folder, given.scenes)

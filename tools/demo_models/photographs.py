@@ -1,4 +1,4 @@
-"""Training images: scenes as a crawl would deliver them, with where their objects ended up."""
+"""Training images: scenes as a crawl delivers them, with the places of their objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kaption.workers.demo.scenes import Scene, random_scene, render
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SIDE = 64  # pixels a model sees
+SIDE = 64  # pixels that a model sees
 PATCH = 8
 GRID = SIDE // PATCH
 PAD = 128  # grey of the letterbox, as in the models' preprocessing
@@ -27,21 +27,22 @@ NO_OBJECT = -1
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """`images` (n, SIDE, SIDE, 3) uint8; `covered` (n, GRID * GRID) int8: the index of the object
-    that covers a patch's centre, or NO_OBJECT; `offsets` (n, GRID * GRID, 3) float32: from that
-    object's centre to the patch's (x, y) and the object's radius, in fractions of SIDE, nan where
-    there is no object; `scenes` in the same order."""
+    """Rendered images and their scenes, in the same order."""
 
     images: NDArray[np.uint8]
+    """(n, SIDE, SIDE, 3)."""
     covered: NDArray[np.int8]
+    """(n, GRID * GRID): the index of the object that covers the patch's centre, or NO_OBJECT."""
     offsets: NDArray[np.float32]
+    """(n, GRID * GRID, 3) in fractions of SIDE: x and y from that object's centre to the patch's,
+    and the object's radius. nan where there is no object."""
     scenes: list[Scene]
 
 
 def photograph(scene: Scene, rng: random.Random) -> tuple[Image.Image, tuple[float, float, float]]:
-    """An image of a scene with the wear of a crawl: any size, cropped a little, JPEG, lighting.
+    """An image of a scene as a crawl delivers it: any size, slightly cropped, JPEG, other light.
 
-    Returns it with (scale, left, top): the point (x, y) of the scene, in fractions of its longest
+    Returns (image, (scale, left, top)). The point (x, y) of the scene, in fractions of its longest
     side, lies at pixel (x * scale - left, y * scale - top).
     """
     scale = rng.choice((SIDE, 80, 96, 128, 160, 224))
@@ -67,7 +68,10 @@ def photograph(scene: Scene, rng: random.Random) -> tuple[Image.Image, tuple[flo
 def frame(
     image: Image.Image, *, squash: bool = False
 ) -> tuple[Image.Image, tuple[float, float, int, int]]:
-    """(SIDE, SIDE) image, letterboxed on grey or squashed, and its (scale x, y, left, top)."""
+    """The image in a square of SIDE, letterboxed on grey or squashed.
+
+    Returns (image, (scale of x, scale of y, left, top)).
+    """
     scale = SIDE / max(image.size)
     width, height = (SIDE if squash else max(1, round(side * scale)) for side in image.size)
     boxed = Image.new("RGB", (SIDE, SIDE), (PAD, PAD, PAD))
@@ -77,9 +81,9 @@ def frame(
 
 
 def render_chunk(seed: int, count: int, squashed: float = 0.0) -> Chunk:
-    """`count` photographs of random scenes; half are square, the others between 1:2 and 2:1.
+    """`count` photographs of random scenes. Half are square, the others between 1:2 and 2:1.
 
-    `squashed` is the fraction that is squashed to a square instead of letterboxed.
+    A fraction `squashed` of them is squashed to a square, the rest is letterboxed.
     """
     rng = random.Random(seed)  # noqa: S311 (training data, no secret)
     images = np.empty((count, SIDE, SIDE, 3), np.uint8)
@@ -105,9 +109,11 @@ def render_chunk(seed: int, count: int, squashed: float = 0.0) -> Chunk:
 
 
 def stream(seed: int, chunks: int, count: int = 4096, squashed: float = 0.0) -> Iterator[Chunk]:
-    """Chunks without end, rendered by one process beside the training; the first `chunks` are kept
-    in memory (50 MB each) and repeated, so rendering stops once they are all there. Each new one
-    comes twice in a row, because training is about twice as fast as rendering."""
+    """An endless stream of chunks, which another process renders during the training.
+
+    `chunks` of them are rendered, kept in memory (50 MB each) and then repeated. Each new chunk
+    comes twice in a row, because training is about twice as fast as rendering.
+    """
     pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     done = []
     try:
@@ -116,6 +122,6 @@ def stream(seed: int, chunks: int, count: int = 4096, squashed: float = 0.0) -> 
             yield done[-1]
             yield done[-1]
     finally:
-        pool.shutdown(cancel_futures=True)  # a training that fails must not wait for all chunks
+        pool.shutdown(cancel_futures=True)  # a failed training must not wait for all chunks
     while True:
         yield from done

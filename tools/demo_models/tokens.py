@@ -1,4 +1,4 @@
-"""The small models' own tokenizer: byte-level BPE over lower-cased alt texts."""
+"""Trains the tokenizer of the demo models: byte-level BPE on lower-case alt texts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PAD_ID, START_ID, END_ID = 0, 1, 2
 
 
 def train_tokenizer(seed: int, texts: int = 20_000) -> PreTrainedTokenizerFast:
-    """A tokenizer that wraps each text as <start> ... <end>, also where it is cut short.
+    """A tokenizer that puts <start> and <end> around each text, also around a truncated one.
 
-    The end token is what open_clip pools at; the start token is what BLIP's decoder begins with.
+    open_clip takes the embedding at the end token, and BLIP's decoder begins with the start token.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from tokenizers.trainers import BpeTrainer

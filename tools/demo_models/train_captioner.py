@@ -1,15 +1,16 @@
-"""Train the demo's BLIP captioner: `python -m tools.demo_models.train_captioner OUT CLIP`.
+"""Trains the demo's BLIP captioner: `python -m tools.demo_models.train_captioner OUT CLIP`.
 
-CLIP is the folder that train_clip wrote: its vision tower and tokenizer are copied. About 12
-minutes on one core that has bfloat16 instructions; a second core renders meanwhile. OUT becomes a
-folder that transformers loads with AutoModelForImageTextToText and AutoProcessor.
+Run it in the root of a checkout. CLIP is the folder that train_clip wrote; its vision tower and its
+tokenizer are copied. transformers loads the folder OUT with AutoModelForImageTextToText and
+AutoProcessor. The training takes about 12 minutes on one core with bfloat16 instructions; a second
+core renders the images meanwhile.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 import random
-import sys
 import time
 from copy import deepcopy
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from tools.demo_models.tokens import CONTEXT, END_ID, PAD_ID, START_ID, VOCABULA
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration, PreTrainedTokenizerBase
 
-SEED = 2_000_000  # neither the CLIP's images nor held-out ones
+SEED = 2_000_000  # other images than those of the CLIP and of the measurement
 PROMPTS: dict[Aspect, str] = {
     "full": "",
     "appearance": "appearance:",
@@ -45,7 +46,7 @@ _ASPECTS: dict[Aspect, int] = {"full": 5, "appearance": 3, "texture": 3, "contex
 
 @dataclass(frozen=True, slots=True)
 class CaptionerRecipe:
-    """Steps of `batch` images with `captions` captions each; `chunks` of 4096 are rendered."""
+    """`steps` of `batch` images with `captions` captions each, from `chunks` of 4096 images."""
 
     steps: int = 900
     batch: int = 128
@@ -54,11 +55,11 @@ class CaptionerRecipe:
     rate: float = 1.5e-3
     vision_rate: float = 4e-4
     warm_up: int = 60
-    squashed: float = 0.5  # the BLIP processor squashes; a caller may letterbox instead
+    squashed: float = 0.5  # the BLIP processor squashes, and a caller may letterbox before
 
 
 def build(clip: Path) -> BlipForConditionalGeneration:
-    """A BLIP with random text decoder and the vision tower of the open_clip folder `clip`."""
+    """A BLIP with a random text decoder and the vision tower of the open_clip folder `clip`."""
     from transformers import BlipConfig, BlipForConditionalGeneration
 
     shared = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": 4}
@@ -89,7 +90,7 @@ def build(clip: Path) -> BlipForConditionalGeneration:
 
 
 def vision_weights(clip: dict[str, Tensor]) -> dict[str, Tensor]:
-    """open_clip's vision tower under BLIP's names; its convolution has no bias, so that is zero."""
+    """open_clip's vision tower under BLIP's names. Its convolution has no bias: BLIP's is zero."""
     found = {
         "embeddings.class_embedding": clip["visual.class_embedding"].view(1, 1, -1),
         "embeddings.position_embedding": clip["visual.positional_embedding"].unsqueeze(0),
@@ -117,9 +118,9 @@ def vision_weights(clip: dict[str, Tensor]) -> dict[str, Tensor]:
 def lessons(
     scenes: list[Scene], tokenizer: PreTrainedTokenizerBase, rng: random.Random
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One captioning exercise per scene: (ids, attention mask, labels), each (B, L).
+    """One caption to learn for each scene: (ids, attention mask, labels), each (B, L).
 
-    The prompt's tokens are not learned: at generation time they are given.
+    The labels ignore the prompt's tokens, because generation starts with the prompt.
     """
     aspects = rng.choices(list(_ASPECTS), list(_ASPECTS.values()), k=len(scenes))
     texts = [
@@ -134,7 +135,7 @@ def lessons(
 
 
 def train(out: Path, clip: Path, recipe: CaptionerRecipe) -> None:
-    """Train and write the folder; prints a line every 50 steps."""
+    """Train and write the folder `out`. Prints a line every 50 steps."""
     from transformers import AutoTokenizer
 
     torch.manual_seed(SEED)
@@ -181,14 +182,14 @@ def train(out: Path, clip: Path, recipe: CaptionerRecipe) -> None:
         if step % 50 == 0:
             spent = time.monotonic() - began
             print(f"{spent:5.0f} s  step {step}/{recipe.steps}  loss {loss.item():.3f}", flush=True)
-            save(out, model, tokenizer)  # what there is so far can be tried meanwhile
+            save(out, model, tokenizer)  # so that the model can be tried before the end
     save(out, model, tokenizer)
 
 
 def save(
     out: Path, model: BlipForConditionalGeneration, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    """Write weights as halves, configuration and processor."""
+    """Write float16 weights, configuration and processor."""
     from transformers import BlipImageProcessor, BlipProcessor
 
     images = BlipImageProcessor(
@@ -201,7 +202,11 @@ def save(
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument("clip", type=Path, help="folder that train_clip wrote")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     # The flash kernel's backward pass on CPU is several times slower than plain matrix products.
     with sdpa_kernel(SDPBackend.MATH):
-        train(Path(sys.argv[1]), Path(sys.argv[2]), CaptionerRecipe())
+        train(given.out, given.clip, CaptionerRecipe())

@@ -1,15 +1,16 @@
-"""Train the demo's CLIP from nothing: `python -m tools.demo_models.train_clip OUT`.
+"""Trains the demo's CLIP from random weights: `python -m tools.demo_models.train_clip OUT`.
 
-About 20 minutes on one core that has bfloat16 instructions; a second core renders meanwhile. OUT
-becomes a folder that open_clip loads as `local-dir:OUT`.
+Run it in the root of a checkout. open_clip loads the folder OUT as `local-dir:OUT`. The training
+takes about 20 minutes on one core with bfloat16 instructions; a second core renders the images
+meanwhile.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import random
-import sys
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -31,20 +32,20 @@ from tools.demo_models.photographs import stream
 from tools.demo_models.tokens import CONTEXT, END_ID, train_tokenizer
 from tools.demo_models.wording import Sentence, facts, implied, junk, say
 
-SEED = 1_000_000  # held-out scenes use seeds below this
-# Shape and texture are the hard ones to see at 64 pixels, so they are altered most often.
+SEED = 1_000_000  # held-out scenes use lower seeds
+# Shape and texture are hardest to see at 64 pixels, so they are altered most often.
 _ALTERED: dict[Attribute, int] = {"shape": 8, "texture": 8, "color": 4, "size": 3, "context": 2}
 
 
 @dataclass(frozen=True, slots=True)
 class ClipRecipe:
-    """Steps and images per step of the two parts; `chunks` of 4096 images are rendered."""
+    """Steps and images per step of the two parts, from `chunks` of 4096 rendered images."""
 
     patch_steps: int = 1900
     patch_batch: int = 64
     pair_steps: int = 1100
     pair_batch: int = 128
-    text_steps: int = 150  # of the pair steps: texts learn their facts before they are compared
+    text_steps: int = 150  # first pair steps: texts learn their facts before they are compared
     negatives: int = 2
     junk: int = 6
     chunks: int = 14
@@ -53,7 +54,7 @@ class ClipRecipe:
 
 
 def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
-    """CLIP.encode_text on sequences shorter than the context: padding costs as much as words."""
+    """CLIP.encode_text for sequences shorter than the context, because padding costs time too."""
     length = tokens.shape[1]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
     x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
@@ -74,7 +75,7 @@ def sentences(scenes: list[Scene], recipe: ClipRecipe, rng: random.Random) -> li
 
 
 class Trainer:
-    """The model with its training-only heads and one optimiser over all of them."""
+    """The model, its training-only heads and one optimiser for all of them."""
 
     def __init__(self, recipe: ClipRecipe) -> None:
         self.recipe = recipe
@@ -84,7 +85,7 @@ class Trainer:
         self.facts, self.patches = FactHead(EMBED), PatchHeads(WIDTH)
         self.bias = torch.nn.Parameter(torch.tensor(-0.5))
         self._seen: list[Tensor] = []
-        # The last block only gathers: the objects must be understood one block before it.
+        # The last block only gathers for the embedding, so the heads read the block before it.
         self.model.visual.transformer.resblocks[-2].register_forward_hook(
             lambda _module, _inputs, output: self._seen.append(output)
         )
@@ -100,7 +101,7 @@ class Trainer:
         )
 
     def step(self, loss: Tensor, rate: float) -> None:
-        """One optimiser step at the given fraction of the recipe's rate."""
+        """One optimiser step with `rate` times the recipe's learning rate."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.rate * rate
         self.optimizer.zero_grad()
@@ -111,7 +112,7 @@ class Trainer:
             self.model.logit_scale.clamp_(max=math.log(100))
 
     def look(self, batch: SceneBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """(unit image embeddings (B, EMBED), patch loss, accuracy per attribute (4,))."""
+        """(unit image embeddings (B, EMBED), patch loss, accuracy for each attribute (4,))."""
         self._seen.clear()
         with torch.autocast("cpu", torch.bfloat16):
             embedding = self.model.encode_image(batch.pixels)
@@ -119,12 +120,12 @@ class Trainer:
         return normalize(embedding.float(), dim=-1), loss, hits
 
     def patch_loss(self, batch: SceneBatch) -> tuple[Tensor, str]:
-        """First part: the vision tower alone."""
+        """The loss of the first part: the vision tower alone."""
         _, loss, hits = self.look(batch)
         return loss, report(hits, patches=loss)
 
     def pair_loss(self, batch: SceneBatch, *, compare: bool) -> tuple[Tensor, str]:
-        """Second part: both towers; their facts, and once `compare` their pairs."""
+        """The loss of the second part: the facts of both towers, and with `compare` their pairs."""
         count = len(batch.scenes)
         if compare:
             said = sentences(batch.scenes, self.recipe, self.rng)
@@ -153,7 +154,7 @@ class Trainer:
         return loss, report(hits, patches=patch_loss, facts=fact_loss, pairs=pairs)
 
     def save(self, out: Path) -> None:
-        """Write weights as halves, configuration and tokenizer."""
+        """Write float16 weights, configuration and tokenizer."""
         out.mkdir(parents=True, exist_ok=True)
         weights = {k: v.half().contiguous() for k, v in self.model.state_dict().items()}
         save_file(weights, str(out / "open_clip_model.safetensors"))
@@ -163,13 +164,13 @@ class Trainer:
 
 
 def report(hits: Tensor, **losses: Tensor) -> str:
-    """Losses by name, then the patches' accuracy: shape, colour, texture, size."""
+    """One line: the losses, then the patches' accuracy for shape, colour, texture, size."""
     named = "  ".join(f"{name} {loss.item():.3f}" for name, loss in losses.items())
     return f"{named}  hits {' '.join(f'{hit:.2f}' for hit in hits.tolist())}"
 
 
 def train(out: Path, recipe: ClipRecipe) -> None:
-    """Train and write the folder; prints a line every 50 steps."""
+    """Train and write the folder `out`. Prints a line every 50 steps."""
     torch.manual_seed(SEED)
     order = np.random.default_rng(SEED)
     trainer = Trainer(recipe)
@@ -189,12 +190,15 @@ def train(out: Path, recipe: ClipRecipe) -> None:
         trainer.step(loss, 0.5 * (1 + math.cos(math.pi * step / recipe.pair_steps)))
         if step % 50 == 0:
             print(f"{time.monotonic() - began:5.0f} s  pairs {step:4}  {line}", flush=True)
-            trainer.save(out)  # what there is so far can be tried meanwhile
+            trainer.save(out)  # so that the model can be tried before the end
     trainer.save(out)
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("out", type=Path, help="folder to write")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     # The flash kernel's backward pass on CPU is several times slower than plain matrix products.
     with sdpa_kernel(SDPBackend.MATH):
-        train(Path(sys.argv[1]), ClipRecipe())
+        train(given.out, ClipRecipe())

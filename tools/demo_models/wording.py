@@ -1,8 +1,8 @@
-"""Sentences about scenes as people write alt texts, with what each one claims.
+"""Sentences about scenes in the style of alt texts, with the claims of each.
 
-A claim is a partial description of one object (any of size, texture, colour, shape) or the context.
-A sentence is true of a scene when every claim of it is a fact of the scene; that is what tells real
-negatives from pairs that only look wrong ("a red circle" is true of many images of a batch).
+A claim is the context, or a partial description of one object: any of size, texture, colour, shape.
+A sentence is true of a scene if each of its claims is a fact of the scene. Training needs this to
+find real negatives: "a red circle" is true of many images in a batch.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ _JUNK = (
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Text with the indices of its claims (below ALL_FACTS); a junk text claims nothing."""
+    """A text and the indices of its claims (below ALL_FACTS). A junk text has no claims."""
 
     text: str
     claims: tuple[int, ...]
 
 
 def fact(size: str | None, texture: str | None, color: str | None, shape: str | None) -> int:
-    """Index of a partial object description; 0 describes nothing."""
+    """The index of a partial description of an object. 0 is the empty description."""
     index = 0
     parts: tuple[tuple[str | None, tuple[str, ...]], ...] = (
         (size, SIZES),
@@ -90,12 +90,12 @@ def fact(size: str | None, texture: str | None, color: str | None, shape: str | 
 
 
 def context_fact(context: Context) -> int:
-    """Index of a context; contexts come after the objects."""
+    """The index of a context. Contexts come after the descriptions of objects."""
     return FACTS + CONTEXTS.index(context)
 
 
 def facts(scene: Scene) -> set[int]:
-    """Everything that is true of a scene: each partial description of each object, the context."""
+    """All facts of a scene: each partial description of each object, and the context."""
     found = {context_fact(scene.context)}
     for obj in scene.objects:
         found.update(_generalisations(obj.size, obj.texture, obj.color, obj.shape))
@@ -103,7 +103,7 @@ def facts(scene: Scene) -> set[int]:
 
 
 def implied(claim: int) -> set[int]:
-    """The facts that follow from one claim, itself included."""
+    """The facts that follow from a claim, and the claim itself."""
     if claim >= FACTS:
         return {claim}
     parts: list[str | None] = []
@@ -122,10 +122,10 @@ def _generalisations(*parts: str | None) -> Iterator[int]:
 
 
 def say(scene: Scene, rng: random.Random) -> Sentence:
-    """One sentence: about half complete, the others partial; about half plain, the others noisy.
+    """One sentence about a scene. Half of them are complete, and half of them are noisy.
 
-    The draws do not depend on the scene's words, so equal seeds word an altered scene alike: the
-    two sentences then differ in the altered attribute only.
+    The random draws do not depend on the scene's words. With equal seeds the sentences of a scene
+    and of an altered scene therefore differ in the altered attribute only.
     """
     noisy = rng.random() < 0.5
     kind = rng.random()
@@ -166,7 +166,7 @@ def say(scene: Scene, rng: random.Random) -> Sentence:
 
 
 def junk(rng: random.Random) -> Sentence:
-    """A text that is about no scene: file names, boilerplate, other subjects."""
+    """A text about no scene: a file name, boilerplate or another subject."""
     return Sentence(rng.choice(_JUNK).format(n=rng.randint(1, 9999)), ())
 
 

@@ -1,4 +1,4 @@
-"""Servers that this project's tests and benchmarks start: Apache Kafka and SeaweedFS."""
+"""Starts the servers of this project's tests and benchmarks: Apache Kafka and SeaweedFS."""
 
 from tools.servers.apache_kafka import ApacheKafka, Listener
 from tools.servers.seaweedfs import SeaweedFs

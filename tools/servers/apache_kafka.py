@@ -1,4 +1,4 @@
-"""Apache Kafka: one KRaft node, broker and controller in one process."""
+"""Starts Apache Kafka: one KRaft node, broker and controller in one process."""
 
 import base64
 import subprocess
@@ -38,7 +38,7 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 """
-# A broker for tests: quick to start rather than quick in the long run, in little memory.
+# For tests: a quick start and little memory count more than throughput.
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _FORMAT_TIMEOUT_S = 60
 _OWN_PORTS = 4
@@ -46,23 +46,26 @@ _OWN_PORTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One more address of the broker, beside the two plain ones."""
+    """An additional address of the broker, besides the two plain ones."""
 
     name: str
-    """Upper-case."""
+    """In upper case."""
     protocol: Literal["SSL", "SASL_PLAINTEXT", "SASL_SSL"]
     options: Mapping[str, str] = field(default_factory=dict)
-    """Broker settings of this listener, without their ``listener.name.NAME.``."""
+    """Broker settings of this listener, without the prefix ``listener.name.NAME.``."""
 
 
 class ApacheKafka(LocalServer):
-    """A broker whose data survives `kill9`; topics are not created by themselves.
+    """A broker whose data survives `kill9`. It does not create topics by itself.
 
-    It listens twice. `bootstrap` leads to the broker itself. A proxy that injects faults listens
-    on `proxy_port` and forwards to `proxied_port`: clients that start from `proxy_bootstrap` stay
-    behind it, since that listener advertises the proxy's address and not its own. Both are plain;
-    `listeners` adds others, `scram_users` gives users with passwords (SCRAM-SHA-512), and with
-    `acls` a user may do only what an ACL allows. Whoever comes by a plain listener may do all.
+    The broker has two plain listeners. `bootstrap` is the address of the first one. The second one
+    is for a proxy that injects faults: the proxy listens on `proxy_port` and forwards to
+    `proxied_port`. Clients that start from `proxy_bootstrap` keep using the proxy, because the
+    second listener advertises the proxy's address.
+
+    `listeners` adds more listeners. `scram_users` maps user names to passwords (SCRAM-SHA-512).
+    With `acls` a user may do only what an ACL allows, but a client of a plain listener may do
+    everything.
     """
 
     name: ClassVar[str] = "Apache Kafka"
@@ -77,7 +80,7 @@ class ApacheKafka(LocalServer):
         scram_users: Mapping[str, str] | None = None,
         acls: bool = False,
     ) -> None:
-        """`cache` keeps the jars between runs, by default ~/.cache/kaption."""
+        """`cache` is the folder that keeps the jars, by default ~/.cache/kaption."""
         super().__init__(folder)
         self.cache = cache or Path.home() / ".cache" / "kaption"
         self.listeners = tuple(listeners)
@@ -91,18 +94,18 @@ class ApacheKafka(LocalServer):
         return f"{HOST}:{self.ports[0]}"
 
     def address(self, listener: str) -> str:
-        """`host:port` of one of `listeners`, by its name."""
+        """`host:port` of one of `listeners`, by the listener's name."""
         names = [each.name for each in self.listeners]
         return f"{HOST}:{self.ports[_OWN_PORTS + names.index(listener)]}"
 
     @property
     def proxied_port(self) -> int:
-        """Where the broker expects what comes through the proxy."""
+        """The broker's port to which the proxy must forward."""
         return self.ports[1]
 
     @property
     def proxy_port(self) -> int:
-        """Where the proxy is expected to listen; nobody does until there is one."""
+        """The port on which the proxy must listen. The broker does not start a proxy."""
         return self.ports[2]
 
     @property
@@ -147,7 +150,7 @@ class ApacheKafka(LocalServer):
         return found
 
     def _format(self, java: Sequence[str], properties: Path) -> None:
-        # "K" first: an id that began with a dash would be read as an option.
+        # Start with "K", because an id that begins with a dash would be read as an option.
         cluster = "K" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         users = [
             option

@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka, fetched by Maven once and kept."""
+"""Fetches the jars of Apache Kafka with Maven, once, and keeps them."""
 
 import hashlib
 import re
@@ -8,8 +8,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from kaption.workers.local.binary import MissingServer
-from kaption.workers.local.process import ServerError
+from kaption.workers.local.process import MissingServer, ServerError
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
 _JAVA_MINIMUM = 17
@@ -17,7 +16,7 @@ _FETCH_TIMEOUT_S = 600
 
 
 def java_program() -> str:
-    """Return the path of a Java that can run Kafka; raises MissingServer if there is none."""
+    """The path of a Java that can run Kafka. Raises MissingServer if there is none."""
     java = shutil.which("java")
     if java is None:
         raise MissingServer("Apache Kafka needs Java: apt-get install openjdk-17-jre-headless")
@@ -29,10 +28,9 @@ def java_program() -> str:
 
 
 def kafka_jars(cache: Path) -> Path:
-    """Return the folder with the broker's jars, fetched into `cache` at the first call (44 MB).
+    """The folder with the broker's jars. The first call fetches them into `cache` (44 MB).
 
-    Raises MissingServer when they must be fetched and Maven is not installed, ServerError when
-    fetching fails.
+    Raises MissingServer if Maven is needed and not installed, ServerError if fetching fails.
     """
     revision = hashlib.sha256(_POM.read_bytes()).hexdigest()[:12]
     jars = cache / f"kafka-{revision}"
@@ -45,8 +43,8 @@ def kafka_jars(cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         fetched = Path(folder, "jars")
         _run_maven(maven, fetched)
-        # Renamed when complete, so that nobody sees half of it. If another process was quicker
-        # the rename fails, and what that one made is the same.
+        # Rename the folder when it is complete, so that no process uses a part of it. If another
+        # process was faster the rename fails, and its jars are the same.
         with suppress(OSError):
             fetched.rename(jars)
     if not jars.is_dir():

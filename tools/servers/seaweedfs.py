@@ -1,4 +1,4 @@
-"""SeaweedFS, an S3 server with conditional writes."""
+"""Starts SeaweedFS, an S3 server with conditional writes."""
 
 import json
 import secrets
@@ -6,25 +6,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from kaption.workers.local.binary import wheel_binary
 from kaption.workers.local.ports import HOST
 from kaption.workers.local.probe import http_answers
+from kaption.workers.local.process import wheel_binary
 from kaption.workers.local.server import LocalServer
 
 _SERVICES = ("s3", "master", "volume", "filer")
 
 
 class SeaweedFs(LocalServer):
-    """An S3 endpoint that wants signed requests; buckets are made by the client.
+    """An S3 endpoint that takes signed requests only. Clients create their buckets.
 
-    With `certificate` and `key` (PEM files) it speaks TLS. `readers` gives access keys, with their
-    secret keys, that may read and list but not write.
+    With `certificate` and `key` (PEM files) it uses TLS. `readers` maps access keys, which may read
+    and list but not write, to their secret keys.
     """
 
     name: ClassVar[str] = "SeaweedFS"
     port_count = 2 * len(_SERVICES) + 1
     start_timeout_s: ClassVar[float] = 60.0
-    # Volumes are written out in a few ms; what follows is its own services waiting for each other.
+    # Volumes are written within a few ms. After that its services only wait for each other.
     stop_grace_s: ClassVar[float] = 1.0
 
     def __init__(
@@ -43,7 +43,7 @@ class SeaweedFs(LocalServer):
 
     @property
     def endpoint(self) -> str:
-        """`http://host:port` for S3 clients, `https://` with a certificate."""
+        """`http://host:port` for S3 clients, or `https://host:port` with a certificate."""
         if self._tls is not None:
             return f"https://{HOST}:{self.ports[-1]}"
         return f"http://{HOST}:{self.ports[0]}"
@@ -55,7 +55,7 @@ class SeaweedFs(LocalServer):
         identities.write_text(json.dumps({"identities": [owner, *readers]}))
         data = self.folder / "data"
         data.mkdir(exist_ok=True)
-        # The gRPC ports are named too: left alone they are the HTTP ports + 10000, unchecked.
+        # Set the gRPC ports too: by default they are the HTTP ports + 10000, which may be taken.
         pairs = zip(self.ports[:-1:2], self.ports[1:-1:2], strict=True)
         listen = zip(_SERVICES, pairs, strict=True)
         ports = [

@@ -1,1 +1,1 @@
-"""The whole pipeline on one machine, over a file of the user's."""
+"""Runs the whole pipeline on one machine, over the user's own pairs."""

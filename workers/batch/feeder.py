@@ -1,4 +1,4 @@
-"""The way in of a run: pairs and what is unreadable to pairs.raw."""
+"""Publishes the inputs of a run to pairs.raw: pairs and unreadable items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaption.producers.sources import Item, Large, Unreadable
 
 
 class Feeder(threading.Thread):
-    """Publishes the inputs of a run while its stages already work."""
+    """A thread that publishes the inputs of a run while the stages already work."""
 
     def __init__(
         self,
@@ -22,26 +22,27 @@ class Feeder(threading.Thread):
         items: Iterable[Item],
         warn: Callable[[str], None],
     ) -> None:
-        """`warn` gets one line of text for each unreadable item."""
+        """`warn` is called with one line of text for each unreadable item."""
         super().__init__(name="feeder", daemon=True)
         self.published = 0
         self.unreadable = 0
         self.done = False
-        """All inputs are with the broker."""
+        """The broker has all inputs."""
         self.error: Exception | None = None
+        """What ended the thread, if it failed. The run raises it."""
         self._kafka = kafka
         self._claims = ClaimCheck(store)
         self._items = items
         self._warn = warn
 
     def run(self) -> None:
-        """Publish all, then set `done`."""
+        """Publish all inputs, then set `done`."""
         try:
             with Publisher(self._kafka) as publisher:
                 for item in self._items:
                     match item:
                         case Unreadable():
-                            # As it is: ingest makes a dead letter of it, with these headers.
+                            # Published unchanged: ingest turns it into a dead letter.
                             publisher.publish_bytes(item.raw, headers=item.headers)
                             self.unreadable += 1
                             self._warn(f"{item.place}: {item.error}")
@@ -53,7 +54,7 @@ class Feeder(threading.Thread):
                         case _:
                             publisher.publish(item)
                     self.published += 1
-        except Exception as error:  # noqa: BLE001  # raised again by the run, which watches this thread
+        except Exception as error:  # noqa: BLE001  # the run watches `error` and raises it
             self.error = error
         else:
             self.done = True

@@ -1,15 +1,13 @@
-"""One bounded run of the whole pipeline: publish, wait for every outcome, close the shards."""
+"""One run of the whole pipeline: publish, wait for every outcome, close the shards."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.consumers import Read
@@ -18,68 +16,41 @@ from kaption.objectstore.open import open_store
 from kaption.producers.sources import Item
 from kaption.schemas import TOPICS
 from kaption.workers.batch.feeder import Feeder
+from kaption.workers.batch.progress import progress_line, progress_table
 from kaption.workers.batch.standstill import Standstill
 from kaption.workers.batch.tally import Follower, Tally
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.settings import Settings
 from kaption.workers.wiring import STAGES, build_worker
 
-if TYPE_CHECKING:
-    from kaption.workers.runtime.progress import Snapshot
-
-
-def progress_table(published: int, snapshots: Mapping[str, Snapshot]) -> Table:
-    """One row per stage."""
-    table = Table(
-        "stage", "done", "passed on", "rejected", "dead", "in hand", "", box=None, pad_edge=False
-    )
-    for column in table.columns[1:6]:
-        column.justify = "right"
-    table.add_row("published", str(published))
-    for stage, now in snapshots.items():
-        waiting = f"[yellow]waiting for {now.waiting_for}[/]" if now.waiting_for else ""
-        table.add_row(
-            stage,
-            str(now.records),
-            str(now.emitted),
-            str(sum(now.rejected.values())),
-            str(now.dead),
-            str(now.held),
-            waiting,
-        )
-    return table
-
-
-def progress_line(published: int, snapshots: Mapping[str, Snapshot]) -> str:
-    """The same for a log file."""
-    stages = "  ".join(f"{stage} {now.records}" for stage, now in snapshots.items())
-    return f"published {published}  {stages}"
-
-
 _LOOK_S = 0.25
 _PARTITIONS = 4
-"""One worker reads them all; few, so that shards are not split small, but more than one, so that a
-slow image holds up a part only."""
+"""Partitions of each topic. One worker reads them all. With few partitions the shards stay large;
+with more than one a slow image holds up a part of the pairs only."""
 _LINE_S = 5.0
+"""Seconds between two progress lines, where the console is not a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run did; `faults` is empty when every input has exactly one outcome."""
+    """What a run did."""
 
     published: int
+    """Inputs, with the unreadable ones."""
     unreadable: int
     seconds: float
     tally: Tally
     shards: int
     faults: tuple[str, ...]
+    """Empty when every input has exactly one outcome and every clean pair is in the shards."""
 
 
 class BatchRun:
-    """Runs all stages in this process over `items`, until each has an outcome or never will.
+    """Runs all stages in this process over `items`.
 
-    `on_read` is called with every terminal record.
-    Raises what stops a worker (Fatal), the feeder or the reader of outcomes.
+    The run ends when every item has an outcome, or when the stages have nothing left to do although
+    some items have none (see `Standstill`). `on_read` is called with every message of pairs.clean,
+    pairs.rejected and pairs.dead.
     """
 
     def __init__(
@@ -101,7 +72,7 @@ class BatchRun:
         self._sinking = Standstill(settings.kafka, sink)
 
     def run(self) -> RunReport:
-        """Everything, in order."""
+        """Run once. Raises the error that stops a worker, the feeder or the follower."""
         started = time.monotonic()
         with TopicAdmin(self._settings.kafka) as admin:
             admin.create([replace(topic, partitions=_PARTITIONS) for topic in TOPICS])
@@ -112,10 +83,10 @@ class BatchRun:
             self._watch(self._all_judged)
             self._watch(self._all_at_sink)
         except BaseException:
-            # Also Ctrl-C: the servers of this run end next, and must not end before their clients.
+            # Also on Ctrl-C: the run's servers stop next, and their clients must stop before them.
             self._pipeline.abandon()
             raise
-        # The sink closes its last, partial shards when it is stopped.
+        # The sink closes its last, partly filled shards when it stops.
         self._pipeline.stop()
         self._pipeline.join()
         self._follower.finish()

@@ -1,4 +1,4 @@
-"""The servers of a run: the user's own where given, small local ones where not."""
+"""The servers of a run: the user's own, or small local ones in their place."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ C = TypeVar("C", bound=BaseModel)
 
 
 def store_folder(out: Path) -> Path:
-    """Where a run without an object store of its own keeps blobs and shards."""
+    """The folder for blobs and shards of a run without an object store."""
     return out / "store"
 
 
@@ -28,17 +28,23 @@ def store_folder(out: Path) -> Path:
 def servers(
     settings: Settings, out: Path, kafka: str | None, redis: str | None, store: str | None
 ) -> Iterator[Settings]:
-    """Settings that point to running servers, with names of this run alone.
+    """Start the missing servers. Yields settings that point to the run's servers.
 
-    Topics, groups and Redis keys get a prefix of their own, and so do the shards in a store that
-    is given: a second run on the same servers neither meets the first one's offsets nor its dedup
-    claims nor its shards. Servers that are given are reached as the settings say (TLS, passwords);
-    local ones know none of that. Raises UserError where the settings do not fit what is given.
+    `kafka`, `redis` and `store` are the addresses of the user's servers; None starts a local server
+    or takes a folder below `out`. The user's servers keep the TLS and password settings, local
+    servers have none.
+
+    Topics, consumer groups and Redis keys get a prefix of this run alone, and so do the shards in
+    the user's store. A second run on the same servers therefore meets neither the offsets nor the
+    dedup claims nor the shards of the first one.
+
+    Raises UserError if an address does not fit the other settings, and what a local server raises
+    when it does not start.
     """
     name = f"run-{uuid.uuid4().hex[:8]}"
     topics, keys = f"{name}.", f"kaption:{name}:"
-    # Whoever runs over a file is told of every bad line in it: many of them do not stop the run.
-    # A stage that is broken does (see Bisection).
+    # No limit on dead letters: the user is told of every bad line of the file, and many bad lines
+    # must not stop the run. A broken stage still does (see Bisection).
     runtime = settings.runtime.model_copy(update={"dead_letter_rate": None})
     sink = settings.sink
     with ExitStack() as stack:
@@ -47,7 +53,7 @@ def servers(
 
             tansu = stack.enter_context(Tansu())
             broker = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topics)
-            # Tansu forms a group only after about half of it.
+            # Tansu takes about half of the session time-out to form a group.
             runtime = runtime.model_copy(update={"session_timeout_s": _SESSION_TIMEOUT_S})
         else:
             broker = _given("--kafka", settings.kafka, bootstrap=kafka, topic_prefix=topics)
@@ -75,7 +81,7 @@ def servers(
 
 
 def _given(option: str, connection: C, **changed: str) -> C:
-    """`connection` to the user's server instead."""
+    """`connection` with the address of the user's server."""
     try:
         return type(connection).model_validate(dict(connection) | changed)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The end of a wait for something that does not come any more."""
+"""Decides when a run need not wait any longer for missing outcomes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from kaption.workers.runtime.progress import Progress
 from kaption.workers.wiring import STAGES
 
 _PATIENCE_S = 15.0
+"""Seconds without a new outcome before the stages are looked at, and again before the end."""
 
 
 class Standstill:
-    """Tells when `stages` have done all they will, though a count of it says otherwise.
+    """Tells when the stages have done all they will do, although the count of outcomes is short.
 
-    A stage that has read its input to the end, and holds nothing of it, has committed what came of
-    it. Where that holds for all, looked at in the order of the flow, nothing comes any more; and
-    who counts is given as long again to read what came last. The ends are the broker's: a worker
-    that has not joined, or cannot reach it, believes that it lags behind nothing. The positions
-    are the workers': on Tansu the committed ones stay before the last transaction's marker.
+    A stage that has read its input to the end and holds no record has committed all its outcomes.
+    If this is true of every stage, looked at in the order of the flow, no outcome will come any
+    more. The reader of outcomes then gets the same time again to read the last ones.
+
+    The ends of the input come from the broker, because a worker that has not joined its group, or
+    cannot reach the broker, believes that it has no lag. The positions come from the workers,
+    because on Tansu the committed offsets stay before the last transaction's marker.
     """
 
     def __init__(
@@ -29,7 +32,7 @@ class Standstill:
         stages: Mapping[str, Progress],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`stages`, in the order of the flow, with their only workers."""
+        """`stages` maps each stage, in the order of the flow, to the progress of its one worker."""
         self._kafka = kafka
         self._stages = stages
         self._clock = clock
@@ -38,9 +41,10 @@ class Standstill:
         self._done = False
 
     def reached(self, count: int) -> bool:
-        """To be asked again and again, from when nothing new comes to the first stage.
+        """Whether the stages are done. `count` is the number of outcomes so far.
 
-        It looks only while the count stands still.
+        Call it repeatedly, after the last input is published. It asks the broker only while the
+        count stands still.
         """
         if count != self._count:
             self._count, self._since, self._done = count, self._clock(), False
@@ -52,11 +56,11 @@ class Standstill:
 
     def _all_done(self) -> bool:
         if any(progress.held for progress in self._stages.values()):
-            return False  # and the broker need not be asked
+            return False  # without asking the broker
         try:
             return all(self._is_done(*stage) for stage in self._stages.items())
         except ReadError:
-            return False  # the workers wait for the broker, and so does the run
+            return False  # the broker is away: the workers wait for it, and so does the run
 
     def _is_done(self, stage: str, progress: Progress) -> bool:
         with TopicReader(self._kafka, STAGES[stage]) as reader:

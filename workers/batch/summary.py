@@ -1,4 +1,4 @@
-"""The summary of a run: what came of the inputs, how fast, and what it did to alignment."""
+"""The summary of a run: outcomes, speed, and the alignment of texts before and after."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from kaption.workers.batch.run import RunReport
 
 
 def summary(report: RunReport) -> dict[str, Any]:
-    """As plain data, for summary.json; scores are means over pairs whose alt text had one."""
+    """The summary as plain data, for summary.json.
+
+    The scores are means over the clean pairs whose alt text has a score.
+    """
     tally = report.tally
     compared = max(1, tally.compared)
     return {
@@ -33,7 +36,7 @@ def summary(report: RunReport) -> dict[str, Any]:
 
 
 def print_summary(report: RunReport, console: Console) -> None:
-    """The same for people."""
+    """Print the summary for people."""
     data = summary(report)
     table = Table("outcome", "pairs", box=None, pad_edge=False)
     table.columns[1].justify = "right"

@@ -1,4 +1,4 @@
-"""What became of each input of a run: read from the topics, so it is what a user would find."""
+"""Counts the outcomes of a run. They are read from the topics, as a user would read them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,27 @@ from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 
 @dataclass
 class Tally:
-    """Counts of terminal outcomes; `seen` has one byte per offset of each raw partition."""
+    """Counts of terminal outcomes: clean pairs, rejections and dead letters."""
 
     clean: int = 0
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(stage, reason) to count."""
+    """Rejections by (stage, reason)."""
     dead: Counter[str] = field(default_factory=Counter)
-    """Stage to count."""
+    """Dead letters by stage."""
     kept: Counter[str] = field(default_factory=Counter)
-    """Kind of the best caption to count."""
+    """Clean pairs by the kind of their best caption."""
     score_before: float = 0.0
+    """Sum of the alt texts' scores, over `compared` pairs."""
     score_after: float = 0.0
+    """Sum of the best captions' scores, over `compared` pairs."""
     compared: int = 0
-    """Clean pairs whose alt text had a score: the ones that `score_*` sum over."""
+    """Clean pairs whose alt text has a score."""
     seen: dict[int, bytearray] = field(default_factory=dict)
+    """For each partition of pairs.raw the number of outcomes of each offset, 255 at most."""
 
     @property
     def total(self) -> int:
-        """Outcomes, counting a doubled one twice."""
+        """All outcomes, also second ones of the same input."""
         return self.clean + self.rejected.total() + self.dead.total()
 
     def add(self, read: Read) -> None:
@@ -55,7 +58,7 @@ class Tally:
                 raise TypeError(f"{read.position} holds no terminal outcome: {other}")
 
     def faults(self, published: int) -> list[str]:
-        """Inputs without an outcome, or with more than one; empty when all is right."""
+        """Sentences about inputs without an outcome or with several. Empty when all is right."""
         once = sum(counts.count(1) for counts in self.seen.values())
         more = sum(1 for counts in self.seen.values() for count in counts if count > 1)
         faults = []
@@ -81,7 +84,10 @@ def _origin(read: Read) -> Position:
 
 
 class Follower(threading.Thread):
-    """Reads the terminal topics of a run as they grow, into a Tally and to `on_read`."""
+    """A thread that follows the terminal topics of a run.
+
+    It counts every message in `tally` and passes it to `on_read`.
+    """
 
     def __init__(self, connection: KafkaConnection, on_read: Callable[[Read], None]) -> None:
         super().__init__(name="tally", daemon=True)
@@ -92,7 +98,7 @@ class Follower(threading.Thread):
         self._stop_reading = threading.Event()
 
     def run(self) -> None:
-        """Follow until `finish`."""
+        """Follow the topics until `finish` is called."""
         try:
             with TopicReader(
                 self._connection, (CLEAN, REJECTED, DEAD), follow_until=self._stop_reading
@@ -100,10 +106,10 @@ class Follower(threading.Thread):
                 for read in reader:
                     self.tally.add(read)
                     self._on_read(read)
-        except Exception as error:  # noqa: BLE001  # shown by the run, which watches this thread
+        except Exception as error:  # noqa: BLE001  # the run watches `error` and raises it
             self.error = error
 
     def finish(self) -> None:
-        """Stop following and wait for the thread."""
+        """Stop following, and wait until the thread has ended."""
         self._stop_reading.set()
         self.join()

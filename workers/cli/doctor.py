@@ -89,12 +89,12 @@ def _check_rights(stage: str, settings: Settings) -> None:
 
 
 def _redis(settings: Settings) -> str:
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stores.client import connect_redis, try_redis
     from kaption.workers.stores.dedup import Dedup
 
-    client = redis_client.connect(settings.redis)
+    client = connect_redis(settings.redis)
     try:
-        redis_client.try_out(client, settings.redis.key_prefix)
+        try_redis(client, settings.redis.key_prefix)
     except Retry as error:
         raise UnhealthyError(f"{error} ({setting('redis', 'url')} names the server)") from error
     wrong = Dedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()

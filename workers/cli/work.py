@@ -54,9 +54,9 @@ def _check_store(settings: Settings) -> None:
 
 
 def _check_redis(settings: Settings) -> None:
-    from kaption.workers.stores import client as redis_client
+    from kaption.workers.stores.client import connect_redis, try_redis
 
-    redis_client.try_out(redis_client.connect(settings.redis), settings.redis.key_prefix)
+    try_redis(connect_redis(settings.redis), settings.redis.key_prefix)
 
 
 _log = structlog.get_logger(__name__)

@@ -1,1 +1,1 @@
-"""Decodes and hashes images nobody vouches for, in child processes."""
+"""Decodes and hashes untrusted images in child processes."""

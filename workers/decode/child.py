@@ -1,10 +1,12 @@
-"""The decoding process: images in, stored images and numbers out, over its standard input.
+"""The program of a decoding process. Its standard input is a socket to the parent.
 
-It ends by itself when the parent's end of the socket closes, also when the parent was killed. A
-decoder that is busy at that moment is ended by its limit of processor time, one that hangs by an
-alarm: the default action of both signals ends the process inside any C code. Answers are JSON and
-bytes, never pickles: the parent must be able to read them although whoever made the image may
-have taken this process.
+It receives images and answers with the stored JPEG and its description. The process ends when the
+parent's end of the socket closes, which also happens when the parent is killed. If a decoder is
+busy at that moment, its limit of processor time ends it, and an alarm ends a decoder that hangs:
+the default action of both signals ends the process inside any C code.
+
+Answers are JSON and bytes, never pickles. A malicious image may have taken over this process, and
+the parent must be able to read its answers safely.
 """
 
 from __future__ import annotations
@@ -32,13 +34,13 @@ MAX_INPUT_BYTES = 1 << 30
 
 
 def main() -> None:
-    """Serve until the parent goes away."""
+    """Decode images until the parent closes the socket."""
     with socket.socket(fileno=0) as parent:
         policy = ImagePolicy.model_validate_json(receive_frame(parent, MAX_INPUT_BYTES))
         _confine(policy)
         _try_out(policy)
         send_frame(parent)  # ready
-        # From here on only decoders would write there, about images: libtiff does.
+        # From here on only decoders would write to standard error: libtiff does, for bad images.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)
@@ -55,16 +57,16 @@ def _confine(policy: ImagePolicy) -> None:
     limit = policy.decode_memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Pillow refuses from twice this number on; the exact check is ours, this one is for sizes that
-    # a reader meets only while opening (an animated GIF, a WebP canvas).
+    # Pillow refuses images above twice this number. Our own check of the header is exact; this one
+    # is for sizes that a reader finds only while it opens the file (animated GIF, WebP canvas).
     Image.MAX_IMAGE_PIXELS = max(1, policy.max_pixels // 2)
     warnings.simplefilter("ignore")
-    # One process per core already; each thread would take address space for its stack.
+    # There is a process for each core already, and each thread's stack would take address space.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 
 def _try_out(policy: ImagePolicy) -> None:
-    """Decode an image of our own: with too little memory every other would be refused."""
+    """Decode a sample, so that a memory limit that is too low fails at start, not at each image."""
     sample = BytesIO()
     Image.effect_noise((256, 256), 64).save(sample, "JPEG")
     decode(sample.getvalue(), policy.model_copy(update={"min_side": 1, "formats": ("JPEG",)}))
@@ -73,7 +75,7 @@ def _try_out(policy: ImagePolicy) -> None:
 def _serve(parent: socket.socket, policy: ImagePolicy) -> None:
     data = receive_frame(parent, MAX_INPUT_BYTES)
     _limit_cpu(math.ceil(time.process_time()) + policy.decode_cpu_s)
-    # The parent's deadline is the one that counts; this is for a parent that died meanwhile.
+    # The parent ends this process at its deadline. The alarm is for a parent that died meanwhile.
     signal.setitimer(signal.ITIMER_REAL, 2 * policy.decode_wall_s)
     jpeg = b""
     try:
@@ -84,12 +86,15 @@ def _serve(parent: socket.socket, policy: ImagePolicy) -> None:
         jpeg = decoded.jpeg
         head = {name: value for name, value in asdict(decoded).items() if name != "jpeg"}
     signal.setitimer(signal.ITIMER_REAL, 0)
-    # Else reading the next image could exceed this one's limit.
+    # Without this, reading the next image could exceed the limit of this one.
     _limit_cpu(None)
     send_frame(parent, json.dumps(head).encode(), b"\n", jpeg)
 
 
 def _limit_cpu(seconds: int | None) -> None:
-    """Of this process since its start; past it the process dies of SIGXCPU. None: no limit."""
+    """Limit the processor time since the start of this process, or remove the limit (None).
+
+    SIGXCPU ends the process when it exceeds the limit.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (hard if seconds is None else seconds, hard))

@@ -1,7 +1,7 @@
-"""From the modes Pillow decodes to, to sRGB on a background.
+"""Converts every mode that Pillow decodes to sRGB on an opaque background.
 
-`before_scaling` makes what may be resized (no palettes, no hidden range), `to_rgb` does the costly
-rest on the small image.
+`before_scaling` makes an image that can be resized: without a palette, and with 8 bits a channel.
+`to_rgb` does the expensive conversion, on the image that is already small.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from PIL import Image, ImageCms
 
 MAX_PROFILE_BYTES = 4 * 1024 * 1024
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
-"""ICC colour spaces to the Pillow mode they apply to."""
+"""The Pillow mode of each ICC colour space."""
 
 
 def before_scaling(image: Image.Image) -> Image.Image:
-    """Bring any mode to L, LA, RGB, RGBA or CMYK, colours still in the image's own profile."""
+    """Convert any mode to L, LA, RGB, RGBA or CMYK. Colours stay in the image's own profile."""
     mode = image.mode
     if mode in {"I", "F"} or mode.startswith("I;16"):
         return _eight_bit(image)
@@ -31,7 +31,7 @@ def before_scaling(image: Image.Image) -> Image.Image:
 def to_rgb(
     image: Image.Image, profile: bytes | None, background: tuple[int, int, int]
 ) -> Image.Image:
-    """Colours to sRGB, then transparency onto the background (sRGB). Gives mode RGB."""
+    """Convert to mode RGB: colours to sRGB, then transparent pixels onto the sRGB background."""
     alpha = image.getchannel("A") if image.mode in {"LA", "RGBA"} else None
     if alpha is not None:
         image = image.convert(image.mode[:-1])
@@ -44,7 +44,7 @@ def to_rgb(
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale a deep grey image to L. `convert("L")` would clip it at 255: a white image."""
+    """Scale a grey image of more than 8 bits to L. `convert("L")` would clip at 255, to white."""
     transparent = image.info.get("transparency")
     if image.mode == "F":
         low, high = _extrema(image)
@@ -71,7 +71,7 @@ def _extrema(image: Image.Image) -> tuple[float, float]:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Apply the embedded profile; one that is broken or of another colour space is left aside."""
+    """Apply the embedded profile, unless it is broken or of another colour space."""
     if profile and len(profile) <= MAX_PROFILE_BYTES:
         mode = _profile_mode(profile)
         if mode == "RGB" and image.mode != "CMYK":
@@ -94,7 +94,7 @@ def _profile_mode(profile: bytes) -> str | None:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The transform to sRGB; none where the profile is sRGB already, or broken."""
+    """The transform to sRGB, or None if the profile is sRGB already or broken."""
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
         if "sRGB" in (source.profile.profile_description or ""):

@@ -1,4 +1,4 @@
-"""Untrusted bytes to an image as it is stored. Runs in a decoding child process."""
+"""Turns untrusted bytes into the image to store. Runs in a decoding child process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
 _CUT_SHORT = ("truncated", "incomplete", "unexpected end", "not enough", "buffer is not large")
-"""What Pillow's messages say when a file ends too early."""
+"""Words in Pillow's error messages for a file that ends too early."""
 _TURNED = {
     Image.Transpose.TRANSPOSE,
     Image.Transpose.TRANSVERSE,
@@ -28,10 +28,10 @@ _TURNED = {
 
 
 def decode(data: bytes, policy: ImagePolicy) -> Decoded:
-    """Decode, judge, scale, hash and encode one image.
+    """Decode, check, scale, hash and encode one image. There is no time limit.
 
-    Raises Reject (not_an_image, format_refused, truncated, too_many_pixels, decode_failed,
-    too_small, extreme_ratio, single_colour) and MemoryError, nothing else. It has no time limit.
+    Raises only MemoryError and Reject: not_an_image, format_refused, truncated, too_many_pixels,
+    decode_failed, too_small, extreme_ratio, single_colour.
     """
     kind = sniff(data)
     if kind is None:
@@ -44,7 +44,7 @@ def decode(data: bytes, policy: ImagePolicy) -> Decoded:
         raise
     except Image.DecompressionBombError as error:
         raise Reject(Reason.TOO_MANY_PIXELS, f"{kind}: {error}"[:500]) from error
-    except Exception as error:  # Pillow raises nearly every type for a bad file
+    except Exception as error:  # Pillow raises nearly every type of error for a bad file
         cut = isinstance(error, EOFError) or any(sign in str(error).lower() for sign in _CUT_SHORT)
         raise Reject(
             Reason.TRUNCATED if cut else Reason.DECODE_FAILED,
@@ -60,7 +60,7 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
     transpose = reader.transpose()
     size = _fitted(width, height, policy.longest_side)
     image = reader.load(size)
-    # Colours and transparency are dealt with on the small image; resizing weighs by alpha.
+    # Convert colours and transparency on the small image. Resizing weighs pixels by their alpha.
     profile = image.info.get("icc_profile")
     small = to_rgb(_scaled(before_scaling(image), size), profile, policy.background)
     if transpose is not None:
@@ -84,21 +84,21 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
 
 
 def _fitted(width: int, height: int, longest: int) -> tuple[int, int]:
-    """The size with its longest side at most `longest`, ratio kept."""
+    """The size scaled down to a longest side of at most `longest`, with the ratio kept."""
     scale = min(1.0, longest / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    # Hamming costs half of bicubic and is as sharp at these factors: a JPEG comes at 1 to 2 times
-    # the size, reduced by its decoder, anything else at 2 to 4 times, reduced by reducing_gap.
+    # Hamming takes half the time of bicubic and is as sharp at the factors here. The decoder leaves
+    # a JPEG at 1 to 2 times the size, and reducing_gap reduces other formats to 2 to 4 times it.
     if image.size == size:
         return image
     return image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
 
 
 def _encoded(image: Image.Image, quality: int) -> bytes:
-    image.info.clear()  # Pillow would write profile and comments again
+    image.info.clear()  # Pillow would write the profile and the comments into the file
     out = BytesIO()
     image.save(out, "JPEG", quality=quality)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""What a file says it is, by its first bytes; names or media types are not believed."""
+"""Recognises an image format by the file's first bytes. Names and media types are not trusted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b
 
 
 def sniff(data: bytes) -> str | None:
-    """Name the format, also of formats that are never decoded here; none: no known image."""
+    """The format's name, also of formats that are never decoded, or None if it is unknown."""
     for name, signature in _SIGNATURES:
         if data.startswith(signature):
             return name
@@ -41,7 +41,7 @@ def sniff(data: bytes) -> str | None:
 
 
 def _brand(data: bytes) -> str | None:
-    """ISO base media files name one major and several compatible brands of four bytes."""
+    """The format of an ISO base media file, by its major and compatible brands of four bytes."""
     box = data[8 : min(int.from_bytes(data[:4], "big"), 256)]
     brands = {box[at : at + 4] for at in range(0, len(box), 4)}
     if brands & _AVIF_BRANDS:

@@ -1,4 +1,4 @@
-"""Length-prefixed bytes over a stream socket, between the pool and its children."""
+"""Frames between the pool and its children: length-prefixed bytes over a stream socket."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _LENGTH = struct.Struct(">Q")
 
 
 class PeerClosedError(ConnectionError):
-    """The other side is gone."""
+    """The other side has closed the connection."""
 
 
 def send_frame(sock: socket.socket, *parts: bytes) -> None:
-    """Write one frame made of `parts`. Raises OSError."""
+    """Send `parts` as one frame. Raises OSError."""
     sock.sendall(_LENGTH.pack(sum(len(part) for part in parts)))
     for part in parts:
         sock.sendall(part)
 
 
 def receive_frame(sock: socket.socket, limit: int, deadline: float | None = None) -> bytes:
-    """Read one frame of at most `limit` bytes, until `deadline` (time.monotonic) if there is one.
+    """Receive one frame of at most `limit` bytes by `deadline` (time.monotonic; None: no limit).
 
     Raises PeerClosedError, TimeoutError, OSError, and ValueError for a longer frame.
     """

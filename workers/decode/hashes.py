@@ -1,9 +1,9 @@
-"""A 64-bit difference hash, and when an image has too little in it to be hashed.
+"""The 64-bit difference hash (dHash) of an image.
 
-dHash: Neal Krawetz, "Kind of Like That" (hackerfactor.com, 2013): is each cell of a 9 x 8 grey
-thumbnail darker than its right neighbour. Chosen over pHash on 12 photographs: within distance 6
-it finds every re-encoded, resized, slightly cropped, brightened or watermarked copy, with no false
-merge among 132 pairs; pHash within 8 finds 96 %.
+Each bit says whether a cell of a 9 x 8 grey thumbnail is darker than its right neighbour. Source:
+Neal Krawetz, "Kind of Like That" (hackerfactor.com, 2013). It was chosen over pHash on 12
+photographs: within distance 6 dHash finds every re-encoded, resized, slightly cropped, brightened
+or watermarked copy, with no false merge among 132 pairs. pHash within distance 8 finds 96 %.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from PIL import Image
 WIDTH, HEIGHT = 9, 8
 SMOOTH_DEGREE = 4
 MIN_STRUCTURE = 2.5
-"""Grey levels (0-255), root mean square, that must be left in the thumbnail once a smooth surface
-(a polynomial of degree 4) is taken away. Flat images, gradients and vignettes share a few hashes;
-they leave up to 2.1, photographs 13 to 40, even textures (brick, grass) 2.9 to 4."""
+"""Grey levels (0-255), root mean square, of the thumbnail minus its best-fitting smooth surface (a
+polynomial of degree 4). An image below it is not hashed, because flat images, gradients and
+vignettes share a few hashes. They have up to 2.1, photographs 13 to 40, and fine textures (brick,
+grass) 2.9 to 4."""
 
 
 def dhash(luma: Image.Image) -> int | None:
-    """Hash an image of mode L, at least 9 x 8; none where it has no structure to hash."""
+    """The hash of an image of mode L and at least 9 x 8 pixels.
+
+    None for an image with less structure than `MIN_STRUCTURE`.
+    """
     cells = luma.resize((WIDTH, HEIGHT), Image.Resampling.BOX).tobytes()
     rows = [cells[at : at + WIDTH] for at in range(0, WIDTH * HEIGHT, WIDTH)]
     if _structure(rows) < MIN_STRUCTURE:
@@ -36,7 +40,7 @@ def dhash(luma: Image.Image) -> int | None:
 
 
 def _orthonormal(count: int) -> list[list[float]]:
-    """Polynomials of degree 0 to SMOOTH_DEGREE over `count` evenly spaced points."""
+    """Orthonormal polynomials of degree 0 to SMOOTH_DEGREE over `count` evenly spaced points."""
     basis: list[list[float]] = []
     for degree in range(SMOOTH_DEGREE + 1):
         vector = [float(at - (count - 1) / 2) ** degree for at in range(count)]
@@ -52,7 +56,7 @@ _ACROSS, _DOWN = _orthonormal(WIDTH), _orthonormal(HEIGHT)
 
 
 def _structure(rows: list[bytes]) -> float:
-    """Root mean square of the thumbnail less its best-fitting smooth surface."""
+    """Root mean square of the thumbnail minus its best-fitting smooth surface."""
     energy = float(sum(cell * cell for row in rows for cell in row))
     for degree, across in enumerate(_ACROSS):
         along = [sum(map(mul, across, row)) for row in rows]

@@ -1,12 +1,12 @@
-"""Whether a JPEG holds all of its image.
+"""Tells whether a JPEG file holds the whole image.
 
-libjpeg fills what is missing with mid-grey and only warns, and Pillow drops its warnings; a file
-without its end marker, on the other hand, is refused by Pillow though often nothing is missing.
-Both are settled by putting more coded data behind what is there: a decoder that has all its rows
-never looks at it, one that has not turns it into pixels.
+libjpeg fills missing rows with mid-grey and only warns, and Pillow drops the warning. On the other
+hand Pillow refuses a file without an end marker, although often no row is missing. The test here
+decides both cases: it appends more coded data to the file. A decoder that has all rows ignores the
+data, and a decoder that lacks rows turns it into pixels.
 
-Not found: a progressive file that lost scans and got an end marker again. It is a whole image,
-only coarser.
+The test does not find a progressive file that lost scans and has an end marker. Such a file shows
+the whole image, only coarser.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ _END = b"\xff\xd9"
 
 
 def may_be_short(image: Image.Image) -> bool:
-    """Whether the last pixel of a decoded JPEG looks like libjpeg's filling. Cheap, no proof."""
+    """Whether the last pixel has the grey of libjpeg's filling: a cheap hint, not a proof."""
     pixel = image.getpixel((image.width - 1, image.height - 1))
     channels = pixel if isinstance(pixel, tuple) else (pixel,)
     return all(channel in (127, 128) for channel in channels)  # 127: inverted CMYK
 
 
 def is_whole(data: bytes) -> bool:
-    """Whether no part of the first image is missing. Decodes twice at full size."""
+    """Whether the first image in the file is complete. Decodes it twice at full size."""
     coded = data[: _image_end(data)].rstrip(b"\xff")
     return _pixels(coded + _END) == _pixels(coded + _PROBE + _END)
 
 
 def with_end(data: bytes) -> bytes:
-    """The first image in the file, closed by an end marker."""
+    """The first image in the file, with an end marker."""
     return data[: _image_end(data)].rstrip(b"\xff") + _END
 
 
 def _image_end(data: bytes) -> int:
-    """Where the first image's end marker is, or ought to be.
+    """The offset of the first image's end marker, or of the place where it is missing.
 
-    Searching from the back instead would find the end of a thumbnail or of a second image.
+    A search from the back would find the end of a second image instead.
     """
     at = 2
     while found := _MARKER.search(data, at):
@@ -56,7 +56,7 @@ def _image_end(data: bytes) -> int:
         at = found.end()
         if marker != 0x01 and marker not in _RESTARTS:
             at += max(2, int.from_bytes(data[at : at + 2], "big"))
-        # Behind a scan's header the search runs over coded data, where FF is followed by 00.
+        # After a scan's header the search runs over coded data, where 00 follows each FF.
     return len(data)
 
 

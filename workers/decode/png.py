@@ -1,7 +1,7 @@
-"""PNG files reduced to what makes the image, with what Pillow does not check.
+"""Reduces a PNG file to the chunks of its image, and checks what Pillow does not check.
 
-Pillow refuses a good image for a wrong checksum on a text chunk, and accepts a wrong checksum
-on the image itself, or rows that are not there.
+Pillow refuses a good image for a wrong checksum of a text chunk. It accepts a wrong checksum of the
+image data, and missing rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE_BYTES = 4 * 1024 * 1024
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT"}
 _KEPT = {*_CRITICAL, b"tRNS", b"eXIf"}
-"""Text is dropped (bombs, wrong checksums), and so are the later frames of an animation."""
+"""Other chunks are dropped: texts (they may be bombs or have wrong checksums) and the later frames
+of an animation."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Adam7: x start, y start, x step, y step of each pass (PNG specification, 8.2).
 _PASSES = (
@@ -34,15 +35,19 @@ _PASSES = (
 
 @dataclass(frozen=True, slots=True)
 class PngParts:
-    """The chunks of the image. `cut`: the file ends inside its pixel data."""
+    """A PNG file and its parts."""
 
     file: bytes
+    """A new file of the necessary chunks."""
     header: bytes
+    """The body of IHDR."""
     pixels: tuple[memoryview, ...]
+    """The bodies of the IDAT chunks."""
     cut: bool
+    """The original file ends before its end chunk."""
 
     def is_whole(self) -> bool:
-        """Inflate and count: does the pixel data hold every row? As slow as decoding."""
+        """Whether the pixel data holds every row. It is inflated, which is as slow as decoding."""
         due = _raw_bytes(self.header)
         inflate = zlib.decompressobj()
         got = 0
@@ -58,9 +63,9 @@ class PngParts:
 
 
 def read_parts(data: bytes) -> PngParts:
-    """Take a PNG apart and make it anew from its necessary chunks.
+    """Split a PNG file into its chunks and build a new one from the necessary chunks.
 
-    Raises Reject (decode_failed, truncated) where a necessary chunk is damaged or missing.
+    Raises Reject (decode_failed, truncated, not_an_image) if one of those is damaged or missing.
     """
     out: list[bytes | memoryview] = [SIGNATURE]
     header = b""
@@ -91,7 +96,7 @@ def read_parts(data: bytes) -> PngParts:
 
 
 def _chunks(view: memoryview) -> Iterator[tuple[bytes, memoryview, bool | None]]:
-    """Name, body and whether its checksum is right; none where the file ends before it does."""
+    """Each chunk's name, body and whether its checksum is right (None: the file ends before)."""
     at = len(SIGNATURE)
     while at + 8 <= len(view):
         length, name = struct.unpack_from(">I4s", view, at)
@@ -111,7 +116,7 @@ def _chunk(name: bytes, body: bytes | memoryview) -> tuple[bytes, bytes | memory
 
 
 def _profile_is_sane(body: bytes) -> bool:
-    """Whether an iCCP chunk inflates, to a bounded size; a broken one must not cost the image."""
+    """Whether an iCCP chunk inflates to a bounded size. Only the profile is dropped if not."""
     _, _, rest = body.partition(b"\x00")
     inflate = zlib.decompressobj()
     try:
@@ -122,7 +127,7 @@ def _profile_is_sane(body: bytes) -> bool:
 
 
 def _raw_bytes(header: bytes) -> int:
-    """Size of the filtered scanlines, from IHDR."""
+    """Size in bytes of the filtered scanlines, from the body of IHDR."""
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", header)
     bits = depth * _CHANNELS[colour]
     if not interlace:

@@ -1,4 +1,4 @@
-"""Child processes that decode what the parent must not open itself."""
+"""A pool of child processes that decode untrusted images. The parent never opens them itself."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from kaption.workers.policy import ImagePolicy
 
 
 class DecodePool:
-    """A fixed number of decoding processes, each replaced when it crashes or hangs.
+    """A fixed number of decoding processes. A process that crashes or hangs is replaced.
 
-    Thread-safe: `decode` blocks while all are busy.
+    Any thread may call `decode`. It blocks while all processes are busy.
     """
 
     def __init__(self, policy: ImagePolicy, processes: int | None = None) -> None:
         count = processes or policy.decode_processes or len(os.sched_getaffinity(0))
         self._processes = [DecodeProcess(policy) for _ in range(count)]
-        # Last in, first out: at low load the same few stay warm.
+        # Last in, first out: at low load the same few processes stay warm.
         self._free: queue.LifoQueue[DecodeProcess] = queue.LifoQueue()
         for process in self._processes:
             self._free.put(process)
@@ -31,9 +31,9 @@ class DecodePool:
     def decode(self, data: bytes) -> Decoded:
         """Decode one image (see `kaption.workers.decode.decode.decode`).
 
-        Raises Reject: what `decode` raises, decode_timeout past the limit of processor time (or,
-        for a child that hangs, of wall-clock time), decode_failed when the process died or exceeded
-        its memory. Raises Fatal when no child can be started, or the pool is closed.
+        Raises Reject for the reasons of that function, decode_timeout when a limit of processor
+        time or wall-clock time is exceeded, and decode_failed when the process died or exceeded its
+        memory. Raises Fatal when no process can be started, or the pool is closed.
         """
         process = self._free.get()
         try:
@@ -44,18 +44,18 @@ class DecodePool:
             self._free.put(process)
 
     def pids(self) -> list[int | None]:
-        """Of the children; none for one that is not started."""
+        """The process id of each child, or None for a child that is not running."""
         return [process.pid for process in self._processes]
 
     def close(self) -> None:
-        """End the children, after the images they have in hand. Idempotent."""
+        """Let the children finish their present images, then end them. Idempotent."""
         if self._closing.is_set():
             return
         self._closing.set()
         for _ in self._processes:
             self._free.get().stop()
         for process in self._processes:
-            self._free.put(process)  # whoever still waits learns that the pool is closed
+            self._free.put(process)  # threads that still wait learn that the pool is closed
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""One decoding child, seen from the parent: started on demand, ended when it misbehaves."""
+"""The parent's side of one decoding process: starts it on demand, ends it when it misbehaves."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kaption.workers.runtime.stage import Reject
 OUT_OF_MEMORY = 3
 """Exit status of a child whose image needed more than the memory limit."""
 OUT_OF_TIME = -signal.SIGXCPU
-"""Exit status, as `subprocess` gives it, of a child past its limit of processor time."""
+"""Exit status (as `subprocess` gives it) of a child that exceeded its processor time."""
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
-# Not multiprocessing: its spawn imports the parent's main module again, and it pickles.
+# multiprocessing would not do: its spawn imports the parent's main module again, and it pickles.
 _PROGRAM = """\
 import sys
 sys.path[:] = {path!r}
@@ -31,11 +31,11 @@ from kaption.workers.decode.child import main
 main()
 """
 _NO_ENVIRONMENT: dict[str, str] = {}
-"""Nothing to read there for whoever takes the child: no credentials."""
+"""No credentials for an attacker who takes over the child."""
 
 
 class DecodeProcess:
-    """Not thread-safe: one caller at a time."""
+    """One child process. Only one thread at a time may use it."""
 
     def __init__(self, policy: ImagePolicy) -> None:
         self._policy = policy
@@ -46,13 +46,13 @@ class DecodeProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the child, if there is one."""
+        """The child's process id, or None if there is no child."""
         return None if self._child is None else self._child.pid
 
     def decode(self, data: bytes) -> Decoded:
         """Decode one image. Raises Reject, or Fatal when the child cannot be started."""
         if self._child is not None and self._child.poll() is not None:
-            self.stop()  # died while idle: nobody's image is to blame
+            self.stop()  # it died while idle, so no image is to blame
         sock = self._sock or self._start()
         deadline = time.monotonic() + self._policy.decode_wall_s
         try:
@@ -71,7 +71,7 @@ class DecodeProcess:
             raise Reject(reason, self._cause(status, error)) from error
 
     def stop(self) -> None:
-        """Let the child end, or end it. Idempotent."""
+        """Let the child end by itself, then kill it if it does not. Idempotent."""
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -93,7 +93,7 @@ class DecodeProcess:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=_NO_ENVIRONMENT,
-                start_new_session=True,  # Ctrl-C is for the parent, which finishes its images
+                start_new_session=True,  # Ctrl-C goes to the parent alone: it finishes its images
             )
         self._sock = ours
         try:
@@ -103,7 +103,7 @@ class DecodeProcess:
         except (OSError, ValueError) as error:
             cause = self._cause(self._end(error), error)
             raise Fatal(
-                f"the decoding process did not start: {cause}. It wrote why above; "
+                f"the decoding process did not start: {cause}. Its own message is above; "
                 f"decode_memory_bytes is {self._policy.decode_memory_bytes}"
             ) from error
         return ours
@@ -114,12 +114,12 @@ class DecodeProcess:
         self.stop()
 
     def _end(self, error: Exception) -> int | None:
-        """End the child. Its exit status, if it died by itself."""
+        """End the child. Returns its exit status if it died by itself, else None."""
         child = self._child
         assert child is not None
         status: int | None = None
         if isinstance(error, PeerClosedError | BrokenPipeError | ConnectionResetError):
-            # It dies already; a loaded machine may take a while over it.
+            # The child is ending. On a loaded machine this may take a while.
             with suppress(subprocess.TimeoutExpired):
                 status = child.wait(self._policy.decode_wall_s)
         self._kill()
@@ -138,7 +138,10 @@ class DecodeProcess:
 
 
 def _read(answer: bytes) -> Decoded:
-    """Raises Reject as the child did; ValueError or TypeError for what no sound child sends."""
+    """Read the child's answer.
+
+    Raises the child's Reject, and ValueError or TypeError on an answer that no sound child sends.
+    """
     head, _, jpeg = answer.partition(b"\n")
     fields = json.loads(head)
     if "reason" in fields:

@@ -1,7 +1,7 @@
-"""Opening an image with the one reader of its format, and loading all of it or refusing.
+"""Opens an image with the reader of its format, and loads it only if it is complete.
 
-Image.open would try several readers, and turns a JPEG into an MPO, whose broken index then costs a
-good first image.
+`Image.open` is not used: it tries several readers, and it opens some JPEG files as MPO, where a
+broken index makes a good first image unreadable.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation to what makes the image upright."""
+"""The transposition that makes an image upright, by its EXIF orientation."""
 
 
 class ImageReader:
-    """An opened file of a known format: its header is read, its pixels are not."""
+    """An opened file of a known format. Its header is read, its pixels are not.
+
+    Raises Reject (truncated, decode_failed, not_an_image) and whatever Pillow raises.
+    """
 
     def __init__(self, data: bytes, kind: str) -> None:
         self._data = data
@@ -57,21 +60,21 @@ class ImageReader:
             raise Reject(Reason.TRUNCATED, "WEBP: shorter than its header says")
         self._image = _READERS[kind](BytesIO(data))
         self.width, self.height = self._image.size
-        """Pixels, as stored: before rotation (of a TIFF: after)."""
+        """In pixels before rotation, or after rotation for a TIFF."""
 
     def transpose(self) -> Image.Transpose | None:
-        """What makes the image upright; none: it is."""
+        """The transposition that makes the loaded image upright, or None."""
         if self._kind == "TIFF":
-            return None  # its reader turns it while loading
+            return None  # Pillow's reader has turned it upright
         try:
             return _TRANSPOSE.get(self._image.getexif().get(ExifTags.Base.Orientation, 1))
-        except Exception:  # noqa: BLE001 # broken EXIF raises nearly anything; it costs no image
+        except Exception:  # noqa: BLE001 # broken EXIF raises nearly any error; keep the image
             return None
 
     def load(self, size: tuple[int, int]) -> Image.Image:
-        """Decode the first frame; a JPEG already scaled down, to no less than `size`.
+        """Decode the first frame. A JPEG may be scaled down already, but not below `size`.
 
-        Raises Reject (truncated) where pixels are missing, and whatever Pillow raises.
+        Raises Reject (truncated) if pixels are missing, and whatever Pillow raises.
         """
         if self._kind == "JPEG":
             return self._load_jpeg(size)
@@ -103,12 +106,15 @@ class ImageReader:
 
 def _load_drafted(image: ImageFile, size: tuple[int, int]) -> None:
     image.draft(None, size)
-    image.decodermaxblock = 1 << 24  # the whole file at once instead of in growing copies
+    image.decodermaxblock = 1 << 24  # read the file at once, without growing copies
     image.load()
 
 
 def _ends_empty(image: Image.Image) -> bool:
-    """Whether one of the last two rows is all zero: a missing one would be (two: interlacing)."""
+    """Whether one of the last two rows is all zero, as a missing row is.
+
+    The last row alone would not do for an interlaced image.
+    """
     rows = (
         image.crop((0, row, image.width, row + 1)).tobytes()
         for row in range(max(0, image.height - 2), image.height)

@@ -1,4 +1,4 @@
-"""Which images are worth keeping, by size and by how much there is to see."""
+"""The rules for acceptable images: size, aspect ratio and content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SQUARES = [level * level for level in _LEVELS]
 
 
 def check_pixels(width: int, height: int, policy: ImagePolicy) -> None:
-    """Refuse what is too large to decode, by its header. Raises Reject."""
+    """Raises Reject (too_many_pixels) if the header's size is too large to decode."""
     if width * height > policy.max_pixels:
         raise Reject(
             Reason.TOO_MANY_PIXELS, f"{width}x{height}, {policy.max_pixels} pixels at most"
@@ -24,7 +24,7 @@ def check_pixels(width: int, height: int, policy: ImagePolicy) -> None:
 
 
 def check_shape(width: int, height: int, policy: ImagePolicy) -> None:
-    """Refuse small and narrow images, by their header. Raises Reject."""
+    """Raises Reject (too_small, extreme_ratio) by the header's size."""
     short, long = sorted((width, height))
     if short < policy.min_side:
         raise Reject(Reason.TOO_SMALL, f"{width}x{height}, {policy.min_side} pixels at least")
@@ -33,17 +33,17 @@ def check_shape(width: int, height: int, policy: ImagePolicy) -> None:
 
 
 def check_content(luma: Image.Image, policy: ImagePolicy) -> None:
-    """Refuse a single colour; `luma` is the scaled image in mode L. Raises Reject."""
+    """Raises Reject (single_colour) if the scaled image, in mode L, has hardly any contrast."""
     deviation = luma_deviation(luma)
     if deviation < policy.min_deviation:
         raise Reject(
             Reason.SINGLE_COLOUR,
-            f"luma deviates by {deviation:.2f}, {policy.min_deviation:g} at least",
+            f"standard deviation of luma {deviation:.2f}, {policy.min_deviation:g} at least",
         )
 
 
 def luma_deviation(luma: Image.Image) -> float:
-    """Standard deviation of a mode L image, 0-255."""
+    """Standard deviation of an image of mode L, in grey levels from 0 to 255."""
     counts = luma.histogram()
     total = sum(counts)
     mean = sum(map(mul, counts, _LEVELS)) / total

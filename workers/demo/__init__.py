@@ -1,1 +1,1 @@
-"""The embedded demo: rendered scenes, small models trained on them, the demo run."""
+"""What the demo needs at run time: rendered scenes, a noisy crawl of them, small models."""

@@ -1,4 +1,4 @@
-"""The twelve contexts a scene can stand in, painted with paler colours than the objects."""
+"""Paints the background of a scene, one of twelve contexts, in paler colours than the objects."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def paint_background(canvas: Image.Image, context: Context, rng: random.Random) -> None:
-    """Fill the whole canvas; units are fractions of its longest side."""
+    """Fill the whole canvas with a context. `rng` places its details."""
     width, height = canvas.size
     _PAINTERS[context](ImageDraw.Draw(canvas), width, height, max(width, height), rng)
 
 
 def _shade(rgb: tuple[int, int, int], rng: random.Random, by: int = 8) -> tuple[int, int, int]:
-    """The colour a little lighter or darker, as light varies between photographs."""
+    """The colour up to `by` levels lighter or darker, as light varies between photographs."""
     step = rng.randint(-by, by)
     r, g, b = (max(0, min(255, channel + step)) for channel in rgb)
     return r, g, b

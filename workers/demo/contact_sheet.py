@@ -1,4 +1,4 @@
-"""An image of before and after: each image with its alt text and the caption that was kept."""
+"""The contact sheet of a run: images with their alt text and the caption that was kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TRUE, _UNTRUE = (16, 110, 56), (176, 32, 32)
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """One kept pair; scores are cosines. `*_true`: whether the text is true of the image."""
+    """One kept pair. Scores are cosines; `*_true` says whether the text is true of the image."""
 
     image: Image
     title: str
@@ -44,7 +44,7 @@ class SheetRow:
 def choose(
     truths: Sequence[Truth], outcomes: dict[str, Terminal], count: int = 24
 ) -> list[tuple[Truth, CleanPair]]:
-    """Kept pairs to show: one of each kind in turn, so that every kind of noise is seen."""
+    """At most `count` kept pairs. Kinds take turns, so that every kind of noise is shown."""
     by_kind: dict[Kind, list[tuple[Truth, CleanPair]]] = {}
     for truth in truths:
         outcome = outcomes.get(truth.pair_id)
@@ -58,7 +58,7 @@ def choose(
 
 
 def row(image: Image, truth: Truth, pair: CleanPair) -> SheetRow:
-    """A cell of the sheet; `image` is the stored one."""
+    """The sheet's row for a pair. `image` is the stored image."""
     best = pair.captions[0]
     return SheetRow(
         image=image,
@@ -74,7 +74,7 @@ def row(image: Image, truth: Truth, pair: CleanPair) -> SheetRow:
 
 
 def contact_sheet(rows: Sequence[SheetRow]) -> Image:
-    """Three columns; texts true of their image in green, untrue ones in red."""
+    """The sheet in three columns. True texts are green, untrue texts are red."""
     from PIL import Image, ImageDraw, ImageFont
 
     lines = -(-max(1, len(rows)) // _COLUMNS)
@@ -113,7 +113,7 @@ def _score(score: float | None) -> str:
 
 
 def _wrapped(draw: ImageDraw, font: FreeTypeFont | ImageFont, text: str) -> list[str]:
-    """At most three lines that fit; what the font cannot show (controls) is shown as its code."""
+    """At most three lines that fit. Characters that cannot be printed are shown as their code."""
     shown = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text[:_CHARS])
     lines, line = [], ""
     for character in shown or "(empty)":

@@ -1,4 +1,4 @@
-"""A noisy crawl, rendered from a seed, whose truth is known pair by pair."""
+"""A noisy crawl, rendered from a seed. The truth of every pair is known."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ SHARES: Mapping[Kind, int] = {
     Kind.SILENT: 1,
     Kind.OPTED_OUT: 1,
 }
-"""Of 103 pairs; a crawl of at least as many as there are kinds has one of each."""
+"""How many of 103 pairs have each kind. A crawl with at least as many pairs as there are kinds has
+every kind."""
 _COPIES = frozenset({Kind.EXACT, Kind.NEAR})
 _APART = 16
-"""Distance of dHashes between distinct images. Rendered scenes share twelve backgrounds, so 1 in
-20,000 couples would fall within the 6 that count as a near-duplicate (10 scenes in 600), which says
-nothing about photographs: such scenes are drawn again."""
+"""Smallest dHash distance between distinct images: a scene that is closer to another one is drawn
+again. Rendered scenes share twelve backgrounds, so 1 in 20,000 couples (10 scenes in 600) would
+fall within the distance of near-duplicates, which is 6. Photographs do not have that problem."""
 _SIDES = (320, 400, 480, 640)
 _RATIOS = (1.0, 4 / 3, 3 / 4, 3 / 2)
 _INLINE_EVERY = 5
@@ -61,7 +62,7 @@ class _Drawn:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A pair before the site's address is known."""
+    """A pair without the site's address, which is known later."""
 
     truth: Truth
     page: Page | None
@@ -69,9 +70,9 @@ class _Found:
 
 
 class Crawl:
-    """`count` pairs from `seed`: the same seed gives the same pairs, byte for byte.
+    """`count` pairs, rendered from `seed`. The same seed gives the same pairs, byte for byte.
 
-    Rendering takes ~20 ms a pair, when the crawl is made.
+    The constructor renders all pairs, which takes about 20 ms for each.
     """
 
     def __init__(self, seed: int, count: int) -> None:
@@ -84,16 +85,16 @@ class Crawl:
 
     @property
     def truths(self) -> tuple[Truth, ...]:
-        """What is true of each pair, in the order of `records`."""
+        """The truth of each pair, in the order of `records`."""
         return tuple(found.truth for found in self._found)
 
     @property
     def pages(self) -> Mapping[str, Page]:
-        """What the site serves, by path."""
+        """The site's answers, by path."""
         return {_path(one.truth): one.page for one in self._found if one.page and not one.inline}
 
     def records(self, site: str) -> Iterator[RawPair]:
-        """The pairs as a crawler finds them on `site` (its URL without a slash at the end)."""
+        """The pairs as a crawler finds them. `site` is the site's URL without a trailing slash."""
         for one in self._found:
             if one.inline and one.page is not None:
                 image = ImageSource(inline=one.page.body)
@@ -111,7 +112,10 @@ class Crawl:
             yield RawPair.model_validate(fields)
 
     def _kinds(self, count: int) -> list[Kind]:
-        """One of each kind, the rest by share; each copy comes after a right pair of its own."""
+        """The kinds in order: one of each, the rest by share.
+
+        Each copy stands after a RIGHT pair of its own, whose image it copies.
+        """
         rest = self._rng.choices(list(SHARES), list(SHARES.values()), k=count)
         drawn = [*SHARES, Kind.RIGHT, *rest][:count]
         copies = [kind for kind in drawn if kind in _COPIES]
@@ -138,7 +142,7 @@ class Crawl:
         )
 
     def _draw(self) -> _Drawn:
-        """A scene whose image is far from all before it."""
+        """A scene whose image is at least `_APART` from all images before it."""
         from kaption.workers.decode.hashes import dhash
 
         while True:
@@ -150,7 +154,7 @@ class Crawl:
                 return _Drawn(scene, image)
 
     def _copy(self, kind: Kind, pair_id: str) -> _Found:
-        """A right pair's image once more, on another page; each is copied once at most."""
+        """A copy of an earlier RIGHT pair's image. Each image is copied once at most."""
         from kaption.workers.demo.images import copied
 
         at, drawn = self._originals.pop(self._rng.randrange(len(self._originals)))
@@ -162,7 +166,7 @@ class Crawl:
         return _Found(Truth(pair_id, kind, drawn.scene, text, text, group), page)
 
     def _text(self, kind: Kind, scene: Scene) -> tuple[str, str | None]:
-        """(alt text as found, what cleaning must make of it)."""
+        """(the alt text as found, the text that cleaning must make of it)."""
         if kind is Kind.SLANG:
             return noise.slang(scene, self._rng)
         if kind is Kind.MARKUP:
@@ -210,4 +214,4 @@ def _jpeg(body: bytes, delay_s: float = 0.0) -> Page:
 
 
 def _path(truth: Truth) -> str:
-    return f"/pictures/{truth.pair_id}.jpg"
+    return f"/images/{truth.pair_id}.jpg"

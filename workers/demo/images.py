@@ -1,4 +1,4 @@
-"""Image files of a rendered crawl: good ones in many encodings, copies, and broken ones."""
+"""Writes image files for a crawl: good ones in many encodings, copies and broken ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TURNS = {
     6: Image.Transpose.ROTATE_90,
     8: Image.Transpose.ROTATE_270,
 }
-"""EXIF orientation to how the file must be turned so that a viewer turns it back."""
+"""By EXIF orientation: the turn of the stored pixels that a viewer turns back."""
 _ORIENTATION_TAG = 0x0112
 MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
     {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
@@ -29,12 +29,12 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 
 
 def cmyk(image: Image.Image) -> bytes:
-    """A JPEG as printers deliver it."""
+    """A CMYK JPEG, as printers deliver it."""
     return encoded(image.convert("CMYK"), quality=92)
 
 
 def rotated(image: Image.Image, rng: random.Random) -> bytes:
-    """A JPEG as phones write it: lying, with the EXIF orientation that sets it upright."""
+    """A JPEG as phones write it: turned pixels, with the EXIF orientation that turns them back."""
     orientation = rng.choice(tuple(_TURNS))
     exif = Image.Exif()
     exif[_ORIENTATION_TAG] = orientation
@@ -42,7 +42,7 @@ def rotated(image: Image.Image, rng: random.Random) -> bytes:
 
 
 def unusual(image: Image.Image, rng: random.Random) -> tuple[bytes, str]:
-    """(file, format): palette, alpha channel, WebP or GIF."""
+    """(file, format) with a palette, with an alpha channel, as WebP or as GIF."""
     kind = rng.choice(("palette", "alpha", "WEBP", "GIF"))
     if kind == "palette":
         return encoded(image.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), "PNG"
@@ -54,7 +54,7 @@ def unusual(image: Image.Image, rng: random.Random) -> tuple[bytes, str]:
 
 
 def copied(image: Image.Image, rng: random.Random) -> bytes:
-    """The image again as another site has it: re-encoded, resized, or cropped by up to 2 %."""
+    """A copy as on another site: re-encoded, and maybe resized or cropped by up to 2 %."""
     way = rng.choice(("re-encoded", "resized", "cropped"))
     if way == "resized":
         scale = rng.uniform(0.6, 0.9)
@@ -67,23 +67,23 @@ def copied(image: Image.Image, rng: random.Random) -> bytes:
 
 
 def truncated(image: Image.Image, rng: random.Random) -> bytes:
-    """A JPEG whose transfer was cut off."""
+    """A JPEG whose transfer broke off."""
     data = encoded(image, quality=92)
     return data[: round(len(data) * rng.uniform(0.3, 0.7))]
 
 
 def tiny(image: Image.Image, rng: random.Random) -> bytes:
-    """An icon."""
+    """A PNG of the size of an icon."""
     side = rng.choice((1, 16, 32, 48))
     return encoded(image.resize((side, side)), "PNG")
 
 
 def extreme(image: Image.Image) -> bytes:
-    """A banner."""
+    """A JPEG with the ratio of a banner."""
     return encoded(image.resize((728, 90)), quality=92)
 
 
 def single_colour(rng: random.Random) -> bytes:
-    """A spacer or a place holder."""
+    """A PNG of one colour, like a placeholder."""
     colour = (rng.randrange(256), rng.randrange(256), rng.randrange(256))
     return encoded(Image.new("RGB", (300, 200), colour), "PNG")

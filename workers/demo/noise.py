@@ -1,4 +1,4 @@
-"""Alt texts of a rendered crawl: true descriptions, with what pages do to them."""
+"""Noisy alt texts: true descriptions of a scene, with the noise that web pages add."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from kaption.workers.demo.scenes import Aspect, Scene, describe, describe_object
 
-# Written without looking at the table that repairs them, one word at a time.
+# Written independently of the table that repairs typos, so that the demo tests that table.
 _TYPOS = {
     "small": ("samll", "smalll"),
     "large": ("lagre", "lareg"),
@@ -60,7 +60,7 @@ _FILE_NAMES = (
 
 
 def slang(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    """(misspelt, what it should become): two or three typos, and a short form or two."""
+    """(noisy, cleaned): a text with two or three typos, and in half of them slang."""
     plain = describe(scene)
     known = [word for word in dict.fromkeys(re.findall(r"\w+", plain)) if word in _TYPOS]
     noisy = plain
@@ -72,7 +72,7 @@ def slang(scene: Scene, rng: random.Random) -> tuple[str, str]:
 
 
 def markup(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    """(as found in a page, what it should become)."""
+    """(noisy, cleaned): a text with HTML, mojibake, a URL or control characters."""
     plain = describe(scene)
     words = plain.split()
     at = rng.randrange(len(words))
@@ -92,14 +92,14 @@ def markup(scene: Scene, rng: random.Random) -> tuple[str, str]:
 
 
 def boilerplate(scene: Scene, rng: random.Random) -> tuple[str, str]:
-    """(between a page's phrases, what it should become)."""
+    """(noisy, cleaned): a text with a page's boilerplate around it."""
     plain = describe(scene)
     found = rng.choice(_BOILERPLATE)
     return found.format(plain), f"{plain}." if "Photo by" in found else plain
 
 
 def file_name(rng: random.Random) -> str:
-    """A name that cameras, phones and servers give."""
+    """A file name that cameras, phones and servers give."""
     return rng.choice(_FILE_NAMES).format(n=rng.randint(100, 9999), d=rng.randint(1, 28))
 
 
@@ -122,9 +122,10 @@ _LEADS = (
 
 
 def long_text(scene: Scene, rng: random.Random) -> str:
-    """True sentences far past 77 tokens, the most telling one last, where a cut loses it.
+    """True sentences of far more than 77 tokens.
 
-    Every sentence begins in its own way: a text that repeats itself is refused for that.
+    The most informative sentence is the last one, where a cut would lose it. The sentences begin
+    differently, because the checks refuse a text that repeats itself.
     """
     leads = list(_LEADS)
     rng.shuffle(leads)

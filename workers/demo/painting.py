@@ -1,4 +1,4 @@
-"""Pixels of a scene: objects with their textures on a painted background."""
+"""Paints the pixels of a scene: textured objects on a background."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _RGB: dict[Color, RGB] = {
     "white": (252, 252, 252),
 }
 _DARK: frozenset[Color] = frozenset({"black", "brown", "blue", "purple", "green"})
-_TILT = 0.14  # radians; enough to vary, too little to turn a square into a diamond
-_OUTLINE = 0.1  # of the radius
+_TILT = 0.14  # radians: enough to vary, too little to turn a square into a diamond
+_OUTLINE = 0.1  # width as a fraction of the radius
 
 
 def paint(scene: Scene, size: int, rng: random.Random) -> Image.Image:
-    """Paint `scene` with longest side `size`; see `kaption.workers.demo.scenes.render`."""
+    """Paint `scene` with a longest side of `size` pixels (see `scenes.render`)."""
     if not 32 <= size <= 2048:
         raise ValueError(f"size {size} is outside 32..2048")
     width = max(1, round(size * min(1.0, scene.ratio)))
     height = max(1, round(size * min(1.0, 1.0 / scene.ratio)))
-    # Supersampling is the antialiasing: Pillow's shapes have hard edges.
+    # Paint larger and reduce, because Pillow's shapes have hard edges.
     factor = 4 if size <= 256 else 2
     canvas = Image.new("RGB", (width * factor, height * factor))
     paint_background(canvas, scene.context, rng)
@@ -63,7 +63,7 @@ def _paint_object(canvas: Image.Image, obj: SceneObject, side: int, rng: random.
 
 
 def _mask(shape: Shape, box: int, radius: float, tilt: float, thinner: float = 0.0) -> Image.Image:
-    """An L mask (box, box) of the shape; `thinner` leaves room for the outline inside of holes."""
+    """A mask of the shape, mode L and size (box, box). `thinner` leaves room for inner outlines."""
     mask = Image.new("L", (box, box), 0)
     draw = ImageDraw.Draw(mask)
     middle = box / 2
@@ -93,7 +93,7 @@ def _mask(shape: Shape, box: int, radius: float, tilt: float, thinner: float = 0
 
 
 def _corners(shape: Shape) -> list[tuple[float, float]]:
-    """Corners in the unit circle, y down."""
+    """The corners, within a circle of radius 1 around (0, 0). y points down."""
     if shape == "square":
         return [(-0.8, -0.8), (0.8, -0.8), (0.8, 0.8), (-0.8, 0.8)]
     if shape == "triangle":
@@ -119,7 +119,7 @@ def _corners(shape: Shape) -> list[tuple[float, float]]:
 
 
 def _fill(color: Color, texture: Texture, box: int, radius: float) -> Image.Image:
-    """A (box, box) image of the texture; its period follows the object's radius."""
+    """An image (box, box) of the texture. Its period is a fraction of the object's radius."""
     base = np.array(_RGB[color], dtype=np.float32)
     if texture == "plain":
         return Image.new("RGB", (box, box), _RGB[color])
@@ -128,7 +128,7 @@ def _fill(color: Color, texture: Texture, box: int, radius: float) -> Image.Imag
     elif color == "white":
         other = np.array((140, 140, 150), dtype=np.float32)
     else:
-        other = base * 0.35  # a darker tone: a lighter one would turn red into pink
+        other = base * 0.35  # a darker tone, because a lighter one would turn red into pink
     axis = (np.arange(box, dtype=np.float32) + 0.5 - box / 2) / radius
     amount = _amount(texture, axis[None, :], axis[:, None])[:, :, None]
     if texture == "faded":
@@ -144,7 +144,7 @@ def _fill(color: Color, texture: Texture, box: int, radius: float) -> Image.Imag
 def _amount(
     texture: Texture, x: NDArray[np.float32], y: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """How much of the second tone, 0..1, per pixel; negative asks for the darker tone (glossy)."""
+    """Share of the second tone, 0 to 1, by pixel. Negative: of the darker tone (glossy)."""
     if texture == "striped":
         return (((x + y) / 0.62) % 1.0 < 0.5).astype(np.float32)
     if texture == "checkered":

@@ -1,8 +1,8 @@
-"""Rendered scenes: a tiny visual world whose truth is known, for the demo and its models.
+"""Scenes: a small visual world whose truth is known, for the demo and its models.
 
-A scene is one to three objects (shape, colour, texture, size) on one background. The vocabulary is
-8 shapes x 10 colours x 6 textures x 2 sizes and 12 contexts. Everything here is pure data and the
-standard library; `render` imports `workers.demo.painting`, which makes the pixels.
+A scene has one to three objects (shape, colour, texture, size) in one context, its background. The
+vocabulary has 8 shapes, 10 colours, 6 textures, 2 sizes and 12 contexts. Only `render` imports
+more than the standard library: `painting`, which makes the pixels.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ CONTEXTS: tuple[Context, ...] = get_args(Context)
 ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 MAX_OBJECTS = 3
 
-# Radii as fractions of the frame's longest side, by number of objects: the fewer, the bigger, so
-# that a texture can still be seen when a model looks at 64 pixels. Small is always 0.65 of large.
+# Radius of a large object, as a fraction of the frame's longest side, by the number of objects. Few
+# objects are larger, so that a model that sees 64 pixels can tell the textures.
 _LARGE_RADIUS = {1: 0.33, 2: 0.215, 3: 0.185}
 _SMALL_OF_LARGE = 0.65
-# Objects closer than this along x would have no clear left-to-right order in a caption.
+# Smallest distance along x: closer objects would have no clear order from left to right.
 _MIN_STEP_X = 0.09
 
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """One object; `x`, `y` (centre) and `radius` are fractions of the frame's longest side."""
+    """One object. `x`, `y` (centre) and `radius` are fractions of the frame's longest side."""
 
     shape: Shape
     color: Color
@@ -69,7 +69,7 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One to three objects in left-to-right order on a context; `ratio` is width / height."""
+    """One to three objects, from left to right, in a context. `ratio` is width / height."""
 
     objects: tuple[SceneObject, ...]
     context: Context
@@ -77,9 +77,9 @@ class Scene:
 
 
 def random_scene(rng: random.Random, ratio: float = 1.0) -> Scene:
-    """Draw a scene; `ratio` (width / height, within 1:2 and 2:1) shapes its frame.
+    """Draw a scene in a frame of `ratio` (width / height, from 0.5 to 2).
 
-    No two objects of a scene share both shape and colour, so a caption names each one apart.
+    No two objects share both shape and colour, so a caption can tell them apart.
     """
     if not 0.5 <= ratio <= 2.0:
         raise ValueError(f"ratio {ratio} is outside 0.5..2.0")
@@ -101,7 +101,7 @@ def random_scene(rng: random.Random, ratio: float = 1.0) -> Scene:
 def _places(
     rng: random.Random, sizes: list[Size], ratio: float
 ) -> list[tuple[float, float, float]]:
-    """(x, y, radius) per object, apart from each other and inside the frame."""
+    """(x, y, radius) of each object. Objects do not touch each other or the frame."""
     width, height = min(1.0, ratio), min(1.0, 1.0 / ratio)
     large = min(_LARGE_RADIUS[len(sizes)], 0.44 * min(width, height))
     while True:
@@ -113,7 +113,7 @@ def _places(
             ]
             if all(_apart(a, b) for i, a in enumerate(spots) for b in spots[:i]):
                 return spots
-        large *= 0.96  # this draw of sizes has no room: shrink all alike, so sizes stay readable
+        large *= 0.96  # not enough room: shrink all objects alike, so that sizes can be compared
 
 
 def _apart(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool:
@@ -123,10 +123,10 @@ def _apart(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool
 
 
 def render(scene: Scene, size: int, rng: random.Random) -> Image:
-    """Paint a scene as an RGB image whose longest side is `size` pixels (32..2048).
+    """Paint a scene as an RGB image whose longest side is `size` pixels (32 to 2048).
 
-    Painted at the asked size and antialiased, so it is crisp at any. `rng` places the background's
-    details and tilts the objects slightly: the same seed gives the same image.
+    The image is antialiased and crisp at every size. `rng` places the details of the background and
+    tilts the objects slightly. The same seed gives the same image.
     """
     from kaption.workers.demo.painting import paint
 
@@ -134,11 +134,12 @@ def render(scene: Scene, size: int, rng: random.Random) -> Image:
 
 
 def describe(scene: Scene, aspect: Aspect = "full") -> str:
-    """A true caption: everything (`full`), or one aspect of the scene.
+    """A true caption of the whole scene (`full`) or of one aspect.
 
-    `full` "a large striped red circle and a small plain blue star on a road", `appearance` "a large
-    red circle and a small blue star", `texture` "a striped circle and a plain star", `context`
-    "on a road".
+    `full`: "a large striped red circle and a small plain blue star on a road".
+    `appearance`: "a large red circle and a small blue star".
+    `texture`: "a striped circle and a plain star".
+    `context`: "on a road".
     """
     if aspect == "context":
         return scene.context
@@ -147,7 +148,7 @@ def describe(scene: Scene, aspect: Aspect = "full") -> str:
 
 
 def describe_object(obj: SceneObject, aspect: Aspect = "full") -> str:
-    """One object's noun phrase with its article, for the aspects that concern objects."""
+    """One object's noun phrase with its article. Raises ValueError for the aspect `context`."""
     if aspect == "full":
         words = f"{obj.size} {obj.texture} {obj.color} {obj.shape}"
     elif aspect == "appearance":
@@ -160,16 +161,16 @@ def describe_object(obj: SceneObject, aspect: Aspect = "full") -> str:
 
 
 def join(phrases: Iterable[str]) -> str:
-    """Phrases as a list in prose: "a", "a and b", "a, b and c"."""
+    """The phrases as a list in prose: "a", "a and b", "a, b and c"."""
     *rest, last = phrases
     return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def alter(scene: Scene, rng: random.Random, attribute: Attribute | None = None) -> Scene:
-    """The same scene with exactly one attribute of one object (or the context) changed.
+    """The scene with one attribute of one object, or the context, changed.
 
-    Its caption is a hard negative for the original image. The changed object differs from all
-    others of the scene. `attribute` None picks one at random.
+    Its caption is a hard negative for the original image. The changed object still differs from
+    all others of the scene. Without `attribute` a random one is changed.
     """
     attribute = attribute or rng.choice(ATTRIBUTES)
     if attribute == "context":
@@ -191,9 +192,9 @@ def alter(scene: Scene, rng: random.Random, attribute: Attribute | None = None) 
 
 
 def wrong(scene: Scene, rng: random.Random) -> Scene:
-    """An unrelated scene: another context, and no object with a shape or colour of this one's.
+    """An unrelated scene: another context, other shapes and other colours.
 
-    `describe(wrong(scene, rng))` is a plainly false alt text for the image of `scene`.
+    `describe(wrong(scene, rng))` is a clearly false alt text for the image of `scene`.
     """
     shapes = {o.shape for o in scene.objects}
     colors = {o.color for o in scene.objects}

@@ -1,4 +1,4 @@
-"""A web site that serves a crawl's images, some of them slowly, some not at all."""
+"""A web site that serves a crawl's images, some of them slowly and some not at all."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from kaption.workers.policy import FetchPolicy
 FETCH = FetchPolicy(
     allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, connect_timeout_s=2.0, attempts=2
 )
-"""Fetching from `Site`: loopback allowed, and a silent page given up after 6 s, not after 90."""
+"""For fetching from `Site`: loopback is allowed, and a silent page ends after 6 s instead of 90."""
 SLOW_S = 0.8
-"""Late, but inside FETCH's deadline."""
+"""Delay of a slow page: within FETCH's deadline."""
 SILENT_S = 60.0
-"""Longer than any deadline."""
+"""Delay of a silent page: longer than any deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Page:
 
 
 class Site:
-    """Serves `pages` by path, one thread a request; any other path is a 404.
+    """Serves `pages` by path, with a thread for each request. Other paths give 404.
 
-    `port` 0 takes a free one.
+    Port 0 takes a free port.
     """
 
     def __init__(self, pages: Mapping[str, Page], host: str = "127.0.0.1", port: int = 0) -> None:
@@ -44,7 +44,7 @@ class Site:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end; known before the site is entered."""
+        """The site's URL without a trailing slash. It is known before the `with` block starts."""
         return f"http://{self._host}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
@@ -60,7 +60,7 @@ class Site:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    request_queue_size = 128  # a crawl comes with many connections at once; 5 is the default
+    request_queue_size = 128  # a crawl opens many connections at once; the default is 5
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -84,4 +84,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client gave up on a slow page, as it should
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's name
-        """Nothing: the fetcher's reasons say more."""
+        """Log nothing: the fetcher's reasons say more."""

@@ -1,4 +1,4 @@
-"""What is true of a rendered crawl, and how much of it a run judged right."""
+"""The truth about a rendered crawl, and the judgement of a run by it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COPIES = frozenset({Reason.DUPLICATE, Reason.NEAR_DUPLICATE})
 
 
 class Kind(StrEnum):
-    """What was done to a pair; every pair has one kind of noise, so each can be counted."""
+    """The noise of a pair. A pair has exactly one kind, so that each kind can be counted."""
 
     RIGHT = "right"
     WRONG = "wrong alt text"
@@ -50,39 +50,39 @@ REJECTED_FOR: Mapping[Kind, Reason] = {
     Kind.SILENT: Reason.FETCH_TIMEOUT,
     Kind.OPTED_OUT: Reason.OPTED_OUT,
 }
-"""Kinds that must end in this one reason."""
+"""Kinds that must be rejected, with the one right reason."""
 RECAPTIONED = frozenset({Kind.WRONG, Kind.FILE_NAME})
-"""Kinds whose alt text must not come out as the best caption."""
+"""Kinds whose alt text must not be kept as the best caption."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One pair: its noise, the scene that its image shows, what cleaning must make of its text.
-
-    Of each `group` (an image and its copy) exactly one must come out, whichever was first.
-    """
+    """The truth about one pair."""
 
     pair_id: str
     kind: Kind
     scene: Scene
+    """The scene that the image shows."""
     alt_text: str
     clean_text: str | None = None
-    """None: any."""
+    """The text that cleaning must make of `alt_text`. None: any text."""
     group: str | None = None
+    """An image and its copy share a group. Exactly one of them must be kept."""
 
 
 @dataclass
 class Judged:
-    """Counts of one kind; `mistakes` say what happened instead, by pair."""
+    """Counts of one kind."""
 
     pairs: int = 0
     right: int = 0
     mistakes: list[str] = field(default_factory=list)
+    """For each wrong pair its id and what happened to it."""
 
 
 @dataclass
 class Judgement:
-    """How a run did on a crawl. Captions and alt texts are those of the pairs that were kept."""
+    """How well a run did on a crawl."""
 
     kinds: dict[Kind, Judged]
     kept: int = 0
@@ -98,12 +98,12 @@ class Judgement:
 
     @property
     def right(self) -> int:
-        """Pairs that came to the end they should."""
+        """Pairs with the right outcome."""
         return sum(judged.right for judged in self.kinds.values())
 
 
 def judge(truths: Sequence[Truth], outcomes: Mapping[str, Terminal]) -> Judgement:
-    """Compare final records, by pair_id, with the truth; a pair without an outcome is a mistake."""
+    """Compare the outcomes, by pair_id, with the truth. A missing outcome is a mistake."""
     groups: dict[str, list[str]] = {}
     for truth in truths:
         if truth.group is not None:
@@ -132,7 +132,7 @@ def judge(truths: Sequence[Truth], outcomes: Mapping[str, Terminal]) -> Judgemen
 def _mistake(
     truth: Truth, outcome: Terminal | None, fellows: Sequence[Terminal | None]
 ) -> str | None:
-    """What is wrong with an outcome; none if it is right."""
+    """What is wrong with an outcome, or None if it is right."""
     if outcome is None:
         return "no outcome"
     if isinstance(outcome, DeadLetter):
@@ -158,14 +158,15 @@ def _is_copy(outcome: Terminal | None) -> bool:
 
 
 def agrees(text: str, scene: Scene) -> bool:
-    """Whether a text says something of shapes, colours, textures or place, and nothing untrue.
+    """Whether a text names shapes, colours, textures or the place, and only true ones.
 
-    Attributes are compared as sets over the whole scene: which object has which is not checked.
+    The attributes are compared as sets over the whole scene. Which object has which attribute is
+    not checked.
     """
     text = text.lower()
     places = set(_mentioned(text, CONTEXTS))
     for place in places:
-        text = text.replace(place, " ")  # "on green grass" names no green thing
+        text = text.replace(place, " ")  # "on green grass" does not name a green object
     said: list[tuple[set[str], set[str]]] = [
         (places, {scene.context}),
         (set(_mentioned(text, SHAPES)), {thing.shape for thing in scene.objects}),

@@ -1,1 +1,1 @@
-"""Gets images from web servers nobody vouches for."""
+"""Fetches images from untrusted web servers."""

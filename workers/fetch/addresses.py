@@ -1,11 +1,13 @@
-"""Which network addresses a crawler must not reach.
+"""The deny list: network addresses that the fetcher must not reach.
 
-`ipaddress.is_global` of Python 3.11 is wrong for 2002::/16 and fec0::/10 and says nothing on cloud
-metadata, so the list is written out, after the IANA special-purpose registries (RFC 6890 and
-updates). Of IPv6 only global unicast (2000::/3) is admitted, less what is carved out of it: that
-covers unspecified, loopback, mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96, 64:ff9b:1::/48), discard,
-unique local (fc00::/7, with the metadata address fd00:ec2::254), link-local, site-local (fec0::/10)
-and multicast in one line.
+The list follows the IANA special-purpose registries (RFC 6890 and updates). It is written out,
+because `ipaddress.is_global` of Python 3.11 is wrong for 2002::/16 and fec0::/10 and does not know
+cloud metadata addresses.
+
+Of IPv6 only global unicast (2000::/3) is allowed, minus the special networks in it. This one rule
+excludes unspecified, loopback, IPv4-mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96, 64:ff9b:1::/48),
+discard, unique local (fc00::/7, with the metadata address fd00:ec2::254), link-local, site-local
+(fec0::/10) and multicast addresses.
 """
 
 from __future__ import annotations
@@ -49,13 +51,16 @@ _DENIED_V6 = {
 
 
 class AddressRules:
-    """The deny list, less the networks an operator admits. Raises ValueError for a bad network."""
+    """The deny list without the networks that the operator allows.
+
+    Raises ValueError on a network that cannot be read.
+    """
 
     def __init__(self, allow_networks: Iterable[str] = ()) -> None:
         self._allowed: tuple[Network, ...] = tuple(ip_network(text) for text in allow_networks)
 
     def refusal(self, address: str) -> str | None:
-        """Why this address (text, as the resolver gives it) must not be dialled; none: it may."""
+        """Why the fetcher must not connect to this numeric address, or None if it may."""
         parsed = ip_address(address)
         if any(parsed in network for network in self._allowed):
             return None

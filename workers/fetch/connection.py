@@ -1,7 +1,8 @@
-"""urllib3 connections over a socket that somebody else dialled.
+"""urllib3 connections over a socket that the caller connects.
 
-Only `_new_conn` differs: the Host header, the TLS server name and the certificate check keep using
-the URL's host. urllib3's own would resolve the name a second time, and could get another answer.
+Only `_new_conn` is replaced. urllib3's own version would resolve the host name a second time and
+could get an address that nobody checked. The Host header, the TLS server name and the certificate
+check still use the URL's host.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from kaption.workers.fetch.target import Target
 
 Dial = Callable[[], socket.socket]
-"""Gives a connected socket. Raises OSError."""
+"""Returns a connected socket. Raises OSError."""
 
-# It logs a traceback for each malformed header, which any server can send at will.
+# urllib3 logs a traceback for each malformed header, and any server can send many.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 
@@ -39,7 +40,7 @@ class _Secure(HTTPSConnection):
 def connection_to(
     target: Target, dial: Dial, ssl_context: ssl.SSLContext, timeout_s: float
 ) -> HTTPConnection:
-    """Make a connection that is dialled at its first request; `timeout_s` is between two bytes."""
+    """A connection that calls `dial` at its first request. `timeout_s` limits each read."""
     connection: _Plain | _Secure
     if target.scheme == "https":
         connection = _Secure(target.host, target.port, timeout=timeout_s, ssl_context=ssl_context)

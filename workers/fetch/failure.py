@@ -1,4 +1,4 @@
-"""What went wrong with one request: try again, or an outcome."""
+"""Sorts the errors of one request: transient, or the record's rejection."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ REQUEST_ERRORS = (
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
     OSError,
-    ValueError,  # http.client refuses what it cannot send (a header that is not Latin-1)
+    ValueError,  # http.client cannot send it, for example a header that is not Latin-1
 )
-"""All that urllib3 and http.client raise for what a server, or a URL, does."""
+"""Everything that urllib3 and http.client raise because of a server or a URL."""
 
 _TIME_OUTS = (TimeoutError, urllib3.exceptions.TimeoutError)
 _DROPPED = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
@@ -25,9 +25,10 @@ _TRUST = (ssl.SSLError, ssl.CertificateError, urllib3.exceptions.SSLError)
 
 
 class TransientError(Exception):
-    """Worth another attempt; `reject` is the outcome if it was the last.
+    """The request may succeed at another attempt.
 
-    `after_s` is the server's Retry-After, in seconds.
+    `reject` is the record's rejection if no attempt is left. `after_s` is the server's Retry-After
+    in seconds.
     """
 
     def __init__(self, reject: Reject, after_s: float | None = None) -> None:
@@ -39,9 +40,9 @@ class TransientError(Exception):
 def failure_of(error: Exception, host: str) -> Reject | TransientError:
     """Sort one of REQUEST_ERRORS.
 
-    Transient are time-outs, dropped connections, bodies cut short and a name server that asks to
-    try again. A refused connection, an unknown name or a bad certificate will be the same in a
-    second.
+    Transient errors are time-outs, dropped connections, incomplete bodies and a name server that
+    asks to try again. A refused connection, an unknown name or a bad certificate is final: another
+    attempt a second later would fail too.
     """
     causes = _chain(error)
     if any(isinstance(cause, _TIME_OUTS) for cause in causes):
@@ -58,7 +59,7 @@ def failure_of(error: Exception, host: str) -> Reject | TransientError:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error with those it was raised from, and those urllib3 carries as arguments."""
+    """The error, the errors that caused it, and the errors that urllib3 passes as arguments."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -1,4 +1,4 @@
-"""Getting an image from a URL nobody vouches for."""
+"""Fetches an image from an untrusted URL."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ from kaption.workers.policy import FetchPolicy
 from kaption.workers.runtime.stage import Reject
 
 FIRST_BACKOFF_S = 0.5
-"""Doubled with each attempt, times a random factor of 0.5 to 1.5."""
+"""Seconds before the second attempt. Each further wait is twice as long. A random factor from 0.5
+to 1.5 spreads the attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A body, after any content encoding was removed."""
+    """The body of a successful answer."""
 
     data: bytes
+    """Without content encoding."""
     final_url: str
-    """After redirects, normalised (IDNA, percent-encoding), without fragment."""
+    """The URL after redirects, normalised (IDNA, percent-encoding), without fragment."""
     media_type: str
-    """What the server claims, lower case and without parameters; may be empty or wrong."""
+    """The server's claim in lower case without parameters. It may be empty or wrong."""
 
 
 class Fetcher:
-    """Fetches URLs over http and https; thread-safe, blocking, no proxies, no cookies.
+    """Fetches http and https URLs, without proxies and cookies. Any thread may call `fetch`.
 
-    Each host name is resolved once, every address it has is checked, and the connection goes to an
-    address that was checked; the same again for each redirect.
+    For the URL and for each redirect the fetcher resolves the host name once, checks every address
+    of the host, and connects to one of the checked addresses.
     """
 
     def __init__(
@@ -64,12 +66,13 @@ class Fetcher:
         )
 
     def fetch(self, url: str) -> Fetched:
-        """Get one body, trying again after transient failures.
+        """Fetch one body. Transient errors are tried again, up to the policy's attempts.
 
-        A server that asks to wait longer than `max_retry_after_s` is not asked again.
-        Raises Reject: fetch_denied (scheme, user info, an address of a denied network),
-        fetch_timeout, fetch_status, too_large, or fetch_failed (everything else), with a detail
-        that names host and status. Nothing else is raised.
+        A server whose Retry-After is longer than `max_retry_after_s` is not asked again.
+
+        Raises only Reject: fetch_denied (scheme, user name in the URL, denied address),
+        fetch_timeout, fetch_status, too_large, or fetch_failed for everything else. Its detail
+        names host and status.
         """
         for attempt in range(self._policy.attempts):
             try:
@@ -91,16 +94,16 @@ class Fetcher:
         ) from last
 
     def close(self) -> None:
-        """End connections under way (their fetches are rejected) and the watching thread."""
+        """End the watchdog's thread and all open connections. Their fetches raise Reject."""
         self._watchdog.close()
 
     def _attempt(self, url: str) -> Fetched:
-        """Follow redirects to a body. Raises Reject and TransientError."""
+        """Follow redirects until there is a body. Raises Reject and TransientError."""
         left = self._policy.total_timeout_s
         for _ in range(self._policy.max_redirects + 1):
             target = read_target(url)
             with self._hosts.slot(target.host):
-                # Waiting for a free place at a busy host is our own doing: it costs no time.
+                # The wait for a free slot does not count: we limit the host, it is not slow.
                 started = time.monotonic()
                 answer = self._requester.get(target, started + left)
                 left -= time.monotonic() - started

@@ -1,4 +1,4 @@
-"""How many connections one host gets at once."""
+"""Limits the connections that one host gets at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class HostSlots:
-    """Counts connections per host; hosts without one take no memory."""
+    """Counts the connections of each host. A host without connections takes no memory."""
 
     def __init__(self, per_host: int) -> None:
         self._per_host = per_host
@@ -18,7 +18,7 @@ class HostSlots:
 
     @contextmanager
     def slot(self, host: str) -> Iterator[None]:
-        """Wait for a free place at `host` and hold it."""
+        """Wait for a free slot of `host` and hold it."""
         with self._freed:
             self._freed.wait_for(lambda: self._busy[host] < self._per_host)
             self._busy[host] += 1

@@ -1,4 +1,4 @@
-"""One request to one checked address: a body, or where it has moved."""
+"""Sends one request to one checked address. The answer is a body or a redirect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READ_BYTES = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A 200 answer, decompressed."""
+    """A 200 answer without content encoding."""
 
     data: bytes
     media_type: str
@@ -36,14 +36,14 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A redirect; `location` is the header as sent."""
+    """A redirect. `location` is the header as the server sent it."""
 
     location: str
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Makes single requests. Thread-safe."""
+    """Sends single requests. Any thread may call `get`."""
 
     policy: FetchPolicy
     rules: AddressRules
@@ -52,7 +52,7 @@ class Requester:
     ssl_context: ssl.SSLContext
 
     def get(self, target: Target, deadline: float) -> Body | Moved:
-        """Send one GET; it ends at `deadline` (time.monotonic) whatever the server does.
+        """Send one GET. It ends at `deadline` (time.monotonic) whatever the server does.
 
         Raises Reject and TransientError.
         """
@@ -64,7 +64,7 @@ class Requester:
             guard = self.watchdog.guard(sock, deadline)
             return sock
 
-        # With no time left it is the dialling that says so.
+        # If no time is left, `dial` raises the error.
         between_bytes = max(deadline - time.monotonic(), 0.001)
         connection = connection_to(target, dial, self.ssl_context, between_bytes)
         try:
@@ -72,7 +72,8 @@ class Requester:
                 "GET",
                 target.path,
                 headers={
-                    # An image is compressed already; a server that does it anyway is understood.
+                    # An image is compressed already. An encoding that the server uses in spite of
+                    # this header is decoded all the same.
                     "Accept-Encoding": "identity",
                     "Accept": "image/*,*/*;q=0.5",
                     "User-Agent": self.policy.user_agent,
@@ -90,7 +91,7 @@ class Requester:
             connection.close()
             if guard is not None:
                 guard.release()
-        # To http.client a connection that was shut down looks like the end of headers or body.
+        # http.client takes a connection that the watchdog ended for the end of headers or body.
         if guard is not None and guard.expired:
             raise _out_of_time(target)
         return answer
@@ -161,7 +162,7 @@ def _out_of_time(target: Target) -> TransientError:
 
 
 def _left(deadline: float) -> float:
-    """Seconds to the deadline. Raises TimeoutError when there are none."""
+    """Seconds until the deadline. Raises TimeoutError when it has passed."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError("total time used up")
@@ -169,7 +170,7 @@ def _left(deadline: float) -> float:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds from delay-seconds or an HTTP date (RFC 9110, 10.2.3); none where it is neither."""
+    """Seconds from delay-seconds or an HTTP date (RFC 9110, 10.2.3), or None if it is neither."""
     if value is None:
         return None
     value = value.strip()

@@ -1,4 +1,4 @@
-"""Name look-ups that end in time."""
+"""Resolves host names with a time limit."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 LOOKUPS_AT_ONCE = 64
-"""A look-up that was given up on goes on in its thread: this many at most, then callers wait."""
+"""Look-ups that may run at once. Further callers wait. An abandoned look-up counts until it ends,
+because its thread cannot be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address of a host, as `socket.connect` takes it."""
+    """One address of a host, in the form that `socket.connect` takes."""
 
     family: int
     sockaddr: tuple[str, int] | tuple[str, int, int, int]
@@ -27,7 +28,7 @@ class Endpoint:
 
 
 LookUp = Callable[[str, int], list[Endpoint]]
-"""Host and port to addresses, in the order to try them. Raises OSError (gaierror)."""
+"""Returns the addresses of a host and port, in the order to try them. Raises OSError (gaierror)."""
 
 
 def system_look_up(host: str, port: int) -> list[Endpoint]:
@@ -36,26 +37,26 @@ def system_look_up(host: str, port: int) -> list[Endpoint]:
 
 
 class Resolver:
-    """Runs look-ups in threads, because getaddrinfo has no time limit of its own."""
+    """Runs look-ups in threads, because getaddrinfo has no time limit."""
 
     def __init__(self, look_up: LookUp = system_look_up) -> None:
         self._look_up = look_up
         self._slots = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
 
     def resolve(self, host: str, port: int, timeout_s: float) -> list[Endpoint]:
-        """Give the addresses of a host name or of a numeric address in any spelling (``127.1``).
+        """The addresses of a host name, or of a numeric address in any spelling (``127.1``).
 
-        Raises TimeoutError, or OSError (gaierror) as the resolver does.
+        Raises TimeoutError, or the resolver's OSError (gaierror).
         """
         try:
             return _endpoints(host, port, socket.AI_NUMERICHOST)
         except socket.gaierror:
-            pass  # a name
+            pass  # not numeric: a name
         ends = time.monotonic() + timeout_s
         if not self._slots.acquire(timeout=max(0.0, timeout_s)):
             raise TimeoutError(f"{LOOKUPS_AT_ONCE} name look-ups are already waiting")
         answers: queue.SimpleQueue[list[Endpoint] | OSError] = queue.SimpleQueue()
-        # A daemon, not a pool's worker: a hanging look-up must not hold up the end of the process.
+        # A daemon thread, not a pool's: a look-up that hangs must not keep the process from ending.
         threading.Thread(
             target=self._run, args=(host, port, answers), name="look-up", daemon=True
         ).start()

@@ -1,4 +1,4 @@
-"""Reading a URL once, so that what was checked is what is dialled."""
+"""Parses a URL once. All checks and the connection use the same parts of it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Target:
     path: str
 
     def join(self, location: str) -> str:
-        """The URL that a Location header on this target names."""
+        """The URL that a Location header in this target's answer names. Raises Reject."""
         try:
             return urljoin(self.url, location.strip())
         except ValueError as error:
             raise Reject(
-                Reason.FETCH_FAILED, f"{self.host} redirects to no URL: {error}"
+                Reason.FETCH_FAILED, f"{self.host} redirects to an invalid URL: {error}"
             ) from error
 
 

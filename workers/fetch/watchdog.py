@@ -1,7 +1,8 @@
-"""A deadline that ends whatever a connection is doing.
+"""Ends a connection at its deadline, whatever the connection is doing.
 
-A socket's own time-out starts anew with every byte, so a server that drips, or sends ``100
-Continue`` without end, holds its reader for ever. Shutting the socket down from outside ends all.
+A socket's own time-out starts again with every byte. A server that sends one byte at a time, or
+endless ``100 Continue`` answers, could thus hold its reader for ever. The watchdog shuts the socket
+down from another thread, which ends every read.
 """
 
 from __future__ import annotations
@@ -15,33 +16,33 @@ from contextlib import suppress
 
 
 class Guard:
-    """One connection under watch."""
+    """One watched connection."""
 
     def __init__(self, sock: socket.socket, lock: threading.Condition) -> None:
-        # A duplicate of its own: TLS detaches the descriptor from the first socket object, and a
-        # closed number could already belong to another connection.
+        # Duplicate the socket: TLS detaches the descriptor from the first socket object, and a
+        # closed descriptor's number could already belong to another connection.
         self._sock = sock.dup()
         self._lock = lock
         self._released = False
         self.expired = False
 
     def release(self) -> None:
-        """Stop watching. Idempotent."""
+        """Stop watching the connection. Idempotent."""
         with self._lock:
             self._released = True
             self._sock.close()
 
     def _expire(self) -> None:
-        """End the connection; the caller holds the lock."""
+        """End the connection. The caller holds the lock."""
         if self._released:
             return
         self.expired = True
-        with suppress(OSError):  # the peer was faster
+        with suppress(OSError):  # the server has closed the connection already
             self._sock.shutdown(socket.SHUT_RDWR)
 
 
 class Watchdog:
-    """One thread for all deadlines; started with the first."""
+    """One thread that watches all deadlines. It starts with the first connection."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -51,7 +52,7 @@ class Watchdog:
         self._closed = False
 
     def guard(self, sock: socket.socket, deadline: float) -> Guard:
-        """Shut `sock` down at `deadline` (time.monotonic) unless released before."""
+        """Shut `sock` down at `deadline` (time.monotonic), unless the guard is released before."""
         guard = Guard(sock, self._condition)
         with self._condition:
             if self._closed:
@@ -66,7 +67,7 @@ class Watchdog:
         return guard
 
     def close(self) -> None:
-        """End every guarded connection and the thread."""
+        """End every watched connection and the thread."""
         with self._condition:
             self._closed = True
             for _, _, guard in self._heap:

@@ -1,7 +1,6 @@
-"""The servers of the embedded stack, each one child process on 127.0.0.1."""
+"""Local servers for the demo and for tests, each a child process on 127.0.0.1."""
 
-from kaption.workers.local.binary import MissingServer
-from kaption.workers.local.process import ServerError
+from kaption.workers.local.process import MissingServer, ServerError
 from kaption.workers.local.server import LocalServer
 from kaption.workers.local.tansu import Tansu
 from kaption.workers.local.valkey import Valkey

@@ -5,20 +5,20 @@ import socket
 from contextlib import ExitStack
 
 HOST = "127.0.0.1"
-# Below the ephemeral range (32768 on Linux, 49152 elsewhere). A port from bind(0) could be given
-# to somebody's outgoing connection before the server has it, and a client that reconnects to
-# such a port while the server is down can connect to itself.
+# Below the ephemeral range (from 32768 on Linux, from 49152 elsewhere). The system may give a port
+# from bind(0) to an outgoing connection before the server listens on it. A client that reconnects
+# to such a port while the server is down can even connect to itself.
 _RANGE = (20_000, 32_000)
 _TRIES = 200
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return `count` distinct ports that nobody listens on now.
+    """`count` distinct ports that nobody listens on.
 
-    They are not reserved: whoever starts a server on one must be ready to try another.
-    Raises OSError when no free ones are found.
+    The ports are not reserved: a server that finds its port taken must try another. Raises OSError
+    when there are not enough free ports.
     """
-    # Not the seeded generator: two test runs with the same seed would pick the same ports.
+    # Two test runs with the same seed must not pick the same ports, so no seeded generator.
     draw = random.SystemRandom()
     ports: list[int] = []
     with ExitStack() as held:
@@ -32,4 +32,4 @@ def free_ports(count: int) -> tuple[int, ...]:
             except OSError:
                 continue
             ports.append(port)
-    raise OSError(f"no {count} free ports between {_RANGE[0]} and {_RANGE[1]}")
+    raise OSError(f"there are no {count} free ports between {_RANGE[0]} and {_RANGE[1]}")

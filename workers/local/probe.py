@@ -1,6 +1,6 @@
-"""Readiness: one real request per protocol, since an open port says little.
+"""Readiness probes: one real request for each protocol, because an open port proves little.
 
-Each function returns when the server answered as it should and raises OSError when not.
+Each function returns if the server answers correctly, and raises OSError if it does not.
 """
 
 import socket
@@ -21,7 +21,7 @@ def kafka_answers(port: int) -> None:
         answer = _receive(connection, 10)
     _, echoed, error = struct.unpack(">iih", answer)
     if echoed != correlation or error != 0:
-        raise OSError(f"port {port} gives ApiVersions error {error}")
+        raise OSError(f"port {port} answers ApiVersions with error {error}")
 
 
 def redis_answers(port: int) -> None:
@@ -46,6 +46,6 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     while len(data) < size:
         piece = connection.recv(size - len(data))
         if not piece:
-            raise ConnectionError("closed before the whole answer had come")
+            raise ConnectionError("the server closed the connection within its answer")
         data += piece
     return data

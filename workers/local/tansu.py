@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kaption.workers.local.binary import wheel_binary
 from kaption.workers.local.ports import HOST
 from kaption.workers.local.probe import kafka_answers
+from kaption.workers.local.process import wheel_binary
 from kaption.workers.local.server import LocalServer
 
 
 class Tansu(LocalServer):
-    """A broker that keeps everything in memory: a restart is an empty broker.
+    """A broker that keeps everything in memory: it is empty after a restart.
 
-    It has consumer groups and the transaction API, but shows aborted records and fences no stale
-    generation: for demonstrations and functional tests, not for proofs about delivery.
+    It has consumer groups and the transaction API, but it delivers aborted records and does not
+    refuse commits of a stale generation. Use it for the demo and for functional tests; guarantees
+    of delivery must be tested on Apache Kafka.
     """
 
     name: ClassVar[str] = "Tansu"

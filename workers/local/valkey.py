@@ -1,16 +1,16 @@
-"""Valkey, the Redis-compatible store."""
+"""Valkey, a Redis-compatible server."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kaption.workers.local.binary import wheel_binary
 from kaption.workers.local.ports import HOST
 from kaption.workers.local.probe import redis_answers
+from kaption.workers.local.process import wheel_binary
 from kaption.workers.local.server import LocalServer
 
 
 class Valkey(LocalServer):
-    """A store in memory only: what Kaption keeps there can be rebuilt from topics."""
+    """A server that keeps everything in memory: it is empty after a restart."""
 
     name: ClassVar[str] = "Valkey"
     databases: ClassVar[int] = 1024
@@ -21,7 +21,7 @@ class Valkey(LocalServer):
         return self.database_url(0)
 
     def database_url(self, number: int) -> str:
-        """The URL of one of the `databases` separate key spaces, counted from 0."""
+        """The URL of one of the `databases` separate key spaces, numbered from 0."""
         return f"redis://{HOST}:{self.ports[0]}/{number}"
 
     def _prepare(self) -> Sequence[str]:

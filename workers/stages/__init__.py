@@ -1,1 +1,1 @@
-"""The stages of the pipeline, one file each."""
+"""The stages of the pipeline: a file or a folder each, and what they share."""

@@ -1,4 +1,4 @@
-"""Images and texts on one scorer: what score and select share."""
+"""Scores captions against stored images. The stages score and select share it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     ImageInput = NDArray[np.float32] | torch.Tensor
-    """A cached embedding of shape (d,), or the pixels it is to be computed from."""
+    """A cached embedding of shape (d,), or the pixels to compute it from."""
 
 
 class ImageEmbedder:
-    """Embeds each image once and shares it through the cache."""
+    """Embeds each image once. The cache shares the embeddings between stages and workers."""
 
     def __init__(self, scorer: Scorer, blobs: BlobStore, cache: EmbeddingCache) -> None:
         self._scorer = scorer
@@ -32,9 +32,9 @@ class ImageEmbedder:
         self._cache = cache
 
     def prepare(self, image: ImageRef) -> ImageInput:
-        """Called by many threads; an image is fetched only when its embedding is not cached.
+        """The cached embedding, else the pixels of the fetched image. Any thread may call it.
 
-        Raises Reject (blob missing), Dead, Retry.
+        Raises Reject (blob missing), Dead (blob damaged), Retry.
         """
         (vector,) = self._cache.get([self._key(image)])
         if vector is not None:
@@ -44,7 +44,7 @@ class ImageEmbedder:
     def embed(
         self, images: Sequence[ImageRef], inputs: Sequence[ImageInput]
     ) -> NDArray[np.float32]:
-        """(n, d) unit rows; new ones are cached. Raises OutOfMemory, Retry."""
+        """Embeddings as (n, d) unit rows. New ones go to the cache. Raises OutOfMemory, Retry."""
         import numpy as np
         import torch
 
@@ -53,7 +53,8 @@ class ImageEmbedder:
         if missing:
             pixels = [item for item in inputs if isinstance(item, torch.Tensor)]
             vectors = self._scorer.encode_images(pixels)
-            # As they are kept: on redelivery, and in select, they come from the cache.
+            # Go on with the rounded vectors that the cache keeps: a redelivery and the select stage
+            # read those, and must come to the same scores.
             kept = self._cache.put([self._key(images[at]) for at in missing], vectors)
             for at, vector in zip(missing, kept, strict=True):
                 rows[at] = vector
@@ -64,7 +65,7 @@ class ImageEmbedder:
 
 
 class Alignment:
-    """Scores captions against stored images; nothing but `setup` may be called before it."""
+    """Scores captions against stored images. Call `setup` before anything else."""
 
     def __init__(
         self,
@@ -84,15 +85,18 @@ class Alignment:
         self._embedder = ImageEmbedder(self._scorer, self._blobs, self._embeddings)
 
     def ready(self) -> str | None:
-        """None when blob store and cache answer, else what does not."""
+        """None when blob store and cache answer, else the error."""
         return self._blobs.ready() or self._embeddings.ready()
 
     def threshold(self, given: float | None) -> float:
-        """The cosine that was configured, or the one that the model's card recommends."""
+        """The configured cosine `given`, else the one that the scorer recommends."""
         return self._scorer.recommended_score if given is None else given
 
     def prepare(self, image: ImageRef) -> ImageInput:
-        """Cached embedding, or pixels. Any thread. Raises Reject (blob missing), Dead, Retry."""
+        """The cached embedding, else the pixels. Any thread may call it.
+
+        Raises Reject (blob missing), Dead (blob damaged), Retry.
+        """
         return self._embedder.prepare(image)
 
     def score(
@@ -101,9 +105,10 @@ class Alignment:
         inputs: Sequence[ImageInput],
         captions: Sequence[tuple[int, Caption]],
     ) -> list[Caption]:
-        """Embed and cache all images; score each caption against the image at its index.
+        """Embed all images and score each caption against the image at its index.
 
-        `inputs` are what `prepare` gave for `images`. Raises OutOfMemory, Retry.
+        `inputs` are the results of `prepare` for `images`. All embeddings are cached. Returns the
+        captions in their order, with `score` and `window_scores`. Raises OutOfMemory, Retry.
         """
         if not images:
             return []
@@ -118,23 +123,26 @@ class Alignment:
         ]
 
     def fitted(self, caption: Caption) -> Caption:
-        """The caption with `fitted_text` where its text is too long for the scorer."""
+        """The caption, with `fitted_text` if its text is too long for the scorer."""
         fitted = fit(caption.text, self._scorer.count_tokens, self._scorer.context_length)
         text = None if fitted == caption.text else fitted
         return caption.model_copy(update={"fitted_text": text})
 
     @property
     def models(self) -> Mapping[str, str]:
-        """The scorer's revision by its name."""
+        """The scorer's name and revision."""
         return {self._scorer.model: self._scorer.revision}
 
     @property
     def preprocessing_id(self) -> str:
-        """Of the images that the scorer sees."""
+        """Names the preprocessing of the images that the scorer sees."""
         return self._scorer.preprocessing_id
 
     def gave(self, trace: StageTrace) -> bool:
-        """Whether scores of that trace are this scorer's, and so need not be made again."""
+        """Whether this scorer, with the same preprocessing, gave the scores of that trace.
+
+        Such scores need not be computed again.
+        """
         return (
             trace.models.get(self._scorer.model) == self._scorer.revision
             and trace.preprocessing_id == self._scorer.preprocessing_id

@@ -1,4 +1,4 @@
-"""Stored images, fetched and opened for a model."""
+"""Fetches a stored image and opens it for a model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def open_stored(blobs: BlobStore, image: ImageRef) -> Image.Image:
-    """The stored image, RGB and decoded.
+    """The stored image, decoded to RGB.
 
-    It is opened in this process, unlike what a crawler delivers: ingest wrote it, re-encoded and of
-    bounded size. Raises Reject where the blob is gone, Dead where it is damaged,
-    Retry where the store is down.
+    This process opens it itself, although it does not open a crawler's images: ingest has
+    re-encoded every stored image and bounded its size. Raises Reject if the blob is missing, Dead
+    if it is damaged, Retry if the store is down.
     """
     from PIL import Image
 
@@ -31,7 +31,7 @@ def open_stored(blobs: BlobStore, image: ImageRef) -> Image.Image:
     try:
         opened = Image.open(BytesIO(data))
         opened.load()
-    # Pillow's decoders raise these for damaged files, not only its own UnidentifiedImageError.
+    # For damaged files Pillow raises these errors besides its own UnidentifiedImageError.
     except (OSError, SyntaxError, ValueError) as error:
         raise Dead(f"stored image {image.blob.sha256} cannot be decoded: {error}") from error
     return opened.convert("RGB")

@@ -1,4 +1,4 @@
-"""One stage's entry in a pair's provenance."""
+"""Makes a stage's entry in the provenance of a pair."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from kaption.workers.policy import Policy
 
 
 class Tracer:
-    """Stamps what a stage made."""
+    """Makes the traces of one stage."""
 
     def __init__(self, stage: str, now: Callable[[], datetime], *policies: Policy) -> None:
-        """`policies`: all that the results depend on; `now` gives aware UTC times."""
+        """`policies` are all that the stage's results depend on. `now` returns aware UTC times."""
         self._stage = stage
         self._config_hash = _config_hash(policies)
         self._software = f"kaption/{version('kaption')}"
@@ -28,7 +28,10 @@ class Tracer:
         models: Mapping[str, str] | None = None,
         preprocessing_id: str | None = None,
     ) -> StageTrace:
-        """`seconds`: preparation plus a share of the batch; `models`: name to revision."""
+        """The trace of one record.
+
+        `seconds` is its preparation plus its share of the batch. `models` maps names to revisions.
+        """
         return StageTrace(
             stage=self._stage,
             software=self._software,

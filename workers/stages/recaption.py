@@ -1,4 +1,4 @@
-"""Recaption: candidate captions for images whose alt text is too weak."""
+"""Recaption: asks the captioners for candidate captions of images with a weak alt text."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RecaptionInput:
-    """What is known of one pair, per captioner: its cached answer, or None."""
+    """One prepared pair."""
 
     context: CaptionContext
     cached: tuple[tuple[Caption, ...] | None, ...]
+    """For each captioner its cached candidates, or None."""
     image: Image.Image | None
-    """Only where a captioner that looks at images has no cached answer."""
+    """None unless a captioner that uses images has no cached candidates."""
     seconds: float
+    """Seconds that the preparation took."""
 
 
 class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
-    """Every configured captioner is asked; the pair goes on with what they said, be it nothing."""
+    """Asks every configured captioner. A pair goes on to select with or without candidates."""
 
     name = "recaption"
     inputs = (SCORED,)
@@ -59,7 +61,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
 
     @property
     def batching(self) -> Batching:
-        """Of the policy."""
+        """As the policy says."""
         return Batching(self._policy.batch_records, self._policy.batch_wait_s)
 
     def setup(self) -> None:
@@ -68,9 +70,9 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         self._models = {captioner.model: captioner.revision for captioner in self._captioners}
 
     def prepare(self, message: Incoming[ScoredPair]) -> RecaptionInput:
-        """Cached answers, and the image if one is missing.
+        """Get the cached candidates, and the image if a captioner needs it.
 
-        Raises Reject (blob missing), Dead, Retry.
+        Raises Reject (blob missing), Dead (blob damaged), Retry.
         """
         began = time.perf_counter()
         pair = message.record
@@ -98,7 +100,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
     def process(
         self, batch: Sequence[tuple[Incoming[ScoredPair], RecaptionInput]]
     ) -> Sequence[Outcome]:
-        """Ask each captioner about the pairs it has no cached answer for, all at once."""
+        """Ask each captioner, in one call, about all pairs without cached candidates."""
         began = time.perf_counter()
         answers = [self._answers(at, batch) for at in range(len(self._captioners))]
         share = (time.perf_counter() - began) / len(batch)
@@ -112,13 +114,13 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         ]
 
     def ready(self) -> str | None:
-        """None when blob store and caption cache answer."""
+        """None when blob store and caption cache answer, else the error."""
         return self._blobs.ready() or self._cache.ready()
 
     def _answers(
         self, at: int, batch: Sequence[tuple[Incoming[ScoredPair], RecaptionInput]]
     ) -> list[tuple[Caption, ...]]:
-        """One captioner's candidates for each item of the batch."""
+        """The candidates of captioner number `at` for each item of the batch."""
         captioner = self._captioners[at]
         found = {row: item.cached[at] for row, (_, item) in enumerate(batch)}
         missing = [row for row, answer in found.items() if answer is None]
@@ -142,7 +144,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
 
 
 def _different(captions: Sequence[Caption]) -> tuple[Caption, ...]:
-    """Without blank and repeated texts; the first of equals stays."""
+    """The captions without blank and repeated texts. The first of equal texts stays."""
     by_text = {caption.text.strip(): caption for caption in reversed(captions)}
     kept = [c for c in captions if c.text.strip() and by_text[c.text.strip()] is c]
     return tuple(kept[:CAPTIONS])

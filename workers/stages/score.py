@@ -1,4 +1,4 @@
-"""Score: how well the alt text fits the image, and so whether it needs a captioner."""
+"""Score: measures how well the alt text fits the image, and routes the pair by the score."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScoreInput:
-    """An image ready to be embedded."""
+    """An image that is ready to be embedded."""
 
     image: ImageInput
     seconds: float
+    """Seconds that the preparation took."""
 
 
 class ScoreStage(Stage[IngestedPair, ScoreInput]):
-    """Good alt texts go straight to select, the others to the captioner."""
+    """Sends pairs with a good alt text to select, all others to recaption."""
 
     name = "score"
     inputs = (INGESTED,)
@@ -43,7 +44,7 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
 
     @property
     def batching(self) -> Batching:
-        """Of the policy."""
+        """As the policy says."""
         return Batching(self._policy.batch_records, self._policy.batch_wait_s)
 
     def setup(self) -> None:
@@ -52,7 +53,10 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
         self._good_score = self._alignment.threshold(self._policy.good_score)
 
     def prepare(self, message: Incoming[IngestedPair]) -> ScoreInput:
-        """Cached embedding, or pixels. Raises Reject (blob missing), Dead, Retry."""
+        """Get the cached embedding, else the pixels.
+
+        Raises Reject (blob missing), Dead (blob damaged), Retry.
+        """
         began = time.perf_counter()
         image = self._alignment.prepare(message.record.image)
         return ScoreInput(image, time.perf_counter() - began)
@@ -60,7 +64,7 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
     def process(
         self, batch: Sequence[tuple[Incoming[IngestedPair], ScoreInput]]
     ) -> Sequence[Outcome]:
-        """Embed what is not cached, score the alt texts, route."""
+        """Embed the images that are not cached, score the alt texts and route the pairs."""
         began = time.perf_counter()
         pairs = [message.record for message, _ in batch]
         texted = [
@@ -79,7 +83,7 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
         ]
 
     def ready(self) -> str | None:
-        """None when blob store and cache answer."""
+        """None when blob store and cache answer, else the error."""
         return self._alignment.ready()
 
     def _route(self, pair: IngestedPair, original: Caption | None, seconds: float) -> Emit:

@@ -1,1 +1,1 @@
-"""All that speaks to Redis or to the object store."""
+"""What the stages keep in Redis: claims, first answers, caches and the takedown list."""

@@ -1,4 +1,4 @@
-"""First answers of URLs in Redis, as JSON."""
+"""Remembers the first answer of each record's image URL, as JSON in Redis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from kaption.schemas import ImageRef, Position, Reason
 from kaption.schemas.limits import Name
 from kaption.schemas.record import Record
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import ping, redis_errors
 from kaption.workers.stores.footprint import Footprint, Forgetful
 
 if TYPE_CHECKING:
@@ -19,33 +19,35 @@ if TYPE_CHECKING:
 
 
 class Refusal(Record):
-    """The URL gave nothing that can be used, or an image that another origin holds."""
+    """The URL gave no usable image, or an image that another origin holds."""
 
     reason: Reason
     detail: str = ""
     delivery: Name
-    """Position of the message that was refused: a replay of the record stands elsewhere, and asks
-    the URL again."""
+    """Position of the refused message. A replayed record has another position, so the refusal does
+    not count for it, and ingest fetches the URL again."""
 
 
 Answer = ImageRef | Refusal
-"""Of an image all that ingest needs to make the same pair again: its bytes are in the blob store
-before it is remembered."""
+"""The reference to an image has all that ingest needs to make the same pair again. The image is in
+the blob store before the answer is remembered."""
 
 
 REFUSAL_TTL_S = 3600
-"""A refused record has claimed nothing. Its refusal only has to outlive the batches of other
+"""Seconds. A refused record holds no claims. Its refusal must only outlive the batches of other
 workers that fetched an image for the same delivery and have not claimed it yet."""
 
 _JSON: TypeAdapter[Answer] = TypeAdapter(Answer)
 
 
 class Answers(Forgetful):
-    """One string per origin, `ttl_s` seconds for images: as long as pairs.raw is kept, because
-    nothing is delivered again after that.
+    """What the URL of a record gave first, so that each of its deliveries gives the same.
 
-    Some 600 bytes for an image, URL included. A server that evicts keys with a TTL (volatile-*)
-    may drop some of them when it is full; the dedup claims then still hold.
+    One string for each origin, about 600 bytes for an image with its URL. An image is remembered
+    for `ttl_s` seconds: longer than a record may be delivered again. A full server that evicts keys
+    with a TTL (volatile-*) may drop answers; the dedup claims still hold then.
+
+    Every method raises Retry when Redis is down. Any thread may call them.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int) -> None:
@@ -56,8 +58,8 @@ class Answers(Forgetful):
         self._first = client.register_script(lua.read_text("utf-8"))
 
     def get(self, origin: Position, delivery: Position) -> Answer | None:
-        """What is remembered, or None. One round trip."""
-        with redis_client.translated():
+        """The remembered answer that counts for this delivery, or None. One round trip."""
+        with redis_errors():
             held = cast("bytes | None", self._client.get(self._key(origin)))
         if held is None:
             return None
@@ -69,13 +71,17 @@ class Answers(Forgetful):
     def first(
         self, origins: Sequence[Position], deliveries: Sequence[Position], found: Sequence[Answer]
     ) -> list[Answer]:
-        """What is remembered from now on. Two round trips."""
+        """Remember each origin's answer if it has none. Returns the answers that count.
+
+        The first answer counts for every delivery and every worker. A refusal counts for its own
+        delivery only: the answer of another delivery replaces it. Two round trips.
+        """
         if not origins and not found:
             return []
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for origin, delivery, answer in zip(origins, deliveries, found, strict=True):
                 ttl_s = REFUSAL_TTL_S if isinstance(answer, Refusal) else self._ttl_s
-                # SET NX and GET would do, but for a replay that supersedes a refusal.
+                # A script, because SET NX cannot replace the refusal of an earlier delivery.
                 self._first(
                     keys=[self._key(origin)],
                     args=[_JSON.dump_json(answer, exclude_defaults=True), ttl_s, str(delivery)],
@@ -85,17 +91,17 @@ class Answers(Forgetful):
         return [_JSON.validate_json(answer) for answer in held]
 
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
-        """Remove what the owners' URLs gave. One round trip."""
+        """Remove the answers of the owners' URLs. One round trip."""
         keys = {f"{self._prefix}url:{each.owner}" for each in footprints if each.owner is not None}
         if not keys:
             return 0
-        with redis_client.translated():
+        with redis_errors():
             call = self._client.exists if dry_run else self._client.delete
             return call(*keys)
 
     def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
-        return redis_client.answers(self._client)
+        """None when Redis answers, else the error."""
+        return ping(self._client)
 
     def _key(self, origin: Position) -> str:
         return f"{self._prefix}url:{origin}"

@@ -1,4 +1,4 @@
-"""Candidate captions in Redis, as JSON."""
+"""Caches candidate captions, as JSON in Redis."""
 
 from __future__ import annotations
 
@@ -18,38 +18,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CaptionKey:
-    """What a captioner's answer depends on."""
+    """Everything that a captioner's candidates depend on."""
 
     sha256: str
-    """Of the stored image."""
+    """The stored image's sha256."""
     captioner: str
     """The captioner's `cache_id`: model, revision, prompts and sampling."""
     context: str = ""
-    """Digest of the context where prompts use it (alt text, tags ...), else empty."""
+    """Digest of alt text, tags and so on, if the captioner's prompts use them, else empty."""
 
 
 TTL_S = 7 * 24 * 3600
-"""As long as the stages' topics are kept: a replay within that time asks no model again."""
+"""Seconds. The topics between the stages are kept as long: a replay within that time runs no model.
+"""
 
 _JSON = TypeAdapter(tuple[Caption, ...])
 
 
 class CaptionCache(Forgetful):
-    """One hash per image, a field per captioner and context: the candidates as a JSON list.
+    """Candidates by image, captioner and context.
 
-    `ttl_s` seconds after the last was written all of an image are forgotten.
+    One hash for each image with a field for each captioner and context. The hash expires `ttl_s`
+    seconds after its last write. Every method raises Retry when Redis is down; any thread may call
+    them.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int = TTL_S) -> None:
         self._cache = ImageCache(client, key_prefix, "cap", ttl_s)
 
     def get(self, keys: Sequence[CaptionKey]) -> list[tuple[Caption, ...] | None]:
-        """The stored candidates, or None. One round trip."""
+        """For each key the candidates, or None if they are not cached. One round trip."""
         values = self._cache.get([_place(key) for key in keys])
         return [None if value is None else _JSON.validate_json(value) for value in values]
 
     def put(self, keys: Sequence[CaptionKey], captions: Sequence[tuple[Caption, ...]]) -> None:
-        """Store candidates. One round trip."""
+        """Store the candidates of each key. One round trip."""
         if not keys and not captions:
             return
         values = [_JSON.dump_json(found, exclude_defaults=True) for found in captions]
@@ -60,7 +63,7 @@ class CaptionCache(Forgetful):
         return self._cache.forget(footprints, dry_run=dry_run)
 
     def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
+        """None when Redis answers, else the error."""
         return self._cache.ready()
 
 

@@ -1,4 +1,4 @@
-"""The one place that makes a Redis client and sorts its errors by what to do about them."""
+"""Makes Redis clients, and turns redis-py's errors into Retry and Fatal."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 10.0
-"""Longer than the slowest script on a busy server; a silent server is noticed after it."""
+"""Longer than the slowest script takes on a busy server. It bounds the wait for a silent server."""
 ATTEMPTS = 3
-"""redis-py repeats a command that lost its connection, writes too: every write is idempotent."""
+"""redis-py sends a command again after it lost the connection. Repeated writes are harmless,
+because every write of ours is idempotent."""
 HEALTH_CHECK_S = 30
 
 _TRANSIENT = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "UNBLOCKED")
@@ -27,8 +28,11 @@ _TRIAL_S = 10
 _URL = setting("redis", "url")
 
 
-def connect(connection: RedisConnection) -> redis.Redis:
-    """A client that any thread may use; nothing is sent yet. Raises Fatal on bad settings."""
+def connect_redis(connection: RedisConnection) -> redis.Redis:
+    """A client that any thread may use. It connects at its first command.
+
+    Raises Fatal on settings that cannot be used.
+    """
     import redis
     from redis.backoff import ExponentialWithJitterBackoff
 
@@ -47,7 +51,7 @@ def connect(connection: RedisConnection) -> redis.Redis:
             **_tls(connection),
         )
     except ValueError:
-        # Not the parser's words, nor its error as the cause: they may hold part of a password.
+        # Neither quote nor chain the parser's error: it may hold part of a password.
         raise Fatal(
             f"{_URL} cannot be used: give redis://[user:password@]host:port/number, with the "
             "password percent-encoded, or in redis.password"
@@ -55,17 +59,17 @@ def connect(connection: RedisConnection) -> redis.Redis:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn redis-py's errors into Retry and Fatal; a fault of ours passes through unchanged."""
+def redis_errors() -> Iterator[None]:
+    """Turn redis-py's errors into Retry and Fatal. Other errors pass through unchanged."""
     from redis import exceptions as raised
 
     try:
         yield
     except raised.NoPermissionError as error:
         raise Fatal(
-            f"Redis does not let the user of {setting('redis', 'username')} do that: {error}; its "
-            "ACL needs the keys below redis.key_prefix, also in braces, and commands of strings, "
-            "hashes, lists, scripts and INFO"
+            f"Redis refuses a command to the user of {setting('redis', 'username')}: {error}; its "
+            "ACL needs the keys that start with redis.key_prefix, plain and in braces, and the "
+            "commands for strings, hashes, lists, sets, scripts and INFO"
         ) from error
     except (
         raised.AuthenticationError,
@@ -89,8 +93,8 @@ def translated() -> Iterator[None]:
         raise Retry(f"Redis: {error or type(error).__name__}") from error
     except raised.AskError as error:  # also MOVED
         raise Fatal(
-            "Redis runs as a cluster, which dedup scripts cannot use: point redis.url at a single "
-            "server, or a primary with replicas behind one address"
+            "Redis runs as a cluster, and the dedup scripts need one server: point redis.url at a "
+            "single server, or at a primary with replicas behind one address"
         ) from error
     except raised.ResponseError as error:
         text = str(error)
@@ -101,21 +105,24 @@ def translated() -> Iterator[None]:
         raise
 
 
-def answers(client: redis.Redis) -> str | None:
-    """None when the server answers a PING, else what is wrong."""
+def ping(client: redis.Redis) -> str | None:
+    """None when the server answers a PING, else the error."""
     try:
-        with translated():
+        with redis_errors():
             client.ping()
     except (Retry, Fatal) as error:
         return str(error)
     return None
 
 
-def try_out(client: redis.Redis, key_prefix: str) -> None:
-    """Do once what stages do all the time. Raises Retry and Fatal; what it writes soon goes."""
+def try_redis(client: redis.Redis, key_prefix: str) -> None:
+    """Send once each kind of command that the stages send. Raises Retry and Fatal.
+
+    The keys that it writes expire after a few seconds.
+    """
     name = f"trial:{uuid.uuid4().hex}"
     key, claim = f"{key_prefix}{name}", f"{{{key_prefix}}}{name}"
-    with translated(), client.pipeline(transaction=False) as pipe:
+    with redis_errors(), client.pipeline(transaction=False) as pipe:
         pipe.info("memory")
         pipe.eval(f"return redis.call('SET', KEYS[1], '1', 'EX', {_TRIAL_S})", 1, key)
         pipe.mget([key])

@@ -1,9 +1,10 @@
--- The rank of an owner among those that used a text, counted to limit + 1; the same for ever.
+-- Returns the rank of an owner among the owners that used a text, at most limit + 1.
+-- An owner keeps its rank for ever.
 -- KEYS[1] bucket of first owners, KEYS[2] later owners of this text; ARGV: text, owner, limit.
 local text, owner, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local first = redis.call('HGET', KEYS[1], text)
 if not first then
-  -- New, or the first user was taken down: later ones keep their ranks.
+  -- The text is new, or its first owner was taken down. Later owners keep their ranks.
   local rank = redis.call('HGET', KEYS[2], owner)
   if rank then return tonumber(rank) end
   redis.call('HSET', KEYS[1], text, owner)

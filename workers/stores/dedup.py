@@ -1,4 +1,4 @@
-"""Deduplication claims in Redis."""
+"""Deduplication claims in Redis: exact images, near-duplicate images and texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kaption.connections.errors import Fatal, Retry
 from kaption.schemas import Position
 from kaption.workers.policy import DedupPolicy
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import redis_errors
 from kaption.workers.stores.footprint import Footprint, Forgetful
 from kaption.workers.stores.near import NearClaims
 
@@ -18,21 +18,25 @@ if TYPE_CHECKING:
     import redis
 
 BUCKET_BITS = 18
-"""262,144 hashes share the claims; Redis keeps a hash of up to 512 short fields as one compact
-block (hash-max-listpack-entries), so claims stay small up to 134 M of them."""
+"""The claims are spread over 262,144 Redis hashes. Redis stores a hash of up to 512 short fields as
+one compact block (hash-max-listpack-entries), so up to 134 M claims stay compact."""
 
 
 class Dedup(Forgetful):
-    """Claims that only a takedown ends, held by origins.
+    """Claims on content. An owner is the origin of a record, and only a takedown ends its claims.
 
-    Exact claims and the first user of each text: one hash field of 128 bits of the sha256 in one
-    of 2^18 buckets chosen by 18 further bits (146 in all: no collision is to be expected below
-    10^21 images) with the owner's ``topic/partition/offset`` as value; 60 bytes or less each.
-    Near claims: see `NearClaims`.
+    Every call is idempotent for the same owners, so claims survive redelivery. Arguments are
+    parallel sequences, and results come in the same order. Every method raises Retry when Redis is
+    down. Any thread may call them.
 
-    Every key carries the hash tag ``{key_prefix}``: one hash slot, because scripts touch several
-    keys; a cluster does not spread them. Nothing expires, so the server must not evict keys without
-    a TTL (maxmemory-policy noeviction or volatile-*).
+    Exact claims and the first user of each text take one hash field each, 60 bytes or less. The
+    field's name is 128 bits of the sha256, and 18 further bits choose one of 2^18 buckets. With 146
+    bits no collision is expected below 10^21 images. The value is the owner's
+    ``topic/partition/offset``. Near claims: see `NearClaims`.
+
+    Every key has the hash tag ``{key_prefix}``, because the scripts touch several keys and a
+    cluster runs a script in one slot only. No key expires, so the server must not evict keys
+    without a TTL (maxmemory-policy noeviction or volatile-*).
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, policy: DedupPolicy) -> None:
@@ -44,10 +48,10 @@ class Dedup(Forgetful):
         self._forget = client.register_script((lua / "forget_claim.lua").read_text("utf-8"))
 
     def holders(self, sha256s: Sequence[str]) -> list[Position | None]:
-        """The holder of each content hash, or None. One round trip."""
+        """The owner of each sha256, or None. Claims nothing. One round trip."""
         if not sha256s:
             return []
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for sha256 in sha256s:
                 bucket, field = self._place("exact", bytes.fromhex(sha256))
                 pipe.hget(bucket, cast(Any, field))
@@ -55,30 +59,40 @@ class Dedup(Forgetful):
         return [None if holder is None else Position.parse(holder.decode()) for holder in answers]
 
     def claim_exact(self, sha256s: Sequence[str], owners: Sequence[Position]) -> list[Position]:
-        """The holder of each content hash. One round trip."""
+        """Claim each sha256. Returns its owner: the given one, or an earlier one. One round trip.
+
+        Of two equal hashes in one call the first gets the claim.
+        """
         if not sha256s and not owners:
             return []
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for sha256, owner in zip(sha256s, owners, strict=True):
                 bucket, field = self._place("exact", bytes.fromhex(sha256))
-                # Two plain commands beat a script: whoever came first, HGET tells the holder.
+                # Two plain commands are faster than a script. Whoever set the field first, HGET
+                # returns its owner.
                 pipe.hsetnx(bucket, cast(Any, field), str(owner))
                 pipe.hget(bucket, cast(Any, field))
             answers = pipe.execute()
         return [Position.parse(holder.decode()) for holder in answers[1::2]]
 
     def claim_near(self, hashes: Sequence[int], owners: Sequence[Position]) -> list[Position]:
-        """The holder of each perceptual hash. Two round trips for each 64."""
+        """Claim each 64-bit perceptual hash. Two round trips for every 64 hashes.
+
+        Returns the given owner, or the owner of an earlier hash within the configured Hamming
+        distance. A refused claim leaves no entry. Raises ValueError on a hash that is not an
+        unsigned 64-bit number.
+        """
         return self._near.claim(hashes, owners)
 
     def count_text(self, keys: Sequence[str], owners: Sequence[Position], limit: int) -> list[int]:
-        """The rank of each owner among the users of its text, at most limit + 1. One round trip.
+        """The rank of each owner among the owners that used its text, at most limit + 1.
 
-        An owner that asks again gets its rank again. `limit` owners are remembered for a text.
+        The first owner of a text has rank 1. An owner that asks again gets the same rank. Redis
+        remembers the first `limit` owners of a text. One round trip.
         """
         if not keys and not owners:
             return []
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for key, owner in zip(keys, owners, strict=True):
                 bucket, field, later = self._text_place(key)
                 self._count_text(keys=[bucket, later], args=[field, str(owner), limit], client=pipe)
@@ -87,10 +101,10 @@ class Dedup(Forgetful):
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
         """Remove the owners' claims on their images and texts. Two round trips.
 
-        A text is then counted as if those owners had never used it.
+        Later calls of `count_text` count as if these owners had never used the texts.
         """
         dry = int(dry_run)
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for each in footprints:
                 owner = each.owner or ""
                 if each.original_sha256 is not None:
@@ -109,19 +123,19 @@ class Dedup(Forgetful):
         return int(found) + self._near.forget(near, dry_run=dry_run)
 
     def ready(self) -> str | None:
-        """None when the store answers and will not drop claims, else what is wrong."""
+        """None when Redis answers and does not evict claims, else the error."""
         try:
-            with redis_client.translated():
+            with redis_errors():
                 memory = self._client.info("memory")
         except (Retry, Fatal) as error:
             return str(error)
         policy = str(memory.get("maxmemory_policy", "noeviction"))
         if policy.startswith("allkeys"):
-            return f"Redis evicts claims: set maxmemory-policy to noeviction, not {policy}"
+            return f"Redis may evict claims: set maxmemory-policy to noeviction, not {policy}"
         return None
 
     def _text_place(self, key: str) -> tuple[str, bytes, bytes]:
-        """The bucket and field of a text's first owner, and the key of the later ones."""
+        """The bucket and the field of a text's first owner, and the key of its later owners."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
         bucket, field = self._place("text", digest)
         return bucket, field, f"{self._prefix}text-more:".encode() + field

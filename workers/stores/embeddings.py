@@ -1,4 +1,4 @@
-"""Image embeddings in Redis, as half precision."""
+"""Caches image embeddings, as float16 in Redis."""
 
 from __future__ import annotations
 
@@ -17,38 +17,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingKey:
-    """What an embedding depends on."""
+    """Everything that an embedding depends on."""
 
     sha256: str
-    """Of the stored image."""
+    """The stored image's sha256."""
     revision: str
+    """The scorer's revision."""
     preprocessing_id: str
 
 
 TTL_S = 7 * 24 * 3600
-"""As long as the stages' topics are kept: whoever wants the vector can still read its pair."""
+"""Seconds. The topics between the stages are kept as long, and nobody needs a vector for longer."""
 
 
 class EmbeddingCache(Forgetful):
-    """One hash per image, a field per model revision and preprocessing: d little-endian float16.
+    """Embeddings by image, model revision and preprocessing, as d little-endian float16.
 
-    Half precision moves a cosine by less than 1e-3 and halves the memory; rows are brought back to
-    unit length on reading. `ttl_s` seconds after the last was written all of an image are
-    forgotten.
+    float16 halves the memory and changes a cosine by less than 1e-3. Reading normalises each vector
+    to unit length again.
+
+    One hash for each image with a field for each revision and preprocessing. The hash expires
+    `ttl_s` seconds after its last write. Every method raises Retry when Redis is down; any thread
+    may call them.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int = TTL_S) -> None:
         self._cache = ImageCache(client, key_prefix, "emb", ttl_s)
 
     def get(self, keys: Sequence[EmbeddingKey]) -> list[NDArray[np.float32] | None]:
-        """Shape (d,) each, or None. One round trip."""
+        """For each key a unit vector of shape (d,), or None if it is not cached. One round trip."""
         values = self._cache.get([_place(key) for key in keys])
         return [None if value is None else _unpack(value) for value in values]
 
     def put(
         self, keys: Sequence[EmbeddingKey], vectors: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
-        """`vectors` has shape (n, d), unit rows; returned as they are kept. One round trip."""
+        """Store `vectors` of shape (n, d) with unit rows. One round trip.
+
+        Returns the vectors as `get` will return them, rounded to float16. Raises ValueError where
+        the number of keys is not n.
+        """
         if len(keys) != len(vectors):
             raise ValueError(f"{len(keys)} keys for {len(vectors)} vectors")
         if not keys:
@@ -62,7 +70,7 @@ class EmbeddingCache(Forgetful):
         return self._cache.forget(footprints, dry_run=dry_run)
 
     def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
+        """None when Redis answers, else the error."""
         return self._cache.ready()
 
 

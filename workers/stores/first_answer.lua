@@ -1,4 +1,5 @@
--- The first answer for an origin, kept; a refusal of another delivery gives way.
+-- Keeps the first answer of an origin and returns the kept one. A kept refusal of another delivery
+-- is replaced.
 -- KEYS[1] the origin's answer; ARGV: answer found (JSON), its seconds to live, delivery.
 local held = redis.call('GET', KEYS[1])
 if held then

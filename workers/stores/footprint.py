@@ -1,4 +1,4 @@
-"""What a pair leaves behind in Redis and in the blob store, so that it can be removed."""
+"""Footprints: what a pair left in Redis and in the blob store, so that a takedown can remove it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from kaption.schemas.record import Record
 
 
 class Footprint(Record):
-    """One pair, or only an image of which no pair is known."""
+    """The keys under which one pair has left entries, or only one image without a known pair."""
 
     owner: Name | None = None
     """The origin that holds the pair's claims. None: only the image is known, and its exact claim
     is removed whoever holds it."""
     sha256: Sha256 | None = None
-    """Of the stored image; None where there is none, or it is another pair's too."""
+    """The stored image's sha256. None: no image is stored, or another pair needs it too."""
     original_sha256: Sha256 | None = None
+    """The sha256 of the image as delivered."""
     perceptual_hash: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
+    """The 64-bit dHash."""
     clean_text: Text = ""
 
     @classmethod
     def of(cls, pair: IngestedPair | CleanPair) -> Footprint:
-        """Of a pair that ingest let through."""
+        """The footprint of a pair that ingest let through."""
         hashed = pair.image.perceptual_hash
         return cls(
             owner=pair.dedup.owner,
@@ -38,10 +40,11 @@ class Footprint(Record):
 
 
 class Forgetful(Protocol):
-    """A store from which footprints can be removed. Raises Retry when it is down."""
+    """A store that can remove the entries of footprints."""
 
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
-        """Remove what they left, as often as asked; returns how many entries there were.
+        """Remove the footprints' entries. Returns how many entries there were.
 
-        What another owner has claimed since stays. `dry_run` only counts.
+        An entry that another owner has claimed since stays. `dry_run` only counts. The call may be
+        repeated. Raises Retry when Redis is down.
         """

@@ -1,4 +1,4 @@
-"""Caches of what was computed from images: all of one image in one place."""
+"""A cache of values that were computed from images. All values of an image share one key."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import ping, redis_errors
 from kaption.workers.stores.footprint import Footprint
 
 if TYPE_CHECKING:
     import redis
 
 Place = tuple[str, tuple[str, ...]]
-"""A stored image's sha256, and all else that the value depends on."""
+"""A stored image's sha256, and everything else that the value depends on."""
 
 
 class ImageCache:
-    """One hash for each image and kind, named after its sha256: ``{prefix}{kind}:`` and 32 bytes.
+    """One hash for each image and kind of value, with the key ``{prefix}{kind}:`` plus 32 bytes of
+    sha256.
 
-    A field, 16 bytes of BLAKE2b, is what else its value depends on. So an image's values are found
-    and removed without knowing by which models they were made. All of them are forgotten `ttl_s`
-    seconds after the last one was written.
+    The hash's fields are 16 bytes of BLAKE2b over everything else that the value depends on. A
+    takedown thus finds and removes all values of an image without knowing the models that made
+    them. The hash expires `ttl_s` seconds after its last write.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, kind: str, ttl_s: int) -> None:
@@ -30,28 +31,28 @@ class ImageCache:
         self._ttl_s = ttl_s
 
     def get(self, places: Sequence[Place]) -> list[bytes | None]:
-        """The stored values, or None. One round trip."""
+        """For each place the value, or None. One round trip. Raises Retry."""
         if not places:
             return []
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for sha256, parts in places:
                 pipe.hget(self._key(sha256), _field(parts))
             return cast("list[bytes | None]", pipe.execute())
 
     def put(self, places: Sequence[Place], values: Sequence[bytes]) -> None:
-        """Store values. One round trip."""
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        """Store a value at each place. One round trip. Raises Retry."""
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for (sha256, parts), value in zip(places, values, strict=True):
                 pipe.hset(self._key(sha256), _field(parts), cast(Any, value))
                 pipe.expire(self._key(sha256), self._ttl_s)
             pipe.execute()
 
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool) -> int:
-        """Remove all values of the images; returns how many there were. One round trip."""
+        """Remove all values of the images. Returns how many there were. One round trip."""
         keys = {self._key(each.sha256) for each in footprints if each.sha256 is not None}
         if not keys:
             return 0
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hlen(key)
             if not dry_run:
@@ -59,13 +60,13 @@ class ImageCache:
             return sum(pipe.execute()[: len(keys)])
 
     def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
-        return redis_client.answers(self._client)
+        """None when Redis answers, else the error."""
+        return ping(self._client)
 
     def _key(self, sha256: str) -> bytes:
         return self._prefix + bytes.fromhex(sha256)
 
 
 def _field(parts: tuple[str, ...]) -> Any:
-    """redis-py's types know no bytes here, its protocol does."""
+    """Any, because redis-py accepts bytes as a field name and its types do not."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()

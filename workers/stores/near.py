@@ -1,4 +1,4 @@
-"""Claims on perceptual hashes: nothing kept lies within the distance of anything else kept."""
+"""Claims on perceptual hashes. No two kept hashes lie within the configured distance."""
 
 from __future__ import annotations
 
@@ -8,39 +8,40 @@ from typing import TYPE_CHECKING, cast
 
 from kaption.connections.errors import Retry
 from kaption.schemas import Position
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import redis_errors
 
 if TYPE_CHECKING:
     import redis
 
 CHUNK = 64
-"""Claims of one look: at 1 M entries its answer is about 1 MB."""
+"""Claims in one look. With 1 M entries in Redis the answer of a look has about 1 MB."""
 RECENT = 4096
-"""Entries that others may keep between a look and its claim before the look is repeated."""
+"""A look is repeated if other workers kept more than this many entries after it."""
 ROUNDS = 32
+"""Looks before a claim gives up with Retry."""
 
 
 class NearClaims:
-    """The kept set of 64-bit hashes, with an owner each.
+    """The set of kept 64-bit hashes, with an owner and a sequence number for each.
 
-    *Finding.* A hash is four 16-bit bands, each naming a list of entries. Two hashes at distance d
-    cannot differ by more than radius r_i in every band i unless d >= sum(r_i + 1); so probing
-    max(0, d - 3) bands with radius 1 (17 lists each) and the others exactly finds every entry
-    within d <= 7. (Norouzi, Punjani, Fleet: Fast exact search in Hamming space with multi-index
-    hashing, 2014.)
+    *Look.* A hash is split into four bands of 16 bits, and each band's value names a list of
+    entries. Two hashes that differ by more than radius r_i in every band i have a distance of at
+    least sum(r_i + 1). A look therefore probes max(0, d - 3) bands with radius 1 (17 lists each)
+    and the other bands exactly, and finds every entry within distance d <= 7. (Norouzi, Punjani,
+    Fleet: Fast exact search in Hamming space with multi-index hashing, 2014.)
 
-    *Deciding.* A look reads the lists and a sequence number at one moment; the distances are
-    computed here, because Redis has one thread and the workers have many. A hit is final, as kept
-    entries stay and the lowest sequence wins: whatever comes later has a higher one. Without a hit
-    one script keeps the hash, after comparing it with the few entries whose sequence is above that
-    of the look. So a claim is one atomic decision, and racing workers agree.
+    *Decision.* A look reads the lists and the sequence number in one atomic script. The distances
+    are computed here, because Redis has one thread and the workers have many. A hit is final: kept
+    entries stay, the lowest sequence number wins, and later entries have higher numbers. Without a
+    hit a second script compares the hash with the few entries that are newer than the look, and
+    then keeps it. The claim is thus one atomic decision, and racing workers agree.
 
-    *Forgetting.* A takedown removes an entry of one owner, atomically. What a look found may then
-    be gone when its owner is asked for: the claim is tried again.
+    *Takedown.* `forget` removes the entry of one owner atomically. If a look found that entry and
+    its owner is gone when it is read, the claim raises Retry.
 
-    *Repeating.* While a hash is kept nothing else within the distance can be, so its owner finds
-    itself, for ever; a refused claim writes nothing and finds the same lowest sequence again. A
-    worker may die between the two steps: the look leaves no trace.
+    *Repetition.* A kept hash excludes all others within the distance, so its owner always finds
+    itself. A refused claim writes nothing and finds the same lowest number again. A worker may die
+    between the two scripts, because the look writes nothing.
 
     An entry takes 16 bytes in each band and a short hash field for its owner: about 150 bytes.
     """
@@ -57,9 +58,9 @@ class NearClaims:
         self._forget = client.register_script((lua / "near_forget.lua").read_text("utf-8"))
 
     def claim(self, hashes: Sequence[int], owners: Sequence[Position]) -> list[Position]:
-        """The holder of each: its owner, or that of the earliest kept entry within the distance.
+        """Claim each hash. Returns the given owner, or the owner of the earliest entry near it.
 
-        Raises ValueError on a hash that is no unsigned 64-bit number, Retry when Redis is down.
+        Raises ValueError on a hash that is not an unsigned 64-bit number, Retry when Redis is down.
         """
         if any(not 0 <= number < 1 << 64 for number in hashes):
             raise ValueError("a perceptual hash is an unsigned 64-bit number")
@@ -72,15 +73,15 @@ class NearClaims:
         return holders
 
     def forget(self, held: Sequence[tuple[int, str]], *, dry_run: bool) -> int:
-        """Remove the entries of these hashes that these owners hold; returns how many there were.
+        """Remove the entries of these hashes that these owners hold. Returns how many there were.
 
-        One round trip for each `CHUNK`. `dry_run` only counts.
+        One round trip for every `CHUNK`. `dry_run` only counts. Raises Retry when Redis is down.
         """
         found = 0
         for start in range(0, len(held), CHUNK):
             chunk = held[start : start + CHUNK]
             items = [part for number, owner in chunk for part in (number.to_bytes(8, "big"), owner)]
-            with redis_client.translated():
+            with redis_errors():
                 found += int(
                     self._forget(keys=[self._recent], args=[self._prefix, int(dry_run), *items])
                 )
@@ -99,14 +100,17 @@ class NearClaims:
             if kept is not None:
                 holders |= zip(free, kept, strict=True)
                 return [holders[index] for index in range(len(wanted))]
-        raise Retry(f"near-duplicate claims: others kept {RECENT} entries in each of our tries")
+        raise Retry(
+            f"near-duplicate claims: other workers kept over {RECENT} entries during each of "
+            f"{ROUNDS} tries"
+        )
 
     def _hits(self, hashes: Sequence[bytes]) -> tuple[int, list[int | None]]:
-        """The sequence number of the look, and of the earliest entry near each hash."""
+        """The sequence number of the look, and for each hash that of the earliest entry near it."""
         import numpy as np
 
         wide = max(0, self._distance - 3)
-        with redis_client.translated():
+        with redis_errors():
             answer = cast(
                 "list[bytes]",
                 self._look(keys=[self._sequence], args=[self._prefix, wide, *hashes]),
@@ -125,7 +129,7 @@ class NearClaims:
         if not free:
             return []
         items = [part for raw, owner in free for part in (raw, str(owner))]
-        with redis_client.translated():
+        with redis_errors():
             kept = self._keep(
                 keys=[self._sequence, self._recent],
                 args=[self._prefix, seen, self._distance, RECENT, *items],
@@ -135,7 +139,7 @@ class NearClaims:
     def _owners(self, sequences: Sequence[int]) -> list[Position]:
         if not sequences:
             return []
-        with redis_client.translated(), self._client.pipeline(transaction=False) as pipe:
+        with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for number in sequences:
                 pipe.hget(f"{self._prefix}owner:{number // 256}", str(number % 256))
             answers = cast("list[bytes | None]", pipe.execute())
@@ -144,5 +148,5 @@ class NearClaims:
 
 def _position(owner: bytes | None) -> Position:
     if owner is None:
-        raise Retry("a near-duplicate was taken down, or Redis emptied, while it was looked up")
+        raise Retry("a near-duplicate was taken down, or Redis was emptied, during its look-up")
     return Position.parse(owner.decode())

@@ -1,6 +1,7 @@
--- Remove the kept entry of each hash, if the owner named with it holds it. A hash is kept once.
+-- Removes the kept entry of each hash if the given owner holds it. Returns how many there were.
+-- A hash has one kept entry at most.
 -- KEYS[1] list of the latest entries; ARGV[1] key prefix, ARGV[2] 1 to only count, then hash, owner,
--- hash, owner ... Returns how many there were.
+-- hash, owner ...
 local prefix, dry = ARGV[1], ARGV[2] == '1'
 
 local function entry_of(hash, entries)

@@ -1,7 +1,7 @@
--- Keep each hash that nothing kept since the look lies within the distance of.
+-- Keeps each hash, unless an entry that was kept after the look lies within the distance.
+-- Returns the owner of each, or false if the look is too old and must be repeated.
 -- KEYS[1] sequence, KEYS[2] list of the latest entries; ARGV[1] key prefix, ARGV[2] sequence seen
 -- by the look, ARGV[3] distance, ARGV[4] length of the list, then hash, owner, hash, owner ...
--- Returns the holder of each, or nothing where the look is too old and must be repeated.
 local prefix, distance, length = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sequence = tonumber(redis.call('GET', KEYS[1]) or '0')
 local fresh = sequence - tonumber(ARGV[2])

@@ -1,7 +1,7 @@
--- All kept entries that may lie within the distance of each hash, and the sequence number up to
--- which they are complete. Read only; one call is one moment.
+-- Returns {sequence, entries of hash 1, entries of hash 2, ...}: for each hash all kept entries that
+-- may lie within the distance, complete up to the sequence number. Reads only, atomically.
 -- KEYS[1] sequence; ARGV[1] key prefix, ARGV[2] bands to probe with radius 1, ARGV[3..] hashes
--- (8 bytes, big-endian). Returns {sequence, entries of hash 1, entries of hash 2, ...}.
+-- (8 bytes, big-endian).
 local prefix, wide = ARGV[1], tonumber(ARGV[2])
 local found = {redis.call('GET', KEYS[1]) or '0'}
 for i = 3, #ARGV do

@@ -1,4 +1,4 @@
-"""The takedowns in Redis: a copy of what the dataset says, fast enough to ask for every pair."""
+"""The takedown list: a copy of the dataset's takedowns in Redis, looked up for every pair."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from typing import TYPE_CHECKING, cast
 from kaption.connections.errors import Retry
 from kaption.schemas import CleanPair, IngestedPair, RawPair, Reason, rule_id, rules_for
 from kaption.workers.runtime.stage import Reject
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import redis_errors
 
 if TYPE_CHECKING:
     import redis
 
 
 COMPARE_S = 300.0
-"""How often each worker compares the copy with the dataset: a Redis that came back with an older
-state knows its newest takedowns again after that. One that came back empty is noticed at once."""
+"""Seconds between two comparisons of the copy with the dataset, in each worker. A Redis that came
+back with an older state has its newest takedowns again after at most this time. A Redis that came
+back empty is noticed at once."""
 
 _CHUNK = 10_000
-"""Added at once: the server answers nobody else meanwhile, for some milliseconds."""
+"""Takedowns added in one command. Redis serves nobody else for some milliseconds meanwhile."""
 _WHOLE = b"whole"
 
 
 class TakedownList:
-    """One set of the takedowns' ids, 16 bytes each, with a mark that it is whole.
+    """The ids of all takedowns as one Redis set, 16 bytes each, with a mark that it is complete.
 
-    Each pair is looked up by the ids of the rules that would cover it, all in one command: a
-    takedown holds for whatever is asked after it was added, in all workers at once. A set in each
-    worker's memory would answer without Redis, but only after its next refresh, and at millions of
-    takedowns that refresh is dear.
+    A pair is looked up by the ids of all rules that would cover it, in one command. A takedown
+    therefore holds in all workers from the moment it is added. The alternative, a set in each
+    worker's memory, would learn of a takedown at its next refresh only, and refreshing millions of
+    takedowns in every worker is expensive. The mark is a member of the set, so that both are lost
+    together.
 
-    The mark is in the set itself, so that it is lost with it.
+    Every method raises Retry when Redis or the dataset's store is down. Any thread may call them.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class TakedownList:
         compare_s: float = COMPARE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`read_ids` gives the ids of all takedowns in the dataset, told those that are known."""
+        """`read_ids` returns the ids of all takedowns in the dataset. It is given the known ids,
+        whose files it need not read again. It may raise Retry, and Fatal on an unreadable takedown.
+        """
         self._client = client
         self._key = f"{key_prefix}takedowns"
         self._read_ids = read_ids
@@ -56,14 +60,18 @@ class TakedownList:
         self._comparing = threading.Lock()
 
     def add(self, ids: Collection[str]) -> None:
-        """Have them honoured from now on; they are in the dataset already."""
+        """Apply these takedowns from now on. The caller has written them to the dataset before."""
         members = map(bytes.fromhex, ids)
-        with redis_client.translated():
+        with redis_errors():
             while chunk := list(islice(members, _CHUNK)):
                 self._client.sadd(self._key, *chunk)
 
     def covering(self, pairs: Sequence[RawPair | IngestedPair | CleanPair]) -> list[str | None]:
-        """One round trip, but for a comparison that is due."""
+        """For each pair the id of a takedown that covers it, or None.
+
+        One round trip, unless a comparison with the dataset is due. Raises Fatal on an unreadable
+        takedown.
+        """
         if not pairs:
             return []
         ids = [[rule_id(rule) for rule in rules_for(pair)] for pair in pairs]
@@ -75,10 +83,18 @@ class TakedownList:
             raise Retry("Redis was emptied while takedowns were read")
         return found
 
+    def rejections(self, pairs: Sequence[RawPair | IngestedPair | CleanPair]) -> dict[int, Reject]:
+        """The rejection of each covered pair, by its index. Raises as `covering` does."""
+        return {
+            at: Reject(Reason.TAKEN_DOWN, f"takedown {takedown_id}")
+            for at, takedown_id in enumerate(self.covering(pairs))
+            if takedown_id is not None
+        }
+
     def _look(self, ids: Sequence[Sequence[str]]) -> list[str | None] | None:
-        """For each list one of its ids that is in the set, or None; None where it is not whole."""
+        """For each list an id of it that is in the set, or None. None if the set is incomplete."""
         members = [_WHOLE, *(bytes.fromhex(each) for listed in ids for each in listed)]
-        with redis_client.translated():
+        with redis_errors():
             answers = iter(cast("list[int]", self._client.smismember(self._key, members)))
         if not next(answers):
             return None
@@ -86,32 +102,21 @@ class TakedownList:
         return [listed[0] if listed else None for listed in held]
 
     def _compare(self) -> None:
-        """Make the set what the dataset says.
+        """Make the set equal to the dataset's takedowns.
 
-        It is read before the dataset: what is in it then and not in the dataset afterwards was
-        withdrawn, because a takedown is in the dataset before it is here.
+        Read the set first, then the dataset. A takedown is written to the dataset before it is
+        added to the set, so an id that is in the set and missing in the dataset was withdrawn.
         """
         with self._comparing:
             if self._clock() < self._due and self._look([]) is not None:
-                return  # another thread was first
-            with redis_client.translated():
+                return  # another thread has compared meanwhile
+            with redis_errors():
                 members = cast("set[bytes]", self._client.smembers(self._key)) - {_WHOLE}
             held = {member.hex() for member in members}
             wanted = set(self._read_ids(held))
             self.add(wanted - held)
-            with redis_client.translated():
+            with redis_errors():
                 if withdrawn := held - wanted:
                     self._client.srem(self._key, *map(bytes.fromhex, withdrawn))
                 self._client.sadd(self._key, _WHOLE)
             self._due = self._clock() + self._compare_s
-
-
-def taken_down(
-    takedowns: TakedownList, pairs: Sequence[RawPair | IngestedPair | CleanPair]
-) -> dict[int, Reject]:
-    """Place in the batch to rejection. Raises Retry, Fatal."""
-    return {
-        at: Reject(Reason.TAKEN_DOWN, f"takedown {takedown_id}")
-        for at, takedown_id in enumerate(takedowns.covering(pairs))
-        if takedown_id is not None
-    }

@@ -1,4 +1,4 @@
-"""A record's image from its source to the blob store, the same at each of its deliveries."""
+"""Gets a record's image and stores it. Every delivery of the record gets the same image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kaption.workers.stores.answers import Answer, Answers, Refusal
 def delivered_bytes(
     source: ImageSource, fetcher: Fetcher, blobs: BlobStore, max_bytes: int
 ) -> tuple[bytes, str | None]:
-    """The bytes, and the final URL if they were fetched.
+    """The image's bytes, and the URL after redirects if they were fetched.
 
     Raises Reject (fetch_*, too_large, blob_missing), Retry.
     """
@@ -33,7 +33,7 @@ def delivered_bytes(
         data = blobs.get(source.blob)
     except KeyError as error:
         raise Reject(Reason.BLOB_MISSING, source.blob.sha256) from error
-    # The size in the reference is what the crawler says; only the one of the bytes is known.
+    # The size in the reference is only the crawler's claim.
     _refuse_large(len(data), max_bytes)
     return data, None
 
@@ -45,27 +45,27 @@ def _refuse_large(size: int, max_bytes: int) -> None:
 
 _JPEG = "image/jpeg"
 _BLOB_WRITERS = 8
-"""Blobs of a batch written at once: a store answers in milliseconds to tens of them."""
+"""Threads that write a batch's blobs. A store takes one to some tens of milliseconds for a blob."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An image that may be claimed."""
+    """A decoded image that is not claimed yet."""
 
     image: ImageRef
     jpeg: bytes | None
-    """None: remembered from an earlier delivery, and stored then."""
+    """None: an earlier delivery of the record has stored it."""
 
 
 class Arrivals:
-    """Gets images, and stores them before they are claimed.
+    """Gets images, and stores them before ingest claims them.
 
-    A URL may answer otherwise when a record is delivered again. If ingest then rejected it, or
-    claimed something else, the image it had claimed would be lost: its copies were refused as
-    duplicates of a record that never comes out. To release the claim then would be too late for
-    the copies refused meanwhile. So the first answer for an origin is remembered before anything is
-    claimed, and holds for every delivery and every worker: also a refusal, because another worker
-    may hold the same record with an image in its hands. Inline bytes and blobs do not change.
+    A URL may give something else when its record is delivered again. If ingest then rejected the
+    record or claimed another image, it would lose the first image: copies of it were rejected as
+    duplicates of a record that never comes out. Releasing the claim would come too late for those
+    copies. Therefore the first answer for an origin is remembered before anything is claimed, and
+    it counts for every delivery and every worker. A refusal is remembered too, because another
+    worker may have fetched an image for the same record. Inline bytes and blobs never change.
     """
 
     def __init__(
@@ -83,11 +83,14 @@ class Arrivals:
         self._max_bytes = max_bytes
 
     def setup(self) -> None:
-        """Before `keep`."""
+        """Start the threads that write blobs. Call it before `keep`."""
         self._writers = ThreadPoolExecutor(_BLOB_WRITERS, "blob-writer")
 
     def get(self, message: Incoming[RawPair]) -> Arrived:
-        """Fetch and decode, or remember. Raises Reject, Retry, and Fatal of the decoder."""
+        """The remembered image of the record, else the fetched and decoded one.
+
+        Any thread may call it. Raises Reject, Retry, and Fatal when no decoder can be started.
+        """
         if message.record.image.url is None:
             return self._delivered(message.record)
         answer = self._answers.get(message.origin, message.position)
@@ -106,17 +109,17 @@ class Arrivals:
         arrived: Sequence[Arrived],
         rejected: Mapping[int, Reject],
     ) -> list[ImageRef | Reject]:
-        """Store a batch's images, except those at the places in `rejected`.
+        """Store a batch's images, except those at the indices in `rejected`.
 
-        Returns what each record has to go on with, which for a URL may be what another worker got.
-        Raises Retry.
+        Returns the image or the rejection that counts for each record. For a URL this may be the
+        answer that another worker got first. Raises Retry.
         """
         new = [
             one.jpeg
             for at, one in enumerate(arrived)
             if one.jpeg is not None and at not in rejected
         ]
-        # list() waits for all of them and raises the first failure.
+        # list() waits for all writes and raises the first error.
         list(self._writers.map(lambda jpeg: self._blobs.put(jpeg, _JPEG), new))
         settled = [rejected.get(at, one.image) for at, one in enumerate(arrived)]
         fetched = [at for at, one in enumerate(arrived) if one.jpeg is not None and one.image.url]
@@ -126,11 +129,11 @@ class Arrivals:
         return settled
 
     def ready(self) -> str | None:
-        """None when blob store and Redis answer."""
+        """None when blob store and Redis answer, else the error."""
         return self._blobs.ready() or self._answers.ready()
 
     def close(self) -> None:
-        """Ends the decoding processes and the fetcher too: nobody else uses them."""
+        """End the decoding processes and the fetcher too: nobody else uses them."""
         self._fetcher.close()
         self._decoder.close()
         if hasattr(self, "_writers"):

@@ -1,4 +1,4 @@
-"""What a batch of images and texts may claim, and what others hold already."""
+"""Claims the images and texts of a batch, and rejects the images that others hold."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from kaption.workers.stores.dedup import Dedup
 
 
 class DuplicateClaims:
-    """Deduplication of a batch; every call gives the same answer again for the same origins."""
+    """Deduplicates a batch. Every call gives the same answer again for the same origins.
+
+    Every method raises Retry when Redis is down.
+    """
 
     def __init__(self, dedup: Dedup, policy: DedupPolicy) -> None:
         self._dedup = dedup
         self._limit = policy.text_uses
 
     def held(self, images: Sequence[ImageRef], origins: Sequence[Position]) -> dict[int, Reject]:
-        """Place in the batch to rejection, for bytes that others hold already. Claims nothing."""
+        """Rejections of images whose bytes another origin holds, by index. Claims nothing."""
         holders = self._dedup.holders([image.original_sha256 for image in images])
         return {
             at: Reject(Reason.DUPLICATE, f"of {holder}")
@@ -29,11 +32,10 @@ class DuplicateClaims:
     def duplicates(
         self, images: Mapping[int, ImageRef], origins: Sequence[Position]
     ) -> dict[int, Reject]:
-        """Claim images, given by their place in the batch; place to rejection for what others
-        hold.
+        """Claim images by their index in the batch. Returns the rejections of duplicates by index.
 
-        Exact claims are on the bytes as delivered, which no change of ours to decoding can move.
-        Perceptual claims are made only by those who hold their exact one, and have a hash.
+        An exact claim is on the bytes as delivered, because those do not change with our decoder.
+        A perceptual claim follows only for an image that got its exact claim and has a hash.
         """
         places = list(images)
         owners = self._dedup.claim_exact(
@@ -52,7 +54,10 @@ class DuplicateClaims:
         return rejected | _refused(places, owners, origins, Reason.NEAR_DUPLICATE)
 
     def text_uses(self, texts: Sequence[str], origins: Sequence[Position]) -> list[int | None]:
-        """Which use of its text each pair is; none for empty texts or without a limit."""
+        """For each text its number of uses so far, this one included.
+
+        None for an empty text, and for every text if the policy sets no limit.
+        """
         uses: list[int | None] = [None] * len(texts)
         texted = [at for at, text in enumerate(texts) if text]
         if self._limit and texted:
@@ -64,7 +69,7 @@ class DuplicateClaims:
         return uses
 
     def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
+        """None when Redis answers, else the error."""
         return self._dedup.ready()
 
 

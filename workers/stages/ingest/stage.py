@@ -1,4 +1,4 @@
-"""Ingest: get the image, decode it safely, deduplicate, clean the alt text, store the bytes."""
+"""Ingest: gets the image, decodes it safely, cleans the alt text, stores and deduplicates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kaption.workers.stages.ingest.duplicates import DuplicateClaims
 from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.dedup import Dedup
-from kaption.workers.stores.takedowns import TakedownList, taken_down
+from kaption.workers.stores.takedowns import TakedownList
 from kaption.workers.text.alt_text import read_alt_text
 from kaption.workers.text.language import LanguageDetector
 from kaption.workers.text.notes import Note
@@ -28,24 +28,35 @@ from kaption.workers.text.notes import Note
 
 @dataclass(frozen=True, slots=True)
 class IngestInput:
-    """A pair that only its claims can still reject.
-
-    `pair` is complete but for dedup and provenance: what could fail to validate has been validated
-    before anything is claimed.
-    """
+    """A prepared pair. Only deduplication and takedowns can still reject it."""
 
     pair: IngestedPair
+    """Validated before anything is claimed. Its dedup and provenance are filled in later."""
     arrived: Arrived
     seconds: float
+    """Seconds that the preparation took."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestParts:
+    """What ingest works with. The stage closes the fetcher and the decoder."""
+
+    fetcher: Fetcher
+    decoder: DecodePool
+    blobs: BlobStore
+    dedup: Dedup
+    answers: Answers
+    takedowns: TakedownList
+    languages: LanguageDetector
 
 
 class IngestStage(Stage[RawPair, IngestInput]):
-    """From what a crawler found to a pair whose image is stored and known to be new.
+    """Turns a crawler's pair into one whose image is stored and new.
 
-    Order matters: claims survive for ever, so they come after everything that may reject, and after
-    what they are on is stored and remembered for every delivery of the record (see `Arrivals`).
-    What is taken down is refused before it is fetched, by what the crawler tells of it, and before
-    it is stored, by what it then is.
+    Claims last for ever, so they come after every other step that may reject the record, and after
+    the image is stored and remembered for every delivery of the record (see `Arrivals`). Takedowns
+    are looked up twice: before the image is fetched, by the crawler's fields, and before it is
+    stored, by the image itself.
     """
 
     name = "ingest"
@@ -55,41 +66,41 @@ class IngestStage(Stage[RawPair, IngestInput]):
     def __init__(
         self,
         policy: IngestPolicy,
-        fetcher: Fetcher,
-        decoder: DecodePool,
-        blobs: BlobStore,
-        dedup: Dedup,
-        answers: Answers,
-        takedowns: TakedownList,
-        languages: LanguageDetector,
+        parts: IngestParts,
         *,
         now: Callable[[], datetime],
     ) -> None:
+        """`now` returns aware UTC times."""
         self._policy = policy
-        self._arrivals = Arrivals(fetcher, decoder, blobs, answers, policy.fetch.max_bytes)
-        self._claims = DuplicateClaims(dedup, policy.dedup)
-        self._takedowns = takedowns
-        self._languages = languages
+        self._arrivals = Arrivals(
+            parts.fetcher, parts.decoder, parts.blobs, parts.answers, policy.fetch.max_bytes
+        )
+        self._claims = DuplicateClaims(parts.dedup, policy.dedup)
+        self._takedowns = parts.takedowns
+        self._languages = parts.languages
         self._tracer = Tracer(self.name, now, policy)
 
     @property
     def batching(self) -> Batching:
-        """Of the policy."""
+        """As the policy says."""
         return Batching(self._policy.batch_records, self._policy.batch_wait_s)
 
     def setup(self) -> None:
-        """Raises Fatal on languages that cannot be detected."""
+        """Load the language models. Raises Fatal on a language that cannot be detected."""
         self._languages.load()
         self._arrivals.setup()
 
     def prepare(self, message: Incoming[RawPair]) -> IngestInput:
-        """Fetch, decode and read one pair. Raises Reject for all but duplicates, and Retry."""
+        """Fetch and decode the image, and clean the text.
+
+        Raises Reject for every reason but duplicates, Retry, and Fatal when no decoder starts.
+        """
         began = time.perf_counter()
         record = message.record
         if self._policy.respect_opt_out and record.opt_out:
             raise Reject(Reason.OPTED_OUT, ", ".join(signal.kind for signal in record.opt_out))
-        for refusal in taken_down(self._takedowns, [record]).values():
-            raise refusal
+        for rejection in self._takedowns.rejections([record]).values():
+            raise rejection
         arrived = self._arrivals.get(message)
         alt = read_alt_text(record.text, record.language, self._policy.text, self._languages)
         if alt.detected is not None and not self._languages.accepts(alt.detected):
@@ -107,16 +118,17 @@ class IngestStage(Stage[RawPair, IngestInput]):
         return IngestInput(IngestedPair(**fields), arrived, seconds)
 
     def process(self, batch: Sequence[tuple[Incoming[RawPair], IngestInput]]) -> Sequence[Outcome]:
-        """Store what is new, then claim it. Raises Retry when a store is down."""
+        """Store the new images, then claim them. Raises Retry when a store is down."""
         began = time.perf_counter()
         messages = [message for message, _ in batch]
         inputs = [prepared for _, prepared in batch]
         origins = [message.origin for message in messages]
-        gone = taken_down(self._takedowns, [one.pair for one in inputs])
-        # A copy of what is held needs no storing: most duplicates end at this look.
+        gone = self._takedowns.rejections([one.pair for one in inputs])
+        # Look before storing: most duplicates end here, and a copy of a held image is not stored.
         held = self._claims.held([one.pair.image for one in inputs], origins)
         settled = self._arrivals.keep(messages, [one.arrived for one in inputs], held | gone)
-        # `gone` again: of a record that was delivered before, an earlier image is remembered.
+        # `gone` comes last: for a record that was delivered before, `keep` returns the remembered
+        # image, although the pair was taken down meanwhile.
         rejected = {at: one for at, one in enumerate(settled) if isinstance(one, Reject)} | gone
         images = {
             at: one
@@ -137,17 +149,17 @@ class IngestStage(Stage[RawPair, IngestInput]):
         return [outcomes[at] for at in range(len(batch))]
 
     def ready(self) -> str | None:
-        """None when blob store and Redis answer."""
+        """None when blob store and Redis answer, else the error."""
         return self._arrivals.ready() or self._claims.ready()
 
     def close(self) -> None:
-        """Ends the decoding processes and the fetcher too: the stage is their only user."""
+        """End the decoding processes and the fetcher too: the stage is their only user."""
         self._arrivals.close()
 
     def _finished(
         self, pair: IngestedPair, origin: Position, uses: int | None, seconds: float
     ) -> IngestedPair:
-        """The pair with its claims, its trace, and without a text that is on too many images."""
+        """The pair with its claims and its trace. A text of too many images is dropped."""
         changes: dict[str, Any] = {
             "dedup": DedupInfo(owner=str(origin), text_uses=uses),
             "provenance": Provenance().then(self._tracer.trace(seconds)),

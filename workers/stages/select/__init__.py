@@ -1,1 +1,1 @@
-"""Select: original and candidate captions on one scorer, the best kept."""
+"""Select: scores the original and the candidates on one scorer and keeps the best."""

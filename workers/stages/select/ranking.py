@@ -1,4 +1,4 @@
-"""Which captions of a pair are kept, and in which order."""
+"""Decides which captions of a pair are kept, and in which order."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from kaption.workers.policy import SelectPolicy
 
 
 def rank(captions: Sequence[Caption], policy: SelectPolicy, min_score: float) -> list[Caption]:
-    """At most `policy.keep` scored captions of at least `min_score`, best first.
+    """At most `policy.keep` captions with a score of at least `min_score`, best first.
 
-    The original goes before every caption that is not better by `policy.margin`: a person's words
-    are worth more than a tie. A caption nearly equal to a better one is left out, so that the ones
-    kept differ.
+    A candidate goes before the original only if it scores higher by at least `policy.margin`:
+    between close scores a person's words count more. A caption that nearly equals a better one is
+    left out.
     """
     good = [caption for caption in captions if _score(caption) >= min_score]
     good.sort(key=lambda caption: _rank(caption, policy.margin), reverse=True)

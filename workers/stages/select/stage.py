@@ -1,4 +1,4 @@
-"""Select: original and candidates on one scorer; the best are kept, or the pair is refused."""
+"""Select: keeps the best of the original and the candidates, or rejects the pair."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Rej
 from kaption.workers.stages.alignment import Alignment
 from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stages.select.ranking import rank
-from kaption.workers.stores.takedowns import TakedownList, taken_down
+from kaption.workers.stores.takedowns import TakedownList
 
 if TYPE_CHECKING:
     from kaption.workers.stages.alignment import ImageInput
@@ -35,18 +35,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SelectInput:
-    """A pair's captions with their checks, and its image if one of them has no score yet."""
+    """A pair's checked captions."""
 
     passed: tuple[Caption, ...]
     failed: tuple[Caption, ...]
     image: ImageInput | None
+    """None if all of `passed` have a score already."""
     seconds: float
+    """Seconds that the preparation took."""
 
 
 class SelectStage(Stage[CaptionedPair, SelectInput]):
-    """Emits a CleanPair, and a sample of them for people to audit.
+    """Emits clean pairs, and a sample of them to pairs.audit for people.
 
-    It asks once more whether a pair is taken down: for what was past ingest when that came.
+    Select looks takedowns up once more, for pairs that had passed ingest when the takedown came.
     """
 
     name = "select"
@@ -70,7 +72,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
 
     @property
     def batching(self) -> Batching:
-        """Of the policy."""
+        """As the policy says."""
         return Batching(self._policy.batch_records, self._policy.batch_wait_s)
 
     def setup(self) -> None:
@@ -79,9 +81,9 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         self._min_score = self._alignment.threshold(self._policy.min_score)
 
     def prepare(self, message: Incoming[CaptionedPair]) -> SelectInput:
-        """Check the captions, get the image where one needs a score.
+        """Check the captions, and get the image if a caption needs a score.
 
-        Raises Reject (no caption, checks failed, blob missing), Dead, Retry.
+        Raises Reject (no caption, checks failed, blob missing), Dead (blob damaged), Retry.
         """
         began = time.perf_counter()
         pair = message.record
@@ -99,11 +101,11 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
     def process(
         self, batch: Sequence[tuple[Incoming[CaptionedPair], SelectInput]]
     ) -> Sequence[Outcome]:
-        """Score what has no score, rank, gate."""
+        """Score the captions without a score, rank them and reject pairs without a good one."""
         began = time.perf_counter()
         scored = self._score(batch)
-        # Last, so that as little as possible comes between this look and the commit.
-        gone = taken_down(self._takedowns, [message.record for message, _ in batch])
+        # Look takedowns up last, to keep the time between this look and the commit short.
+        gone = self._takedowns.rejections([message.record for message, _ in batch])
         share = (time.perf_counter() - began) / len(batch)
         return [
             gone.get(at) or self._outcome(message.record, captions, prepared, share)
@@ -111,7 +113,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         ]
 
     def ready(self) -> str | None:
-        """None when blob store and cache answer."""
+        """None when blob store and cache answer, else the error."""
         return self._alignment.ready()
 
     def _checked(self, caption: Caption) -> Caption:
@@ -121,7 +123,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
     def _score(
         self, batch: Sequence[tuple[Incoming[CaptionedPair], SelectInput]]
     ) -> list[list[Caption]]:
-        """Each item's passed captions, all with a score."""
+        """The passed captions of each item, all with a score."""
         images = {at: p.image for at, (_, p) in enumerate(batch) if p.image is not None}
         row = {at: number for number, at in enumerate(images)}
         wanted = [
@@ -174,12 +176,12 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
 
 
 def sampled(pair_id: str, fraction: float) -> bool:
-    """Whether a pair belongs to the audit sample: the same answer at each replay."""
+    """Whether a pair belongs to the audit sample. A replay gives the same answer."""
     return int.from_bytes(sha256(pair_id.encode()).digest()[:8]) < fraction * 2**64
 
 
 def _captions(pair: CaptionedPair, alignment: Alignment) -> list[Caption]:
-    """Original and candidates, each with a score only where this scorer gave it."""
+    """Original and candidates. A score that another scorer gave is removed."""
     captions = [] if pair.original is None else [pair.original]
     captions += pair.candidates
     ours = any(trace.stage == "score" and alignment.gave(trace) for trace in pair.provenance.stages)
@@ -192,7 +194,7 @@ def _captions(pair: CaptionedPair, alignment: Alignment) -> list[Caption]:
 
 
 def _original_score(captions: Iterable[Caption]) -> float | None:
-    """Of an alt text that failed a check too: what the score stage gave it."""
+    """The original's score, also of an original that failed a check."""
     return next((c.score for c in captions if c.kind is CaptionKind.ORIGINAL), None)
 
 

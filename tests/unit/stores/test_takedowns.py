@@ -1,4 +1,4 @@
-"""The copy of the takedowns in Redis, against the dataset that it is a copy of."""
+"""The copy of the dataset's takedowns in Redis."""
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ from kaption.connections.settings import RedisConnection
 from kaption.objectstore.dataset.takedowns import add_takedown, takedown_ids, takedown_keys
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import RawPair, Takedown, TakedownKind, encode
-from kaption.workers.stores import client as redis_client
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.takedowns import COMPARE_S, TakedownList
 from support.ingest_bench import raw
 
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:
-    with redis_client.connect(RedisConnection.model_validate({"url": redis_url})) as client:
+    with connect_redis(RedisConnection.model_validate({"url": redis_url})) as client:
         yield client
 
 
@@ -51,22 +51,22 @@ def takedown(number: int) -> Takedown:
     return Takedown(kind=TakedownKind.PAIR, value=value, requested_at=datetime.now(UTC))
 
 
-def test_what_the_dataset_holds_is_known_to_an_empty_redis(
+def test_an_empty_redis_is_filled_from_the_dataset(
     client: redis.Redis, objects: FolderStore
 ) -> None:
-    # Given a takedown, also under a name that is not its id
+    # Given a takedown, also in a file whose name is not its id
     add_takedown(objects, "dataset", takedown(1))
     objects.put("dataset/takedown/by-hand.json", encode(takedown(2)))
     takedowns = listed(client, objects)
 
-    # When asked, and asked again after Redis was lost
+    # When it is looked up, and again after Redis was emptied
     for _ in range(2):
         found = takedowns.covering([pair(0), pair(1), pair(2)])
         assert found == [None, takedown(1).takedown_id, takedown(2).takedown_id]
         client.flushdb()
 
 
-def test_one_that_is_added_holds_at_once_for_every_worker(
+def test_an_added_takedown_holds_at_once_for_every_worker(
     client: redis.Redis, objects: FolderStore
 ) -> None:
     workers = [listed(client, objects) for _ in range(2)]
@@ -78,10 +78,10 @@ def test_one_that_is_added_holds_at_once_for_every_worker(
     assert [each.covering([pair(1)]) for each in workers] == [[takedown(1).takedown_id]] * 2
 
 
-def test_one_that_an_older_redis_lacks_or_that_is_withdrawn_is_noticed_in_time(
+def test_a_comparison_adds_missing_takedowns_and_removes_withdrawn_ones(
     client: redis.Redis, objects: FolderStore
 ) -> None:
-    # Given a Redis that knows one that is withdrawn now, and lacks another
+    # Given a Redis that has a withdrawn takedown and lacks another one
     add_takedown(objects, "dataset", takedown(1))
     clock = Clock()
     takedowns = listed(client, objects, clock)
@@ -90,13 +90,13 @@ def test_one_that_an_older_redis_lacks_or_that_is_withdrawn_is_noticed_in_time(
         objects.delete(key)
     add_takedown(objects, "dataset", takedown(2))
 
-    # When it is time to compare / Then both are right
+    # When a comparison is due / Then both are corrected
     assert takedowns.covering([pair(1), pair(2)]) == [takedown(1).takedown_id, None]
     clock.now += COMPARE_S
     assert takedowns.covering([pair(1), pair(2)]) == [None, takedown(2).takedown_id]
 
 
-def test_those_that_are_known_are_not_read_again(client: redis.Redis, objects: FolderStore) -> None:
+def test_known_takedowns_are_not_read_again(client: redis.Redis, objects: FolderStore) -> None:
     add_takedown(objects, "dataset", takedown(1))
     listed(client, objects).covering([pair(1)])
 
@@ -108,22 +108,22 @@ def test_those_that_are_known_are_not_read_again(client: redis.Redis, objects: F
     assert again.covering([pair(1)]) == [takedown(1).takedown_id]
 
 
-def test_one_that_comes_while_the_dataset_is_read_is_not_lost(
+def test_a_takedown_that_is_added_during_a_comparison_is_not_lost(
     client: redis.Redis, objects: FolderStore
 ) -> None:
-    # Given a worker that has listed the dataset when another takedown is asked for
+    # Given a worker that has listed the dataset when another takedown is added
     def slow(known: Collection[str]) -> set[str]:
         found = takedown_ids(objects, "dataset")
         add_takedown(objects, "dataset", takedown(1))
         listed(client, objects).add([takedown(1).takedown_id])
         return found
 
-    # When it has made the set whole / Then it is there
+    # When the worker has completed the set / Then the takedown is in it
     takedowns = TakedownList(client, "kaption:", slow, clock=Clock())
     assert takedowns.covering([pair(1)]) == [takedown(1).takedown_id]
 
 
-def test_threads_that_ask_at_once_read_the_dataset_once(client: redis.Redis) -> None:
+def test_concurrent_threads_read_the_dataset_once(client: redis.Redis) -> None:
     reads = []
 
     def read(known: Collection[str]) -> Collection[str]:
@@ -139,8 +139,8 @@ def test_threads_that_ask_at_once_read_the_dataset_once(client: redis.Redis) -> 
     assert len(reads) == 1
 
 
-def test_a_store_that_is_away_is_waited_for() -> None:
+def test_a_redis_that_is_down_raises_retry() -> None:
     connection = RedisConnection.model_validate({"url": "redis://127.0.0.1:1/0"})
-    takedowns = TakedownList(redis_client.connect(connection), "k:", lambda known: ())
+    takedowns = TakedownList(connect_redis(connection), "k:", lambda known: ())
     with pytest.raises(Retry):
         takedowns.covering([pair(0)])

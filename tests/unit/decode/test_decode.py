@@ -1,4 +1,4 @@
-"""Every format and mode comes out upright, in the right colours, on the background."""
+"""Every format and mode is decoded upright, in the right colours, on the background."""
 
 from io import BytesIO
 
@@ -26,7 +26,7 @@ FORMATS: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP",
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_each_format(kind: str) -> None:
+def test_each_format_is_decoded(kind: str) -> None:
     data = saved(quadrants(), kind)
 
     decoded = decode(data, POLICY)
@@ -150,16 +150,16 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     # When it is decoded
     decoded = decode(saved(image, kind, exif=exif), POLICY)
 
-    # Then it is upright, and its original size is told upright too
+    # Then it is upright, and its original size is the upright one
     assert shows_quadrants(decoded)
     assert (decoded.original_width, decoded.original_height) == (192, 128)
 
 
-def test_broken_exif_costs_no_image() -> None:
+def test_an_image_with_broken_exif_is_kept() -> None:
     assert shows_quadrants(decode(saved(quadrants(), "JPEG", exif=b"Exif\0\0MMjunk"), POLICY))
 
 
-def test_the_first_image_of_a_camera_file_with_two() -> None:
+def test_the_first_image_of_a_camera_file_with_two_is_decoded() -> None:
     second = Image.new("RGB", (192, 128), "white")
     data = saved(quadrants(), "MPO", save_all=True, append_images=[second])
 
@@ -170,7 +170,7 @@ def test_the_first_image_of_a_camera_file_with_two() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
-def test_the_first_frame_of_an_animation(kind: str) -> None:
+def test_the_first_frame_of_an_animation_is_decoded(kind: str) -> None:
     second = Image.new("RGB", (192, 128), "white")
     data = saved(quadrants(), kind, save_all=True, append_images=[second])
 
@@ -187,7 +187,7 @@ def test_an_embedded_profile_is_applied(kind: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-def test_a_broken_or_unfitting_profile_costs_no_image(mode: str) -> None:
+def test_an_image_with_a_broken_or_unfitting_profile_is_kept(mode: str) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = quadrants().convert(mode)
 
@@ -196,7 +196,7 @@ def test_a_broken_or_unfitting_profile_costs_no_image(mode: str) -> None:
         assert shows_quadrants(decoded, grey=mode == "L")
 
 
-def test_nothing_but_pixels_is_stored() -> None:
+def test_metadata_is_not_stored() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a description"
     data = saved(
@@ -233,7 +233,7 @@ def test_scaled_down_to_the_longest_side_and_never_up(
     ],
 )
 @pytest.mark.parametrize("kind", FORMATS)
-def test_rules(kind: str, image: Image.Image, reason: Reason) -> None:
+def test_each_rule_refuses_with_its_reason(kind: str, image: Image.Image, reason: Reason) -> None:
     with pytest.raises(Reject) as refused:
         decode(saved(image, kind), ImagePolicy(max_pixels=5_000_000))
 
@@ -252,7 +252,7 @@ def test_rules(kind: str, image: Image.Image, reason: Reason) -> None:
         (b"%PDF-1.7", Reason.FORMAT_REFUSED),
     ],
 )
-def test_what_is_no_admitted_image(data: bytes, reason: Reason) -> None:
+def test_other_bytes_are_refused_with_their_reason(data: bytes, reason: Reason) -> None:
     with pytest.raises(Reject) as refused:
         decode(data, POLICY)
 

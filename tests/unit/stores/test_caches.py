@@ -12,15 +12,15 @@ from kaption.connections.errors import Retry
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Caption, CaptionKind
 from kaption.schemas.caption import CheckResult
-from kaption.workers.stores import client as redis_client
 from kaption.workers.stores.captions import CaptionCache, CaptionKey
+from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.embeddings import EmbeddingCache, EmbeddingKey
 from kaption.workers.stores.footprint import Footprint
 
 
 @pytest.fixture
 def client(redis_url) -> redis.Redis:
-    return redis_client.connect(RedisConnection(url=SecretStr(redis_url)))
+    return connect_redis(RedisConnection(url=SecretStr(redis_url)))
 
 
 def unit_rows(n: int, d: int) -> NDArray[np.float32]:
@@ -28,17 +28,17 @@ def unit_rows(n: int, d: int) -> NDArray[np.float32]:
     return cast("NDArray[np.float32]", rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
-def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
+def test_vectors_come_back_as_unit_vectors_in_the_order_of_the_keys(client):
     # Given two stored vectors
     cache = EmbeddingCache(client, "kaption:")
     keys = [EmbeddingKey(sha * 64, "r1", "p1") for sha in "abc"]
     rows = unit_rows(2, 512)
     kept = cache.put(keys[:2], rows)
 
-    # When asked for in another order, with one that is not there
+    # When they are read in another order, with one that is missing
     second, missing, first = cache.get([keys[1], keys[2], keys[0]])
 
-    # Then each is a unit vector within half precision of what was stored
+    # Then each is a unit vector, within half precision of the stored one
     assert missing is None
     assert first is not None
     assert second is not None
@@ -47,7 +47,7 @@ def test_vectors_come_back_as_unit_vectors_in_the_order_asked(client):
         assert float(np.linalg.norm(found)) == pytest.approx(1, abs=1e-6)
         assert float(found @ row) > 1 - 1e-6
 
-    # And whoever stored them had the same in hand
+    # And `put` returned the same vectors
     assert np.array_equal(kept, [first, second])
 
 
@@ -65,7 +65,7 @@ def test_an_embedding_depends_on_image_model_and_preprocessing(client, other):
     assert cache.get([other]) == [None]
 
 
-def test_an_embedding_takes_two_bytes_a_dimension_and_ends(client):
+def test_an_embedding_takes_two_bytes_per_dimension_and_expires(client):
     cache = EmbeddingCache(client, "kaption:", ttl_s=60)
     cache.put([EmbeddingKey("a" * 64, "r1", "p1")], unit_rows(1, 512))
     (key,) = client.keys("kaption:*")
@@ -74,13 +74,13 @@ def test_an_embedding_takes_two_bytes_a_dimension_and_ends(client):
     assert 0 < client.ttl(key) <= 60
 
 
-def test_vectors_without_a_key_each_are_refused(client):
+def test_the_number_of_vectors_must_equal_the_number_of_keys(client):
     with pytest.raises(ValueError, match="1 keys for 2 vectors"):
         EmbeddingCache(client, "k:").put([EmbeddingKey("a" * 64, "r", "p")], unit_rows(2, 8))
 
 
-def test_captions_come_back_whole(client):
-    # Given candidates with everything a caption can hold, and an empty answer
+def test_captions_come_back_with_all_their_fields(client):
+    # Given candidates with every field of a caption, and an empty answer
     cache = CaptionCache(client, "kaption:", ttl_s=60)
     full = Caption(
         text="ein rotes Haus, 赤い家 \u2028",
@@ -99,7 +99,7 @@ def test_captions_come_back_whole(client):
     assert all(0 < client.ttl(key) <= 60 for key in client.scan_iter())
 
 
-def test_what_a_image_left_is_forgotten_whatever_made_it(client):
+def test_a_takedown_removes_all_values_of_an_image(client):
     # Given two images, each embedded by two models and captioned in two contexts
     embeddings, captions = EmbeddingCache(client, "kaption:"), CaptionCache(client, "kaption:")
     one, other = "a" * 64, "b" * 64
@@ -108,13 +108,13 @@ def test_what_a_image_left_is_forgotten_whatever_made_it(client):
         captions.put([CaptionKey(sha256, "vlm", context) for context in "cd"], [(), ()])
     footprints = [Footprint(sha256=one), Footprint(original_sha256=other)]
 
-    # When what the first one left is counted, removed, and removed again
+    # When the values of the first one are counted, removed and removed again
     found = [
         [cache.forget(footprints, dry_run=dry) for cache in (embeddings, captions)]
         for dry in (True, False, False)
     ]
 
-    # Then only the other's is there
+    # Then only the other image's values are left
     assert found == [[2, 2], [2, 2], [0, 0]]
     assert len(keys := list(client.scan_iter())) == 2
     assert all(bytes.fromhex(other) in key for key in keys)
@@ -122,8 +122,8 @@ def test_what_a_image_left_is_forgotten_whatever_made_it(client):
     assert captions.get([CaptionKey(other, "vlm", "c")]) == [()]
 
 
-def test_a_caption_cache_that_is_away_is_waited_for():
-    client = redis_client.connect(RedisConnection(url=SecretStr("redis://127.0.0.1:1/0")))
+def test_a_caption_cache_without_redis_raises_retry():
+    client = connect_redis(RedisConnection(url=SecretStr("redis://127.0.0.1:1/0")))
     captions, embeddings = CaptionCache(client, "k:"), EmbeddingCache(client, "k:")
     for get in (
         lambda: captions.get([CaptionKey("a" * 64, "vlm")]),

@@ -1,4 +1,4 @@
-"""Valkey behind TLS, with a user of its own, and what a refusal says."""
+"""Valkey behind TLS with a user of limited rights, and the errors that it gives."""
 
 import re
 import time
@@ -16,8 +16,8 @@ from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.local import Valkey
 from kaption.workers.policy import DedupPolicy
-from kaption.workers.stores import client as redis_client
 from kaption.workers.stores.answers import Answers
+from kaption.workers.stores.client import connect_redis, ping, try_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.footprint import Footprint
 from kaption.workers.stores.image_cache import ImageCache
@@ -32,7 +32,7 @@ PASSWORD = "p@ss/w%rd"
 
 @dataclass(frozen=True)
 class SecureRedis:
-    """A server with the user ``kaption``, reached by TLS only."""
+    """A server with the user ``kaption``, which is reachable over TLS only."""
 
     url: str
     admin: redis.Redis
@@ -45,7 +45,7 @@ class SecureRedis:
             "password": SecretStr(PASSWORD),
             "ca_file": self.ca_file,
         }
-        return redis_client.connect(RedisConnection(**given | changed))
+        return connect_redis(RedisConnection(**given | changed))
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def expired(valkey: Valkey, authority: Authority) -> Iterator[SecureRedis]:
 
 
 def _serve(valkey: Valkey, authority: Authority, certificate: Certificate) -> Iterator[SecureRedis]:
-    # The server of the wheel is built without TLS: this ends it in front, as a mesh would.
+    # The wheel's server is built without TLS. A proxy in front of it ends TLS, as a mesh does.
     with (
         redis.Redis.from_url(valkey.url) as admin,
         FaultProxy(valkey.ports[0], tls=certificate.server_context()) as front,
@@ -70,16 +70,16 @@ def _serve(valkey: Valkey, authority: Authority, certificate: Certificate) -> It
         yield SecureRedis(f"rediss://{front.address}/0", admin, str(authority.file))
 
 
-def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: SecureRedis) -> None:
-    # Given the rights of the documentation
+def test_the_documented_rights_suffice_for_stages_and_takedowns(secure: SecureRedis) -> None:
+    # Given the documented rights
     client = secure.connect()
-    redis_client.try_out(client, "kaption:")
+    try_redis(client, "kaption:")
     dedup = Dedup(client, "kaption:", DedupPolicy())
     answers = Answers(client, "kaption:", ttl_s=60)
     images = ImageCache(client, "kaption:", "emb", 60)
     takedowns = TakedownList(client, "kaption:", lambda known: ["ff" * 16], clock=time.monotonic)
     owner = Position("pairs.raw", 0, 1)
-    # When it does what stages do, and what a takedown does
+    # When the user does everything that stages and takedowns do
     # Then nothing is refused
     assert dedup.claim_exact(["ab" * 32], [owner]) == [owner]
     assert dedup.claim_near([7], [owner]) == [owner]
@@ -104,7 +104,7 @@ def test_a_user_with_the_documented_rights_does_all_that_is_needed(secure: Secur
 def test_user_and_password_may_be_in_the_url(secure: SecureRedis) -> None:
     url = secure.url.replace("rediss://", "rediss://kaption:p%40ss%2Fw%25rd@")
     client = secure.connect(url=SecretStr(url), username=None, password=None)
-    assert redis_client.answers(client) is None
+    assert ping(client) is None
 
 
 @pytest.mark.parametrize(
@@ -120,35 +120,35 @@ def test_a_refusal_names_the_setting(
     secure: SecureRedis, changed: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(Fatal, match=expected) as raised:
-        redis_client.try_out(secure.connect(**changed), "kaption:")
+        try_redis(secure.connect(**changed), "kaption:")
     assert PASSWORD not in str(raised.value)
 
 
-def test_an_expired_certificate_is_told(expired: SecureRedis) -> None:
+def test_an_expired_certificate_is_named(expired: SecureRedis) -> None:
     with pytest.raises(Fatal, match=r"redis\.url \(KAPTION_REDIS__URL\): .* has expired"):
-        redis_client.try_out(expired.connect(), "kaption:")
+        try_redis(expired.connect(), "kaption:")
 
 
 @pytest.mark.parametrize(
     "missing",
     ["-hsetnx", "-eval", "-info", "-lrange", "-smismember", "-expire", "-del", "resetkeys"],
 )
-def test_a_missing_right_is_told(secure: SecureRedis, missing: str) -> None:
+def test_a_missing_right_is_named(secure: SecureRedis, missing: str) -> None:
     secure.admin.execute_command("ACL", "SETUSER", "kaption", missing)
     with pytest.raises(Fatal, match=r"redis\.username \(KAPTION_REDIS__USERNAME\)"):
-        redis_client.try_out(secure.connect(), "kaption:")
+        try_redis(secure.connect(), "kaption:")
 
 
-def test_one_password_too_many_is_refused(secure: SecureRedis) -> None:
+def test_a_password_in_the_url_and_in_the_settings_is_refused(secure: SecureRedis) -> None:
     url = SecretStr(secure.url.replace("rediss://", "rediss://:inner@"))
     with pytest.raises(Fatal, match=r"redis\.url .* keep one") as raised:
         secure.connect(url=url)
     assert "inner" not in str(raised.value)
 
 
-def test_a_url_that_cannot_be_read_gives_no_part_of_the_password_away() -> None:
+def test_the_error_about_an_invalid_url_has_no_part_of_the_password() -> None:
     connection = RedisConnection(url=SecretStr("redis://:hun/ter2@127.0.0.1:6379/0"))
     with pytest.raises(Fatal) as raised:
-        redis_client.connect(connection)
+        connect_redis(connection)
     assert "hun" not in str(raised.value)
     assert raised.value.__cause__ is None

@@ -12,7 +12,7 @@ from support.hostile_web import BODY, HostileWeb
 MakeFetcher = Callable[..., Fetcher]
 
 
-def test_gives_body_address_and_media_type(web: HostileWeb, make_fetcher: MakeFetcher) -> None:
+def test_returns_body_final_url_and_media_type(web: HostileWeb, make_fetcher: MakeFetcher) -> None:
     fetched = make_fetcher().fetch(web.url("ok") + "#fragment")
 
     assert (fetched.data, fetched.media_type) == (BODY, "image/png")
@@ -29,7 +29,7 @@ def test_follows_redirects_and_forgets_cookies(web: HostileWeb, make_fetcher: Ma
     assert "Cookie" not in web.last_headers
 
 
-def test_goes_around_proxies_of_the_environment(
+def test_ignores_proxies_of_the_environment(
     web: HostileWeb, make_fetcher: MakeFetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
@@ -122,7 +122,7 @@ def test_loopback_is_denied_in_every_spelling(make_fetcher: MakeFetcher, host: s
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_tries_again_after_the_time_the_server_asked_for(
+def test_tries_again_after_the_servers_retry_after(
     web: HostileWeb, make_fetcher: MakeFetcher, status: int
 ) -> None:
     waits: list[float] = []
@@ -133,7 +133,7 @@ def test_tries_again_after_the_time_the_server_asked_for(
     assert waits == [7.0]
 
 
-def test_does_not_ask_again_before_the_server_allows(
+def test_gives_up_when_retry_after_is_longer_than_the_limit(
     web: HostileWeb, make_fetcher: MakeFetcher
 ) -> None:
     fetcher = make_fetcher(attempts=3, max_retry_after_s=30)
@@ -147,7 +147,7 @@ def test_does_not_ask_again_before_the_server_allows(
 @pytest.mark.parametrize(
     ("path", "requests"), [("reset", 3), ("hang-up", 3), ("short", 3), ("status/404", 1)]
 )
-def test_transient_failures_alone_are_tried_again(
+def test_only_transient_failures_are_tried_again(
     web: HostileWeb, make_fetcher: MakeFetcher, path: str, requests: int
 ) -> None:
     waits: list[float] = []
@@ -161,10 +161,10 @@ def test_transient_failures_alone_are_tried_again(
     assert all(0.5 <= wait / (FIRST_BACKOFF_S * 2**n) <= 1.5 for n, wait in enumerate(waits))
 
 
-def test_one_host_gets_so_many_connections_at_once(
+def test_one_host_gets_a_limited_number_of_connections_at_once(
     web: HostileWeb, make_fetcher: MakeFetcher
 ) -> None:
-    # Given six threads that want something from a host that answers none of them
+    # Given six threads that fetch from a host that does not answer
     fetcher = make_fetcher(per_host=2)
     with ThreadPoolExecutor(6) as pool:
         fetches = [pool.submit(fetcher.fetch, web.url(f"hold/{n}")) for n in range(6)]
@@ -174,12 +174,12 @@ def test_one_host_gets_so_many_connections_at_once(
         # When it answers
         web.release.set()
 
-        # Then all were served, two at a time
+        # Then all threads got an answer, two at a time
         assert [fetch.result().data for fetch in fetches] == [BODY] * 6
     assert web.most_held == 2
 
 
-def test_closing_ends_connections_under_way(web: HostileWeb, make_fetcher: MakeFetcher) -> None:
+def test_closing_ends_open_connections(web: HostileWeb, make_fetcher: MakeFetcher) -> None:
     fetcher = make_fetcher()
     with ThreadPoolExecutor(1) as pool:
         fetch = pool.submit(fetcher.fetch, web.url("hold"))

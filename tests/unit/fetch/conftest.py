@@ -20,7 +20,7 @@ def web() -> Iterator[HostileWeb]:
 
 @pytest.fixture
 def make_fetcher() -> Iterator[Callable[..., Fetcher]]:
-    """Make a fetcher that may reach loopback; other keywords are those of FetchPolicy."""
+    """Make a fetcher that may reach loopback. Further keywords are fields of FetchPolicy."""
     with ExitStack() as stack:
 
         def make(

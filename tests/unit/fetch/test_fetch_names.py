@@ -1,4 +1,4 @@
-"""Which address is dialled for a name, and what the server is told."""
+"""Which address the fetcher connects to for a name, and which name it tells the server."""
 
 import ssl
 import threading
@@ -18,7 +18,7 @@ MakeFetcher = Callable[..., Fetcher]
 
 
 class Names:
-    """A resolver that gives its next answer at each look-up."""
+    """A resolver that returns its next answer at each look-up."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.asked: list[str] = []
@@ -31,7 +31,7 @@ class Names:
 
 @pytest.fixture
 def two_hosts() -> Iterator[tuple[HostileWeb, HostileWeb]]:
-    """Give two servers on one port: of 127.0.0.2 (admitted below) and 127.0.0.3 (denied)."""
+    """Two servers on one port: on 127.0.0.2 (allowed below) and on 127.0.0.3 (denied)."""
     outside = HostileWeb("127.0.0.2")
     inside = HostileWeb("127.0.0.3", outside.port)
     yield outside, inside
@@ -39,10 +39,10 @@ def two_hosts() -> Iterator[tuple[HostileWeb, HostileWeb]]:
     inside.close()
 
 
-def test_a_rebound_name_reaches_only_the_address_that_was_checked(
+def test_dns_rebinding_reaches_only_the_checked_address(
     two_hosts: tuple[HostileWeb, HostileWeb], make_fetcher: MakeFetcher
 ) -> None:
-    # Given a name that is public at the first look-up and private at every later one
+    # Given a name with a public address at the first look-up and a private one later
     outside, inside = two_hosts
     names = Names(["127.0.0.2"], ["127.0.0.3"])
     fetcher = make_fetcher(allow_networks=("127.0.0.2/32",), look_up=names)
@@ -50,14 +50,14 @@ def test_a_rebound_name_reaches_only_the_address_that_was_checked(
     # When it is fetched
     fetched = fetcher.fetch(f"http://pictures.example:{outside.port}/ok")
 
-    # Then one look-up decided, and the server saw the name that was asked for
+    # Then there was one look-up, and the server got the URL's name
     assert fetched.data == BODY
     assert names.asked == ["pictures.example"]
     assert outside.last_headers["Host"] == f"pictures.example:{outside.port}"
     assert not inside.requests
 
 
-def test_each_redirect_is_looked_up_and_checked_again(
+def test_each_redirect_is_resolved_and_checked_again(
     two_hosts: tuple[HostileWeb, HostileWeb], make_fetcher: MakeFetcher
 ) -> None:
     outside, inside = two_hosts
@@ -133,17 +133,17 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-def test_tls_asks_for_and_checks_the_name_not_the_address(
+def test_tls_checks_the_name_and_not_the_address(
     web: HostileWeb, make_fetcher: MakeFetcher, authority: trustme.CA
 ) -> None:
-    # Given a server with a certificate for a name, at an address the resolver gives for it
+    # Given a server with a certificate for a name, at the address of that name
     web.use_tls(authority.issue_cert("pictures.example").configure_cert)
     fetcher = make_fetcher(look_up=Names(["127.0.0.1"]), ssl_context=trusting(authority))
 
     # When it is fetched by its name
     fetched = fetcher.fetch(f"https://pictures.example:{web.port}/ok")
 
-    # Then server name and Host are the URL's, and the certificate was accepted for it
+    # Then the TLS server name and the Host header are the URL's, and the certificate is accepted
     assert fetched.data == BODY
     assert web.server_names == ["pictures.example"]
     assert web.last_headers["Host"] == f"pictures.example:{web.port}"

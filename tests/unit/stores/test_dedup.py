@@ -1,4 +1,4 @@
-"""Claims in Redis, against what the interface promises."""
+"""Deduplication claims in Redis."""
 
 import itertools
 import multiprocessing
@@ -28,7 +28,7 @@ def dedup(redis_url) -> Dedup:
 
 
 class Model:
-    """The near claims as one thread would make them: a list of what is kept."""
+    """Near claims in one thread, with a list of the kept hashes."""
 
     def __init__(self, distance: int) -> None:
         self.distance = distance
@@ -45,19 +45,19 @@ class Model:
 # Exact
 
 
-def test_the_first_claim_holds_and_every_repetition_agrees(dedup):
+def test_the_first_claim_holds_at_every_repetition(dedup):
     # Given an image claimed by one origin
     sha256 = "ab" * 32
     assert dedup.claim_exact([sha256], [owner(1)]) == [owner(1)]
 
-    # When another one claims it, and both again
+    # When another origin claims it, and both claim it again
     later = dedup.claim_exact([sha256, sha256, "cd" * 32], [owner(2), owner(1), owner(2)])
 
-    # Then the first one has it, for itself and for others
+    # Then the first one holds it
     assert later == [owner(1), owner(1), owner(2)]
 
 
-def test_looking_who_holds_a_image_claims_nothing(redis_url, dedup):
+def test_looking_up_the_holder_of_an_image_claims_nothing(redis_url, dedup):
     # Given one claimed image
     dedup.claim_exact(["ab" * 32], [owner(1)])
     client = redis.Redis.from_url(redis_url)
@@ -68,7 +68,7 @@ def test_looking_who_holds_a_image_claims_nothing(redis_url, dedup):
     assert {key: client.dump(key) for key in client.scan_iter()} == before
 
 
-def test_hashes_that_share_a_bucket_are_kept_apart(dedup):
+def test_hashes_in_the_same_bucket_are_distinct(dedup):
     # Given hashes equal in their bucket's bits and different in the field's
     sha256s = [f"{number:032x}" + "5" * 32 for number in range(600)]
     owners = [owner(number) for number in range(600)]
@@ -78,12 +78,12 @@ def test_hashes_that_share_a_bucket_are_kept_apart(dedup):
     assert dedup.claim_exact(sha256s, [owner(9999)] * 600) == owners
 
 
-def test_what_is_no_sha256_is_refused(dedup):
+def test_an_invalid_sha256_is_an_error(dedup):
     with pytest.raises(ValueError, match="hexadecimal"):
         dedup.claim_exact(["zz" * 32], [owner(1)])
 
 
-def test_nothing_asked_is_nothing_answered(dedup):
+def test_empty_calls_return_empty_results(dedup):
     assert dedup.holders([]) == dedup.claim_exact([], []) == []
     assert dedup.claim_near([], []) == dedup.count_text([], [], 3) == []
 
@@ -91,23 +91,23 @@ def test_nothing_asked_is_nothing_answered(dedup):
 # Near
 
 
-def test_near_within_the_distance_and_not_beyond(dedup):
+def test_hashes_within_the_distance_are_near_and_others_are_not(dedup):
     # Given a kept hash, and hashes at every distance from it
     rng = random.Random(1)
     base = rng.getrandbits(64)
     assert dedup.claim_near([base], [owner(0)]) == [owner(0)]
 
-    # When each is claimed, many times over with other bits
+    # When each is claimed, many times with different bits
     for trial, bits in itertools.product(range(30), range(1, 7)):
         near = flipped(base, bits, rng)
         assert dedup.claim_near([near], [owner(100 + trial)]) == [owner(0)], (bits, hex(near))
 
-    # Then one at distance 7 is another image
+    # Then a hash at distance 7 is another image
     far = flipped(base, 7, rng)
     assert dedup.claim_near([far], [owner(7)]) == [owner(7)]
 
 
-def test_a_refused_claim_leaves_nothing_and_stays_refused(redis_url, dedup):
+def test_a_refused_claim_leaves_no_entry_and_stays_refused(redis_url, dedup):
     # Given a kept hash
     dedup.claim_near([0], [owner(1)])
     client = redis.Redis.from_url(redis_url)
@@ -116,26 +116,26 @@ def test_a_refused_claim_leaves_nothing_and_stays_refused(redis_url, dedup):
     # When a near one is refused, twice
     answers = dedup.claim_near([1, 1], [owner(2), owner(2)])
 
-    # Then the store is as it was
+    # Then the store is unchanged
     assert answers == [owner(1), owner(1)]
     assert {key: client.dump(key) for key in client.scan_iter()} == before
 
 
-def test_the_answer_to_a_refused_record_does_not_move(dedup):
+def test_a_refused_claim_always_names_the_same_owner(dedup):
     # Given a hash between two kept ones (each 6 away from it, 12 apart)
     left, middle, right = 0, 0x3F, 0xFFF
     assert dedup.claim_near([left, right], [owner(1), owner(2)]) == [owner(1), owner(2)]
 
-    # When it is claimed before and after others were kept
+    # When it is claimed before and after other hashes are kept
     first = dedup.claim_near([middle], [owner(3)])
     dedup.claim_near([0xFF << 40, 0xFF << 20], [owner(4), owner(5)])
 
-    # Then the earliest one refuses it each time
+    # Then the earliest one holds it each time
     assert first == dedup.claim_near([middle], [owner(3)]) == [owner(1)]
 
 
 @pytest.mark.parametrize("number", [-1, 1 << 64])
-def test_what_is_no_64_bit_hash_is_refused(dedup, number):
+def test_a_number_that_is_not_a_64_bit_hash_is_an_error(dedup, number):
     with pytest.raises(ValueError, match="unsigned 64-bit"):
         dedup.claim_near([number], [owner(1)])
 
@@ -155,12 +155,12 @@ near_hashes = st.tuples(
         st.lists(st.tuples(near_hashes, st.integers(0, 30)), min_size=1, max_size=8), max_size=8
     ),
 )
-def test_near_claims_are_those_of_the_model(redis_url, distance, calls):
+def test_near_claims_equal_those_of_a_simple_model(redis_url, distance, calls):
     # Given an empty store and a model
     dedup = dedup_at(redis_url, distance, f"p{next(_prefixes)}:")
     model = Model(distance)
 
-    # When the same calls are made on both / Then the answers are the same, also when repeated
+    # When the same calls are made on both / Then the answers are equal, also at a repetition
     for call in calls:
         hashes = [number for number, _ in call]
         owners = [owner(number) for _, number in call]
@@ -197,18 +197,18 @@ def test_processes_that_race_agree(redis_url):
 
 
 def test_a_worker_that_dies_between_look_and_claim_leaves_the_field_to_others(dedup, monkeypatch):
-    # Given a worker that looked, found nothing, and died
+    # Given a worker that looked, found nothing and died
     near = dedup._near
     monkeypatch.setattr(near, "_keep_free", lambda seen, free: (_ for _ in ()).throw(KeyError))
     with pytest.raises(KeyError):
         dedup.claim_near([0], [owner(1)])
     monkeypatch.undo()
 
-    # When others claim meanwhile, and its record comes again
+    # When others claim meanwhile, and its record is delivered again
     others = dedup.claim_near([1, 2], [owner(2), owner(3)])
     again = dedup.claim_near([0, 0], [owner(1), owner(1)])
 
-    # Then there is one holder for all of them, for ever
+    # Then all of them have the same holder, at every repetition
     assert others == again == [owner(2), owner(2)]
 
 
@@ -228,7 +228,7 @@ def test_a_claim_whose_answer_was_lost_is_still_its_own(dedup, monkeypatch):
 
 
 def test_a_look_that_grew_too_old_is_repeated(dedup, monkeypatch):
-    # Given more entries kept by another worker, between our look and our claim, than are listed
+    # Given another worker that keeps more entries between our look and our claim than are listed
     monkeypatch.setattr(redis_near, "RECENT", 8)
     near, real = dedup._near, dedup._near._keep_free
     rng = random.Random(3)
@@ -241,7 +241,7 @@ def test_a_look_that_grew_too_old_is_repeated(dedup, monkeypatch):
 
     monkeypatch.setattr(near, "_keep_free", overtaken)
 
-    # When / Then the claim sees them all the same
+    # When / Then the claim still sees them
     assert dedup.claim_near([0], [owner(1)]) == [owner(100)]
 
 
@@ -271,10 +271,10 @@ def test_texts_are_counted_by_owner_up_to_the_limit(dedup):
     # Given one text used by five origins, with a limit of three
     first = dedup.count_text(["buy now"] * 5, [owner(number) for number in range(5)], 3)
 
-    # When they come again, in another order
+    # When they are counted again, in another order
     again = dedup.count_text(["buy now"] * 5, [owner(number) for number in (4, 0, 3, 1, 2)], 3)
 
-    # Then each has the number it had, and another text has its own count
+    # Then each has the same rank, and another text has its own count
     assert first == [1, 2, 3, 4, 4]
     assert again == [4, 1, 4, 2, 3]
     assert dedup.count_text(["a red chair"], [owner(9)], 3) == [1]
@@ -284,7 +284,7 @@ def test_the_owners_of_a_text_are_bounded(redis_url, dedup):
     # Given a text used far more often than its limit
     dedup.count_text(["buy now"] * 500, [owner(number) for number in range(500)], 10)
 
-    # When / Then ten of them are remembered: one in the bucket, nine beside
+    # When / Then ten owners are remembered: one in the bucket, nine in a hash of the text
     client = redis.Redis.from_url(redis_url)
     assert sorted(client.hlen(key) for key in client.scan_iter()) == [1, 9]
 
@@ -292,14 +292,14 @@ def test_the_owners_of_a_text_are_bounded(redis_url, dedup):
 # The store itself
 
 
-def test_a_store_that_is_away_is_waited_for():
-    # Given a server that ends
+def test_a_redis_that_is_down_raises_retry():
+    # Given a server that was stopped
     with Valkey() as server:
         dedup = dedup_at(server.url)
         assert dedup.ready() is None
         server.kill9()
 
-        # When / Then every call says so and none guesses
+        # When / Then every call raises Retry
         for call in (
             lambda: dedup.holders(["ab" * 32]),
             lambda: dedup.claim_exact(["ab" * 32], [owner(1)]),
@@ -311,13 +311,13 @@ def test_a_store_that_is_away_is_waited_for():
         assert "Redis" in (dedup.ready() or "")
 
 
-def test_a_store_that_evicts_is_not_ready():
+def test_a_redis_that_evicts_claims_is_not_ready():
     with Valkey() as server:
         redis.Redis.from_url(server.url).config_set("maxmemory-policy", "allkeys-lru")
         assert "noeviction" in (dedup_at(server.url).ready() or "")
 
 
-def test_two_deployments_on_one_server_do_not_meet(redis_url):
+def test_two_key_prefixes_on_one_server_are_separate(redis_url):
     one, other = dedup_at(redis_url, prefix="one:"), dedup_at(redis_url, prefix="other:")
     assert one.claim_near([0], [owner(1)]) == [owner(1)]
     assert other.claim_near([0], [owner(2)]) == [owner(2)]
@@ -329,7 +329,7 @@ def test_two_deployments_on_one_server_do_not_meet(redis_url):
 
 
 def claimed(dedup: Dedup, number: int, near: int, text: str, sha256: str) -> Footprint:
-    """An origin's claims on all there is to claim, and what it leaves by them."""
+    """Make every claim that an origin can make. Returns its footprint."""
     dedup.claim_exact([sha256], [owner(number)])
     dedup.claim_near([near], [owner(number)])
     dedup.count_text([text.casefold()], [owner(number)], 5)
@@ -338,7 +338,7 @@ def claimed(dedup: Dedup, number: int, near: int, text: str, sha256: str) -> Foo
     )
 
 
-def test_claims_are_forgotten_and_others_are_not(redis_url, dedup):
+def test_a_takedown_removes_an_owners_claims_and_no_others(redis_url, dedup):
     # Given claims of two origins that share bands of their hashes and a text
     one, other = 0x0001_0002_0003_FFFF, 0x0001_0002_FFFC_0000
     claimed(dedup, 1, other, "A text", "cd" * 32)
@@ -346,17 +346,17 @@ def test_claims_are_forgotten_and_others_are_not(redis_url, dedup):
     before = {key: client.dump(key) for key in client.scan_iter()}
     footprint = claimed(dedup, 2, one, "A text", "ab" * 32)
 
-    # When the second one's are counted, removed, and removed again
+    # When the claims of the second one are counted, removed and removed again
     found = [dedup.forget([footprint], dry_run=dry) for dry in (True, False, False)]
 
-    # Then all is as before, but for the number of entries there ever were
+    # Then everything is as before, except for the sequence number
     assert found == [3, 3, 0]
     after = {key: client.dump(key) for key in client.scan_iter()}
     assert {key for key in after if after[key] != before.get(key)} == {b"{kaption:}near:sequence"}
     assert after.keys() == before.keys()
 
 
-def test_what_is_forgotten_can_be_claimed_and_counted_anew(dedup):
+def test_a_removed_claim_can_be_made_again(dedup):
     footprint = claimed(dedup, 1, 0, "A text", "ab" * 32)
     dedup.count_text(["a text"], [owner(2)], 5)
 
@@ -368,21 +368,21 @@ def test_what_is_forgotten_can_be_claimed_and_counted_anew(dedup):
     assert dedup.count_text(["a text"] * 2, [owner(2), owner(3)], 5) == [2, 1]
 
 
-def test_what_another_has_claimed_since_stays(dedup):
-    # Given claims that were forgotten, and then made by another origin
+def test_a_claim_that_another_owner_made_since_stays(dedup):
+    # Given claims that were removed and then made by another origin
     footprint = claimed(dedup, 1, 0, "A text", "ab" * 32)
     dedup.forget([footprint])
     claimed(dedup, 2, 0, "A text", "ab" * 32)
 
-    # When / Then they are not the first one's; but an image can be forgotten whoever holds it
+    # When / Then the first owner cannot remove them, but an image is removed whoever holds it
     assert dedup.forget([footprint]) == 0
     assert dedup.holders(["ab" * 32]) == [owner(2)]
     assert dedup.forget([Footprint(original_sha256="ab" * 32)]) == 1
     assert dedup.holders(["ab" * 32]) == [None]
 
 
-def test_claims_that_race_with_forgetting_are_kept_or_tried_again(redis_url):
-    # Given four workers that claim near hashes while a fifth forgets them
+def test_claims_that_race_with_a_takedown_are_kept_or_raise_retry(redis_url):
+    # Given four workers that claim near hashes while a fifth removes them
     hashes = [flipped(0, bits, random.Random(bits)) for bits in range(1, 7)] * 50
 
     def claim(worker: int) -> list[Position]:
@@ -400,7 +400,7 @@ def test_claims_that_race_with_forgetting_are_kept_or_tried_again(redis_url):
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(claim, range(4)))
 
-    # Then what is kept is whole: each entry in its four bands, with its owner
+    # Then each kept entry is complete: it is in its four bands and has its owner
     client = redis.Redis.from_url(redis_url)
     bands = [
         sorted(

@@ -41,27 +41,29 @@ from kaption.workers.fetch.addresses import AddressRules
         "ff02::1",
     ],
 )
-def test_refuses_what_is_no_public_host(address: str) -> None:
+def test_refuses_every_address_that_is_not_public(address: str) -> None:
     assert AddressRules().refusal(address)
 
 
 @pytest.mark.parametrize(
     "address", ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1", "2a00:1450:4001::5"]
 )
-def test_admits_public_hosts(address: str) -> None:
+def test_allows_public_hosts(address: str) -> None:
     assert AddressRules().refusal(address) is None
 
 
 @given(st.ip_addresses())
-def test_never_admits_what_python_calls_not_global(address: IPv4Address | IPv6Address) -> None:
-    # Given any address; IPv6 strategies draw from the special ranges too
+def test_refuses_every_address_that_python_calls_not_global(
+    address: IPv4Address | IPv6Address,
+) -> None:
+    # Given any address, also from the special ranges of IPv6
     admitted = AddressRules().refusal(str(address)) is None
 
-    # Then ours is the stricter list
+    # Then our list refuses everything that Python's refuses
     assert not admitted or (address.is_global and not address.is_multicast)
 
 
-def test_an_admitted_network_overrides_the_deny_list_and_nothing_more() -> None:
+def test_an_allowed_network_overrides_the_deny_list_for_itself_only() -> None:
     rules = AddressRules(["127.0.0.0/8", "fd00:1::/32"])
 
     assert rules.refusal("127.0.0.1") is None
@@ -70,6 +72,6 @@ def test_an_admitted_network_overrides_the_deny_list_and_nothing_more() -> None:
     assert rules.refusal("::ffff:127.0.0.1")
 
 
-def test_a_network_that_is_none_is_an_error() -> None:
+def test_an_invalid_network_is_an_error() -> None:
     with pytest.raises(ValueError, match="host bits set"):
         AddressRules(["127.0.0.1/8"])

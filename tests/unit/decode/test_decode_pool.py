@@ -1,4 +1,4 @@
-"""Children that crash, hang or need too much are replaced, and none outlives its parent."""
+"""Children that crash, hang or need too much are replaced. None outlives its parent."""
 
 import os
 import resource
@@ -68,7 +68,7 @@ def wait_until_gone(pid: int) -> None:
         time.sleep(0.02)
 
 
-def test_gives_what_decode_gives(pool: DecodePool) -> None:
+def test_the_pool_returns_what_decode_returns(pool: DecodePool) -> None:
     assert pool.decode(GOOD) == decode(GOOD, ImagePolicy())
 
 
@@ -80,7 +80,7 @@ def test_refusals_keep_reason_and_detail(pool: DecodePool) -> None:
     assert refused.value.detail == "40x50, 64 pixels at least"
 
 
-def test_many_threads_share_it(pool: DecodePool) -> None:
+def test_many_threads_share_the_pool(pool: DecodePool) -> None:
     with ThreadPoolExecutor(8) as threads:
         decoded = list(threads.map(pool.decode, [GOOD] * 40))
 
@@ -92,7 +92,7 @@ def test_many_threads_share_it(pool: DecodePool) -> None:
 def test_damaged_files_are_decoded_or_refused_for_a_reason(
     pool: DecodePool, data: st.DataObject
 ) -> None:
-    # Given a real file with bytes changed, removed, repeated or put in
+    # Given a real file with bytes changed, removed, repeated or inserted
     file = bytearray(data.draw(st.sampled_from(REAL)))
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(file)) | st.integers(0, 700))
@@ -111,7 +111,7 @@ def test_damaged_files_are_decoded_or_refused_for_a_reason(
     # When it is decoded
     outcome = outcome_of(pool, bytes(file))
 
-    # Then it is refused, by the decoder and not by its death, or it is an image
+    # Then it is decoded, or the decoder refuses it without dying
     if isinstance(outcome, Reject):
         assert "died" not in outcome.detail
         assert "status" not in outcome.detail
@@ -147,7 +147,7 @@ REAL = [
 ]
 
 
-def test_a_image_that_takes_too_long_costs_its_process_only(slow: bytes) -> None:
+def test_an_image_that_takes_too_long_ends_only_its_process(slow: bytes) -> None:
     spent = cpu_of_ended_children()
     with DecodePool(ImagePolicy(decode_cpu_s=1), 1) as pool:
         with pytest.raises(Reject, match="more than 1 s of processor time") as refused:
@@ -158,8 +158,8 @@ def test_a_image_that_takes_too_long_costs_its_process_only(slow: bytes) -> None
         assert shows_quadrants(pool.decode(GOOD))
 
 
-def test_a_child_that_gets_no_processor_still_decodes() -> None:
-    # Given a child that a loaded machine passes over for longer than the limit
+def test_waiting_for_the_processor_does_not_count_as_decoding_time() -> None:
+    # Given a child that gets no processor for longer than the limit
     process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
     process.decode(GOOD)
     os.kill(child_of(process), signal.SIGSTOP)
@@ -168,31 +168,31 @@ def test_a_child_that_gets_no_processor_still_decodes() -> None:
         time.sleep(2.5)
         assert not starved.done()
 
-        # When it gets its turn
+        # When it gets the processor
         os.kill(child_of(process), signal.SIGCONT)
 
-        # Then the image is there
+        # Then the image is decoded
         assert shows_quadrants(starved.result())
     process.stop()
 
 
-def test_the_limit_is_each_images_own() -> None:
-    # Given images each well under the limit
+def test_the_time_limit_counts_for_each_image_alone() -> None:
+    # Given images that each take much less than the limit
     process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
     some_work = slow_jpeg(20)
     process.decode(GOOD)
     child = child_of(process)
 
-    # When one child has spent more on them than one image may
+    # When one child has spent more time on all of them than one image may take
     while cpu_of(child) < 3:
         process.decode(some_work)
 
-    # Then it is still the same
+    # Then the child was not replaced
     assert child_of(process) == child
     process.stop()
 
 
-def test_a_image_that_needs_too_much_memory_costs_its_process_only() -> None:
+def test_an_image_that_needs_too_much_memory_ends_only_its_process() -> None:
     large = saved(quadrants(7000, 7000), "PNG")
     with DecodePool(ImagePolicy(decode_memory_bytes=150_000_000), 1) as pool:
         with pytest.raises(Reject, match="more than 150000000 bytes of memory") as refused:
@@ -202,7 +202,7 @@ def test_a_image_that_needs_too_much_memory_costs_its_process_only() -> None:
         assert shows_quadrants(pool.decode(GOOD))
 
 
-def test_a_child_that_dies_over_a_image_is_named_and_replaced(slow: bytes) -> None:
+def test_a_child_that_dies_over_an_image_is_named_and_replaced(slow: bytes) -> None:
     process = DecodeProcess(ImagePolicy(decode_cpu_s=60))
     process.decode(GOOD)
     with ThreadPoolExecutor(1) as threads:
@@ -216,7 +216,7 @@ def test_a_child_that_dies_over_a_image_is_named_and_replaced(slow: bytes) -> No
     process.stop()
 
 
-def test_a_child_that_died_while_idle_costs_no_image() -> None:
+def test_a_child_that_died_while_idle_is_replaced_without_a_rejection() -> None:
     process = DecodeProcess(ImagePolicy())
     process.decode(GOOD)
     before = child_of(process)
@@ -227,7 +227,7 @@ def test_a_child_that_died_while_idle_costs_no_image() -> None:
     process.stop()
 
 
-def test_a_child_that_does_not_even_read_is_ended() -> None:
+def test_a_child_that_does_not_read_is_ended() -> None:
     process = DecodeProcess(ImagePolicy(decode_wall_s=0.5))
     process.decode(GOOD)
     os.kill(child_of(process), signal.SIGSTOP)
@@ -239,7 +239,9 @@ def test_a_child_that_does_not_even_read_is_ended() -> None:
     process.stop()
 
 
-def test_a_child_knows_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_gets_no_environment_and_no_files_of_its_parent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     process = DecodeProcess(ImagePolicy())
     process.decode(GOOD)
@@ -252,7 +254,7 @@ def test_a_child_knows_nothing_of_its_parent(monkeypatch: pytest.MonkeyPatch) ->
     process.stop()
 
 
-def test_memory_too_small_to_start_is_the_operators_to_mend() -> None:
+def test_a_memory_limit_too_low_to_start_is_fatal() -> None:
     with (
         DecodePool(ImagePolicy(decode_memory_bytes=1000), 1) as pool,
         pytest.raises(Fatal, match="decode_memory_bytes"),
@@ -260,7 +262,7 @@ def test_memory_too_small_to_start_is_the_operators_to_mend() -> None:
         pool.decode(GOOD)
 
 
-def test_closing_ends_the_children_and_further_use() -> None:
+def test_closing_ends_the_children_and_refuses_further_use() -> None:
     process_pool = DecodePool(ImagePolicy(), 2)
     process_pool.decode(GOOD)
     pids = [pid for pid in process_pool.pids() if pid is not None]
@@ -288,7 +290,7 @@ process.decode(open(sys.argv[2], "rb").read()) if len(sys.argv) > 2 else threadi
 
 @pytest.mark.parametrize("hanging", [False, True])
 def test_children_of_a_killed_parent_end_too(tmp_path: Path, slow: bytes, hanging: bool) -> None:
-    # Given a parent whose child is idle, or in an image without end
+    # Given a parent whose child is idle, or decodes an endless image
     (tmp_path / "good").write_bytes(GOOD)
     (tmp_path / "slow").write_bytes(slow)
     names = ["good", "slow"] if hanging else ["good"]

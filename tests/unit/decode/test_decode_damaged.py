@@ -1,4 +1,4 @@
-"""Damaged files: good images survive what does not touch them, short ones are not filled up."""
+"""Damaged files: an image survives damage beside it, and a truncated image is refused."""
 
 import re
 import struct
@@ -42,7 +42,7 @@ def test_a_file_cut_short_is_refused(kind: str, part: float) -> None:
 
 @pytest.mark.parametrize(
     ("progressive", "ended"),
-    # Not both: behind its first scan such a file is a whole, only coarser image.
+    # Not both: after its first scan such a file is a complete image, only coarser.
     [(False, False), (False, True), (True, False)],
 )
 @pytest.mark.parametrize("restart", [0, 4])
@@ -118,20 +118,20 @@ def test_a_wrong_checksum_on_the_pixels_is_a_damaged_image() -> None:
     ],
     ids=lambda chunk: chunk[4:8].decode(),
 )
-def test_a_chunk_beside_the_image_does_not_cost_it(chunk: bytes) -> None:
+def test_a_damaged_chunk_beside_the_image_is_dropped(chunk: bytes) -> None:
     data = png_insert(saved(quadrants(), "PNG"), chunk)
 
     assert shows_quadrants(decode(data, POLICY))
 
 
-def test_a_png_without_its_end_is_kept() -> None:
+def test_a_png_without_its_end_chunk_is_kept() -> None:
     data = saved(quadrants(), "PNG")
 
     assert shows_quadrants(decode(data[:-12], POLICY))
     assert shows_quadrants(decode(data[:-14], POLICY))  # and without the last checksum
 
 
-def test_sizes_are_refused_before_anything_is_decoded() -> None:
+def test_a_size_is_refused_before_the_image_is_decoded() -> None:
     png = png_of_rows(128, 128, 1)
     huge = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
     gif = saved(quadrants().quantize(16), "GIF")
@@ -152,8 +152,8 @@ def test_sizes_are_refused_before_anything_is_decoded() -> None:
     }
 
 
-def test_a_thumbnail_inside_does_not_hide_a_cut() -> None:
-    # Given a JPEG cut in its image, with a whole JPEG in its EXIF and another one behind
+def test_an_embedded_thumbnail_does_not_hide_a_truncation() -> None:
+    # Given a truncated JPEG with a complete JPEG in its EXIF and another one after it
     exif = Image.Exif()
     exif[0x010E] = "x"
     data = saved(photograph("chelsea.png"), "JPEG", exif=exif)
