@@ -10,7 +10,7 @@ from kaption.connections.errors import Retry
 from kaption.objectstore import s3
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.manifests import read_manifests
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.s3 import S3Store
 from support.parts import S3Bucket
 from support.sink_records import (

@@ -18,7 +18,7 @@ from kafka import KafkaProducer
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.consumers import ShardStream, Tombstone, TopicReader, TopicStream
+from kaption.consumers import ShardOptions, ShardStream, Tombstone, TopicReader, TopicStream
 from kaption.objectstore import ObjectStore, blob_key, open_store
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
@@ -196,7 +196,7 @@ def assert_gone(pipeline: Pipeline, name: str) -> None:
     pipeline.gone.add(name)
     left = set(NAMES) - pipeline.gone
     # Readers
-    shards = ShardStream(pipeline.store, "dataset", shuffle=False)
+    shards = ShardStream(pipeline.store, "dataset", ShardOptions(shuffle=False))
     assert {sample.pair.pair_id for sample in shards} == left
     topic = TopicStream(pipeline.kafka, pipeline.store, "dataset")
     assert {sample.pair.pair_id for sample in topic} == left

@@ -17,7 +17,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.consumers import TopicStream
+from kaption.consumers import TopicOptions, TopicStream
 from kaption.objectstore.blobs import BlobStore, blob_key
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, TakedownKind, encode, headers_of
@@ -88,7 +88,7 @@ def topic(connection, objects, producer) -> Topic:
 
 
 def resumed(connection, objects, state, **options) -> TopicStream:
-    stream = TopicStream(connection, objects, **options)
+    stream = TopicStream(connection, objects, options=TopicOptions(**options))
     stream.load_state_dict(json.loads(json.dumps(state)))
     return stream
 
@@ -121,7 +121,7 @@ def test_ranks_and_workers_split_the_partitions(connection, topic, tmp_path):
 
     # When
     for rank in range(3):
-        stream = TopicStream(connection, store, rank=rank, world_size=3)
+        stream = TopicStream(connection, store, options=TopicOptions(rank=rank, world_size=3))
         found += [
             name
             for batch in DataLoader(stream, 4, num_workers=2, collate_fn=pair_ids)
@@ -136,7 +136,7 @@ def test_ranks_and_workers_split_the_partitions(connection, topic, tmp_path):
 def test_the_rest_is_exactly_what_was_left(connection, objects, topic, given):
     # Given a stream that was left after some samples, and a log that grew since
     topic.send(range(40))
-    stream = TopicStream(connection, objects, ahead=3)
+    stream = TopicStream(connection, objects, options=TopicOptions(ahead=3))
     first = pair_ids(islice(stream, given))
     state = stream.state_dict()
     sent = by_partition(topic.sent)
@@ -155,7 +155,7 @@ def test_the_rest_is_exactly_what_was_left(connection, objects, topic, given):
 @pytest.mark.parametrize("given", [0, 1, 4, 9])
 def test_a_stateful_loader_gives_exactly_the_rest(connection, objects, topic, given):
     def loader() -> StatefulDataLoader:
-        stream = TopicStream(connection, objects, ahead=3)
+        stream = TopicStream(connection, objects, options=TopicOptions(ahead=3))
         return StatefulDataLoader(stream, 3, num_workers=2, collate_fn=pair_ids)
 
     # Given a loader whose state is taken after some batches
@@ -238,7 +238,7 @@ def test_following_gives_what_comes_until_it_is_stopped(connection, objects, top
     # Given a stream, read by a worker, that has given all there is
     topic.send(range(6))
     stop = multiprocessing.Event()
-    stream = TopicStream(connection, objects, follow=True, stop=stop)
+    stream = TopicStream(connection, objects, options=TopicOptions(follow=True, stop=stop))
     loader = StatefulDataLoader(stream, 1, num_workers=1, prefetch_factor=1, collate_fn=pair_ids)
     batches = iter(loader)
     found = [name for batch in islice(batches, 6) for name in batch]
@@ -268,7 +268,9 @@ def test_what_comes_in_a_quiet_partition_does_not_wait_for_a_busy_one(connection
     sender.start()
 
     # When
-    first = pair_ids(islice(TopicStream(connection, objects, follow=True), 300))
+    first = pair_ids(
+        islice(TopicStream(connection, objects, options=TopicOptions(follow=True)), 300)
+    )
 
     # Then
     ended.set()

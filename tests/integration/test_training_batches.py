@@ -14,7 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
-from kaption.consumers import ShardStream, TopicStream
+from kaption.consumers import ShardOptions, ShardStream, TopicOptions, TopicStream
 from kaption.consumers.training.batches import TrainingBatches
 from kaption.consumers.training.examples import ExampleMaker, TrainingBatch
 from kaption.consumers.training.images import ImageTransform
@@ -70,7 +70,7 @@ def shards(
 ) -> Open:
     shards = [chain[at : at + 5] for chain in chains for at in (0, 5, 10, 15)]
     write_shards(objects, tmp_path_factory.mktemp("spool"), shards)
-    return lambda: ShardStream(objects, buffer=7)
+    return lambda: ShardStream(objects, options=ShardOptions(buffer=7))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def topic(objects: FolderStore, chains: list[list[Incoming[Any]]], tansu: Tansu)
                 partition=number,
             )
     producer.close()
-    return lambda: TopicStream(connection, objects, ahead=3)
+    return lambda: TopicStream(connection, objects, options=TopicOptions(ahead=3))
 
 
 @pytest.fixture(params=["shards", "topic"])

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
-from kaption.objectstore.dataset.shard import object_faults, read_samples
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.objects import object_faults, read_rows, read_samples
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Caption, CaptionKind, CleanPair, DedupInfo, ImageRef, Position
 from kaption.workers.policy import SinkPolicy

@@ -8,7 +8,7 @@ from PIL import Image
 
 from kaption.consumers.stream import Sample
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.layout import dataset_root, takedown_key
+from kaption.objectstore.dataset.takedowns import add_takedown
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import CleanPair, Takedown, TakedownKind
 from kaption.workers.runtime.stage import Incoming
@@ -83,8 +83,7 @@ def take_down(
     objects: ObjectStore, kind: TakedownKind, value: str, prefix: str = "dataset"
 ) -> None:
     takedown = Takedown(kind=kind, value=value, requested_at=now())
-    key = dataset_root(prefix) + takedown_key(takedown)
-    objects.put(key, takedown.model_dump_json().encode())
+    add_takedown(objects, prefix, takedown)
 
 
 def pair_ids(samples: Iterable[Sample]) -> list[str]:

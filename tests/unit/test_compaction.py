@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.chain import MergedManifests
 from kaption.objectstore.dataset.manifests import read_manifests
-from kaption.objectstore.dataset.shard import read_samples
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.merged import MergedManifests
+from kaption.objectstore.dataset.objects import read_rows, read_samples
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, ImageRef, TakedownKind
 from kaption.workers.compaction import Limits, find_orphans
@@ -193,7 +192,7 @@ def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(o
 
     # Then
     assert sorted(pair_ids(ShardStream(objects))) == left
-    assert sorted(pair_ids(ShardStream(objects, latest=False))) == left
+    assert sorted(pair_ids(ShardStream(objects, options=ShardOptions(latest=False)))) == left
 
 
 def test_dying_before_all_shards_are_written_anew_brings_nothing_back(

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from kaption.connections.errors import Retry
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.consumers.stream import Sample
 from kaption.objectstore.dataset.manifests import read_manifests
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair
 from kaption.workers.runtime.stage import Incoming
@@ -77,7 +77,7 @@ class Compaction(Sinks):
     @rule(given=st.integers(1, 6), buffer=st.integers(0, 3))
     def reader_leaves(self, given: int, buffer: int) -> None:
         """With a state, and what is left in it; what an epoch holds is settled as it begins."""
-        stream = ShardStream(self.plain, shuffle=bool(buffer), buffer=buffer)
+        stream = ShardStream(self.plain, options=ShardOptions(shuffle=bool(buffer), buffer=buffer))
         running = iter(stream)
         for _, _ in zip(range(given), running, strict=False):
             pass
@@ -89,7 +89,9 @@ class Compaction(Sinks):
     def reader_returns(self) -> None:
         state, rest = self.left.pop(0)
         buffer = state.pop("buffer_for_test")
-        stream = ShardStream(self.plain, shuffle=bool(buffer), buffer=int(str(buffer)))
+        stream = ShardStream(
+            self.plain, options=ShardOptions(shuffle=bool(buffer), buffer=int(str(buffer)))
+        )
         stream.load_state_dict(state)
         found = [place(sample) for sample in stream]
         assert stream.damaged == {}
@@ -100,9 +102,11 @@ class Compaction(Sinks):
     @precondition(lambda self: self.running is None)
     @rule()
     def reader_begins(self) -> None:
-        self.expected = [place(sample) for sample in ShardStream(self.plain, buffer=2)]
+        self.expected = [
+            place(sample) for sample in ShardStream(self.plain, options=ShardOptions(buffer=2))
+        ]
         self.given: list[int] = []
-        self.stream = ShardStream(self.plain, buffer=2)
+        self.stream = ShardStream(self.plain, options=ShardOptions(buffer=2))
         self.running = iter(self.stream)
         self.reads(1)
 

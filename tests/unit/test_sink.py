@@ -15,7 +15,7 @@ import webdataset
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.blobs import BlobStore, CorruptBlobError
-from kaption.objectstore.dataset.manifests import FolderObjects, read_manifests
+from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef, CleanPair, OptOutSignal, Reason
 from kaption.workers.policy import SinkPolicy
@@ -65,7 +65,7 @@ def test_a_batch_becomes_a_shard_that_webdataset_reads(objects, blobs, sink, tmp
     assert done(run(sink, messages))
 
     # Then one manifest accounts for every offset up to the last, and names both objects
-    (manifest,) = read_manifests(FolderObjects(tmp_path / "store"), "dataset")
+    (manifest,) = read_manifests(FolderStore(tmp_path / "store"), "dataset")
     assert (manifest.topic, manifest.partition, manifest.pairs) == (TOPIC, 0, 3)
     assert (manifest.start, manifest.end, manifest.writer) == (0, 10, "w1")
     assert offsets_in(objects) == [3, 5, 9]
@@ -400,8 +400,8 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_s_is_not(tmp_path)
     # Given a process that died with an image in its spool, and one that lives
     script = (
         "import os, pathlib, sys\n"
-        "from kaption.workers.stages.sink.spool import Spool\n"
-        "spool = Spool(pathlib.Path(sys.argv[1])); spool.open()\n"
+        "from kaption.workers.stages.sink.spool import ImageSpool\n"
+        "spool = ImageSpool(pathlib.Path(sys.argv[1])); spool.open()\n"
         "held = spool.add(b'left'); os._exit(0)\n"
     )
     root = Path(__file__).resolve().parents[2]
@@ -469,5 +469,5 @@ def test_a_blob_with_other_bytes_is_not_written(objects, blobs, sink):
     message = stored(blobs, 0)
     ref: BlobRef = message.record.image.blob
     objects.put(f"blobs/{ref.sha256[:2]}/{ref.sha256[2:4]}/{ref.sha256}", b"x")
-    with pytest.raises(CorruptBlobError, match="holds other bytes"):
+    with pytest.raises(CorruptBlobError, match="have another sha256"):
         sink.prepare(message)

@@ -3,9 +3,8 @@
 import pytest
 
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.manifests import FolderObjects, chain_faults, read_manifests
-from kaption.objectstore.dataset.shard import object_faults, read_samples
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
+from kaption.objectstore.dataset.objects import object_faults, read_rows, read_samples
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import Manifest
 from support.sink_records import TOPIC, now, open_sink, run, stored
@@ -55,7 +54,7 @@ def test_a_folder_is_read_without_the_workers_store(tmp_path):
     run(sink, [stored(blobs, 4, partition=2)])
 
     # When read by consumers' own means
-    folder = FolderObjects(tmp_path / "store")
+    folder = FolderStore(tmp_path / "store")
     manifests = read_manifests(folder, "dataset")
 
     # Then it is the same, sample for sample
@@ -81,12 +80,12 @@ def test_objects_that_are_missing_or_changed_are_named(tmp_path):
     objects.delete(tar)
 
     # When / Then
-    missing, changed = object_faults(FolderObjects(tmp_path / "store"), "dataset", manifests)
+    missing, changed = object_faults(FolderStore(tmp_path / "store"), "dataset", manifests)
     assert missing.endswith(".tar: missing")
     assert "parquet: not the bytes" in changed
 
 
 def test_an_empty_dataset_has_no_manifests(tmp_path):
-    assert read_manifests(FolderObjects(tmp_path), "dataset") == []
+    assert read_manifests(FolderStore(tmp_path), "dataset") == []
     with pytest.raises(KeyError):
-        FolderObjects(tmp_path).get("nothing")
+        FolderStore(tmp_path).get("nothing")

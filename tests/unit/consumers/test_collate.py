@@ -96,7 +96,7 @@ def test_a_tokenizer_that_tells_too_little_says_what_to_give(folder: Path) -> No
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match="give pad_id"):
         TextTokens(tokenizer, context_length=48)
-    with pytest.raises(ValueError, match="make it cut its texts itself"):
+    with pytest.raises(ValueError, match="let the tokenizer cut its texts"):
         TextTokens(lambda texts: [[1] * 9], context_length=8)("text")
 
 

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from kaption.consumers.draw import draw
+from kaption.consumers.stream import draw
 from kaption.consumers.training.mixing import Among, CaptionMixing
 from kaption.schemas import Caption, CaptionKind
 from support.training_samples import clean_pair
