@@ -13,7 +13,7 @@ from support.stream_records import pair_ids, take_down, write_chains
 pytestmark = pytest.mark.integration
 
 
-def test_workers_read_s3_by_connections_of_their_own_and_go_on(s3, tmp_path):
+def test_workers_open_their_own_connections_to_s3_and_resume(s3, tmp_path):
     # Given a dataset, and a loader that was left after some batches
     connection = s3.connection("team")
     objects = S3Store(connection)

@@ -33,7 +33,7 @@ def objects(s3) -> S3Store:
     return S3Store(s3.connection("team"))
 
 
-def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
+def test_a_shard_on_s3_is_read_back(objects, tmp_path, monkeypatch):
     # Given a shard large enough to go up in parts
     monkeypatch.setattr(s3, "MULTIPART_BYTES", 5 << 20)
     blobs, sink = BlobStore(objects), open_sink(objects, tmp_path, "w1")
@@ -60,7 +60,7 @@ def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
     assert sink.ready() is None
 
 
-def test_of_sixteen_sinks_of_one_partition_each_record_is_written_once(objects, tmp_path):
+def test_sixteen_sinks_of_one_partition_write_each_record_once(objects, tmp_path):
     # Given sixteen sinks that hold overlapping ranges and know the same (empty) chain
     blobs = BlobStore(objects)
     messages = [stored(blobs, offset) for offset in range(24)]
@@ -84,7 +84,7 @@ def test_of_sixteen_sinks_of_one_partition_each_record_is_written_once(objects, 
     assert orphans_in(objects) == []
 
 
-def test_a_zombie_that_goes_on_beside_its_successor_adds_nothing_twice(objects, tmp_path):
+def test_a_zombie_beside_its_successor_writes_no_record_twice(objects, tmp_path):
     # Given a sink that lost its partition without knowing, and its successor
     blobs = BlobStore(objects)
     messages = [stored(blobs, offset) for offset in range(30)]

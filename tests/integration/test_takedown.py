@@ -252,7 +252,7 @@ def _known(client: redis.Redis) -> list[bytes]:
 
 @pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_taken_down_is_gone_and_does_not_come_back(pipeline: Pipeline, name: str) -> None:
+def test_a_takedown_removes_its_pairs_for_good_and_no_others(pipeline: Pipeline, name: str) -> None:
     # Given what it would touch
     what = named(pipeline, name)
     counted = pipeline.takedown(what, "--dry-run")
@@ -268,7 +268,7 @@ def test_what_is_taken_down_is_gone_and_does_not_come_back(pipeline: Pipeline, n
 
 
 @pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
-def test_a_domain_is_asked_about_first(pipeline: Pipeline) -> None:
+def test_a_takedown_of_a_domain_asks_first(pipeline: Pipeline) -> None:
     before = list(pipeline.objects.list("dataset/takedown/"))
     ended = pipeline.takedown("other-0.example")
     assert ended.returncode == 1
@@ -278,7 +278,7 @@ def test_a_domain_is_asked_about_first(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
-def test_what_a_worker_had_in_hand_goes_with_a_later_run(pipeline: Pipeline) -> None:
+def test_a_later_run_removes_what_a_worker_held_during_the_first(pipeline: Pipeline) -> None:
     # Given a pair that was taken down while a worker stored it, so that it is here once more
     pair = pipeline.pairs["late"]
     assert pipeline.takedown("late", "--yes").returncode == 0
@@ -294,7 +294,7 @@ def test_what_a_worker_had_in_hand_goes_with_a_later_run(pipeline: Pipeline) -> 
 
 @pytest.mark.parametrize("pipeline", ["folder"], indirect=True)
 @pytest.mark.parametrize("step", STEPS)
-def test_one_that_is_killed_is_finished_by_the_next_run(pipeline: Pipeline, step: str) -> None:
+def test_the_next_run_finishes_a_killed_takedown(pipeline: Pipeline, step: str) -> None:
     # Given a run that is killed when it comes to a step
     name = f"killed-{step}"
     killed = pipeline.takedown(name, "--yes", killed_at=step)
@@ -306,7 +306,7 @@ def test_one_that_is_killed_is_finished_by_the_next_run(pipeline: Pipeline, step
     removing = step in ("withdraw", "blobs", "forget", "finish")
     assert ({image.blob.sha256, image.original_sha256} <= refused) == removing
     # When it is run again; after the search that may be a run that is asked for something else
-    searched = removing or step == "pictures"
+    searched = removing or step == "images"
     ended = pipeline.takedown("of nobody" if searched else name, "--yes")
     # Then all is done
     assert ended.returncode == 0, ended.stderr

@@ -133,7 +133,7 @@ def test_ranks_and_workers_split_the_partitions(connection, topic, tmp_path):
 
 
 @pytest.mark.parametrize("given", [0, 1, 13, 39, 40])
-def test_the_rest_is_exactly_what_was_left(connection, objects, topic, given):
+def test_a_resumed_stream_gives_exactly_the_rest(connection, objects, topic, given):
     # Given a stream that was left after some samples, and a log that grew since
     topic.send(range(40))
     stream = TopicStream(connection, objects, options=TopicOptions(ahead=3))
@@ -198,7 +198,7 @@ def test_versions_and_tombstones_replace_up_to_the_end(connection, objects, topi
     assert stream.skipped == {"replaced": 4, "tombstone": 1}
 
 
-def test_images_are_fetched_ahead_and_together(connection, topic, tmp_path):
+def test_images_are_fetched_ahead_and_in_parallel(connection, topic, tmp_path):
     # Given a store that answers two questions at once, and none alone
     together = threading.Barrier(2)
 
@@ -215,7 +215,9 @@ def test_images_are_fetched_ahead_and_together(connection, topic, tmp_path):
     assert sorted(found) == sorted(topic.sent)
 
 
-def test_what_cannot_be_given_is_counted_and_passed_over(connection, objects, topic, producer):
+def test_messages_that_give_no_sample_are_counted_and_left_out(
+    connection, objects, topic, producer
+):
     # Given a missing and a damaged image, a pair taken down, and a message that is no pair
     pairs = topic.send(range(12))
     missing, damaged = (blob_key(pairs[n].image.blob.sha256) for n in (3, 4))
@@ -234,7 +236,7 @@ def test_what_cannot_be_given_is_counted_and_passed_over(connection, objects, to
     assert stream.skipped == {"missing": 1, "damaged": 1, "taken_down": 1, "malformed": 1}
 
 
-def test_following_gives_what_comes_until_it_is_stopped(connection, objects, topic):
+def test_follow_gives_new_samples_until_it_is_stopped(connection, objects, topic):
     # Given a stream, read by a worker, that has given all there is
     topic.send(range(6))
     stop = multiprocessing.Event()
@@ -254,7 +256,7 @@ def test_following_gives_what_comes_until_it_is_stopped(connection, objects, top
     assert by_partition(found) == by_partition(topic.sent)
 
 
-def test_what_comes_in_a_quiet_partition_does_not_wait_for_a_busy_one(connection, objects, topic):
+def test_a_pair_in_a_quiet_partition_does_not_wait_for_a_busy_one(connection, objects, topic):
     # Given one pair in one partition, and pairs that keep coming in another
     topic.send(range(1, 2))
     busy, ended = iter(range(0, 40_000, 4)), threading.Event()

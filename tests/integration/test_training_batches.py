@@ -110,7 +110,7 @@ def ids(batches: Any) -> list[str]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("taken", [1, 9, 17])
-def test_training_goes_on_with_exactly_the_remaining_samples(
+def test_resumed_training_gets_exactly_the_remaining_samples(
     opened: Open, make: ExampleMaker, workers: int, taken: int
 ) -> None:
     # Given a training that was saved in the middle, and again after it had gone on

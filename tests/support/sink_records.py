@@ -22,13 +22,13 @@ def now() -> datetime:
 
 
 def image_bytes(offset: int, size: int = 300) -> bytes:
-    return b"\xff\xd8 picture %d " % offset * (size // 14)
+    return b"\xff\xd8 image %d " % offset * (size // 12)
 
 
 def stored(
     blobs: BlobStore, offset: int, partition: int = 0, **changed: object
 ) -> Incoming[CleanPair]:
-    """A clean pair whose image is in the blob store."""
+    """Make a clean pair whose image is in the blob store."""
     blob = blobs.put(image_bytes(offset), "image/jpeg")
     pair = CleanPair(
         pair_id=f"pair-{offset}",
@@ -64,7 +64,7 @@ def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dat
 
 
 def run(sink: SinkStage, messages: Sequence[Incoming[CleanPair]]) -> list[Outcome]:
-    """One batch through the stage; outcomes in the records' order."""
+    """Put one batch through the stage; return the outcomes in the order of the records."""
     prepared: list[tuple[Incoming[CleanPair], PreparedImage]] = []
     outcomes: dict[int, Outcome] = {}
     for message in messages:
@@ -83,7 +83,7 @@ def done(outcomes: Iterable[Outcome]) -> bool:
 
 
 def offsets_in(objects: ObjectStore, prefix: str = "dataset") -> list[int]:
-    """Offsets of all samples that the manifests name, in their order; checks all that can be."""
+    """Return the offsets of all samples in order, after checking manifests, tars and tables."""
     manifests = read_manifests(objects, prefix)
     assert chain_faults(manifests) == []
     assert object_faults(objects, prefix, manifests) == []
@@ -102,7 +102,7 @@ def offsets_in(objects: ObjectStore, prefix: str = "dataset") -> list[int]:
 
 
 def orphans_in(objects: ObjectStore, prefix: str = "dataset") -> list[str]:
-    """Data objects that no manifest names."""
+    """Return the keys of data objects that no manifest names."""
     manifests = read_manifests(objects, prefix)
     named = {f"{prefix}/{entry.key}" for manifest in manifests for entry in manifest.objects}
     return [key for key in objects.list(f"{prefix}/data/") if key not in named]

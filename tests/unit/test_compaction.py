@@ -73,7 +73,7 @@ def test_small_shards_become_one_with_the_same_samples(objects, tmp_path):
     ]
 
 
-def test_only_small_ones_are_merged_and_only_as_far_as_they_fit(objects, blobs, tmp_path):
+def test_only_small_shards_are_merged_and_only_as_far_as_they_fit(objects, blobs, tmp_path):
     # Given tars of 10 and 20 KiB, which have one pair and four
     sizes = [1, 1, 1, 4, 1, 1, 4, 1]
     starts = [sum(sizes[:place]) for place in range(len(sizes) + 1)]
@@ -95,7 +95,7 @@ def test_only_small_ones_are_merged_and_only_as_far_as_they_fit(objects, blobs, 
     assert offsets_in(objects) == list(range(14))
 
 
-def test_what_is_merged_already_is_merged_again_and_then_left(objects, tmp_path):
+def test_a_merged_shard_is_merged_with_new_ones_and_then_left_alone(objects, tmp_path):
     # Given a merged shard, and small ones that came later
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     compact(objects)
@@ -113,7 +113,7 @@ def test_what_is_merged_already_is_merged_again_and_then_left(objects, tmp_path)
     assert (done.before, sorted(objects.list(""))) == (0, everything)
 
 
-def test_a_dry_run_says_what_would_be_done_and_changes_nothing(objects, blobs, tmp_path):
+def test_a_dry_run_counts_and_changes_nothing(objects, blobs, tmp_path):
     # Given
     shards = [[stored(blobs, 0, pair_id="same")], [stored(blobs, 1, pair_id="same", version=2)]]
     write_shards(objects, tmp_path, [*shards, [stored(blobs, 2)]])
@@ -161,7 +161,7 @@ def test_a_version_is_left_out_if_a_later_one_is_anywhere_in_the_partition(objec
     }
 
 
-def test_what_is_taken_down_is_left_out_of_large_shards_too(objects, tmp_path):
+def test_a_large_shard_is_written_anew_without_what_is_taken_down(objects, tmp_path):
     # Given a large shard, of which no other one is written anew
     write_chains(objects, tmp_path, {0: [list(range(20)), list(range(20, 40))]})
     take_down(objects, TakedownKind.PAIR, "0-5")
@@ -177,7 +177,7 @@ def test_what_is_taken_down_is_left_out_of_large_shards_too(objects, tmp_path):
     assert compact(objects, NONE_SMALL).before == 0
 
 
-def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(objects, tmp_path):
+def test_an_older_version_does_not_come_back_when_its_successor_is_taken_down(objects, tmp_path):
     # Given an old version in a large shard, whose successor's image is taken down
     blobs = BlobStore(objects)
     old = [named(blobs, offset, 0) for offset in range(20)]
@@ -195,7 +195,7 @@ def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(o
     assert sorted(pair_ids(ShardStream(objects, options=ShardOptions(latest=False)))) == left
 
 
-def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
+def test_a_compactor_that_dies_between_two_shards_brings_no_version_back(
     objects, tmp_path, monkeypatch
 ):
     # Given a version that is taken down, and an older one in a shard that came later
@@ -231,7 +231,7 @@ ADDRESSES.append((dict, "image_url"))
 @pytest.mark.parametrize(
     ("kind", "value"), [(TakedownKind.URL, URL), (TakedownKind.DOMAIN, "example.org")]
 )
-def test_a_table_tells_every_address_that_takedowns_cover(
+def test_a_table_has_every_address_that_takedowns_look_at(
     objects, blobs, tmp_path, model, name, kind, value
 ):
     # Given a large shard with a pair that is covered by one address only
@@ -248,7 +248,7 @@ def test_a_table_tells_every_address_that_takedowns_cover(
     assert offsets_in(objects) == [0]
 
 
-def test_a_table_tells_images_as_they_were_delivered(objects, blobs, tmp_path):
+def test_a_table_has_the_sha256_of_images_as_delivered(objects, blobs, tmp_path):
     image = stored(blobs, 1).record.image.model_copy(update={"original_sha256": "a" * 64})
     write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, image=image)]])
     take_down(objects, TakedownKind.SHA256, "a" * 64)
@@ -256,7 +256,7 @@ def test_a_table_tells_images_as_they_were_delivered(objects, blobs, tmp_path):
     assert offsets_in(objects) == [0]
 
 
-def test_nothing_may_be_left(objects, tmp_path):
+def test_a_merged_shard_may_be_empty(objects, tmp_path):
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     take_down(objects, TakedownKind.PAIR, "0-0")
     take_down(objects, TakedownKind.PAIR, "0-1")
@@ -271,7 +271,7 @@ def test_nothing_may_be_left(objects, tmp_path):
 
 @pytest.mark.parametrize("ending", ["tar", "parquet"])
 @pytest.mark.parametrize("how", ["gone", "changed"])
-def test_a_damaged_shard_stays_as_it_is_and_is_told_of(objects, tmp_path, ending, how):
+def test_a_damaged_shard_is_left_as_it_is_and_reported(objects, tmp_path, ending, how):
     # Given
     write_chains(objects, tmp_path, {0: [[0], [1], [2], [3], [4]]})
     key = next(
@@ -296,7 +296,7 @@ def test_a_damaged_shard_stays_as_it_is_and_is_told_of(objects, tmp_path, ending
         assert offsets_in(objects) == [0, 1, 2, 3, 4]
 
 
-def test_of_compactors_that_race_one_merges_each_run(objects, tmp_path, monkeypatch):
+def test_one_of_several_racing_compactors_merges_each_run(objects, tmp_path, monkeypatch):
     # Given four that have all written their merged shards before any commits
     write_chains(objects, tmp_path, {0: [[0], [1], [2], [3]]})
     together, commit = threading.Barrier(4), MergedManifests.commit
@@ -349,7 +349,7 @@ def test_merged_shards_stay_for_the_grace_and_the_sink_s_last_one_longer(objects
     assert retire_all(objects) == 0
 
 
-def test_a_sink_goes_on_behind_what_was_merged_and_removed(objects, blobs, tmp_path):
+def test_a_late_sink_continues_after_shards_that_were_merged_and_removed(objects, blobs, tmp_path):
     # Given a sink that knows the first shard only, and others that were merged and removed
     late = open_sink(objects, tmp_path, "late")
     late.resume(TOPIC, 0, 0)
@@ -407,9 +407,7 @@ def test_a_sink_that_died_where_a_manifest_was_removed_does_not_mislead_the_next
 
 
 @pytest.mark.parametrize(("shards", "lost"), [(0, False), (1, True)])
-def test_lost_offsets_are_told_by_the_shards_that_were_merged_and_removed(
-    objects, tmp_path, shards, lost
-):
+def test_merged_and_removed_shards_count_when_offsets_are_lost(objects, tmp_path, shards, lost):
     # Given as many shards as a crash can leave uncommitted, or one more
     end = UNCOMMITTED_SHARDS + shards
     write_chains(objects, tmp_path, {0: [[offset] for offset in range(end)]})
@@ -423,7 +421,7 @@ def test_lost_offsets_are_told_by_the_shards_that_were_merged_and_removed(
 # Orphans
 
 
-def test_old_data_that_no_manifest_names_are_orphans(objects, blobs, tmp_path):
+def test_old_data_objects_that_no_manifest_names_are_orphans(objects, blobs, tmp_path):
     # Given merged shards, what they replaced, and what a writer left that died
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     compact(objects)

@@ -35,18 +35,18 @@ def manifest(start: int, end: int, partition: int = 0, topic: str = TOPIC) -> Ma
         ([(0, 3), (3, 3)], "ends at 3"),
     ],
 )
-def test_a_chain_is_linked(chain, fault):
+def test_a_gap_or_an_overlap_in_a_chain_is_a_fault(chain, fault):
     faults = chain_faults([manifest(*offsets) for offsets in chain])
     assert (faults == []) if fault is None else (fault in faults[0])
 
 
-def test_chains_are_judged_by_partition():
+def test_the_chain_of_each_partition_is_judged_by_itself():
     assert chain_faults([manifest(0, 3), manifest(0, 9, partition=2)]) == []
     mixed = chain_faults([manifest(0, 3), manifest(3, 4, topic="other.clean")])
     assert "of topic other.clean" in mixed[0]
 
 
-def test_a_folder_is_read_without_the_workers_store(tmp_path):
+def test_a_dataset_in_a_folder_is_read_by_its_manifests(tmp_path):
     # Given a dataset that a sink wrote into a folder
     objects = FolderStore(tmp_path / "store")
     sink, blobs = open_sink(objects, tmp_path, "w1"), BlobStore(objects)

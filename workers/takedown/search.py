@@ -28,7 +28,7 @@ from kaption.workers.stores.footprint import Footprint
 
 
 class Remains(Record):
-    """What a takedown still has to remove, in the order of the fields."""
+    """What a takedown has to refuse and then to remove, in the order of the fields."""
 
     images: tuple[Takedown, ...] = ()
     """Takedowns, by sha256, of images that a pair, URL or domain led to: not refused yet."""

@@ -114,7 +114,7 @@ def _read_as(rank: int, meeting: str, objects: FolderStore, out: "Queue[list[str
 
 
 @pytest.mark.integration  # spawned processes load torch anew
-def test_the_ranks_are_those_of_torch_distributed(dataset, tmp_path):
+def test_ranks_come_from_torch_distributed(dataset, tmp_path):
     # Given two processes of one group, with workers that know nothing of it
     out: Queue[list[str]] = multiprocessing.get_context("fork").Queue()
     processes = [
@@ -145,7 +145,7 @@ def test_workers_of_ranks_share_the_shards(dataset):
     assert sorted(found) == ALL
 
 
-def test_workers_that_persist_see_the_next_epoch(dataset):
+def test_persistent_workers_see_the_next_epoch(dataset):
     stream = ShardStream(dataset, options=ShardOptions(buffer=4))
     loader = DataLoader(
         stream, batch_size=1, num_workers=1, persistent_workers=True, collate_fn=pair_ids
@@ -162,7 +162,7 @@ def test_an_empty_dataset_has_no_samples(objects):
 
 
 @pytest.mark.parametrize("options", [{"rank": 1}, {"rank": 2, "world_size": 2}])
-def test_a_rank_that_cannot_be_is_refused(objects, options):
+def test_an_impossible_rank_is_refused(objects, options):
     with pytest.raises(ValueError, match="rank"):
         ShardStream(objects, options=ShardOptions(**options))
 
@@ -172,7 +172,7 @@ def test_a_rank_that_cannot_be_is_refused(objects, options):
 
 @pytest.mark.parametrize("given", [0, 1, 9, len(ALL) - 1, len(ALL)])
 @pytest.mark.parametrize("buffer", [0, 5])
-def test_the_rest_is_exactly_what_was_left(dataset, given, buffer):
+def test_a_resumed_stream_gives_exactly_the_rest(dataset, given, buffer):
     # Given a stream that was left after some samples
     whole = pair_ids(ShardStream(dataset, options=ShardOptions(buffer=buffer)))
     stream = ShardStream(dataset, options=ShardOptions(buffer=buffer))
@@ -233,7 +233,7 @@ def compaction(request) -> Callable[[FolderStore], object]:
     return COMPACTIONS[chosen]
 
 
-def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, compaction):
+def test_shards_written_since_the_state_belong_to_the_next_epoch(dataset, tmp_path, compaction):
     # Given
     stream = ShardStream(dataset, options=ShardOptions(shuffle=False))
     whole = pair_ids(stream)
@@ -250,7 +250,9 @@ def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, compaction
 
 
 @pytest.mark.parametrize(("shuffle", "given"), [(False, 1), (False, 4), (True, 8)])
-def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, compaction, shuffle, given):
+def test_a_stream_continues_in_shards_that_were_merged_meanwhile(
+    dataset, compaction, shuffle, given
+):
     # Given a stream in the middle
     stream = ShardStream(dataset, options=ShardOptions(shuffle=shuffle, buffer=3))
     whole = pair_ids(stream)
@@ -270,7 +272,9 @@ def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, compaction
 
 
 @pytest.mark.parametrize("removed", [False, True])
-def test_a_version_replaced_since_is_given_as_long_as_it_is_there(dataset, tmp_path, removed):
+def test_a_version_replaced_since_the_epoch_began_is_given_until_it_is_removed(
+    dataset, tmp_path, removed
+):
     # Given a stream that has versions of two pairs before it, one of them twice
     write_shards(dataset, tmp_path, [[named(BlobStore(dataset), 9, 1, pair_id="1-5", version=2)]])
     stream = ShardStream(dataset, options=ShardOptions(shuffle=False))
@@ -296,7 +300,7 @@ def shares(objects: FolderStore, since: dict[int, int]) -> list[list[Shard]]:
     return [index.shards(since, Share(number, 3), whole=False) for number in range(3)]
 
 
-def test_what_comes_has_one_reader_whether_it_is_seen_merged_or_not(dataset, tmp_path, compaction):
+def test_a_new_shard_has_one_reader_whether_it_is_seen_merged_or_not(dataset, tmp_path, compaction):
     # Given a dataset that was merged before, and shards that came since a reader's last look
     compact(dataset)
     write_chains(dataset, tmp_path, {0: [[12], [13], [15]], 2: [[10, 11], [12]], 3: [[0], [1]]})
@@ -344,7 +348,7 @@ def test_only_the_latest_version_is_given(objects, tmp_path):
     assert len(list(ShardStream(objects, options=ShardOptions(latest=False)))) == 5
 
 
-def test_what_is_taken_down_is_left_out_also_of_the_buffer(dataset):
+def test_a_pair_taken_down_while_in_the_buffer_is_left_out(dataset):
     # Given a stream that holds all samples in its buffer
     take_down(dataset, TakedownKind.PAIR, "0-4")
     stream = ShardStream(dataset, options=ShardOptions(takedown_s=0))
@@ -361,7 +365,7 @@ def test_what_is_taken_down_is_left_out_also_of_the_buffer(dataset):
     assert stream.skipped == {"taken_down": 2}
 
 
-def test_damaged_objects_are_passed_over_and_reported_once(dataset, caplog):
+def test_damaged_objects_are_left_out_and_reported_once(dataset, caplog):
     # Given one tar with a changed byte, one that is short, and one that is gone
     changed, short, gone = tar_keys(dataset)[:3]
     data = dataset.get(changed)
@@ -384,7 +388,7 @@ def test_damaged_objects_are_passed_over_and_reported_once(dataset, caplog):
     assert len([each for each in caplog.records if "is left out" in each.message]) == 3
 
 
-def test_damage_is_in_a_worker_s_state(dataset):
+def test_a_worker_s_state_names_damaged_objects(dataset):
     dataset.delete(tar_keys(dataset)[0])
     loader = StatefulDataLoader(ShardStream(dataset), 2, num_workers=1, collate_fn=pair_ids)
     list(loader)
@@ -400,7 +404,7 @@ def test_a_gap_in_a_chain_is_an_error_that_names_it(dataset, start, end):
         list(ShardStream(dataset))
 
 
-def test_a_store_that_is_away_for_a_while_is_waited_for(dataset, tmp_path):
+def test_a_stream_waits_for_a_store_that_is_down_for_a_while(dataset, tmp_path):
     class Away(FolderStore):
         calls = 0
 
@@ -417,7 +421,7 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(dataset, tmp_path):
 # Growth
 
 
-def test_following_gives_what_comes_until_it_is_stopped(dataset, tmp_path):
+def test_follow_gives_new_samples_until_it_is_stopped(dataset, tmp_path):
     # Given a stream that has given all there is
     stop = threading.Event()
     stream = ShardStream(
@@ -441,7 +445,7 @@ def test_following_gives_what_comes_until_it_is_stopped(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"shuffle": False}, {"buffer": 4}])
-def test_stopped_while_it_follows_it_leaves_the_rest_of_what_is_there(dataset, options):
+def test_a_stopped_stream_leaves_the_rest_for_the_next_one(dataset, options):
     # Given a stream that is stopped before it has given all there is
     stop = threading.Event()
     stream = ShardStream(
@@ -458,6 +462,6 @@ def test_stopped_while_it_follows_it_leaves_the_rest_of_what_is_there(dataset, o
     assert sorted(found) == ALL
 
 
-def test_importing_consumers_loads_no_torch():
+def test_importing_consumers_does_not_load_torch():
     code = "import sys, kaption.consumers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -55,7 +55,7 @@ def test_a_pair_that_comes_again_after_its_tombstone_is_given(pair):
     assert let_go(log, pair, 5) == [(2, "a")]
 
 
-def test_partitions_have_windows_of_their_own(pair):
+def test_each_partition_has_its_own_window(pair):
     window = RecordWindow(1)
     for partition in (0, 1):
         assert not list(window.add(held(0, "a", pair, partition)))
@@ -65,7 +65,7 @@ def test_partitions_have_windows_of_their_own(pair):
 
 
 @pytest.mark.parametrize("begin", range(12))
-def test_reading_from_the_middle_lets_go_the_same_rest(pair, begin):
+def test_reading_from_the_middle_releases_the_same_rest(pair, begin):
     # Given a log with versions near and far, and where reading is resumed after what was given
     names = "abacabdabcba"
     log = [(2 * place, name, name != "d") for place, name in enumerate(names)]

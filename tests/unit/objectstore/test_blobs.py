@@ -9,7 +9,7 @@ from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef
 
 
-def test_bytes_come_back_by_their_reference(tmp_path):
+def test_a_blob_is_read_by_its_reference(tmp_path):
     # Given stored bytes
     blobs = BlobStore(FolderStore(tmp_path))
     ref = blobs.put(b"picture", "image/jpeg")
@@ -32,7 +32,7 @@ def test_the_same_bytes_are_written_once(tmp_path):
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_missing_blob_is_a_key_error_and_a_changed_one_is_told(tmp_path):
+def test_a_missing_blob_is_a_key_error_and_a_changed_blob_is_corrupt(tmp_path):
     blobs = BlobStore(FolderStore(tmp_path))
     ref = blobs.put(b"picture", "image/jpeg")
     path = next(path for path in tmp_path.rglob(ref.sha256) if path.is_file())
