@@ -8,7 +8,15 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
 from kaption.objectstore.dataset.objects import object_faults, read_rows, read_samples
 from kaption.objectstore.store import ObjectStore
-from kaption.schemas import Caption, CaptionKind, CleanPair, DedupInfo, ImageRef, Position
+from kaption.schemas import (
+    Caption,
+    CaptionKind,
+    CleanPair,
+    DedupInfo,
+    ImageRef,
+    Manifest,
+    Position,
+)
 from kaption.workers.policy import SinkPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
 from kaption.workers.stages.sink import SinkStage
@@ -49,6 +57,13 @@ def stored(
     ).model_copy(update=changed)
     position = Position(TOPIC, partition, offset)
     return Incoming(pair, Position("pairs.raw", partition, offset), position)
+
+
+def manifest(start: int, end: int, partition: int = 0, **changed: object) -> Manifest:
+    """Make the manifest of a shard with one sample and no objects."""
+    fields = {"topic": TOPIC, "partition": partition, "start": start, "end": end}
+    fields |= {"pairs": 1, "writer": "w", "created_at": now(), "objects": ()}
+    return Manifest.model_validate(fields | changed)
 
 
 def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dataset") -> SinkStage:

@@ -14,27 +14,13 @@ from kaption.objectstore.dataset.layout import (
     shard_stem,
     takedown_id_of,
 )
-from kaption.schemas import Manifest, Takedown, TakedownKind
-from support.sink_records import now
+from kaption.schemas import Takedown, TakedownKind
+from support.sink_records import manifest, now
 
 ROOT = Path(__file__).parents[3]
 KINDS = ("data", "manifest", "merged", "floor", "takedown", "takedown-left", "probe")
 SPELLED = re.compile(rf"(?:^|/)(?:{'|'.join(KINDS)})/")
 BLOB = re.compile(r"(?:^|/)blobs/")
-
-
-def manifest(generation: int) -> Manifest:
-    return Manifest(
-        topic="pairs.clean",
-        partition=3,
-        start=40,
-        end=50,
-        pairs=1,
-        writer="w",
-        created_at=now(),
-        objects=(),
-        generation=generation,
-    )
 
 
 @pytest.mark.parametrize(("prefix", "root"), [("", ""), ("team/dataset", "team/dataset/")])
@@ -83,7 +69,7 @@ def test_a_manifest_s_key_tells_who_wrote_it(generation: int) -> None:
     layout = Layout("dataset")
 
     expected = layout.merged(3, generation) if generation else layout.manifest(3, 40)
-    assert layout.key_of(manifest(generation)) == expected
+    assert layout.key_of(manifest(40, 50, 3, generation=generation)) == expected
 
 
 def test_keys_list_in_the_order_of_their_numbers() -> None:
