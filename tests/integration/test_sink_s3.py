@@ -34,7 +34,7 @@ def objects(s3) -> S3Store:
 
 
 def test_a_shard_on_s3_is_read_back(objects, tmp_path, monkeypatch):
-    # Given a shard large enough to go up in parts
+    # Given a shard that is large enough for a multipart upload
     monkeypatch.setattr(s3, "MULTIPART_BYTES", 5 << 20)
     blobs, sink = BlobStore(objects), open_sink(objects, tmp_path, "w1")
     assert sink.resume(TOPIC, 0, 0) == 0
@@ -85,7 +85,7 @@ def test_sixteen_sinks_of_one_partition_write_each_record_once(objects, tmp_path
 
 
 def test_a_zombie_beside_its_successor_writes_no_record_twice(objects, tmp_path):
-    # Given a sink that lost its partition without knowing, and its successor
+    # Given a sink that lost its partition and does not know it, and its successor
     blobs = BlobStore(objects)
     messages = [stored(blobs, offset) for offset in range(30)]
     zombie = open_sink(objects, tmp_path, "zombie")
@@ -131,7 +131,7 @@ def test_a_server_killed_between_objects_and_manifest(monkeypatch):
         server.start()
         assert done(sink.process(prepared))
 
-        # Then the second attempt has overwritten what the first one left
+        # Then the second attempt has overwritten the objects of the first
         assert offsets_in(objects) == [0, 1, 2]
         assert orphans_in(objects) == []
         sink.close()

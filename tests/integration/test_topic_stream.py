@@ -1,4 +1,4 @@
-"""Samples from pairs.clean: committed ones, each once, whoever reads, from wherever they go on."""
+"""Samples from pairs.clean: each committed pair once, by any readers, also after resuming."""
 
 import json
 import multiprocessing
@@ -55,7 +55,7 @@ def producer(connection: KafkaConnection) -> Iterator[KafkaProducer]:
 
 
 class Topic:
-    """Sends pairs to partitions, and knows what reading them should give."""
+    """Sends pairs to partitions, and remembers what a reader should get."""
 
     def __init__(self, connection: KafkaConnection, objects: FolderStore, producer: KafkaProducer):
         self._name = connection.topic_prefix + TOPIC.name
@@ -64,7 +64,7 @@ class Topic:
         self.sent: list[str] = []
 
     def send(self, numbers: range, **changed: Any) -> list[CleanPair]:
-        """Pairs, one after the other to each partition in turn."""
+        """Send pairs to the partitions in turn."""
         pairs = [stored(self._blobs, number, **changed).record for number in numbers]
         for number, pair in zip(numbers, pairs, strict=True):
             self._send(number % 4, pair.pair_id, encode(pair), headers_of(pair))
@@ -94,7 +94,7 @@ def resumed(connection, objects, state, **options) -> TopicStream:
 
 
 def by_partition(names) -> dict[int, list[str]]:
-    """Pairs in their order; which partition comes when is chance."""
+    """Sort pairs by partition, in their order: partitions alternate at random."""
     found: dict[int, list[str]] = {number: [] for number in range(4)}
     for name in names:
         found[int(name.removeprefix("pair-")) % 4].append(name)
@@ -143,7 +143,7 @@ def test_a_resumed_stream_gives_exactly_the_rest(connection, objects, topic, giv
     if given:
         topic.send(range(40, 48))
     else:
-        assert state["ends"] is None  # nothing was asked yet: the end is taken later
+        assert state["ends"] is None  # the end is taken with the first sample
 
     # When
     rest = pair_ids(resumed(connection, objects, state, ahead=3))
@@ -185,7 +185,7 @@ def test_versions_and_tombstones_replace_up_to_the_end(connection, objects, topi
     topic.withdraw(2, "pair-6")
     topic.send(range(6, 7), version=3)
 
-    # When it is read to the end, gone on with from a state on the way
+    # When it is read to the end, with a resume on the way
     stream = TopicStream(connection, objects)
     samples = list(islice(stream, given))
     stream = resumed(connection, objects, stream.state_dict())
@@ -199,7 +199,7 @@ def test_versions_and_tombstones_replace_up_to_the_end(connection, objects, topi
 
 
 def test_images_are_fetched_ahead_and_in_parallel(connection, topic, tmp_path):
-    # Given a store that answers two questions at once, and none alone
+    # Given a store that answers only if two images are asked for at once
     together = threading.Barrier(2)
 
     class Store(FolderStore):

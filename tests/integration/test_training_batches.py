@@ -1,4 +1,4 @@
-"""Batches over the real streams: by any workers, from wherever they go on, each sample once."""
+"""Batches of both streams: each sample once, by any workers, also after resuming."""
 
 import pickle
 from collections import Counter
@@ -50,7 +50,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
 
 @pytest.fixture(scope="module")
 def chains(objects: FolderStore) -> list[list[Incoming[Any]]]:
-    """Pairs by partition, with images, and texts of many lengths."""
+    """Give pairs by partition, with images, and texts of many lengths."""
     blobs = BlobStore(objects)
 
     def message(partition: int, offset: int) -> Incoming[Any]:
@@ -113,7 +113,7 @@ def ids(batches: Any) -> list[str]:
 def test_resumed_training_gets_exactly_the_remaining_samples(
     opened: Open, make: ExampleMaker, workers: int, taken: int
 ) -> None:
-    # Given a training that was saved in the middle, and again after it had gone on
+    # Given a training that was saved twice, and resumed in between
     states: list[bytes] = []
     found: list[str] = []
     for count in (taken, 2):
@@ -122,7 +122,7 @@ def test_resumed_training_gets_exactly_the_remaining_samples(
             training.load_state_dict(pickle.loads(states[-1]))
         found += ids(islice(training, count))
         states.append(pickle.dumps(training.state_dict()))
-    # When the last state is gone on with
+    # When it is resumed from the last state
     training = loader(opened(), make, workers)
     training.load_state_dict(pickle.loads(states[-1]))
     found += ids(training)

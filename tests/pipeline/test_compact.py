@@ -1,4 +1,4 @@
-"""`kaption compact` as a program: what it says."""
+"""`kaption compact`: what the command prints."""
 
 import os
 import subprocess

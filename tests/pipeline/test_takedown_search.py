@@ -1,4 +1,4 @@
-"""What takedowns cover is found in the topics, and images that others need are left to them."""
+"""The search finds what takedowns cover in the topics, and keeps images that others need."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -57,7 +57,7 @@ def test_small_shards_become_one_with_the_same_samples(objects, tmp_path):
     # When
     done = compact(objects)
 
-    # Then each partition has one, which knows of what it is made
+    # Then each partition has one shard, whose manifest lists its parts
     assert (done.before, done.after, done.dropped) == (5, 2, {})
     assert ranges(objects) == [(0, 0, 8), (2, 0, 5)]
     assert offsets_in(objects) == [0, 1, 4, 5, 7, 3, 4]
@@ -74,7 +74,7 @@ def test_small_shards_become_one_with_the_same_samples(objects, tmp_path):
 
 
 def test_only_small_shards_are_merged_and_only_as_far_as_they_fit(objects, blobs, tmp_path):
-    # Given tars of 10 and 20 KiB, which have one pair and four
+    # Given tars of 10 KiB with one pair, and of 20 KiB with four
     sizes = [1, 1, 1, 4, 1, 1, 4, 1]
     starts = [sum(sizes[:place]) for place in range(len(sizes) + 1)]
     shards = [
@@ -83,7 +83,7 @@ def test_only_small_shards_are_merged_and_only_as_far_as_they_fit(objects, blobs
     ]
     write_shards(objects, tmp_path, shards)
 
-    # When merged by size, then by number
+    # When merged by size, then by number of pairs
     compact(objects, Limits(below=15_000, to=25_000, records=100))
     assert ranges(objects) == [
         *[(0, 0, 2), (0, 2, 3), (0, 3, 7), (0, 7, 9), (0, 9, 13), (0, 13, 14)]
@@ -96,7 +96,7 @@ def test_only_small_shards_are_merged_and_only_as_far_as_they_fit(objects, blobs
 
 
 def test_a_merged_shard_is_merged_with_new_ones_and_then_left_alone(objects, tmp_path):
-    # Given a merged shard, and small ones that came later
+    # Given a merged shard, and small shards written after it
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     compact(objects)
     write_chains(objects, tmp_path, {0: [[2], [3]]})
@@ -133,7 +133,7 @@ def test_a_dry_run_counts_and_changes_nothing(objects, blobs, tmp_path):
 
 
 def test_a_version_is_left_out_if_a_later_one_is_anywhere_in_the_partition(objects, tmp_path):
-    # Given versions in small shards, in a large one, and an older one that came last
+    # Given versions in small shards and in a large one, and an older version that came last
     blobs = BlobStore(objects)
 
     def version(offset, number, name="same"):
@@ -162,7 +162,7 @@ def test_a_version_is_left_out_if_a_later_one_is_anywhere_in_the_partition(objec
 
 
 def test_a_large_shard_is_written_anew_without_what_is_taken_down(objects, tmp_path):
-    # Given a large shard, of which no other one is written anew
+    # Given two large shards, one of which has a pair that is taken down
     write_chains(objects, tmp_path, {0: [list(range(20)), list(range(20, 40))]})
     take_down(objects, TakedownKind.PAIR, "0-5")
 
@@ -198,7 +198,7 @@ def test_an_older_version_does_not_come_back_when_its_successor_is_taken_down(ob
 def test_a_compactor_that_dies_between_two_shards_brings_no_version_back(
     objects, tmp_path, monkeypatch
 ):
-    # Given a version that is taken down, and an older one in a shard that came later
+    # Given a version that is taken down, and an older version in a later shard
     blobs = BlobStore(objects)
     new = named(blobs, 0, 0, pair_id="same", version=2)
     write_shards(objects, tmp_path, [[new], [named(blobs, 1, 0, pair_id="same")]])
@@ -215,7 +215,7 @@ def test_a_compactor_that_dies_between_two_shards_brings_no_version_back(
         with pytest.raises(KeyboardInterrupt):
             compact(objects, NONE_SMALL)
 
-    # Then no version is given, then or later
+    # Then no version is given, neither now nor after the next compaction
     assert list(ShardStream(objects)) == []
     compact(objects)
     assert offsets_in(objects) == []
@@ -234,7 +234,7 @@ ADDRESSES.append((dict, "image_url"))
 def test_a_table_has_every_address_that_takedowns_look_at(
     objects, blobs, tmp_path, model, name, kind, value
 ):
-    # Given a large shard with a pair that is covered by one address only
+    # Given a large shard with a pair that only one of its addresses covers
     changed: dict[str, Any] = {name: URL}
     if model is ImageRef:
         changed = {"image": stored(blobs, 1).record.image.model_copy(update=changed)}
@@ -287,7 +287,7 @@ def test_a_damaged_shard_is_left_as_it_is_and_reported(objects, tmp_path, ending
     # When
     done = compact(objects)
 
-    # Then a tar is needed, and a table is written anew
+    # Then a shard with a damaged tar is left, and a damaged table is written anew
     if ending == "tar":
         assert ranges(objects) == [(0, 0, 2), (0, 2, 3), (0, 3, 5)]
         assert [key.removeprefix("dataset/") in each for each in done.damaged] == [True]
@@ -297,7 +297,7 @@ def test_a_damaged_shard_is_left_as_it_is_and_reported(objects, tmp_path, ending
 
 
 def test_one_of_several_racing_compactors_merges_each_run(objects, tmp_path, monkeypatch):
-    # Given four that have all written their merged shards before any commits
+    # Given four compactors that have all written their merged shards before any commits
     write_chains(objects, tmp_path, {0: [[0], [1], [2], [3]]})
     together, commit = threading.Barrier(4), MergedManifests.commit
 
@@ -318,12 +318,12 @@ def test_one_of_several_racing_compactors_merges_each_run(objects, tmp_path, mon
     for thread in threads:
         thread.join()
 
-    # Then the others have left nothing
+    # Then the others have left no objects
     assert sorted(each.before for each in done) == [0, 0, 0, 4]
     assert offsets_in(objects) == [0, 1, 2, 3]
     retire_all(objects)
     assert len(list(objects.list("dataset/merged/"))) == 1
-    assert len(orphans_in(objects)) == 2  # of the sink's last shard
+    assert len(orphans_in(objects)) == 2  # those of the sink's last shard
 
 
 # What is removed, and when
@@ -335,11 +335,11 @@ def test_merged_shards_stay_for_the_grace_and_the_sink_s_last_one_longer(objects
     compact(objects)
     everything = sorted(objects.list("dataset/"))
 
-    # When too early
+    # When retired before the grace has passed
     assert retire_all(objects, now() - timedelta(seconds=1)) == 0
     assert sorted(objects.list("dataset/")) == everything
 
-    # and when due
+    # and after it
     assert retire_all(objects, now()) == 2
 
     # Then
@@ -350,7 +350,7 @@ def test_merged_shards_stay_for_the_grace_and_the_sink_s_last_one_longer(objects
 
 
 def test_a_late_sink_continues_after_shards_that_were_merged_and_removed(objects, blobs, tmp_path):
-    # Given a sink that knows the first shard only, and others that were merged and removed
+    # Given a sink that knows only the first shard, and later shards that were merged and removed
     late = open_sink(objects, tmp_path, "late")
     late.resume(TOPIC, 0, 0)
     messages = [stored(blobs, offset) for offset in range(8)]
@@ -363,10 +363,10 @@ def test_a_late_sink_continues_after_shards_that_were_merged_and_removed(objects
     compact(objects)
     retire_all(objects)
 
-    # When it writes where a manifest was removed, past the end of what is merged
+    # When it writes where a manifest was removed, and past the end of the merged shard
     late.process(prepared)
 
-    # Then it has found the chain's end, and left nothing where it began
+    # Then it wrote only the rest at the end of the chain, and left no manifest where it began
     assert offsets_in(objects) == list(range(7))
     assert ranges(objects) == [(0, 0, 5), (0, 5, 7)]
     retire_all(objects)
@@ -379,7 +379,7 @@ def test_a_late_sink_continues_after_shards_that_were_merged_and_removed(objects
 def test_a_sink_that_died_where_a_manifest_was_removed_does_not_mislead_the_next(
     objects, blobs, tmp_path, monkeypatch
 ):
-    # Given the same, but the late one dies before it sees the floor
+    # Given the same, but the late sink dies before it looks at the floor
     late = open_sink(objects, tmp_path, "late")
     late.resume(TOPIC, 0, 0)
     messages = [stored(blobs, offset) for offset in range(8)]
@@ -396,7 +396,7 @@ def test_a_sink_that_died_where_a_manifest_was_removed_does_not_mislead_the_next
             late.process(prepared)
     assert len(list(objects.list("dataset/manifest/"))) == 2
 
-    # When another one that knew no better comes to the same place
+    # When it is tried again with one more record
     prepared = [(message, late.prepare(message)) for message in messages[:7]]
     late.process(prepared)
 
@@ -422,7 +422,7 @@ def test_merged_and_removed_shards_count_when_offsets_are_lost(objects, tmp_path
 
 
 def test_old_data_objects_that_no_manifest_names_are_orphans(objects, blobs, tmp_path):
-    # Given merged shards, what they replaced, and what a writer left that died
+    # Given merged shards, the shards that they replaced, and an object of a writer that died
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     compact(objects)
     left = "dataset/data/00000/left-behind.tar"

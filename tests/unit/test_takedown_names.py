@@ -1,4 +1,4 @@
-"""How what is to be taken down is told by its name."""
+"""What kind of thing a name in a takedown is."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The sink's shards in other people's readers, without a network."""
+"""Shards of the sink are read by other libraries, without a network."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def pairs() -> list[CleanPair]:
 
 @pytest.fixture
 def shards(tmp_path: Path, pairs: list[CleanPair]) -> Path:
-    """Give the data folder of two shards; later pairs have fields that the first ones have not."""
+    """Give the data folder of two shards. Later pairs have fields that the first ones lack."""
     objects = FolderStore(tmp_path / "store")
     blobs = BlobStore(objects)
     full: dict[str, Any] = {
@@ -77,7 +77,7 @@ def test_webdataset_decodes_images_texts_and_records(shards, pairs):
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_huggingface_reads_the_tars(shards, pairs, offline, streaming):
-    # Given features: what it infers from the first five samples does not fit later ones
+    # Given features, because those that it infers from five samples do not fit later ones
     import datasets  # seconds to load
 
     features = datasets.Features(

@@ -1,4 +1,4 @@
-"""Samples from shards: each once, whoever reads, from wherever they go on."""
+"""Samples from shards: each is given once, by any readers, also after resuming."""
 
 import json
 import logging
@@ -212,7 +212,7 @@ def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
 
 
 def half_remove(objects: FolderStore) -> int:
-    """As one does that is killed before it comes to the manifests."""
+    """Remove replaced data, as a `retire` that is killed before it deletes manifests."""
     keys = orphans_in(objects)
     for key in keys:
         objects.delete(key)

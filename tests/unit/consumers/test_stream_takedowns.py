@@ -1,4 +1,4 @@
-"""Takedowns as the streams look them up agree with what the contract says."""
+"""`Takedowns` covers the same pairs as `Takedown.covers` of the contract."""
 
 import pytest
 

@@ -32,7 +32,7 @@ def mirrored(pixels: torch.Tensor) -> bool:
 
 
 def mirrors(text: str, **given: Any) -> int:
-    """Of 60 pairs, how many are shown mirrored."""
+    """Count how many of 60 pairs are mirrored."""
     augmentation = Augmentation(flip=1.0, least_area=1.0, jitter=0.0)
     return sum(mirrored(shown(augmentation, text, pair, **given)) for pair in PAIRS)
 

@@ -1,4 +1,4 @@
-"""What only a folder can do wrong."""
+"""Failures that only a folder has."""
 
 import errno
 import os
@@ -39,10 +39,10 @@ def test_a_root_folder_that_disappears_is_an_outage_and_no_missing_object(tmp_pa
         store.get("a")
     store.put("a", b"text")
 
-    # When its folder goes
+    # When its folder disappears
     (tmp_path / "store").rename(tmp_path / "elsewhere")
 
-    # Then nothing is said to be missing, and nothing is written to where it was
+    # Then no object is called missing, and nothing is written in its place
     for use in (
         lambda: store.get("a"),
         lambda: store.exists("a"),

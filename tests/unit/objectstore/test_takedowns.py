@@ -1,4 +1,4 @@
-"""Takedowns as objects."""
+"""Storing and reading the takedowns of a dataset."""
 
 from datetime import timedelta
 from pathlib import Path
