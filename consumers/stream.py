@@ -1,8 +1,10 @@
-"""Which part of a stream is this process's: by distributed rank and DataLoader worker."""
+"""What a stream of samples gives, and what ends, saves and shuffles it."""
 
 from __future__ import annotations
 
+import json
 import time
+from hashlib import blake2b
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -12,98 +14,61 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-class Stop(Protocol):
-    """An event of `threading`, or of `multiprocessing` where DataLoader workers read."""
-
-    def is_set(self) -> bool:
-        """Whether it is time to end."""
-
-    def wait(self, timeout: float, /) -> bool:
-        """Wait until it is, at most `timeout` seconds; whether it is."""
-
-
-class Never:
-    """Nothing ends it but who reads it."""
-
-    def is_set(self) -> bool:
-        """False."""
-        return False
-
-    def wait(self, timeout: float, /) -> bool:
-        """Sleep."""
-        time.sleep(timeout)
-        return False
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A stream that can go on where it was."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What is left after the last sample that it gave."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration gives what was left."""
-
-
 class Sample(NamedTuple):
-    """One clean pair with its stored image; picklable."""
+    """One clean pair with its stored image. It can be pickled."""
 
     pair: CleanPair
     image: bytes
-    """As stored: re-encoded by ingest, at most the configured longest side."""
+    """As ingest stored it: encoded anew, and no larger than ingest was told to make images."""
 
     def decode(self) -> Image.Image:
-        """The image, RGB and decoded, in its own ratio. Raises OSError where it is damaged."""
+        """Return the image as RGB, in its own ratio. Raises OSError for a damaged image."""
         from PIL import Image
 
         return Image.open(BytesIO(self.image)).convert("RGB")
 
 
-class Share(NamedTuple):
-    """Reader `number` of `total`; each number (of a shard, of a partition) has one reader."""
+@runtime_checkable
+class Stateful(Protocol):
+    """A stream that can be resumed: `ShardStream`, `TopicStream`, or one of the user's own."""
 
-    number: int
-    total: int
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is left after the last sample that was given."""
 
-    def owns(self, each: int) -> bool:
-        """Whether this reader has it."""
-        return each % self.total == self.number
-
-    def check(self, saved: Share | None) -> None:
-        """Raises ValueError where a saved state, if there is one, is another reader's."""
-        if saved not in (None, self):
-            raise ValueError(
-                f"the state is of reader {saved}, this is {self}: resume with the same numbers of "
-                "ranks and DataLoader workers"
-            )
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let the next iteration give what was left."""
 
 
-def rank_of(rank: int | None, world_size: int | None) -> Share:
-    """The rank as given, or as torch.distributed knows it; alone where it is not initialised.
+class Stop(Protocol):
+    """What ends a stream: `threading.Event`, or `multiprocessing.Event` for DataLoader workers."""
 
-    To be asked in the training process: spawned DataLoader workers know nothing of the group.
-    Raises ValueError where only one is given or they do not fit.
+    def is_set(self) -> bool:
+        """Return whether the stream has to end."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Wait at most `timeout` seconds until the stream has to end; return whether it has to."""
+
+
+class Never:
+    """A `Stop` that is never set. Unlike an event it can be sent to any process."""
+
+    def is_set(self) -> bool:
+        """Return False."""
+        return False
+
+    def wait(self, timeout: float, /) -> bool:
+        """Sleep for `timeout` seconds and return False."""
+        time.sleep(timeout)
+        return False
+
+
+def draw(seed: int, *names: str | int) -> float:
+    """Return a random number from [0, 1), the same one for the same seed and names.
+
+    The names say what it is drawn for, such as ``"flip"``, an epoch and a pair_id. There is no
+    other state, so the order of the samples, the number of DataLoader workers and restarts do not
+    change what is drawn.
     """
-    if (rank is None) != (world_size is None):
-        raise ValueError("give rank and world_size, or neither")
-    if rank is not None and world_size is not None:
-        if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} is not one of {world_size}")
-        return Share(rank, world_size)
-    import torch.distributed as group
-
-    if group.is_available() and group.is_initialized():
-        return Share(group.get_rank(), group.get_world_size())
-    return Share(0, 1)
-
-
-def share_of(rank: Share) -> Share:
-    """The rank's share, split further among its DataLoader workers; asked in the worker."""
-    from torch.utils.data import get_worker_info
-
-    worker = get_worker_info()
-    if worker is None:
-        return rank
-    number = rank.number * worker.num_workers + worker.id
-    return Share(number, rank.total * worker.num_workers)
+    text = json.dumps((seed, *names))  # ASCII, and different names never give the same text
+    digest = blake2b(text.encode(), digest_size=8).digest()
+    return (int.from_bytes(digest) >> 11) / (1 << 53)  # 53 bits: what a float holds exactly

@@ -21,9 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.consumers.stream import Sample
-from kaption.consumers.topic.stream import TopicStream
-from kaption.consumers.training.batches import TrainingBatches
+from kaption.consumers import Sample, TopicOptions, TopicStream, TrainingBatches
 from kaption.consumers.training.examples import ExampleMaker, TrainingBatch
 from kaption.consumers.training.images import Augmentation, ImageTransform
 from kaption.consumers.training.mixing import CaptionMixing
@@ -137,7 +135,7 @@ def main() -> None:
     stream = TopicStream(
         KafkaConnection(bootstrap=given.bootstrap, topic_prefix=given.topic_prefix),
         StoreConnection(url=given.store),
-        follow=given.follow,
+        options=TopicOptions(follow=given.follow),
     )
     training = Training(stream, given.model, given.out, given.batch_size)
     training.resume()

@@ -1,4 +1,4 @@
-"""Objects in a folder or on S3: what every part that reads or writes images and shards shares."""
+"""Objects in a folder or on S3: images by their content, and datasets of shards."""
 
 from kaption.objectstore.blobs import BlobStore, CorruptBlobError, blob_key
 from kaption.objectstore.open import open_store

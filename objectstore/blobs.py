@@ -1,4 +1,4 @@
-"""Image bytes under the sha256 of their content."""
+"""Image bytes, each stored under the sha256 of its content."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from kaption.schemas import BlobRef
 
 
 class CorruptBlobError(Exception):
-    """A blob's bytes are not those of its name: the store or a person changed it."""
+    """A blob's bytes do not have the sha256 in its key: the store or a person changed them."""
 
 
 class BlobStore:
-    """Content-addressed bytes, written once: ``blobs/ab/cd/abcd...``.
+    """Blobs, each written once under ``blobs/ab/cd/abcd...`` (see `blob_key`).
 
-    Errors of the object store pass through: Retry while it is down, Fatal when it refuses us.
+    Errors of the object store pass through: Retry while it is down, Fatal when it refuses access.
     """
 
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
     def put(self, data: bytes, media_type: str) -> BlobRef:
-        """Store bytes; the same bytes again cost one refused request and change nothing."""
+        """Store bytes. Storing the same bytes again costs one refused request."""
         ref = BlobRef(
             sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), media_type=media_type
         )
@@ -30,21 +30,21 @@ class BlobStore:
         return ref
 
     def get(self, ref: BlobRef) -> bytes:
-        """The bytes, verified. Raises KeyError when there are none, CorruptBlobError."""
+        """Return the verified bytes. Raises KeyError for a missing blob, CorruptBlobError."""
         data = self._objects.get(blob_key(ref.sha256))
         if hashlib.sha256(data).hexdigest() != ref.sha256:
-            raise CorruptBlobError(f"blob {ref.sha256} holds other bytes: {len(data)} of them")
+            raise CorruptBlobError(f"blob {ref.sha256}: its {len(data)} bytes have another sha256")
         return data
 
     def exists(self, ref: BlobRef) -> bool:
-        """Whether the blob is stored."""
+        """Return whether the blob is stored."""
         return self._objects.exists(blob_key(ref.sha256))
 
     def ready(self) -> str | None:
-        """None when the store answers, else what is wrong."""
+        """Return None when the store answers, else what is wrong."""
         return self._objects.ready()
 
 
 def blob_key(sha256: str) -> str:
-    """Two levels of 256, so that no folder grows past a file system's comfort."""
+    """Return a blob's key: two levels of 256 folders, because huge folders slow file systems."""
     return f"blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}"

@@ -1,4 +1,4 @@
-"""The object store in a local folder."""
+"""An object store in a local or shared folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.store import ObjectStore, check_key, check_prefix
 
 UNFINISHED = "~unfinished"
-"""Folder of files being written; ~ stands in no key."""
+"""Folder of the files that are being written. No key contains ~, so no object can lie in it."""
 
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -23,9 +23,10 @@ _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 class FolderStore(ObjectStore):
     """One file per object below `root`.
 
-    A file is written beside, flushed to the disk (with its folder) and then renamed or linked, so
-    that an object is whole and survives a power cut once a call has returned. Several processes may
-    share the folder, also over NFS, where link() is atomic and O_EXCL followed by a write is not.
+    A file is first written to `UNFINISHED` and flushed to the disk, then renamed or linked to its
+    place, whose folder is flushed too. So an object is always whole, and it survives a power cut
+    once the call has returned. Several processes may share the folder, over NFS too: there link()
+    is atomic, while creating a file with O_EXCL and then writing it is not.
     """
 
     def __init__(self, root: Path) -> None:
@@ -35,12 +36,12 @@ class FolderStore(ObjectStore):
     def put(
         self, key: str, data: bytes | Path, *, media_type: str = "application/octet-stream"
     ) -> None:
-        """Write beside and rename over. A folder keeps no media type."""
+        """Write the file, then rename it to its place. The media type is not kept."""
         with self._written(key, data) as (written, target):
             written.replace(target)
 
     def put_if_absent(self, key: str, data: bytes, *, media_type: str = "application/json") -> bool:
-        """Write beside and link: the link is refused where the object exists."""
+        """Write the file, then link it to its place, which fails where the object exists."""
         with self._written(key, data) as (written, target):
             try:
                 os.link(written, target)
@@ -49,7 +50,7 @@ class FolderStore(ObjectStore):
         return True
 
     def get(self, key: str) -> bytes:
-        """The file's bytes."""
+        """Return the file's bytes."""
         with _translated(key):
             try:
                 data = self._path(key).read_bytes()
@@ -60,7 +61,7 @@ class FolderStore(ObjectStore):
         return data
 
     def exists(self, key: str) -> bool:
-        """Whether the file is there."""
+        """Return whether the file exists."""
         with _translated(key):
             try:
                 return (self._path(key).stat().st_mode & 0o170000) == 0o100000
@@ -69,7 +70,7 @@ class FolderStore(ObjectStore):
                 return False
 
     def written_at(self, key: str) -> datetime:
-        """The file's time of modification."""
+        """Return the file's time of modification."""
         with _translated(key):
             if self.exists(key):
                 with suppress(FileNotFoundError):  # deleted meanwhile
@@ -77,12 +78,12 @@ class FolderStore(ObjectStore):
         raise KeyError(key)
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Keys by walking the folders that `prefix` names, each sorted as its keys sort."""
+        """Walk the folders that `prefix` names, each in the order of its keys."""
         start, _, _ = check_prefix(prefix).rpartition("/")
         return self._walk(start, prefix)
 
     def delete(self, key: str) -> None:
-        """Remove the file; its folders stay, because another writer may be about to use them."""
+        """Delete the file. Its folders stay, because another writer may be about to use them."""
         with _translated(key):
             try:
                 self._path(key).unlink(missing_ok=True)
@@ -90,11 +91,12 @@ class FolderStore(ObjectStore):
                 return
 
     def _check_root(self) -> None:
-        """Raises Retry where the folder was there and is gone: a lost mount, not missing objects.
+        """Raise Retry if the root folder existed earlier and is gone: its mount was lost.
 
-        A folder that nobody has made yet is an empty store.
+        Without this, a lost mount would look like missing objects. A root folder that was never
+        seen is an empty store: nobody has written to it yet.
         """
-        seen = self._seen  # before looking: another thread may be making the folder
+        seen = self._seen  # read before is_dir(), because another thread may make the folder
         if self._root.is_dir():
             self._seen = True
         elif seen:
@@ -107,7 +109,7 @@ class FolderStore(ObjectStore):
         with _translated(folder or "."):
             try:
                 with os.scandir(self._root / folder) as entries:
-                    # A folder sorts as "name/": a-b comes before a/b, which comes before a0.
+                    # A folder is sorted as "name/", as in keys: a-b, then a/b, then a0.
                     names = sorted(e.name + "/" if e.is_dir() else e.name for e in entries)
             except (FileNotFoundError, NotADirectoryError):
                 self._check_root()
@@ -123,7 +125,7 @@ class FolderStore(ObjectStore):
 
     @contextmanager
     def _written(self, key: str, data: bytes | Path) -> Iterator[tuple[Path, Path]]:
-        """A finished file and the place for it, whose folder is flushed afterwards."""
+        """Give a finished file and its place; flush the folder of the place afterwards."""
         target = self._path(key)
         beside = self._root / UNFINISHED / secrets.token_hex(12)
         with _translated(key):
@@ -176,6 +178,8 @@ def _translated(key: str) -> Iterator[None]:
         raise ValueError(f"{key}: an object and a folder cannot have one name: {error}") from error
     except OSError as error:
         if error.errno in _REFUSED:
-            raise Fatal(f"object store refuses {key}: {error}; give us the right to it") from error
-        # A full disk, a lost mount, too many open files: people and time mend them.
+            raise Fatal(
+                f"object store refuses {key}: {error}; give this process the right to it"
+            ) from error
+        # A full disk, a lost mount or too many open files: trying again later can succeed.
         raise Retry(f"object store, {key}: {error}") from error

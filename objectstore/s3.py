@@ -1,4 +1,4 @@
-"""The object store on S3."""
+"""An object store on S3."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from kaption.objectstore import s3_client
 from kaption.objectstore.store import ObjectStore, check_key, check_prefix
 
 MULTIPART_BYTES = 64 * 1024 * 1024
-"""Files from this size go up in parts of as much (boto3 takes larger parts for the largest)."""
+"""A file of this size or more is uploaded in parts of this size (boto3 enlarges the parts of files
+that would need more than 10,000)."""
 CONFLICT_TRIES = 3
+"""Attempts at a conditional write that S3 answers with 409: two writers at once."""
 
 
 class S3Store(ObjectStore):
     """Objects of one bucket, below a prefix.
 
-    The server must have conditional writes (If-None-Match, as AWS and SeaweedFS have): one that
-    ignores the condition would let two sinks commit one shard. Every upload names its SHA-256, or
-    that of each of its parts, and the server refuses what came across damaged.
+    The server must support conditional writes (If-None-Match, as AWS and SeaweedFS do): a server
+    that ignores the condition would let two sinks commit the same shard. Every upload carries the
+    SHA-256 of its content, or of each part, so the server refuses bytes that the network damaged.
     """
 
     def __init__(self, connection: StoreConnection) -> None:
@@ -39,7 +41,7 @@ class S3Store(ObjectStore):
     def put(
         self, key: str, data: bytes | Path, *, media_type: str = "application/octet-stream"
     ) -> None:
-        """One request, or several for a large file; the object appears with the last one."""
+        """Send one request, or several for a large file. The object appears with the last one."""
         from boto3.s3.transfer import TransferConfig
 
         if isinstance(data, bytes):
@@ -56,7 +58,7 @@ class S3Store(ObjectStore):
             )
 
     def put_if_absent(self, key: str, data: bytes, *, media_type: str = "application/json") -> bool:
-        """PUT with If-None-Match: 412 is False; 409, two writers at once, asks again."""
+        """Send PUT with If-None-Match. 412 is False; on 409, two writers at once, try again."""
         from botocore.exceptions import ClientError
 
         for _ in range(CONFLICT_TRIES):
@@ -72,10 +74,10 @@ class S3Store(ObjectStore):
                     return True
             if self.exists(key):
                 return False
-        raise Retry(f"S3: writers of {key} keep colliding")
+        raise Retry(f"S3: other writers of {key} collided with this one {CONFLICT_TRIES} times")
 
     def get(self, key: str) -> bytes:
-        """The whole object; its checksum is verified where the server sends one."""
+        """Return the whole object. boto3 verifies its checksum where the server sends one."""
         with self._translated(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
             with answer["Body"] as body:
@@ -83,7 +85,7 @@ class S3Store(ObjectStore):
         return data
 
     def exists(self, key: str) -> bool:
-        """One HEAD. A missing bucket looks like a missing object; `ready` tells them apart."""
+        """Send one HEAD. A missing bucket looks like a missing object, except to `ready`."""
         try:
             with self._translated(key):
                 self._client.head_object(Bucket=self._bucket, Key=self._name(key))
@@ -92,16 +94,17 @@ class S3Store(ObjectStore):
         return True
 
     def written_at(self, key: str) -> datetime:
-        """Its LastModified, of one HEAD."""
+        """Send one HEAD and return its LastModified."""
         with self._translated(key):
             answer = self._client.head_object(Bucket=self._bucket, Key=self._name(key))
         written: datetime = answer["LastModified"]
         return written
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Keys in lexical order. All are read before the first is given.
+        """Read all keys, then return them in lexical order.
 
-        S3 promises the order only for general purpose buckets; SeaweedFS sorts folder by folder.
+        They are sorted here, because S3 promises the order only for general purpose buckets, and
+        SeaweedFS sorts folder by folder.
         """
         wanted = self._prefix + check_prefix(prefix)
         with self._translated(prefix):
@@ -114,12 +117,12 @@ class S3Store(ObjectStore):
         return iter(sorted(name.removeprefix(self._prefix) for name in names))
 
     def delete(self, key: str) -> None:
-        """One DELETE."""
+        """Send one DELETE."""
         with self._translated(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
 
     def ready(self) -> str | None:
-        """None when the bucket answers, else what is wrong."""
+        """Return None when the bucket answers, else what is wrong."""
         try:
             with self._translated(self._bucket):
                 self._client.head_bucket(Bucket=self._bucket)

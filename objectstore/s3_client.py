@@ -1,4 +1,4 @@
-"""The one place that makes an S3 client and sorts its errors by what to do about them."""
+"""The S3 client, and its errors sorted by what to do about them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from kaption.connections.tls import authorities, setting, tls_refusal
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
 ATTEMPTS = 4
-"""In botocore's standard mode: connection errors, 5xx and throttling, with back-off."""
+"""botocore's standard mode repeats a request after connection errors, 5xx and throttling."""
 CONNECTIONS = 64
+"""Open connections that one client keeps."""
 
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _BUSY = {
@@ -25,7 +26,7 @@ _ACCESS_KEY = setting("store", "access_key")
 _SECRET_KEY = setting("store", "secret_key")
 _AMBIENT = "the credentials of this machine or pod are no longer valid: renew them"
 _REFUSED = {
-    "InvalidAccessKeyId": f"{_ACCESS_KEY} is unknown there",
+    "InvalidAccessKeyId": f"the server does not know {_ACCESS_KEY}",
     "SignatureDoesNotMatch": f"{_SECRET_KEY} does not belong to store.access_key",
     "AccessDenied": f"the user of {_ACCESS_KEY} lacks the right: see the bucket's policy",
     "AllAccessDisabled": "access to the bucket is switched off: see its owner",
@@ -37,17 +38,17 @@ _REFUSED = {
         ("PermanentRedirect", "AuthorizationHeaderMalformed", "301"),
         f"{setting('store', 'region')} or store.endpoint is not the bucket's: correct it",
     ),
-    # An answer to HEAD has no body, and so no code but the status.
+    # An answer to HEAD has no body, so its status stands in for the code.
     **dict.fromkeys(
         ("401", "403"),
         f"{_ACCESS_KEY}, store.secret_key or the bucket's policy does not allow it: correct one",
     ),
 }
-"""By S3's error code, what to do."""
+"""What to do, by S3's error code."""
 
 
 def connect(connection: StoreConnection) -> Any:
-    """A boto3 client that any thread may use; nothing is sent yet. Raises Fatal on bad settings."""
+    """Make a boto3 client that any thread may use. Sends nothing. Raises Fatal for bad settings."""
     import boto3
     from botocore.config import Config
 
@@ -56,7 +57,7 @@ def connect(connection: StoreConnection) -> Any:
         read_timeout=READ_TIMEOUT_S,
         max_pool_connections=CONNECTIONS,
         retries={"mode": "standard", "max_attempts": ATTEMPTS},
-        # Servers other than AWS seldom answer to bucket.host.
+        # Servers other than AWS seldom answer at bucket.host.
         s3={"addressing_style": "path" if connection.endpoint else "auto"},
     )
     authorities(setting("store", "ca_file"), connection.ca_file)
@@ -77,7 +78,7 @@ def connect(connection: StoreConnection) -> Any:
 
 @contextmanager
 def translated(bucket: str, key: str) -> Iterator[None]:
-    """Turn botocore's errors into Retry, Fatal or KeyError; a fault of ours passes unchanged."""
+    """Turn botocore's errors into Retry, Fatal or KeyError; programming errors pass unchanged."""
     from botocore import exceptions as raised
 
     try:
@@ -109,7 +110,7 @@ def translated(bucket: str, key: str) -> Iterator[None]:
 
 
 def status_of(error: Any) -> int:
-    """The HTTP status of a ClientError; 0 where it has none."""
+    """Return the HTTP status of a ClientError, or 0 where it has none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 

@@ -1,1 +1,1 @@
-"""Reads the shards of a dataset as a stream for training."""
+"""`ShardStream`: the shards of a dataset as a stream of samples."""

@@ -1,64 +1,59 @@
-"""One pass over the shards of a share."""
+"""One epoch of one reader: it plans shards, reads them, and draws samples from a buffer.
+
+An epoch has one round, or with `follow` one round for all the shards that came during the last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from kaption.consumers.draw import draw
+from kaption.consumers.options import ShardOptions
 from kaption.consumers.shards.index import ShardIndex
 from kaption.consumers.shards.progress import ShardProgress
-from kaption.consumers.shards.reader import OnDamage, ShardReader
+from kaption.consumers.shards.reader import ShardReader
 from kaption.consumers.shards.shuffle import Place, ShuffleBuffer
 from kaption.consumers.shards.versions import replaced
-from kaption.consumers.stream import Never, Sample, Share, Stop
+from kaption.consumers.share import Share
+from kaption.consumers.stream import Sample, draw
+from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.takedowns import Takedowns
-from kaption.objectstore.store import Objects
-
-
-@dataclass(frozen=True)
-class ShardOptions:
-    """How shards are read; see `ShardStream`."""
-
-    prefix: str = "dataset"
-    follow: bool = False
-    stop: Stop = Never()  # noqa: RUF009  # it has no state
-    shuffle: bool = True
-    buffer: int = 1000
-    seed: int = 0
-    latest: bool = True
-    poll_s: float = 10.0
-    takedown_s: float = 60.0
-    on_damage: OnDamage | None = None
 
 
 class ShardEpoch:
-    """Gives the samples that `progress` leaves, and keeps it up to date with each."""
+    """Gives the samples that `progress` leaves, and updates it with each."""
 
     def __init__(
-        self, objects: Objects, options: ShardOptions, progress: ShardProgress, share: Share
+        self,
+        objects: ObjectStore,
+        prefix: str,
+        options: ShardOptions,
+        seed: int,
+        *,
+        share: Share,
+        progress: ShardProgress,
     ) -> None:
-        self._progress = progress
         self._options = options
+        self._seed = seed
         self._share = share
-        self._index = ShardIndex(objects, options.prefix)
+        self._progress = progress
+        self._index = ShardIndex(objects, prefix)
         self._reader = ShardReader(
-            objects, options.prefix, self._index, progress.damaged, options.on_damage
+            objects, prefix, self._index, progress.damaged, options.on_damage
         )
-        self._takedowns = Takedowns(objects, options.prefix, every_s=options.takedown_s)
-        names = (progress.epoch, share.number)
-        self._buffer = ShuffleBuffer(options.seed, names, progress.drawn)
+        self._takedowns = Takedowns(objects, prefix, every_s=options.takedown_s)
+        self._buffer = ShuffleBuffer(seed, (progress.epoch, share.number), progress.drawn)
+        self._buffer_size = options.buffer if options.shuffle else 0
         self._begun = False
 
     def progress(self) -> ShardProgress:
-        """What is left after the last sample given."""
+        """Return what is left after the last sample that was given."""
         if self._begun:
             self._progress.drawn = self._buffer.drawn
             self._progress.buffer = self._buffer.places()
         return self._progress
 
     def samples(self) -> Iterator[Sample]:
-        """Round after round: one, or with `follow` one for all shards that came meanwhile."""
+        """Give the samples of the present round, then with `follow` of each new one."""
         self._index.refresh(self._progress.generations)
         held = self._progress.buffer
         self._buffer.restore(held, self._reader.find(held))
@@ -67,7 +62,7 @@ class ShardEpoch:
             self._plan()
         while True:
             yield from self._round()
-            # Stopped within a round, its plan is what is left.
+            # A stop within the round leaves the rest of its plan for `load_state_dict`.
             if not self._options.follow or self._options.stop.is_set():
                 return
             while not self._plan():
@@ -76,12 +71,12 @@ class ShardEpoch:
                 self._index.refresh()
 
     def _plan(self) -> bool:
-        """Plan what is there beyond the last round; whether any of it is ours."""
-        progress, options = self._progress, self._options
+        """Plan a round of the shards after the last round's. Returns False where there are none."""
+        progress = self._progress
         first = progress.plan is None
         shards = self._index.shards(progress.until, self._share, whole=first)
-        if options.shuffle:
-            shards.sort(key=lambda each: draw(options.seed, "shard", progress.epoch, *each))
+        if self._options.shuffle:
+            shards.sort(key=lambda each: draw(self._seed, "shard", progress.epoch, *each))
         progress.since, progress.until = progress.until, progress.until | self._index.ends()
         progress.generations = self._index.generations()
         progress.plan, progress.shard, progress.offset = shards, 0, 0
@@ -90,7 +85,7 @@ class ShardEpoch:
     def _round(self) -> Iterator[Sample]:
         for place, sample in self._unread():
             self._buffer.add(place, sample)
-            if len(self._buffer) > self._options.buffer:
+            if len(self._buffer) > self._buffer_size:
                 yield from self._draw()
             if self._options.stop.is_set():
                 return

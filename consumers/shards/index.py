@@ -1,4 +1,4 @@
-"""The chains of a growing dataset's manifests, and which of its shards are whose."""
+"""The shards of a dataset as a stream sees them, and which reader each belongs to."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from kaption.consumers.stream import Share
-from kaption.objectstore.dataset.layout import dataset_root
+from kaption.consumers.share import Share
+from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.manifests import ManifestCache, live
-from kaption.objectstore.patience import patiently
-from kaption.objectstore.store import Objects
+from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
 
 _TRIES = 10
 
 
 class ShardError(Exception):
-    """The dataset cannot be read; the message says what is wrong and what to do."""
+    """The dataset cannot be read. The message says what is wrong and what to do."""
 
 
 class Shard(NamedTuple):
-    """Offsets [start, end) of one partition of the topic, as one manifest accounts for them."""
+    """Offsets [start, end) of one partition of pairs.clean that are read from one manifest."""
 
     partition: int
     start: int
@@ -29,32 +29,32 @@ class Shard(NamedTuple):
 
 
 class ShardIndex:
-    """The chains of the dataset at `prefix` as they were last looked at.
+    """The chain of manifests of each partition, as of the last look at the store.
 
-    In each partition the first manifest begins at 0, each other where the one before ends.
-    Compaction puts one in the place of several; where it has, the chain of an earlier generation
-    can be read as long as nothing of it is removed.
+    In each partition the first manifest starts at offset 0, every other one where the one before
+    ends. Compaction puts one manifest in the place of several. Until the replaced ones are removed,
+    the chain of the earlier generation can still be read.
     """
 
-    def __init__(self, objects: Objects, prefix: str) -> None:
-        self._folder = f"{dataset_root(prefix)}manifest/"
+    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+        self._folder = Layout(prefix).manifests()
         self._cache = ManifestCache(objects, prefix)
         self._chains: dict[int, list[Manifest]] = {}
         self._generations: dict[int, int] = {}
 
     def refresh(self, generations: Mapping[int, int] | None = None) -> None:
-        """Look again: at each partition's chain as of the generation given for it, if it is still
-        whole, else as it is now.
+        """Look at the store again.
 
-        Raises ShardError where a chain has a gap, ValueError (pydantic) where a manifest cannot be
-        read.
+        A partition in `generations` is taken as it was at that generation if its chain of then is
+        still whole, else as it is now. Raises ShardError where a chain has a gap, ValueError
+        (pydantic) for a manifest that cannot be parsed.
         """
         for tries_left in reversed(range(_TRIES)):
             found = patiently(self._cache.read).values()
             try:
                 chains = _chains(found)
             except ShardError:
-                # Shards that came while we listed may be seen without their neighbours.
+                # A listing may miss shards that were written meanwhile and contain later ones.
                 if not tries_left:
                     raise
             else:
@@ -71,20 +71,21 @@ class ShardIndex:
         self._chains, self._generations = chains, newest
 
     def generations(self) -> dict[int, int]:
-        """By partition, the generation that its chain is of."""
+        """Return the generation of each partition's chain."""
         return dict(self._generations)
 
     def ends(self) -> dict[int, int]:
-        """Where each partition's chain ends."""
+        """Return the offset at which each partition's chain ends."""
         return {partition: chain[-1].end for partition, chain in self._chains.items()}
 
     def shards(self, since: Mapping[int, int], share: Share, *, whole: bool) -> list[Shard]:
-        """The share's shards, as far as they lie at the offsets `since` or later.
+        """Return the shards of a reader from the offsets `since` on, by partition.
 
-        A shard's owner is told by its place among the sink's shards of its partition, which is the
-        same for every reader, whenever it looks: chains grow at their ends, and merged shards know
-        their parts and are given part by part. With `whole` they are not: that saves reading one
-        once for each of its readers, who then have to look at the same generation.
+        The owner of a shard follows from its place among the sink's shards of its partition. This
+        place is the same for every reader at any time: chains grow only at their ends, and a merged
+        shard is given as its parts, which its manifest lists. With `whole` a merged shard is given
+        as one, so that one reader reads it once instead of several reading it in part. Then all
+        readers have to look at the same generation.
         """
         found = []
         for partition, chain in self._chains.items():
@@ -103,7 +104,10 @@ class ShardIndex:
         return found
 
     def manifests(self, since: Mapping[int, int], until: Mapping[int, int]) -> list[Manifest]:
-        """Those that account for any offset from `since` up to `until`, by partition and start."""
+        """Return the manifests of the offsets from `since` up to `until`, by partition and start.
+
+        A partition missing in `since` counts from 0, one missing in `until` is left out.
+        """
         return [
             each
             for chain in self._chains.values()
@@ -112,7 +116,7 @@ class ShardIndex:
         ]
 
     def at(self, partition: int, offset: int) -> Manifest:
-        """The manifest that accounts for the offset. Raises ShardError where none does."""
+        """Return the manifest that accounts for the offset. Raises ShardError where none does."""
         for each in self._chains.get(partition, ()):
             if each.start <= offset < each.end:
                 return each
@@ -130,7 +134,7 @@ def _chains(manifests: Iterable[Manifest]) -> dict[int, list[Manifest]]:
 
 
 def _as_of(manifests: Iterable[Manifest], partition: int, generation: int) -> list[Manifest]:
-    """The partition's chain without what came after the generation; empty where it has gaps."""
+    """Return the partition's chain as it was at the generation, or nothing where it has gaps."""
     known = (m for m in manifests if m.partition == partition and m.generation <= generation)
     try:
         return _chains(known).get(partition, [])
@@ -139,7 +143,7 @@ def _as_of(manifests: Iterable[Manifest], partition: int, generation: int) -> li
 
 
 def _parts(manifest: Manifest) -> list[Shard]:
-    """The sink's shards that the manifest accounts for."""
+    """Return the shards of the sink that the manifest accounts for."""
     bounds = [*(manifest.parts or (manifest.start,)), manifest.end]
     return [Shard(manifest.partition, start, end) for start, end in pairwise(bounds)]
 

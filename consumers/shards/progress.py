@@ -1,4 +1,4 @@
-"""How far a reader of shards is: all that is needed to read exactly the rest."""
+"""How far a reader of shards has come: what it needs to read exactly the rest."""
 
 from __future__ import annotations
 
@@ -8,36 +8,41 @@ from typing import Any
 
 from kaption.consumers.shards.index import Shard
 from kaption.consumers.shards.shuffle import Place
-from kaption.consumers.stream import Share
+from kaption.consumers.share import Share
 
 _KIND = "shards/2"
 
 
 @dataclass(slots=True)
 class ShardProgress:
-    """One share's way through one epoch; places and offsets, never data."""
+    """How far one reader has come in one epoch: places and offsets, no data."""
 
     epoch: int
     share: Share | None = None
+    """The reader; None before its iteration begins."""
     plan: list[Shard] | None = None
-    """The shards of this round, in the order they are read; none before it is planned."""
+    """The shards of this round in the order in which they are read; None before it is planned."""
     since: dict[int, int] = field(default_factory=dict)
-    """By partition, where this round begins,"""
+    """The offset at which this round begins, by partition."""
     until: dict[int, int] = field(default_factory=dict)
-    """and where it ends."""
+    """The offset at which this round ends, by partition."""
     generations: dict[int, int] = field(default_factory=dict)
-    """By partition, the generation that the round was planned with."""
+    """The generation of the chain that the round was planned with, by partition."""
     shard: int = 0
-    """The shard of the plan that is read,"""
+    """The number in `plan` of the shard that is being read."""
     offset: int = 0
-    """and the first offset of it that is neither given nor in the buffer."""
+    """The first offset of that shard that is neither given nor in the buffer."""
     drawn: int = 0
+    """How many samples were drawn from the buffer."""
     buffer: list[Place] = field(default_factory=list)
+    """Where the samples in the buffer come from, in their order."""
     skipped: Counter[str] = field(default_factory=Counter)
+    """Samples left out, by reason."""
     damaged: dict[str, str] = field(default_factory=dict)
+    """What is wrong with the objects that could not be used, by key."""
 
     def state(self) -> dict[str, Any]:
-        """Plain values, fit for JSON and torch.save; shares nothing that changes later."""
+        """Return plain values for JSON and torch.save; none of them changes later."""
         return {
             "kind": _KIND,
             "epoch": self.epoch,
@@ -56,7 +61,7 @@ class ShardProgress:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> ShardProgress:
-        """From `state`. Raises ValueError where it is not of a shard stream."""
+        """Return the progress of a state. Raises ValueError for the state of another stream."""
         if state.get("kind") != _KIND:
             raise ValueError(f"not the state of a ShardStream ({_KIND}): {str(state)[:200]}")
         share, plan = state["share"], state["plan"]

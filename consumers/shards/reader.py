@@ -1,76 +1,78 @@
-"""The samples of shards: every object verified, damaged ones passed over and reported."""
+"""Reading samples and tables of shards; damaged objects are left out and reported."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
+from kaption.consumers.options import OnDamage
 from kaption.consumers.shards.index import Shard, ShardIndex
 from kaption.consumers.stream import Sample
-from kaption.objectstore.dataset.layout import dataset_root
-from kaption.objectstore.dataset.shard import untar
-from kaption.objectstore.patience import patiently
-from kaption.objectstore.store import Objects
-from kaption.schemas import CleanPair, Manifest
-from kaption.schemas.manifest import entry_of, holds
+from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
+from kaption.schemas import Manifest
+from kaption.schemas.manifest import entry_of
 
 _log = logging.getLogger(__name__)
 
-OnDamage = Callable[[str, str], None]
-"""Called with the object's key and what is wrong, once for each object."""
-
 
 class ShardReader:
-    """Reads data objects whole, one at a time; `damaged` tells of those that could not be used."""
+    """Reads data objects whole, one at a time. Each damaged one is added to `damaged` by key."""
 
     def __init__(
         self,
-        objects: Objects,
+        objects: ObjectStore,
         prefix: str,
         index: ShardIndex,
         damaged: dict[str, str],
         on_damage: OnDamage | None,
     ) -> None:
-        self._objects = objects
-        self._root = dataset_root(prefix)
+        self._data = DataObjects(objects, prefix)
         self._index = index
         self._damaged = damaged
         self._on_damage = on_damage
 
     def samples(self, shard: Shard, offset: int = 0) -> Iterator[tuple[int, Sample]]:
-        """The shard's samples from `offset` on, in offset order, each with its offset.
+        """Give the shard's samples from `offset` on, each with its offset, ascending.
 
-        Where the shard was merged into a larger one meanwhile, its offsets are read there.
+        Where the shard was merged and removed meanwhile, its offsets are read from the merged one.
         """
         offset = max(offset, shard.start)
         while offset < shard.end:
             manifest = self._index.at(shard.partition, offset)
-            fault, data = self._verified(manifest, "webdataset")
-            if fault:
-                if self._merged(manifest):
+            try:
+                data = self._data.read(manifest, "webdataset")
+            except DamagedError as error:
+                if self._was_merged(manifest):
                     continue
-                self._report(entry_of(manifest, "webdataset").key, fault)
+                self._report(error.key, error.fault)
             else:
                 yield from self._parsed(manifest, data, offset, shard.end)
             offset = manifest.end
 
     def tables(self, manifest: Manifest) -> Iterator[bytes]:
-        """The shard's Parquet object, or those of which it was made part; none where damaged."""
-        fault, data = self._verified(manifest, "parquet")
-        if not fault:
-            yield data
-        elif self._merged(manifest):
+        """Give the shard's Parquet object, or nothing where it is damaged.
+
+        Where the shard was merged and removed meanwhile, give those of the shards in its place.
+        """
+        try:
+            yield self._data.read(manifest, "parquet")
+        except DamagedError as error:
+            if not self._was_merged(manifest):
+                self._report(error.key, error.fault)
+                return
             limits = {manifest.partition: manifest.start}, {manifest.partition: manifest.end}
             for each in self._index.manifests(*limits):
                 yield from self.tables(each)
-        else:
-            self._report(entry_of(manifest, "parquet").key, fault)
 
     def find(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
-        """Samples by partition and offset, each shard read once; those gone are left out."""
+        """Return samples by partition and offset, without those that are gone.
+
+        Each shard is read once.
+        """
         wanted = sorted(set(places))
         found: dict[tuple[int, int], Sample] = {}
         while wanted:
@@ -87,31 +89,19 @@ class ShardReader:
         self, manifest: Manifest, data: bytes, start: int, end: int
     ) -> Iterator[tuple[int, Sample]]:
         for key, members in untar(data):
-            offset = int(key.rpartition("-")[2])
+            offset = offset_of(key)
             if not start <= offset < end:
                 continue
             try:
-                pair = CleanPair.model_validate_json(members["json"])
-                (image,) = members.keys() - {"json", "txt"}
-            except (KeyError, ValueError) as error:
-                what = "no CleanPair" if isinstance(error, ValidationError) else "not one image"
-                self._report(f"{entry_of(manifest, 'webdataset').key}/{key}", f"{what}: {error}")
+                sample = Sample(*parse_sample(members))
+            except ValueError as error:
+                what = "no CleanPair: " if isinstance(error, ValidationError) else ""
+                self._report(f"{entry_of(manifest, 'webdataset').key}/{key}", f"{what}{error}")
                 continue
-            yield offset, Sample(pair, members[image])
+            yield offset, sample
 
-    def _verified(
-        self, manifest: Manifest, kind: Literal["webdataset", "parquet"]
-    ) -> tuple[str, bytes]:
-        """What is wrong with the object (nothing: empty), and its bytes."""
-        entry = entry_of(manifest, kind)
-        try:
-            data = patiently(lambda: self._objects.get(self._root + entry.key))
-        except KeyError:
-            return "missing", b""
-        return ("" if holds(entry, data) else "not the bytes that its manifest names"), data
-
-    def _merged(self, manifest: Manifest) -> bool:
-        """Look again: whether another one stands in its place now."""
+    def _was_merged(self, manifest: Manifest) -> bool:
+        """Look at the store again; return whether another manifest is in the place of this one."""
         self._index.refresh()
         return self._index.at(manifest.partition, manifest.start) != manifest
 
@@ -119,6 +109,6 @@ class ShardReader:
         if key in self._damaged:
             return
         self._damaged[key] = fault
-        _log.warning("%s is passed over: %s", key, fault)
+        _log.warning("%s is left out: %s", key, fault)
         if self._on_damage is not None:
             self._on_damage(key, fault)

@@ -1,18 +1,20 @@
-"""Samples in a shuffled order, as far as they fit."""
+"""Shuffling a stream by drawing from a buffer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kaption.consumers.draw import draw
-from kaption.consumers.stream import Sample
+from kaption.consumers.stream import Sample, draw
 
 Place = tuple[int, int]
-"""Partition and offset of pairs.clean: what a sample is remembered by."""
+"""Partition and offset of a sample in pairs.clean, by which a state remembers it."""
 
 
 class ShuffleBuffer:
-    """Holds samples and draws among them; what is drawn depends on seed, names and count alone."""
+    """Holds samples and draws one of them at random.
+
+    Which one depends only on `seed`, `names`, the number drawn before, and what is held.
+    """
 
     def __init__(self, seed: int, names: tuple[int, ...], drawn: int = 0) -> None:
         self._seed = seed
@@ -25,12 +27,12 @@ class ShuffleBuffer:
         return len(self._samples)
 
     def add(self, place: Place, sample: Sample) -> None:
-        """Hold one more."""
+        """Hold one more sample."""
         self._places.append(place)
         self._samples.append(sample)
 
     def draw(self) -> Sample:
-        """Take one of those held. Raises IndexError where there is none."""
+        """Remove and return one sample. Raises IndexError where none is held."""
         number = int(draw(self._seed, "buffer", *self._names, self.drawn) * len(self))
         self.drawn += 1
         places, samples = self._places, self._samples
@@ -40,11 +42,11 @@ class ShuffleBuffer:
         return samples.pop()
 
     def places(self) -> list[Place]:
-        """Where the samples held are from, in their order."""
+        """Return where the samples held come from, in their order."""
         return list(self._places)
 
     def restore(self, places: Iterable[Place], found: dict[Place, Sample]) -> None:
-        """Hold what was held before, in its order; what is no longer found is left out."""
+        """Hold the samples that a state remembers, in their order, without those not found."""
         for place in places:
             if place in found:
                 self.add(place, found[place])

@@ -1,4 +1,4 @@
-"""Training samples from the shards of a growing dataset."""
+"""`ShardStream`: training samples from the shards of a dataset, which may still grow."""
 
 from __future__ import annotations
 
@@ -10,93 +10,74 @@ import torch
 from torch.utils.data import IterableDataset
 
 from kaption.connections.settings import StoreConnection
-from kaption.consumers.shards.epoch import ShardEpoch, ShardOptions
+from kaption.consumers.options import ShardOptions
+from kaption.consumers.shards.epoch import ShardEpoch
 from kaption.consumers.shards.progress import ShardProgress
-from kaption.consumers.shards.reader import OnDamage
-from kaption.consumers.stream import Never, Sample, Stop, rank_of, share_of
-from kaption.objectstore import open_store
-from kaption.objectstore.store import Objects
+from kaption.consumers.share import rank_of, share_of
+from kaption.consumers.stream import Sample
+from kaption.objectstore import ObjectStore, open_store
 
 
 class ShardStream(IterableDataset[Sample]):
-    """Each sample of the dataset at `prefix` once an epoch, over all ranks and DataLoader workers.
+    """Gives each sample of the dataset at `prefix` once an epoch, over all ranks and workers.
 
-    `store` is a connection (opened in the process that reads) or objects that survive being sent
-    to DataLoader workers, such as `FolderObjects`. The rank is that of torch.distributed as it is
-    now, or `rank` and `world_size`. A shard belongs to one reader; readers may get different
-    numbers of samples, so a distributed loop should count steps.
+    `store` is a connection, which is opened in the process that reads, or an object store that can
+    be pickled. Each shard belongs to one reader (a DataLoader worker of a rank). Readers may get
+    different numbers of samples, so a distributed training loop should count steps.
 
-    **Order.** With `shuffle` shards come in an order of `seed` and epoch, and samples are drawn
-    from a buffer of `buffer` of them (0: none); else by partition and offset. `set_epoch` names the
-    epoch, as with torch's DistributedSampler; without it every epoch has the same order.
+    **Order.** `seed` and epoch decide the order of the shards and how samples are drawn from the
+    buffer. `set_epoch` sets the epoch, as with torch's DistributedSampler. Without it every epoch
+    has the same order.
 
-    **Growth.** An epoch holds the shards that are there when it begins. With `follow` it goes on
-    with those that come, looking every `poll_s`, until `stop` is set. DataLoader workers need a
-    `multiprocessing.Event` as `stop`.
+    **Growth.** An epoch holds the shards that exist when it begins. With `follow` it goes on with
+    new shards until `stop` is set.
 
-    **Versions.** With `latest`, of the shards planned together (the epoch's, or those that one look
-    of `follow` found) only the latest version of each pair is given. Each reader reads the tables
-    of all these shards for it. Not promised: a version in a shard that came later replaces nothing
-    already given, and a pair whose partition changed with the topic's is two pairs.
+    **Versions.** With `latest` only the latest version of each pair is given, among the shards that
+    are planned together: those of the epoch, or those that one look of `follow` found. For that,
+    each reader reads the tables of all these shards. A version in a later shard does not take back
+    a sample that was given. A pair whose partition changed, because the topic got more partitions,
+    counts as two pairs.
 
-    **Faults.** Objects are verified by size and sha256. Damaged ones are passed over, logged once,
-    counted in `damaged` and given to `on_damage(key, what)` in the process that read them. Pairs
-    taken down are left out, also when that comes within the epoch: rules are read again every
-    `takedown_s`. A store that is away is waited for, at most five minutes.
+    **Faults.** Size and sha256 of every object are verified. A damaged object is left out, logged
+    once, counted in `damaged` and reported to `on_damage`. Pairs that are taken down are left out,
+    at most `takedown_s` later. The stream waits up to five minutes for a store that is down.
 
-    **Resuming.** `state_dict` holds places, not data; after `load_state_dict` the next iteration
-    gives exactly the rest, in order, less what was taken down or damaged meanwhile: shuffled
-    samples are fetched again. It belongs to the same rank and worker of as many; torchdata's
-    StatefulDataLoader sees to that.
+    **Resuming.** `state_dict` holds places, no data. After `load_state_dict` the next iteration
+    gives exactly the rest in the same order, without samples that were taken down or damaged since;
+    it reads the samples of the buffer again. A state belongs to one worker of one rank, and their
+    numbers must not change; torchdata's StatefulDataLoader sees to that.
 
-    **Compaction** may go on meanwhile, but not while the readers of one epoch begin it: they would
-    not agree on what is whose. As long as what was merged is kept (`kaption compact --grace`), a
-    stream that is resumed reads that; afterwards the larger shards, once for each one of its plan,
-    and versions that were replaced since it began are left out.
+    **Compaction** may run meanwhile, but not while the readers of one epoch begin it: they would
+    not agree on which shard belongs to whom. As long as merged shards are kept
+    (`kaption compact --grace`), a stream that is resumed reads them. After that it reads the larger
+    shards, each once for every shard of its plan, and versions that were replaced since the epoch
+    began are left out.
 
-    Raises ShardError, Retry, Fatal, ValueError.
+    Raises ShardError, Retry, Fatal and ValueError.
     """
 
     def __init__(
         self,
-        store: StoreConnection | Objects,
+        store: StoreConnection | ObjectStore,
         prefix: str = "dataset",
+        options: ShardOptions | None = None,
         *,
-        follow: bool = False,
-        stop: Stop | None = None,
-        shuffle: bool = True,
-        buffer: int = 1000,
         seed: int = 0,
-        latest: bool = True,
-        rank: int | None = None,
-        world_size: int | None = None,
-        poll_s: float = 10.0,
-        takedown_s: float = 60.0,
-        on_damage: OnDamage | None = None,
     ) -> None:
         super().__init__()
         self._store = store
-        self._options = ShardOptions(
-            prefix=prefix,
-            follow=follow,
-            stop=stop or Never(),
-            shuffle=shuffle,
-            buffer=buffer if shuffle else 0,
-            seed=seed,
-            latest=latest,
-            poll_s=poll_s,
-            takedown_s=takedown_s,
-            on_damage=on_damage,
-        )
-        self._rank = rank_of(rank, world_size)
+        self._prefix = prefix
+        self._seed = seed
+        self._options = options or ShardOptions()
+        self._rank = rank_of(self._options.rank, self._options.world_size)
         self._epoch = torch.zeros((), dtype=torch.int64)
-        # Workers that persist see it change.
+        # Shared memory, so that DataLoader workers that persist see a new epoch.
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._loaded: ShardProgress | None = None
         self._running: ShardEpoch | None = None
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch of iterations that begin from now on, also in DataLoader workers."""
+        """Set the epoch of iterations that begin from now on, also in DataLoader workers."""
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[Sample]:
@@ -105,30 +86,32 @@ class ShardStream(IterableDataset[Sample]):
         share.check(progress.share)
         progress.share, self._loaded = share, None
         store = self._store
-        objects: Objects = open_store(store) if isinstance(store, StoreConnection) else store
-        self._running = ShardEpoch(objects, self._options, progress, share)
+        objects = open_store(store) if isinstance(store, StoreConnection) else store
+        self._running = ShardEpoch(
+            objects, self._prefix, self._options, self._seed, share=share, progress=progress
+        )
         return self._running.samples()
 
     def state_dict(self) -> dict[str, Any]:
-        """What is left of the iteration that runs in this process, as plain values."""
+        """Return what is left of this process's iteration, as plain values (JSON, torch.save)."""
         return self._progress().state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration gives what was left. Raises ValueError for another stream's state."""
+        """Let the next iteration give what was left. Raises ValueError for another state."""
         self._loaded = ShardProgress.of(state)
 
     @property
     def damaged(self) -> dict[str, str]:
-        """By key, what is wrong with the objects that this process could not use."""
+        """What is wrong with the objects that this process could not use, by key."""
         return dict(self._progress().damaged)
 
     @property
     def skipped(self) -> Counter[str]:
-        """How many samples this process left out: ``replaced``, ``taken_down``."""
+        """How many samples this process left out, by reason: ``replaced``, ``taken_down``."""
         return Counter(self._progress().skipped)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_running": None}  # it holds open files and connections
+        return self.__dict__ | {"_running": None}  # open files and connections cannot be pickled
 
     def _progress(self) -> ShardProgress:
         if self._loaded is not None:

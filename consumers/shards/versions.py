@@ -7,7 +7,7 @@ from io import BytesIO
 from itertools import groupby
 
 from kaption.consumers.shards.reader import ShardReader
-from kaption.objectstore.dataset.table import COLUMNS, older
+from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions
 from kaption.schemas import Manifest
 
 
@@ -17,11 +17,11 @@ def replaced(
     since: Mapping[int, int],
     until: Mapping[int, int],
 ) -> set[tuple[int, int]]:
-    """Partition and offset of every sample that is not its pair's latest version.
+    """Return partition and offset of every sample that is not the latest version of its pair.
 
-    Reads three columns of the shards' tables, a partition at a time (a pair_id is the Kafka key, so
-    it stays in its partition while the topic's partitions are not changed). Offsets outside
-    [since, until) do not count.
+    Only offsets in [since, until) of each partition count. Three columns of the shards' tables are
+    read, one partition after the other: the pair_id is the Kafka key, so all versions of a pair are
+    in one partition while the number of partitions stays the same.
     """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -31,10 +31,11 @@ def replaced(
         first, last = since.get(partition, 0), until.get(partition, 0)
         counted = (pc.field("offset") >= first) & (pc.field("offset") < last)
         tables = [
-            pq.read_table(BytesIO(data), columns=COLUMNS).filter(counted)
+            pq.read_table(BytesIO(data), columns=VERSION_COLUMNS).filter(counted)
             for each in chain
             for data in reader.tables(each)
         ]
         if tables:
-            found.update((partition, offset) for offset in older(tables)["offset"].to_pylist())
+            old = older_versions(tables)["offset"].to_pylist()
+            found.update((partition, offset) for offset in old)
     return found

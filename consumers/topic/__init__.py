@@ -1,1 +1,1 @@
-"""Reads topics: one pass, or a stream for training."""
+"""`TopicReader`: the records of topics, read once. `TopicStream`: pairs.clean as samples."""

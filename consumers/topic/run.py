@@ -1,103 +1,58 @@
-"""One reading of pairs.clean by one reader."""
+"""One iteration of a `TopicStream`: read messages, hold them back, fetch images, give samples."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
 
 from kaption.connections.settings import KafkaConnection
-from kaption.consumers.stream import Never, Sample, Share, Stop
+from kaption.consumers.options import TopicOptions
+from kaption.consumers.share import Share
+from kaption.consumers.stream import Sample
+from kaption.consumers.topic.progress import TopicProgress
 from kaption.consumers.topic.reader import Read, Tombstone, TopicReader
 from kaption.consumers.topic.window import RecordWindow, WindowEntry
 from kaption.objectstore import BlobStore, CorruptBlobError, ObjectStore
 from kaption.objectstore.dataset.takedowns import Takedowns
-from kaption.objectstore.patience import patiently
+from kaption.objectstore.open import patiently
 from kaption.schemas import CleanPair, Position
 from kaption.schemas.topics import CLEAN
 
 _log = logging.getLogger(__name__)
-_KIND = "topic/1"
 
 _Ahead = deque[tuple[WindowEntry, Future[bytes] | None]]
-
-
-@dataclass(frozen=True)
-class TopicOptions:
-    """How the topic is read; see `TopicStream`."""
-
-    prefix: str = "dataset"
-    follow: bool = False
-    stop: Stop = Never()  # noqa: RUF009  # it has no state
-    window: int = 200
-    fetchers: int = 8
-    ahead: int = 64
-    takedown_s: float = 60.0
-    timeout_s: float = 30.0
-
-
-@dataclass(slots=True)
-class TopicProgress:
-    """Next offset by partition, and where the reading ends."""
-
-    share: Share | None = None
-    offsets: dict[int, int] = field(default_factory=dict)
-    ends: dict[int, int] | None = None
-    """None before they are taken, and where the stream is followed."""
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    def state(self) -> dict[str, Any]:
-        """Plain values, fit for JSON and torch.save; shares nothing that changes later."""
-        return {
-            "kind": _KIND,
-            "share": None if self.share is None else list(self.share),
-            "offsets": [list(each) for each in self.offsets.items()],
-            "ends": None if self.ends is None else [list(each) for each in self.ends.items()],
-            "skipped": [list(each) for each in self.skipped.items()],
-        }
-
-    @classmethod
-    def of(cls, state: dict[str, Any]) -> TopicProgress:
-        """From `state`. Raises ValueError where it is not of a topic stream."""
-        if state.get("kind") != _KIND:
-            raise ValueError(f"not the state of a TopicStream ({_KIND}): {str(state)[:200]}")
-        share, ends = state["share"], state["ends"]
-        return cls(
-            share=None if share is None else Share(*share),
-            offsets=dict(state["offsets"]),
-            ends=None if ends is None else dict(ends),
-            skipped=Counter(dict(state["skipped"])),
-        )
+"""Messages on their way to the training loop, each with its image that is being fetched."""
 
 
 class TopicRun:
-    """Gives the samples that `progress` leaves, and keeps it up to date with each."""
+    """Gives the samples that `progress` leaves, and updates it with each."""
 
     def __init__(
         self,
         connection: KafkaConnection,
         objects: ObjectStore,
+        prefix: str,
         options: TopicOptions,
-        progress: TopicProgress,
+        *,
         share: Share,
+        progress: TopicProgress,
     ) -> None:
         self.progress = progress
         self._connection = connection
         self._options = options
         self._share = share
         self._blobs = BlobStore(objects)
-        self._takedowns = Takedowns(objects, options.prefix, every_s=options.takedown_s)
+        self._takedowns = Takedowns(objects, prefix, every_s=options.takedown_s)
         self._window = RecordWindow(options.window if options.follow else 0)
         self._last: dict[tuple[int, str], int] | None = None
-        """The last offset of each partition and pair; none where the stream is followed."""
+        """The last offset by partition and pair_id; None with `follow`."""
         self._ahead: _Ahead = deque()
 
     def samples(self) -> Iterator[Sample]:
-        """Read, hold back, fetch ahead, give."""
+        """Read messages, hold them back in the window, fetch their images ahead, give samples."""
         options, topic = self._options, CLEAN.prefixed(self._connection.topic_prefix).name
         offsets = self.progress.offsets.items()
         reader = TopicReader(
@@ -135,8 +90,9 @@ class TopicRun:
 
     def _pass_on(self, read: Read | None, pool: ThreadPoolExecutor) -> Iterator[Sample]:
         if read is None:
-            # Who follows does not wait for the window to fill, which may take long in a partition
-            # where little comes; who does not follow gets what the log alone decides.
+            # Nothing more is at hand. With `follow` everything held is given now, because the
+            # window of a quiet partition may take long to fill. Without `follow` messages wait, so
+            # that the samples depend on the log alone and not on the timing of polls.
             if self._options.follow:
                 yield from self._let_go(self._window.flush(), pool, 0)
         else:
@@ -146,8 +102,9 @@ class TopicRun:
     def _held(self, read: Read) -> WindowEntry:
         position, pair_id = read.position, _pair_id(read)
         if pair_id is None:
-            _log.warning("%s is passed over: %s", position, read.record)
-            return WindowEntry(position, str(position), None, "malformed")  # nothing replaces it
+            _log.warning("%s is left out: %s", position, read.record)
+            # Its own position stands for the pair_id, so that no other message replaces it.
+            return WindowEntry(position, str(position), None, "malformed")
         if self._last is not None and self._last[position.partition, pair_id] != position.offset:
             return WindowEntry(position, pair_id, None, "replaced")
         if isinstance(read.record, CleanPair):
@@ -157,7 +114,7 @@ class TopicRun:
     def _let_go(
         self, released: Iterator[WindowEntry], pool: ThreadPoolExecutor, left: int
     ) -> Iterator[Sample]:
-        """Fetch the images of what the window lets go, and give all but the last `left`."""
+        """Start to fetch the images of released messages; give all samples but the last `left`."""
         for held in released:
             pair = None if held.skip else held.pair
             self._ahead.append((held, None if pair is None else pool.submit(self._fetch, pair)))
@@ -184,7 +141,7 @@ class TopicRun:
         except (KeyError, CorruptBlobError) as error:
             reason = "missing" if isinstance(error, KeyError) else "damaged"
             self.progress.skipped[reason] += 1
-            _log.warning("%s is passed over: image %s: %s", held.position, reason, error)
+            _log.warning("%s is left out: its image is %s: %s", held.position, reason, error)
             return None
 
     def _fetch(self, pair: CleanPair) -> bytes:
@@ -192,7 +149,7 @@ class TopicRun:
 
 
 def _last(reads: Iterable[Read | None]) -> dict[tuple[int, str], int]:
-    """The last offset of each partition and pair."""
+    """Return the last offset by partition and pair_id."""
     last: dict[tuple[int, str], int] = {}
     for read in filter(None, reads):
         pair_id = _pair_id(read)

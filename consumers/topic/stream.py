@@ -1,4 +1,4 @@
-"""Training samples from pairs.clean, while the crawl is still running or up to its present end."""
+"""`TopicStream`: training samples from pairs.clean, while the crawl still runs or up to its end."""
 
 from __future__ import annotations
 
@@ -9,38 +9,42 @@ from typing import Any
 from torch.utils.data import IterableDataset
 
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.consumers.stream import Never, Sample, Stop, rank_of, share_of
-from kaption.consumers.topic.run import TopicOptions, TopicProgress, TopicRun
+from kaption.consumers.options import TopicOptions
+from kaption.consumers.share import rank_of, share_of
+from kaption.consumers.stream import Sample
+from kaption.consumers.topic.progress import TopicProgress
+from kaption.consumers.topic.run import TopicRun
 from kaption.objectstore import ObjectStore, open_store
 
 
 class TopicStream(IterableDataset[Sample]):
-    """Committed pairs of pairs.clean with their images, over all ranks and DataLoader workers.
+    """Gives the committed pairs of pairs.clean with their images, over all ranks and workers.
 
-    Connections are opened in the process that reads. A partition belongs to one reader, so more
-    readers than partitions idle; the rank is that of torch.distributed as it is now, or `rank` and
-    `world_size`. Each iteration begins at the log's start. It ends at the end that the log has
-    then; with `follow` it goes on until `stop` is set (DataLoader workers need a
-    `multiprocessing.Event`), and what was read but not given is left for the next time.
+    `store` is a connection, which is opened in the process that reads, or an object store that can
+    be pickled. Each partition belongs to one reader (a DataLoader worker of a rank), so readers
+    beyond the number of partitions get nothing.
 
-    **Images** are fetched from the blob store by `fetchers` threads, up to `ahead` of the
-    training loop. One that is missing or damaged is passed over, logged and counted. A store that
-    is away is waited for, at most five minutes.
+    Each iteration begins at the start of the log. It ends at the end that the log has then. With
+    `follow` it goes on until `stop` is set; pairs that were read but not given until then are left
+    for the next iteration.
 
-    **Versions.** A message is replaced by a later one of the same pair in its partition, and
-    dropped by a tombstone. Up to the present end that holds throughout: the partitions are read
-    twice, and the ids of their pairs are kept in memory. With `follow` it holds within `window`
-    offsets and for what comes in one poll, because who follows does not wait for what may come:
-    beyond that a later version is given as one more sample.
+    **Images** are fetched from the store ahead of the training loop. A missing or damaged image is
+    left out, logged and counted. The stream waits up to five minutes for a store that is down.
 
-    **Takedowns** below `prefix` in the store are read again every `takedown_s`.
+    **Versions.** A later message of the same pair replaces an earlier one, and a tombstone removes
+    it. Without `follow` this holds for the whole log: each partition is read twice, and the ids of
+    its pairs are kept in memory. With `follow` it holds for messages within `window` offsets that
+    came in one poll: waiting for what may come would delay every sample. So a later version may be
+    given as one more sample.
 
-    **Resuming.** `state_dict` holds the next offset of each partition, and the end as soon as there
-    is a first sample. After `load_state_dict` the next iteration gives the rest: in each partition
-    in order, how partitions alternate is chance. It belongs to the same rank and worker of as many;
-    torchdata's StatefulDataLoader sees to that.
+    **Takedowns** below `prefix` in the store are left out, at most `takedown_s` later.
 
-    Raises ReadError, Retry, Fatal, ValueError.
+    **Resuming.** `state_dict` holds the next offset of each partition, and the end as soon as one
+    sample was given. After `load_state_dict` the next iteration gives the rest: each partition in
+    order, the partitions alternating at random. A state belongs to one worker of one rank, and
+    their numbers must not change; torchdata's StatefulDataLoader sees to that.
+
+    Raises ReadError, Retry, Fatal and ValueError.
     """
 
     def __init__(
@@ -48,31 +52,14 @@ class TopicStream(IterableDataset[Sample]):
         connection: KafkaConnection,
         store: StoreConnection | ObjectStore,
         prefix: str = "dataset",
-        *,
-        follow: bool = False,
-        stop: Stop | None = None,
-        window: int = 200,
-        fetchers: int = 8,
-        ahead: int = 64,
-        rank: int | None = None,
-        world_size: int | None = None,
-        takedown_s: float = 60.0,
-        timeout_s: float = 30.0,
+        options: TopicOptions | None = None,
     ) -> None:
         super().__init__()
         self._connection = connection
         self._store = store
-        self._options = TopicOptions(
-            prefix=prefix,
-            follow=follow,
-            stop=stop or Never(),
-            window=window,
-            fetchers=fetchers,
-            ahead=ahead,
-            takedown_s=takedown_s,
-            timeout_s=timeout_s,
-        )
-        self._rank = rank_of(rank, world_size)
+        self._prefix = prefix
+        self._options = options or TopicOptions()
+        self._rank = rank_of(self._options.rank, self._options.world_size)
         self._loaded: TopicProgress | None = None
         self._running: TopicRun | None = None
 
@@ -83,26 +70,28 @@ class TopicStream(IterableDataset[Sample]):
         progress.share, self._loaded = share, None
         store = self._store
         objects = open_store(store) if isinstance(store, StoreConnection) else store
-        self._running = TopicRun(self._connection, objects, self._options, progress, share)
+        self._running = TopicRun(
+            self._connection, objects, self._prefix, self._options, share=share, progress=progress
+        )
         return self._running.samples()
 
     def state_dict(self) -> dict[str, Any]:
-        """What is left of the iteration that runs in this process, as plain values."""
+        """Return what is left of this process's iteration, as plain values (JSON, torch.save)."""
         return self._progress().state()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration gives what was left. Raises ValueError for another stream's state."""
+        """Let the next iteration give what was left. Raises ValueError for another state."""
         self._loaded = TopicProgress.of(state)
 
     @property
     def skipped(self) -> Counter[str]:
-        """How many messages this process left out: ``replaced``, ``tombstone``, ``taken_down``,
-        ``missing``, ``damaged``, ``malformed``.
+        """How many messages this process left out, by reason: ``replaced``, ``tombstone``,
+        ``taken_down``, ``missing``, ``damaged``, ``malformed``.
         """
         return Counter(self._progress().skipped)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_running": None}  # it holds connections
+        return self.__dict__ | {"_running": None}  # connections cannot be pickled
 
     def _progress(self) -> TopicProgress:
         if self._loaded is not None:

@@ -1,4 +1,4 @@
-"""Records held back for a while, so that a later message of the same pair can replace them."""
+"""Messages held back for a while, so that a later message of the same pair can replace them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ class WindowEntry(NamedTuple):
     pair_id: str
     pair: CleanPair | None
     skip: str | None = None
-    """Why it is not given: ``replaced``, ``tombstone``, ``malformed``."""
+    """Why it gives no sample: ``replaced``, ``tombstone``, ``malformed``. None: it gives one."""
 
 
 class RecordWindow:
-    """The last messages of each partition, `offsets` wide.
+    """Holds the messages of the last `offsets` offsets of each partition.
 
-    What is let out depends on the log alone, not on when it was read: a message goes when one of
-    its partition follows that is more than `offsets` later, unless one of the same pair followed
-    until then. The last message wins, as in Kafka's own compaction.
+    A message is released when one of its partition arrives that is more than `offsets` later. It is
+    marked as replaced if another message of the same pair arrived until then: the last one holds,
+    as in Kafka's own compaction. So what is released depends on the log alone, not on when it was
+    read.
     """
 
     def __init__(self, offsets: int) -> None:
@@ -33,7 +34,7 @@ class RecordWindow:
         self._last: dict[tuple[int, str], int] = {}
 
     def add(self, held: WindowEntry) -> Iterator[WindowEntry]:
-        """Hold a message, and let go what it pushes out, in offset order."""
+        """Hold a message. Give those that it releases, in the order of their offsets."""
         partition, offset = held.position.partition, held.position.offset
         queue = self._held.setdefault(partition, deque())
         queue.append(held)
@@ -42,7 +43,7 @@ class RecordWindow:
             yield self._released(queue.popleft())
 
     def flush(self) -> Iterator[WindowEntry]:
-        """Let everything go."""
+        """Release everything."""
         for queue in self._held.values():
             while queue:
                 yield self._released(queue.popleft())

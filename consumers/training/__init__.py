@@ -1,1 +1,1 @@
-"""Makes training batches of any stream of samples."""
+"""`TrainingBatches`: any stream of samples as batches for training."""

@@ -1,4 +1,4 @@
-"""Samples of a stream as training batches, with a state to go on from."""
+"""`TrainingBatches`: the samples of a stream as batches, which can be resumed exactly."""
 
 from __future__ import annotations
 
@@ -29,32 +29,34 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Place:
-    """How far an iteration is."""
+    """How far an iteration has come."""
 
     epoch: int = 0
     pool: int = 0
+    """The number of the present pool."""
     samples: dict[str, Any] | None = None
-    """The stream's state where the present pool begins; None before the first one."""
+    """The stream's state at the beginning of the present pool; None before the first pool."""
     out: Counter[int] = field(default_factory=Counter)
-    """Of the samples that the stream gives from there on, those that have been in a batch."""
+    """Marks of samples from there on that have been in a batch."""
     again: Counter[int] = field(default_factory=Counter)
-    """Of these, the ones that it has yet to give, to be passed over then."""
+    """Of these, marks of samples that a resumed stream gives once more, to be left out then."""
 
 
 class TrainingBatches(IterableDataset[TrainingBatch]):
-    """Batches of texts of like length: pass it to a DataLoader with ``batch_size=None``.
+    """Batches of texts of similar length: pass it to a DataLoader with ``batch_size=None``.
 
-    Samples are read in pools of `pool_batches` batches (kept as stored: a few ten kilobytes each),
-    and each pool is cut into batches by `LengthBuckets.batches`. Every sample comes exactly once;
-    a batch is smaller than `batch_size` only in the stream's last pool, or where an image is
-    damaged: it is left out, logged, and counted in `damaged`.
+    Samples are read in pools of `pool_batches` batches, their images as stored (some ten kilobytes
+    each). `LengthBuckets.batches` cuts a pool into batches. Every sample comes exactly once. A
+    damaged image is left out, logged, and counted in `damaged`. A batch is smaller than
+    `batch_size` only because of that, or in the stream's last pool.
 
-    Splitting the stream between ranks and DataLoader workers is the stream's own matter.
+    The stream itself splits its samples between ranks and DataLoader workers.
 
-    **Resuming.** The state is the stream's at the pool's start, and eight bytes for each sample of
-    the pool that is out. Going on, the pool is read again and those are passed over, so exactly the
-    remaining samples come. They come in the same batches, unless the stream gives them in another
-    order than before (partitions alternate by chance).
+    **Resuming.** The state is the stream's state at the beginning of the pool, and eight bytes for
+    each sample of the pool that was in a batch. After `load_state_dict` the pool is read again
+    without those, so exactly the remaining samples come. They come in the same batches if the
+    stream gives them in the same order. (A topic stream may not: its partitions alternate at
+    random.)
     """
 
     def __init__(
@@ -75,22 +77,22 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         self._batch_size = batch_size
         self._pool_size = batch_size * pool_batches
         self._seed = seed
-        # Shared, so that DataLoader workers that persist see it change.
+        # Shared memory, so that DataLoader workers that persist see a new epoch.
         self._epoch = torch.zeros((), dtype=torch.int64)
-        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch types it nowhere
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._place = _Place()
         self._loaded = False
         self.damaged = 0
-        """Images that this process left out."""
+        """Number of damaged images that this process left out."""
 
     def set_epoch(self, epoch: int) -> None:
-        """The epoch of iterations that begin from now on: texts, changes of images and order
-        depend on it. A stream that has epochs of its own is told too.
+        """Set the epoch of iterations that begin from now on, also in a stream that has epochs.
+
+        Texts, changes of images and the order depend on it.
         """
         self._epoch.fill_(epoch)
-        told = getattr(self._samples, "set_epoch", None)
-        if told is not None:
-            told(epoch)
+        if (set_epoch := getattr(self._samples, "set_epoch", None)) is not None:
+            set_epoch(epoch)
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         if not self._loaded:
@@ -99,14 +101,14 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         return self._batches(iter(self._samples))
 
     def state_dict(self) -> dict[str, Any]:
-        """What is left, as plain values. Raises TypeError for a stream without a state."""
+        """Return what is left, as plain values. Raises TypeError for a stream without a state."""
         place = self._place
         samples = self._stream().state_dict() if place.samples is None else place.samples
         out = sorted(place.out.elements())
         return {"epoch": place.epoch, "pool": place.pool, "samples": samples, "out": out}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The next iteration gives what was left."""
+        """Let the next iteration give what was left."""
         self._stream().load_state_dict(state["samples"])
         out = state["out"]
         self._place = _Place(
@@ -121,7 +123,9 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
             old = [self._passed_over(sample, place) for sample in pool]
             plan = self._plan(words, place)
             left = [batch for batch in plan if not any(old[at] for at in batch)]
-            if sum(map(len, left)) + sum(old) < len(pool):  # not the pool that it was
+            if sum(map(len, left)) + sum(old) < len(pool):
+                # The resumed stream gave the pool's samples in another order than before: some
+                # batches of the plan mix samples that were out with others. Plan the others anew.
                 words = [each for each, passed in zip(words, old, strict=True) if not passed]
                 words += self._more(samples, place, self._pool_size - len(words))
                 left = self._plan(words, place)
@@ -148,7 +152,7 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         return (self._make.worded(sample, place.epoch) for sample in islice(new, count))
 
     def _passed_over(self, sample: Sample, place: _Place) -> bool:
-        """Whether it was in a batch before the state was saved."""
+        """Return whether the sample was in a batch before the state was saved; count it off."""
         mark = _mark(sample)
         if place.again[mark]:
             place.again[mark] -= 1
@@ -162,14 +166,14 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
                 examples.append(self._make.example(each))
             except DamagedImage as error:
                 self.damaged += 1
-                _log.warning("left out: %s", error)
+                _log.warning("a sample is left out: %s", error)
         return examples
 
     def _stream(self) -> Stateful:
         if not isinstance(self._samples, Stateful):
             raise TypeError(
                 f"{type(self._samples).__name__} has no state_dict and load_state_dict: give a"
-                " stream that has, or read it with torch's DataLoader, which asks for no state"
+                " stream that has both, or use torch's DataLoader, which asks for no state"
             )
         return self._samples
 

@@ -1,4 +1,4 @@
-"""The few lengths that batches of texts have."""
+"""The few lengths to which batches of texts are padded."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from kaption.consumers.draw import draw
+from kaption.consumers.stream import draw
 
 
 @dataclass(frozen=True, slots=True)
 class LengthBuckets:
-    """Lengths in tokens, ascending; a batch is padded to the first that holds its longest text.
+    """Lengths in tokens, ascending. A batch is padded to the first that its longest text fits.
 
-    Few lengths mean few tensor shapes: each new one costs a compilation (torch.compile, static
+    Few lengths mean few tensor shapes. Each new shape costs a compilation (torch.compile, static
     caches) or a block of memory that the backend keeps.
     """
 
@@ -26,11 +26,11 @@ class LengthBuckets:
 
     @classmethod
     def up_to(cls, longest: int, step: int = 16) -> Self:
-        """Every `step` tokens, and the longest."""
+        """Return buckets of every multiple of `step` tokens below `longest`, and `longest`."""
         return cls((*range(step, longest, step), longest))
 
     def up(self, length: int) -> int:
-        """The bucket of a length. Raises ValueError where it is longer than all."""
+        """Return the bucket of a length. Raises ValueError where it is longer than every bucket."""
         for bucket in self.lengths:
             if length <= bucket:
                 return bucket
@@ -39,11 +39,12 @@ class LengthBuckets:
     def batches(
         self, lengths: Sequence[int], size: int, seed: int, *names: str | int
     ) -> list[list[int]]:
-        """Indices into `lengths` in batches of `size`, one of them perhaps smaller; each once.
+        """Return indices into `lengths` in batches of `size`; one batch may be smaller.
 
-        Texts of one bucket go together, which texts and in which order the batches come is drawn
-        from seed and names. Within a bucket length does not count: its padding is the same, and
-        the more texts a batch is drawn from, the less its negatives have in common.
+        A batch holds texts of one bucket, or of neighbours where a bucket does not fill it. Which
+        texts, and the order of the batches, is drawn from `seed` and `names`. Texts are not sorted
+        by length within a bucket: they are padded to the same length anyway, and drawing from more
+        texts makes the negatives of a batch more diverse.
         """
         order = sorted(
             range(len(lengths)),

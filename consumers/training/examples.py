@@ -1,4 +1,4 @@
-"""A sample as training sees it in one epoch: one text as tokens, the image as pixels."""
+"""From samples to a training batch: one text as tokens and the image as pixels."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class DamagedImage(Exception):
-    """A stored image cannot be decoded; the message names its pair."""
+    """A stored image cannot be decoded. The message names its pair."""
 
 
 class Worded(NamedTuple):
-    """A sample with its text of this epoch; the image is still as stored, and small."""
+    """A sample with its text of this epoch. The image is not decoded yet, so it is small."""
 
     sample: Sample
     text: str
     language: str | None
-    """The text's, BCP 47, where it is known."""
+    """The text's language, BCP 47; None where it is not known."""
     tokens: list[int]
     epoch: int
 
@@ -44,14 +44,14 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExampleMaker:
-    """Makes examples of samples: the same ones for the same epoch, in any process."""
+    """Makes examples of samples; in one epoch the same ones in every process."""
 
     tokens: TextTokens
     transform: ImageTransform
     mixing: CaptionMixing = field(default_factory=CaptionMixing)
 
     def worded(self, sample: Sample, epoch: int) -> Worded:
-        """Choose the text and make it tokens."""
+        """Choose the text of this epoch and make it tokens."""
         pair = sample.pair
         caption = self.mixing.caption(pair, epoch)
         original = caption.kind is CaptionKind.ORIGINAL
@@ -64,7 +64,7 @@ class ExampleMaker:
         pair, text = worded.sample.pair, worded.text
         try:
             image = worded.sample.decode()
-        # What Pillow raises for damaged files, beside OSError.
+        # Pillow raises these for damaged files.
         except (OSError, SyntaxError, ValueError) as error:
             raise DamagedImage(f"image of {pair.pair_id}: {error}") from error
         pixels = self.transform.pixels(
@@ -74,27 +74,27 @@ class ExampleMaker:
 
 
 class TrainingBatch(NamedTuple):
-    """n pairs; a tuple, so that a DataLoader can pin its tensors."""
+    """n pairs. It is a tuple, so that a DataLoader can pin its tensors."""
 
     pair_ids: list[str]
     texts: list[str]
     tokens: torch.Tensor
     """(n, bucket) int64, padded at the end."""
     mask: torch.Tensor
-    """(n, bucket) bool: true where there is a token, false where there is padding."""
+    """(n, bucket) bool: True for tokens, False for padding."""
     pixels: torch.Tensor
-    """(n, 3, height, width) uint8; `Letterbox.normalised` makes them the model's, on its device."""
+    """(n, 3, height, width) uint8. `Letterbox.normalised` makes them the model's input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collate:
-    """Makes a batch of examples: a DataLoader's `collate_fn`."""
+    """Makes a batch of examples. It can be a DataLoader's `collate_fn`."""
 
     buckets: LengthBuckets
     pad_id: int
 
     def __call__(self, examples: Sequence[Example]) -> TrainingBatch:
-        """Raises ValueError where a text is longer than the longest bucket."""
+        """Return the batch. Raises ValueError for a text longer than the longest bucket."""
         import torch
 
         length = self.buckets.up(max(len(each.tokens) for each in examples))

@@ -1,4 +1,4 @@
-"""An image as the model sees it, changed only in ways that leave its text true."""
+"""Images as the model sees them, changed only in ways that keep their text true."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kaption.consumers.draw import draw
+from kaption.consumers.stream import draw
 from kaption.consumers.training.wording import covered, says_colour, says_one_way, says_side
 from kaption.schemas import CleanPair
 from kaption.schemas.letterbox import Letterbox
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Seeded changes of an image: a function of seed, epoch and pair_id, and of the text.
+    """Random changes of an image, by `seed`, epoch, pair_id and the text alone.
 
-    A pair is mirrored with probability `flip`, but never where its text names left or right,
-    letters, dials, maps or flags, nor where text was recognised in the image. It is cropped to
-    a random window of its own ratio with at least `least_area` of its area. Brightness, contrast
-    and saturation change by a factor of 1 - `jitter` to 1 + `jitter` each, never where the text
-    names a colour; the hue never changes. A text in a language without a word list
-    (`consumers/training/wording.toml`) is taken to say everything.
+    An image is mirrored with probability `flip`, unless its text names left or right, letters,
+    dials, maps or flags, or text was recognised in the image. It is cropped to a random window of
+    its own ratio with at least `least_area` of its area. Brightness, contrast and saturation each
+    change by a factor from 1 - `jitter` to 1 + `jitter`, unless the text names a colour. The hue
+    never changes. A text in a language without a word list (`consumers/training/wording.toml`) is
+    treated as if it named all of these.
     """
 
     seed: int = 0
@@ -41,15 +41,15 @@ class Augmentation:
             )
 
     def mirrors(self, pair: CleanPair, text: str, language: str | None, epoch: int) -> bool:
-        """Whether this epoch shows the pair's mirror image."""
+        """Return whether this epoch shows the mirror image."""
         if draw(self.seed, "flip", epoch, pair.pair_id) >= self.flip or pair.ocr:
             return False
         return covered(text, language) and not (says_side(text) or says_one_way(text))
 
     def window(self, pair: CleanPair, size: tuple[int, int], epoch: int) -> tuple[int, ...]:
-        """The crop of a (width, height) image: left, upper, right, lower."""
+        """Return this epoch's crop of a (width, height) image: left, upper, right, lower pixel."""
         shrunk = 1 - (1 - self.least_area) * draw(self.seed, "area", epoch, pair.pair_id)
-        # Rounded up, so that no more is lost than least_area allows.
+        # Rounded up, so that the window never has less than least_area.
         width, height = (math.ceil(side * math.sqrt(shrunk)) for side in size)
         left = int((size[0] - width + 1) * draw(self.seed, "left", epoch, pair.pair_id))
         upper = int((size[1] - height + 1) * draw(self.seed, "upper", epoch, pair.pair_id))
@@ -58,7 +58,7 @@ class Augmentation:
     def jittered(
         self, image: Image.Image, pair: CleanPair, text: str, language: str | None, epoch: int
     ) -> Image.Image:
-        """The image with this epoch's brightness, contrast and saturation."""
+        """Return the image with this epoch's brightness, contrast and saturation."""
         from PIL import ImageEnhance
 
         if not self.jitter or not covered(text, language) or says_colour(text):
@@ -71,9 +71,10 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class ImageTransform:
-    """Images to the model's pixels.
+    """Makes an image the pixels that the model gets.
 
-    Without augmentation they are those of the scorer whose `preprocessing_id` is `letterbox.id`.
+    Without augmentation they are the pixels that the scorer with `preprocessing_id` =
+    `letterbox.id` gets.
     """
 
     letterbox: Letterbox
@@ -88,9 +89,9 @@ class ImageTransform:
         language: str | None = None,
         epoch: int = 0,
     ) -> torch.Tensor:
-        """RGB image of any size to (3, height, width) uint8.
+        """Return an RGB image of any size as (3, height, width) uint8.
 
-        `text` is what the model will be shown with it, `language` (BCP 47) the text's if known.
+        `text` is what the model gets with it. `language` is the text's, BCP 47, None if unknown.
         """
         from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Which of a pair's texts an epoch trains on."""
+"""Choosing which of a pair's texts an epoch trains on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from kaption.consumers.draw import draw
+from kaption.consumers.stream import draw
 from kaption.schemas import Caption, CaptionKind, CleanPair
 
 
@@ -14,25 +14,26 @@ class Among(StrEnum):
     """How one recaption is chosen among several."""
 
     UNIFORM = "uniform"
+    """Each with the same probability."""
     RANK = "rank"
-    """In proportion to 1, 1/2, 1/3 ... from the best to the last."""
+    """With probabilities in proportion to 1, 1/2, 1/3 ... from the best to the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionMixing:
-    """Chooses one caption of a pair for each epoch: a function of seed, epoch and pair_id alone.
+    """Chooses one caption of a pair for each epoch, by `seed`, epoch and pair_id alone.
 
-    `recaption` is the probability of a recaption (any kind but `original`) against the original
+    `recaption` is the probability of a recaption (any kind but `original`) rather than the original
     alt text. 0.8 is the mixing ratio that the authors of Recap-DataComp-1B train with (Li et al.,
     What If We Recaption Billions of Web Images with LLaMA-3?, arXiv 2406.08478, and its project
-    page). Where a pair has only one side, that one is taken.
+    page). A pair that has only recaptions, or only the original, always gives that.
 
-    The original is the alt text that selection kept among the captions. One that it left out
-    (`clean_text`) fits the image less well than what was kept; it counts only where
-    `original_min_score` is set and the pair's `original_score` reaches it.
+    The original is the alt text that selection kept among the captions. An alt text that it left
+    out (`clean_text`) fits the image less well. It is used only where `original_min_score`
+    is set and the pair's `original_score` reaches it.
 
-    `fitted` takes the text cut to the scorer's context at a clause boundary where there is one;
-    set it to False for a model whose context is longer than the scorer's.
+    With `fitted` the text is the one that was cut to the scorer's context at a clause boundary, if
+    there is one. Set it to False for a model whose context is longer than the scorer's.
     """
 
     seed: int = 0
@@ -46,7 +47,7 @@ class CaptionMixing:
             raise ValueError(f"recaption is a probability, 0 to 1; got {self.recaption}")
 
     def caption(self, pair: CleanPair, epoch: int) -> Caption:
-        """The caption whose turn it is in this epoch."""
+        """Return the caption of this epoch."""
         recaptions = [each for each in pair.captions if each.kind is not CaptionKind.ORIGINAL]
         original = self._original(pair)
         side = draw(self.seed, "side", epoch, pair.pair_id)
@@ -55,11 +56,11 @@ class CaptionMixing:
         return self._among(recaptions, draw(self.seed, "which", epoch, pair.pair_id))
 
     def text(self, pair: CleanPair, epoch: int) -> str:
-        """The text of `caption`, fitted or in full."""
+        """Return the text of this epoch's caption, fitted or in full."""
         return self.text_of(self.caption(pair, epoch))
 
     def text_of(self, caption: Caption) -> str:
-        """A caption's text, fitted or in full."""
+        """Return a caption's text, fitted or in full."""
         return (caption.fitted_text if self.fitted else None) or caption.text
 
     def _original(self, pair: CleanPair) -> Caption | None:
@@ -80,4 +81,4 @@ class CaptionMixing:
             left -= weight
             if left < 0:
                 return caption
-        return recaptions[-1]  # rounding only
+        return recaptions[-1]  # reached only by rounding

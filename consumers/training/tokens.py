@@ -1,4 +1,4 @@
-"""Texts as the model's token ids, without padding, whichever tokenizer makes them."""
+"""Texts as the model's token ids without padding, for tokenizers of several libraries."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 _UNKNOWN = 1 << 20
-"""Transformers gives a length beyond this where it knows none."""
+"""Transformers gives a length above this for a tokenizer whose length it does not know."""
 
 
 class TextTokens:
-    """One text to its token ids, cut to the context, begin and end marks included.
+    """Makes a text its token ids, cut to the context, with the begin and end tokens.
 
-    `tokenizer` is that of the model: one of transformers, one of `open_clip.get_tokenizer`, or any
-    callable that takes a list of texts and returns padded rows of ids (tensor or lists).
-    `context_length` is needed where the tokenizer does not tell it, `pad_id` where it is not 0 and
-    the tokenizer does not tell it.
+    `tokenizer` is the model's: one of transformers, one of `open_clip.get_tokenizer`, or any
+    callable that takes a list of texts and returns padded rows of ids (tensor or lists). Give
+    `context_length`, in tokens, where the tokenizer does not have it, and `pad_id` where it is not
+    0 and the tokenizer does not have it.
 
-    Models that pool the last position (SigLIP) or put a mark behind the padding expect rows of
-    their whole context: give `Collate` and `TrainingBatches` the one length as their only bucket.
+    A model that pools the last position (SigLIP), or that expects a token behind the padding, needs
+    rows of its whole context: give `Collate` and `TrainingBatches` one bucket of that length.
 
-    Raises ValueError where the context or the padding of a transformers tokenizer is not known.
+    Raises ValueError where the context, or the padding of a transformers tokenizer, is not known.
     """
 
     def __init__(
@@ -31,7 +31,8 @@ class TextTokens:
         pad_id: int | None = None,
     ) -> None:
         self._tokenizer = tokenizer
-        # open_clip wraps transformers' tokenizers; only its own call cleans texts as it should.
+        # open_clip wraps transformers' tokenizers. Only the wrapper cleans texts as the model
+        # expects, so the inner tokenizer is never called, only asked for its numbers.
         inner = getattr(tokenizer, "tokenizer", tokenizer)
         told = getattr(tokenizer, "context_length", None)
         self._unpadded = hasattr(tokenizer, "model_input_names")
@@ -40,7 +41,7 @@ class TextTokens:
             told = longest if longest < _UNKNOWN else None
         length = told if context_length is None else context_length
         if length is None:
-            raise ValueError("the tokenizer does not tell its context: give context_length")
+            raise ValueError("the tokenizer does not say its context length: give context_length")
         if pad_id is None:
             pad_id = getattr(inner, "pad_token_id", None)
         if pad_id is None and self._unpadded:
@@ -50,7 +51,7 @@ class TextTokens:
         self._padded_with_end = getattr(inner, "eos_token_id", None) == self.pad_id
 
     def __call__(self, text: str) -> list[int]:
-        """The ids of one text: at most `context_length`."""
+        """Return the ids of one text, at most `context_length`."""
         if self._unpadded:
             cut = self._tokenizer([text], truncation=True, max_length=self.context_length)
             return [int(token) for token in cut["input_ids"][0]]
@@ -58,8 +59,8 @@ class TextTokens:
         if len(row) > self.context_length:
             raise ValueError(
                 f"the tokenizer gives rows of {len(row)}, not {self.context_length}: cutting them"
-                " here would lose the end mark, so make it cut its texts itself"
+                " here would lose the end token, so let the tokenizer cut its texts"
             )
         filled = max((at + 1 for at, token in enumerate(row) if token != self.pad_id), default=0)
-        # Where texts end with the padding's own token, the first one belongs to the text.
+        # Where the end token is also the padding token, the first one belongs to the text.
         return row[: filled + 1] if self._padded_with_end else row[:filled]

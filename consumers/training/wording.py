@@ -1,4 +1,4 @@
-"""What a text says that a changed image would make false."""
+"""Words of a text that a changed image would make false: sides, letters, colours."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ import unicodedata
 from functools import cache
 from importlib.resources import files
 
-_EDGE_LEFT, _EDGE_RIGHT = r"(?<![^\W_])", r"(?![^\W_])"  # an underscore parts words in file names
+_EDGE_LEFT, _EDGE_RIGHT = (
+    r"(?<![^\W_])",
+    r"(?![^\W_])",
+)  # in file names _ separates words
 _LETTERS = r"[^\W_]*"
 _QUOTED = re.compile('["\u201c-\u201f\u00ab\u00bb\u2039\u203a]')
 _BEYOND_LATIN = re.compile(r"(?![\u0000-\u024f\u1e00-\u1eff])[^\W\d_]")
 
 
 def says_side(text: str) -> bool:
-    """Whether it names left or right: false of the image's mirror image."""
+    """Return whether the text names left or right, which is false of the mirror image."""
     return _pattern("sides").search(_folded(text)) is not None
 
 
 def says_one_way(text: str) -> bool:
-    """Whether it quotes or names what a mirror turns the wrong way: letters, dials, maps, flags."""
+    """Return whether the text names or quotes what a mirror makes wrong: letters, dials, flags."""
     folded = _folded(text)
     return _QUOTED.search(folded) is not None or _pattern("one_way").search(folded) is not None
 
 
 def says_colour(text: str) -> bool:
-    """Whether it names a colour, or how light or dark something is."""
+    """Return whether the text names a colour, or how light or dark something is."""
     return _pattern("colours").search(_folded(text)) is not None
 
 
 def covered(text: str, language: str | None) -> bool:
-    """Whether the lists can tell what the text says; where not, any change may make it false.
+    """Return whether the word lists can tell what the text says. If not, no change is safe.
 
-    A text with a letter beyond the Latin script, which all lists are in, is not covered, nor is
-    one whose known language (BCP 47; region and script do not count) has no list.
+    A text is not covered if it has a letter outside the Latin script, in which all lists are, or if
+    its `language` (BCP 47, of which only the language counts) is known and has no list.
     """
     if language is not None and language.partition("-")[0].lower() not in _lists():
         return False

@@ -1,30 +1,124 @@
-"""Where everything of a dataset lies below its prefix: each key is made here and nowhere else."""
+"""The keys of a dataset. Every key is made here and parsed here, and nowhere else.
+
+Below the dataset's prefix lie
+
+    data/{partition}/{start}-{end}-{writer}-{digest}.tar  a shard's samples; .parquet: its table
+    manifest/{partition}/{start}.json                     manifest of a shard that the sink wrote
+    merged/{partition}/{generation}.json                  manifest of a shard that compaction wrote
+    floor/{partition}/{offset}                            see `Layout.floor`
+    takedown/{id}.json                                    a takedown
+    takedown-left/{run}.json                              what a takedown has yet to remove
+    probe/{writer}                                        written and deleted when a sink starts
+
+Numbers are zero-padded, so keys list in the order of their numbers.
+"""
 
 from __future__ import annotations
 
-from kaption.schemas import Takedown
+from dataclasses import dataclass
+
+from kaption.schemas import Manifest, Takedown
 
 
-def dataset_root(prefix: str) -> str:
-    """What every key of the dataset begins with."""
-    return f"{prefix}/" if prefix else ""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The keys of the dataset at `prefix`, as the object store knows them.
+
+    Methods in the plural give the beginning of all keys of a kind, for a listing.
+    """
+
+    prefix: str
+
+    def object(self, key: str) -> str:
+        """The data object that a manifest calls `key`: manifests name keys below the prefix."""
+        return f"{self._root}{key}"
+
+    def objects(self) -> str:
+        """All data objects."""
+        return f"{self._root}data/"
+
+    def manifest(self, partition: int, start: int) -> str:
+        """The sink's manifest of the shard that starts at offset `start`."""
+        return f"{self.manifests(partition)}{start:020d}.json"
+
+    def manifests(self, partition: int | None = None) -> str:
+        """The sink's manifests, of one partition or of all."""
+        return f"{self._root}manifest/{_folder(partition)}"
+
+    def merged(self, partition: int, generation: int) -> str:
+        """Compaction's manifest of that generation.
+
+        The generation is the key, because a later merge has a greater one: a listing that has
+        already passed a manifest still comes to the manifest that replaces it.
+        """
+        return f"{self.merged_manifests(partition)}{generation:010d}.json"
+
+    def merged_manifests(self, partition: int | None = None) -> str:
+        """Compaction's manifests, of one partition or of all."""
+        return f"{self._root}merged/{_folder(partition)}"
+
+    def key_of(self, manifest: Manifest) -> str:
+        """The key of a manifest of either kind."""
+        if manifest.generation:
+            return self.merged(manifest.partition, manifest.generation)
+        return self.manifest(manifest.partition, manifest.start)
+
+    def floor(self, partition: int, offset: int) -> str:
+        """An object that says: sink's manifests that start below `offset` may have been removed."""
+        return f"{self.floors(partition)}{offset:020d}"
+
+    def floors(self, partition: int) -> str:
+        """The floors of one partition; the highest holds."""
+        return f"{self._root}floor/{_folder(partition)}"
+
+    def takedown(self, takedown: Takedown) -> str:
+        """A takedown."""
+        return f"{self.takedowns()}{takedown.takedown_id}.json"
+
+    def takedowns(self) -> str:
+        """All takedowns."""
+        return f"{self._root}takedown/"
+
+    def takedown_left(self, run: str) -> str:
+        """What the run of a takedown has found and not yet removed."""
+        return f"{self.takedowns_left()}{run}.json"
+
+    def takedowns_left(self) -> str:
+        """What all runs have left. Not below `takedowns`, where readers expect nothing else."""
+        return f"{self._root}takedown-left/"
+
+    def probe(self, writer: str) -> str:
+        """An object with which a sink tries whether the store refuses a second write."""
+        return f"{self._root}probe/{writer}"
+
+    @property
+    def _root(self) -> str:
+        return f"{self.prefix}/" if self.prefix else ""
 
 
-def takedown_key(takedown: Takedown) -> str:
-    """Where it stands in the dataset."""
-    return f"takedown/{takedown.takedown_id}.json"
+def shard_stem(partition: int, start: int, end: int, writer: str) -> str:
+    """How the keys of a shard's two objects begin, below the prefix; see `build_shard`."""
+    return f"data/{_folder(partition)}{start:020d}-{end:020d}-{writer}"
 
 
-def manifest_key(partition: int, start: int) -> str:
-    """Zero-padded, so that keys list in offset order."""
-    return f"manifest/{partition:05d}/{start:020d}.json"
+def number_of(key: str) -> int:
+    """The number that ends a key: a manifest's start or generation, a floor's offset."""
+    return int(_name(key))
 
 
-def merged_key(partition: int, generation: int) -> str:
-    """Zero-padded, so that a listing that has passed a manifest still comes to its successor."""
-    return f"merged/{partition:05d}/{generation:010d}.json"
+def partition_of(key: str) -> int:
+    """The partition in the key of a manifest or floor."""
+    return int(key.split("/")[-2])
 
 
-def floor_key(partition: int, offset: int) -> str:
-    """An empty object: the sink's manifests that begin below the highest floor may be removed."""
-    return f"floor/{partition:05d}/{offset:020d}"
+def takedown_id_of(key: str) -> str:
+    """The id in a takedown's key."""
+    return _name(key)
+
+
+def _folder(partition: int | None) -> str:
+    return "" if partition is None else f"{partition:05d}/"
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2].removesuffix(".json")

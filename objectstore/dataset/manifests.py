@@ -1,60 +1,62 @@
-"""The shards as their manifests tell them: listed, verified, read."""
+"""The manifests of a dataset: which there are, which of them count, and whether they fit together.
+
+The sink writes one manifest for each shard. Compaction writes a manifest of a higher generation in
+the place of several; until the replaced ones are deleted, both are listed, and only the one of the
+higher generation counts.
+"""
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from pathlib import Path
 
-from kaption.objectstore.dataset.layout import dataset_root
-from kaption.objectstore.store import Objects
+from kaption.objectstore.dataset.layout import Layout, partition_of
+from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
 
 _READERS = 16
 _TRIES = 10
 
 
-class FolderObjects:
-    """Objects as the files below a folder."""
+def read_manifests(objects: ObjectStore, prefix: str = "") -> list[Manifest]:
+    """Return the manifests that count, sorted by partition and start.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    Raises ValueError (pydantic) for a manifest that cannot be parsed.
+    """
+    return live(ManifestCache(objects, prefix).read().values())
 
-    def get(self, key: str) -> bytes:
-        """The file's bytes. Raises KeyError when there is none."""
-        try:
-            return (self._root / key).read_bytes()
-        except FileNotFoundError as error:
-            raise KeyError(key) from error
 
-    def list(self, prefix: str) -> Iterable[str]:
-        """Every file whose path below the root starts with `prefix`."""
-        start = self._root / prefix.rpartition("/")[0]
-        found = (
-            Path(folder, name).relative_to(self._root).as_posix()
-            for folder, _, names in os.walk(start)
-            for name in names
-        )
-        return sorted(key for key in found if key.startswith(prefix))
+def ends(objects: ObjectStore, prefix: str) -> dict[int, int]:
+    """Return the offset after the last shard, by partition. Reads one manifest of each partition.
+
+    The sink's last manifest is enough, because compaction never removes it.
+    """
+    keys = objects.list(Layout(prefix).manifests())
+    last = {partition_of(key): key for key in keys}  # keys list in the order of their offsets
+    return {
+        partition: Manifest.model_validate_json(objects.get(key)).end
+        for partition, key in last.items()
+    }
 
 
 class ManifestCache:
-    """The manifests of the dataset at `prefix`, or of one partition of it, each read once."""
+    """All manifests of the dataset at `prefix`, or of one partition of it; each is read once."""
 
-    def __init__(self, objects: Objects, prefix: str, partition: int | None = None) -> None:
-        root, below = dataset_root(prefix), "" if partition is None else f"{partition:05d}/"
+    def __init__(self, objects: ObjectStore, prefix: str, partition: int | None = None) -> None:
+        layout = Layout(prefix)
         self._objects = objects
-        # In this order: what is removed between the two listings is in the second one, merged.
-        self._folders = (f"{root}manifest/{below}", f"{root}merged/{below}")
+        # The sink's manifests are listed first. Compaction writes the merged manifest before it
+        # deletes those that it replaces, so for one that is deleted between the two listings, the
+        # second listing has the merged one.
+        self._folders = (layout.manifests(partition), layout.merged_manifests(partition))
         self._known: dict[str, Manifest] = {}
 
     def read(self) -> dict[str, Manifest]:
-        """All of them as they are now, by key; see `live` for those that count.
+        """List again, read what is new, and return all by key; `live` tells which count.
 
-        Raises ValueError (pydantic) where one cannot be read.
+        Raises ValueError (pydantic) for a manifest that cannot be parsed.
         """
         for tries_left in reversed(range(_TRIES)):
             keys = [key for folder in self._folders for key in self._objects.list(folder)]
@@ -65,14 +67,17 @@ class ManifestCache:
                     for key, data in zip(new, pool.map(self._objects.get, new), strict=True):
                         self._known[key] = Manifest.model_validate_json(data)
                 break
-            except KeyError:  # removed since the listing: it was merged
+            except KeyError:  # deleted after the listing, because it was merged
                 if not tries_left:
                     raise
         return dict(self._known)
 
 
 def live(manifests: Iterable[Manifest]) -> list[Manifest]:
-    """Those that count, by partition and start: that share no offset with a higher generation."""
+    """Return the manifests that count, sorted by partition and start.
+
+    A manifest does not count if it shares an offset with one of a higher generation.
+    """
     by_partition: dict[int, list[Manifest]] = {}
     for each in manifests:
         by_partition.setdefault(each.partition, []).append(each)
@@ -80,34 +85,18 @@ def live(manifests: Iterable[Manifest]) -> list[Manifest]:
     for _, found in sorted(by_partition.items()):
         merged: list[Manifest] = []
         for each in sorted(found, key=lambda each: each.generation, reverse=True):
-            if each.generation and not _shares(merged, each):
+            if each.generation and not _overlaps(merged, each):
                 insort(merged, each, key=_start)
-        sinks = [each for each in found if not (each.generation or _shares(merged, each))]
+        sinks = [each for each in found if not (each.generation or _overlaps(merged, each))]
         counted += sorted(merged + sinks, key=_start)
     return counted
 
 
-def _start(manifest: Manifest) -> int:
-    return manifest.start
-
-
-def _shares(ordered: list[Manifest], manifest: Manifest) -> bool:
-    """Whether any of these, which share no offset with each other, shares one with it."""
-    place = bisect_left(ordered, manifest.end, key=_start)
-    return place > 0 and ordered[place - 1].end > manifest.start
-
-
-def read_manifests(objects: Objects, prefix: str = "") -> list[Manifest]:
-    """The manifests that count, of the dataset at `prefix`, by partition and start.
-
-    Raises ValueError (pydantic) where a manifest cannot be read.
-    """
-    return live(ManifestCache(objects, prefix).read().values())
-
-
 def chain_faults(manifests: Iterable[Manifest]) -> list[str]:
-    """What is wrong with the chains: in each partition the first manifest starts at 0 and every
-    other one where the one before ends. Empty when all is well.
+    """Return what is wrong with the chains; an empty list when nothing is.
+
+    In each partition the first manifest must start at offset 0, every other one where the one
+    before it ends, and all must be of one topic.
     """
     ordered = sorted(manifests, key=lambda manifest: (manifest.partition, manifest.start))
     faults = []
@@ -123,3 +112,18 @@ def chain_faults(manifests: Iterable[Manifest]) -> list[str]:
                 faults.append(f"{place}: of topic {manifest.topic}, the one before of {topic}")
             end, topic = manifest.end, manifest.topic
     return faults
+
+
+def encoded(manifest: Manifest) -> bytes:
+    """Return the manifest as it is stored: JSON that people can read."""
+    return manifest.model_dump_json(indent=1).encode()
+
+
+def _start(manifest: Manifest) -> int:
+    return manifest.start
+
+
+def _overlaps(ordered: list[Manifest], manifest: Manifest) -> bool:
+    """Whether the manifest shares an offset with one of `ordered`, which share none themselves."""
+    place = bisect_left(ordered, manifest.end, key=_start)
+    return place > 0 and ordered[place - 1].end > manifest.start

@@ -1,87 +1,22 @@
-"""The two files of a shard, built on local disk."""
+"""The format of a shard: a WebDataset tar of samples, and a Parquet table beside it.
+
+A sample is three members of the tar that share its key: the image, ``json`` (the CleanPair) and
+``txt`` (the best caption).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
-from kaption.objectstore import ObjectStore
-from kaption.objectstore.dataset.layout import dataset_root
 from kaption.objectstore.dataset.table import row, write_parquet
-from kaption.objectstore.patience import patiently
-from kaption.objectstore.store import Objects
-from kaption.schemas import CleanPair, Manifest, Position, ShardObject
-from kaption.schemas.manifest import entry_of, holds
-
-
-def object_faults(objects: Objects, prefix: str, manifests: Iterable[Manifest]) -> list[str]:
-    """Which data objects are missing or are not the bytes their manifest names; reads them all."""
-    faults = []
-    for manifest in manifests:
-        for entry in manifest.objects:
-            try:
-                data = objects.get(dataset_root(prefix) + entry.key)
-            except KeyError:
-                faults.append(f"{entry.key}: missing")
-                continue
-            if not holds(entry, data):
-                faults.append(f"{entry.key}: not the bytes that its manifest names")
-    return faults
-
-
-def read_samples(
-    objects: Objects, prefix: str, manifest: Manifest
-) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Each sample's key, ``partition-offset``, and its members by extension (jpg, json, txt)."""
-    yield from untar(objects.get(dataset_root(prefix) + entry_of(manifest, "webdataset").key))
-
-
-def untar(data: bytes) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """The samples of a shard's tar: the key and the members by extension."""
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        for key, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
-            yield key, {member.name.partition(".")[2]: _bytes(tar, member) for member in members}
-
-
-def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    if file is None:
-        raise ValueError(f"{member.name} is no file")
-    return file.read()
-
-
-class DamagedError(Exception):
-    """A shard that cannot be merged, because what it holds cannot be read."""
-
-    def __init__(self, manifest: Manifest, fault: str) -> None:
-        super().__init__(f"{entry_of(manifest, 'webdataset').key}: {fault}")
-        self.manifest = manifest
-
-
-class Shards:
-    """The shards of the dataset at `prefix`, of which one object is held at a time."""
-
-    def __init__(self, objects: ObjectStore, prefix: str) -> None:
-        self._objects = objects
-        self._root = dataset_root(prefix)
-
-    def read(self, manifest: Manifest, kind: Literal["webdataset", "parquet"]) -> bytes:
-        """The shard's object of that format. Raises DamagedError."""
-        entry = entry_of(manifest, kind)
-        try:
-            data = patiently(lambda: self._objects.get(self._root + entry.key))
-        except KeyError as error:
-            raise DamagedError(manifest, f"its {kind} object is missing") from error
-        if not holds(entry, data):
-            raise DamagedError(manifest, f"its {kind} object is not what the manifest names")
-        return data
-
+from kaption.schemas import CleanPair, Position, ShardObject
 
 EXTENSIONS = {
     "image/jpeg": "jpg",
@@ -89,12 +24,12 @@ EXTENSIONS = {
     "image/webp": "webp",
     "image/gif": "gif",
 }
-"""By the blob's media type, as WebDataset's decoders know them."""
+"""The image's extension by its media type, as WebDataset's decoders know it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardSample:
-    """One pair with its image on disk."""
+    """One pair whose image is a local file."""
 
     position: Position
     pair: CleanPair
@@ -102,13 +37,13 @@ class ShardSample:
 
     @property
     def key(self) -> str:
-        """Unique in the dataset, also where two versions of a pair share a shard."""
+        """``partition-offset``: unique in the dataset, also for two versions of one pair."""
         return f"{self.position.partition}-{self.position.offset}"
 
 
 @dataclass(frozen=True, slots=True)
 class ShardFile:
-    """One built file and what the manifest says of it."""
+    """One local file of a shard, and how the manifest will describe it."""
 
     path: Path
     media_type: str
@@ -118,10 +53,11 @@ class ShardFile:
 def build_shard(
     folder: Path, stem: str, samples: Sequence[ShardSample]
 ) -> tuple[ShardFile, ShardFile]:
-    """Write tar and Parquet into `folder`; they will be ``{stem}-{digest}.tar`` and ``.parquet``.
+    """Write the tar and the table into `folder`, to be stored as ``{stem}-{digest}.tar`` and
+    ``.parquet``.
 
-    The digest of the content stands in the name, so that one writer's second attempt with the same
-    records overwrites the first, and an attempt with other records never does.
+    The digest is that of the tar's content. So a writer's second attempt with the same records
+    overwrites the objects of the first, and an attempt with other records never does.
     """
     tar, table = folder / "shard.tar", folder / "shard.parquet"
     _write_tar(tar, samples)
@@ -131,6 +67,26 @@ def build_shard(
         _described(tar, f"{named}.tar", "webdataset", "application/x-tar"),
         _described(table, f"{named}.parquet", "parquet", "application/vnd.apache.parquet"),
     )
+
+
+def untar(data: bytes) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Give each sample of a tar: its key, and its members by extension."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        for key, members in groupby(tar, key=lambda member: member.name.partition(".")[0]):
+            yield key, {member.name.partition(".")[2]: _bytes(tar, member) for member in members}
+
+
+def offset_of(key: str) -> int:
+    """Return the offset in a sample's key. Raises ValueError for another key."""
+    return int(key.rpartition("-")[2])
+
+
+def parse_sample(members: Mapping[str, bytes]) -> tuple[CleanPair, bytes]:
+    """Return a sample's pair and its image as stored. Raises ValueError for members without."""
+    images = members.keys() - {"json", "txt"}
+    if "json" not in members or len(images) != 1:
+        raise ValueError(f"not json and one image, but {', '.join(sorted(members))}")
+    return CleanPair.model_validate_json(members["json"]), members[images.pop()]
 
 
 def _write_tar(path: Path, samples: Sequence[ShardSample]) -> None:
@@ -149,7 +105,7 @@ def _write_tar(path: Path, samples: Sequence[ShardSample]) -> None:
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:
-    # Owner, group and time stay 0: the same samples give the same bytes.
+    # Owner, group and time stay 0, so that the same samples give the same bytes.
     member = tarfile.TarInfo(name)
     member.size = size
     return member
@@ -165,3 +121,10 @@ def _described(
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    if file is None:
+        raise ValueError(f"{member.name} in the tar is not a file")
+    return file.read()

@@ -1,53 +1,24 @@
-"""The Parquet table beside each tar: one row per sample, without the image."""
+"""The Parquet table of a shard: one row for each sample, without the image."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kaption.objectstore.dataset.layout import dataset_root
-from kaption.objectstore.store import Objects
-from kaption.schemas import CleanPair, Manifest, Position
-from kaption.schemas.manifest import entry_of
+from kaption.schemas import CleanPair, Position
 from kaption.schemas.pair import image_url
-
-COLUMNS = ["pair_id", "version", "offset"]
-
-
-def older(tables: Sequence[Any]) -> Any:
-    """Those rows of one partition's tables of `COLUMNS` that are not their pair's latest.
-
-    The highest version wins, of equal ones the highest offset. A row may be there twice.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    order = [(name, "ascending") for name in COLUMNS]
-    rows = pa.concat_tables(tables).sort_by(order)
-    this, next_ = rows.slice(0, max(len(rows) - 1, 0)), rows.slice(1)
-    same_pair = pc.equal(this["pair_id"], next_["pair_id"])
-    return this.filter(pc.and_(same_pair, pc.not_equal(this["offset"], next_["offset"])))
-
-
-def read_rows(objects: Objects, prefix: str, manifest: Manifest) -> list[dict[str, Any]]:
-    """The shard's Parquet rows, in offset order."""
-    import pyarrow.parquet as pq
-
-    data = objects.get(dataset_root(prefix) + entry_of(manifest, "parquet").key)
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
-    return rows
-
 
 ROWS = 2048
 """Rows of one row group."""
+VERSION_COLUMNS = ["pair_id", "version", "offset"]
+"""What `older_versions` needs of a table."""
 
 
 def table_schema() -> Any:
-    """The pyarrow schema; text scores are cosines, sizes are pixels and bytes."""
+    """Return the pyarrow schema. Scores are cosines, widths and heights are pixels."""
     import pyarrow as pa
 
     text, real, whole = pa.string(), pa.float64(), pa.int64()
@@ -80,7 +51,7 @@ def table_schema() -> Any:
 
 
 def row(key: str, position: Position, pair: CleanPair) -> dict[str, Any]:
-    """One sample as the schema's columns."""
+    """Return a sample as the columns of the schema."""
     image, best = pair.image, pair.captions[0]
     return {
         "key": key,
@@ -124,7 +95,7 @@ def row(key: str, position: Position, pair: CleanPair) -> dict[str, Any]:
 
 
 def write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """All rows, in row groups of `ROWS`; the same rows give the same bytes."""
+    """Write the rows in groups of `ROWS`. The same rows give the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -132,3 +103,19 @@ def write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while group := list(islice(rest, ROWS)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+
+def older_versions(tables: Sequence[Any]) -> Any:
+    """Return the rows of one partition's tables that are not the latest version of their pair.
+
+    `tables` have `VERSION_COLUMNS`; a row may be in two of them. The latest row of a pair has the
+    highest version, and among equal versions the highest offset.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    order = [(name, "ascending") for name in VERSION_COLUMNS]
+    rows = pa.concat_tables(tables).sort_by(order)
+    this, next_ = rows.slice(0, max(len(rows) - 1, 0)), rows.slice(1)
+    same_pair = pc.equal(this["pair_id"], next_["pair_id"])
+    return this.filter(pc.and_(same_pair, pc.not_equal(this["offset"], next_["offset"])))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from support.sink_records import offsets_in, orphans_in
@@ -25,7 +25,7 @@ def test_killed_at_any_moment_it_leaves_each_record_in_one_shard(tmp_path: Path)
     # Given many small shards, and a reader in the middle of them
     objects = FolderStore(tmp_path / "store")
     write_chains(objects, tmp_path, {0: [[offset] for offset in range(SHARDS)]})
-    running = iter(ShardStream(objects, buffer=5))
+    running = iter(ShardStream(objects, options=ShardOptions(buffer=5)))
     given = [next(running).pair.pair_id for _ in range(SHARDS // 2)]
     kaption = str(Path(sys.executable).with_name("kaption"))
     compact = [kaption, "compact", "--to", "50KiB", "--below", "20KiB", "--grace", "0s"]

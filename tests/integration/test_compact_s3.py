@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.s3 import S3Store
@@ -47,7 +47,9 @@ def test_sinks_compactors_and_a_reader_at_once(objects, tmp_path):
         return rounds
 
     def follow() -> list[str]:
-        stream = ShardStream(objects, follow=True, stop=stop, buffer=4, poll_s=0.05)
+        stream = ShardStream(
+            objects, options=ShardOptions(follow=True, stop=stop, buffer=4, poll_s=0.05)
+        )
         return pair_ids(islice(stream, RECORDS))
 
     # When all go on together

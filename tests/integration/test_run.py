@@ -12,7 +12,7 @@ import pytest
 import skimage.data
 
 from kaption.objectstore.dataset.manifests import read_manifests
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.s3 import S3Store
 from support.parts import S3Bucket
 from tools.servers import ApacheKafka

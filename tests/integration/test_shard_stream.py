@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.s3 import S3Store
 from kaption.schemas import TakedownKind
 from support.stream_records import pair_ids, take_down, write_chains
@@ -13,7 +13,7 @@ from support.stream_records import pair_ids, take_down, write_chains
 pytestmark = pytest.mark.integration
 
 
-def test_workers_read_s3_by_connections_of_their_own_and_go_on(s3, tmp_path):
+def test_workers_open_their_own_connections_to_s3_and_resume(s3, tmp_path):
     # Given a dataset, and a loader that was left after some batches
     connection = s3.connection("team")
     objects = S3Store(connection)
@@ -21,7 +21,7 @@ def test_workers_read_s3_by_connections_of_their_own_and_go_on(s3, tmp_path):
     take_down(objects, TakedownKind.PAIR, "1-5")
 
     def loader() -> StatefulDataLoader:
-        stream = ShardStream(connection, buffer=3)
+        stream = ShardStream(connection, options=ShardOptions(buffer=3))
         return StatefulDataLoader(stream, 2, num_workers=2, collate_fn=pair_ids)
 
     whole, first = list(loader()), loader()

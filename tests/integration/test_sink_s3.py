@@ -10,7 +10,7 @@ from kaption.connections.errors import Retry
 from kaption.objectstore import s3
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.manifests import read_manifests
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.s3 import S3Store
 from support.parts import S3Bucket
 from support.sink_records import (
@@ -33,8 +33,8 @@ def objects(s3) -> S3Store:
     return S3Store(s3.connection("team"))
 
 
-def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
-    # Given a shard large enough to go up in parts
+def test_a_shard_on_s3_is_read_back(objects, tmp_path, monkeypatch):
+    # Given a shard that is large enough for a multipart upload
     monkeypatch.setattr(s3, "MULTIPART_BYTES", 5 << 20)
     blobs, sink = BlobStore(objects), open_sink(objects, tmp_path, "w1")
     assert sink.resume(TOPIC, 0, 0) == 0
@@ -60,7 +60,7 @@ def test_shards_on_s3_are_read_back(objects, tmp_path, monkeypatch):
     assert sink.ready() is None
 
 
-def test_of_sixteen_sinks_of_one_partition_each_record_is_written_once(objects, tmp_path):
+def test_sixteen_sinks_of_one_partition_write_each_record_once(objects, tmp_path):
     # Given sixteen sinks that hold overlapping ranges and know the same (empty) chain
     blobs = BlobStore(objects)
     messages = [stored(blobs, offset) for offset in range(24)]
@@ -84,8 +84,8 @@ def test_of_sixteen_sinks_of_one_partition_each_record_is_written_once(objects, 
     assert orphans_in(objects) == []
 
 
-def test_a_zombie_that_goes_on_beside_its_successor_adds_nothing_twice(objects, tmp_path):
-    # Given a sink that lost its partition without knowing, and its successor
+def test_a_zombie_beside_its_successor_writes_no_record_twice(objects, tmp_path):
+    # Given a sink that lost its partition and does not know it, and its successor
     blobs = BlobStore(objects)
     messages = [stored(blobs, offset) for offset in range(30)]
     zombie = open_sink(objects, tmp_path, "zombie")
@@ -131,7 +131,7 @@ def test_a_server_killed_between_objects_and_manifest(monkeypatch):
         server.start()
         assert done(sink.process(prepared))
 
-        # Then the second attempt has overwritten what the first one left
+        # Then the second attempt has overwritten the objects of the first
         assert offsets_in(objects) == [0, 1, 2]
         assert orphans_in(objects) == []
         sink.close()

@@ -30,7 +30,7 @@ def test_a_missing_bucket_is_fatal(s3):
     assert "no bucket no-such-bucket" in (store.ready() or "")
 
 
-def test_a_server_that_is_away_is_waited_for(s3):
+def test_a_server_that_is_down_is_a_retry(s3):
     # Given an endpoint where nothing listens
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -43,12 +43,12 @@ def test_a_server_that_is_away_is_waited_for(s3):
     assert "S3" in (store.ready() or "")
 
 
-def test_an_endpoint_that_is_none_is_fatal(s3):
+def test_an_endpoint_that_is_no_url_is_fatal(s3):
     with pytest.raises(Fatal, match=r"store\.endpoint"):
         S3Store(s3.connection().model_copy(update={"endpoint": "not an address"}))
 
 
-def test_a_server_that_comes_back_has_what_was_written():
+def test_a_restarted_server_still_has_the_objects():
     # Given an object on a server that is killed after the write was answered
     with SeaweedFs() as server:
         store = S3Store(S3Bucket.on(server).connection())

@@ -1,4 +1,4 @@
-"""`kaption takedown` on a running pipeline: what it names is gone for everybody, and only that."""
+"""`kaption takedown` on a running pipeline removes what it names everywhere, and only that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kafka import KafkaProducer
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.consumers import ShardStream, Tombstone, TopicReader, TopicStream
+from kaption.consumers import ShardOptions, ShardStream, Tombstone, TopicReader, TopicStream
 from kaption.objectstore import ObjectStore, blob_key, open_store
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
@@ -75,7 +75,7 @@ class Pipeline:
         return RawPair(pair_id=name, text=text, image=image, page_url=page, extra=extra)
 
     def copy(self, name: str) -> RawPair:
-        """The same bytes from elsewhere."""
+        """Make a pair with the same image bytes from another address."""
         image = ImageSource(inline=image_bytes(100 + NAMES.index(name)))
         page = "https://elsewhere.example/"
         return RawPair(pair_id=f"copy-of-{name}", text="A circle", image=image, page_url=page)
@@ -121,7 +121,7 @@ def pipeline(
     apache_kafka: ApacheKafka,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Pipeline]:
-    """Give it when every pair is in a shard."""
+    """Give the pipeline when every pair is in a shard."""
     folder = tmp_path_factory.mktemp("takedown")
     with ExitStack() as stack:
         store = StoreConnection(url=str(folder / "store"))
@@ -179,7 +179,7 @@ def _sunk(objects: ObjectStore) -> int:
 
 
 def named(pipeline: Pipeline, name: str) -> str:
-    """How the user names the pair."""
+    """Return the argument by which the user names the pair."""
     image = pipeline.pairs[name].image
     return {
         "image-url": f"{pipeline.site.url}/a.png",
@@ -192,11 +192,11 @@ def named(pipeline: Pipeline, name: str) -> str:
 
 
 def assert_gone(pipeline: Pipeline, name: str) -> None:
-    """For every reader, and of its store and Redis; all others are there."""
+    """Check that no reader, the store or Redis has the pair, and that all others are there."""
     pipeline.gone.add(name)
     left = set(NAMES) - pipeline.gone
     # Readers
-    shards = ShardStream(pipeline.store, "dataset", shuffle=False)
+    shards = ShardStream(pipeline.store, "dataset", ShardOptions(shuffle=False))
     assert {sample.pair.pair_id for sample in shards} == left
     topic = TopicStream(pipeline.kafka, pipeline.store, "dataset")
     assert {sample.pair.pair_id for sample in topic} == left
@@ -218,7 +218,7 @@ def assert_gone(pipeline: Pipeline, name: str) -> None:
 
 
 def assert_refused(pipeline: Pipeline, *records: RawPair) -> None:
-    """Ingest does, because they are taken down."""
+    """Check that ingest rejects the pairs as taken down."""
     pipeline.publish(*records)
     names = [record.pair_id for record in records]
     assert until(lambda: all(map(pipeline.rejections, names)), 30)
@@ -226,7 +226,7 @@ def assert_refused(pipeline: Pipeline, *records: RawPair) -> None:
 
 
 def _marks(pair: CleanPair) -> list[bytes]:
-    """All by which Redis may know an image; of an exact claim 16 bytes are kept."""
+    """Return all by which Redis may know an image; an exact claim has 16 bytes of its sha256."""
     image = pair.image
     hexadecimal = [image.blob.sha256, image.original_sha256, image.original_sha256[:32]]
     if image.perceptual_hash is not None:
@@ -235,7 +235,7 @@ def _marks(pair: CleanPair) -> list[bytes]:
 
 
 def _known(client: redis.Redis) -> list[bytes]:
-    """All keys, fields, members and values."""
+    """Return all keys, fields, members and values."""
     found: list[Any] = []
     for key in client.scan_iter():
         match client.type(key):
@@ -252,7 +252,7 @@ def _known(client: redis.Redis) -> list[bytes]:
 
 @pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_taken_down_is_gone_and_does_not_come_back(pipeline: Pipeline, name: str) -> None:
+def test_a_takedown_removes_its_pairs_for_good_and_no_others(pipeline: Pipeline, name: str) -> None:
     # Given what it would touch
     what = named(pipeline, name)
     counted = pipeline.takedown(what, "--dry-run")
@@ -261,14 +261,14 @@ def test_what_is_taken_down_is_gone_and_does_not_come_back(pipeline: Pipeline, n
     ended = pipeline.takedown(what, "--yes", "--reason", "asked by the owner")
     assert ended.returncode == 0, ended.stderr
     assert counted.stdout.replace(" 1 samples in shards,", "") in ended.stdout
-    # Then it is gone, and coming again it is refused and leaves nothing
+    # Then it is gone, and when it comes again it is rejected
     assert_gone(pipeline, name)
     assert_refused(pipeline, pipeline.raw(name), pipeline.copy(name))
     assert_gone(pipeline, name)
 
 
 @pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
-def test_a_domain_is_asked_about_first(pipeline: Pipeline) -> None:
+def test_a_takedown_of_a_domain_asks_first(pipeline: Pipeline) -> None:
     before = list(pipeline.objects.list("dataset/takedown/"))
     ended = pipeline.takedown("other-0.example")
     assert ended.returncode == 1
@@ -278,14 +278,14 @@ def test_a_domain_is_asked_about_first(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.parametrize("pipeline", ["s3"], indirect=True)
-def test_what_a_worker_had_in_hand_goes_with_a_later_run(pipeline: Pipeline) -> None:
+def test_a_later_run_removes_what_a_worker_held_during_the_first(pipeline: Pipeline) -> None:
     # Given a pair that was taken down while a worker stored it, so that it is here once more
     pair = pipeline.pairs["late"]
     assert pipeline.takedown("late", "--yes").returncode == 0
     assert_gone(pipeline, "late")
     pipeline.objects.put(blob_key(pair.image.blob.sha256), b"its picture")
     pipeline.send(pair)
-    # When all takedowns are gone through again
+    # When all takedowns are carried out again
     ended = pipeline.takedown()
     # Then it is gone
     assert "1 pairs in pairs.clean" in ended.stdout
@@ -294,19 +294,19 @@ def test_what_a_worker_had_in_hand_goes_with_a_later_run(pipeline: Pipeline) -> 
 
 @pytest.mark.parametrize("pipeline", ["folder"], indirect=True)
 @pytest.mark.parametrize("step", STEPS)
-def test_one_that_is_killed_is_finished_by_the_next_run(pipeline: Pipeline, step: str) -> None:
-    # Given a run that is killed when it comes to a step
+def test_the_next_run_finishes_a_killed_takedown(pipeline: Pipeline, step: str) -> None:
+    # Given a run that is killed when it reaches a step
     name = f"killed-{step}"
     killed = pipeline.takedown(name, "--yes", killed_at=step)
     assert killed.returncode == -9, killed.stderr
-    # Then nothing is removed before it is refused, wherever it comes from
+    # Then no image is removed before it is refused
     image = pipeline.pairs[name].image
     takedowns = read_takedowns(pipeline.objects, takedown_keys(pipeline.objects, "dataset"))
     refused = {each.value for each in takedowns.values()}
     removing = step in ("withdraw", "blobs", "forget", "finish")
     assert ({image.blob.sha256, image.original_sha256} <= refused) == removing
-    # When it is run again; after the search that may be a run that is asked for something else
-    searched = removing or step == "pictures"
+    # When it is run again; once the search is done, any run finishes it
+    searched = removing or step == "images"
     ended = pipeline.takedown("of nobody" if searched else name, "--yes")
     # Then all is done
     assert ended.returncode == 0, ended.stderr

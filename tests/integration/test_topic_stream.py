@@ -1,4 +1,4 @@
-"""Samples from pairs.clean: committed ones, each once, whoever reads, from wherever they go on."""
+"""Samples from pairs.clean: each committed pair once, by any readers, also after resuming."""
 
 import json
 import multiprocessing
@@ -17,7 +17,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.consumers import TopicStream
+from kaption.consumers import TopicOptions, TopicStream
 from kaption.objectstore.blobs import BlobStore, blob_key
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, TakedownKind, encode, headers_of
@@ -55,7 +55,7 @@ def producer(connection: KafkaConnection) -> Iterator[KafkaProducer]:
 
 
 class Topic:
-    """Sends pairs to partitions, and knows what reading them should give."""
+    """Sends pairs to partitions, and remembers what a reader should get."""
 
     def __init__(self, connection: KafkaConnection, objects: FolderStore, producer: KafkaProducer):
         self._name = connection.topic_prefix + TOPIC.name
@@ -64,7 +64,7 @@ class Topic:
         self.sent: list[str] = []
 
     def send(self, numbers: range, **changed: Any) -> list[CleanPair]:
-        """Pairs, one after the other to each partition in turn."""
+        """Send pairs to the partitions in turn."""
         pairs = [stored(self._blobs, number, **changed).record for number in numbers]
         for number, pair in zip(numbers, pairs, strict=True):
             self._send(number % 4, pair.pair_id, encode(pair), headers_of(pair))
@@ -88,13 +88,13 @@ def topic(connection, objects, producer) -> Topic:
 
 
 def resumed(connection, objects, state, **options) -> TopicStream:
-    stream = TopicStream(connection, objects, **options)
+    stream = TopicStream(connection, objects, options=TopicOptions(**options))
     stream.load_state_dict(json.loads(json.dumps(state)))
     return stream
 
 
 def by_partition(names) -> dict[int, list[str]]:
-    """Pairs in their order; which partition comes when is chance."""
+    """Sort pairs by partition, in their order: partitions alternate at random."""
     found: dict[int, list[str]] = {number: [] for number in range(4)}
     for name in names:
         found[int(name.removeprefix("pair-")) % 4].append(name)
@@ -121,7 +121,7 @@ def test_ranks_and_workers_split_the_partitions(connection, topic, tmp_path):
 
     # When
     for rank in range(3):
-        stream = TopicStream(connection, store, rank=rank, world_size=3)
+        stream = TopicStream(connection, store, options=TopicOptions(rank=rank, world_size=3))
         found += [
             name
             for batch in DataLoader(stream, 4, num_workers=2, collate_fn=pair_ids)
@@ -133,17 +133,17 @@ def test_ranks_and_workers_split_the_partitions(connection, topic, tmp_path):
 
 
 @pytest.mark.parametrize("given", [0, 1, 13, 39, 40])
-def test_the_rest_is_exactly_what_was_left(connection, objects, topic, given):
+def test_a_resumed_stream_gives_exactly_the_rest(connection, objects, topic, given):
     # Given a stream that was left after some samples, and a log that grew since
     topic.send(range(40))
-    stream = TopicStream(connection, objects, ahead=3)
+    stream = TopicStream(connection, objects, options=TopicOptions(ahead=3))
     first = pair_ids(islice(stream, given))
     state = stream.state_dict()
     sent = by_partition(topic.sent)
     if given:
         topic.send(range(40, 48))
     else:
-        assert state["ends"] is None  # nothing was asked yet: the end is taken later
+        assert state["ends"] is None  # the end is taken with the first sample
 
     # When
     rest = pair_ids(resumed(connection, objects, state, ahead=3))
@@ -155,7 +155,7 @@ def test_the_rest_is_exactly_what_was_left(connection, objects, topic, given):
 @pytest.mark.parametrize("given", [0, 1, 4, 9])
 def test_a_stateful_loader_gives_exactly_the_rest(connection, objects, topic, given):
     def loader() -> StatefulDataLoader:
-        stream = TopicStream(connection, objects, ahead=3)
+        stream = TopicStream(connection, objects, options=TopicOptions(ahead=3))
         return StatefulDataLoader(stream, 3, num_workers=2, collate_fn=pair_ids)
 
     # Given a loader whose state is taken after some batches
@@ -185,7 +185,7 @@ def test_versions_and_tombstones_replace_up_to_the_end(connection, objects, topi
     topic.withdraw(2, "pair-6")
     topic.send(range(6, 7), version=3)
 
-    # When it is read to the end, gone on with from a state on the way
+    # When it is read to the end, with a resume on the way
     stream = TopicStream(connection, objects)
     samples = list(islice(stream, given))
     stream = resumed(connection, objects, stream.state_dict())
@@ -198,8 +198,8 @@ def test_versions_and_tombstones_replace_up_to_the_end(connection, objects, topi
     assert stream.skipped == {"replaced": 4, "tombstone": 1}
 
 
-def test_images_are_fetched_ahead_and_together(connection, topic, tmp_path):
-    # Given a store that answers two questions at once, and none alone
+def test_images_are_fetched_ahead_and_in_parallel(connection, topic, tmp_path):
+    # Given a store that answers only if two images are asked for at once
     together = threading.Barrier(2)
 
     class Store(FolderStore):
@@ -215,7 +215,9 @@ def test_images_are_fetched_ahead_and_together(connection, topic, tmp_path):
     assert sorted(found) == sorted(topic.sent)
 
 
-def test_what_cannot_be_given_is_counted_and_passed_over(connection, objects, topic, producer):
+def test_messages_that_give_no_sample_are_counted_and_left_out(
+    connection, objects, topic, producer
+):
     # Given a missing and a damaged image, a pair taken down, and a message that is no pair
     pairs = topic.send(range(12))
     missing, damaged = (blob_key(pairs[n].image.blob.sha256) for n in (3, 4))
@@ -234,11 +236,11 @@ def test_what_cannot_be_given_is_counted_and_passed_over(connection, objects, to
     assert stream.skipped == {"missing": 1, "damaged": 1, "taken_down": 1, "malformed": 1}
 
 
-def test_following_gives_what_comes_until_it_is_stopped(connection, objects, topic):
+def test_follow_gives_new_samples_until_it_is_stopped(connection, objects, topic):
     # Given a stream, read by a worker, that has given all there is
     topic.send(range(6))
     stop = multiprocessing.Event()
-    stream = TopicStream(connection, objects, follow=True, stop=stop)
+    stream = TopicStream(connection, objects, options=TopicOptions(follow=True, stop=stop))
     loader = StatefulDataLoader(stream, 1, num_workers=1, prefetch_factor=1, collate_fn=pair_ids)
     batches = iter(loader)
     found = [name for batch in islice(batches, 6) for name in batch]
@@ -254,7 +256,7 @@ def test_following_gives_what_comes_until_it_is_stopped(connection, objects, top
     assert by_partition(found) == by_partition(topic.sent)
 
 
-def test_what_comes_in_a_quiet_partition_does_not_wait_for_a_busy_one(connection, objects, topic):
+def test_a_pair_in_a_quiet_partition_does_not_wait_for_a_busy_one(connection, objects, topic):
     # Given one pair in one partition, and pairs that keep coming in another
     topic.send(range(1, 2))
     busy, ended = iter(range(0, 40_000, 4)), threading.Event()
@@ -268,7 +270,9 @@ def test_what_comes_in_a_quiet_partition_does_not_wait_for_a_busy_one(connection
     sender.start()
 
     # When
-    first = pair_ids(islice(TopicStream(connection, objects, follow=True), 300))
+    first = pair_ids(
+        islice(TopicStream(connection, objects, options=TopicOptions(follow=True)), 300)
+    )
 
     # Then
     ended.set()

@@ -1,4 +1,4 @@
-"""Batches over the real streams: by any workers, from wherever they go on, each sample once."""
+"""Batches of both streams: each sample once, by any workers, also after resuming."""
 
 import pickle
 from collections import Counter
@@ -14,7 +14,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
-from kaption.consumers import ShardStream, TopicStream
+from kaption.consumers import ShardOptions, ShardStream, TopicOptions, TopicStream
 from kaption.consumers.training.batches import TrainingBatches
 from kaption.consumers.training.examples import ExampleMaker, TrainingBatch
 from kaption.consumers.training.images import ImageTransform
@@ -50,7 +50,7 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> FolderStore:
 
 @pytest.fixture(scope="module")
 def chains(objects: FolderStore) -> list[list[Incoming[Any]]]:
-    """Pairs by partition, with images, and texts of many lengths."""
+    """Give pairs by partition, with images, and texts of many lengths."""
     blobs = BlobStore(objects)
 
     def message(partition: int, offset: int) -> Incoming[Any]:
@@ -70,7 +70,7 @@ def shards(
 ) -> Open:
     shards = [chain[at : at + 5] for chain in chains for at in (0, 5, 10, 15)]
     write_shards(objects, tmp_path_factory.mktemp("spool"), shards)
-    return lambda: ShardStream(objects, buffer=7)
+    return lambda: ShardStream(objects, options=ShardOptions(buffer=7))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def topic(objects: FolderStore, chains: list[list[Incoming[Any]]], tansu: Tansu)
                 partition=number,
             )
     producer.close()
-    return lambda: TopicStream(connection, objects, ahead=3)
+    return lambda: TopicStream(connection, objects, options=TopicOptions(ahead=3))
 
 
 @pytest.fixture(params=["shards", "topic"])
@@ -110,10 +110,10 @@ def ids(batches: Any) -> list[str]:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("taken", [1, 9, 17])
-def test_training_goes_on_with_exactly_the_remaining_samples(
+def test_resumed_training_gets_exactly_the_remaining_samples(
     opened: Open, make: ExampleMaker, workers: int, taken: int
 ) -> None:
-    # Given a training that was saved in the middle, and again after it had gone on
+    # Given a training that was saved twice, and resumed in between
     states: list[bytes] = []
     found: list[str] = []
     for count in (taken, 2):
@@ -122,7 +122,7 @@ def test_training_goes_on_with_exactly_the_remaining_samples(
             training.load_state_dict(pickle.loads(states[-1]))
         found += ids(islice(training, count))
         states.append(pickle.dumps(training.state_dict()))
-    # When the last state is gone on with
+    # When it is resumed from the last state
     training = loader(opened(), make, workers)
     training.load_state_dict(pickle.loads(states[-1]))
     found += ids(training)

@@ -1,4 +1,4 @@
-"""`kaption compact` as a program: what it says."""
+"""`kaption compact`: what the command prints."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def said(process: "subprocess.Popen[str]") -> list[str]:
     return out.splitlines()
 
 
-def test_it_says_what_it_did(start, objects, tmp_path):
+def test_compact_reports_what_it_did(start, objects, tmp_path):
     # Given
     write_chains(objects, tmp_path, {0: [[0], [1], [2]], 1: [[0], [1]]})
     take_down(objects, TakedownKind.PAIR, "0-1")
@@ -77,7 +77,7 @@ def test_it_says_what_it_did(start, objects, tmp_path):
     ("option", "value", "advice"),
     [("--to", "many", "64MiB"), ("--below", "0", "above 0"), ("--grace", "long", "2d")],
 )
-def test_a_wrong_option_is_told(start, option, value, advice):
+def test_a_wrong_option_is_named(start, option, value, advice):
     process = start(option, value)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 1

@@ -17,7 +17,7 @@ from kafka import KafkaProducer
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.objectstore import BlobStore
-from kaption.objectstore.dataset.layout import takedown_key
+from kaption.objectstore.dataset.takedowns import add_takedown
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TOPICS, CleanPair, Takedown, TakedownKind, encode, headers_of
 from kaption.schemas.topics import CLEAN
@@ -48,7 +48,7 @@ def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
     send(withdrawn, None)
     producer.close()
     takedown = Takedown(kind=TakedownKind.PAIR, value=gone, requested_at=datetime.now(UTC))
-    objects.put(f"dataset/{takedown_key(takedown)}", encode(takedown))
+    add_takedown(objects, "dataset", takedown)
     settings = {
         "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
         "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,

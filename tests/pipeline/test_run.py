@@ -14,9 +14,9 @@ import skimage.data
 from rich.console import Console
 
 from kaption.consumers import Read
-from kaption.objectstore.dataset.manifests import FolderObjects, chain_faults, read_manifests
-from kaption.objectstore.dataset.shard import object_faults
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
+from kaption.objectstore.dataset.objects import object_faults, read_rows
+from kaption.objectstore.folder import FolderStore
 from kaption.producers.sources import Unreadable
 from kaption.producers.sources.source import SOURCE_PLACE_HEADER
 from kaption.schemas import DeadLetter, decode
@@ -79,8 +79,8 @@ def test_photographs_come_out_in_the_shards(photographs: Path, tmp_path: Path) -
     assert summary["rejected"] == {"ingest.duplicate": 1}
     assert summary["dead"] == {"ingest": 2}
     assert summary["faults"] == []
-    # And the shards hold the kept pairs with the user's texts
-    objects = FolderObjects(out / "store")
+    # And the shards hold what was kept, with the user's words
+    objects = FolderStore(out / "store")
     manifests = read_manifests(objects, "dataset")
     assert chain_faults(manifests) == []
     assert object_faults(objects, "dataset", manifests) == []

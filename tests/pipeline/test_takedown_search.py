@@ -1,4 +1,4 @@
-"""What takedowns cover is found in the topics, and images that others need are left to them."""
+"""The search finds what takedowns cover in the topics, and keeps images that others need."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -80,7 +80,7 @@ def refused(record: Pair) -> RejectedPair:
     )
 
 
-def test_pairs_on_their_way_and_refused_ones_have_left_something(
+def test_pairs_between_the_stages_and_rejected_pairs_are_found(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:
     # Given one pair in pairs.ingested, one that a later stage refused, and one with a large image
@@ -116,7 +116,7 @@ def test_pairs_on_their_way_and_refused_ones_have_left_something(
     }
 
 
-def test_a_image_that_came_with_its_bytes_is_found_by_where_it_came_from(
+def test_an_inline_image_is_found_by_the_address_in_its_record(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:
     # Given
@@ -131,7 +131,7 @@ def test_a_image_that_came_with_its_bytes_is_found_by_where_it_came_from(
         assert remains.blobs == (pair.image.blob.sha256,)
 
 
-def test_only_what_still_stands_is_withdrawn_where_it_stands(
+def test_only_pairs_whose_newest_message_is_covered_are_withdrawn_in_their_partition(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:
     # Given pairs of which one was withdrawn, and one has a newer version from elsewhere
@@ -151,7 +151,7 @@ def test_only_what_still_stands_is_withdrawn_where_it_stands(
     assert len(found.remains.blobs) == 3
 
 
-def test_a_image_that_another_pair_needs_stays(
+def test_an_image_that_another_pair_needs_is_kept(
     kafka: KafkaConnection, send: Send, tmp_path: Path
 ) -> None:
     # Given two pairs with one stored image
@@ -173,7 +173,7 @@ def test_a_image_that_another_pair_needs_stays(
 
 
 @pytest.mark.parametrize("same", ["delivered", "stored"])
-def test_a_image_that_another_pair_has_too_is_not_refused(
+def test_an_image_that_another_pair_also_has_is_not_refused(
     kafka: KafkaConnection, send: Send, tmp_path: Path, same: str
 ) -> None:
     # Given two pairs whose images are the same only as delivered, or only as stored

@@ -86,7 +86,9 @@ def test_the_loss_falls(example: ModuleType, tmp_path: Path) -> None:
     assert fell(losses)
 
 
-def test_a_stopped_training_ends_as_one_that_was_not(example: ModuleType, tmp_path: Path) -> None:
+def test_a_resumed_training_ends_like_one_that_was_not_stopped(
+    example: ModuleType, tmp_path: Path
+) -> None:
     samples = [Sample(pair(number), scene(number)[1]) for number in range(40)]
     model = tiny_clip(tmp_path / "model", context=48)
 
@@ -146,7 +148,7 @@ def crawling(connection: KafkaConnection, store: StoreConnection) -> Iterator[th
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-def test_a_killed_training_goes_on_with_the_live_topic(
+def test_a_killed_training_resumes_on_the_live_topic(
     tansu: Tansu, topic_prefix: str, tmp_path: Path
 ) -> None:
     connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
-from kaption.objectstore.dataset.manifests import FolderObjects, chain_faults, read_manifests
-from kaption.objectstore.dataset.shard import object_faults
+from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
+from kaption.objectstore.dataset.objects import object_faults
+from kaption.objectstore.folder import FolderStore
 from kaption.producers import Publisher
 from kaption.schemas import TOPICS
 from kaption.workers.demo.crawl import Crawl
@@ -54,7 +55,7 @@ def test_all_stages_work_until_they_are_stopped(
         code = replica.stop()
     # And on SIGTERM it ends in order; the shards that were open are written
     assert code == 0, replica.log.read_text()[-4000:]
-    objects = FolderObjects(tmp_path / "store")
+    objects = FolderStore(tmp_path / "store")
     manifests = read_manifests(objects, "dataset")
     assert sum(manifest.pairs for manifest in manifests) > 0
     assert chain_faults(manifests) + object_faults(objects, "dataset", manifests) == []

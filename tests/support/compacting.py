@@ -1,4 +1,4 @@
-"""Compaction as the command does it, with every shard small unless told otherwise."""
+"""Compaction as `kaption compact` does it; every shard counts as small by default."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""`kaption takedown`, killed as the kernel would when it comes to a step: STEP, then arguments."""
+"""`kaption takedown`, killed with SIGKILL when it reaches STEP: STEP, then its arguments."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ STEPS = {
     "record": (removal, "add_takedown"),
     "redis": (TakedownList, "add"),
     "keep": (removal.Removal, "keep"),
-    "pictures": (removal.Removal, "remove"),
+    "images": (removal.Removal, "remove"),
     "withdraw": (removal, "withdraw"),
     "blobs": (removal, "ThreadPoolExecutor"),
     "forget": (removal.Removal, "_forget"),
@@ -23,7 +23,7 @@ STEPS = {
 
 
 def kill_at(step: str) -> None:
-    """Let the first call of the step that changes anything be the process's last."""
+    """Kill the process at the first call of the step that would change something."""
     where, name = STEPS[step]
     real = getattr(where, name)
     withdrawn: list[int] = []

@@ -10,10 +10,9 @@ from typing import cast
 import redis
 from kafka import KafkaConsumer, TopicPartition
 
+from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
-from kaption.objectstore.dataset.shard import object_faults
-from kaption.objectstore.dataset.table import read_rows
-from kaption.objectstore.store import Objects
+from kaption.objectstore.dataset.objects import object_faults, read_rows
 from kaption.schemas import DeadLetter, Reason, RejectedPair, decode
 from kaption.schemas.topics import CAPTIONED, CLEAN, DEAD, INGESTED, RAW, REJECTED, SCORED
 
@@ -30,7 +29,7 @@ class Found:
 class Oracle:
     """Reads all topics when it is made. `faults` says what is wrong."""
 
-    def __init__(self, bootstrap: str, prefix: str, objects: Objects, dataset: str) -> None:
+    def __init__(self, bootstrap: str, prefix: str, objects: ObjectStore, dataset: str) -> None:
         self._prefix = prefix
         self._objects = objects
         self._dataset = dataset

@@ -1,4 +1,4 @@
-"""One partition's sinks with crashes, lost answers and zombies, as a machine for hypothesis."""
+"""A hypothesis machine: sinks of one partition with crashes, lost answers and zombies."""
 
 import shutil
 import tempfile
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 class Crash(BaseException):
-    """The process is gone."""
+    """The sink's process dies."""
 
 
 class Troubled(FolderStore):
-    """Follows a script: what happens at each write of the sink and each look at a manifest."""
+    """A store that takes one event of a script at each write and each read of a manifest."""
 
     def __init__(self, root: Path, meanwhile: Callable[[], None]) -> None:
         super().__init__(root)
@@ -64,7 +64,7 @@ class Troubled(FolderStore):
 
 
 class Worker:
-    """A sink process that knows the chain as it was when the partition came to it."""
+    """A sink that knows the chain as it was when the partition was assigned to it."""
 
     def __init__(self, machine: "Sinks", number: int) -> None:
         self.store = Troubled(machine.root / "store", machine.meanwhile)
@@ -78,19 +78,19 @@ _EVENTS = st.sampled_from(
 
 
 def scripts(steps: int) -> st.SearchStrategy[list[str]]:
-    """Any few events, or being overtaken at one of so many steps."""
+    """Give a few events at random, or one overtaking at one of `steps` steps."""
     overtaken = st.integers(0, steps - 1).map(lambda step: ["fine"] * step + ["overtaken"])
     return st.lists(_EVENTS, max_size=12) | overtaken
 
 
 class Sinks(RuleBasedStateMachine):
-    """One partition: its log, its committed offset, the worker that owns it and earlier ones."""
+    """One partition: its log, its committed offset, its owner, and earlier owners (zombies)."""
 
     overtaken_by: ClassVar[int] = 3
     """Records that a zombie writes between two steps of another writer."""
 
     def record(self, offset: int) -> Incoming[CleanPair]:
-        """What stands there in the log."""
+        """The log's record at the offset."""
         return stored(self.blobs, offset)
 
     @initialize()
@@ -114,7 +114,7 @@ class Sinks(RuleBasedStateMachine):
         shutil.rmtree(self.root)
 
     def check(self, found: list[int]) -> None:
-        """The offsets in the shards at the end."""
+        """Check the offsets that are in the shards at the end."""
         assert found == [message.position.offset for message in self.log]
 
     @rule(count=st.integers(1, 4), marker=st.booleans())
@@ -126,7 +126,7 @@ class Sinks(RuleBasedStateMachine):
 
     @rule()
     def rebalance(self) -> None:
-        """Another worker gets the partition; the earlier one does not know."""
+        """Assign the partition to another worker. The earlier one does not learn of it."""
         self.number += 1
         self.zombies = [*self.zombies, self.owner][-2:]
         self.owner = Worker(self, self.number)
@@ -134,7 +134,7 @@ class Sinks(RuleBasedStateMachine):
     @precondition(lambda self: self.committed < self.end)
     @rule(count=st.integers(1, 5), script=scripts(3), stop=st.booleans())
     def owner_writes(self, count: int, script: list[str], stop: bool) -> None:
-        """One batch; committed unless the worker dies first (`stop`: just before the commit)."""
+        """Write one batch and commit it, unless the worker dies (`stop`: before the commit)."""
         reached = self.write(self.owner, count, script)
         if reached is None or stop:
             self.number += 1
@@ -147,12 +147,12 @@ class Sinks(RuleBasedStateMachine):
     @precondition(lambda self: self.zombies)
     @rule(count=st.integers(1, 5), script=st.lists(_EVENTS, max_size=4))
     def zombie_writes(self, count: int, script: list[str]) -> None:
-        """What a zombie writes counts; its commit to Kafka is refused."""
+        """Let a zombie write a batch. Its shard counts; its commit to Kafka is refused."""
         if self.write(self.zombies[-1], count, script) is None:
             self.zombies.pop()
 
     def meanwhile(self) -> None:
-        """Between two steps of a writer."""
+        """Let the others write between two steps of a writer."""
         if self.overtaking:
             return
         self.overtaking = True
@@ -160,13 +160,13 @@ class Sinks(RuleBasedStateMachine):
         self.overtaking = False
 
     def others(self) -> None:
-        """What they do."""
+        """Let each zombie write, except the one that is writing."""
         for zombie in self.zombies:
             if zombie is not self.writing:
                 self.write(zombie, self.overtaken_by, [])
 
     def write(self, worker: Worker, count: int, script: list[str]) -> int | None:
-        """Prepare and process the worker's next records; none if it died. Retries as told."""
+        """Let a worker write its next records, as often as Retry asks. None: it died."""
         batch = [m for m in self.log if m.position.offset >= worker.next][:count]
         if not batch:
             return worker.next

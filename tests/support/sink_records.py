@@ -6,10 +6,9 @@ from pathlib import Path
 
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
-from kaption.objectstore.dataset.shard import object_faults, read_samples
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.objects import object_faults, read_rows, read_samples
 from kaption.objectstore.store import ObjectStore
-from kaption.schemas import CleanPair, DedupInfo
+from kaption.schemas import CleanPair, DedupInfo, Manifest
 from kaption.testing.records import caption, clean_pair, image_ref, incoming
 from kaption.workers.policy import SinkPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
@@ -24,13 +23,13 @@ def now() -> datetime:
 
 
 def image_bytes(offset: int, size: int = 300) -> bytes:
-    return b"\xff\xd8 picture %d " % offset * (size // 14)
+    return b"\xff\xd8 image %d " % offset * (size // 12)
 
 
 def stored(
     blobs: BlobStore, offset: int, partition: int = 0, **changed: object
 ) -> Incoming[CleanPair]:
-    """A clean pair whose image is in the blob store."""
+    """Make a clean pair whose image is in the blob store."""
     blob = blobs.put(image_bytes(offset), "image/jpeg")
     pair = clean_pair(
         offset,
@@ -39,6 +38,13 @@ def stored(
         dedup=DedupInfo(owner=f"pairs.raw/{partition}/{offset}"),
     )
     return incoming(pair.model_copy(update=changed), offset, partition, TOPIC)
+
+
+def manifest(start: int, end: int, partition: int = 0, **changed: object) -> Manifest:
+    """Make the manifest of a shard with one sample and no objects."""
+    fields = {"topic": TOPIC, "partition": partition, "start": start, "end": end}
+    fields |= {"pairs": 1, "writer": "w", "created_at": now(), "objects": ()}
+    return Manifest.model_validate(fields | changed)
 
 
 def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dataset") -> SinkStage:
@@ -54,7 +60,7 @@ def open_sink(objects: ObjectStore, spool: Path, writer: str, prefix: str = "dat
 
 
 def run(sink: SinkStage, messages: Sequence[Incoming[CleanPair]]) -> list[Outcome]:
-    """One batch through the stage; outcomes in the records' order."""
+    """Put one batch through the stage; return the outcomes in the order of the records."""
     prepared: list[tuple[Incoming[CleanPair], PreparedImage]] = []
     outcomes: dict[int, Outcome] = {}
     for message in messages:
@@ -73,7 +79,7 @@ def done(outcomes: Iterable[Outcome]) -> bool:
 
 
 def offsets_in(objects: ObjectStore, prefix: str = "dataset") -> list[int]:
-    """Offsets of all samples that the manifests name, in their order; checks all that can be."""
+    """Return the offsets of all samples in order, after checking manifests, tars and tables."""
     manifests = read_manifests(objects, prefix)
     assert chain_faults(manifests) == []
     assert object_faults(objects, prefix, manifests) == []
@@ -92,7 +98,7 @@ def offsets_in(objects: ObjectStore, prefix: str = "dataset") -> list[int]:
 
 
 def orphans_in(objects: ObjectStore, prefix: str = "dataset") -> list[str]:
-    """Data objects that no manifest names."""
+    """Return the keys of data objects that no manifest names."""
     manifests = read_manifests(objects, prefix)
     named = {f"{prefix}/{entry.key}" for manifest in manifests for entry in manifest.objects}
     return [key for key in objects.list(f"{prefix}/data/") if key not in named]

@@ -1,4 +1,4 @@
-"""Datasets for streams to read: written by the sink, with real images where they are decoded."""
+"""Datasets for streams to read, written by the sink, with real images where a test needs them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from io import BytesIO
@@ -8,18 +8,18 @@ from PIL import Image
 
 from kaption.consumers.stream import Sample
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.layout import dataset_root, takedown_key
+from kaption.objectstore.dataset.takedowns import add_takedown
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import CleanPair, Takedown, TakedownKind
 from kaption.workers.runtime.stage import Incoming
 from support.sink_records import TOPIC, done, now, open_sink, run, stored
 
 Chains = Mapping[int, Sequence[Sequence[int]]]
-"""By partition, the offsets of each shard."""
+"""The offsets of each shard, by partition."""
 
 
 def jpeg(number: int) -> bytes:
-    """An image that differs in size and colour from its neighbours."""
+    """Make an image that differs in size and colour from those of the next numbers."""
     size = (40 + 8 * (number % 5), 32 + 8 * (number % 3))
     file = BytesIO()
     Image.new("RGB", size, (number * 37 % 256, number * 91 % 256, 128)).save(file, "JPEG")
@@ -29,7 +29,7 @@ def jpeg(number: int) -> bytes:
 def imaged(
     blobs: BlobStore, offset: int, partition: int = 0, **changed: object
 ) -> Incoming[CleanPair]:
-    """As `stored`, with a real JPEG."""
+    """Make a pair like `stored`, with a real JPEG."""
     message = stored(blobs, offset, partition, **changed)
     data = jpeg(offset)
     width, height = Image.open(BytesIO(data)).size
@@ -41,7 +41,7 @@ def imaged(
 
 
 def named(blobs: BlobStore, offset: int, partition: int, **changed: object) -> Incoming[CleanPair]:
-    """As `stored`; the pair is named after its place."""
+    """Make a pair like `stored`, named ``partition-offset``."""
     return stored(blobs, offset, partition, **{"pair_id": f"{partition}-{offset}"} | changed)
 
 
@@ -51,7 +51,7 @@ def write_shards(
     shards: Iterable[Sequence[Incoming[CleanPair]]],
     prefix: str = "dataset",
 ) -> None:
-    """One shard for each sequence of messages, each of one partition, appended to its chain."""
+    """Append one shard for each sequence of messages of one partition."""
     sink, resumed = open_sink(objects, spool, "w1", prefix), set[int]()
     for shard in shards:
         first = shard[0].position
@@ -65,7 +65,7 @@ def write_shards(
 def write_chains(
     objects: ObjectStore, spool: Path, chains: Chains, prefix: str = "dataset"
 ) -> None:
-    """Shards of pairs that are named after their places."""
+    """Append shards of pairs named ``partition-offset``."""
     blobs = BlobStore(objects)
     write_shards(
         objects,
@@ -83,10 +83,9 @@ def take_down(
     objects: ObjectStore, kind: TakedownKind, value: str, prefix: str = "dataset"
 ) -> None:
     takedown = Takedown(kind=kind, value=value, requested_at=now())
-    key = dataset_root(prefix) + takedown_key(takedown)
-    objects.put(key, takedown.model_dump_json().encode())
+    add_takedown(objects, prefix, takedown)
 
 
 def pair_ids(samples: Iterable[Sample]) -> list[str]:
-    """As a collate_fn it leaves batches of pair_ids."""
+    """Return the samples' pair_ids; also a collate_fn."""
     return [sample.pair.pair_id for sample in samples]

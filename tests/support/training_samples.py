@@ -21,27 +21,27 @@ def clean_pair(number: int, *captions: Caption | str, **changed: Any) -> CleanPa
 
 
 def png(image: Image.Image) -> bytes:
-    """As a lossless file."""
+    """Encode an image without loss."""
     file = BytesIO()
     image.save(file, "PNG")
     return file.getvalue()
 
 
 def gradient(width: int = 40, height: int = 20) -> Image.Image:
-    """Grey that grows from left (0) to right (250): its mirror image falls."""
+    """Make a grey image that grows lighter from left (0) to right (250)."""
     row = bytes(250 * x // (width - 1) for x in range(width))
     return Image.frombytes("L", (width, height), row * height).convert("RGB")
 
 
 def sample(number: int, *captions: Caption | str, **changed: Any) -> Sample:
-    """A pair with an image."""
+    """Make a sample with an image."""
     return Sample(clean_pair(number, *captions, **changed), png(gradient()))
 
 
 class ListedStream:
-    """Samples of several lists, each in order, which one comes next by chance: as partitions do.
+    """Samples of several lists, each in order, alternating at random as partitions do.
 
-    The state is how many of each were given.
+    The state is how many of each list were given.
     """
 
     def __init__(self, *lists: Sequence[Sample], chance: int = 0) -> None:

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.chain import MergedManifests
 from kaption.objectstore.dataset.manifests import read_manifests
-from kaption.objectstore.dataset.shard import read_samples
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.merged import MergedManifests
+from kaption.objectstore.dataset.objects import read_rows, read_samples
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, ImageRef, TakedownKind
 from kaption.workers.compaction import Limits, find_orphans
@@ -58,7 +57,7 @@ def test_small_shards_become_one_with_the_same_samples(objects, tmp_path):
     # When
     done = compact(objects)
 
-    # Then each partition has one, which knows of what it is made
+    # Then each partition has one shard, whose manifest lists its parts
     assert (done.before, done.after, done.dropped) == (5, 2, {})
     assert ranges(objects) == [(0, 0, 8), (2, 0, 5)]
     assert offsets_in(objects) == [0, 1, 4, 5, 7, 3, 4]
@@ -74,8 +73,8 @@ def test_small_shards_become_one_with_the_same_samples(objects, tmp_path):
     ]
 
 
-def test_only_small_ones_are_merged_and_only_as_far_as_they_fit(objects, blobs, tmp_path):
-    # Given tars of 10 and 20 KiB, which have one pair and four
+def test_only_small_shards_are_merged_and_only_as_far_as_they_fit(objects, blobs, tmp_path):
+    # Given tars of 10 KiB with one pair, and of 20 KiB with four
     sizes = [1, 1, 1, 4, 1, 1, 4, 1]
     starts = [sum(sizes[:place]) for place in range(len(sizes) + 1)]
     shards = [
@@ -84,7 +83,7 @@ def test_only_small_ones_are_merged_and_only_as_far_as_they_fit(objects, blobs, 
     ]
     write_shards(objects, tmp_path, shards)
 
-    # When merged by size, then by number
+    # When merged by size, then by number of pairs
     compact(objects, Limits(below=15_000, to=25_000, records=100))
     assert ranges(objects) == [
         *[(0, 0, 2), (0, 2, 3), (0, 3, 7), (0, 7, 9), (0, 9, 13), (0, 13, 14)]
@@ -96,8 +95,8 @@ def test_only_small_ones_are_merged_and_only_as_far_as_they_fit(objects, blobs, 
     assert offsets_in(objects) == list(range(14))
 
 
-def test_what_is_merged_already_is_merged_again_and_then_left(objects, tmp_path):
-    # Given a merged shard, and small ones that came later
+def test_a_merged_shard_is_merged_with_new_ones_and_then_left_alone(objects, tmp_path):
+    # Given a merged shard, and small shards written after it
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     compact(objects)
     write_chains(objects, tmp_path, {0: [[2], [3]]})
@@ -114,7 +113,7 @@ def test_what_is_merged_already_is_merged_again_and_then_left(objects, tmp_path)
     assert (done.before, sorted(objects.list(""))) == (0, everything)
 
 
-def test_a_dry_run_says_what_would_be_done_and_changes_nothing(objects, blobs, tmp_path):
+def test_a_dry_run_counts_and_changes_nothing(objects, blobs, tmp_path):
     # Given
     shards = [[stored(blobs, 0, pair_id="same")], [stored(blobs, 1, pair_id="same", version=2)]]
     write_shards(objects, tmp_path, [*shards, [stored(blobs, 2)]])
@@ -134,7 +133,7 @@ def test_a_dry_run_says_what_would_be_done_and_changes_nothing(objects, blobs, t
 
 
 def test_a_version_is_left_out_if_a_later_one_is_anywhere_in_the_partition(objects, tmp_path):
-    # Given versions in small shards, in a large one, and an older one that came last
+    # Given versions in small shards and in a large one, and an older version that came last
     blobs = BlobStore(objects)
 
     def version(offset, number, name="same"):
@@ -162,8 +161,8 @@ def test_a_version_is_left_out_if_a_later_one_is_anywhere_in_the_partition(objec
     }
 
 
-def test_what_is_taken_down_is_left_out_of_large_shards_too(objects, tmp_path):
-    # Given a large shard, of which no other one is written anew
+def test_a_large_shard_is_written_anew_without_what_is_taken_down(objects, tmp_path):
+    # Given two large shards, one of which has a pair that is taken down
     write_chains(objects, tmp_path, {0: [list(range(20)), list(range(20, 40))]})
     take_down(objects, TakedownKind.PAIR, "0-5")
 
@@ -178,7 +177,7 @@ def test_what_is_taken_down_is_left_out_of_large_shards_too(objects, tmp_path):
     assert compact(objects, NONE_SMALL).before == 0
 
 
-def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(objects, tmp_path):
+def test_an_older_version_does_not_come_back_when_its_successor_is_taken_down(objects, tmp_path):
     # Given an old version in a large shard, whose successor's image is taken down
     blobs = BlobStore(objects)
     old = [named(blobs, offset, 0) for offset in range(20)]
@@ -193,13 +192,13 @@ def test_what_was_replaced_does_not_come_back_when_its_successor_is_taken_down(o
 
     # Then
     assert sorted(pair_ids(ShardStream(objects))) == left
-    assert sorted(pair_ids(ShardStream(objects, latest=False))) == left
+    assert sorted(pair_ids(ShardStream(objects, options=ShardOptions(latest=False)))) == left
 
 
-def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
+def test_a_compactor_that_dies_between_two_shards_brings_no_version_back(
     objects, tmp_path, monkeypatch
 ):
-    # Given a version that is taken down, and an older one in a shard that came later
+    # Given a version that is taken down, and an older version in a later shard
     blobs = BlobStore(objects)
     new = named(blobs, 0, 0, pair_id="same", version=2)
     write_shards(objects, tmp_path, [[new], [named(blobs, 1, 0, pair_id="same")]])
@@ -216,7 +215,7 @@ def test_dying_before_all_shards_are_written_anew_brings_nothing_back(
         with pytest.raises(KeyboardInterrupt):
             compact(objects, NONE_SMALL)
 
-    # Then no version is given, then or later
+    # Then no version is given, neither now nor after the next compaction
     assert list(ShardStream(objects)) == []
     compact(objects)
     assert offsets_in(objects) == []
@@ -232,10 +231,10 @@ ADDRESSES.append((dict, "image_url"))
 @pytest.mark.parametrize(
     ("kind", "value"), [(TakedownKind.URL, URL), (TakedownKind.DOMAIN, "example.org")]
 )
-def test_a_table_tells_every_address_that_takedowns_cover(
+def test_a_table_has_every_address_that_takedowns_look_at(
     objects, blobs, tmp_path, model, name, kind, value
 ):
-    # Given a large shard with a pair that is covered by one address only
+    # Given a large shard with a pair that only one of its addresses covers
     changed: dict[str, Any] = {name: URL}
     if model is ImageRef:
         changed = {"image": stored(blobs, 1).record.image.model_copy(update=changed)}
@@ -249,7 +248,7 @@ def test_a_table_tells_every_address_that_takedowns_cover(
     assert offsets_in(objects) == [0]
 
 
-def test_a_table_tells_images_as_they_were_delivered(objects, blobs, tmp_path):
+def test_a_table_has_the_sha256_of_images_as_delivered(objects, blobs, tmp_path):
     image = stored(blobs, 1).record.image.model_copy(update={"original_sha256": "a" * 64})
     write_shards(objects, tmp_path, [[stored(blobs, 0), stored(blobs, 1, image=image)]])
     take_down(objects, TakedownKind.SHA256, "a" * 64)
@@ -257,7 +256,7 @@ def test_a_table_tells_images_as_they_were_delivered(objects, blobs, tmp_path):
     assert offsets_in(objects) == [0]
 
 
-def test_nothing_may_be_left(objects, tmp_path):
+def test_a_merged_shard_may_be_empty(objects, tmp_path):
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     take_down(objects, TakedownKind.PAIR, "0-0")
     take_down(objects, TakedownKind.PAIR, "0-1")
@@ -272,7 +271,7 @@ def test_nothing_may_be_left(objects, tmp_path):
 
 @pytest.mark.parametrize("ending", ["tar", "parquet"])
 @pytest.mark.parametrize("how", ["gone", "changed"])
-def test_a_damaged_shard_stays_as_it_is_and_is_told_of(objects, tmp_path, ending, how):
+def test_a_damaged_shard_is_left_as_it_is_and_reported(objects, tmp_path, ending, how):
     # Given
     write_chains(objects, tmp_path, {0: [[0], [1], [2], [3], [4]]})
     key = next(
@@ -288,7 +287,7 @@ def test_a_damaged_shard_stays_as_it_is_and_is_told_of(objects, tmp_path, ending
     # When
     done = compact(objects)
 
-    # Then a tar is needed, and a table is written anew
+    # Then a shard with a damaged tar is left, and a damaged table is written anew
     if ending == "tar":
         assert ranges(objects) == [(0, 0, 2), (0, 2, 3), (0, 3, 5)]
         assert [key.removeprefix("dataset/") in each for each in done.damaged] == [True]
@@ -297,8 +296,8 @@ def test_a_damaged_shard_stays_as_it_is_and_is_told_of(objects, tmp_path, ending
         assert offsets_in(objects) == [0, 1, 2, 3, 4]
 
 
-def test_of_compactors_that_race_one_merges_each_run(objects, tmp_path, monkeypatch):
-    # Given four that have all written their merged shards before any commits
+def test_one_of_several_racing_compactors_merges_each_run(objects, tmp_path, monkeypatch):
+    # Given four compactors that have all written their merged shards before any commits
     write_chains(objects, tmp_path, {0: [[0], [1], [2], [3]]})
     together, commit = threading.Barrier(4), MergedManifests.commit
 
@@ -319,12 +318,12 @@ def test_of_compactors_that_race_one_merges_each_run(objects, tmp_path, monkeypa
     for thread in threads:
         thread.join()
 
-    # Then the others have left nothing
+    # Then the others have left no objects
     assert sorted(each.before for each in done) == [0, 0, 0, 4]
     assert offsets_in(objects) == [0, 1, 2, 3]
     retire_all(objects)
     assert len(list(objects.list("dataset/merged/"))) == 1
-    assert len(orphans_in(objects)) == 2  # of the sink's last shard
+    assert len(orphans_in(objects)) == 2  # those of the sink's last shard
 
 
 # What is removed, and when
@@ -336,11 +335,11 @@ def test_merged_shards_stay_for_the_grace_and_the_sink_s_last_one_longer(objects
     compact(objects)
     everything = sorted(objects.list("dataset/"))
 
-    # When too early
+    # When retired before the grace has passed
     assert retire_all(objects, now() - timedelta(seconds=1)) == 0
     assert sorted(objects.list("dataset/")) == everything
 
-    # and when due
+    # and after it
     assert retire_all(objects, now()) == 2
 
     # Then
@@ -350,8 +349,8 @@ def test_merged_shards_stay_for_the_grace_and_the_sink_s_last_one_longer(objects
     assert retire_all(objects) == 0
 
 
-def test_a_sink_goes_on_behind_what_was_merged_and_removed(objects, blobs, tmp_path):
-    # Given a sink that knows the first shard only, and others that were merged and removed
+def test_a_late_sink_continues_after_shards_that_were_merged_and_removed(objects, blobs, tmp_path):
+    # Given a sink that knows only the first shard, and later shards that were merged and removed
     late = open_sink(objects, tmp_path, "late")
     late.resume(TOPIC, 0, 0)
     messages = [stored(blobs, offset) for offset in range(8)]
@@ -364,10 +363,10 @@ def test_a_sink_goes_on_behind_what_was_merged_and_removed(objects, blobs, tmp_p
     compact(objects)
     retire_all(objects)
 
-    # When it writes where a manifest was removed, past the end of what is merged
+    # When it writes where a manifest was removed, and past the end of the merged shard
     late.process(prepared)
 
-    # Then it has found the chain's end, and left nothing where it began
+    # Then it wrote only the rest at the end of the chain, and left no manifest where it began
     assert offsets_in(objects) == list(range(7))
     assert ranges(objects) == [(0, 0, 5), (0, 5, 7)]
     retire_all(objects)
@@ -380,7 +379,7 @@ def test_a_sink_goes_on_behind_what_was_merged_and_removed(objects, blobs, tmp_p
 def test_a_sink_that_died_where_a_manifest_was_removed_does_not_mislead_the_next(
     objects, blobs, tmp_path, monkeypatch
 ):
-    # Given the same, but the late one dies before it sees the floor
+    # Given the same, but the late sink dies before it looks at the floor
     late = open_sink(objects, tmp_path, "late")
     late.resume(TOPIC, 0, 0)
     messages = [stored(blobs, offset) for offset in range(8)]
@@ -397,7 +396,7 @@ def test_a_sink_that_died_where_a_manifest_was_removed_does_not_mislead_the_next
             late.process(prepared)
     assert len(list(objects.list("dataset/manifest/"))) == 2
 
-    # When another one that knew no better comes to the same place
+    # When it is tried again with one more record
     prepared = [(message, late.prepare(message)) for message in messages[:7]]
     late.process(prepared)
 
@@ -408,9 +407,7 @@ def test_a_sink_that_died_where_a_manifest_was_removed_does_not_mislead_the_next
 
 
 @pytest.mark.parametrize(("shards", "lost"), [(0, False), (1, True)])
-def test_lost_offsets_are_told_by_the_shards_that_were_merged_and_removed(
-    objects, tmp_path, shards, lost
-):
+def test_merged_and_removed_shards_count_when_offsets_are_lost(objects, tmp_path, shards, lost):
     # Given as many shards as a crash can leave uncommitted, or one more
     end = UNCOMMITTED_SHARDS + shards
     write_chains(objects, tmp_path, {0: [[offset] for offset in range(end)]})
@@ -424,8 +421,8 @@ def test_lost_offsets_are_told_by_the_shards_that_were_merged_and_removed(
 # Orphans
 
 
-def test_old_data_that_no_manifest_names_are_orphans(objects, blobs, tmp_path):
-    # Given merged shards, what they replaced, and what a writer left that died
+def test_old_data_objects_that_no_manifest_names_are_orphans(objects, blobs, tmp_path):
+    # Given merged shards, the shards that they replaced, and an object of a writer that died
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     compact(objects)
     left = "dataset/data/00000/left-behind.tar"

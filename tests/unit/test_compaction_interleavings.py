@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from kaption.connections.errors import Retry
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.consumers.stream import Sample
 from kaption.objectstore.dataset.manifests import read_manifests
-from kaption.objectstore.dataset.table import read_rows
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair
 from kaption.workers.runtime.stage import Incoming
@@ -21,7 +21,7 @@ from support.sink_records import offsets_in, stored
 
 
 class Compaction(Sinks):
-    """Two pairs in many versions, beside unique ones; some of them come late."""
+    """Adds compactors and readers to `Sinks`. Two pairs have many versions, in mixed order."""
 
     overtaken_by = 1
 
@@ -53,7 +53,7 @@ class Compaction(Sinks):
 
     def others(self) -> None:
         super().others()
-        super().others()  # of two shards the first one's manifest can be removed
+        super().others()  # twice, so that the manifest of the first shard can be removed
         compact(self.plain, writer=self.name())
         retire_all(self.plain)
 
@@ -63,7 +63,7 @@ class Compaction(Sinks):
 
     @rule(script=scripts(25), removing=st.booleans())
     def compacts(self, script: list[str], removing: bool) -> None:
-        """Until it dies, or has no more patience with the store."""
+        """Compact until it is done, dies, or the store has failed too often."""
         store = Troubled(self.root / "store", self.meanwhile)
         store.script = list(script)
         try:
@@ -76,8 +76,8 @@ class Compaction(Sinks):
     @precondition(lambda self: len(self.left) < 3)
     @rule(given=st.integers(1, 6), buffer=st.integers(0, 3))
     def reader_leaves(self, given: int, buffer: int) -> None:
-        """With a state, and what is left in it; what an epoch holds is settled as it begins."""
-        stream = ShardStream(self.plain, shuffle=bool(buffer), buffer=buffer)
+        """Read some samples, then keep the state and the rest of the epoch for `reader_returns`."""
+        stream = ShardStream(self.plain, options=ShardOptions(shuffle=bool(buffer), buffer=buffer))
         running = iter(stream)
         for _, _ in zip(range(given), running, strict=False):
             pass
@@ -89,7 +89,9 @@ class Compaction(Sinks):
     def reader_returns(self) -> None:
         state, rest = self.left.pop(0)
         buffer = state.pop("buffer_for_test")
-        stream = ShardStream(self.plain, shuffle=bool(buffer), buffer=int(str(buffer)))
+        stream = ShardStream(
+            self.plain, options=ShardOptions(shuffle=bool(buffer), buffer=int(str(buffer)))
+        )
         stream.load_state_dict(state)
         found = [place(sample) for sample in stream]
         assert stream.damaged == {}
@@ -100,9 +102,11 @@ class Compaction(Sinks):
     @precondition(lambda self: self.running is None)
     @rule()
     def reader_begins(self) -> None:
-        self.expected = [place(sample) for sample in ShardStream(self.plain, buffer=2)]
+        self.expected = [
+            place(sample) for sample in ShardStream(self.plain, options=ShardOptions(buffer=2))
+        ]
         self.given: list[int] = []
-        self.stream = ShardStream(self.plain, buffer=2)
+        self.stream = ShardStream(self.plain, options=ShardOptions(buffer=2))
         self.running = iter(self.stream)
         self.reads(1)
 
@@ -138,13 +142,13 @@ class Compaction(Sinks):
         assert self.latest(end) <= set(found)
 
     def check_rest(self, found: list[int], rest: list[int]) -> None:
-        """No sample is given twice, and missing is only what a later version has replaced."""
+        """Check that no sample is given twice, and that only replaced versions are missing."""
         assert len(found) == len(set(found))
         assert set(found) <= set(rest)
         assert not (set(rest) - set(found)) & self.latest()
 
     def latest(self, end: int | None = None) -> set[int]:
-        """Offsets of the latest versions among those below `end`."""
+        """Return the offsets of the latest versions among the records below `end`."""
         versions: dict[str, tuple[int, int]] = {}
         for message in self.log:
             pair, offset = message.record, message.position.offset

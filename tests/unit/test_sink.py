@@ -1,4 +1,4 @@
-"""The sink on a folder: what it writes, and what it does with what it finds."""
+"""The sink on a folder: what it writes, and how it reacts to shards of other sinks."""
 
 import gc
 import json
@@ -14,8 +14,8 @@ import pytest
 import webdataset
 
 from kaption.connections.errors import Fatal, Retry
-from kaption.objectstore.blobs import BlobStore, CorruptBlobError
-from kaption.objectstore.dataset.manifests import FolderObjects, read_manifests
+from kaption.objectstore.blobs import BlobStore, CorruptBlobError, blob_key
+from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef, CleanPair, OptOutSignal, Reason
 from kaption.workers.policy import SinkPolicy
@@ -65,7 +65,7 @@ def test_a_batch_becomes_a_shard_that_webdataset_reads(objects, blobs, sink, tmp
     assert done(run(sink, messages))
 
     # Then one manifest accounts for every offset up to the last, and names both objects
-    (manifest,) = read_manifests(FolderObjects(tmp_path / "store"), "dataset")
+    (manifest,) = read_manifests(FolderStore(tmp_path / "store"), "dataset")
     assert (manifest.topic, manifest.partition, manifest.pairs) == (TOPIC, 0, 3)
     assert (manifest.start, manifest.end, manifest.writer) == (0, 10, "w1")
     assert offsets_in(objects) == [3, 5, 9]
@@ -143,11 +143,11 @@ def test_the_same_records_give_the_same_bytes(objects, tmp_path):
     assert digests[0] == digests[1]
 
 
-def test_a_missing_image_is_rejected_and_the_rest_goes_on(objects, blobs, sink):
+def test_a_record_without_its_image_is_rejected_and_the_others_are_written(objects, blobs, sink):
     # Given a batch in which one image was taken away
     messages = [stored(blobs, offset) for offset in range(3)]
     sha256 = messages[1].record.image.blob.sha256
-    objects.delete(f"blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}")
+    objects.delete(blob_key(sha256))
 
     # When
     outcomes = run(sink, messages)
@@ -158,7 +158,7 @@ def test_a_missing_image_is_rejected_and_the_rest_goes_on(objects, blobs, sink):
     assert offsets_in(objects) == [0, 2]
 
 
-def test_a_image_without_a_file_name_is_dead(blobs, sink):
+def test_a_record_with_an_unknown_media_type_is_a_dead_letter(blobs, sink):
     message = stored(blobs, 0)
     blob = message.record.image.blob.model_copy(update={"media_type": "text/html"})
     image = message.record.image.model_copy(update={"blob": blob})
@@ -166,14 +166,14 @@ def test_a_image_without_a_file_name_is_dead(blobs, sink):
         sink.prepare(stored(blobs, 0, image=image))
 
 
-# What is found on the way
+# Shards that are there already
 
 
-def test_redelivery_after_the_manifest_writes_nothing(objects, blobs, sink, tmp_path):
+def test_redelivered_records_that_are_in_a_shard_are_not_written(objects, blobs, sink, tmp_path):
     # Given a shard whose commit to Kafka was lost, with one rejected record in it
     messages = [stored(blobs, offset) for offset in range(4)]
     sha256 = messages[2].record.image.blob.sha256
-    objects.delete(f"blobs/{sha256[:2]}/{sha256[2:4]}/{sha256}")
+    objects.delete(blob_key(sha256))
     first = run(sink, messages)
     before = sorted(objects.list(""))
 
@@ -189,7 +189,7 @@ def test_redelivery_after_the_manifest_writes_nothing(objects, blobs, sink, tmp_
     assert offsets_in(objects) == [0, 1, 3]
 
 
-def test_redelivery_with_newer_records_writes_only_those(objects, blobs, sink, tmp_path):
+def test_of_redelivered_and_new_records_only_the_new_are_written(objects, blobs, sink, tmp_path):
     run(sink, [stored(blobs, offset) for offset in range(3)])
     other = open_sink(objects, tmp_path, "w2")
     other.resume(TOPIC, 0, 0)
@@ -199,7 +199,9 @@ def test_redelivery_with_newer_records_writes_only_those(objects, blobs, sink, t
 
 
 @pytest.mark.parametrize("theirs", [2, 4, 6])
-def test_a_late_writer_adopts_what_stands(objects, blobs, sink, tmp_path, theirs):
+def test_a_late_writer_takes_over_the_end_of_the_other_s_shard(
+    objects, blobs, sink, tmp_path, theirs
+):
     # Given two writers that know the same chain, and one that is first with its end
     late = open_sink(objects, tmp_path, "late")
     late.resume(TOPIC, 0, 0)
@@ -222,7 +224,7 @@ def test_a_late_writer_adopts_what_stands(objects, blobs, sink, tmp_path, theirs
     assert offsets_in(objects) == list(range(6))
 
 
-def test_a_writer_far_behind_walks_the_chain(objects, blobs, sink, tmp_path):
+def test_a_writer_far_behind_follows_the_chain_to_its_end(objects, blobs, sink, tmp_path):
     # Given a writer that knows nothing of six shards
     late = open_sink(objects, tmp_path, "late")
     late.resume(TOPIC, 0, 0)
@@ -239,7 +241,7 @@ def test_a_writer_far_behind_walks_the_chain(objects, blobs, sink, tmp_path):
 
 
 class Broken(FolderStore):
-    """Fails at the given calls of `put_if_absent`: before it is done, or after."""
+    """Fails once when a manifest is written: before it is written, or after."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -274,7 +276,7 @@ def test_a_manifest_whose_answer_was_lost_is_written_once(tmp_path, moment, part
     assert offsets_in(objects) == [0, 1, 2, 3]
 
 
-def test_an_attempt_with_other_records_does_not_touch_what_stands(tmp_path):
+def test_an_attempt_with_other_records_does_not_touch_the_committed_shard(tmp_path):
     # Given a shard whose manifest was written but not answered
     objects = Broken(tmp_path / "store")
     sink = open_sink(objects, tmp_path, "w1")
@@ -292,7 +294,7 @@ def test_an_attempt_with_other_records_does_not_touch_what_stands(tmp_path):
     assert orphans_in(objects) == []
 
 
-def test_a_crash_between_objects_and_manifest_leaves_nothing_to_read(objects, blobs, tmp_path):
+def test_a_crash_between_objects_and_manifest_adds_nothing_to_the_dataset(objects, blobs, tmp_path):
     # Given a worker that dies after its uploads
     messages = [stored(blobs, offset) for offset in range(3)]
     dying = Broken(tmp_path / "store")
@@ -315,7 +317,7 @@ def test_a_crash_between_objects_and_manifest_leaves_nothing_to_read(objects, bl
 # Resuming
 
 
-def test_the_offset_may_be_ahead_of_the_chain(objects, blobs, sink, tmp_path):
+def test_the_committed_offset_may_be_ahead_of_the_chain(objects, blobs, sink, tmp_path):
     # Given a chain up to 3, and records 3 and 4 that were rejected and committed
     run(sink, [stored(blobs, offset) for offset in range(3)])
     other = open_sink(objects, tmp_path, "w2")
@@ -328,7 +330,9 @@ def test_the_offset_may_be_ahead_of_the_chain(objects, blobs, sink, tmp_path):
     assert [(m.start, m.end) for m in read_manifests(objects, "dataset")] == [(0, 3), (3, 6)]
 
 
-def test_lost_offsets_do_not_read_the_topic_again(objects, blobs, sink, tmp_path):
+def test_a_sink_whose_offsets_were_lost_starts_at_the_end_of_the_chain(
+    objects, blobs, sink, tmp_path
+):
     # Given more shards than a crash can leave uncommitted
     for offset in range(UNCOMMITTED_SHARDS + 1):
         run(sink, [stored(blobs, offset)])
@@ -341,7 +345,7 @@ def test_lost_offsets_do_not_read_the_topic_again(objects, blobs, sink, tmp_path
     assert other.resume(TOPIC, 0, 1) == 1
 
 
-def test_partitions_have_chains_of_their_own(objects, blobs, sink):
+def test_each_partition_has_its_own_chain(objects, blobs, sink):
     sink.resume(TOPIC, 7, 0)
     run(sink, [stored(blobs, 0), stored(blobs, 1)])
     run(sink, [stored(blobs, 5, partition=7)])
@@ -378,7 +382,7 @@ def spooled(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
-def test_images_wait_on_disk_and_go_with_their_batch(blobs, sink, tmp_path):
+def test_images_wait_on_disk_and_are_deleted_with_their_batch(blobs, sink, tmp_path):
     # Given three prepared images, one of which is dropped with its partition
     prepared = [(m, sink.prepare(m)) for m in [stored(blobs, offset) for offset in range(3)]]
     spool = tmp_path / "kaption-spool"
@@ -396,7 +400,7 @@ def test_images_wait_on_disk_and_go_with_their_batch(blobs, sink, tmp_path):
     assert [path for path in spool.iterdir() if path.is_dir()] == []
 
 
-def test_what_a_dead_process_left_is_removed_and_a_living_one_s_is_not(tmp_path):
+def test_the_folder_of_a_dead_process_is_removed_and_that_of_a_living_one_is_not(tmp_path):
     # Given a process that died with an image in its spool, and one that lives
     script = (
         "import os, pathlib, sys\n"
@@ -421,7 +425,7 @@ def test_what_a_dead_process_left_is_removed_and_a_living_one_s_is_not(tmp_path)
     living.close()
 
 
-def test_a_full_disk_is_waited_for(blobs, sink, monkeypatch):
+def test_a_full_disk_is_a_retry(blobs, sink, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
@@ -431,7 +435,7 @@ def test_a_full_disk_is_waited_for(blobs, sink, monkeypatch):
         sink.prepare(message)
 
 
-def test_a_disk_that_fills_while_a_shard_is_built_is_waited_for(blobs, sink, monkeypatch, objects):
+def test_a_disk_that_fills_while_a_shard_is_built_is_a_retry(blobs, sink, monkeypatch, objects):
     prepared = [(m, sink.prepare(m)) for m in [stored(blobs, 0)]]
 
     def full(*_):
@@ -445,7 +449,7 @@ def test_a_disk_that_fills_while_a_shard_is_built_is_waited_for(blobs, sink, mon
     assert offsets_in(objects) == [0]
 
 
-def test_a_spool_that_cannot_be_is_fatal(objects, tmp_path):
+def test_a_spool_folder_that_cannot_be_made_is_fatal(objects, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(Fatal, match=r"sink\.spool"):
         open_sink(objects, tmp_path / "file", "w1")
@@ -459,15 +463,15 @@ def test_batches_are_of_one_partition_and_bounded_by_the_policy(objects, blobs):
     assert batching.per_partition
 
 
-def test_a_record_counts_with_its_image_and_its_text(blobs, sink):
+def test_the_size_of_a_record_includes_its_image_and_its_json(blobs, sink):
     message = stored(blobs, 0)
     size = sink.size_of(message, sink.prepare(message))
     assert size > message.record.image.blob.bytes + len(message.record.text)
 
 
-def test_a_blob_with_other_bytes_is_not_written(objects, blobs, sink):
+def test_a_corrupt_blob_is_not_written(objects, blobs, sink):
     message = stored(blobs, 0)
     ref: BlobRef = message.record.image.blob
-    objects.put(f"blobs/{ref.sha256[:2]}/{ref.sha256[2:4]}/{ref.sha256}", b"x")
-    with pytest.raises(CorruptBlobError, match="holds other bytes"):
+    objects.put(blob_key(ref.sha256), b"x")
+    with pytest.raises(CorruptBlobError, match="have another sha256"):
         sink.prepare(message)

@@ -1,27 +1,14 @@
-"""Readers of manifests: what they list, and what they find wrong."""
+"""Reading a dataset by its manifests, and what is found wrong with it."""
 
 import pytest
 
-from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.manifests import FolderObjects, chain_faults, read_manifests
-from kaption.objectstore.dataset.shard import object_faults, read_samples
-from kaption.objectstore.dataset.table import read_rows
+from kaption.connections.settings import StoreConnection
+from kaption.objectstore import BlobStore, open_store
+from kaption.objectstore.dataset import read_manifests, read_rows, read_samples
+from kaption.objectstore.dataset.manifests import chain_faults, ends
+from kaption.objectstore.dataset.objects import DamagedError, object_faults
 from kaption.objectstore.folder import FolderStore
-from kaption.schemas import Manifest
-from support.sink_records import TOPIC, now, open_sink, run, stored
-
-
-def manifest(start: int, end: int, partition: int = 0, topic: str = TOPIC) -> Manifest:
-    return Manifest(
-        topic=topic,
-        partition=partition,
-        start=start,
-        end=end,
-        pairs=1,
-        writer="w",
-        created_at=now(),
-        objects=(),
-    )
+from support.sink_records import manifest, open_sink, run, stored
 
 
 @pytest.mark.parametrize(
@@ -36,37 +23,36 @@ def manifest(start: int, end: int, partition: int = 0, topic: str = TOPIC) -> Ma
         ([(0, 3), (3, 3)], "ends at 3"),
     ],
 )
-def test_a_chain_is_linked(chain, fault):
+def test_a_gap_or_an_overlap_in_a_chain_is_a_fault(chain, fault):
     faults = chain_faults([manifest(*offsets) for offsets in chain])
     assert (faults == []) if fault is None else (fault in faults[0])
 
 
-def test_chains_are_judged_by_partition():
+def test_the_chain_of_each_partition_is_judged_by_itself():
     assert chain_faults([manifest(0, 3), manifest(0, 9, partition=2)]) == []
     mixed = chain_faults([manifest(0, 3), manifest(3, 4, topic="other.clean")])
     assert "of topic other.clean" in mixed[0]
 
 
-def test_a_folder_is_read_without_the_workers_store(tmp_path):
+def test_a_dataset_in_a_folder_is_read_by_its_manifests(tmp_path):
     # Given a dataset that a sink wrote into a folder
     objects = FolderStore(tmp_path / "store")
     sink, blobs = open_sink(objects, tmp_path, "w1"), BlobStore(objects)
     run(sink, [stored(blobs, offset) for offset in range(3)])
     run(sink, [stored(blobs, 4, partition=2)])
 
-    # When read by consumers' own means
-    folder = FolderObjects(tmp_path / "store")
-    manifests = read_manifests(folder, "dataset")
+    # When
+    store = open_store(StoreConnection(url=str(tmp_path / "store")))
+    manifests = read_manifests(store, "dataset")
 
-    # Then it is the same, sample for sample
-    assert manifests == read_manifests(objects, "dataset")
+    # Then each sample is there, in the tar and in the table
     assert [(m.partition, m.pairs) for m in manifests] == [(0, 3), (2, 1)]
-    assert list(folder.list("dataset/")) == list(objects.list("dataset/"))
-    samples = dict(read_samples(folder, "dataset", manifests[0]))
+    assert ends(store, "dataset") == {0: 3, 2: 5}
+    samples = dict(read_samples(store, "dataset", manifests[0]))
     assert set(samples) == {"0-0", "0-1", "0-2"}
     assert set(samples["0-1"]) == {"jpg", "json", "txt"}
-    assert [row["pair_id"] for row in read_rows(folder, "dataset", manifests[1])] == ["pair-4"]
-    assert object_faults(folder, "dataset", manifests) == []
+    assert [row["pair_id"] for row in read_rows(store, "dataset", manifests[1])] == ["pair-4"]
+    assert object_faults(store, "dataset", manifests) == []
 
 
 def test_objects_that_are_missing_or_changed_are_named(tmp_path):
@@ -81,12 +67,13 @@ def test_objects_that_are_missing_or_changed_are_named(tmp_path):
     objects.delete(tar)
 
     # When / Then
-    missing, changed = object_faults(FolderObjects(tmp_path / "store"), "dataset", manifests)
+    missing, changed = object_faults(objects, "dataset", manifests)
     assert missing.endswith(".tar: missing")
     assert "parquet: not the bytes" in changed
+    with pytest.raises(DamagedError, match=r"\.tar: missing"):
+        list(read_samples(objects, "dataset", manifests[0]))
 
 
 def test_an_empty_dataset_has_no_manifests(tmp_path):
-    assert read_manifests(FolderObjects(tmp_path), "dataset") == []
-    with pytest.raises(KeyError):
-        FolderObjects(tmp_path).get("nothing")
+    assert read_manifests(FolderStore(tmp_path), "dataset") == []
+    assert ends(FolderStore(tmp_path), "dataset") == {}

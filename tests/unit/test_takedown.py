@@ -63,7 +63,7 @@ def takedown(kind: str, value: str) -> Takedown:
         ("domain", "blog.example.org"),
     ],
 )
-def test_what_is_named_is_covered(kind: str, value: str) -> None:
+def test_a_takedown_covers_what_it_names(kind: str, value: str) -> None:
     assert takedown(kind, value).covers(pair())
 
 
@@ -80,7 +80,7 @@ def test_what_is_named_is_covered(kind: str, value: str) -> None:
         ("domain", "net.example"),
     ],
 )
-def test_nothing_else_is_covered(kind: str, value: str) -> None:
+def test_a_takedown_covers_nothing_else(kind: str, value: str) -> None:
     assert not takedown(kind, value).covers(pair())
 
 
@@ -88,9 +88,7 @@ def test_nothing_else_is_covered(kind: str, value: str) -> None:
     ("kind", "value"),
     [("url", "https://Photos.example/dog.jpg#top"), ("domain", "photos.example")],
 )
-def test_a_image_that_came_with_its_bytes_is_covered_by_the_address_told(
-    kind: str, value: str
-) -> None:
+def test_an_inline_image_is_covered_by_the_address_in_its_record(kind: str, value: str) -> None:
     sent = pair().image.model_copy(update={"url": None, "crawled_url": None})
     told = {"image_url": "https://photos.example/dog.jpg"}
     assert takedown(kind, value).covers(pair(image=sent, extra=told))
@@ -98,7 +96,7 @@ def test_a_image_that_came_with_its_bytes_is_covered_by_the_address_told(
 
 
 @pytest.mark.parametrize("url", ["http://[broken", "http://ä..example.com/", "no url"])
-def test_a_url_that_is_none_is_under_no_domain(url: str) -> None:
+def test_a_text_that_is_no_url_is_under_no_domain(url: str) -> None:
     assert not takedown("domain", "example.org").covers(pair(page_url=url))
     assert takedown("url", url).covers(pair(page_url=url))
 
@@ -113,11 +111,11 @@ def test_a_url_that_is_none_is_under_no_domain(url: str) -> None:
         ("domain", "Bücher.example", "xn--bcher-kva.example"),
     ],
 )
-def test_ways_to_write_the_same_have_one_id(kind: str, one: str, other: str) -> None:
+def test_spellings_of_one_address_have_one_id(kind: str, one: str, other: str) -> None:
     assert takedown(kind, one).takedown_id == takedown(kind, other).takedown_id
 
 
-def test_what_is_refused_of_a_image_says_what_found_it() -> None:
+def test_a_takedown_of_an_image_names_the_takedown_that_found_it() -> None:
     found_by = takedown("domain", "example.org")
     of_image = found_by.of_image(DELIVERED)
     assert of_image.covers(pair(pair_id="other", page_url=None))

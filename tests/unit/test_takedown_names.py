@@ -1,4 +1,4 @@
-"""How what is to be taken down is told by its name."""
+"""What kind of thing a name in a takedown is."""
 
 import pytest
 
@@ -37,12 +37,12 @@ DOUBTFUL = (
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_can_be_told_is(name: str) -> None:
+def test_the_kind_of_a_clear_name_is_inferred(name: str) -> None:
     assert kind_of(name) == KINDS[name]
 
 
 @pytest.mark.parametrize("name", DOUBTFUL)
-def test_what_cannot_be_told_is_asked_for_and_may_then_be_a_pair(name: str) -> None:
+def test_an_ambiguous_name_needs_a_kind_and_may_then_be_a_pair(name: str) -> None:
     with pytest.raises(UserError, match="--kind"):
         kind_of(name)
     assert kind_of(name, TakedownKind.PAIR) is TakedownKind.PAIR
@@ -63,11 +63,11 @@ def test_what_cannot_be_told_is_asked_for_and_may_then_be_a_pair(name: str) -> N
         ("*.example.org", "domain"),
     ],
 )
-def test_what_is_no_name_of_its_kind_is_refused(name: str, kind: str | None) -> None:
+def test_a_name_that_does_not_fit_its_kind_is_refused(name: str, kind: str | None) -> None:
     with pytest.raises(UserError, match=r"is no (pair|url|sha256|domain): give"):
         kind_of(name, None if kind is None else TakedownKind(kind))
 
 
 @pytest.mark.parametrize("name", ["192.0.2.7", "2001:db8::1", "localhost"])
-def test_a_host_of_any_kind_is_a_domain_where_that_is_said(name: str) -> None:
+def test_any_host_is_a_domain_if_the_kind_says_so(name: str) -> None:
     assert kind_of(name, TakedownKind.DOMAIN) is TakedownKind.DOMAIN

@@ -61,10 +61,9 @@ def command(
             Limits(_bytes("--below", below) or target // 2, target, sink.shard_records),
             writer=f"compact-{uuid.uuid4().hex}",
             spool=Path(sink.spool) if sink.spool else None,
-            told=_Progress(console, status),
         )
         try:
-            done = compactor.run(dry=dry_run)
+            done = compactor.run(dry=dry_run, progress=_Progress(console, status))
         except ValidationError as error:
             raise UserError(
                 f"a manifest or takedown below {sink.prefix}/ cannot be read: {error}; restore it"

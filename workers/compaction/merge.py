@@ -1,27 +1,37 @@
-"""One shard out of several."""
+"""Writing one shard with the samples of several."""
 
 from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from kaption.connections.errors import Fatal
 from kaption.objectstore import ObjectStore
-from kaption.objectstore.dataset.layout import dataset_root
-from kaption.objectstore.dataset.shard import DamagedError, Shards, ShardSample, build_shard, untar
-from kaption.objectstore.patience import patiently
-from kaption.schemas import CleanPair, Manifest, Position
+from kaption.objectstore.dataset.layout import Layout, shard_stem
+from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.shard import (
+    ShardFile,
+    ShardSample,
+    build_shard,
+    offset_of,
+    parse_sample,
+    untar,
+)
+from kaption.objectstore.open import patiently
+from kaption.schemas import Manifest, Position
+from kaption.schemas.manifest import entry_of
 from kaption.workers.compaction.obsolete import Obsolete
 from kaption.workers.compaction.plan import Run
 
 
 class Merger:
-    """Writes the data objects of merged shards, under one writer's name, unique to it.
+    """Writes the data objects of merged shards.
 
-    Files are built below `spool`, which needs room for two shards.
+    `writer` is part of their keys and unique to this object. Files are built below `spool` (None:
+    the system's folder for temporary files), which needs room for two shards.
     """
 
     def __init__(
@@ -33,8 +43,8 @@ class Merger:
         now: Callable[[], datetime],
     ) -> None:
         self._objects = objects
-        self._root = dataset_root(prefix)
-        self._shards = Shards(objects, prefix)
+        self._layout = Layout(prefix)
+        self._data = DataObjects(objects, prefix)
         self._writer = writer
         self._spool = spool
         self._now = now
@@ -42,18 +52,18 @@ class Merger:
     def write(self, run: Run, obsolete: Obsolete) -> tuple[Manifest, Counter[str]]:
         """Upload the run's samples as one shard, without the obsolete ones.
 
-        Returns its manifest, which is yet to be committed, and what was dropped, why. Raises
-        DamagedError where a sample cannot be read, Fatal where there is no room.
+        Returns the manifest, which the caller has to commit, and the number of samples left out by
+        reason. Raises DamagedError where a sample cannot be read, Fatal where the disk is full.
         """
         first, last = run[0], run[-1]
         dropped: Counter[str] = Counter()
-        stem = f"data/{first.partition:05d}/{first.start:020d}-{last.end:020d}-{self._writer}"
+        stem = shard_stem(first.partition, first.start, last.end, self._writer)
         try:
             with tempfile.TemporaryDirectory(dir=self._spool, prefix="kaption-") as folder:
                 samples = list(self._samples(run, obsolete, Path(folder), dropped))
                 files = build_shard(Path(folder), stem, samples)
                 for file in files:
-                    self._put(file.entry.key, file.path, file.media_type)
+                    self._put(file)
         except OSError as error:
             raise Fatal(f"spool: {error}; make room, or correct sink.spool") from error
         manifest = Manifest(
@@ -70,22 +80,23 @@ class Merger:
         return manifest, dropped
 
     def discard(self, manifest: Manifest) -> None:
-        """Delete the objects of a manifest that somebody else was faster than."""
+        """Delete the objects of a manifest that was not committed."""
         for entry in manifest.objects:
-            self._delete(self._root + entry.key)
+            self._delete(self._layout.object(entry.key))
 
     def _delete(self, key: str) -> None:
         patiently(lambda: self._objects.delete(key))
 
-    def _put(self, key: str, path: Path, media_type: str) -> None:
-        patiently(lambda: self._objects.put(self._root + key, path, media_type=media_type))
+    def _put(self, file: ShardFile) -> None:
+        key = self._layout.object(file.entry.key)
+        patiently(lambda: self._objects.put(key, file.path, media_type=file.media_type))
 
     def _samples(
         self, run: Run, obsolete: Obsolete, folder: Path, dropped: Counter[str]
     ) -> Iterator[ShardSample]:
         for manifest in run:
             found = 0
-            for key, members in untar(self._shards.read(manifest, "webdataset")):
+            for key, members in untar(self._data.read(manifest, "webdataset")):
                 found += 1
                 sample = _sample(manifest, key, members, folder)
                 if sample.position.offset in obsolete.taken_down:
@@ -95,16 +106,21 @@ class Merger:
                 else:
                     yield sample
             if found != manifest.pairs:
-                raise DamagedError(manifest, f"{found} samples, not {manifest.pairs}")
+                raise _damaged(manifest, f"{found} samples, not {manifest.pairs}")
 
 
-def _sample(manifest: Manifest, key: str, members: dict[str, bytes], folder: Path) -> ShardSample:
+def _sample(
+    manifest: Manifest, key: str, members: Mapping[str, bytes], folder: Path
+) -> ShardSample:
     try:
-        pair = CleanPair.model_validate_json(members["json"])
-        (image,) = members.keys() - {"json", "txt"}
-        offset = int(key.rpartition("-")[2])
-    except (KeyError, ValueError) as error:
-        raise DamagedError(manifest, f"{key}: {error}") from error
+        offset = offset_of(key)
+        pair, image = parse_sample(members)
+    except ValueError as error:
+        raise _damaged(manifest, f"sample {key}: {error}") from error
     path = folder / key
-    path.write_bytes(members[image])
+    path.write_bytes(image)
     return ShardSample(Position(manifest.topic, manifest.partition, offset), pair, path)
+
+
+def _damaged(manifest: Manifest, fault: str) -> DamagedError:
+    return DamagedError(manifest, entry_of(manifest, "webdataset"), fault)

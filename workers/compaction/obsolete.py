@@ -1,4 +1,4 @@
-"""Which samples of a partition no reader has to get any more."""
+"""Which samples of a partition compaction leaves out."""
 
 from __future__ import annotations
 
@@ -8,33 +8,37 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from kaption.objectstore.dataset.shard import DamagedError, Shards
-from kaption.objectstore.dataset.table import COLUMNS, older
+from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.schemas import BlobRef, CleanPair, ImageRef, Manifest
 
-_COVERED_BY = ["sha256", "original_sha256", "image_url", "crawled_url", "page_url"]
+_RULE_COLUMNS = ["sha256", "original_sha256", "image_url", "crawled_url", "page_url"]
+"""What a takedown looks at, besides the pair_id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obsolete:
-    """Offsets of samples."""
+    """Samples to leave out, by offset, and the shards that have to be written anew for them."""
 
     replaced: frozenset[int]
-    """Of which a later version of the pair is somewhere in the partition."""
+    """Samples of which a later version of the pair is anywhere in the partition."""
     taken_down: frozenset[int]
+    """Samples that a takedown covers."""
     holding: frozenset[Manifest]
-    """The shards with something that is taken down,"""
+    """Shards that hold a sample that is taken down."""
     outdated: frozenset[Manifest]
-    """and beside them those with what that had replaced, which would be the latest version again:
-    all have to be written anew, however large they are."""
+    """Shards to write anew, however large: those in `holding`, and those with an older version of a
+    pair that is taken down. Without its successor the older version would be the latest again."""
 
 
-def find_obsolete(shards: Shards, chain: Sequence[Manifest], takedowns: Takedowns) -> Obsolete:
-    """Read the tables of one partition's shards; of each, three columns are held.
+def find_obsolete(
+    objects: DataObjects, chain: Sequence[Manifest], takedowns: Takedowns
+) -> Obsolete:
+    """Read the tables of a partition's shards; keep three columns of each in memory.
 
-    A pair's versions are all in the partition of its key, as long as the topic's partitions are not
-    changed. Versions in a shard whose table is damaged replace nothing.
+    All versions of a pair are in one partition, that of its key, unless the number of the topic's
+    partitions was changed. A version in a shard whose table is damaged replaces nothing.
     """
     import pyarrow.parquet as pq
 
@@ -42,22 +46,22 @@ def find_obsolete(shards: Shards, chain: Sequence[Manifest], takedowns: Takedown
     taken_down: dict[int, str] = {}
     for manifest in chain:
         try:
-            data = shards.read(manifest, "parquet")
+            data = objects.read(manifest, "parquet")
         except DamagedError:
             continue
-        table = pq.read_table(BytesIO(data), columns=[*COLUMNS, *_COVERED_BY])
-        tables.append(table.select(COLUMNS))
+        table = pq.read_table(BytesIO(data), columns=[*VERSION_COLUMNS, *_RULE_COLUMNS])
+        tables.append(table.select(VERSION_COLUMNS))
         for row in table.to_pylist():
             if takedowns.covers(_pair(row)):
                 taken_down[row["offset"]] = row["pair_id"]
-    replaced = older(tables).to_pylist() if tables else []
-    names = set(taken_down.values())
-    orphaned = [row["offset"] for row in replaced if row["pair_id"] in names]
+    replaced = older_versions(tables).to_pylist() if tables else []
+    pair_ids = set(taken_down.values())
+    predecessors = [row["offset"] for row in replaced if row["pair_id"] in pair_ids]
     return Obsolete(
         replaced=frozenset(row["offset"] for row in replaced),
         taken_down=frozenset(taken_down),
         holding=_shards_of(taken_down, chain),
-        outdated=_shards_of([*taken_down, *orphaned], chain),
+        outdated=_shards_of([*taken_down, *predecessors], chain),
     )
 
 
@@ -67,7 +71,7 @@ def _shards_of(offsets: Iterable[int], chain: Sequence[Manifest]) -> frozenset[M
 
 
 def _pair(row: dict[str, Any]) -> CleanPair:
-    """As much of the pair as a takedown looks at."""
+    """Return a pair with no more than a takedown looks at."""
     blob = BlobRef.model_construct(sha256=row["sha256"])
     image = ImageRef.model_construct(
         blob=blob,

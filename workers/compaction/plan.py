@@ -1,4 +1,4 @@
-"""Which shards become one."""
+"""Which shards are merged into one."""
 
 from __future__ import annotations
 
@@ -9,23 +9,26 @@ from kaption.schemas import Manifest
 from kaption.schemas.manifest import entry_of
 
 Run = tuple[Manifest, ...]
-"""Consecutive manifests of one partition."""
+"""Consecutive manifests of one partition, to be merged into one shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes of tars, in bytes, and pairs of one shard."""
+    """How large shards become. A shard's size is that of its tar."""
 
     below: int
-    """A smaller shard is merged with its neighbours,"""
+    """Bytes. A shard smaller than this is merged with its neighbours."""
     to: int
-    """as long as this is not exceeded,"""
+    """Bytes. A merged shard is not larger than this."""
     records: int
-    """nor this."""
+    """Samples. A merged shard has no more than this."""
 
 
 def plan(chain: Iterable[Manifest], limits: Limits, outdated: Collection[Manifest]) -> list[Run]:
-    """Runs of small shards, as long as the limits allow, and each single one that is `outdated`."""
+    """Return runs of small shards that fit the limits together, and each `outdated` shard.
+
+    An outdated shard is written anew even if it is large or has no small neighbour.
+    """
     runs: list[Run] = []
     run: Run = ()
     for each in chain:
@@ -41,7 +44,7 @@ def plan(chain: Iterable[Manifest], limits: Limits, outdated: Collection[Manifes
 
 
 def tar_bytes(manifest: Manifest) -> int:
-    """What counts as a shard's size."""
+    """Return the size of a shard's tar."""
     return entry_of(manifest, "webdataset").bytes
 
 

@@ -1,1 +1,1 @@
-"""Takedown: what may no longer be given to anybody is refused, withdrawn and removed."""
+"""Takedown: finding what may no longer be used, refusing it from then on, and removing it."""

@@ -1,4 +1,4 @@
-"""What is to be taken down, from how it is named."""
+"""What kind of thing the user names in a takedown: pair, URL, sha256 or domain."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _WANTED = {
 
 
 def kind_of(name: str, given: TakedownKind | None = None) -> TakedownKind:
-    """What `name` names; `given` is what the user says it does.
+    """Return what kind of thing `name` names; `given` is the kind that the user gave, if any.
 
-    Raises UserError where it may name several things, or is no name of that kind.
+    Raises UserError where the name could be of several kinds, or is no name of the kind given.
     """
     kind = given or _inferred(name)
     if len(name) > URL_CHARS or _FORMS[kind].fullmatch(name) is None:
@@ -49,20 +49,20 @@ def _inferred(name: str) -> TakedownKind:
         return TakedownKind.DOMAIN
     if doubt := _doubt(name):
         raise UserError(
-            f"{name[:200]!r} {doubt}: say what it is with --kind pair, url, sha256 or domain"
+            f"{name[:200]!r} {doubt}: say which with --kind pair, url, sha256 or domain"
         )
     return TakedownKind.PAIR
 
 
 def _doubt(name: str) -> str | None:
-    """Why it is not taken for a pair_id, or None."""
+    """Return why the name is not simply taken for a pair_id, or None."""
     head = re.split(r"[/:?#]", name.removeprefix("*."), maxsplit=1)[0]
     if "://" in name:
-        return "is no http address"
+        return "is not an http address"
     if name.startswith("*.") and _HOST.fullmatch(head):
-        return "may be a domain, which is given without *."
+        return "may be a domain, which you give without *."
     if head != name and _HOST.fullmatch(head):
-        return "may be an address without http://, or a pair"
+        return "may be a URL without http://, or a pair"
     if _ALMOST_SHA256.fullmatch(name):
         return f"has {len(name)} hexadecimal digits, a sha256 has 64"
     if _ADDRESS.fullmatch(name):

@@ -1,4 +1,4 @@
-"""The steps of a takedown. Each can be taken again, and an interrupted one is gone on with."""
+"""The steps of a takedown. Each step can be repeated, so any later run finishes a killed one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from kaption.objectstore import blob_key, open_store
+from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.dataset.manifests import ends
 from kaption.objectstore.dataset.takedowns import add_takedown
-from kaption.schemas import Manifest, Position, Takedown
+from kaption.schemas import Position, Takedown
 from kaption.schemas.topics import CLEAN
 from kaption.workers.settings import Settings
 from kaption.workers.stores.footprint import Footprint
@@ -18,88 +20,78 @@ from kaption.workers.takedown.search import Remains
 from kaption.workers.takedown.withdraw import withdraw
 from kaption.workers.wiring import build_takedowns, forgetful_stores
 
-
-def samples_in_shards(settings: Settings, positions: Collection[Position]) -> int:
-    """How many lie before the end of their partition's shards."""
-    objects, folder = open_store(settings.store), f"{settings.sink.prefix}/manifest/"
-    # Keys list in offset order: of each partition the last one stays.
-    last = {key.rpartition("/")[0]: key for key in objects.list(folder)}
-    ends = {
-        manifest.partition: manifest.end
-        for manifest in map(Manifest.model_validate_json, map(objects.get, last.values()))
-    }
-    return sum(each.offset < ends.get(each.partition, 0) for each in positions)
-
-
 _CHUNK = 500
-"""Footprints for which Redis is asked at once."""
+"""Footprints that one request to Redis asks for."""
 _WRITERS = 16
+"""Threads that write to the object store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How much there was to remove."""
+    """What a takedown removed, or would remove."""
 
     pairs: int
+    """Pairs withdrawn from pairs.clean."""
     blobs: int
+    """Stored images deleted."""
     entries: int
-    """In Redis."""
+    """Entries deleted from Redis."""
     refused: int
-    """Images, by their sha256."""
+    """Images refused from now on, by their sha256."""
 
 
 class Removal:
-    """Takedowns carried out, in this order:
+    """Carries out takedowns, in this order:
 
-    1. `refuse`: the takedown into the dataset, where readers look, then into Redis, where workers
-       look. From here on nothing that it covers gets further.
-    2. `keep`: what was found is written down. The next step makes a compacted topic forget which
-       image was the pair's, and a run that was killed after it could not go on.
-    3. `remove`: the images found are refused in the same way, wherever they come from, before the
-       claims that kept their copies out are gone. Then tombstones into pairs.clean, then the blobs,
-       then what is in Redis.
-    4. `finish`: what was written down is removed.
+    1. `refuse` stores the takedown in the dataset, for readers, then in Redis, for workers. From
+       then on no stage and no reader passes on what it covers.
+    2. `keep` writes down what the search found. Without it, a run that was killed in step 3 could
+       not be finished: the tombstones make the compacted topic forget which image a pair had.
+    3. `remove` first refuses the images found, wherever they come from. It does so before it
+       deletes their deduplication claims, which kept copies out until now. Then it sends tombstones
+       to pairs.clean, deletes the blobs, and deletes the entries in Redis.
+    4. `finish` deletes what step 2 wrote.
 
-    Raises Retry, Fatal, PublishError; then run it again.
+    Every method may raise Retry, Fatal or PublishError. After that, run the command again.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._kafka = settings.kafka
         self._objects = open_store(settings.store)
-        self._prefix = settings.sink.prefix
+        self._layout = Layout(settings.sink.prefix)
         self._takedowns = build_takedowns(settings)
         self._stores = forgetful_stores(settings)
 
     def refuse(self, takedowns: Collection[Takedown]) -> None:
-        """For good, and at once for every worker."""
-        add = partial(add_takedown, self._objects, self._prefix)
+        """Refuse what they cover, for good and in every worker at once."""
+        add = partial(add_takedown, self._objects, self._layout.prefix)
         with ThreadPoolExecutor(_WRITERS) as threads:
             list(threads.map(add, takedowns))
         self._takedowns.add([takedown.takedown_id for takedown in takedowns])
 
     def keep(self, remains: Remains) -> str:
-        """Write down what is to be removed; returns the object's key."""
-        key = f"{self._left}{uuid.uuid4().hex}.json"
+        """Write down what is to be removed. Returns the key of the object."""
+        key = self._layout.takedown_left(uuid.uuid4().hex)
         self._objects.put(key, remains.model_dump_json().encode(), media_type="application/json")
         return key
 
     def left(self) -> Iterator[tuple[str, Remains]]:
-        """What interrupted runs have written down, by key."""
-        for key in self._objects.list(self._left):
+        """Give what interrupted runs have written down, with its key."""
+        for key in self._objects.list(self._layout.takedowns_left()):
             try:
                 yield key, Remains.model_validate_json(self._objects.get(key))
-            except KeyError:  # another run has finished it meanwhile
+            except KeyError:  # another run finished it meanwhile
                 continue
 
     def count(self, remains: Remains) -> Removed:
-        """What `remove` would find."""
+        """Count what `remove` would remove."""
         with ThreadPoolExecutor(_WRITERS) as threads:
             blobs = sum(threads.map(self._objects.exists, map(blob_key, remains.blobs)))
         entries = self._forget(remains.footprints, dry_run=True)
         return Removed(len(remains.pairs), blobs, entries, len(remains.images))
 
     def remove(self, remains: Remains, progress: Callable[[str], object]) -> Removed:
-        """All of it; `progress` is told what is being done."""
+        """Remove it all. `progress` is called with a description of each step."""
         found = self.count(remains)
         progress(f"refusing {found.refused} images")
         self.refuse(remains.images)
@@ -113,13 +105,8 @@ class Removal:
         return found
 
     def finish(self, key: str) -> None:
-        """Nothing of it is left."""
+        """Delete what `keep` wrote: nothing of it is left to remove."""
         self._objects.delete(key)
-
-    @property
-    def _left(self) -> str:
-        # Not below takedown/, where readers expect takedowns and nothing else.
-        return f"{self._prefix}/takedown-left/"
 
     def _forget(self, footprints: Sequence[Footprint], *, dry_run: bool) -> int:
         return sum(
@@ -127,3 +114,9 @@ class Removal:
             for start in range(0, len(footprints), _CHUNK)
             for store in self._stores
         )
+
+
+def samples_in_shards(settings: Settings, positions: Collection[Position]) -> int:
+    """Count the messages of pairs.clean that lie before the end of their partition's shards."""
+    written = ends(open_store(settings.store), settings.sink.prefix)
+    return sum(each.offset < written.get(each.partition, 0) for each in positions)

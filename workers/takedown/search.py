@@ -1,4 +1,4 @@
-"""Looks for what takedowns cover, in the topics that tell which images were stored."""
+"""Searching the topics for pairs that takedowns cover, and for their images."""
 
 from __future__ import annotations
 
@@ -28,52 +28,58 @@ from kaption.workers.stores.footprint import Footprint
 
 
 class Remains(Record):
-    """All that is to be refused, then removed, in this order."""
+    """What a takedown has to refuse and then to remove, in the order of the fields."""
 
     images: tuple[Takedown, ...] = ()
-    """By sha256, of those below that were found by something else: nothing refused them yet."""
+    """Takedowns, by sha256, of images that a pair, URL or domain led to: not refused yet."""
     pairs: tuple[tuple[int, str], ...] = ()
-    """In pairs.clean: partition and pair_id of those whose newest message has a value."""
+    """Partition and pair_id of the covered pairs in pairs.clean that are not withdrawn yet."""
     blobs: tuple[Sha256, ...] = ()
-    """Stored images, and what crawlers delivered, unless another pair needs them."""
+    """Images, as stored and as crawlers delivered them, that no other pair needs."""
     footprints: tuple[Footprint, ...] = ()
-    """Of pairs, in Redis."""
+    """What Redis knows of the covered pairs."""
 
 
 AnyPair = RawPair | IngestedPair | CleanPair
 
 _SEARCHED = (CLEAN, INGESTED, REJECTED)
-"""Who has a stored image is in the first for ever, and in the others as long as they are kept:
-all that are on their way, and those that a later stage refused."""
+"""Topics whose records name a stored image. pairs.clean keeps every pair. The other two keep pairs
+that are still between the stages, and pairs that a later stage rejected, for their retention time.
+"""
 
 
 @dataclass
 class SearchResult:
-    """What takedowns cover."""
+    """What the takedowns cover."""
 
     remains: Remains
     versions: list[Position]
-    """Of covered messages in pairs.clean: each may be a sample of a shard."""
+    """Positions of all covered messages in pairs.clean; each may be a sample of a shard."""
 
 
 @dataclass
 class _Finds:
     clean: str
-    """The topic's name on the broker."""
+    """Name of pairs.clean on the broker, with the prefix."""
     standing: set[tuple[int, str]] = field(default_factory=set)
+    """Partition and pair_id of pairs in pairs.clean whose newest message is covered."""
     versions: list[Position] = field(default_factory=list)
     footprints: dict[Footprint, None] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
+    """sha256 of images that crawlers put into the store themselves."""
     found_by: dict[str, Takedown] = field(default_factory=dict)
-    """Of images, where it is no takedown of the image itself."""
+    """The takedown of a pair, URL or domain that led to an image, by the image's sha256."""
 
 
 def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> SearchResult:
-    """Read the topics to their present end. Raises ReadError."""
+    """Read the topics to their present end, twice if other pairs may need an image found.
+
+    Raises ReadError.
+    """
     rules = {takedown.rule: takedown for takedown in takedowns}
     named = {value for kind, value in rules if kind is TakedownKind.SHA256}
     finds = _Finds(CLEAN.prefixed(kafka.topic_prefix).name)
-    # Of a sha256 the image is known, also where no topic knows its pair any more.
+    # A takedown of a sha256 names the image itself, even if no topic knows its pair any more.
     for value in sorted(named):
         finds.footprints[Footprint(sha256=value, original_sha256=value)] = None
     with TopicReader(kafka, _SEARCHED) as reader:
@@ -111,7 +117,7 @@ def _look(read: Read, rules: Mapping[Rule, Takedown], finds: _Finds) -> None:
     covering = [rules[rule] for rule in rules_for(pair) if rule in rules]
     covered = bool(covering)
     if isinstance(pair, CleanPair):
-        # A later version may have another image, from elsewhere.
+        # A later version may have another image from another place, and then is not covered.
         finds.standing.discard((position.partition, pair.pair_id))
         if covered:
             finds.standing.add((position.partition, pair.pair_id))
@@ -128,7 +134,7 @@ def _look(read: Read, rules: Mapping[Rule, Takedown], finds: _Finds) -> None:
 
 
 def _needed(reads: Iterable[Read], rules: Container[Rule], blobs: Collection[str]) -> Iterator[str]:
-    """Of these images those that are a pair's which is neither covered nor refused."""
+    """Give those of the images that belong to a pair that no takedown covers."""
     for read in reads:
         pair = read.record
         if isinstance(pair, IngestedPair | CleanPair):
@@ -138,7 +144,7 @@ def _needed(reads: Iterable[Read], rules: Container[Rule], blobs: Collection[str
 
 
 def _sha256s(pair: AnyPair) -> list[str]:
-    """Of its image, as it is stored and as it was delivered."""
+    """Return the sha256 of the pair's image, as stored and as delivered."""
     return [value for kind, value in rules_for(pair) if kind is TakedownKind.SHA256]
 
 
@@ -148,7 +154,7 @@ def _images(footprints: Iterable[Footprint]) -> set[str]:
 
 
 def _pair(read: Read) -> AnyPair | None:
-    """The pair that a message holds, also within a rejection; None where there is none."""
+    """Return the pair in a message, or in the rejection that it holds, or None."""
     match read.record:
         case IngestedPair() | CleanPair() as pair:
             return pair

@@ -75,7 +75,7 @@ def test_a_wrapped_and_a_bare_tokenizer_of_transformers_agree(folder: Path) -> N
     assert len(bare("red " * 90)) == 48
 
 
-def test_an_end_mark_that_is_also_the_padding_is_kept() -> None:
+def test_an_end_token_that_is_also_the_padding_token_is_kept() -> None:
     class Tokenizer:
         context_length = 6
         pad_token_id = eos_token_id = 9
@@ -89,14 +89,14 @@ def test_an_end_mark_that_is_also_the_padding_is_kept() -> None:
     assert tokens("abcdef") == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_tokenizer_that_tells_too_little_says_what_to_give(folder: Path) -> None:
+def test_an_error_names_the_number_that_the_tokenizer_lacks(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with pytest.raises(ValueError, match="give context_length"):
         TextTokens(tokenizer)
     tokenizer.pad_token = None
     with pytest.raises(ValueError, match="give pad_id"):
         TextTokens(tokenizer, context_length=48)
-    with pytest.raises(ValueError, match="make it cut its texts itself"):
+    with pytest.raises(ValueError, match="let the tokenizer cut its texts"):
         TextTokens(lambda texts: [[1] * 9], context_length=8)("text")
 
 
@@ -123,18 +123,18 @@ def test_a_batch_is_padded_to_the_bucket_of_its_longest_text() -> None:
     assert batch.pixels[:, 0, 0, 0].tolist() == [0, 1, 2]
 
 
-def test_a_text_beyond_all_buckets_is_refused() -> None:
+def test_a_text_longer_than_every_bucket_is_refused() -> None:
     with pytest.raises(ValueError, match="9 tokens, the longest bucket is 8"):
         LengthBuckets((4, 8)).up(9)
 
 
 @pytest.mark.parametrize("lengths", [(), (8, 4), (4, 4), (0, 4)])
-def test_buckets_ascend(lengths: tuple[int, ...]) -> None:
+def test_buckets_that_do_not_ascend_are_refused(lengths: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="ascending"):
         LengthBuckets(lengths)
 
 
-def test_shorter_rows_give_the_models_own_embeddings(folder: Path, make: ExampleMaker) -> None:
+def test_shorter_rows_give_the_same_embeddings(folder: Path, make: ExampleMaker) -> None:
     model, _, _ = open_clip.create_model_and_transforms(
         f"local-dir:{folder}", force_custom_text=True, require_pretrained=True
     )
@@ -168,7 +168,7 @@ def test_every_sample_comes_once_in_full_batches(make: ExampleMaker) -> None:
     assert sorted(len(batch.pair_ids) for batch in batches) == [6, *[8] * 18]
 
 
-def test_batches_of_like_length_need_little_padding(make: ExampleMaker) -> None:
+def test_batches_of_texts_of_similar_length_need_little_padding(make: ExampleMaker) -> None:
     def padding(pool_batches: int) -> float:
         made = TrainingBatches(worded(256), make, batch_size=8, pool_batches=pool_batches)
         masks = [batch.mask for batch in made]
@@ -177,13 +177,13 @@ def test_batches_of_like_length_need_little_padding(make: ExampleMaker) -> None:
     assert padding(16) < 0.6 * padding(1)
 
 
-def test_shapes_are_few(make: ExampleMaker) -> None:
+def test_batches_have_few_shapes(make: ExampleMaker) -> None:
     batches = list(TrainingBatches(worded(256), make, batch_size=8))
 
     assert {batch.tokens.shape for batch in batches} == {(8, 16), (8, 32), (8, 48)}
 
 
-def test_order_follows_seed_and_epoch(make: ExampleMaker) -> None:
+def test_seed_and_epoch_decide_the_order_of_batches(make: ExampleMaker) -> None:
     def order(seed: int, epoch: int) -> list[str]:
         batches = TrainingBatches(worded(64), make, batch_size=8, seed=seed)
         batches.set_epoch(epoch)
@@ -213,7 +213,7 @@ def stream(chance: int, count: int = 100) -> ListedStream:
 
 
 @pytest.mark.parametrize("taken", range(0, 13, 2))
-def test_training_goes_on_with_exactly_the_remaining_samples(
+def test_resumed_training_gets_exactly_the_remaining_samples(
     make: ExampleMaker, taken: int
 ) -> None:
     def batches(chance: int) -> TrainingBatches:
@@ -233,7 +233,7 @@ def test_training_goes_on_with_exactly_the_remaining_samples(
 
 
 @pytest.mark.parametrize("taken", [2, 3, 5])
-def test_of_a_stream_that_repeats_itself_the_batches_go_on_alike(
+def test_a_stream_with_a_fixed_order_resumes_with_the_same_batches(
     make: ExampleMaker, taken: int
 ) -> None:
     def batches() -> TrainingBatches:
@@ -247,7 +247,7 @@ def test_of_a_stream_that_repeats_itself_the_batches_go_on_alike(
     assert before + ids(list(second)) == whole
 
 
-def test_the_next_epoch_begins_anew_after_one_that_was_left(make: ExampleMaker) -> None:
+def test_the_epoch_after_an_abandoned_one_is_whole(make: ExampleMaker) -> None:
     batches = TrainingBatches(stream(1), make, batch_size=8)
     next(iter(batches))
     batches.set_epoch(1)
@@ -260,7 +260,7 @@ def test_the_next_epoch_begins_anew_after_one_that_was_left(make: ExampleMaker) 
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_stateful_loader_goes_on_where_it_was(make: ExampleMaker, workers: int) -> None:
+def test_a_stateful_loader_resumes_where_it_was(make: ExampleMaker, workers: int) -> None:
     def loader(chance: int) -> StatefulDataLoader[Any]:
         batches = TrainingBatches(stream(chance, 60), make, batch_size=8, pool_batches=3)
         return StatefulDataLoader(batches, batch_size=None, num_workers=workers)
@@ -282,7 +282,7 @@ def test_a_stream_without_a_state_trains_but_cannot_be_saved(make: ExampleMaker)
         batches.state_dict()
 
 
-def test_a_recaption_has_not_the_language_of_the_alt_text(make: ExampleMaker) -> None:
+def test_a_recaption_does_not_take_the_language_of_the_alt_text(make: ExampleMaker) -> None:
     pair = clean_pair(1, "a dog", detected_language="pl")
     original = pair.captions[0].model_copy(update={"kind": CaptionKind.ORIGINAL})
     alt_text = pair.model_copy(update={"captions": (original,)})

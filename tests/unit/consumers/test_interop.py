@@ -1,4 +1,4 @@
-"""The sink's shards in other people's readers, without a network."""
+"""Shards of the sink are read by other libraries, without a network."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def pairs() -> list[CleanPair]:
 
 @pytest.fixture
 def shards(tmp_path: Path, pairs: list[CleanPair]) -> Path:
-    """Give the data folder of two shards; later pairs have fields that the first ones have not."""
+    """Give the data folder of two shards. Later pairs have fields that the first ones lack."""
     objects = FolderStore(tmp_path / "store")
     blobs = BlobStore(objects)
     full: dict[str, Any] = {
@@ -77,7 +77,7 @@ def test_webdataset_decodes_images_texts_and_records(shards, pairs):
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_huggingface_reads_the_tars(shards, pairs, offline, streaming):
-    # Given features: what it infers from the first five samples does not fit later ones
+    # Given features, because those that it infers from five samples do not fit later ones
     import datasets  # seconds to load
 
     features = datasets.Features(
@@ -122,7 +122,7 @@ def test_huggingface_reads_the_tables(shards, pairs, offline):
     assert found["page_url"][:] == [pair.page_url for pair in pairs]
 
 
-def test_arrow_reads_the_tables_as_one(shards, pairs):
+def test_arrow_reads_all_tables_as_one_dataset(shards, pairs):
     table = pyarrow.dataset.dataset(files(shards, "parquet")).to_table()
     assert table["pair_id"].to_pylist() == [pair.pair_id for pair in pairs]
     assert table["licence"].to_pylist() == [pair.licence for pair in pairs]
@@ -133,7 +133,7 @@ def test_arrow_reads_the_tables_as_one(shards, pairs):
     ]
 
 
-def test_duckdb_asks_questions_of_the_tables(shards, pairs):
+def test_duckdb_queries_the_tables(shards, pairs):
     # Given / When
     with duckdb.connect() as connection:
         rows = connection.execute(
@@ -147,7 +147,7 @@ def test_duckdb_asks_questions_of_the_tables(shards, pairs):
     assert rows == [(each.pair_id, each.captions[0].text, each.image.width) for each in pairs[7:]]
 
 
-def test_a_table_s_row_and_its_tar_s_sample_have_one_key(shards):
+def test_a_row_of_the_table_has_the_key_of_its_sample_in_the_tar(shards):
     for tar, table in zip(files(shards, "tar"), files(shards, "parquet"), strict=True):
         rows = pyarrow.parquet.read_table(table).to_pylist()
         samples = list(webdataset.WebDataset(tar, shardshuffle=False))
@@ -157,7 +157,7 @@ def test_a_table_s_row_and_its_tar_s_sample_have_one_key(shards):
             assert Image.open(io.BytesIO(sample["jpg"])).size == (row["width"], row["height"])
 
 
-def test_merged_shards_as_manifests_list_them_are_read_alike(shards, pairs):
+def test_merged_shards_are_read_like_others(shards, pairs):
     # Given
     objects = FolderStore(shards.parents[1])
     compact(objects)

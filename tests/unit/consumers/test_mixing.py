@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from kaption.consumers.draw import draw
+from kaption.consumers.stream import draw
 from kaption.consumers.training.mixing import Among, CaptionMixing
 from kaption.schemas import Caption, CaptionKind
 from support.training_samples import clean_pair
@@ -19,7 +19,7 @@ def texts(
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 0.8, 1.0])
-def test_recaptions_come_as_often_as_asked(probability: float) -> None:
+def test_recaptions_come_with_the_given_probability(probability: float) -> None:
     found = texts(CaptionMixing(seed=7, recaption=probability), BEST, ORIGINAL)
 
     assert found["best"] / 2000 == pytest.approx(probability, abs=0.03)
@@ -50,7 +50,7 @@ def test_over_the_epochs_a_pair_shows_each_of_its_texts() -> None:
     assert seen["best"] / 1000 == pytest.approx(0.4, abs=0.05)
 
 
-def test_a_pair_with_one_side_gives_that_side() -> None:
+def test_a_pair_with_only_recaptions_or_only_the_original_gives_that() -> None:
     only_original = texts(CaptionMixing(recaption=1.0), ORIGINAL, count=20)
     only_recaptions = texts(CaptionMixing(recaption=0.0), BEST, count=20)
 
@@ -58,7 +58,7 @@ def test_a_pair_with_one_side_gives_that_side() -> None:
     assert only_recaptions == {"best": 20}
 
 
-def test_recaptions_are_taken_alike_or_by_rank() -> None:
+def test_recaptions_are_chosen_uniformly_or_by_rank() -> None:
     alike = texts(CaptionMixing(recaption=1.0), BEST, GOOD, FAIR)
     by_rank = texts(CaptionMixing(recaption=1.0, among=Among.RANK), BEST, GOOD, FAIR)
 
@@ -67,7 +67,7 @@ def test_recaptions_are_taken_alike_or_by_rank() -> None:
         assert by_rank[name] / 2000 == pytest.approx(ranked / 11, abs=0.04)
 
 
-def test_the_fitted_text_is_taken_unless_the_full_one_is_asked_for() -> None:
+def test_the_fitted_text_is_used_unless_fitted_is_false() -> None:
     pair = clean_pair(1, ORIGINAL)
 
     assert CaptionMixing().text(pair, 0) == "img"
@@ -83,7 +83,7 @@ def test_the_fitted_text_is_taken_unless_the_full_one_is_asked_for() -> None:
         (0.3, 0.3, "alt text 1"),
     ],
 )
-def test_alt_text_that_selection_left_out_counts_only_from_the_score_asked_for(
+def test_alt_text_that_selection_left_out_is_used_only_from_the_minimum_score(
     least: float | None, score: float | None, expected: str
 ) -> None:
     pair = clean_pair(1, BEST, original_score=score)
@@ -96,7 +96,7 @@ def test_a_ratio_that_is_no_probability_is_refused() -> None:
         CaptionMixing(recaption=80)
 
 
-def test_draws_are_even_and_their_names_do_not_run_together() -> None:
+def test_draws_are_uniform_and_differ_for_different_names() -> None:
     drawn = [draw(0, "flip", number) for number in range(4000)]
 
     tenths = Counter(int(number * 10) for number in drawn)

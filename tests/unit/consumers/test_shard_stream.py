@@ -1,4 +1,4 @@
-"""Samples from shards: each once, whoever reads, from wherever they go on."""
+"""Samples from shards: each is given once, by any readers, also after resuming."""
 
 import json
 import logging
@@ -18,12 +18,12 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.errors import Retry
 from kaption.connections.settings import StoreConnection
-from kaption.consumers import ShardStream
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.consumers.shards.index import Shard, ShardError, ShardIndex
-from kaption.consumers.stream import Share
+from kaption.consumers.share import Share
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.layout import manifest_key
-from kaption.objectstore.dataset.manifests import FolderObjects, read_manifests
+from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TakedownKind
 from support.compacting import compact, retire_all
@@ -55,7 +55,7 @@ def tar_keys(objects) -> list[str]:
 
 
 def resumed(objects, state, **options) -> ShardStream:
-    stream = ShardStream(objects, **options)
+    stream = ShardStream(objects, options=ShardOptions(**options))
     stream.load_state_dict(json.loads(json.dumps(state)))
     return stream
 
@@ -65,25 +65,23 @@ def resumed(objects, state, **options) -> ShardStream:
 
 @pytest.mark.parametrize("buffer", [0, 4, 1000])
 def test_an_epoch_gives_each_sample_once_with_its_image(dataset, buffer):
-    samples = list(ShardStream(dataset, buffer=buffer))
+    samples = list(ShardStream(dataset, options=ShardOptions(buffer=buffer)))
     assert sorted(pair_ids(samples)) == ALL
     assert all(len(sample.image) == sample.pair.image.blob.bytes for sample in samples)
 
 
-def test_a_connection_and_plain_objects_are_stores_too(dataset, tmp_path):
+def test_a_connection_is_opened_where_the_stream_is_read(dataset, tmp_path):
     connection = StoreConnection(url=str(tmp_path / "store"))
     assert pair_ids(ShardStream(connection)) == pair_ids(ShardStream(dataset))
-    assert pair_ids(ShardStream(FolderObjects(tmp_path / "store"))) == pair_ids(
-        ShardStream(dataset)
-    )
 
 
 def test_seed_and_epoch_decide_the_order(dataset):
     # Given / When
-    stream = ShardStream(dataset, buffer=4, seed=7)
+    stream = ShardStream(dataset, options=ShardOptions(buffer=4), seed=7)
     first, again = pair_ids(stream), pair_ids(stream)
     stream.set_epoch(1)
-    second, other_seed = pair_ids(stream), pair_ids(ShardStream(dataset, buffer=4, seed=8))
+    second = pair_ids(stream)
+    other_seed = pair_ids(ShardStream(dataset, options=ShardOptions(buffer=4), seed=8))
 
     # Then
     assert first == again
@@ -92,12 +90,15 @@ def test_seed_and_epoch_decide_the_order(dataset):
 
 
 def test_without_shuffling_samples_come_by_partition_and_offset(dataset):
-    found = pair_ids(ShardStream(dataset, shuffle=False))
+    found = pair_ids(ShardStream(dataset, options=ShardOptions(shuffle=False)))
     assert found == [f"{p}-{o}" for p, chain in CHAINS.items() for each in chain for o in each]
 
 
 def test_ranks_share_the_shards(dataset):
-    found = [pair_ids(ShardStream(dataset, rank=rank, world_size=3)) for rank in range(3)]
+    found = [
+        pair_ids(ShardStream(dataset, options=ShardOptions(rank=rank, world_size=3)))
+        for rank in range(3)
+    ]
     assert all(found)
     assert sorted(name for each in found for name in each) == ALL
 
@@ -113,7 +114,7 @@ def _read_as(rank: int, meeting: str, objects: FolderStore, out: "Queue[list[str
 
 
 @pytest.mark.integration  # spawned processes load torch anew
-def test_the_ranks_are_those_of_torch_distributed(dataset, tmp_path):
+def test_ranks_come_from_torch_distributed(dataset, tmp_path):
     # Given two processes of one group, with workers that know nothing of it
     out: Queue[list[str]] = multiprocessing.get_context("fork").Queue()
     processes = [
@@ -138,14 +139,14 @@ def test_the_ranks_are_those_of_torch_distributed(dataset, tmp_path):
 def test_workers_of_ranks_share_the_shards(dataset):
     found: list[str] = []
     for rank in range(2):
-        stream = ShardStream(dataset, rank=rank, world_size=2)
+        stream = ShardStream(dataset, options=ShardOptions(rank=rank, world_size=2))
         loader = DataLoader(stream, batch_size=2, num_workers=2, collate_fn=pair_ids)
         found += [name for batch in loader for name in batch]
     assert sorted(found) == ALL
 
 
-def test_workers_that_persist_see_the_next_epoch(dataset):
-    stream = ShardStream(dataset, buffer=4)
+def test_persistent_workers_see_the_next_epoch(dataset):
+    stream = ShardStream(dataset, options=ShardOptions(buffer=4))
     loader = DataLoader(
         stream, batch_size=1, num_workers=1, persistent_workers=True, collate_fn=pair_ids
     )
@@ -161,9 +162,9 @@ def test_an_empty_dataset_has_no_samples(objects):
 
 
 @pytest.mark.parametrize("options", [{"rank": 1}, {"rank": 2, "world_size": 2}])
-def test_a_rank_that_cannot_be_is_refused(objects, options):
+def test_an_impossible_rank_is_refused(objects, options):
     with pytest.raises(ValueError, match="rank"):
-        ShardStream(objects, **options)
+        ShardStream(objects, options=ShardOptions(**options))
 
 
 # Resuming
@@ -171,10 +172,10 @@ def test_a_rank_that_cannot_be_is_refused(objects, options):
 
 @pytest.mark.parametrize("given", [0, 1, 9, len(ALL) - 1, len(ALL)])
 @pytest.mark.parametrize("buffer", [0, 5])
-def test_the_rest_is_exactly_what_was_left(dataset, given, buffer):
+def test_a_resumed_stream_gives_exactly_the_rest(dataset, given, buffer):
     # Given a stream that was left after some samples
-    whole = pair_ids(ShardStream(dataset, buffer=buffer))
-    stream = ShardStream(dataset, buffer=buffer)
+    whole = pair_ids(ShardStream(dataset, options=ShardOptions(buffer=buffer)))
+    stream = ShardStream(dataset, options=ShardOptions(buffer=buffer))
     assert pair_ids(islice(stream, given)) == whole[:given]
     state = stream.state_dict()
 
@@ -190,7 +191,7 @@ def test_the_rest_is_exactly_what_was_left(dataset, given, buffer):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
     def loader() -> StatefulDataLoader:
-        stream = ShardStream(dataset, buffer=5)
+        stream = ShardStream(dataset, options=ShardOptions(buffer=5))
         return StatefulDataLoader(stream, 2, num_workers=workers, collate_fn=pair_ids)
 
     # Given a loader whose state is taken after some batches
@@ -211,7 +212,7 @@ def test_a_stateful_loader_gives_exactly_the_rest(dataset, given, workers):
 
 
 def half_remove(objects: FolderStore) -> int:
-    """As one does that is killed before it comes to the manifests."""
+    """Remove replaced data, as a `retire` that is killed before it deletes manifests."""
     keys = orphans_in(objects)
     for key in keys:
         objects.delete(key)
@@ -232,9 +233,9 @@ def compaction(request) -> Callable[[FolderStore], object]:
     return COMPACTIONS[chosen]
 
 
-def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, compaction):
+def test_shards_written_since_the_state_belong_to_the_next_epoch(dataset, tmp_path, compaction):
     # Given
-    stream = ShardStream(dataset, shuffle=False)
+    stream = ShardStream(dataset, options=ShardOptions(shuffle=False))
     whole = pair_ids(stream)
     pair_ids(islice(stream, 2))
     state = stream.state_dict()
@@ -249,9 +250,11 @@ def test_what_came_since_belongs_to_the_next_epoch(dataset, tmp_path, compaction
 
 
 @pytest.mark.parametrize(("shuffle", "given"), [(False, 1), (False, 4), (True, 8)])
-def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, compaction, shuffle, given):
+def test_a_stream_continues_in_shards_that_were_merged_meanwhile(
+    dataset, compaction, shuffle, given
+):
     # Given a stream in the middle
-    stream = ShardStream(dataset, shuffle=shuffle, buffer=3)
+    stream = ShardStream(dataset, options=ShardOptions(shuffle=shuffle, buffer=3))
     whole = pair_ids(stream)
     running = iter(stream)
     first = pair_ids(islice(running, given))
@@ -269,10 +272,12 @@ def test_a_stream_goes_on_where_shards_were_merged_meanwhile(dataset, compaction
 
 
 @pytest.mark.parametrize("removed", [False, True])
-def test_a_version_replaced_since_is_given_as_long_as_it_is_there(dataset, tmp_path, removed):
+def test_a_version_replaced_since_the_epoch_began_is_given_until_it_is_removed(
+    dataset, tmp_path, removed
+):
     # Given a stream that has versions of two pairs before it, one of them twice
     write_shards(dataset, tmp_path, [[named(BlobStore(dataset), 9, 1, pair_id="1-5", version=2)]])
-    stream = ShardStream(dataset, shuffle=False)
+    stream = ShardStream(dataset, options=ShardOptions(shuffle=False))
     whole = pair_ids(stream)
     pair_ids(islice(stream, 2))
     state = stream.state_dict()
@@ -295,7 +300,7 @@ def shares(objects: FolderStore, since: dict[int, int]) -> list[list[Shard]]:
     return [index.shards(since, Share(number, 3), whole=False) for number in range(3)]
 
 
-def test_what_comes_has_one_reader_whether_it_is_seen_merged_or_not(dataset, tmp_path, compaction):
+def test_a_new_shard_has_one_reader_whether_it_is_seen_merged_or_not(dataset, tmp_path, compaction):
     # Given a dataset that was merged before, and shards that came since a reader's last look
     compact(dataset)
     write_chains(dataset, tmp_path, {0: [[12], [13], [15]], 2: [[10, 11], [12]], 3: [[0], [1]]})
@@ -340,13 +345,13 @@ def test_only_the_latest_version_is_given(objects, tmp_path):
     # Then
     assert found == {("same", 4), ("0-2", 1)}
     assert stream.skipped == {"replaced": 3}
-    assert len(list(ShardStream(objects, latest=False))) == 5
+    assert len(list(ShardStream(objects, options=ShardOptions(latest=False)))) == 5
 
 
-def test_what_is_taken_down_is_left_out_also_of_the_buffer(dataset):
+def test_a_pair_taken_down_while_in_the_buffer_is_left_out(dataset):
     # Given a stream that holds all samples in its buffer
     take_down(dataset, TakedownKind.PAIR, "0-4")
-    stream = ShardStream(dataset, takedown_s=0)
+    stream = ShardStream(dataset, options=ShardOptions(takedown_s=0))
     running = iter(stream)
     first = next(running)
     left = next(name for name in ALL if name not in (first.pair.pair_id, "0-4"))
@@ -360,7 +365,7 @@ def test_what_is_taken_down_is_left_out_also_of_the_buffer(dataset):
     assert stream.skipped == {"taken_down": 2}
 
 
-def test_damaged_objects_are_passed_over_and_reported_once(dataset, caplog):
+def test_damaged_objects_are_left_out_and_reported_once(dataset, caplog):
     # Given one tar with a changed byte, one that is short, and one that is gone
     changed, short, gone = tar_keys(dataset)[:3]
     data = dataset.get(changed)
@@ -370,7 +375,8 @@ def test_damaged_objects_are_passed_over_and_reported_once(dataset, caplog):
     told: list[str] = []
 
     # When
-    stream = ShardStream(dataset, on_damage=lambda key, what: told.append(key))
+    options = ShardOptions(on_damage=lambda key, what: told.append(key))
+    stream = ShardStream(dataset, options=options)
     with caplog.at_level(logging.WARNING):
         found = pair_ids(stream)
 
@@ -379,10 +385,10 @@ def test_damaged_objects_are_passed_over_and_reported_once(dataset, caplog):
     keys = sorted(key.removeprefix("dataset/") for key in (changed, short, gone))
     assert sorted(told) == sorted(stream.damaged) == keys
     assert stream.damaged[gone.removeprefix("dataset/")] == "missing"
-    assert len([each for each in caplog.records if "passed over" in each.message]) == 3
+    assert len([each for each in caplog.records if "is left out" in each.message]) == 3
 
 
-def test_damage_is_in_a_worker_s_state(dataset):
+def test_a_worker_s_state_names_damaged_objects(dataset):
     dataset.delete(tar_keys(dataset)[0])
     loader = StatefulDataLoader(ShardStream(dataset), 2, num_workers=1, collate_fn=pair_ids)
     list(loader)
@@ -393,13 +399,13 @@ def test_damage_is_in_a_worker_s_state(dataset):
 
 @pytest.mark.parametrize(("start", "end"), [(0, 3), (3, 6)])
 def test_a_gap_in_a_chain_is_an_error_that_names_it(dataset, start, end):
-    dataset.delete(f"dataset/{manifest_key(0, start)}")
+    dataset.delete(Layout("dataset").manifest(0, start))
     with pytest.raises(ShardError, match=f"partition 0: .* offsets {start} to {end}: restore"):
         list(ShardStream(dataset))
 
 
-def test_a_store_that_is_away_for_a_while_is_waited_for(dataset, tmp_path):
-    class Away(FolderObjects):
+def test_a_stream_waits_for_a_store_that_is_down_for_a_while(dataset, tmp_path):
+    class Away(FolderStore):
         calls = 0
 
         def get(self, key: str) -> bytes:
@@ -415,10 +421,12 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(dataset, tmp_path):
 # Growth
 
 
-def test_following_gives_what_comes_until_it_is_stopped(dataset, tmp_path):
+def test_follow_gives_new_samples_until_it_is_stopped(dataset, tmp_path):
     # Given a stream that has given all there is
     stop = threading.Event()
-    stream = ShardStream(dataset, follow=True, stop=stop, buffer=4, poll_s=0.05)
+    stream = ShardStream(
+        dataset, options=ShardOptions(follow=True, stop=stop, buffer=4, poll_s=0.05)
+    )
     running = iter(stream)
     assert sorted(pair_ids(islice(running, len(ALL)))) == ALL
 
@@ -437,10 +445,12 @@ def test_following_gives_what_comes_until_it_is_stopped(dataset, tmp_path):
 
 
 @pytest.mark.parametrize("options", [{"shuffle": False}, {"buffer": 4}])
-def test_stopped_while_it_follows_it_leaves_the_rest_of_what_is_there(dataset, options):
+def test_a_stopped_stream_leaves_the_rest_for_the_next_one(dataset, options):
     # Given a stream that is stopped before it has given all there is
     stop = threading.Event()
-    stream = ShardStream(dataset, follow=True, stop=stop, poll_s=0.05, **options)
+    stream = ShardStream(
+        dataset, options=ShardOptions(follow=True, stop=stop, poll_s=0.05, **options)
+    )
     running = iter(stream)
     found = pair_ids(islice(running, 2))
     stop.set()
@@ -452,6 +462,6 @@ def test_stopped_while_it_follows_it_leaves_the_rest_of_what_is_there(dataset, o
     assert sorted(found) == ALL
 
 
-def test_importing_consumers_loads_no_torch():
-    code = "import sys, consumers; sys.exit('torch' in sys.modules)"
+def test_importing_consumers_does_not_load_torch():
+    code = "import sys, kaption.consumers; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,4 @@
-"""Takedowns as the streams look them up agree with what the contract says."""
+"""`Takedowns` covers the same pairs as `Takedown.covers` of the contract."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_each_rule_covers_what_the_takedown_covers(objects, kind, value):
 
 
 @pytest.mark.parametrize("sha256", ["stored", "delivered"])
-def test_a_image_is_known_as_stored_and_as_delivered(objects, sha256):
+def test_an_image_is_covered_by_its_stored_and_its_delivered_sha256(objects, sha256):
     pair = pairs(objects)[0]
     image = pair.image.model_copy(update={"original_sha256": "a" * 64})
     value = pair.image.blob.sha256 if sha256 == "stored" else "a" * 64
@@ -60,7 +60,7 @@ def test_a_image_is_known_as_stored_and_as_delivered(objects, sha256):
     assert Takedowns(objects, "dataset").covers(pair.model_copy(update={"image": image}))
 
 
-def test_rules_are_read_again_when_they_are_due(objects):
+def test_takedowns_are_listed_again_when_they_are_due(objects):
     # Given a reader that looked when there was no takedown
     times = iter([0.0, 0.0, 0.0, 59.0, 60.0, 60.0])
     takedowns = Takedowns(objects, "dataset", every_s=60, clock=lambda: next(times))
@@ -73,7 +73,7 @@ def test_rules_are_read_again_when_they_are_due(objects):
     assert takedowns.covers(pair)
 
 
-def test_a_takedown_that_is_withdrawn_no_longer_holds(objects):
+def test_a_deleted_takedown_no_longer_holds(objects):
     take_down(objects, TakedownKind.PAIR, "pair-0")
     takedowns = Takedowns(objects, "dataset", every_s=0)
     assert takedowns.covers(pairs(objects)[0])
@@ -82,7 +82,7 @@ def test_a_takedown_that_is_withdrawn_no_longer_holds(objects):
     assert not takedowns.covers(pairs(objects)[0])
 
 
-def test_a_takedown_that_cannot_be_read_is_an_error(objects):
+def test_a_takedown_that_cannot_be_parsed_is_an_error(objects):
     objects.put("dataset/takedown/x.json", b"{}")
     with pytest.raises(Fatal, match=r"takedown/x\.json is not a valid Takedown"):
         Takedowns(objects, "dataset").covers(pairs(objects)[0])

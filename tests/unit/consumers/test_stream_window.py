@@ -1,4 +1,4 @@
-"""What the topic's window lets go depends on the log alone."""
+"""What the topic's window releases depends on the log alone."""
 
 import pytest
 
@@ -16,8 +16,10 @@ def pair(tmp_path) -> CleanPair:
     return stored(BlobStore(FolderStore(tmp_path)), 0).record
 
 
-def let_go(log: list[tuple[int, str, bool]], pair: CleanPair, width: int) -> list[tuple[int, str]]:
-    """Offsets and pairs that come out of (offset, pair_id, is a pair and no tombstone)."""
+def released(
+    log: list[tuple[int, str, bool]], pair: CleanPair, width: int
+) -> list[tuple[int, str]]:
+    """Return offsets and pairs that a window releases of (offset, pair_id, is no tombstone)."""
     window = RecordWindow(width)
     found = []
     for offset, pair_id, alive in log:
@@ -40,22 +42,22 @@ def held(
 
 def test_a_later_message_replaces_within_the_window_and_not_beyond(pair):
     near = [(0, "a", True), (1, "b", True), (2, "a", True)]
-    assert let_go(near, pair, 2) == [(1, "b"), (2, "a")]
+    assert released(near, pair, 2) == [(1, "b"), (2, "a")]
     far = [(0, "a", True), (1, "b", True), (2, "b", True), (3, "c", True), (4, "a", True)]
-    assert let_go(far, pair, 2) == [(0, "a"), (2, "b"), (3, "c"), (4, "a")]
+    assert released(far, pair, 2) == [(0, "a"), (2, "b"), (3, "c"), (4, "a")]
 
 
 def test_a_tombstone_drops_the_pair_and_is_not_given(pair):
     log = [(0, "a", True), (1, "b", True), (2, "a", False), (3, "c", False)]
-    assert let_go(log, pair, 5) == [(1, "b")]
+    assert released(log, pair, 5) == [(1, "b")]
 
 
 def test_a_pair_that_comes_again_after_its_tombstone_is_given(pair):
     log = [(0, "a", True), (1, "a", False), (2, "a", True)]
-    assert let_go(log, pair, 5) == [(2, "a")]
+    assert released(log, pair, 5) == [(2, "a")]
 
 
-def test_partitions_have_windows_of_their_own(pair):
+def test_each_partition_has_its_own_window(pair):
     window = RecordWindow(1)
     for partition in (0, 1):
         assert not list(window.add(held(0, "a", pair, partition)))
@@ -65,16 +67,16 @@ def test_partitions_have_windows_of_their_own(pair):
 
 
 @pytest.mark.parametrize("begin", range(12))
-def test_reading_from_the_middle_lets_go_the_same_rest(pair, begin):
+def test_reading_from_the_middle_releases_the_same_rest(pair, begin):
     # Given a log with versions near and far, and where reading is resumed after what was given
     names = "abacabdabcba"
     log = [(2 * place, name, name != "d") for place, name in enumerate(names)]
-    whole = let_go(log, pair, 5)
+    whole = released(log, pair, 5)
 
     # When
     given = [each for each in whole if each[0] < 2 * begin]
     after = given[-1][0] + 1 if given else 0
-    rest = let_go([each for each in log if each[0] >= after], pair, 5)
+    rest = released([each for each in log if each[0] >= after], pair, 5)
 
     # Then
     assert given + rest == whole

@@ -32,7 +32,7 @@ def mirrored(pixels: torch.Tensor) -> bool:
 
 
 def mirrors(text: str, **given: Any) -> int:
-    """Of 60 pairs, how many are shown mirrored."""
+    """Count how many of 60 pairs are mirrored."""
     augmentation = Augmentation(flip=1.0, least_area=1.0, jitter=0.0)
     return sum(mirrored(shown(augmentation, text, pair, **given)) for pair in PAIRS)
 
@@ -77,7 +77,7 @@ def test_a_text_that_names_a_side_is_never_mirrored(text: str) -> None:
         "een hond in het gras",
     ],
 )
-def test_other_texts_are(text: str) -> None:
+def test_texts_that_name_no_side_are_mirrored(text: str) -> None:
     assert not says_side(text)
     assert mirrors(text) == 60
 
@@ -97,13 +97,13 @@ def test_what_a_mirror_makes_unreadable_is_never_mirrored(text: str) -> None:
     assert mirrors(text) == 0
 
 
-def test_a_image_with_recognised_text_is_never_mirrored() -> None:
+def test_an_image_with_recognised_text_is_never_mirrored() -> None:
     pair = clean_pair(1, ocr=(OcrText(text="STOP"),))
 
     assert not mirrored(shown(Augmentation(flip=1.0), "a street", pair))
 
 
-def test_a_text_the_lists_cannot_read_is_taken_to_say_everything() -> None:
+def test_a_text_that_no_list_covers_is_treated_as_if_it_named_everything() -> None:
     assert mirrors("собака в траве") == 0
     assert mirrors("pies w trawie", language="pl") == 0
     assert mirrors("ein Hund im Gras", language="de-AT") == 60
@@ -179,7 +179,7 @@ def test_colours_change_only_where_the_text_names_none(text: str, changed: bool)
     assert differ is changed
 
 
-def test_padding_stays_the_scorers_colour_whatever_changes() -> None:
+def test_augmentation_does_not_change_the_colour_of_the_padding() -> None:
     pixels = shown(Augmentation(flip=1.0, jitter=0.5), "a dog")
 
     assert torch.equal(pixels[:, 0, 0], torch.tensor(BOX.pad, dtype=torch.uint8))
@@ -201,7 +201,7 @@ def test_without_augmentation_training_sees_what_the_scorer_sees() -> None:
     assert torch.equal(pixels, BOX.pixels(image))
 
 
-def test_a_letterbox_has_the_models_numbers_and_normalises_as_open_clip_does() -> None:
+def test_a_letterbox_normalises_as_open_clip_does() -> None:
     config = open_clip.transform.PreprocessCfg(size=(32, 32), mode="RGB", resize_mode="longest")
     box = Letterbox.of({**vars(config), "fill_color": 7})
     image = gradient(32, 32)
@@ -215,6 +215,6 @@ def test_a_letterbox_has_the_models_numbers_and_normalises_as_open_clip_does() -
 
 
 @pytest.mark.parametrize("wrong", [{"flip": 2}, {"least_area": 0}, {"jitter": 1}])
-def test_impossible_changes_are_refused(wrong: dict[str, Any]) -> None:
+def test_impossible_augmentations_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="flip is a probability"):
         Augmentation(**wrong)

@@ -1,4 +1,4 @@
-"""What only a folder can do wrong."""
+"""Failures that only a folder has."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from kaption.objectstore.open import open_store
     ("number", "expected"),
     [(errno.ENOSPC, Retry), (errno.EIO, Retry), (errno.EMFILE, Retry), (errno.EROFS, Fatal)],
 )
-def test_a_disk_that_fails_is_told_by_what_to_do(tmp_path, monkeypatch, number, expected):
+def test_disk_errors_are_retry_or_fatal_by_what_to_do(tmp_path, monkeypatch, number, expected):
     # Given a disk that cannot take the bytes
     store = FolderStore(tmp_path)
 
@@ -32,17 +32,17 @@ def test_a_disk_that_fails_is_told_by_what_to_do(tmp_path, monkeypatch, number, 
     assert store.ready() is None
 
 
-def test_a_folder_that_goes_is_an_outage_and_no_missing_object(tmp_path):
+def test_a_root_folder_that_disappears_is_an_outage_and_no_missing_object(tmp_path):
     # Given a store that was empty, then used
     store = FolderStore(tmp_path / "store")
     with pytest.raises(KeyError):
         store.get("a")
     store.put("a", b"text")
 
-    # When its folder goes
+    # When its folder disappears
     (tmp_path / "store").rename(tmp_path / "elsewhere")
 
-    # Then nothing is said to be missing, and nothing is written to where it was
+    # Then no object is called missing, and nothing is written in its place
     for use in (
         lambda: store.get("a"),
         lambda: store.exists("a"),
@@ -55,7 +55,7 @@ def test_a_folder_that_goes_is_an_outage_and_no_missing_object(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-def test_a_folder_that_another_thread_makes_meanwhile_has_not_gone(tmp_path, monkeypatch):
+def test_a_root_folder_that_another_thread_makes_is_no_outage(tmp_path, monkeypatch):
     # Given another writer that makes the folder just after ours looked for it
     store = FolderStore(tmp_path / "store")
     look = Path.is_dir
@@ -104,6 +104,6 @@ def test_an_object_is_flushed_before_its_name_appears(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["gs://bucket", "http://host/x", "s3://"])
-def test_other_urls_are_refused(url):
+def test_urls_of_other_stores_are_refused(url):
     with pytest.raises(Fatal, match=r"store\.url"):
         open_store(StoreConnection(url=url))

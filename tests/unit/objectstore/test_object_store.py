@@ -50,7 +50,7 @@ def store(request: pytest.FixtureRequest) -> ObjectStore:
     return opened
 
 
-def test_what_is_written_is_read_and_replaced(store):
+def test_an_object_is_written_read_and_replaced(store):
     store.put("a/b.txt", b"one", media_type="text/plain")
     assert store.get("a/b.txt") == b"one"
     store.put("a/b.txt", b"two, and longer")
@@ -72,7 +72,7 @@ def test_a_file_is_written_whole(store, tmp_path, monkeypatch):
         assert path.exists()
 
 
-def test_what_is_not_there_is_a_key_error(store):
+def test_a_missing_object_is_a_key_error(store):
     store.put("a/b", b"")
     for key in ("nothing", "a", "a/nothing", "x/y/z"):
         with pytest.raises(KeyError):
@@ -144,7 +144,7 @@ def test_more_keys_than_a_page_holds_are_all_listed(store):
     assert list(store.list("many/")) == keys
 
 
-def test_an_object_has_the_time_of_its_last_writing(store):
+def test_an_object_has_the_time_when_it_was_last_written(store):
     store.put("a/b", b"one")
     first = store.written_at("a/b")
     assert abs(first - datetime.now(UTC)) < timedelta(minutes=5)
@@ -156,7 +156,7 @@ def test_an_object_has_the_time_of_its_last_writing(store):
             store.written_at(key)
 
 
-def test_deleting_is_quiet_about_what_is_gone(store):
+def test_deleting_a_missing_object_is_no_error(store):
     store.put("a/b", b"")
     store.delete("a/b")
     store.delete("a/b")
@@ -169,7 +169,7 @@ def test_deleting_is_quiet_about_what_is_gone(store):
 @pytest.mark.parametrize(
     "key", ["", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a\\b", "a b", "~", "a\n", "ü"]
 )
-def test_names_that_climb_or_differ_between_stores_are_refused(store, key):
+def test_keys_that_climb_or_mean_different_things_in_different_stores_are_refused(store, key):
     for call in (
         lambda: store.put(key, b""),
         lambda: store.put_if_absent(key, b""),
@@ -191,7 +191,7 @@ def test_a_store_that_answers_is_ready(store):
     assert store.ready() is None
 
 
-def test_nothing_is_left_beside_the_objects(store, tmp_path: Path):
+def test_no_unfinished_files_are_left(store, tmp_path: Path):
     store.put("a", b"1")
     store.put_if_absent("a", b"2")
     store.put_if_absent("b", b"3")

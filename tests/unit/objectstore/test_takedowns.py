@@ -1,4 +1,4 @@
-"""Takedowns as objects."""
+"""Storing and reading the takedowns of a dataset."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ def takedown(value: str) -> Takedown:
 
 
 @pytest.mark.parametrize("prefix", ["", "team/dataset"])
-def test_what_is_asked_for_twice_is_there_once_as_first_asked(tmp_path: Path, prefix: str) -> None:
+def test_a_repeated_takedown_is_stored_once_as_first_requested(tmp_path: Path, prefix: str) -> None:
     objects, first = FolderStore(tmp_path), takedown("example.org")
     again = takedown("EXAMPLE.org").model_copy(update={"requested_at": NOW + timedelta(days=1)})
 
@@ -28,7 +28,7 @@ def test_what_is_asked_for_twice_is_there_once_as_first_asked(tmp_path: Path, pr
     assert {each.requested_at for each in found} == {NOW}
 
 
-def test_one_that_is_withdrawn_since_it_was_listed_is_none(tmp_path: Path) -> None:
+def test_a_takedown_deleted_after_the_listing_is_left_out(tmp_path: Path) -> None:
     objects = FolderStore(tmp_path)
     add_takedown(objects, "dataset", takedown("example.org"))
     keys = takedown_keys(objects, "dataset")

@@ -1,4 +1,4 @@
-"""The sink: aligned pairs into shards, each written by exactly one manifest."""
+"""The sink: writes aligned pairs as shards, each committed by exactly one manifest."""
 
 from kaption.workers.stages.sink.stage import SinkStage
 

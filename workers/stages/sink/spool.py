@@ -1,4 +1,4 @@
-"""Images on local disk while they wait for their shard."""
+"""Images on local disk while they wait for their shard to be written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _IN_USE = "in-use.lock"
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class SpooledImage:
-    """A file that exists as long as this object does, so that a dropped batch leaves nothing."""
+    """A file that is deleted with this object, so that a dropped batch leaves no files."""
 
     path: Path
     bytes: int
@@ -27,8 +27,8 @@ class SpooledImage:
 class ImageSpool:
     """A folder of this process below `parent`, which several processes may share.
 
-    What processes that died have left there is removed on opening: their lock on it went with them.
-    A full disk raises OSError.
+    `open` also removes the folders of processes that died. Each process holds a lock on its folder,
+    and the kernel releases it when the process ends. Methods raise OSError when the disk is full.
     """
 
     def __init__(self, parent: Path) -> None:
@@ -38,18 +38,18 @@ class ImageSpool:
 
     @property
     def folder(self) -> Path:
-        """Where the files are; for shards being built too."""
+        """The folder of the images. Shards are built in it too."""
         if self._folder is None:
             raise RuntimeError("the spool is not open")
         return self._folder
 
     def open(self) -> None:
-        """Remove what the dead have left, make a folder of our own."""
+        """Remove the folders of dead processes and make one for this process."""
         self._parent.mkdir(parents=True, exist_ok=True)
         with _locked(self._parent / _OPENING):
-            for left in self._parent.iterdir():
-                if left.is_dir() and _abandoned(left):
-                    shutil.rmtree(left)
+            for folder in self._parent.iterdir():
+                if folder.is_dir() and _abandoned(folder):
+                    shutil.rmtree(folder)
             folder = self._parent / uuid.uuid4().hex
             folder.mkdir()
             self._lock = os.open(folder / _IN_USE, os.O_RDWR | os.O_CREAT, 0o600)
@@ -57,7 +57,7 @@ class ImageSpool:
         self._folder = folder
 
     def add(self, data: bytes) -> SpooledImage:
-        """Write bytes to a file that goes when the answer is no longer held."""
+        """Write bytes to a file, which is deleted when nobody holds the returned object."""
         path = self.folder / uuid.uuid4().hex
         spooled = SpooledImage(path, len(data))
         weakref.finalize(spooled, path.unlink, missing_ok=True)
@@ -65,7 +65,7 @@ class ImageSpool:
         return spooled
 
     def close(self) -> None:
-        """Remove the folder and all that is in it."""
+        """Remove the folder with all files in it."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             os.close(self._lock)

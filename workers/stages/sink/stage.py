@@ -1,8 +1,7 @@
-"""The sink stage: one batch of one partition becomes one shard."""
+"""The sink stage: each batch of one partition becomes one shard."""
 
 from __future__ import annotations
 
-import logging
 import re
 import socket
 import tempfile
@@ -13,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
+
+import structlog
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.blobs import BlobStore
@@ -27,32 +28,34 @@ from kaption.workers.stages.sink.spool import ImageSpool, SpooledImage
 from kaption.workers.stages.sink.writer import ShardWriter
 
 UNCOMMITTED_SHARDS = 16
-"""More manifests than this past the committed offset mean that the group's offsets were lost."""
+"""If more shards than this start past the committed offset, the group's offsets were lost."""
 
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """What `prepare` made: the image's file, or none where its shard is written already."""
+    """What `prepare` returns for one record."""
 
     file: SpooledImage | None
+    """The image on disk; None where the record's shard is written already."""
     bytes: int
-    """Of image and record."""
+    """Size of the image and the record's JSON together."""
 
 
 class SinkStage(Stage[CleanPair, PreparedImage]):
-    """Writes ``{prefix}/data/{partition}/{start}-{end}-{writer}-{digest}.tar`` (WebDataset:
-    image, json, txt) and ``.parquet`` (see `rows.table_schema`), then the manifest that makes
-    them part of the dataset. Readers list manifests only.
+    """Writes a tar and a Parquet table, then the manifest that makes them a shard of the dataset.
 
-    Until the manifest is written nothing has happened; afterwards the shard, or one into which it
-    was merged, is there for good and its records are done, whoever gets them again. A writer that
-    finds another's manifest deletes its own objects, takes over the other's end, and writes what is
-    left to the next shard.
+    `kaption.objectstore.dataset` describes the keys and formats. The manifest is the commit:
+    readers list manifests only. Before it is written, the batch has changed nothing. Afterwards the
+    records are in the dataset for good, in this shard or in one into which it is merged, and a
+    worker that gets them again only recognises them.
 
-    Blobs are written before the records that name them and removed only by takedown, so all writers
-    of one range agree on which images are missing (Reject: blob_missing).
+    A sink that finds another sink's manifest in the place of its own deletes its own objects. It
+    writes the records that lie past the end of the other shard as the next shard.
+
+    A blob is stored before any record names it, and only a takedown deletes it. So all sinks that
+    get the same records agree on which images are missing (rejected as blob_missing).
     """
 
     name: ClassVar[str] = "sink"
@@ -68,7 +71,7 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         now: Callable[[], datetime],
         writer: str | None = None,
     ) -> None:
-        """`writer` must be unique to this object; none: host name and random digits."""
+        """`writer` must be unique to this object. None: the host name and random digits."""
         self._policy = policy
         self._objects = objects
         self._blobs = blobs
@@ -83,7 +86,7 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
 
     @property
     def batching(self) -> Batching:
-        """A shard is a batch."""
+        """One batch is one shard."""
         return Batching(
             max_records=self._policy.shard_records,
             max_wait_s=self._policy.shard_age_s,
@@ -92,19 +95,20 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         )
 
     def setup(self) -> None:
-        """Make room on local disk. Raises Fatal where that cannot be."""
+        """Make the folder for images on local disk. Raises Fatal where that fails."""
         try:
             self._spool.open()
         except OSError as error:
-            raise Fatal(f"no local room for images: {error}; correct sink.spool") from error
+            raise Fatal(f"cannot make a folder for images: {error}; correct sink.spool") from error
 
     def resume(self, topic: str, partition: int, committed: int) -> int:
-        """Learn where the chain ends; start from the committed offset.
+        """Read where the chain of manifests ends; return the offset to start from.
 
-        What lies between the two is in a shard already, but its commit to Kafka is not: those
-        records come again so that the rejected ones among them get their outcome, and the others
-        are recognised without reading their images. Only where the chain is far ahead, because
-        the group's offsets were lost, it is trusted and they are skipped.
+        That is the committed offset. Records between it and the end of the chain are in a shard,
+        but their offsets were not committed to Kafka. They are read again so that the rejected ones
+        among them get their outcome; the others are recognised without reading their images. If
+        more than `UNCOMMITTED_SHARDS` start past the committed offset, the group's offsets were
+        lost, and reading starts at the end of the chain.
         """
         if not self._store_tried:
             self._writer.try_conditional_write()
@@ -122,14 +126,16 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
             written |= self._chain.merged_starts(partition)
         if sum(start >= committed for start in written) > UNCOMMITTED_SHARDS:
             _log.warning(
-                "partition %d: offset %d is far behind the shards, going on from %d",
-                *(partition, committed, end),
+                "the committed offset is far behind the shards, so reading starts at their end",
+                partition=partition,
+                committed=committed,
+                start=end,
             )
             return end
         return committed
 
     def prepare(self, message: Incoming[CleanPair]) -> PreparedImage:
-        """Fetch the image to local disk."""
+        """Fetch the image to local disk, unless its shard is written already."""
         blob, position = message.record.image.blob, message.position
         if blob.media_type not in EXTENSIONS:
             raise Dead(f"no file name for media type {blob.media_type}")
@@ -148,13 +154,16 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         return PreparedImage(file, len(data) + len(message.record.model_dump_json()))
 
     def size_of(self, message: Incoming[CleanPair], prepared: PreparedImage) -> int:
-        """Bytes it adds to the tar, without the tar's own."""
+        """Return the bytes that the record adds to the tar, without the tar's headers."""
         return prepared.bytes
 
     def process(
         self, batch: Sequence[tuple[Incoming[CleanPair], PreparedImage]]
     ) -> Sequence[Outcome]:
-        """Write what the chain does not hold yet, as one shard or, after an adoption, the rest."""
+        """Write the records that no shard holds yet as one shard.
+
+        If another sink was faster, write the records past the end of its shard, until none is left.
+        """
         first = batch[0][0].position
         while True:
             end = self._end(first.partition)
@@ -169,18 +178,19 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
             self._advance(first.partition, written)
 
     def ready(self) -> str | None:
-        """None when the store answers."""
+        """Return None when the store answers, else what is wrong."""
         return self._objects.ready()
 
     def close(self) -> None:
-        """Remove the local files."""
+        """Delete the local files."""
         self._spool.close()
 
     def _end(self, partition: int) -> int:
         return self._ends.get(partition, 0)
 
     def _advance(self, partition: int, end: int) -> int:
-        # A chain only grows; resume and process may learn of it at the same time.
+        # A chain only grows. `resume` and `process` run in different threads and may both read its
+        # end at the same time, so the greater one holds.
         with self._lock:
             self._ends[partition] = max(end, self._end(partition))
             return self._ends[partition]
