@@ -79,7 +79,7 @@ class Replayed(Source):
         """The messages, partition by partition in order of their offsets."""
         selection = self._selection
         passed = _Passed(after)
-        with TopicReader(self._kafka, [selection.topic], since=selection.since) as reader:
+        with TopicReader(self._kafka, [selection.topic], start=selection.since or ()) as reader:
             for read in reader:
                 if not passed.add(read.position):
                     continue

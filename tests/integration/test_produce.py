@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,17 +19,16 @@ from kafka.errors import KafkaError
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from kaption.connections.kafka.messages import Message
+from kaption.connections.kafka.messages import Message, Outgoing, Partition
 from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.kafka.transaction import BlockingTransactions, TransactionThread
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.topic.reader import TopicReader
 from kaption.objectstore import BlobStore, open_store
 from kaption.producers.errors import PublishError
-from kaption.producers.feed.checkpoint import Place
-from kaption.producers.feed.feed import Fed, Feed
+from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Found, Source, SourceError, Unreadable, open_source
 from kaption.producers.sources.source import RAW_BYTES, SOURCE_ERROR_HEADER, SOURCE_PLACE_HEADER
-from kaption.producers.transactions import Transactions
 from kaption.schemas import ImageSource, RawPair, WireError, header
 from kaption.schemas.topics import RAW
 from kaption.workers.batch.feeder import Feeder
@@ -134,7 +134,7 @@ def test_from_the_start_all_is_published_again_and_counted_anew(
 ) -> None:
     Feed(connection, Numbers(3)).run()
 
-    again = Feed(connection, Numbers(3), from_start=True).run()
+    again = Feed(connection, Numbers(3), FeedOptions(from_start=True)).run()
     more = Feed(connection, Numbers(4)).run()
 
     assert (again, more) == (Fed(0, 3), Fed(3, 1))
@@ -147,14 +147,19 @@ def test_a_run_that_finds_nothing_new_commits_its_place_again(
 ) -> None:
     # Given a source that is published; the broker will forget its place after a week
     Feed(connection, Numbers(3)).run()
-    real = Transactions.commit
+    real = BlockingTransactions.commit
     committed: list[int] = []
 
-    def commit(self: Transactions, messages: tuple[Message, ...], place: Place) -> None:
-        real(self, messages, place)
-        committed.append(place.published)
+    def commit(
+        self: BlockingTransactions,
+        messages: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        *rest: Any,
+    ) -> Any:
+        committed.extend(offsets.values())
+        return real(self, messages, offsets, *rest)
 
-    monkeypatch.setattr(Transactions, "commit", commit)
+    monkeypatch.setattr(BlockingTransactions, "commit", commit)
     # When it is run again
     fed = Feed(connection, Numbers(3)).run()
     # Then it has another week
@@ -166,7 +171,7 @@ def test_progress_is_told_at_each_commit_and_the_rate_is_kept(connection: KafkaC
     told: list[Fed] = []
     began = time.monotonic()
 
-    Feed(connection, Numbers(1_500), rate=1_000).run(told.append)
+    Feed(connection, Numbers(1_500), FeedOptions(rate=1_000)).run(told.append)
 
     # At least: a busy machine may take longer.
     assert time.monotonic() - began > 1.3
@@ -228,17 +233,17 @@ def test_a_record_that_is_refused_takes_its_transaction_with_it(
     connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a first try in which a message is too large for any broker
-    real = Transactions._commit
+    real = TransactionThread._commit
     tries = 0
 
-    def commit(self: Transactions, messages: tuple[Message, ...], place: object) -> None:
+    def commit(self: TransactionThread, messages: Sequence[Outgoing], *rest: Any) -> Any:
         nonlocal tries
         tries += 1
         if tries == 1:
-            messages = (*messages, Message(b"x" * 20_000_000))
-        real(self, messages, place)  # type: ignore[arg-type]  # passed on as it came
+            messages = [*messages, Outgoing(messages[0].topic, Message(b"x" * 20_000_000))]
+        return real(self, messages, *rest)
 
-    monkeypatch.setattr(Transactions, "_commit", commit)
+    monkeypatch.setattr(TransactionThread, "_commit", commit)
     # When the source is published
     fed = Feed(connection, Numbers(10)).run()
     # Then the second try has published all, and nothing of the first is seen
@@ -272,7 +277,7 @@ def test_a_broker_that_takes_no_transaction_is_given_up_with_advice(
     monkeypatch.setattr(KafkaProducer, "commit_transaction", refuse)
 
     with pytest.raises(PublishError, match=r"refused.*goes on where it stopped"):
-        Feed(connection, Numbers(3), recover_s=0).run()
+        Feed(connection, Numbers(3), FeedOptions(recover_s=0)).run()
 
     assert published(connection) == Counter()
 
@@ -296,14 +301,14 @@ def test_a_transaction_that_hangs_is_left_behind(
 
     monkeypatch.setattr(KafkaProducer, "commit_transaction", commit)
     monkeypatch.setattr("kaption.producers.feed.feed._PAUSE_S", 0.2)
-    feed = Feed(connection, Numbers(10), transaction_s=3)
-    real_abandon = Transactions.abandon
+    feed = Feed(connection, Numbers(10), FeedOptions(transaction_s=3))
+    real_abandon = TransactionThread.abandon
 
-    def abandon(self: Transactions) -> None:
+    def abandon(self: TransactionThread) -> None:
         own_kafka.thaw()
         real_abandon(self)
 
-    monkeypatch.setattr(Transactions, "abandon", abandon)
+    monkeypatch.setattr(TransactionThread, "abandon", abandon)
     # When the source is published
     assert feed.run() == Fed(0, 10)
     # Then each record is there once, whatever became of the first commit
@@ -344,7 +349,7 @@ def test_a_large_image_is_stored_and_named(
     source = open_source(str(make(tmp_path)))
     store = StoreConnection(url=str(tmp_path / "store"))
     # When it is published where there is a store
-    assert Feed(connection, source, store=store).run() == Fed(0, 1, 0)
+    assert Feed(connection, source, FeedOptions(store=store)).run() == Fed(0, 1, 0)
     # Then the record names it, and it is there
     assert stored_image(connection, store) == LARGE
 
@@ -390,10 +395,12 @@ def test_what_cannot_be_stored_is_published_when_it_can(
     # Given a run that finds no store
     source = open_source(str(large_file(tmp_path)))
     with pytest.raises(PublishError, match="its record was not sent"):
-        Feed(connection, source, store=StoreConnection(url="ftp://a.example")).run()
+        Feed(connection, source, FeedOptions(store=StoreConnection(url="ftp://a.example"))).run()
     assert published(connection) == Counter()
     # When the next one does
-    fed = Feed(connection, source, store=StoreConnection(url=str(tmp_path / "store"))).run()
+    fed = Feed(
+        connection, source, FeedOptions(store=StoreConnection(url=str(tmp_path / "store")))
+    ).run()
     # Then it publishes the pair
     assert fed == Fed(0, 1, 0)
     assert published(connection) == once(1)
@@ -503,4 +510,4 @@ def test_without_a_broker_it_says_where_it_looked() -> None:
     connection = KafkaConnection(bootstrap="127.0.0.1:1")
 
     with pytest.raises(PublishError, match=r"127\.0\.0\.1:1"):
-        Feed(connection, Numbers(1), transaction_s=1).run()
+        Feed(connection, Numbers(1), FeedOptions(transaction_s=1)).run()

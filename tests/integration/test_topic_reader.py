@@ -10,6 +10,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import Read, ReadError, TopicReader
@@ -33,7 +34,7 @@ def kafka_connection(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConne
 
 @pytest.fixture
 def producer(connection: KafkaConnection) -> Iterator[KafkaProducer]:
-    producer = KafkaProducer(**connection.client_config(), linger_ms=50)
+    producer = KafkaProducer(**client_config(connection), linger_ms=50)
     yield producer
     producer.close()
 
@@ -164,7 +165,7 @@ def test_ends_count_every_record_of_the_last_batch(
 @pytest.mark.integration
 def test_aborted_and_open_transactions_are_not_read(kafka_connection: KafkaConnection) -> None:
     prefix = kafka_connection.topic_prefix
-    producer = KafkaProducer(**kafka_connection.client_config(), transactional_id=f"{prefix}writer")
+    producer = KafkaProducer(**client_config(kafka_connection), transactional_id=f"{prefix}writer")
     producer.init_transactions()
     for first, commits in ((0, True), (10, False), (20, True)):
         producer.begin_transaction()
@@ -188,7 +189,7 @@ def test_a_log_that_ends_with_a_transaction_marker_is_read_to_its_end(
     kafka_connection: KafkaConnection,
 ) -> None:
     prefix = kafka_connection.topic_prefix
-    producer = KafkaProducer(**kafka_connection.client_config(), transactional_id=f"{prefix}writer")
+    producer = KafkaProducer(**client_config(kafka_connection), transactional_id=f"{prefix}writer")
     producer.init_transactions()
     producer.begin_transaction()
     send(producer, prefix, range(2))
@@ -210,7 +211,7 @@ def test_a_compacted_log_is_read_across_its_gaps_to_its_end(
         config = {"cleanup.policy": "compact", "segment.ms": 500, "min.cleanable.dirty.ratio": 0}
         settings = {key: str(value) for key, value in config.items()}
         admin.create_topics({name: {"num_partitions": 1, "configs": settings}})
-    producer = KafkaProducer(**connection.client_config(), transactional_id=f"{topic_prefix}w")
+    producer = KafkaProducer(**client_config(connection), transactional_id=f"{topic_prefix}w")
     producer.init_transactions()
 
     # The active segment is never compacted: go on until one before it was.

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from kafka import KafkaProducer
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import TOPICS
@@ -114,7 +115,7 @@ def test_a_refused_setting_is_reported_with_the_brokers_reason(
 
 def test_describe_counts_offsets(connection: KafkaConnection, admin: TopicAdmin) -> None:
     admin.create([replace(RAW, partitions=2)])
-    producer = KafkaProducer(**connection.client_config())
+    producer = KafkaProducer(**client_config(connection))
     for partition in (0, 1, 1):
         name = connection.topic_prefix + RAW.name
         producer.send(name, b"value", partition=partition).get(timeout=30)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 
 SECRET = "hunter2"
@@ -53,7 +54,7 @@ def test_what_does_not_fit_together_is_refused(
 
 
 def test_a_client_gets_what_it_needs_and_shows_no_password() -> None:
-    config = KafkaConnection(**SCRAM, bootstrap="a:1, b:2", ca_file="ca.pem").client_config()
+    config = client_config(KafkaConnection(**SCRAM, bootstrap="a:1, b:2", ca_file="ca.pem"))
     assert config["bootstrap_servers"] == ["a:1", "b:2"]
     assert (config["sasl_plain_password"], config["ssl_cafile"]) == (SECRET, "ca.pem")
     assert SECRET not in repr(config)
