@@ -75,11 +75,13 @@ def private_names_of_the_library() -> set[str]:
 def touches(source: str, names: set[str]) -> Iterator[str]:
     """Lines that touch one of the names of another object than their own."""
     for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, (ast.Attribute, ast.Call)):
+            continue
         touched: list[Any] = []
-        if isinstance(node, ast.Attribute) and not is_own(node):
-            touched = [node.attr]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME:
             touched = [each.value for each in node.args if isinstance(each, ast.Constant)]
+        elif isinstance(node, ast.Attribute) and not is_own(node):
+            touched = [node.attr]
         if names.intersection(touched):
             yield f"{node.lineno} {ast.unparse(node)}"
 

@@ -154,7 +154,12 @@ def test_an_abandoned_producer_is_closed_without_sending_and_reports_nothing(
 ) -> None:
     # Given a commit that waits for a broker
     waiting, released = threading.Event(), threading.Event()
-    producer.at["commit"] = lambda: waiting.set() or released.wait(5)
+
+    def wait() -> None:
+        waiting.set()
+        released.wait(5)
+
+    producer.at["commit"] = wait
     opened(thread, producer, results).commit(MESSAGES, OFFSETS, "group")
     assert waiting.wait(5)
     # When its caller waits no longer, and the broker answers after that
