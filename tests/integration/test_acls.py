@@ -141,7 +141,7 @@ def _clean(kafka: KafkaConnection) -> int:
 
 @pytest.mark.usefixtures("granted")
 @pytest.mark.parametrize("stage", STAGES)
-def test_no_stage_writes_where_it_has_no_business(
+def test_a_stage_may_write_to_its_own_outputs_only(
     secure_kafka: SecureKafka, topic_prefix: str, stage: str
 ) -> None:
     # Given the rights of one stage

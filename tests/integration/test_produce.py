@@ -1,4 +1,4 @@
-"""A source is published once: gone on with after an end, a lost commit, another run."""
+"""Each record of a source is published once, after interruptions and lost commits as well."""
 
 import json
 import os
@@ -95,7 +95,7 @@ BROKERS = pytest.mark.parametrize("connection", ["tansu", *KAFKA], indirect=True
 
 
 @BROKERS
-def test_what_is_appended_later_is_published_later(
+def test_a_later_run_publishes_only_records_appended_since(
     connection: KafkaConnection, tmp_path: Path
 ) -> None:
     # Given a file that was published, a bad line included
@@ -129,7 +129,7 @@ def test_an_unreadable_line_arrives_as_it_was_with_its_place(
 
 
 @BROKERS
-def test_from_the_start_all_is_published_again_and_counted_anew(
+def test_from_start_publishes_everything_again_and_counts_anew(
     connection: KafkaConnection,
 ) -> None:
     Feed(connection, Numbers(3)).run()
@@ -142,7 +142,7 @@ def test_from_the_start_all_is_published_again_and_counted_anew(
 
 
 @BROKERS
-def test_a_run_that_finds_nothing_new_commits_its_place_again(
+def test_a_run_without_new_records_commits_its_place_again(
     connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a source that is published; the broker will forget its place after a week
@@ -167,7 +167,7 @@ def test_a_run_that_finds_nothing_new_commits_its_place_again(
 
 
 @BROKERS
-def test_progress_is_told_at_each_commit_and_the_rate_is_kept(connection: KafkaConnection) -> None:
+def test_each_commit_reports_progress_and_the_rate_is_kept(connection: KafkaConnection) -> None:
     told: list[Fed] = []
     began = time.monotonic()
 
@@ -182,14 +182,14 @@ def test_progress_is_told_at_each_commit_and_the_rate_is_kept(connection: KafkaC
 
 
 @BROKERS
-def test_sources_do_not_know_of_each_other(connection: KafkaConnection) -> None:
+def test_each_source_has_a_place_of_its_own(connection: KafkaConnection) -> None:
     Feed(connection, Numbers(3)).run()
 
     assert Feed(connection, Numbers(3, name="others")).run() == Fed(0, 3)
 
 
 @BROKERS
-def test_a_source_that_fails_is_gone_on_with_behind_what_it_gave(
+def test_after_a_source_failed_the_next_run_continues_behind_its_last_record(
     connection: KafkaConnection,
 ) -> None:
     def damaged(number: int) -> None:
@@ -205,7 +205,7 @@ def test_a_source_that_fails_is_gone_on_with_behind_what_it_gave(
 
 @pytest.mark.parametrize("connection", KAFKA, indirect=True)
 @pytest.mark.parametrize("arrives", [True, False], ids=["committed", "lost"])
-def test_a_commit_without_an_answer_is_asked_for(
+def test_after_a_commit_without_an_answer_each_record_is_there_once(
     connection: KafkaConnection, arrives: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a commit whose answer does not come, whether it arrives or not
@@ -229,7 +229,7 @@ def test_a_commit_without_an_answer_is_asked_for(
 
 
 @pytest.mark.parametrize("connection", KAFKA, indirect=True)
-def test_a_record_that_is_refused_takes_its_transaction_with_it(
+def test_a_refused_record_aborts_its_transaction_and_the_next_try_publishes_all(
     connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a first try in which a message is too large for any broker
@@ -253,7 +253,7 @@ def test_a_record_that_is_refused_takes_its_transaction_with_it(
 
 
 @pytest.mark.parametrize("connection", KAFKA, indirect=True)
-def test_a_run_that_was_overtaken_ends(connection: KafkaConnection) -> None:
+def test_a_run_that_another_one_overtakes_ends_with_an_error(connection: KafkaConnection) -> None:
     # Given a run that pauses in the middle, while another one publishes the rest
     def overtaken(number: int) -> None:
         if number == 1_500:
@@ -389,7 +389,7 @@ def test_without_a_store_a_large_image_is_a_dead_letter_that_says_what_to_set(
     assert published(connection) == Counter({"?": 1})
 
 
-def test_what_cannot_be_stored_is_published_when_it_can(
+def test_a_pair_whose_image_could_not_be_stored_is_published_by_the_next_run(
     connection: KafkaConnection, tmp_path: Path
 ) -> None:
     # Given a run that finds no store
@@ -407,7 +407,7 @@ def test_what_cannot_be_stored_is_published_when_it_can(
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_the_command_stores_images_where_it_was_told_to_alone(
+def test_the_command_stores_images_only_in_a_store_that_is_set(
     connection: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
     source = large_file(tmp_path)
@@ -426,7 +426,9 @@ def test_the_command_stores_images_where_it_was_told_to_alone(
     assert made == ({"store"} if told else set())
 
 
-def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_path: Path) -> None:
+def test_the_command_continues_where_it_stopped(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
     # Given a table with names of its own
     source = tmp_path / "pairs.csv"
     source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\nonly one field\n")
@@ -446,7 +448,7 @@ def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_p
     assert published(connection) == Counter({"0": 1, "?": 1, "1": 1})
 
 
-def test_the_command_tells_its_progress_also_in_a_log(
+def test_the_command_writes_its_progress_to_a_log_too(
     connection: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "pairs.csv"

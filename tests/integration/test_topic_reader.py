@@ -1,9 +1,10 @@
-"""The reader gives committed records, all of them, and ends where the log ended."""
+"""The reader gives every committed record and ends where the log ended when it began."""
 
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -89,7 +90,7 @@ def test_an_empty_topic_ends_at_once(connection: KafkaConnection) -> None:
     assert read_ids(connection) == []
 
 
-def test_each_iteration_begins_anew_and_sees_what_came_since(
+def test_each_iteration_begins_anew_and_sees_new_records(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
     with TopicReader(connection, [TOPIC]) as reader:
@@ -100,7 +101,7 @@ def test_each_iteration_begins_anew_and_sees_what_came_since(
         assert len(list(reader)) == 8
 
 
-def test_what_comes_during_an_iteration_is_beyond_its_end(
+def test_records_written_during_an_iteration_are_not_in_it(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
     send(producer, topic_prefix, range(700))
@@ -123,6 +124,21 @@ def test_reading_starts_at_a_position(
     assert sorted(read_ids(connection, start=[start])) == ["pair-10", "pair-11", "pair-8", "pair-9"]
 
 
+@pytest.mark.integration
+def test_reading_starts_at_a_time(kafka_connection: KafkaConnection) -> None:
+    # Given a partition with older and newer records, and one whose records are all older
+    prefix = kafka_connection.topic_prefix
+    producer = KafkaProducer(**client_config(kafka_connection))
+    send(producer, prefix, range(3))
+    send(producer, prefix, range(20, 22), partition=1)
+    time.sleep(0.05)
+    start = datetime.now(UTC)
+    send(producer, prefix, range(3, 5))
+    producer.close()
+    # When it is read from the time between them, then only the newer ones come
+    assert read_ids(kafka_connection, start=start) == ["pair-3", "pair-4"]
+
+
 def test_following_goes_on_after_the_end(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
@@ -136,7 +152,7 @@ def test_following_goes_on_after_the_end(
         assert next(reading).record == pair(1)
 
 
-def test_what_is_no_record_is_given_as_the_error(
+def test_a_message_that_cannot_be_decoded_is_given_as_an_error(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
     producer.send(topic_prefix + TOPIC.name, b"{", headers=[("key", b"value")], partition=0)
