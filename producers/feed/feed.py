@@ -13,7 +13,12 @@ from kaption.connections.kafka.access import check_access, denial
 from kaption.connections.kafka.clients import TransactionTimeouts, transactional_producer
 from kaption.connections.kafka.library import AuthorizationError, KafkaError
 from kaption.connections.kafka.messages import Message, Outgoing
-from kaption.connections.kafka.transaction import BlockingTransactions, Committed, Refused
+from kaption.connections.kafka.transaction import (
+    BlockingTransactions,
+    Committed,
+    Refused,
+    Unknown,
+)
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.producers.errors import PublishError, TooLargeError
 from kaption.producers.feed.batches import batches
@@ -140,18 +145,25 @@ class Feed:
                 self._checkpoint.group,
                 place.metadata,
             )
-            if not isinstance(result, Committed):
-                if isinstance(result, Refused) and result.too_large:
-                    raise _too_large(messages[result.too_large[0]], self._topic) from result.error
-                if not isinstance(result.error, (KafkaError, TimeoutError)) or isinstance(
-                    result.error, AuthorizationError
-                ):
-                    raise result.error  # a fault of ours, or a right that waiting does not give
-                give_up = give_up or time.monotonic() + self._options.recover_s
-                if self._recover(place, give_up, result.error).published != place.published:
-                    continue
-            self._place = place
-            return
+            if isinstance(result, Committed):
+                break
+            self._raise_if_waiting_is_vain(result, messages)
+            give_up = give_up or time.monotonic() + self._options.recover_s
+            if self._recover(place, give_up, result.error).published == place.published:
+                break
+        self._place = place
+
+    def _raise_if_waiting_is_vain(
+        self, result: Refused | Unknown, messages: Sequence[Message]
+    ) -> None:
+        if isinstance(result, Refused) and result.too_large:
+            raise TooLargeError(
+                f"a message of {len(messages[result.too_large[0]].value)} bytes is too large for "
+                f"{self._topic.name}: raise the topic's max.message.bytes, then run it again"
+            ) from result.error
+        missing_right = isinstance(result.error, AuthorizationError)
+        if missing_right or not isinstance(result.error, (KafkaError, TimeoutError)):
+            raise result.error
 
     def _recover(self, place: Place, give_up: float, why: Exception) -> Place:
         """Where the source is, after a transaction to `place` whose outcome is unknown."""
@@ -205,10 +217,3 @@ class Feed:
 
     def _read(self, *, stable: bool) -> Place:
         return self._checkpoint.read(self._options.transaction_s / 2, stable=stable)
-
-
-def _too_large(message: Message, topic: Topic) -> TooLargeError:
-    return TooLargeError(
-        f"a message of {len(message.value)} bytes is too large for {topic.name}: "
-        "raise the topic's max.message.bytes, then run it again"
-    )
