@@ -27,6 +27,7 @@ from tempfile import TemporaryDirectory
 from kafka import KafkaProducer
 
 from bench.inputs import records
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.lag import LagReader
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
@@ -102,7 +103,7 @@ def _measure(
     used: list[float] = []
     with TopicAdmin(connection) as admin, LagReader(connection) as reader:
         admin.create([replace(each, partitions=min(each.partitions, 4)) for each in TOPICS])
-        producer = KafkaProducer(**connection.client_config(), linger_ms=20)
+        producer = KafkaProducer(**client_config(connection), linger_ms=20)
         with _worker(stage, environment, log) as process:
             for start in range(0, portion * _PORTIONS, portion):
                 for pair in (record(stage, start + number) for number in range(portion)):

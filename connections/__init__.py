@@ -1,1 +1,1 @@
-"""How every side reaches its servers: settings, TLS, tokens, Kafka clients. Knows no record."""
+"""How every side reaches its servers: settings, TLS, tokens, Kafka clients."""

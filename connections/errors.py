@@ -1,16 +1,16 @@
-"""Errors of what stands outside a process, split by what the caller should do."""
+"""Errors of servers and settings, split by what the caller should do."""
 
 from __future__ import annotations
 
 
 class Fault(Exception):
-    """Something could not be done; its class says what to do next, its text says why."""
+    """Something could not be done: the class says what to do next, the text says why."""
 
 
 class Retry(Fault):
-    """Something outside is down or busy: wait and call again. Nothing is dropped, however long.
+    """A server is down or busy: wait and call again, for as long as it takes; drop nothing.
 
-    `after_s` is a hint from the other side (Retry-After), in seconds.
+    `after_s` is the server's hint how long to wait (Retry-After), in seconds.
     """
 
     def __init__(self, why: str, after_s: float | None = None) -> None:
@@ -19,4 +19,4 @@ class Retry(Fault):
 
 
 class Fatal(Fault):
-    """It cannot work like this (wrong model, bad settings): stop with a non-zero exit."""
+    """The process cannot work (wrong model, bad settings): stop with a non-zero exit."""

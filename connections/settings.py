@@ -1,15 +1,11 @@
-"""How to reach Kafka, Redis and the object store; read from settings, used by every side."""
+"""Addresses, credentials and TLS files of Kafka, Redis and the object store: data only."""
 
 from __future__ import annotations
 
-import logging
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
-
-# At level DEBUG these tell every byte on the wire, and so passwords and tokens.
-_WIRE_LOGGERS = ("kafka.net.connection", "kafka.protocol.parser")
 
 
 class _Connection(BaseModel):
@@ -17,7 +13,7 @@ class _Connection(BaseModel):
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
-        # A refused value may be, or stand beside, a secret.
+        # A refused value may be a secret, or be shown beside one.
         hide_input_in_errors=True,
     )
 
@@ -28,29 +24,35 @@ class KafkaConnection(_Connection):
     bootstrap: str = "127.0.0.1:9092"
     """host:port, comma separated."""
     topic_prefix: str = ""
-    """Put before every topic and group name, for several deployments on one cluster."""
+    """Prefix of every topic and group name, for several deployments on one cluster."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Encryption and login: SSL is TLS, SASL a login by `sasl_mechanism`."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    """How to log in; set exactly where security_protocol begins with SASL."""
     username: str | None = None
+    """User to log in as; for PLAIN and SCRAM."""
     password: SecretStr | None = None
+    """Password of that user."""
     ca_file: str | None = None
     """PEM file of the authorities that sign the brokers' certificates; None: the system's."""
     certificate_file: str | None = None
-    """PEM file of our own certificate and its chain, where brokers ask clients for one."""
+    """PEM file of the client's certificate and its chain, where brokers ask for one."""
     key_file: str | None = None
     """PEM file of the certificate's private key."""
     key_password: SecretStr | None = None
-    """Of an encrypted `key_file`."""
+    """Password of an encrypted `key_file`."""
     oauth_token_url: str | None = None
-    """With OAUTHBEARER: the endpoint that gives tokens for client credentials."""
+    """With OAUTHBEARER: URL of the endpoint that gives tokens for client credentials."""
     oauth_client_id: str | None = None
+    """Client to ask the endpoint as."""
     oauth_client_secret: SecretStr | None = None
+    """Secret of that client."""
     oauth_scope: str | None = None
     """Scopes to ask for, separated by blanks."""
     oauth_ca_file: str | None = None
     """PEM file of the authorities that sign the endpoint's certificate; None: the system's."""
     oauth_token_file: str | None = None
-    """In place of an endpoint: a file that always holds a valid token, as Kubernetes mounts one."""
+    """Instead of an endpoint: a file that always holds a valid token, such as Kubernetes mounts."""
     replication_factor: int = Field(default=-1, ge=-1)
     """For topics that Kaption creates; -1 takes the broker's default."""
 
@@ -88,47 +90,24 @@ class KafkaConnection(_Connection):
         else:
             _is_plain_url("oauth_token_url", self.oauth_token_url)
 
-    def client_config(self) -> dict[str, object]:
-        """Keyword arguments that every kafka-python client takes."""
-        config: dict[str, object] = {
-            "bootstrap_servers": [address.strip() for address in self.bootstrap.split(",")],
-            "security_protocol": self.security_protocol,
-        }
-        optional: dict[str, object] = {
-            "sasl_mechanism": self.sasl_mechanism,
-            "sasl_plain_username": self.username,
-            "sasl_plain_password": _revealed(self.password),
-            "ssl_cafile": self.ca_file,
-            "ssl_certfile": self.certificate_file,
-            "ssl_keyfile": self.key_file,
-            "ssl_password": _revealed(self.key_password),
-        }
-        if self.sasl_mechanism == "OAUTHBEARER":
-            from kaption.connections.kafka.oauth import token_provider
-
-            optional["sasl_oauth_token_provider"] = token_provider(self)
-        if self.sasl_mechanism is not None:
-            for name in _WIRE_LOGGERS:
-                logging.getLogger(name).setLevel(logging.INFO)
-        return config | {name: value for name, value in optional.items() if value is not None}
-
 
 class RedisConnection(_Connection):
     """A Redis or Valkey server."""
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """redis://, rediss:// (TLS) or unix://; the password may be in it, so it is shown hidden."""
+    """redis://, rediss:// (TLS) or unix://. It may hold the password, so it is never shown."""
     username: str | None = None
-    """In place of one in the URL."""
+    """User, instead of one in the URL."""
     password: SecretStr | None = None
-    """In place of one in the URL, where it would have to be percent-encoded."""
+    """Password, instead of one in the URL, where it would have to be percent-encoded."""
     ca_file: str | None = None
     """PEM file of the authorities that sign the server's certificate; None: the system's."""
     certificate_file: str | None = None
-    """PEM file of our own certificate and its chain, where the server asks clients for one."""
+    """PEM file of the client's certificate and its chain, where the server asks for one."""
     key_file: str | None = None
     """PEM file of the certificate's private key, not encrypted."""
     key_prefix: str = "kaption:"
+    """Prefix of every key, for several deployments on one server."""
 
     @property
     def uses_tls(self) -> bool:
@@ -144,16 +123,18 @@ class RedisConnection(_Connection):
 
 
 class StoreConnection(_Connection):
-    """The object store for blobs and shards."""
+    """The object store for blobs (images by their content) and shards."""
 
     url: str = "kaption-store"
     """A folder, or s3://bucket/prefix."""
     endpoint: str | None = None
     """For S3 servers other than AWS, for example http://127.0.0.1:8333."""
     region: str = "us-east-1"
+    """Region of S3."""
     access_key: str | None = None
     """None: the usual AWS chain (environment, profile, web identity, instance role)."""
     secret_key: SecretStr | None = None
+    """Secret of `access_key`; both are set or neither."""
     ca_file: str | None = None
     """PEM file of the authorities that sign the server's certificate; None: the system's."""
 
@@ -172,20 +153,7 @@ def _has_pair(certificate_file: str | None, key_file: str | None) -> None:
 
 
 def _is_plain_url(name: str, url: str) -> None:
-    """It is shown in errors, so a secret has no place in it."""
+    """Refuse a URL with a password: errors show it."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
         raise ValueError(f"{name} is http(s)://host:port/..., without user and password")
-
-
-def _revealed(secret: SecretStr | None) -> _Unshown | None:
-    return _Unshown(secret.get_secret_value()) if secret is not None else None
-
-
-class _Unshown(str):
-    """kafka-python's admin client writes its configuration to the log at level DEBUG."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'**********'"

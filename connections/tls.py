@@ -1,4 +1,4 @@
-"""TLS as every connection uses it: its files, and what a refused handshake means."""
+"""TLS for every connection: its files, and the reason of a refused handshake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OTHER_NAME = {62, 64}
 
 
 class TlsFiles(Protocol):
-    """A connection's files, as in `KafkaConnection`."""
+    """The TLS files of a connection such as `KafkaConnection`."""
 
     ca_file: str | None
     certificate_file: str | None
@@ -24,12 +24,15 @@ class TlsFiles(Protocol):
 
 
 def setting(section: str, name: str) -> str:
-    """A setting as errors name it, with its environment variable."""
+    """The name of a setting in error messages, with its environment variable."""
     return f"{section}.{name} (KAPTION_{section.upper()}__{name.upper()})"
 
 
 def tls_context(section: str, files: TlsFiles, key_password: str | None = None) -> ssl.SSLContext:
-    """A client's context. Raises Fatal, naming the setting, on a file that cannot be used."""
+    """A client's context. Raises Fatal, which names the setting, on a file that cannot be used.
+
+    `section` is the part of the settings that `files` comes from: ``kafka``, ``redis``.
+    """
     context = authorities(setting(section, "ca_file"), files.ca_file)
     if files.certificate_file is not None and files.key_file is not None:
         try:
@@ -45,11 +48,11 @@ def tls_context(section: str, files: TlsFiles, key_password: str | None = None) 
 
 
 def authorities(name: str, ca_file: str | None) -> ssl.SSLContext:
-    """A context that trusts `ca_file`, which the setting `name` gives, or what the system does.
+    """A context that trusts the authorities in `ca_file`; None: those of the system.
 
-    Raises Fatal.
+    `name` is the setting of the file. Raises Fatal on a file that cannot be read.
     """
-    # As kafka-python makes its own, which is less strict than create_default_context is of late.
+    # kafka-python makes its contexts so; create_default_context has become stricter since.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if ca_file:
@@ -62,10 +65,10 @@ def authorities(name: str, ca_file: str | None) -> ssl.SSLContext:
 
 
 def tls_refusal(error: BaseException, ca_name: str, host_name: str, server: str) -> str | None:
-    """Why a certificate was not accepted; None if that is not what `error` is about.
+    """Why we did not accept the certificate of `server`; None if `error` has another cause.
 
-    Libraries wrap the cause, so the whole chain is searched. `ca_name` and `host_name` are the
-    settings that give the authorities and the address.
+    Libraries wrap the cause, so the whole chain of errors is searched. `ca_name` and `host_name`
+    are the settings that give the authorities and the address.
     """
     for cause in _chain(error):
         if not isinstance(cause, ssl.SSLCertVerificationError):

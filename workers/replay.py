@@ -83,7 +83,7 @@ class Replayed(Source):
         """
         selection = self._selection
         passed = _Passed(after)
-        with TopicReader(self._kafka, [selection.topic], since=selection.since) as reader:
+        with TopicReader(self._kafka, [selection.topic], start=selection.since or ()) as reader:
             for read in reader:
                 if not passed.add(read.position):
                     continue

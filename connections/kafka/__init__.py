@@ -1,1 +1,1 @@
-"""All that constructs a Kafka client or touches the library."""
+"""Everything that uses kafka-python: no other package imports the library."""

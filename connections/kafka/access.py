@@ -1,6 +1,6 @@
-"""Why brokers refuse a client, told at once and by the setting's name.
+"""Why brokers refuse a client: told at once, with the name of the setting that is wrong.
 
-kafka-python tries again until it times out, and says no more than that no broker answered.
+kafka-python itself tries again until it times out, and then says only that no broker answered.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from kaption.connections.errors import Fatal, Retry
+from kaption.connections.kafka.config import client_config
 from kaption.connections.settings import KafkaConnection
 from kaption.connections.tls import setting, tls_context, tls_refusal
 
 TIMEOUT_S = 10.0
 
 _PROTOCOL = setting("kafka", "security_protocol")
-_DEFAULT_PORT = "9092"  # kafka-python's, too
+_DEFAULT_PORT = "9092"  # as in kafka-python
 _RECEIVE_BYTES = 65_536
 _DENIED = {
     TopicAuthorizationFailedError: "topic",
@@ -38,10 +39,10 @@ _DENIED = {
 
 
 def check_access(connection: KafkaConnection, timeout_s: float = TIMEOUT_S) -> str | None:
-    """Connect and log in once; None where the first bootstrap address that answers lets us in.
+    """Log in once, at the first bootstrap address that answers as a broker; None where it worked.
 
-    Raises Fatal where it refuses us, which time does not mend. Returns what was seen where no
-    address answers as a broker: that may pass.
+    Raises Fatal where that broker refuses us: waiting does not help. Where no address answers as a
+    broker, returns what was seen at each: waiting may help.
     """
     seen = []
     for address in connection.bootstrap.split(","):
@@ -56,7 +57,7 @@ def check_access(connection: KafkaConnection, timeout_s: float = TIMEOUT_S) -> s
 
 
 def denial(connection: KafkaConnection, error: BaseException) -> str | None:
-    """What right is missing, where that is what kafka-python's `error` says."""
+    """The right that is missing, with advice; None where `error` is about something else."""
     if not isinstance(error, AuthorizationError):
         return None
     what = next((word for kind, word in _DENIED.items() if isinstance(error, kind)), "cluster")
@@ -65,7 +66,7 @@ def denial(connection: KafkaConnection, error: BaseException) -> str | None:
 
 
 def not_allowed(connection: KafkaConnection, what: str) -> str:
-    """The error for a missing ACL."""
+    """The message for a missing ACL; `what` is a verb and its object."""
     user = f"User:{connection.username}" if connection.username else "this client"
     return (
         f"the broker does not let {user} {what}: grant it; `kaption topics acls` prints the list, "
@@ -74,7 +75,10 @@ def not_allowed(connection: KafkaConnection, what: str) -> str:
 
 
 class _Attempt:
-    """One connection to one address, logged in by hand: the client classes hide what went wrong."""
+    """One connection to one address.
+
+    It speaks the protocol itself, for the library's clients hide what went wrong.
+    """
 
     def __init__(self, connection: KafkaConnection, address: str, timeout_s: float) -> None:
         self._connection = connection
@@ -97,7 +101,10 @@ class _Attempt:
             self._encrypt(context)
 
     def log_in(self) -> None:
-        """Raises Fatal, Retry or, where the other side is silent or no broker, OSError."""
+        """Raises Fatal where the broker refuses us, Retry where no token endpoint answers.
+
+        Raises OSError where the other side is silent, or no broker.
+        """
         self._ask(ApiVersionsRequest(version=0))
         if self._connection.sasl_mechanism is None:
             return
@@ -167,7 +174,7 @@ class _Attempt:
         )
 
     def _sasl(self) -> dict[str, object]:
-        config = self._connection.client_config()
+        config = client_config(self._connection)
         return {
             name: value
             for name, value in config.items()

@@ -1,74 +1,185 @@
-"""kafka-python's clients with the settings that exactly-once needs."""
+"""Every client of kafka-python is constructed here, with the settings that its use needs.
+
+Each function raises KafkaError when no broker answers. Objects of the library are typed Any, for
+it publishes no types. Times are in seconds.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
+from kafka.admin import KafkaAdminClient
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.settings import KafkaConnection
-from kaption.schemas.limits import DEAD_MESSAGE_BYTES, MIB
-from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.schemas.limits import MIB
 
-# Both: the default of 30 s would outlast the broker's return by as much.
+# The library's default of 30 s would keep a client away for as long after the broker is back.
 _RECONNECT_BACKOFF_MAX_MS = 1000
 _PARTITION_FETCH_BYTES = 4 * MIB
 _FETCH_BYTES = 32 * MIB
 # Larger than the largest record batches of small messages, far below one large message.
 _PRODUCER_BATCH_BYTES = 256 * 1024
+_HEARTBEAT_S = 3.0
+# More records than one fetch can hold, so that a poll returns every batch it fetched whole.
+_ALL_RECORDS = 1_000_000
 
 
-def make_consumer(
-    connection: KafkaConnection, group: str, client_id: str, policy: RuntimePolicy
+@dataclass(frozen=True, slots=True)
+class MemberTimeouts:
+    """How long a member of a consumer group waits, and is waited for."""
+
+    request_s: float
+    """For the answer to one request, and for the first broker."""
+    session_s: float
+    """A member without heartbeats is thrown out after this."""
+    poll_interval_s: float
+    """A member that does not poll leaves the group after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionTimeouts:
+    """How long a transactional producer waits, and is waited for."""
+
+    request_s: float
+    """For the answer to one request, and for the first broker."""
+    block_s: float
+    """Longest wait of one call, as far as the library keeps to it: see `TransactionThread`."""
+    expiry_s: float
+    """The broker aborts a transaction that is open for longer; until then its readers wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentOptions:
+    """Sizes and deadlines of an idempotent producer."""
+
+    max_message_bytes: int = MIB
+    """Larger messages are refused before they are sent. A batch is filled to half of it at most."""
+    linger_s: float = 0.02
+    """How long a message waits for others, to share their batch."""
+    connect_s: float = 30.0
+    """For the first broker, and then for the topic's partitions."""
+    request_s: float = 30.0
+    """For the answer to one request."""
+    delivery_s: float = 120.0
+    """From `send` to the acknowledgement; then the message has failed."""
+
+
+def group_member(
+    connection: KafkaConnection, group: str, client_id: str, timeouts: MemberTimeouts
 ) -> Any:
-    """A consumer without subscription. Raises KafkaError when no broker answers."""
+    """A consumer that is to join `group`, without subscription yet."""
     return KafkaConsumer(
-        **connection.client_config(),
-        **_common(client_id, policy),
+        **client_config(connection),
+        client_id=client_id,
         group_id=group,
         # An instance, not the class: the default assignors stop the whole group at each rebalance.
         partition_assignment_strategy=[CooperativeStickyAssignor()],
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
-        session_timeout_ms=_ms(policy.session_timeout_s),
-        heartbeat_interval_ms=_ms(min(3.0, policy.session_timeout_s / 4)),
-        max_poll_interval_ms=_ms(policy.max_poll_interval_s),
+        allow_auto_create_topics=False,
+        session_timeout_ms=_ms(timeouts.session_s),
+        heartbeat_interval_ms=_ms(min(_HEARTBEAT_S, timeouts.session_s / 4)),
+        max_poll_interval_ms=_ms(timeouts.poll_interval_s),
         max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
         fetch_max_bytes=_FETCH_BYTES,
+        reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
+        request_timeout_ms=_ms(timeouts.request_s),
+        bootstrap_timeout_ms=_ms(timeouts.request_s),
+        # The engine has metrics of its own; the library's cost several percent.
+        metrics_enabled=False,
     )
 
 
-def make_producer(
-    connection: KafkaConnection, transactional_id: str, client_id: str, policy: RuntimePolicy
+def group_offsets(
+    connection: KafkaConnection, group: str, timeout_s: float, *, stable: bool
 ) -> Any:
-    """A producer before init_transactions. Raises KafkaError when no broker answers."""
+    """A consumer that joins no group and only reads offsets that were committed for `group`.
+
+    If `stable`, the broker answers after open transactions on these offsets have ended.
+    """
+    return KafkaConsumer(
+        **client_config(connection),
+        group_id=group,
+        enable_auto_commit=False,
+        isolation_level="read_committed" if stable else "read_uncommitted",
+        allow_auto_create_topics=False,
+        bootstrap_timeout_ms=_ms(timeout_s),
+    )
+
+
+def topic_consumer(connection: KafkaConnection, timeout_s: float) -> Any:
+    """A consumer of committed records in no group; it waits `timeout_s` for the first broker."""
+    return KafkaConsumer(
+        **client_config(connection),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        allow_auto_create_topics=False,
+        bootstrap_timeout_ms=_ms(timeout_s),
+        max_poll_records=_ALL_RECORDS,
+    )
+
+
+def transactional_producer(
+    connection: KafkaConnection,
+    transactional_id: str,
+    max_message_bytes: int,
+    timeouts: TransactionTimeouts,
+) -> Any:
+    """A producer before init_transactions. `max_message_bytes`: of the topic that takes most."""
     return KafkaProducer(
-        **connection.client_config(),
-        **_common(client_id, policy),
+        **client_config(connection),
+        client_id=transactional_id,
         transactional_id=transactional_id,
-        transaction_timeout_ms=_ms(policy.transaction_timeout_s),
+        transaction_timeout_ms=_ms(timeouts.expiry_s),
         compression_type="zstd",
         batch_size=_PRODUCER_BATCH_BYTES,
-        max_request_size=DEAD_MESSAGE_BYTES + MIB,
-        max_block_ms=_ms(policy.transaction_deadline_s),
+        max_request_size=max_message_bytes + MIB,
+        max_block_ms=_ms(timeouts.block_s),
         # After a commit the broker still writes markers and answers the next transaction with
         # CONCURRENT_TRANSACTIONS for a moment; the default of 100 ms halves the throughput.
         retry_backoff_ms=1,
+        allow_auto_create_topics=False,
+        reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
+        request_timeout_ms=_ms(timeouts.request_s),
+        bootstrap_timeout_ms=_ms(timeouts.request_s),
+        # The engine has metrics of its own; the library's cost several percent.
+        metrics_enabled=False,
     )
 
 
-def _common(client_id: str, policy: RuntimePolicy) -> dict[str, Any]:
-    return {
-        "client_id": client_id,
-        "allow_auto_create_topics": False,
-        "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
-        "request_timeout_ms": _ms(policy.request_timeout_s),
-        "bootstrap_timeout_ms": _ms(policy.request_timeout_s),
-        # We have our own; theirs cost several percent.
-        "metrics_enabled": False,
-    }
+def idempotent_producer(connection: KafkaConnection, options: IdempotentOptions) -> Any:
+    """A producer with acks=all whose own retries write no message twice and keep their order."""
+    return KafkaProducer(
+        **client_config(connection),
+        acks="all",
+        enable_idempotence=True,
+        compression_type="zstd",
+        linger_ms=_ms(options.linger_s),
+        batch_size=min(_PRODUCER_BATCH_BYTES, options.max_message_bytes // 2),
+        max_request_size=options.max_message_bytes,
+        max_block_ms=_ms(options.connect_s),
+        request_timeout_ms=_ms(options.request_s),
+        delivery_timeout_ms=_ms(options.delivery_s),
+        bootstrap_timeout_ms=_ms(options.connect_s),
+        reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
+        allow_auto_create_topics=False,
+    )
+
+
+def admin_client(connection: KafkaConnection, timeout_s: float) -> Any:
+    """An admin client; `timeout_s` holds for the first broker and for each request."""
+    return KafkaAdminClient(
+        **client_config(connection),
+        request_timeout_ms=_ms(timeout_s),
+        bootstrap_timeout_ms=_ms(timeout_s),
+    )
 
 
 def _ms(seconds: float) -> int:

@@ -1,4 +1,4 @@
-"""How far a consumer group is behind, as an outsider sees it."""
+"""How far a consumer group is behind, read from the broker without joining the group."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Self
 
 import stamina
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownBrokerIdError, for_code
 from kafka.protocol.consumer import OffsetSpec
 
-from kaption.connections.kafka.access import check_access, denial
-from kaption.connections.kafka.topics import TopicError
+from kaption.connections.kafka.access import denial
+from kaption.connections.kafka.topics import TopicError, open_admin
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import Topic
 
@@ -25,7 +24,7 @@ class GroupProgress:
     committed: int
     """Offsets done; partitions without a commit count from the log's start."""
     lag: int
-    """Offsets to go, transaction markers included until an idle worker commits past them."""
+    """Offsets to go. Transaction markers count until an idle worker commits past them."""
 
 
 class LagReader:
@@ -38,21 +37,10 @@ class LagReader:
         self._connection = connection
         self._prefix = connection.topic_prefix
         self._timeout_s = timeout_s
-        timeout_ms = int(timeout_s * 1000)
-        seen = check_access(connection)
-        try:
-            self._client = KafkaAdminClient(
-                **connection.client_config(),
-                request_timeout_ms=timeout_ms,
-                bootstrap_timeout_ms=timeout_ms,
-            )
-        except KafkaError as error:
-            raise TopicError(
-                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
-            ) from error
+        self._client = open_admin(connection, timeout_s)
 
     def progress(self, group: str, topics: Sequence[Topic]) -> GroupProgress:
-        """Where `group` (with its prefix) stands in `topics` (without)."""
+        """How far `group` (with its prefix) is in `topics` (without)."""
         names = [topic.prefixed(self._prefix).name for topic in topics]
         try:
             # A new cluster has no coordinator for a moment, and leaders move.
@@ -71,7 +59,7 @@ class LagReader:
     def _progress(self, group: str, names: Sequence[str]) -> GroupProgress:
         partitions = []
         for topic in self._client.describe_topics(names):
-            # A broker that is just coming back tells of no partitions: that is not a lag of 0.
+            # A broker that is just coming back lists no partitions: that is not a lag of 0.
             if topic["error_code"] or not topic["partitions"]:
                 raise for_code(topic["error_code"] or LeaderNotAvailableError.errno)(topic["name"])
             partitions += [
@@ -79,7 +67,7 @@ class LagReader:
                 for each in topic["partitions"]
             ]
         begin = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.EARLIEST))
-        # Not the last stable offset: what waits behind an open transaction is still to be done.
+        # Not the last stable offset: records behind an open transaction are still to be done.
         end = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
         commits = self._client.list_group_offsets({group: partitions})[group]
         committed = lag = 0
@@ -98,7 +86,7 @@ class LagReader:
 
 
 def _passing(error: Exception) -> bool:
-    # The second: a partition without a leader, which the client looks up as broker -1.
+    # UnknownBrokerIdError: a partition has no leader, and the client looks up broker -1.
     return isinstance(error, KafkaError) and (
         bool(error.retriable) or isinstance(error, UnknownBrokerIdError)
     )

@@ -7,19 +7,13 @@ from typing import NamedTuple
 
 
 class Partition(NamedTuple):
-    """Equal to kafka-python's TopicPartition, without importing it."""
+    """Equal to kafka-python's TopicPartition and of the same hash, but with types.
+
+    The library's own calls insist on a TopicPartition: convert for them.
+    """
 
     topic: str
     partition: int
-
-
-class Outgoing(NamedTuple):
-    """One message to be sent; `topic` with its prefix."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +26,13 @@ class Message:
 
     @property
     def size(self) -> int:
-        """Bytes in memory, roughly, and at least what a message takes on the wire."""
+        """Bytes in memory, roughly; never less than the message takes on the wire."""
         headers = sum(len(name.encode()) + len(value) + 8 for name, value in self.headers)
         return 512 + len(self.value) + len(self.key or b"") + headers
+
+
+class Outgoing(NamedTuple):
+    """A message, and the topic (its name on the broker) that it goes to."""
+
+    topic: str
+    message: Message

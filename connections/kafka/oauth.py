@@ -1,4 +1,4 @@
-"""Tokens for Kafka's OAUTHBEARER: from an endpoint, for client credentials, or from a file."""
+"""Tokens for Kafka's OAUTHBEARER: from an endpoint by client credentials, or from a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kaption.connections.tls import authorities, setting, tls_refusal
 TIMEOUT_S = 10.0
 MAX_ANSWER_BYTES = 1 << 20
 USABLE_PART = 0.8
-"""Of a token's life; then the next one is asked for."""
+"""A token is replaced after this part of its life."""
 
 _SECRET = setting("kafka", "oauth_client_secret")
 _URL = setting("kafka", "oauth_token_url")
@@ -32,14 +32,14 @@ _FILE = setting("kafka", "oauth_token_file")
 
 @lru_cache(maxsize=16)
 def token_provider(connection: KafkaConnection) -> AbstractTokenProvider:
-    """One for all clients of a connection, so that they share its token."""
+    """One provider for all clients of a connection, so that they share its token."""
     if connection.oauth_token_file is not None:
         return FileTokens(Path(connection.oauth_token_file))
     return EndpointTokens(connection)
 
 
 class FileTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
-    """Reads the file each time: whoever mounts it keeps the token fresh."""
+    """Reads the file for each login: whoever mounts it keeps the token valid."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -56,7 +56,10 @@ class FileTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python h
 
 
 class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python has no types
-    """Asks by the client credentials grant (RFC 6749, section 4.4) and keeps the token a while."""
+    """Asks an endpoint by the client credentials grant (RFC 6749, section 4.4) and keeps the token.
+
+    A token serves until `USABLE_PART` of its life is over.
+    """
 
     def __init__(
         self, connection: KafkaConnection, clock: Callable[[], float] = time.monotonic
@@ -68,7 +71,7 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pyth
         self._usable_until = float("-inf")
 
     def token(self) -> str:
-        """A token with a good part of its life before it.
+        """A token that is valid for a while.
 
         Raises Fatal where the endpoint refuses us, Retry where it does not answer.
         """
@@ -80,12 +83,12 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pyth
             return self._token
 
     def _ask(self) -> tuple[str, float]:
-        """A new token and how many seconds it lives."""
+        """A new token, and for how many seconds it is valid."""
         try:
             answer = json.loads(self._post())
             return str(answer["access_token"]), float(answer.get("expires_in", 0))
         except (ValueError, KeyError, TypeError, AttributeError):
-            # Not the parser's words: they may hold parts of a token.
+            # Leave the parser's message out: it may hold parts of a token.
             raise Fatal(f"{_URL} answers with something that is no OAuth token") from None
 
     def _post(self) -> bytes:
@@ -101,7 +104,7 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pyth
         name = setting("kafka", "oauth_ca_file")
         context = authorities(name, self._connection.oauth_ca_file)
         try:
-            # A redirect would carry the secret to another place: none is followed.
+            # Follow no redirect: it would carry the secret to another server.
             opener = urllib.request.build_opener(
                 _Stay, urllib.request.HTTPSHandler(context=context)
             )
@@ -119,11 +122,11 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pyth
 
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: object) -> None:
-        """Nowhere."""
+        """Follow none."""
 
 
 def _basic(client_id: str | None, secret: str) -> str:
-    """RFC 6749, section 2.3.1: both are form-encoded before they are joined."""
+    """The Authorization header; RFC 6749, section 2.3.1: form-encode both parts, then join them."""
     pair = ":".join(urllib.parse.quote_plus(part) for part in (client_id or "", secret))
     return "Basic " + base64.b64encode(pair.encode()).decode()
 

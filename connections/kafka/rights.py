@@ -1,12 +1,13 @@
-"""What a worker may do on the broker, looked up before it starts."""
+"""The rights of a worker on the broker, looked up before it starts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
+from typing import Any
 
 import stamina
-from kafka.admin import ACLOperation, KafkaAdminClient
+from kafka.admin import ACLOperation
 from kafka.errors import (
     AuthorizationError,
     CoordinatorNotAvailableError,
@@ -17,6 +18,7 @@ from kafka.errors import (
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.kafka.access import not_allowed
+from kaption.connections.kafka.clients import admin_client
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import Topic
 from kaption.schemas.topics import DEAD, REJECTED
@@ -32,8 +34,8 @@ def check_rights(
 ) -> None:
     """Raises Fatal with every right that a worker of the stage lacks.
 
-    Raises Retry when no broker answers. A topic that does not exist is not looked at. Without
-    TLS and SASL nothing is: nobody is told apart, and the embedded broker knows no rights.
+    Raises Retry when no broker answers. Skips topics that do not exist. Does nothing without TLS
+    and SASL: such a broker cannot tell its clients apart, and the embedded one knows no rights.
     """
     if connection.security_protocol == "PLAINTEXT":
         return
@@ -41,9 +43,9 @@ def check_rights(
     reads = [prefix + topic.name for topic in inputs]
     writes = [prefix + topic.name for topic in (*outputs, REJECTED, DEAD)]
     try:
-        # A broker that has seen no group yet makes their topic first.
+        # A broker that has seen no group yet first creates the topic of their offsets.
         for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
-            with attempt, _admin(connection, timeout_s) as client:
+            with attempt, closing(admin_client(connection, timeout_s)) as client:
                 missing = [
                     *_topics(client, reads, ACLOperation.READ),
                     *_topics(client, writes, ACLOperation.WRITE),
@@ -56,28 +58,14 @@ def check_rights(
         raise Fatal(not_allowed(connection, ", ".join(missing)))
 
 
-@contextmanager
-def _admin(connection: KafkaConnection, timeout_s: float) -> Iterator[KafkaAdminClient]:
-    timeout_ms = round(timeout_s * 1000)
-    client = KafkaAdminClient(
-        **connection.client_config(), request_timeout_ms=timeout_ms, bootstrap_timeout_ms=timeout_ms
-    )
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def _topics(
-    client: KafkaAdminClient, names: Sequence[str], operation: ACLOperation
-) -> Iterator[str]:
+def _topics(client: Any, names: Sequence[str], operation: ACLOperation) -> Iterator[str]:
     for topic in client.describe_topics(sorted(names)):
         unseen = issubclass(for_code(topic["error_code"]), AuthorizationError)
         if unseen or _lacks(topic["authorized_operations"], operation):
             yield f"{operation.name.lower()} topic {topic['name']}"
 
 
-def _group(client: KafkaAdminClient, group: str) -> Iterator[str]:
+def _group(client: Any, group: str) -> Iterator[str]:
     try:
         found = client.describe_groups([group])[group]
     except AuthorizationError:
@@ -87,7 +75,7 @@ def _group(client: KafkaAdminClient, group: str) -> Iterator[str]:
             yield f"read group {group}"
 
 
-def _transactional_id(client: KafkaAdminClient, transactional_id: str) -> Iterator[str]:
+def _transactional_id(client: Any, transactional_id: str) -> Iterator[str]:
     try:
         client.describe_transactions([transactional_id])
     except AuthorizationError:
@@ -97,5 +85,5 @@ def _transactional_id(client: KafkaAdminClient, transactional_id: str) -> Iterat
 
 
 def _lacks(operations: Sequence[str], operation: ACLOperation) -> bool:
-    """A broker that does not tell gives none, not even DESCRIBE."""
+    """Whether a right is missing. A broker that does not tell gives an empty list: then False."""
     return bool(operations) and operation.name not in operations

@@ -1,29 +1,35 @@
-"""Transactions on a thread of their own, because the library's waits can last for ever."""
+"""Transactions of messages and offsets, on a thread of their own.
+
+Some waits of kafka-python in transactions never end, so that no other thread may make these calls.
+The engine uses `TransactionThread`, which reports each result by a call, for its poll thread must
+not wait. The feed uses `BlockingTransactions`, which waits for each result up to a deadline.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
+from kaption.connections.kafka.internals import discard
 from kaption.connections.kafka.messages import Outgoing, Partition
 
-_CLOSE_TRIES = 300
+T = TypeVar("T")
+_CLOSE_S = 5.0
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """init_transactions returned: nothing of an earlier producer can be committed any more."""
+    """The producer is open: nothing of an earlier one can be committed any more."""
 
-    committed: Mapping[Partition, int | None]
+    committed: Any
+    """What `read_committed` returned after that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +39,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The broker did not take all messages or the offsets, so the transaction was not ended.
+    """The broker did not take all messages, or not the offsets; nothing is or will be committed.
 
-    Nothing of it is or will be committed. The producer is not to be used again: what was refused is
-    missing in its sequence, and kafka-python 3.0.12 keeps refused offsets and commits them with the
-    next transaction, also those of partitions that went to somebody else meanwhile.
+    Never use this producer again. What was refused is missing in its sequence. kafka-python 3.0.12
+    also keeps refused offsets and commits them with the next transaction, even those of partitions
+    that another member has meanwhile.
     """
 
     error: Exception
@@ -47,7 +53,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody here knows whether the transaction is committed, or no producer could be opened."""
+    """Nobody here knows whether the transaction is committed, or no producer could be opened.
+
+    Never use this producer again. Only the offsets that are committed after another one is open
+    tell what became of the transaction.
+    """
 
     error: Exception
 
@@ -56,14 +66,15 @@ Result = Opened | Committed | Refused | Unknown
 
 
 class TransactionThread:
-    """One transactional producer and the only thread that waits for it.
+    """One transactional producer, and the only thread that waits for it.
 
-    The caller enforces deadlines: past one it leaves this thread behind with `abandon` and makes
-    another. A result of an abandoned thread is not delivered. Closing a producer does not free a
-    thread that waits in its commit, so an abandoned one may stay until the process ends.
+    The caller enforces deadlines: past one it calls `abandon` and makes another TransactionThread.
+    The result of an abandoned one is never reported. A thread that the library does not let go of
+    stays until the process ends; it is a daemon thread.
     """
 
     def __init__(self, name: str, done: Callable[[TransactionThread, Result], None]) -> None:
+        """`done` gets each result, on this thread."""
         self._done = done
         self._work: SimpleQueue[Callable[[], Result] | None] = SimpleQueue()
         self._producer: Any = None
@@ -71,25 +82,41 @@ class TransactionThread:
         self._thread = Thread(target=self._run, name=f"{name}-transaction", daemon=True)
         self._thread.start()
 
-    def open(
-        self,
-        make_producer: Callable[[], Any],
-        read_committed: Callable[[], Mapping[Partition, int | None]],
-    ) -> None:
-        """Make the producer, fence its predecessor, read what that one committed."""
+    def open(self, make_producer: Callable[[], Any], read_committed: Callable[[], object]) -> None:
+        """Make the producer, fence its predecessor, then read what that one committed.
+
+        Reports Opened or Unknown.
+        """
 
         def work() -> Result:
-            self._producer = make_producer()
-            self._producer.init_transactions()
+            producer = self._producer = make_producer()
+            if self._abandoned:
+                # `abandon` may have come too early to see this producer. Opened now, it would
+                # fence the one that took its place.
+                discard(producer, _CLOSE_S)
+                return Unknown(KafkaError("abandoned before it was open"))
+            producer.init_transactions()
             return Opened(read_committed())
 
         self._work.put(work)
 
     def commit(
-        self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int], group: Any
+        self,
+        messages: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        group: Any,
+        metadata: str = "",
     ) -> None:
-        """Run one transaction; `offsets` are the next ones to read, `group` the metadata."""
-        self._work.put(lambda: self._commit(messages, offsets, group))
+        """Run one transaction. Reports Committed, Refused or Unknown.
+
+        `offsets` are the next ones to read; the broker keeps `metadata` beside each of them.
+        `group` is the consumer's group metadata, or the name of a group without members.
+        """
+        positions = {
+            TopicPartition(*partition): OffsetAndMetadata(offset, metadata, -1)
+            for partition, offset in offsets.items()
+        }
+        self._work.put(lambda: self._commit(messages, positions, group))
 
     def abandon(self) -> None:
         """Stop using this producer, without waiting for anything."""
@@ -97,15 +124,19 @@ class TransactionThread:
         self._work.put(None)
         producer = self._producer
         if producer is not None:
-            Thread(target=_close_abandoned, args=(producer,), daemon=True).start()
+            Thread(target=discard, args=(producer, _CLOSE_S), daemon=True).start()
 
     def close(self, timeout_s: float) -> None:
-        """End the thread and close the producer, after what is queued."""
+        """End the thread and close the producer, after what is queued; waits for both."""
         self._abandoned = True
         self._work.put(None)
         self._thread.join(timeout_s)
-        if self._producer is not None:
-            self._producer.close(timeout=0 if self._thread.is_alive() else timeout_s)
+        if self._producer is None:
+            return
+        if self._thread.is_alive():
+            discard(self._producer, 0)
+        else:
+            self._producer.close(timeout=timeout_s)
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
@@ -117,43 +148,98 @@ class TransactionThread:
                 self._done(self, result)
 
     def _commit(
-        self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int], group: Any
+        self,
+        messages: Sequence[Outgoing],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        group: Any,
     ) -> Result:
         producer = self._producer
         producer.begin_transaction()
         try:
             futures = [
                 producer.send(
-                    message.topic, message.value, key=message.key, headers=message.headers
+                    topic, value=message.value, key=message.key, headers=list(message.headers)
                 )
-                for message in messages
+                for topic, message in messages
             ]
             # All must be with the broker before the end is sent: kafka-python 3.0.12 can commit a
             # transaction of which a batch has failed, and its records would be lost.
             producer.flush()
             if failed := [future.exception for future in futures if not future.succeeded()]:
                 return Refused(failed[0] or KafkaError("not delivered"), _too_large(futures))
-            positions = {
-                TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
-                for partition, offset in offsets.items()
-            }
-            producer.send_offsets_to_transaction(positions, group)
+            producer.send_offsets_to_transaction(offsets, group)
         except KafkaError as error:
             return Refused(error)
         producer.commit_transaction()
         return Committed()
 
 
+class BlockingTransactions:
+    """Transactions for a caller that waits for each, one TransactionThread after the other."""
+
+    def __init__(self, name: str, deadline_s: float) -> None:
+        """`deadline_s`: for one transaction; an opening, which reads too, may take twice that."""
+        self._name = name
+        self._deadline_s = deadline_s
+        self._thread: TransactionThread | None = None
+        self._results: SimpleQueue[Result] = SimpleQueue()
+
+    def open(self, make_producer: Callable[[], Any], read_committed: Callable[[], T]) -> T:
+        """Leave the present producer behind, open another, return what `read_committed` returns.
+
+        Raises what `make_producer` and `read_committed` raise, KafkaError, or TimeoutError.
+        """
+        self.abandon()
+        # A queue for each thread: an abandoned one may still report what it was at just then.
+        results: SimpleQueue[Result] = SimpleQueue()
+        self._results = results
+        self._thread = TransactionThread(self._name, lambda _, result: results.put(result))
+        self._thread.open(make_producer, read_committed)
+        result = self._wait(2 * self._deadline_s, "opening a producer")
+        if not isinstance(result, Opened):
+            assert not isinstance(result, Committed)
+            self.abandon()
+            raise result.error
+        committed: T = result.committed
+        return committed
+
+    def commit(
+        self,
+        messages: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        group: Any,
+        metadata: str = "",
+    ) -> Committed | Refused | Unknown:
+        """Run one transaction as `TransactionThread.commit`, after `open`; its result.
+
+        After any other result than Committed the producer is left behind: call `open` again.
+        """
+        assert self._thread is not None
+        self._thread.commit(messages, offsets, group, metadata)
+        result = self._wait(self._deadline_s, "a transaction")
+        assert not isinstance(result, Opened)
+        if not isinstance(result, Committed):
+            self.abandon()
+        return result
+
+    def abandon(self) -> None:
+        """Leave the producer behind, without waiting."""
+        if self._thread is not None:
+            self._thread.abandon()
+            self._thread = None
+
+    def close(self) -> None:
+        """End the connections of a producer without error."""
+        if self._thread is not None:
+            self._thread.close(_CLOSE_S)
+            self._thread = None
+
+    def _wait(self, timeout_s: float, what: str) -> Result:
+        try:
+            return self._results.get(timeout=timeout_s)
+        except Empty:
+            return Unknown(TimeoutError(f"{what} took longer than {timeout_s:g} s"))
+
+
 def _too_large(futures: Sequence[Any]) -> list[int]:
     return [at for at, future in enumerate(futures) if isinstance(future.exception, _TOO_LARGE)]
-
-
-def _close_abandoned(producer: Any) -> None:
-    """Close as soon as that works: with messages unsent it raises until their producer is fenced,
-    and its I/O thread would go on for ever.
-    """
-    for _ in range(_CLOSE_TRIES):
-        with suppress(KafkaError):
-            producer.close(timeout=0)
-            return
-        time.sleep(1.0)

@@ -1,4 +1,4 @@
-"""Records of topics in order, once, for those who look rather than work: no consumer group."""
+"""The committed records of topics, read in order by a consumer that joins no group."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
+from kaption.connections.kafka.clients import topic_consumer
+from kaption.connections.kafka.library import KafkaError, TopicPartition
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.stream import Stop
 from kaption.schemas import MalformedRecordError, Position, Topic, Versioned, WireError, decode
 
 _POLL_MS = 500
-# More than a fetch can hold, so that a poll returns every batch it fetched whole.
-_ALL = 1_000_000
 
 
 class ReadError(Exception):
@@ -34,26 +31,28 @@ class Tombstone(MalformedRecordError):
 
 
 class Read(NamedTuple):
-    """One message: where it is, what it holds (or why it cannot be told: `Tombstone` where it is
-    empty), and its headers."""
+    """One message: its position, its record and its headers."""
 
     position: Position
     """The topic's name is as on the broker, with the prefix."""
     record: Versioned | WireError
+    """An error where the message cannot be decoded; a `Tombstone` where it is empty."""
     headers: list[tuple[str, bytes | None]]
 
 
 class TopicReader:
     """Iterates over the committed records of topics; each partition in offset order.
 
-    `topics` are as in `schemas.TOPICS`, without the prefix; of their partitions those are read
-    whose number `owns` accepts. Reading begins at the log's start, or at the first message that is
-    not older than `since`; in the partitions of `start` at the positions given there. It ends at
-    the present end (taken when the iteration begins), or when `follow_until` is set. Each
-    iteration begins anew.
+    topics: as in `schemas.TOPICS`, without the prefix.
+    start: where to begin. A time: at the first message that is not older (a time without a zone is
+    local time). Positions: there, in their partitions. Elsewhere reading begins at the log's start.
+    owns: tells of a partition's number whether to read it; None: all are read.
+    follow_until: read on until it is set. None: stop at the ends that the partitions have when the
+    iteration begins.
+    timeout_s: for the first broker, and for the next records before the end.
 
-    Raises ReadError: no broker, no such topic, or nothing to be had for `timeout_s` before the
-    end. A context manager; otherwise call `close`.
+    Each iteration begins anew. Raises ReadError: no broker answers, a topic is missing, or nothing
+    came for `timeout_s` before the end. A context manager; otherwise call `close`.
     """
 
     def __init__(
@@ -61,15 +60,17 @@ class TopicReader:
         connection: KafkaConnection,
         topics: Sequence[Topic],
         *,
-        start: Iterable[Position] = (),
-        since: datetime | None = None,
+        start: datetime | Iterable[Position] = (),
         owns: Callable[[int], bool] | None = None,
         follow_until: Stop | None = None,
         timeout_s: float = 30.0,
     ) -> None:
         self._topics = {each.prefixed(connection.topic_prefix).name: each for each in topics}
-        self._start = {TopicPartition(each.topic, each.partition): each.offset for each in start}
-        self._since = since
+        self._since = start if isinstance(start, datetime) else None
+        positions = () if isinstance(start, datetime) else start
+        self._start = {
+            TopicPartition(each.topic, each.partition): each.offset for each in positions
+        }
         self._owns = owns
         self._follow_until = follow_until
         self._timeout_s = timeout_s
@@ -77,16 +78,7 @@ class TopicReader:
         seen = None
         try:
             seen = check_access(connection)
-            self._consumer = KafkaConsumer(
-                **connection.client_config(),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-                bootstrap_timeout_ms=int(timeout_s * 1000),
-                max_poll_records=_ALL,
-            )
+            self._consumer = topic_consumer(connection, timeout_s)
         except Fatal as error:
             raise ReadError(str(error)) from error
         except KafkaError as error:
@@ -98,9 +90,9 @@ class TopicReader:
         return (read for read in self.reads() if read is not None)
 
     def reads(self, until: Mapping[tuple[str, int], int] | None = None) -> Iterator[Read | None]:
-        """As the iteration, with None after each poll: no more is at hand.
+        """As the iteration, with a None after each poll: no more records have arrived so far.
 
-        `until` gives the ends as `ends` does, taken earlier; with `follow_until` there are none.
+        `until` gives ends that `ends` returned earlier; with `follow_until` there are none.
         """
         try:
             yield from self._records(until)
@@ -109,9 +101,9 @@ class TopicReader:
             raise ReadError(f"reading {', '.join(self._topics)} failed: {why}") from error
 
     def ends(self) -> dict[tuple[str, int], int]:
-        """The offset after the last committed one, for each topic (as on the broker) and partition.
+        """The offset after the last committed one, by topic (its name on the broker) and partition.
 
-        Moves the reader: not to be called during an iteration.
+        Moves the reader: do not call it during an iteration.
         """
         try:
             return {(each.topic, each.partition): end for each, end in self._ends().items()}
@@ -164,7 +156,7 @@ class TopicReader:
         since_ms = int(self._since.timestamp() * 1000)
         found = self._consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
         ends = self._consumer.end_offsets(partitions)
-        # None: all that is there is older.
+        # None: every message of the partition is older.
         return {each: first.offset if first else ends[each] for each, first in found.items()}
 
     def _assign(self) -> list[TopicPartition]:
@@ -183,10 +175,10 @@ class TopicReader:
         return partitions
 
     def _ends(self) -> dict[TopicPartition, int]:
-        """The present end of each partition, seen by fetching what comes last.
+        """The present end of each partition, found by fetching the last batch.
 
-        The broker's word alone would do on Apache Kafka; Tansu tells the first offset of the last
-        batch plus one. A fetch from there brings that batch, always whole.
+        On Apache Kafka the broker's answer would do. Tansu answers with the first offset of the
+        last batch plus one. A fetch from there returns that batch, always whole.
         """
         partitions = self._assign()
         if not partitions:
@@ -198,7 +190,7 @@ class TopicReader:
         self._consumer.resume(*partitions)
         deadline = time.monotonic() + self._timeout_s
         while partitions := self._unfinished(partitions, ends):
-            self._consumer.poll(timeout_ms=_POLL_MS, max_records=_ALL)
+            self._consumer.poll(timeout_ms=_POLL_MS)
             if time.monotonic() > deadline:
                 raise ReadError(_stalled(partitions, self._timeout_s))
         return {

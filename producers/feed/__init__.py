@@ -1,1 +1,1 @@
-"""Publishes a source from where it stopped, with its place in the same transaction."""
+"""Publishes a source in transactions that also record how far it is published."""

@@ -3,30 +3,54 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-
-from kafka.errors import AuthorizationError, KafkaError
+from functools import partial
+from typing import Any
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
-from kaption.connections.kafka.messages import Message
+from kaption.connections.kafka.clients import TransactionTimeouts, transactional_producer
+from kaption.connections.kafka.library import AuthorizationError, KafkaError
+from kaption.connections.kafka.messages import Message, Outgoing
+from kaption.connections.kafka.transaction import (
+    BlockingTransactions,
+    Committed,
+    Refused,
+    Unknown,
+)
 from kaption.connections.settings import KafkaConnection, StoreConnection
-from kaption.producers.deadline import within
-from kaption.producers.errors import PublishError
+from kaption.producers.errors import PublishError, TooLargeError
+from kaption.producers.feed.batches import batches
 from kaption.producers.feed.checkpoint import START, Checkpoint, Place
 from kaption.producers.feed.rate import Rate
 from kaption.producers.image import ClaimCheck
-from kaption.producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
-from kaption.producers.transactions import Transactions
-from kaption.schemas import RawPair, Topic, encode, headers_of
+from kaption.producers.sources.source import Source, Unreadable
+from kaption.schemas import Topic
 from kaption.schemas.topics import RAW
 
-_BATCH_RECORDS = 1_000
-_BATCH_BYTES = 8 * 1024 * 1024
-_BATCH_S = 1.0
 _PAUSE_S = 1.0
+_REQUEST_S = 15.0
+_EXPIRY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """Where a feed publishes to, how fast, and how long it waits. Times are in seconds."""
+
+    topic: Topic = RAW
+    store: StoreConnection | None = None
+    """Where images go that are too large for a message: the workers' own store. Without one their
+    pairs are unreadable."""
+    from_start: bool = False
+    """Publish the whole source again, whatever earlier runs published."""
+    rate: float | None = None
+    """Most records per second; None: as fast as they come."""
+    transaction_s: float = 30.0
+    """Longest duration of one transaction. Opening a producer may take twice that."""
+    recover_s: float = 120.0
+    """After a transaction failed: how long to ask the broker what became of it, and to try again,
+    before the feed gives up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,50 +64,26 @@ class Fed:
     unreadable: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    messages: tuple[Message, ...]
-    unreadable: tuple[Unreadable, ...]
-    cursor: str
-
-
 class Feed:
     """Publishes a source in transactions, each with the place in the source that it leads to.
 
-    A run that was killed is gone on with by the next one over the same source; neither loses nor
-    doubles a record for who reads with read_committed. A source belongs to one run at a time: of
-    two, one ends with an error. What is unreadable is published as it is: a dead letter later.
-
-    `store` is where images go that are too large for a message: the workers' own store. Without
-    one their pairs are unreadable.
-
-    `rate` is in records per second. A transaction may take `transaction_s`; after one that failed
-    the broker is asked for `recover_s` what has become of it, and the feed goes on from there.
+    After a run was killed, the next run over the same source continues where it stopped. A reader
+    with read_committed sees each record once. A source belongs to one run at a time: of two, one
+    ends with an error. What is unreadable is published as it is and becomes a dead letter.
     """
 
     def __init__(
-        self,
-        connection: KafkaConnection,
-        source: Source,
-        *,
-        topic: Topic = RAW,
-        store: StoreConnection | None = None,
-        from_start: bool = False,
-        rate: float | None = None,
-        transaction_s: float = 30.0,
-        recover_s: float = 120.0,
+        self, connection: KafkaConnection, source: Source, options: FeedOptions | None = None
     ) -> None:
         """Raises ValueError for a rate that is not above 0."""
         self._connection = connection
         self._source = source
-        self._topic = topic.prefixed(connection.topic_prefix)
-        self._claims = ClaimCheck(store) if store is not None else None
-        self._from_start = from_start
-        self._rate = Rate(rate) if rate is not None else None
-        self._transaction_s = transaction_s
-        self._recover_s = recover_s
+        self._options = options = options or FeedOptions()
+        self._topic = options.topic.prefixed(connection.topic_prefix)
+        self._claims = ClaimCheck(options.store) if options.store is not None else None
+        self._rate = Rate(options.rate) if options.rate is not None else None
         self._checkpoint = Checkpoint(connection, self._topic.name, source.identity)
-        self._transactions = self._new_transactions()
+        self._transactions = BlockingTransactions(self._checkpoint.group, options.transaction_s)
         self._place = START
 
     def run(
@@ -94,28 +94,10 @@ class Feed:
         """Publish all that is behind the checkpoint; to be called once.
 
         `on_commit` is called when the place is known and after each commit. Raises SourceError,
-        and PublishError where Kafka cannot be used: run again, it goes on where it stopped.
+        and PublishError where Kafka cannot be used: another run continues where this one stopped.
         """
         try:
-            check_access(self._connection)
-            self._place = self._open()
-            # Now, so that an outcome that is unknown later can be told by its place; and what was
-            # committed is committed again, for the broker forgets it by the time of its commit.
-            if self._place != START:
-                self._commit((), START if self._from_start else self._place)
-            fed = Fed(before=self._place.published)
-            on_commit(fed)
-            for batch in self._batches():
-                place = Place(self._place.published + len(batch.messages), batch.cursor)
-                self._commit(batch.messages, place)
-                fed = replace(
-                    fed,
-                    published=fed.published + len(batch.messages),
-                    unreadable=fed.unreadable + len(batch.unreadable),
-                )
-                for each in batch.unreadable:
-                    on_unreadable(each)
-                on_commit(fed)
+            fed = self._run(on_commit, on_unreadable)
         except (KafkaError, TimeoutError) as error:
             self._transactions.abandon()
             why = denial(self._connection, error) or error
@@ -129,129 +111,109 @@ class Feed:
         self._transactions.close()
         return fed
 
-    def _batches(self) -> Iterator[_Batch]:
-        messages: list[Message] = []
-        unreadable: list[Unreadable] = []
-        size = 0
-        cursor = None
-        failed: SourceError | None = None
-        deadline = time.monotonic() + _BATCH_S
-        items = self._remaining()
-        while True:
-            try:
-                found = next(items)
-            except StopIteration:
-                break
-            except SourceError as error:
-                failed = error
-                break
-            if self._rate is not None:
-                self._rate.take()
-            item = self._stored(found.item)
-            message = _message(item)
-            messages.append(message)
-            if isinstance(item, Unreadable):
-                unreadable.append(item)
-            size += message.size
-            cursor = found.cursor
-            full = len(messages) >= _BATCH_RECORDS or size >= _BATCH_BYTES
-            if full or time.monotonic() >= deadline:
-                yield _Batch(tuple(messages), tuple(unreadable), cursor)
-                messages, unreadable, size = [], [], 0
-                deadline = time.monotonic() + _BATCH_S
-        if cursor is not None and messages:
-            yield _Batch(tuple(messages), tuple(unreadable), cursor)
-        if failed is not None:
-            # Only now, so that what stands before the damage is published.
-            raise failed
+    def _run(
+        self, on_commit: Callable[[Fed], None], on_unreadable: Callable[[Unreadable], None]
+    ) -> Fed:
+        check_access(self._connection)
+        self._place = self._transactions.open(self._producer, self._stable)
+        # Commit the known place first. Later a place that differs from it tells the outcome of a
+        # transaction; and the broker forgets an offset by the time of its last commit.
+        if self._place != START:
+            self._commit((), START if self._options.from_start else self._place)
+        fed = Fed(before=self._place.published)
+        on_commit(fed)
+        for batch in batches(self._source, self._place, self._claims, self._rate):
+            place = Place(self._place.published + len(batch.messages), batch.cursor)
+            self._commit(batch.messages, place)
+            fed = replace(
+                fed,
+                published=fed.published + len(batch.messages),
+                unreadable=fed.unreadable + len(batch.unreadable),
+            )
+            for each in batch.unreadable:
+                on_unreadable(each)
+            on_commit(fed)
+        return fed
 
-    def _remaining(self) -> Iterator[Found]:
-        items = self._source.read(self._place.cursor)
-        if self._place.cursor is None:
-            # Tansu keeps offsets without their metadata: the number alone tells as much, slower.
-            return islice(items, self._place.published, None)
-        return items
-
-    def _stored(self, item: Item) -> RawPair | Unreadable | Message:
-        if not isinstance(item, Large):
-            return item
-        if self._claims is None:
-            return item.otherwise
-        # Before the record: what names the image must find it. After a kill it is stored again,
-        # under the same name.
-        self._claims.store(item.content)
-        return item.pair
-
-    def _commit(self, messages: tuple[Message, ...], place: Place) -> None:
+    def _commit(self, messages: Sequence[Message], place: Place) -> None:
+        outgoing = [Outgoing(self._topic.name, message) for message in messages]
         give_up: float | None = None
         while True:
-            try:
-                self._transactions.commit(messages, place)
-            except AuthorizationError:
-                raise  # nothing was committed, and waiting gives no right
-            except (KafkaError, TimeoutError) as error:
-                give_up = give_up or time.monotonic() + self._recover_s
-                if self._recover(place, give_up, error).published != place.published:
-                    continue
-            self._place = place
-            return
+            result = self._transactions.commit(
+                outgoing,
+                {self._checkpoint.partition: place.published},
+                self._checkpoint.group,
+                place.metadata,
+            )
+            if isinstance(result, Committed):
+                break
+            self._raise_if_waiting_is_vain(result, messages)
+            give_up = give_up or time.monotonic() + self._options.recover_s
+            if self._recover(place, give_up, result.error).published == place.published:
+                break
+        self._place = place
+
+    def _raise_if_waiting_is_vain(
+        self, result: Refused | Unknown, messages: Sequence[Message]
+    ) -> None:
+        if isinstance(result, Refused) and result.too_large:
+            raise TooLargeError(
+                f"a message of {len(messages[result.too_large[0]].value)} bytes is too large for "
+                f"{self._topic.name}: raise the topic's max.message.bytes, then run it again"
+            ) from result.error
+        missing_right = isinstance(result.error, AuthorizationError)
+        if missing_right or not isinstance(result.error, (KafkaError, TimeoutError)):
+            raise result.error
 
     def _recover(self, place: Place, give_up: float, why: Exception) -> Place:
         """Where the source is, after a transaction to `place` whose outcome is unknown."""
-        self._transactions.abandon()
         while True:
             try:
-                # Before a producer is opened, for that ends another run; and without waiting for
-                # the transaction that was left behind, which only the new producer ends.
-                self._check_ours(self._read(stable=False), place)
-                found = self._open()
+                found = self._transactions.open(partial(self._next_producer, place), self._stable)
             except (KafkaError, TimeoutError) as error:
-                self._transactions.abandon()
                 if time.monotonic() > give_up:
                     raise PublishError(
                         f"Kafka at {self._connection.bootstrap} took no transaction for "
-                        f"{self._recover_s:g} s ({why}; {error}): check the broker, then run it "
-                        "again: it goes on where it stopped"
+                        f"{self._options.recover_s:g} s ({why}; {error}): check the broker, then "
+                        "run it again: it goes on where it stopped"
                     ) from error
                 time.sleep(_PAUSE_S)
             else:
                 self._check_ours(found, place)
                 if found.published != place.published and time.monotonic() > give_up:
                     raise PublishError(
-                        f"a transaction failed again and again for {self._recover_s:g} s ({why}): "
-                        "run it again: it goes on where it stopped"
+                        f"a transaction failed again and again for {self._options.recover_s:g} s "
+                        f"({why}): run it again: it goes on where it stopped"
                     ) from why
                 return found
 
     def _check_ours(self, found: Place, place: Place) -> None:
-        # Had another run come to the same number, these would be the same records.
+        # If another run has come to the same number, it has published the same records.
         if found.published not in (self._place.published, place.published):
             raise PublishError(
                 f"another run over the same source has published up to record {found.published}: "
                 "let it finish, or end it and run this again"
             )
 
-    def _open(self) -> Place:
-        """A new producer, then what is committed: nothing of an earlier one can change it now."""
-        self._transactions = self._new_transactions()
-        self._transactions.open()
+    def _next_producer(self, place: Place) -> Any:
+        # Look before a producer is opened, for that ends another run. Do not wait for a stable
+        # offset: only the new producer ends the transaction that was left behind.
+        self._check_ours(self._read(stable=False), place)
+        return self._producer()
+
+    def _producer(self) -> Any:
+        limit_s = self._options.transaction_s
+        return transactional_producer(
+            self._connection,
+            self._checkpoint.group,
+            self._topic.max_message_bytes,
+            TransactionTimeouts(
+                request_s=min(_REQUEST_S, limit_s / 2), block_s=limit_s, expiry_s=_EXPIRY_S
+            ),
+        )
+
+    def _stable(self) -> Place:
         return self._read(stable=True)
 
     def _read(self, *, stable: bool) -> Place:
-        limit_s = self._transaction_s
-        return within(
-            limit_s,
-            lambda: self._checkpoint.read(limit_s / 2, stable=stable),
-            "reading the checkpoint",
-        )
-
-    def _new_transactions(self) -> Transactions:
-        return Transactions(self._connection, self._topic, self._checkpoint, self._transaction_s)
-
-
-def _message(item: RawPair | Unreadable | Message) -> Message:
-    if isinstance(item, Message):
-        return item
-    if isinstance(item, Unreadable):
-        return Message(item.raw, headers=tuple(item.headers))
-    return Message(encode(item), item.pair_id.encode(), tuple(headers_of(item)))
+        return self._checkpoint.read(self._options.transaction_s / 2, stable=stable)

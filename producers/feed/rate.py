@@ -1,4 +1,4 @@
-"""Not more than so many a second."""
+"""A limit of records per second."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ _CATCH_UP_S = 0.1
 
 
 class Rate:
-    """Spaces calls of `take` evenly. Of a pause a tenth of a second is caught up, for no sleep is
-    exact; there is no burst beyond.
+    """Spaces calls of `take` evenly.
+
+    No sleep is exact, so that up to a tenth of a second of a pause is caught up; there is no
+    burst beyond that.
     """
 
     def __init__(
@@ -28,7 +30,7 @@ class Rate:
         self._next = clock()
 
     def take(self) -> None:
-        """Wait for one's turn."""
+        """Wait until the next record may go."""
         now = self._clock()
         if self._next > now:
             self._sleep(self._next - now)

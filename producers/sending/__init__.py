@@ -1,1 +1,1 @@
-"""Gives records to Kafka and tells what became of each."""
+"""Sends messages to Kafka and reports what became of each."""

@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 
 class ForkAware(Protocol):
-    """Something that holds what only one process may have."""
+    """Holds something that only one process may have."""
 
     def let_go(self) -> None:
         """Called in the child, right after the fork; waits for nothing and takes no lock."""
@@ -19,7 +19,7 @@ _held: WeakSet[ForkAware] = WeakSet()
 
 
 def let_go_after_fork(held: ForkAware) -> None:
-    """Have `held.let_go` called in every child that is forked from now on, while it lives."""
+    """From now on, call `held.let_go` in every forked child, as long as `held` lives."""
     _held.add(held)
 
 
@@ -28,5 +28,5 @@ def _let_go() -> None:
         held.let_go()
 
 
-if sys.platform != "win32":  # which does not fork
+if sys.platform != "win32":  # Windows does not fork
     os.register_at_fork(after_in_child=_let_go)

@@ -20,9 +20,10 @@ class _Waiting:
 class InFlight:
     """Keeps every message until it is delivered, or its failure was reported.
 
-    kafka-python has no bound on what waits to be sent; its flush does not survive a batch that is
-    split; and an idempotent producer that lost its broker no longer fails what is overdue. So both
-    bound and deadline are kept here. Every method may be called from any thread.
+    Bound and deadline are kept here, for kafka-python 3.0.12 keeps neither: it does not bound what
+    waits to be sent; its flush does not survive a batch that is split; and an idempotent producer
+    that lost its broker no longer fails messages that are overdue. Every method may be called from
+    any thread.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class InFlight:
         self._clock = clock
         self._changed = threading.Condition()
         self._admitted = 0
-        # By number of admission, which is also the order of the deadlines.
+        # By number of admission: so the one with the earliest deadline is first.
         self._waiting: dict[int, _Waiting] = {}
         self._failures: list[Failure] = []
         self._held_bytes = 0
@@ -41,10 +42,10 @@ class InFlight:
     def admit(self, message: Message, max_block_s: float) -> int:
         """Wait for room, up to `max_block_s`; returns the message's number.
 
-        Raises BufferFullError, or DeliveryError where failures leave no room.
+        Raises BufferFullError, or DeliveryError where failures that nobody fetched leave no room.
         """
         with self._changed:
-            # With nothing left to wait for, only reporting failures can make room.
+            # If no message waits, only reporting the failures can make room.
             if not self._wait(lambda: self._fits(message) or not self._waiting, max_block_s):
                 self._report()
                 raise BufferFullError(
@@ -59,7 +60,7 @@ class InFlight:
             return self._admitted
 
     def delivered(self, number: int) -> None:
-        """The broker has it, or it was never sent."""
+        """Forget a message: the broker has it, or it was never sent."""
         with self._changed:
             waiting = self._waiting.pop(number, None)
             if waiting is not None:
@@ -67,7 +68,7 @@ class InFlight:
                 self._changed.notify_all()
 
     def failed(self, number: int, error: Exception) -> None:
-        """It will not be delivered, as far as can be told."""
+        """Note a failure; `settle` or `admit` reports it."""
         with self._changed:
             waiting = self._waiting.pop(number, None)
             if waiting is not None:
@@ -75,18 +76,18 @@ class InFlight:
                 self._changed.notify_all()
 
     def settle(self) -> None:
-        """Wait until all that was admitted before is delivered or has failed.
+        """Wait until every message admitted before this call is delivered or has failed.
 
         Raises DeliveryError with all failures so far.
         """
         with self._changed:
             last = self._admitted
-            # Each has a deadline, so this ends.
+            # Each message has a deadline, so this ends.
             self._wait(lambda: next(iter(self._waiting), last + 1) > last, float("inf"))
             self._report()
 
     def _fits(self, message: Message) -> bool:
-        # One that is larger than the buffer goes alone.
+        # A message that is larger than the buffer waits until it is alone.
         return not self._held_bytes or self._held_bytes + message.size <= self._max_bytes
 
     def _wait(self, done: Callable[[], bool], timeout_s: float) -> bool:

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kafka import KafkaProducer
-from kafka.admin import ConfigResource, KafkaAdminClient
-from kafka.errors import (
+from kaption.connections.errors import Fatal
+from kaption.connections.kafka.access import check_access, denial
+from kaption.connections.kafka.clients import IdempotentOptions, idempotent_producer
+from kaption.connections.kafka.internals import discard, let_go_in_child
+from kaption.connections.kafka.library import (
     IllegalStateError,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
 )
-
-from kaption.connections.errors import Fatal
-from kaption.connections.kafka.access import check_access, denial
 from kaption.connections.kafka.messages import Message
+from kaption.connections.kafka.topics import message_limit
 from kaption.connections.settings import KafkaConnection
 from kaption.producers.errors import ClosedError, DeliveryError, PublishError, TooLargeError
 from kaption.producers.sending.forks import let_go_after_fork
 from kaption.producers.sending.in_flight import InFlight
 from kaption.schemas import Topic
 
-_BATCH_BYTES = 256 * 1024
 _CLOSE_S = 10.0
 
 
@@ -53,15 +51,15 @@ class Sender:
         self._topic = topic
         self._policy = policy
         self._request_timeout_s = min(30.0, policy.delivery_timeout_s / 2)
-        # The library fails what is overdue by itself, most of the time: give it that time.
+        # The library itself fails most messages that are overdue: give it the time for that.
         self._in_flight = InFlight(
             policy.buffer_bytes, policy.delivery_timeout_s + self._request_timeout_s
         )
         self.limit = topic.max_message_bytes
-        """Bytes of the largest message, by the contract and by the topic itself."""
+        """Bytes of the largest message: the smaller of the contract's limit and the topic's own."""
         self._opening = threading.Lock()
         self._closed = False
-        self._producer: KafkaProducer | None = self._open()
+        self._producer: Any = self._open()
         let_go_after_fork(self)
 
     def send(self, message: Message) -> None:
@@ -94,20 +92,19 @@ class Sender:
             self.flush()
         finally:
             self.stop()
-        # What another thread sent in between has failed, and nobody else would say so.
+        # What another thread sent in between has failed: only this flush reports it.
         self.flush()
 
     def stop(self) -> None:
-        """Close the connections; what is not acknowledged fails, and the next `flush` says so."""
+        """Close the connections. Messages without acknowledgement fail; the next `flush` tells."""
         with self._opening:
             self._closed = True
         self._abandon()
 
     def let_go(self) -> None:
-        """In a forked child: closing would wait for a thread that only the parent has."""
+        """In a forked child: leave the connections to the parent, without waiting for anything."""
         if self._producer is not None:
-            self._producer._closed = True
-            self._producer._unregister_cleanup()
+            let_go_in_child(self._producer)
 
     def _hand_over(self, message: Message) -> Any:
         while True:
@@ -120,13 +117,13 @@ class Sender:
                     headers=list(message.headers),
                 )
             except IllegalStateError as error:
-                # Another thread may have left it behind in the meantime: take the next one.
+                # Another thread may have left the producer behind meanwhile: take the next one.
                 if self._producer is producer:
                     raise self._refusal(error, message) from error
             except KafkaError as error:
                 raise self._refusal(error, message) from error
 
-    def _ready(self) -> KafkaProducer:
+    def _ready(self) -> Any:
         with self._opening:
             if self._closed:
                 raise ClosedError("this Publisher is closed: make another one")
@@ -134,27 +131,23 @@ class Sender:
                 self._producer = self._open()
             return self._producer
 
-    def _open(self) -> KafkaProducer:
-        connect_ms = int(self._policy.connect_timeout_s * 1000)
+    def _open(self) -> Any:
+        timeout_s = self._policy.connect_timeout_s
         seen = None
         try:
-            seen = check_access(self._connection, self._policy.connect_timeout_s)
-            self.limit = self._message_limit(connect_ms)
-            producer = KafkaProducer(
-                **self._connection.client_config(),
-                acks="all",
-                enable_idempotence=True,
-                compression_type="zstd",
-                linger_ms=int(self._policy.linger_s * 1000),
-                batch_size=min(_BATCH_BYTES, self.limit // 2),
-                max_request_size=self.limit,
-                max_block_ms=connect_ms,
-                request_timeout_ms=int(self._request_timeout_s * 1000),
-                delivery_timeout_ms=int(self._policy.delivery_timeout_s * 1000),
-                bootstrap_timeout_ms=connect_ms,
-                reconnect_backoff_max_ms=1000,
-                allow_auto_create_topics=False,
+            seen = check_access(self._connection, timeout_s)
+            # One message that the broker finds too large ends an idempotent producer, with all
+            # that other threads have in it. So no message may exceed the topic's own limit.
+            found = message_limit(self._connection, self._topic.name, timeout_s)
+            self.limit = min(self._topic.max_message_bytes, found or self._topic.max_message_bytes)
+            options = IdempotentOptions(
+                max_message_bytes=self.limit,
+                linger_s=self._policy.linger_s,
+                connect_s=timeout_s,
+                request_s=self._request_timeout_s,
+                delivery_s=self._policy.delivery_timeout_s,
             )
+            producer = idempotent_producer(self._connection, options)
         except Fatal as error:
             raise PublishError(str(error)) from error
         except KafkaError as error:
@@ -165,35 +158,20 @@ class Sender:
             # Looked up here, so that `send` has nothing to wait for.
             producer.partitions_for(self._topic.name)
         except KafkaError as error:
-            _discard(producer)
+            discard(producer, _CLOSE_S)
             raise self._unusable(error) from error
         return producer
-
-    def _message_limit(self, timeout_ms: int) -> int:
-        """The topic's own limit where it can be read: one message that the broker finds too large
-        ends an idempotent producer, with all that others have in it."""
-        admin = KafkaAdminClient(
-            **self._connection.client_config(), bootstrap_timeout_ms=timeout_ms
-        )
-        try:
-            resource = ConfigResource("TOPIC", self._topic.name)
-            found = admin.describe_configs([resource], config_filter="all")["topic"]
-        finally:
-            admin.close()
-        setting = found[self._topic.name].get("max.message.bytes")
-        limit = self._topic.max_message_bytes
-        return min(limit, int(setting["value"])) if setting else limit
 
     def _abandon(self) -> None:
         """Leave the producer behind; the next `send` opens another one.
 
-        After an error some never recover. All it had is delivered or reported by now, or will be
-        reported, so that nothing is lost by force.
+        After an error some producers never recover. Each of its messages is delivered or reported
+        by now, or will be reported, so that closing it by force loses nothing.
         """
         with self._opening:
             producer, self._producer = self._producer, None
         if producer is not None:
-            _discard(producer)
+            discard(producer, _CLOSE_S)
 
     def _refusal(self, error: KafkaError, message: Message) -> PublishError:
         if isinstance(error, MessageSizeTooLargeError):
@@ -214,10 +192,3 @@ class Sender:
     @property
     def _where(self) -> str:
         return f"{self._topic.name} at {self._connection.bootstrap}"
-
-
-def _discard(producer: KafkaProducer) -> None:
-    producer._sender.force_close()
-    # It flushes before it closes, and trips over what was aborted.
-    with suppress(KafkaError):
-        producer.close(timeout=_CLOSE_S)

@@ -1,4 +1,4 @@
-"""What the library gets wrong when the broker is slow, and the session must not."""
+"""The session answers right where kafka-python does not: when the broker is slow."""
 
 import pytest
 from kafka import OffsetAndMetadata, TopicPartition
@@ -14,11 +14,11 @@ from tools.servers import ApacheKafka
 pytestmark = pytest.mark.chaos
 
 
-def test_an_answer_that_came_too_late_is_not_given_for_a_later_question(
+def test_a_late_answer_is_not_given_to_a_later_call(
     own_kafka: ApacheKafka, topic_prefix: str
 ) -> None:
     with FaultProxy(own_kafka.proxied_port, own_kafka.proxy_port) as proxy:
-        # Given a member whose question for committed offsets was answered after its deadline
+        # Given a member whose request for committed offsets was answered after its deadline
         stream = Stream(own_kafka.bootstrap, topic_prefix)
         behind = stream.connection.model_copy(update={"bootstrap": own_kafka.proxy_bootstrap})
         topic = topic_prefix + RAW.name

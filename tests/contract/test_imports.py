@@ -134,6 +134,7 @@ BASE = (
     "structlog",
     "typer",
 )
+CLIENTS = ("KafkaConsumer", "KafkaProducer", "KafkaAdminClient")
 HEAVY = ("torch", "torchvision", "transformers", "open_clip")
 NEVER_AT_LOAD = (*LIGHT, "kaption.workers.runtime")
 
@@ -185,6 +186,17 @@ def test_imports_point_one_way(tree: Tree) -> None:
 
 def test_clients_and_environment_stay_in_their_places(tree: Tree) -> None:
     assert list(misplaced(tree)) == []
+
+
+def test_every_kafka_client_is_constructed_in_one_file(tree: Tree) -> None:
+    using = {
+        (module, each.name.rpartition(".")[2])
+        for module, imports in tree.items()
+        for each in imports
+        if each.name.startswith("kafka.") and each.name.endswith(CLIENTS)
+    }
+
+    assert using == {("kaption.connections.kafka.clients", name) for name in CLIENTS}
 
 
 def test_a_light_install_loads_nothing_beyond_the_base(tree: Tree) -> None:

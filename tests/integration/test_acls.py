@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from kaption.connections.errors import Fatal
+from kaption.connections.kafka.config import client_config
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 from kaption.consumers import TopicReader
 from kaption.producers import Publisher
@@ -140,13 +141,13 @@ def _clean(kafka: KafkaConnection) -> int:
 
 @pytest.mark.usefixtures("granted")
 @pytest.mark.parametrize("stage", STAGES)
-def test_no_stage_writes_where_it_has_no_business(
+def test_a_stage_may_write_to_its_own_outputs_only(
     secure_kafka: SecureKafka, topic_prefix: str, stage: str
 ) -> None:
     # Given the rights of one stage
     (source,) = STAGES[stage]
     producer = KafkaProducer(
-        **secure_kafka.scram(stage).client_config(),
+        **client_config(secure_kafka.scram(stage)),
         enable_idempotence=False,  # an idempotent one is of no use after a refusal
         max_block_ms=10_000,
     )

@@ -21,6 +21,7 @@ from kaption.workers.runtime.entry import Consumed
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import OutOfMemory
 from support.engine import ECHO, PARTITIONS, POLICY, Stream, Toy, running, until
+from support.kafka_faults import forget_assigned_partitions, throw_out_while_rejoining
 from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -276,8 +277,7 @@ def test_a_member_that_was_thrown_out_reads_from_the_committed_offsets(stream: S
         assert session is not None
         before = dict(session.ownership._epochs)
         # When it is thrown out in the middle of a rebalance, and joins again as another member
-        session.consumer._coordinator.rejoining = True
-        session.consumer._coordinator.reset_generation()
+        throw_out_while_rejoining(session.consumer)
         # Then it trusts nothing of what it knew of its partitions
         assert until(
             lambda: (
@@ -379,7 +379,7 @@ def test_a_rebalance_that_is_answered_between_two_polls_comes_to_its_end(stream:
 
     try:
         assert until(joined)
-        session.consumer._coordinator._assignment_snapshot = {topic: set()}
+        forget_assigned_partitions(session.consumer, topic)
         # When it asks to join again, and the answer comes while it does something else
         session.poll(0.0, 1)
         time.sleep(1.0)

@@ -1,4 +1,4 @@
-"""A source is published once: gone on with after an end, a lost commit, another run."""
+"""Each record of a source is published once, after interruptions and lost commits as well."""
 
 import json
 import os
@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,17 +19,16 @@ from kafka.errors import KafkaError
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from kaption.connections.kafka.messages import Message
+from kaption.connections.kafka.messages import Message, Outgoing, Partition
 from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.kafka.transaction import BlockingTransactions, TransactionThread
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.topic.reader import TopicReader
 from kaption.objectstore import BlobStore, open_store
 from kaption.producers.errors import PublishError
-from kaption.producers.feed.checkpoint import Place
-from kaption.producers.feed.feed import Fed, Feed
+from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Found, Source, SourceError, Unreadable, open_source
 from kaption.producers.sources.source import RAW_BYTES, SOURCE_ERROR_HEADER, SOURCE_PLACE_HEADER
-from kaption.producers.transactions import Transactions
 from kaption.schemas import ImageSource, RawPair, WireError, header
 from kaption.schemas.topics import RAW
 from kaption.workers.batch.feeder import Feeder
@@ -95,7 +95,7 @@ BROKERS = pytest.mark.parametrize("connection", ["tansu", *KAFKA], indirect=True
 
 
 @BROKERS
-def test_what_is_appended_later_is_published_later(
+def test_a_later_run_publishes_only_records_appended_since(
     connection: KafkaConnection, tmp_path: Path
 ) -> None:
     # Given a file that was published, a bad line included
@@ -129,12 +129,12 @@ def test_an_unreadable_line_arrives_as_it_was_with_its_place(
 
 
 @BROKERS
-def test_from_the_start_all_is_published_again_and_counted_anew(
+def test_from_start_publishes_everything_again_and_counts_anew(
     connection: KafkaConnection,
 ) -> None:
     Feed(connection, Numbers(3)).run()
 
-    again = Feed(connection, Numbers(3), from_start=True).run()
+    again = Feed(connection, Numbers(3), FeedOptions(from_start=True)).run()
     more = Feed(connection, Numbers(4)).run()
 
     assert (again, more) == (Fed(0, 3), Fed(3, 1))
@@ -142,19 +142,24 @@ def test_from_the_start_all_is_published_again_and_counted_anew(
 
 
 @BROKERS
-def test_a_run_that_finds_nothing_new_commits_its_place_again(
+def test_a_run_without_new_records_commits_its_place_again(
     connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a source that is published; the broker will forget its place after a week
     Feed(connection, Numbers(3)).run()
-    real = Transactions.commit
+    real = BlockingTransactions.commit
     committed: list[int] = []
 
-    def commit(self: Transactions, messages: tuple[Message, ...], place: Place) -> None:
-        real(self, messages, place)
-        committed.append(place.published)
+    def commit(
+        self: BlockingTransactions,
+        messages: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        *rest: Any,
+    ) -> Any:
+        committed.extend(offsets.values())
+        return real(self, messages, offsets, *rest)
 
-    monkeypatch.setattr(Transactions, "commit", commit)
+    monkeypatch.setattr(BlockingTransactions, "commit", commit)
     # When it is run again
     fed = Feed(connection, Numbers(3)).run()
     # Then it has another week
@@ -162,11 +167,11 @@ def test_a_run_that_finds_nothing_new_commits_its_place_again(
 
 
 @BROKERS
-def test_progress_is_told_at_each_commit_and_the_rate_is_kept(connection: KafkaConnection) -> None:
+def test_each_commit_reports_progress_and_the_rate_is_kept(connection: KafkaConnection) -> None:
     told: list[Fed] = []
     began = time.monotonic()
 
-    Feed(connection, Numbers(1_500), rate=1_000).run(told.append)
+    Feed(connection, Numbers(1_500), FeedOptions(rate=1_000)).run(told.append)
 
     # At least: a busy machine may take longer.
     assert time.monotonic() - began > 1.3
@@ -177,14 +182,14 @@ def test_progress_is_told_at_each_commit_and_the_rate_is_kept(connection: KafkaC
 
 
 @BROKERS
-def test_sources_do_not_know_of_each_other(connection: KafkaConnection) -> None:
+def test_each_source_has_a_place_of_its_own(connection: KafkaConnection) -> None:
     Feed(connection, Numbers(3)).run()
 
     assert Feed(connection, Numbers(3, name="others")).run() == Fed(0, 3)
 
 
 @BROKERS
-def test_a_source_that_fails_is_gone_on_with_behind_what_it_gave(
+def test_after_a_source_failed_the_next_run_continues_behind_its_last_record(
     connection: KafkaConnection,
 ) -> None:
     def damaged(number: int) -> None:
@@ -200,7 +205,7 @@ def test_a_source_that_fails_is_gone_on_with_behind_what_it_gave(
 
 @pytest.mark.parametrize("connection", KAFKA, indirect=True)
 @pytest.mark.parametrize("arrives", [True, False], ids=["committed", "lost"])
-def test_a_commit_without_an_answer_is_asked_for(
+def test_after_a_commit_without_an_answer_each_record_is_there_once(
     connection: KafkaConnection, arrives: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a commit whose answer does not come, whether it arrives or not
@@ -224,21 +229,21 @@ def test_a_commit_without_an_answer_is_asked_for(
 
 
 @pytest.mark.parametrize("connection", KAFKA, indirect=True)
-def test_a_record_that_is_refused_takes_its_transaction_with_it(
+def test_a_refused_record_aborts_its_transaction_and_the_next_try_publishes_all(
     connection: KafkaConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a first try in which a message is too large for any broker
-    real = Transactions._commit
+    real = TransactionThread._commit
     tries = 0
 
-    def commit(self: Transactions, messages: tuple[Message, ...], place: object) -> None:
+    def commit(self: TransactionThread, messages: Sequence[Outgoing], *rest: Any) -> Any:
         nonlocal tries
         tries += 1
         if tries == 1:
-            messages = (*messages, Message(b"x" * 20_000_000))
-        real(self, messages, place)  # type: ignore[arg-type]  # passed on as it came
+            messages = [*messages, Outgoing(messages[0].topic, Message(b"x" * 20_000_000))]
+        return real(self, messages, *rest)
 
-    monkeypatch.setattr(Transactions, "_commit", commit)
+    monkeypatch.setattr(TransactionThread, "_commit", commit)
     # When the source is published
     fed = Feed(connection, Numbers(10)).run()
     # Then the second try has published all, and nothing of the first is seen
@@ -248,7 +253,7 @@ def test_a_record_that_is_refused_takes_its_transaction_with_it(
 
 
 @pytest.mark.parametrize("connection", KAFKA, indirect=True)
-def test_a_run_that_was_overtaken_ends(connection: KafkaConnection) -> None:
+def test_a_run_that_another_one_overtakes_ends_with_an_error(connection: KafkaConnection) -> None:
     # Given a run that pauses in the middle, while another one publishes the rest
     def overtaken(number: int) -> None:
         if number == 1_500:
@@ -272,7 +277,7 @@ def test_a_broker_that_takes_no_transaction_is_given_up_with_advice(
     monkeypatch.setattr(KafkaProducer, "commit_transaction", refuse)
 
     with pytest.raises(PublishError, match=r"refused.*goes on where it stopped"):
-        Feed(connection, Numbers(3), recover_s=0).run()
+        Feed(connection, Numbers(3), FeedOptions(recover_s=0)).run()
 
     assert published(connection) == Counter()
 
@@ -296,14 +301,14 @@ def test_a_transaction_that_hangs_is_left_behind(
 
     monkeypatch.setattr(KafkaProducer, "commit_transaction", commit)
     monkeypatch.setattr("kaption.producers.feed.feed._PAUSE_S", 0.2)
-    feed = Feed(connection, Numbers(10), transaction_s=3)
-    real_abandon = Transactions.abandon
+    feed = Feed(connection, Numbers(10), FeedOptions(transaction_s=3))
+    real_abandon = TransactionThread.abandon
 
-    def abandon(self: Transactions) -> None:
+    def abandon(self: TransactionThread) -> None:
         own_kafka.thaw()
         real_abandon(self)
 
-    monkeypatch.setattr(Transactions, "abandon", abandon)
+    monkeypatch.setattr(TransactionThread, "abandon", abandon)
     # When the source is published
     assert feed.run() == Fed(0, 10)
     # Then each record is there once, whatever became of the first commit
@@ -344,7 +349,7 @@ def test_a_large_image_is_stored_and_named(
     source = open_source(str(make(tmp_path)))
     store = StoreConnection(url=str(tmp_path / "store"))
     # When it is published where there is a store
-    assert Feed(connection, source, store=store).run() == Fed(0, 1, 0)
+    assert Feed(connection, source, FeedOptions(store=store)).run() == Fed(0, 1, 0)
     # Then the record names it, and it is there
     assert stored_image(connection, store) == LARGE
 
@@ -384,23 +389,25 @@ def test_without_a_store_a_large_image_is_a_dead_letter_that_says_what_to_set(
     assert published(connection) == Counter({"?": 1})
 
 
-def test_what_cannot_be_stored_is_published_when_it_can(
+def test_a_pair_whose_image_could_not_be_stored_is_published_by_the_next_run(
     connection: KafkaConnection, tmp_path: Path
 ) -> None:
     # Given a run that finds no store
     source = open_source(str(large_file(tmp_path)))
     with pytest.raises(PublishError, match="its record was not sent"):
-        Feed(connection, source, store=StoreConnection(url="ftp://a.example")).run()
+        Feed(connection, source, FeedOptions(store=StoreConnection(url="ftp://a.example"))).run()
     assert published(connection) == Counter()
     # When the next one does
-    fed = Feed(connection, source, store=StoreConnection(url=str(tmp_path / "store"))).run()
+    fed = Feed(
+        connection, source, FeedOptions(store=StoreConnection(url=str(tmp_path / "store")))
+    ).run()
     # Then it publishes the pair
     assert fed == Fed(0, 1, 0)
     assert published(connection) == once(1)
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_the_command_stores_images_where_it_was_told_to_alone(
+def test_the_command_stores_images_only_in_a_store_that_is_set(
     connection: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: bool
 ) -> None:
     source = large_file(tmp_path)
@@ -419,7 +426,9 @@ def test_the_command_stores_images_where_it_was_told_to_alone(
     assert made == ({"store"} if told else set())
 
 
-def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_path: Path) -> None:
+def test_the_command_continues_where_it_stopped(
+    connection: KafkaConnection, tmp_path: Path
+) -> None:
     # Given a table with names of its own
     source = tmp_path / "pairs.csv"
     source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\nonly one field\n")
@@ -439,7 +448,7 @@ def test_the_command_goes_on_where_it_stopped(connection: KafkaConnection, tmp_p
     assert published(connection) == Counter({"0": 1, "?": 1, "1": 1})
 
 
-def test_the_command_tells_its_progress_also_in_a_log(
+def test_the_command_writes_its_progress_to_a_log_too(
     connection: KafkaConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "pairs.csv"
@@ -503,4 +512,4 @@ def test_without_a_broker_it_says_where_it_looked() -> None:
     connection = KafkaConnection(bootstrap="127.0.0.1:1")
 
     with pytest.raises(PublishError, match=r"127\.0\.0\.1:1"):
-        Feed(connection, Numbers(1), transaction_s=1).run()
+        Feed(connection, Numbers(1), FeedOptions(transaction_s=1)).run()

@@ -1,4 +1,4 @@
-"""`kaption produce`, killed as the kernel would: no record is lost, none is there twice."""
+"""`kaption produce` under SIGKILL: no record is lost, and none is published twice."""
 
 import random
 import re
@@ -47,7 +47,7 @@ def test_killed_at_any_moment_it_publishes_each_record_once(
         "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
     }
     log = tmp_path / "log"
-    # When a run is killed in the middle, and the one that goes on from there at any moment
+    # When a run is killed in the middle, and the run that continues from there at any moment
     rng = random.Random(make.__name__)
     for in_the_middle in (True, False):
         run = start(environment, [source, "--rate", str(RATE)], log, BATCH_RECORDS)
@@ -60,7 +60,7 @@ def test_killed_at_any_moment_it_publishes_each_record_once(
     # and the third is not
     run = start(environment, [source], log)
     run.join()
-    # Then it has gone on where they stopped, and each record is there once
+    # Then it has continued where they stopped, and each record is there once
     assert run.exitcode == 0, log.read_text()
     assert "goes on where it stopped" in log.read_text()
     with TopicReader(connection, [TOPIC]) as reader:

@@ -20,6 +20,7 @@ import redis
 from kafka import KafkaProducer
 from pydantic import SecretStr
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
@@ -190,7 +191,7 @@ def test_a_run_tells_no_secret(planted: Planted, secure_kafka: SecureKafka, tmp_
 
 
 def _send_raw(kafka: KafkaConnection, value: bytes) -> None:
-    producer = KafkaProducer(**kafka.client_config())
+    producer = KafkaProducer(**client_config(kafka))
     producer.send(kafka.topic_prefix + RAW.name, value)
     producer.close(timeout=10)
 

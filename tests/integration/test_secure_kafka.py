@@ -1,4 +1,4 @@
-"""Ways into a Kafka that asks who you are, and what a refusal says."""
+"""Logins to Kafka with TLS and SASL, and the errors of a refusal."""
 
 import time
 from collections.abc import Callable
@@ -20,17 +20,17 @@ from support.token_endpoint import TokenEndpoint
 pytestmark = pytest.mark.integration
 
 
-def test_a_user_with_a_password_gets_in(secure_kafka: SecureKafka) -> None:
+def test_a_user_with_a_password_logs_in(secure_kafka: SecureKafka) -> None:
     assert check_access(secure_kafka.scram("ingest")) is None
 
 
-def test_a_certificate_gets_in(secure_kafka: SecureKafka) -> None:
+def test_a_client_with_a_certificate_logs_in(secure_kafka: SecureKafka) -> None:
     connection = secure_kafka.mutual(secure_kafka.authority.client("kaption-ingest"))
     assert check_access(connection) is None
     TopicAdmin(connection).close()
 
 
-def test_a_certificate_with_an_encrypted_key_gets_in(secure_kafka: SecureKafka) -> None:
+def test_a_certificate_with_an_encrypted_key_logs_in(secure_kafka: SecureKafka) -> None:
     # Given a key that wants a password
     certificate = secure_kafka.authority.client("kaption-sink", password="key-secret")
     # When that is set, then both the check and the client get in
@@ -123,20 +123,22 @@ def test_the_wrong_protocol_is_suspected(secure_kafka: SecureKafka, make: Make) 
     assert "kafka.security_protocol (KAPTION_KAFKA__SECURITY_PROTOCOL)" in seen
 
 
-def test_the_second_address_counts_where_the_first_is_away(secure_kafka: SecureKafka) -> None:
+def test_the_second_address_is_tried_where_the_first_does_not_answer(
+    secure_kafka: SecureKafka,
+) -> None:
     address = f"127.0.0.1:1, {secure_kafka.server.address('SCRAM')}"
     assert check_access(secure_kafka.scram("ingest", bootstrap=address)) is None
     with pytest.raises(Fatal, match=r"kafka\.password"):
         check_access(secure_kafka.scram("ingest", bootstrap=address, password=SecretStr("wrong")))
 
 
-def test_a_broker_that_is_away_is_no_refusal(secure_kafka: SecureKafka) -> None:
+def test_a_broker_that_does_not_answer_is_no_refusal(secure_kafka: SecureKafka) -> None:
     seen = check_access(secure_kafka.scram("ingest", bootstrap="127.0.0.1:1"))
     assert seen is not None
     assert "127.0.0.1:1" in seen
 
 
-def test_who_has_no_right_is_told_so(secure_kafka: SecureKafka) -> None:
+def test_a_missing_right_is_named(secure_kafka: SecureKafka) -> None:
     with (
         TopicAdmin(secure_kafka.scram("other")) as admin,
         pytest.raises(TopicError, match=r"not let User:kaption-other .* `kaption topics acls`"),
@@ -144,7 +146,7 @@ def test_who_has_no_right_is_told_so(secure_kafka: SecureKafka) -> None:
         admin.check([CLEAN])
 
 
-def test_tokens_of_an_endpoint_get_in_and_are_renewed(secure_kafka: SecureKafka) -> None:
+def test_tokens_of_an_endpoint_log_in_and_are_renewed(secure_kafka: SecureKafka) -> None:
     # Given an endpoint whose tokens live so shortly that the broker asks for new ones
     with TokenEndpoint(lambda: unsecured_token("kaption-ingest", life_s=6.0)) as endpoint:
         endpoint.life_s = 6.0
@@ -163,13 +165,13 @@ def test_tokens_of_an_endpoint_get_in_and_are_renewed(secure_kafka: SecureKafka)
         assert 2 <= len(endpoint.asked) <= 6
 
 
-def test_tokens_of_a_file_get_in(secure_kafka: SecureKafka, tmp_path: Path) -> None:
+def test_tokens_of_a_file_log_in(secure_kafka: SecureKafka, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(unsecured_token("kaption-ingest"))
     connection = secure_kafka.tokens(oauth_token_file=str(tmp_path / "token"))
     assert check_access(connection) is None
 
 
-def test_a_token_that_the_broker_does_not_take_is_told(
+def test_a_token_that_the_broker_refuses_is_an_error(
     secure_kafka: SecureKafka, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(unsecured_token("kaption-ingest", life_s=-60.0))

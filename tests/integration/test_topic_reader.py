@@ -1,15 +1,17 @@
-"""The reader gives committed records, all of them, and ends where the log ended."""
+"""The reader gives every committed record and ends where the log ended when it began."""
 
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import Read, ReadError, TopicReader
@@ -33,7 +35,7 @@ def kafka_connection(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConne
 
 @pytest.fixture
 def producer(connection: KafkaConnection) -> Iterator[KafkaProducer]:
-    producer = KafkaProducer(**connection.client_config(), linger_ms=50)
+    producer = KafkaProducer(**client_config(connection), linger_ms=50)
     yield producer
     producer.close()
 
@@ -88,7 +90,7 @@ def test_an_empty_topic_ends_at_once(connection: KafkaConnection) -> None:
     assert read_ids(connection) == []
 
 
-def test_each_iteration_begins_anew_and_sees_what_came_since(
+def test_each_iteration_begins_anew_and_sees_new_records(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
     with TopicReader(connection, [TOPIC]) as reader:
@@ -99,7 +101,7 @@ def test_each_iteration_begins_anew_and_sees_what_came_since(
         assert len(list(reader)) == 8
 
 
-def test_what_comes_during_an_iteration_is_beyond_its_end(
+def test_records_written_during_an_iteration_are_not_in_it(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
     send(producer, topic_prefix, range(700))
@@ -122,6 +124,21 @@ def test_reading_starts_at_a_position(
     assert sorted(read_ids(connection, start=[start])) == ["pair-10", "pair-11", "pair-8", "pair-9"]
 
 
+@pytest.mark.integration
+def test_reading_starts_at_a_time(kafka_connection: KafkaConnection) -> None:
+    # Given a partition with older and newer records, and one whose records are all older
+    prefix = kafka_connection.topic_prefix
+    producer = KafkaProducer(**client_config(kafka_connection))
+    send(producer, prefix, range(3))
+    send(producer, prefix, range(20, 22), partition=1)
+    time.sleep(0.05)
+    start = datetime.now(UTC)
+    send(producer, prefix, range(3, 5))
+    producer.close()
+    # When it is read from the time between them, then only the newer ones come
+    assert read_ids(kafka_connection, start=start) == ["pair-3", "pair-4"]
+
+
 def test_following_goes_on_after_the_end(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
@@ -135,7 +152,7 @@ def test_following_goes_on_after_the_end(
         assert next(reading).record == pair(1)
 
 
-def test_what_is_no_record_is_given_as_the_error(
+def test_a_message_that_cannot_be_decoded_is_given_as_an_error(
     connection: KafkaConnection, producer: KafkaProducer, topic_prefix: str
 ) -> None:
     producer.send(topic_prefix + TOPIC.name, b"{", headers=[("key", b"value")], partition=0)
@@ -164,7 +181,7 @@ def test_ends_count_every_record_of_the_last_batch(
 @pytest.mark.integration
 def test_aborted_and_open_transactions_are_not_read(kafka_connection: KafkaConnection) -> None:
     prefix = kafka_connection.topic_prefix
-    producer = KafkaProducer(**kafka_connection.client_config(), transactional_id=f"{prefix}writer")
+    producer = KafkaProducer(**client_config(kafka_connection), transactional_id=f"{prefix}writer")
     producer.init_transactions()
     for first, commits in ((0, True), (10, False), (20, True)):
         producer.begin_transaction()
@@ -188,7 +205,7 @@ def test_a_log_that_ends_with_a_transaction_marker_is_read_to_its_end(
     kafka_connection: KafkaConnection,
 ) -> None:
     prefix = kafka_connection.topic_prefix
-    producer = KafkaProducer(**kafka_connection.client_config(), transactional_id=f"{prefix}writer")
+    producer = KafkaProducer(**client_config(kafka_connection), transactional_id=f"{prefix}writer")
     producer.init_transactions()
     producer.begin_transaction()
     send(producer, prefix, range(2))
@@ -210,7 +227,7 @@ def test_a_compacted_log_is_read_across_its_gaps_to_its_end(
         config = {"cleanup.policy": "compact", "segment.ms": 500, "min.cleanable.dirty.ratio": 0}
         settings = {key: str(value) for key, value in config.items()}
         admin.create_topics({name: {"num_partitions": 1, "configs": settings}})
-    producer = KafkaProducer(**connection.client_config(), transactional_id=f"{topic_prefix}w")
+    producer = KafkaProducer(**client_config(connection), transactional_id=f"{topic_prefix}w")
     producer.init_transactions()
 
     # The active segment is never compacted: go on until one before it was.

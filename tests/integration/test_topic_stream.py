@@ -15,6 +15,7 @@ from kafka import KafkaProducer
 from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers import TopicOptions, TopicStream
@@ -49,7 +50,7 @@ def _with_topic(bootstrap: str, prefix: str) -> KafkaConnection:
 
 @pytest.fixture
 def producer(connection: KafkaConnection) -> Iterator[KafkaProducer]:
-    producer = KafkaProducer(**connection.client_config())
+    producer = KafkaProducer(**client_config(connection))
     yield producer
     producer.close()
 
@@ -296,7 +297,7 @@ def test_aborted_and_open_transactions_are_not_given(
 ) -> None:
     # Given a log with committed, aborted and open transactions
     connection = _with_topic(apache_kafka.bootstrap, topic_prefix)
-    producer = KafkaProducer(**connection.client_config(), transactional_id=f"{topic_prefix}w")
+    producer = KafkaProducer(**client_config(connection), transactional_id=f"{topic_prefix}w")
     producer.init_transactions()
     topic = Topic(connection, objects, producer)
     for first, commits in ((0, True), (10, False), (20, True)):

@@ -1,4 +1,4 @@
-"""The topics of the contract on a broker: created, compared, mended, counted."""
+"""The topics of the contract on a broker: created, compared, changed, counted."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from kafka import KafkaProducer
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import TOPICS
@@ -45,7 +46,9 @@ def test_created_topics_are_as_the_contract_says(admin: TopicAdmin, topic_prefix
     assert clean["max.compaction.lag.ms"] == str(7 * 24 * 3600 * 1000)
 
 
-def test_creating_again_leaves_what_is_there(admin: TopicAdmin, topic_prefix: str) -> None:
+def test_creating_again_leaves_existing_topics_as_they_are(
+    admin: TopicAdmin, topic_prefix: str
+) -> None:
     admin.create([replace(RAW, partitions=2, retention_ms=1000)])
 
     created = admin.create([RAW, DEAD])
@@ -70,7 +73,7 @@ def test_more_partitions_than_wanted_are_no_difference(admin: TopicAdmin) -> Non
     assert admin.check([RAW]) == []
 
 
-def test_apply_mends_settings_and_creates_what_is_missing(admin: TopicAdmin) -> None:
+def test_apply_changes_settings_and_creates_missing_topics(admin: TopicAdmin) -> None:
     admin.create([replace(RAW, retention_ms=1000, max_message_bytes=1000)])
 
     mended = admin.apply([RAW, DEAD])
@@ -114,7 +117,7 @@ def test_a_refused_setting_is_reported_with_the_brokers_reason(
 
 def test_describe_counts_offsets(connection: KafkaConnection, admin: TopicAdmin) -> None:
     admin.create([replace(RAW, partitions=2)])
-    producer = KafkaProducer(**connection.client_config())
+    producer = KafkaProducer(**client_config(connection))
     for partition in (0, 1, 1):
         name = connection.topic_prefix + RAW.name
         producer.send(name, b"value", partition=partition).get(timeout=30)

@@ -12,6 +12,7 @@ import pytest
 from kafka import KafkaProducer
 from torchdata.stateful_dataloader import StatefulDataLoader
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import ShardOptions, ShardStream, TopicOptions, TopicStream
@@ -78,7 +79,7 @@ def topic(objects: FolderStore, chains: list[list[Incoming[Any]]], tansu: Tansu)
     connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=PREFIX)
     with TopicAdmin(connection) as admin:
         admin.create([CLEAN])
-    producer = KafkaProducer(**connection.client_config())
+    producer = KafkaProducer(**client_config(connection))
     for number, chain in enumerate(chains):
         for message in chain:
             pair = message.record

@@ -21,6 +21,7 @@ import pytest
 import torch
 from kafka import KafkaProducer
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.stream import Sample
@@ -118,7 +119,7 @@ def crawling(connection: KafkaConnection, store: StoreConnection) -> Iterator[th
     """Pairs arrive in pairs.clean, a few hundred a second, until the block ends."""
     done = threading.Event()
     blobs = BlobStore(open_store(store))
-    producer = KafkaProducer(**connection.client_config())
+    producer = KafkaProducer(**client_config(connection))
     topic = CLEAN.prefixed(connection.topic_prefix).name
 
     def crawl() -> None:

@@ -23,7 +23,7 @@ def start(
 def _produce(
     environment: dict[str, str], arguments: Sequence[str], log: Path, batch_records: int
 ) -> None:
-    from kaption.producers.feed import feed
+    from kaption.producers.feed import batches
     from kaption.workers.cli import produce
     from kaption.workers.cli.app import app
 
@@ -31,6 +31,6 @@ def _produce(
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.environ.update(environment)
-    feed._BATCH_RECORDS = batch_records
+    batches._BATCH_RECORDS = batch_records
     produce._LINE_S = 0
     app(["produce", *arguments])

@@ -24,6 +24,7 @@ from kafka.admin import (
 )
 from pydantic import SecretStr
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.cli.acls import grants
 from support.certificates import Authority, Certificate
@@ -122,7 +123,7 @@ class SecureKafka:
     def apply(self, commands: str) -> None:
         """Do what lines with kafka-acls.sh, as `kaption topics acls` prints them, would do."""
         wanted = [acl for line in commands.splitlines() for acl in _acls(line)]
-        client = KafkaAdminClient(**self.admin.client_config())
+        client = KafkaAdminClient(**client_config(self.admin))
         try:
             assert client.create_acls(wanted)["failed"] == []
             # The controller has them; the broker follows in a moment.
@@ -132,7 +133,7 @@ class SecureKafka:
 
     def revoke(self, principal: str) -> None:
         """Take every right away."""
-        client = KafkaAdminClient(**self.admin.client_config())
+        client = KafkaAdminClient(**client_config(self.admin))
         try:
             client.delete_acls([_of(principal)])
         finally:
@@ -150,7 +151,7 @@ class SecureKafka:
     def _set_password(self, user: str, password: str) -> None:
         mechanism = ScramMechanism.SCRAM_SHA_512
         changed = UserScramCredentialUpsertion(user, mechanism, password.encode())
-        client = KafkaAdminClient(**self.admin.client_config())
+        client = KafkaAdminClient(**client_config(self.admin))
         try:
             client.alter_user_scram_credentials([changed])
         finally:

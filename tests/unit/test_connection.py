@@ -1,10 +1,11 @@
-"""Connections: what does not fit together is refused, without telling what was given."""
+"""Connections: wrong combinations of settings are refused, and no error shows a secret."""
 
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 
 SECRET = "hunter2"
@@ -44,7 +45,7 @@ TOKENS: dict[str, Any] = {
         (KafkaConnection, SCRAM | {"password": {SECRET: 1}}, "password"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(
+def test_settings_that_do_not_fit_together_are_refused(
     kind: type[Any], given: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(ValidationError, match=expected) as raised:
@@ -52,8 +53,8 @@ def test_what_does_not_fit_together_is_refused(
     assert SECRET not in str(raised.value)
 
 
-def test_a_client_gets_what_it_needs_and_shows_no_password() -> None:
-    config = KafkaConnection(**SCRAM, bootstrap="a:1, b:2", ca_file="ca.pem").client_config()
+def test_a_client_gets_its_configuration_and_shows_no_password() -> None:
+    config = client_config(KafkaConnection(**SCRAM, bootstrap="a:1, b:2", ca_file="ca.pem"))
     assert config["bootstrap_servers"] == ["a:1", "b:2"]
     assert (config["sasl_plain_password"], config["ssl_cafile"]) == (SECRET, "ca.pem")
     assert SECRET not in repr(config)

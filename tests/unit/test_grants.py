@@ -1,4 +1,4 @@
-"""What each stage may do on a Kafka that asks: what it needs, and nothing else."""
+"""The ACLs of each stage: the rights that it needs, and no others."""
 
 import pytest
 
@@ -15,7 +15,7 @@ TOPICS = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_is_granted_what_it_needs_and_no_more(stage: str) -> None:
+def test_a_stage_is_granted_the_rights_it_needs_and_no_others(stage: str) -> None:
     source, targets = TOPICS[stage]
     written = [*targets, "pairs.rejected", "pairs.dead"]
     assert set(grants("a.")[stage]) == {

@@ -1,4 +1,4 @@
-"""Tokens for Kafka: asked for, kept, renewed; and what a refusal says."""
+"""Tokens for Kafka: how they are fetched, kept and renewed, and the errors of a refusal."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -75,7 +75,7 @@ def test_clients_of_one_connection_share_their_tokens(endpoint: TokenEndpoint) -
         ((503, b""), Retry, r"kafka\.oauth_token_url .* 503"),
     ],
 )
-def test_what_is_no_token_is_told(
+def test_an_answer_that_is_no_token_is_an_error(
     endpoint: TokenEndpoint, answer: tuple[int, bytes], kind: type[Fault], expected: str
 ) -> None:
     endpoint.answer = answer
@@ -84,12 +84,12 @@ def test_what_is_no_token_is_told(
     assert endpoint.client[1] not in str(raised.value)
 
 
-def test_an_endpoint_that_is_away_is_waited_for(endpoint: TokenEndpoint) -> None:
+def test_an_endpoint_that_does_not_answer_may_be_asked_again(endpoint: TokenEndpoint) -> None:
     with pytest.raises(Retry, match=r"kafka\.oauth_token_url"):
         EndpointTokens(_connection(endpoint, oauth_token_url="http://127.0.0.1:1/")).token()
 
 
-def test_an_endpoint_with_an_authority_of_its_own(authority: Authority) -> None:
+def test_an_endpoint_with_a_private_authority_needs_its_file(authority: Authority) -> None:
     # Given an endpoint whose certificate a private authority has signed
     with TokenEndpoint(lambda: "t", tls=authority.server().server_context()) as endpoint:
         # When that is named, then it is trusted
@@ -100,7 +100,7 @@ def test_an_endpoint_with_an_authority_of_its_own(authority: Authority) -> None:
             EndpointTokens(_connection(endpoint)).token()
 
 
-def test_a_file_is_read_each_time(tmp_path: Path) -> None:
+def test_a_token_file_is_read_for_each_login(tmp_path: Path) -> None:
     path = tmp_path / "token"
     tokens = FileTokens(path)
     for content in ("first\n", "second\n"):
@@ -109,7 +109,7 @@ def test_a_file_is_read_each_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff"])
-def test_a_file_without_a_token_is_told(tmp_path: Path, content: bytes | None) -> None:
+def test_a_file_without_a_token_is_an_error(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "token"
     if content is not None:
         path.write_bytes(content)

@@ -25,7 +25,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_what_is_delivered_makes_room() -> None:
+def test_a_delivered_message_makes_room() -> None:
     in_flight = InFlight(max_bytes=2_000, timeout_s=60)
     first = in_flight.admit(MESSAGE, 0)
     in_flight.admit(MESSAGE, 0)
@@ -69,7 +69,7 @@ def test_each_failure_is_reported_once() -> None:
     in_flight.settle()
 
 
-def test_what_is_overdue_has_failed_and_a_later_answer_changes_nothing(clock: Clock) -> None:
+def test_an_overdue_message_has_failed_and_a_later_answer_changes_nothing(clock: Clock) -> None:
     in_flight = InFlight(max_bytes=10_000, timeout_s=60, clock=clock)
     number = in_flight.admit(MESSAGE, 0)
     clock.now = 61
@@ -93,7 +93,7 @@ def test_waiting_ends_when_the_other_thread_is_answered() -> None:
     assert second == number + 1
 
 
-def test_settling_waits_only_for_what_came_before() -> None:
+def test_settling_waits_only_for_messages_admitted_before() -> None:
     in_flight = InFlight(max_bytes=10_000, timeout_s=60)
     before = in_flight.admit(MESSAGE, 0)
     settled = threading.Thread(target=in_flight.settle)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kaption.producers.feed.feed import Fed, Feed
+from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Unreadable, open_source
 from kaption.workers.cli.common import Config
 from kaption.workers.errors import UserError
@@ -66,8 +66,8 @@ def command(
 
         # The default is a folder here, where no worker would look for an image.
         store = settings.store if "url" in settings.store.model_fields_set else None
-        feed = Feed(settings.kafka, opened, store=store, from_start=from_start, rate=rate)
-        fed = feed.run(committed, unreadable)
+        how = FeedOptions(store=store, from_start=from_start, rate=rate)
+        fed = Feed(settings.kafka, opened, how).run(committed, unreadable)
     typer.echo(
         f"{fed.published} records published, {fed.unreadable} of them unreadable, "
         "which become dead letters"

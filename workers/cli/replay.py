@@ -13,7 +13,7 @@ from rich.console import Console
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
 from kaption.producers.feed.checkpoint import START, Checkpoint
-from kaption.producers.feed.feed import Fed, Feed
+from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.schemas import Topic
 from kaption.schemas.topics import DEAD, RAW, REJECTED, TOPICS
 from kaption.workers.cli.common import Config, age
@@ -92,7 +92,7 @@ def _sources(
 ) -> tuple[list[tuple[Topic, Replayed]], int]:
     """One source for each topic that something goes to; how many messages go nowhere."""
     found: Counter[str | None] = Counter()
-    with TopicReader(kafka, [selection.topic], since=selection.since) as reader:
+    with TopicReader(kafka, [selection.topic], start=selection.since or ()) as reader:
         for read in reader:
             target = replayable(read, selection, kafka.topic_prefix)
             if target is not None:
@@ -121,7 +121,7 @@ def _publish(
         def committed(fed: Fed) -> None:
             status.update(f"{fed.published} records published to {topic.name}")
 
-        feed = Feed(kafka, source, topic=topic, from_start=from_start, rate=rate)
+        feed = Feed(kafka, source, FeedOptions(topic=topic, from_start=from_start, rate=rate))
         fed = feed.run(committed)
     typer.echo(f"{fed.published} records published to {topic.name}")
 

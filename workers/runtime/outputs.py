@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kaption.connections.kafka.messages import Outgoing
+from kaption.connections.kafka.messages import Message, Outgoing
 from kaption.schemas import DeadLetter, OriginalHeader, RejectedPair, Versioned
 from kaption.schemas.limits import DETAIL_CHARS
 from kaption.schemas.topics import DEAD, REJECTED, Topic
@@ -125,7 +125,7 @@ class Outputs:
                 f"{size} bytes for {topic.name}, which takes {topic.max_message_bytes} with "
                 f"{_OVERHEAD_BYTES} of framing"
             )
-        return Outgoing(topic.name, key, value, headers)
+        return Outgoing(topic.name, Message(value, key, tuple(headers)))
 
     def _trace(self, entry: Entry) -> str:
         try:

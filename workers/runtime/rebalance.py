@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from threading import Lock
 
-from kafka import TopicPartition
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
-
+from kaption.connections.kafka.library import ConsumerRebalanceListener, TopicPartition
 from kaption.connections.kafka.messages import Partition
 from kaption.workers.runtime.entry import Entry
 

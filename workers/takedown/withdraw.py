@@ -1,12 +1,11 @@
-"""Messages without a value: what was sent under their keys before is withdrawn."""
+"""Tombstones: messages without a value, which withdraw what was sent under their keys before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
-
+from kaption.connections.kafka.clients import IdempotentOptions, idempotent_producer
+from kaption.connections.kafka.library import KafkaError
 from kaption.connections.settings import KafkaConnection
 from kaption.producers.errors import PublishError
 from kaption.schemas import Topic
@@ -18,22 +17,15 @@ _CLOSE_S = 10.0
 def withdraw(connection: KafkaConnection, topic: Topic, places: Iterable[tuple[int, str]]) -> int:
     """Withdraw pairs, each given by partition and pair_id; returns how many.
 
-    `topic` is compacted, and as in the contract, without prefix. The partition is the one that the
-    pair was found in: its key leads elsewhere after the topic has got more of them. Returns when
-    all replicas have all messages. Raises PublishError; what was sent by then stands, and to
-    withdraw it again does no harm.
+    `topic` is compacted, and as in the contract, without prefix. Give the partition that the pair
+    was found in: its key leads to another one after partitions were added to the topic. Returns
+    when all replicas have all messages. Raises PublishError; tombstones sent by then stand, and
+    withdrawing their pairs again does no harm.
     """
     name = topic.prefixed(connection.topic_prefix).name
+    options = IdempotentOptions(request_s=_DELIVERY_S / 2, delivery_s=_DELIVERY_S)
     try:
-        producer = KafkaProducer(
-            **connection.client_config(),
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=20,
-            request_timeout_ms=int(_DELIVERY_S * 500),
-            delivery_timeout_ms=int(_DELIVERY_S * 1000),
-            allow_auto_create_topics=False,
-        )
+        producer = idempotent_producer(connection, options)
         try:
             sent = [
                 producer.send(name, value=None, key=pair_id.encode(), partition=partition)

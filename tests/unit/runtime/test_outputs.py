@@ -24,8 +24,8 @@ def test_an_emitted_record_has_key_origin_and_a_child_span() -> None:
     assert isinstance(item.raw, Consumed)
     item.raw.headers.append((TRACE_HEADER, trace.encode()))
     build(item, Emit(((ECHO, item.message.record),)))
-    (message,) = item.outgoing
-    assert (message.topic, message.key) == ("x.pairs.ingested", b"p7")
+    ((topic, message),) = item.outgoing
+    assert (topic, message.key) == ("x.pairs.ingested", b"p7")
     assert str(origin_of(message.headers, item.position)) == "pairs.raw/0/7"
     child = header(message.headers, TRACE_HEADER) or ""
     assert child.split("-")[1] == trace.split("-")[1]
@@ -43,7 +43,8 @@ def test_a_tombstone_has_no_outputs() -> None:
 def test_a_rejection_carries_reason_and_record() -> None:
     item = entry(7)
     build(item, Reject(Reason.TOO_SMALL, "3 x 3"))
-    rejected = decode(item.outgoing[0].value, RejectedPair, item.outgoing[0].headers)
+    (_, message) = item.outgoing[0]
+    rejected = decode(message.value, RejectedPair, message.headers)
     assert (rejected.reason, rejected.detail) == (Reason.TOO_SMALL, "3 x 3")
     assert rejected.record["pair_id"] == "p7"
 
@@ -55,7 +56,8 @@ def test_a_dead_letter_carries_the_original_bytes_headers_and_attempts() -> None
     item.die("undecodable", unexpected=False)
     item.attempts = 4
     OUTPUTS.build(item)
-    letter = decode(item.outgoing[0].value, DeadLetter, item.outgoing[0].headers)
+    (_, message) = item.outgoing[0]
+    letter = decode(message.value, DeadLetter, message.headers)
     assert (letter.value, letter.key, letter.attempts) == (b"\x00\xff", None, 4)
     assert [(h.key, h.value) for h in letter.headers] == [("h", b"\xfe"), ("none", None)]
 
@@ -74,6 +76,6 @@ def test_a_dead_letter_that_does_not_fit_is_told_without_its_bytes() -> None:
     item.raw = Consumed("pairs.raw", 0, 7, b"x" * 13_000_000)
     item.die("too much", unexpected=False)
     OUTPUTS.build(item)
-    letter = decode(item.outgoing[0].value, DeadLetter)
+    letter = decode(item.outgoing[0].message.value, DeadLetter)
     assert letter.value is None
     assert "original not kept" in letter.error

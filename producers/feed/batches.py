@@ -1,0 +1,104 @@
+"""A source cut into batches: the records of one transaction each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from kaption.connections.kafka.messages import Message
+from kaption.producers.feed.checkpoint import Place
+from kaption.producers.feed.rate import Rate
+from kaption.producers.image import ClaimCheck
+from kaption.producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
+from kaption.schemas import RawPair, encode, headers_of
+
+_BATCH_RECORDS = 1_000
+_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_S = 1.0
+
+
+@dataclass(slots=True)
+class SourceBatch:
+    """Consecutive records of a source, and the cursor behind the last of them."""
+
+    messages: list[Message] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """Those of the messages that are no pair."""
+    cursor: str = ""
+    size: int = 0
+    """Bytes of the messages."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds as much as one transaction should."""
+        return len(self.messages) >= _BATCH_RECORDS or self.size >= _BATCH_BYTES
+
+    def add(self, item: RawPair | Unreadable | Message, cursor: str) -> None:
+        """Append one record."""
+        message = _message(item)
+        self.messages.append(message)
+        self.size += message.size
+        if isinstance(item, Unreadable):
+            self.unreadable.append(item)
+        self.cursor = cursor
+
+
+def batches(
+    source: Source, place: Place, claims: ClaimCheck | None, rate: Rate | None
+) -> Iterator[SourceBatch]:
+    """All that is behind `place`, each batch not empty.
+
+    `claims` stores images that are too large for a message. Without it their pairs are unreadable.
+    Raises SourceError after the last batch before the damage, so that this batch is published.
+    """
+    batch, failed = SourceBatch(), None
+    deadline = time.monotonic() + _BATCH_S
+    items = _remaining(source, place)
+    while True:
+        try:
+            found = next(items)
+        except StopIteration:
+            break
+        except SourceError as error:
+            failed = error
+            break
+        if rate is not None:
+            rate.take()
+        batch.add(_stored(found.item, claims), found.cursor)
+        if batch.full or time.monotonic() >= deadline:
+            yield batch
+            batch = SourceBatch()
+            deadline = time.monotonic() + _BATCH_S
+    if batch.messages:
+        yield batch
+    if failed is not None:
+        raise failed
+
+
+def _remaining(source: Source, place: Place) -> Iterator[Found]:
+    items: Iterable[Found] = source.read(place.cursor)
+    if place.cursor is None:
+        # Tansu keeps offsets without their metadata: the number alone leads there too, more slowly.
+        items = islice(items, place.published, None)
+    return iter(items)
+
+
+def _stored(item: Item, claims: ClaimCheck | None) -> RawPair | Unreadable | Message:
+    if not isinstance(item, Large):
+        return item
+    if claims is None:
+        return item.otherwise
+    # The image before the record that names it. After a kill it is stored again, under the same
+    # name.
+    claims.store(item.content)
+    return item.pair
+
+
+def _message(item: RawPair | Unreadable | Message) -> Message:
+    if isinstance(item, Message):
+        return item
+    if isinstance(item, Unreadable):
+        return Message(item.raw, headers=tuple(item.headers))
+    return Message(encode(item), item.pair_id.encode(), tuple(headers_of(item)))
