@@ -7,7 +7,9 @@ package.
 """
 
 import sys
+from pkgutil import iter_modules
 
 if "pytest" in sys.modules:
     # So that a failing assert of a suite shows the values that it compared.
-    sys.modules["pytest"].register_assert_rewrite(__name__)
+    _suites = (f"{__name__}.{module.name}" for module in iter_modules(__path__))
+    sys.modules["pytest"].register_assert_rewrite(*_suites)

@@ -16,7 +16,7 @@ from kaption.producers.sources.source import Source, SourceError
 def _source_of(module: ModuleType) -> type[Source] | None:
     for each in vars(module).values():
         if _is_source(each) and each.__module__ == module.__name__:
-            return each  # type: ignore[no-any-return]
+            return each  # type: ignore[no-any-return] # vars() gives Any
     return None
 
 

@@ -108,7 +108,9 @@ class FakeBroker:
         if fault is None and generation != self.generation:
             return Refused(STALE)
         if fault is None or fault.carried_out:
-            self.messages += [Sent(one.topic, one.key or b"", one.value) for one in messages]
+            self.messages += [
+                Sent(one.topic, one.message.key or b"", one.message.value) for one in messages
+            ]
             self.committed |= offsets
         return Committed() if fault is None else fault.answer
 
