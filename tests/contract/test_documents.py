@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -37,8 +38,8 @@ TARGETS = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULT
 COMMANDS = [each for document in DOCUMENTS for each in commands(document)]
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 OUTPUT = ROOT / "docs" / "output.md"
+ALERTS = ROOT / "deploy" / "helm" / "kaption" / "files" / "alerts.yaml"
 SCRAPY_VARIABLES = {"KAPTION_KAFKA", "KAPTION_PUBLISHER", "KAPTION_SOURCE"}
-SHORT = {name.removeprefix("kaption."): name for name in MAY_IMPORT}
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 
@@ -214,6 +215,20 @@ def test_commands_in_the_prose_exist(document: Path) -> None:
             parse_loosely(words)
 
 
+def options_of(command: Any) -> set[str]:
+    """Every option of a command, and of the commands below it."""
+    own = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return own.union(*map(options_of, getattr(command, "commands", {}).values()))
+
+
+@each_document
+def test_options_in_the_prose_exist(document: Path) -> None:
+    known = options_of(typer.main.get_command(app))
+
+    named = {code.split()[0] for code in inline_code(document) if code.startswith("-")}
+    assert named <= known
+
+
 @each_document
 def test_extras_in_the_prose_exist(document: Path) -> None:
     for code in inline_code(document):
@@ -296,8 +311,11 @@ def is_example(path: str) -> bool:
 
 
 @each_document
-def test_metrics_that_are_named_exist(document: Path) -> None:
+def test_metrics_and_alerts_that_are_named_exist(document: Path) -> None:
+    alerts = re.findall(r"alert: (\w+)", ALERTS.read_text("utf-8"))
     for code in inline_code(document):
+        if re.fullmatch(r"Kaption[A-Z]\w+", code):
+            assert code in [*alerts, "KaptionPipeline"]
         if re.fullmatch(r"kaption_[a-z_]+_(total|records|seconds|bytes)", code):
             assert code in exported() or f"{code}_count" in exported()
 
