@@ -8,11 +8,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from pydantic import BaseModel
+
+from kaption.workers.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 )
+
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda document: document.relative_to(ROOT).as_posix()
+)
+SCRAPY_VARIABLES = {"KAPTION_KAFKA", "KAPTION_PUBLISHER", "KAPTION_SOURCE"}
+"""Settings of Scrapy and not of Kaption."""
 
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -113,3 +124,24 @@ def _programs(block: CodeBlock, line: str) -> Iterator[Command]:
         if words or variables:
             yield Command(block, variables, words)
         words = []
+
+
+def fields_of(model: type[BaseModel], prefix: str = "") -> set[str]:
+    """The dotted names of all settings, and of their sections."""
+    names = set()
+    for name, field in model.model_fields.items():
+        names.add(prefix + name)
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names |= fields_of(kind, f"{prefix}{name}.")
+    return names
+
+
+SETTINGS = fields_of(Settings)
+"""The dotted names of all settings and of their sections."""
+
+
+def is_setting(variable: str) -> bool:
+    """Whether an environment variable sets a setting, or names the file of settings."""
+    dotted = variable.removeprefix("KAPTION_").lower().replace("__", ".")
+    return variable in {"KAPTION_CONFIG", *SCRAPY_VARIABLES} or dotted in SETTINGS
