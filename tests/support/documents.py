@@ -79,10 +79,12 @@ def prose(document: Path) -> str:
 
 def anchors(document: Path) -> set[str]:
     """The anchors that GitHub makes of the document's headings."""
-    return {
-        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-        for heading in _HEADING.findall(prose(document))
-    }
+    return {anchor_of(heading) for heading in _HEADING.findall(prose(document))}
+
+
+def anchor_of(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def links(document: Path) -> list[str]:
