@@ -19,6 +19,11 @@ from support.documents import (
 )
 from support.metrics_in_use import exported
 
+ENTRY_POINTS = {
+    f"kaption.{name}"
+    for path in [*ROOT.glob("workers/plugins.py"), *ROOT.glob("producers/**/registry.py")]
+    for name in re.findall(r'"kaption\.([a-z]+)"', path.read_text("utf-8"))
+}
 ALERTS = ROOT / "deploy" / "helm" / "kaption" / "files" / "alerts.yaml"
 
 
@@ -64,7 +69,7 @@ def test_modules_and_files_that_are_named_exist(document: Path) -> None:
 
 def module_or_name_exists(dotted: str) -> bool:
     """Whether it is a module of ours, something in one, or a group of entry points."""
-    if any(f'"{dotted}"' in path.read_text("utf-8") for path in ROOT.glob("*/plugins.py")):
+    if dotted in ENTRY_POINTS:
         return True
     path, *rest = dotted.split(".")
     while rest and (ROOT / path / rest[0]).is_dir():
