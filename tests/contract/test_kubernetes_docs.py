@@ -22,7 +22,7 @@ COMMANDS = [
         for block in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
         for line in block.splitlines()
     ),
-    *re.findall(r"^    ((?:docker build|helm|kubectl) .*?)(?:  +# .*)?$", README, re.MULTILINE),
+    *re.findall(r"^((?:docker build|helm|kubectl) .*?)(?:  +# .*)?$", README, re.MULTILINE),
 ]
 
 

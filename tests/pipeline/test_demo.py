@@ -8,7 +8,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from support.documents import ROOT, blocks
+
 PAIRS = 100
+
+
+def shape(text: str) -> str:
+    """The words, with a mark in place of each number."""
+    return " ".join(re.sub(r"\d+(\.\d+)?", "#", text).split())
 
 
 def test_a_noisy_crawl_gets_the_right_outcomes(tmp_path: Path) -> None:
@@ -34,3 +41,7 @@ def test_a_noisy_crawl_gets_the_right_outcomes(tmp_path: Path) -> None:
     assert summary["best_caption"]["vlm"] > 0
     with Image.open(out / "contact-sheet.png") as sheet:
         assert sheet.width > 1000
+    # And the README shows lines as they are printed
+    (shown,) = (each.text for each in blocks(ROOT / "README.md") if "judged right" in each.text)
+    printed = shape(ended.stderr)
+    assert [line for line in shown.splitlines() if shape(line) not in printed] == []

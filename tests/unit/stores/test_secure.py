@@ -65,7 +65,7 @@ def _serve(valkey: Valkey, authority: Authority, certificate: Certificate) -> It
         FaultProxy(valkey.ports[0], tls=certificate.server_context()) as front,
     ):
         admin.acl_deluser("kaption")
-        (line,) = re.findall("^    (ACL SETUSER .*)$", DOCS.read_text("utf-8"), re.MULTILINE)
+        (line,) = re.findall("^(ACL SETUSER .*)$", DOCS.read_text("utf-8"), re.MULTILINE)
         admin.execute_command(*line.replace("PASSWORD", PASSWORD).split())
         yield SecureRedis(f"rediss://{front.address}/0", admin, str(authority.file))
 
