@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
+from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
@@ -201,7 +202,7 @@ def test_what_is_taken_down_is_left_out(dataset: FolderStore) -> None:
 def clean(kafka: KafkaConnection, dataset: FolderStore) -> KafkaConnection:
     """Give a topic of one pair and a tombstone; the image is in the data set's store."""
     pair = imaged(BlobStore(dataset), 7).record
-    producer = KafkaProducer(**kafka.client_config())
+    producer = KafkaProducer(**client_config(kafka))
     producer.send(CLEAN.name, encode(pair), key=b"pair-7", headers=headers_of(pair))
     producer.send(CLEAN.name, None, key=b"withdrawn")
     producer.close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
 
 from kaption.connections.errors import Retry
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
 
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def check_servers(settings: Settings, *, redis: bool) -> None:
@@ -37,12 +37,12 @@ def check_servers(settings: Settings, *, redis: bool) -> None:
     One that does not answer is told in the log: a worker waits for it.
     """
     if seen := check_access(settings.kafka):
-        _log.warning("no broker yet", error=seen)
+        _log.warning("no broker yet", extra={"error": seen})
     for check in (_check_store, _check_redis) if redis else (_check_store,):
         try:
             check(settings)
         except Retry as error:
-            _log.warning("not there yet", error=str(error))
+            _log.warning("not there yet", extra={"error": str(error)})
 
 
 def _check_store(settings: Settings) -> None:
@@ -59,7 +59,7 @@ def _check_redis(settings: Settings) -> None:
     try_redis(connect_redis(settings.redis), settings.redis.key_prefix)
 
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def command(
@@ -100,7 +100,7 @@ def _check_topics(kafka: KafkaConnection, workers: Iterable[Worker]) -> None:
             found = [each for each in admin.check(sorted(topics, key=str)) if each.stops_work]
     except TopicError as error:
         # The worker itself waits for the broker, and needs no right to read settings.
-        _log.warning("topics not checked", error=str(error))
+        _log.warning("topics not checked", extra={"error": str(error)})
         return
     if found:
         raise UserError("; ".join(map(str, found)))

@@ -37,11 +37,10 @@ commit failed.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import structlog
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.messages import Partition
@@ -62,7 +61,7 @@ from kaption.workers.runtime.progress import Progress
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Dead
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 _PAUSE_AFTER_REFUSAL_S = 0.1
 _PAUSE_BETWEEN_OPENINGS_S = 1.0
 
@@ -235,12 +234,14 @@ class Delivery:
             offset = committed.get(entry.partition)
             (done if offset is not None and entry.raw.offset < offset else again).append(entry)
         if self._sent:
-            _log.info("transaction resolved", committed=len(done), sent_again=len(again))
+            _log.info(
+                "transaction resolved", extra={"committed": len(done), "sent_again": len(again)}
+            )
         self._settle(done, again)
 
     def _again(self, error: Exception) -> None:
         """Nothing was committed: queue the sent entries again, after a pause."""
-        _log.info("transaction aborted", error=repr(error), records=len(self._sent))
+        _log.info("transaction aborted", extra={"error": repr(error), "records": len(self._sent)})
         self._fail_since(error)
         self._settle([], self._sent)
         self._not_before = self._clock() + _PAUSE_AFTER_REFUSAL_S
@@ -256,7 +257,7 @@ class Delivery:
 
     def _failed(self, error: Exception) -> None:
         """The outcome is unknown, or no producer could be opened. The next producer will tell."""
-        _log.warning("session lost", error=repr(error), records=len(self._sent))
+        _log.warning("session lost", extra={"error": repr(error), "records": len(self._sent)})
         if self._sent:
             self._count("unknown")
         metrics.REBUILDS.labels(self._parts.stage).inc()

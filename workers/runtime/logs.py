@@ -45,9 +45,13 @@ def configure(
     level: int = logging.INFO,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Set up structlog and the standard library's loggers. Call it once per process."""
+    """Set up the loggers of this process. Call it once, in a process that is ours.
+
+    Every module logs through the standard library, with fields in `extra`: Publisher and the
+    streams run in the user's process, where structlog, not set up, would print to stdout and pass
+    over what the user has set up. structlog only writes the lines here.
+    """
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -55,11 +59,6 @@ def configure(
     ]
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

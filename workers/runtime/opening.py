@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import uuid
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any
-
-import structlog
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.kafka.access import check_access
@@ -21,7 +20,7 @@ from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
 from kaption.workers.runtime.stop import StopRequest
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 _LOOK_S = 0.1
 _PAUSE_AFTER_ERROR_S = 0.5
 _CLOSE_S = 5.0
@@ -66,8 +65,7 @@ class Opening:
                 if self._stop.asked and self._leave():
                     _log.warning(
                         "stopped before Kafka answered",
-                        stage=self._stage.name,
-                        why=self._seen or "no try has ended",
+                        extra={"stage": self._stage.name, "why": self._seen or "no try has ended"},
                     )
                     return None
                 continue
@@ -136,4 +134,4 @@ class Opening:
         """Log one line for each reason, not one for each try."""
         if why != self._seen:
             self._seen = why
-            _log.warning("no broker yet", stage=self._stage.name, error=why)
+            _log.warning("no broker yet", extra={"stage": self._stage.name, "error": why})

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import structlog
-
 if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 _LOOK_S = 0.5
 # The garbage collector looks for cycles among all objects. Workers hold thousands of records and
 # models hold millions of objects, so at Python's default it takes a quarter of the time of a stage
@@ -79,5 +78,5 @@ class Pipeline:
                 first = not self._errors
                 self._errors[name] = error
             if not first:
-                _log.error("worker gave up as well", stage=name, error=str(error))
+                _log.error("worker gave up as well", extra={"stage": name, "error": str(error)})
             self.failed.set()

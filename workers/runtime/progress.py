@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
-
-import structlog
 
 from kaption.connections.errors import Retry
 from kaption.workers.runtime import metrics
@@ -18,7 +17,7 @@ from kaption.workers.runtime.stage import Dead, Emit, Reject
 if TYPE_CHECKING:  # a run's progress is shown without the Kafka library
     from kaption.workers.runtime.session import Session
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 _EVERY_S = 1.0
 
 
@@ -64,7 +63,7 @@ class Progress:
         with self._lock:
             first, self.waiting_for = self.waiting_for is None, str(error)
         if first:
-            _log.warning("waiting", stage=self._stage, why=str(error))
+            _log.warning("waiting", extra={"stage": self._stage, "why": str(error)})
 
     def committed(self, entries: Iterable[Entry]) -> None:
         """Count entries whose outcome is committed."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Thread
 from typing import Any, ClassVar
-
-import structlog
 
 from kaption.connections.kafka import offsets
 from kaption.connections.kafka.access import denial
@@ -35,7 +34,7 @@ from kaption.workers.runtime.entry import Consumed
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.rebalance import Ownership, RebalanceListener
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 _CLOSE_GRACE_S = 2.0
 
 
@@ -176,7 +175,7 @@ class Session:
         # The consumer keeps to its time-out only while its I/O thread runs.
         closing.join(timeout_s + _CLOSE_GRACE_S)
         if closing.is_alive():
-            _log.warning("consumer left behind: it does not close", group=self._group)
+            _log.warning("consumer left behind: it does not close", extra={"group": self._group})
 
     def _start_closing(self, **limits: int) -> Thread:
         thread = Thread(target=_close, args=(self.consumer,), kwargs=limits, daemon=True)
@@ -225,4 +224,4 @@ def _close(consumer: Any, **limits: int) -> None:
     try:
         consumer.close(autocommit=False, **limits)
     except Exception as error:  # noqa: BLE001 - the consumer is left behind, whatever went wrong
-        _log.warning("consumer not closed in order", error=repr(error))
+        _log.warning("consumer not closed in order", extra={"error": repr(error)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -9,8 +10,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Any
-
-import structlog
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
@@ -36,7 +35,7 @@ from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
 from kaption.workers.runtime.stop import StopRequest
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 _SUPERVISE_S = 0.1
 _CLOSE_S = 5.0
 _PAUSE_AFTER_ERROR_S = 0.5
@@ -237,7 +236,7 @@ class Worker:
             ) from error
         if why != self._failing_with:  # one line for each reason, not one for each try
             self._failing_with = why
-            _log.warning("consumer replaced", stage=self.stage.name, error=why)
+            _log.warning("consumer replaced", extra={"stage": self.stage.name, "error": why})
         self._stop.wait(_PAUSE_AFTER_ERROR_S, at_once=self._stop.asked)
         with suppress(Session.errors):
             self._session.replace_consumer()
@@ -261,7 +260,9 @@ class Worker:
         if undone or not ended:
             _log.warning(
                 "worker left work undone, which comes again",
-                stage=self.stage.name,
-                records=self.progress.held,
-                stage_closed=ended,
+                extra={
+                    "stage": self.stage.name,
+                    "records": self.progress.held,
+                    "stage_closed": ended,
+                },
             )

@@ -26,7 +26,7 @@ def test_a_storm_of_one_message_is_cut_and_counted() -> None:
 
 def logged(code: str) -> list[dict[str, Any]]:
     """The lines of a process of its own: `configure` takes the root logger from pytest."""
-    begin = "import structlog, logging; from kaption.workers.runtime.logs import configure"
+    begin = "import logging; from kaption.workers.runtime.logs import configure"
     code = f"{begin}; configure();{code}"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -36,7 +36,7 @@ def logged(code: str) -> list[dict[str, Any]]:
 
 def test_lines_are_json_where_nobody_watches() -> None:
     lines = logged(
-        "structlog.get_logger('a').info('started', stage='toy');"
+        "logging.getLogger('a').info('started', extra={'stage': 'toy'});"
         "logging.getLogger('b').warning('plain %d', 3)"
     )
 

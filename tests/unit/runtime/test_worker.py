@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from kafka.errors import KafkaConnectionError
-from structlog.testing import capture_logs
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.kafka.messages import Partition
@@ -23,6 +22,7 @@ from kaption.workers.runtime.stage import Outcome
 from kaption.workers.runtime.worker import Worker
 from support.engine import POLICY, Toy, until
 from support.fake_session import FakeBroker, FakeSession
+from support.logs import logged
 
 P0 = Partition(RAW.name, 0)
 LONG_S = 60.0
@@ -133,7 +133,7 @@ def test_it_works_until_it_is_stopped_and_leaves_in_order(
     kafka.broker.produce(P0, ["text"] * 10)
     it = run()
     assert until(lambda: it.records == 10, LIMIT_S)
-    with capture_logs() as lines:
+    with logged() as lines:
         it.worker.stop()
         assert it.ends()
     assert (it.error, it.stage.calls, kafka.session.closed) == (None, ["setup", "close"], True)
@@ -172,7 +172,7 @@ def test_a_stop_while_no_broker_answers_takes_effect_at_once_and_says_so_once(
     kafka: Kafka, run: Callable[..., Run], broker: Callable[[Kafka], None]
 ) -> None:
     broker(kafka)
-    with capture_logs() as lines:
+    with logged() as lines:
         it = run(rebuild_limit_s=LONG_S)
         time.sleep(1.2)  # long enough for a few tries
         it.worker.stop()
@@ -277,7 +277,7 @@ def test_an_outage_is_told_in_one_line(
     stage = Resuming() if waits is resume_waits else Kept()
     waits(stage)
     kafka.broker.produce(P0, ["text"] * 10)
-    with capture_logs() as lines:
+    with logged() as lines:
         it = run(stage)
         assert until(lambda: it.worker.progress.waiting_for == "down", LIMIT_S)
         time.sleep(0.2)
@@ -296,7 +296,7 @@ def test_a_consumer_that_fails_is_replaced_and_the_reason_is_told_once(
         for failure in failures:
             raise failure
 
-    with capture_logs() as lines:
+    with logged() as lines:
         kafka.session.failing = fails
         kafka.broker.produce(P0, ["text"] * 10)
         assert until(lambda: it.records == 20, LIMIT_S)
@@ -387,7 +387,7 @@ def test_a_second_stop_leaves_at_once_and_tells_once_what_is_left(
     it.worker.stop()
     assert not it.ends(0.5)
     # When it is stopped twice, then it leaves and does not close the stage under the batch
-    with capture_logs() as lines:
+    with logged() as lines:
         it.worker.stop()
         assert it.ends(AT_ONCE_S)
     assert (it.error, stage.calls) == (None, ["setup"])
@@ -408,7 +408,7 @@ def test_an_error_of_the_stage_ends_the_worker_which_closes_it(
 
     stage.before = broken
     kafka.broker.produce(P0, ["text"])
-    with capture_logs() as lines:
+    with logged() as lines:
         it = run(stage)
         assert it.ends()
     assert str(it.error) == "the model is wrong"
@@ -441,7 +441,7 @@ def test_each_error_of_a_pipeline_is_told_once(kafka: Kafka) -> None:
         workers[name] = Worker(stage, KafkaConnection(), POLICY)
     pipeline = Pipeline(workers)
     # When they run; then one error is raised and the other one is logged
-    with capture_logs() as lines:
+    with logged() as lines:
         pipeline.start()
         with pytest.raises(Fatal) as raised:
             pipeline.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 import tempfile
@@ -12,8 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
-
-import structlog
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.blobs import BlobStore
@@ -30,7 +29,7 @@ from kaption.workers.stages.sink.writer import ShardWriter
 UNCOMMITTED_SHARDS = 16
 """If more shards than this start past the committed offset, the group's offsets were lost."""
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +126,7 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         if sum(start >= committed for start in written) > UNCOMMITTED_SHARDS:
             _log.warning(
                 "the committed offset is far behind the shards, so reading starts at their end",
-                partition=partition,
-                committed=committed,
-                start=end,
+                extra={"partition": partition, "committed": committed, "start": end},
             )
             return end
         return committed

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-
-import structlog
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.dataset.chain import ManifestChain
@@ -16,7 +15,7 @@ from kaption.objectstore.dataset.shard import ShardFile, ShardSample, build_shar
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class ShardWriter:
@@ -61,14 +60,14 @@ class ShardWriter:
             objects=tuple(file.entry for file in files),
         )
         standing = self._chain.commit(manifest)
-        log = _log.bind(partition=partition, start=start)
+        shard = {"partition": partition, "start": start}
         if standing.writer == self._writer and standing.objects == manifest.objects:
             if self._chain.floor(partition) <= start:
                 return end
             self._chain.discard(manifest)
-            log.info("the shard was merged before")
+            _log.info("the shard was merged before", extra=shard)
         else:
-            log.info("the shard was written before", writer=standing.writer)
+            _log.info("the shard was written before", extra=shard | {"writer": standing.writer})
         # The stored manifest may be that of an earlier attempt of this writer. Its objects are not
         # deleted here: other records have another digest, and so other keys.
         for file in files:
