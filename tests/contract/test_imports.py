@@ -102,6 +102,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "kafka": ("kaption.connections.kafka",),
     "redis": ("kaption.workers.stores",),
+    # Every module logs through the standard library; one file knows how a line looks.
+    "structlog": ("kaption.workers.runtime.logs",),
     "boto3": ("kaption.objectstore",),
     "botocore": ("kaption.objectstore",),
     "os.environ": ("kaption.workers.settings", "kaption.workers.local"),
