@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,13 +50,14 @@ class Fetcher:
         *,
         ssl_context: ssl.SSLContext | None = None,
         look_up: LookUp = system_look_up,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
         random_: random.Random | None = None,
     ) -> None:
         self._policy = policy
         self._watchdog = Watchdog()
         self._hosts = HostSlots(policy.per_host)
-        self._sleep = sleep
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
         self._random = random_ or random.Random()  # noqa: S311 # spreads retries, protects nothing
         self._requester = Requester(
             policy,
@@ -89,12 +91,16 @@ class Fetcher:
                 wait = max(wait, last.after_s)
             if attempt + 1 < self._policy.attempts:
                 self._sleep(wait)
-        raise Reject(
-            last.reject.reason, f"{last.reject.detail} ({self._policy.attempts} attempts)"
-        ) from last
+                if self._closed.is_set():
+                    break
+        raise Reject(last.reject.reason, f"{last.reject.detail} ({attempt + 1} attempts)") from last
 
     def close(self) -> None:
-        """End the watchdog's thread and all open connections. Their fetches raise Reject."""
+        """End the watchdog's thread, all open connections and all waits before another attempt.
+
+        Their fetches raise Reject.
+        """
+        self._closed.set()
         self._watchdog.close()
 
     def _attempt(self, url: str) -> Fetched:

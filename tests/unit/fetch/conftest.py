@@ -1,5 +1,4 @@
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -27,7 +26,7 @@ def make_fetcher() -> Iterator[Callable[..., Fetcher]]:
             *,
             ssl_context: ssl.SSLContext | None = None,
             look_up: LookUp = system_look_up,
-            sleep: Callable[[float], None] = time.sleep,
+            sleep: Callable[[float], object] | None = None,
             **policy: object,
         ) -> Fetcher:
             defaults = {"allow_networks": ("127.0.0.0/8",), "attempts": 1}

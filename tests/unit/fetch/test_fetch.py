@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -131,6 +132,26 @@ def test_tries_again_after_the_servers_retry_after(
     assert fetcher.fetch(web.url(f"first/{status}")).data == BODY
 
     assert waits == [7.0]
+
+
+def test_closing_ends_the_wait_before_another_attempt(
+    web: HostileWeb, make_fetcher: MakeFetcher
+) -> None:
+    # Given a fetch that waits seven seconds, as the server asked
+    fetcher = make_fetcher(attempts=3)
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        fetch = pool.submit(fetcher.fetch, web.url("first/429"))
+        while not web.requests:
+            time.sleep(0.01)
+
+        # When the fetcher is closed
+        fetcher.close()
+
+        # Then the fetch ends at once
+        with pytest.raises(Reject):
+            fetch.result(timeout=5)
+    assert time.monotonic() - began < 5
 
 
 def test_gives_up_when_retry_after_is_longer_than_the_limit(
