@@ -15,7 +15,7 @@ from kaption.producers.errors import (
 )
 from kaption.producers.identity import pair_id
 from kaption.producers.publisher import Publisher
-from kaption.producers.refused import refused
+from kaption.producers.spool.refused import refused
 
 __all__ = [
     "AsyncPublisher",

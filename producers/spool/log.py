@@ -1,0 +1,232 @@
+"""The spool's messages on the local disk, in an SQLite database.
+
+SQLite syncs each transaction to the disk before the next one begins (WAL, synchronous=FULL). It
+runs without locks of its own (``unix-none``), because the folder's lock keeps other processes out.
+With SQLite's locks a forked child would inherit what SQLite believes to hold, and could damage the
+database after its parent has closed it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sqlite3
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from kaption.connections.kafka.messages import Message
+from kaption.producers.errors import SpoolError
+from kaption.producers.sending.forks import let_go_after_fork
+from kaption.producers.spool.folder import FolderLock
+from kaption.producers.spool.rows import TABLE, Row, from_row
+from kaption.schemas.limits import MIB
+
+PAGE_BYTES = 8192
+_WAL_BYTES = 8 * MIB
+"""SQLite moves what is in its WAL into the database when the WAL has this size."""
+_SLICE_BYTES = MIB // 4
+_SHRINK_BYTES = 8 * MIB
+"""Most bytes of waiting messages that are copied to make the database's file small again."""
+_EMPTY_PAGES = 2
+"""Pages of a database without messages."""
+
+sqlite_calls = threading.RLock()
+"""Held around every call of SQLite, so that this process forks only between two calls.
+
+SQLite has mutexes. One that another thread holds at a fork stays locked in the child, which would
+wait for it for ever when it opens a database of its own.
+"""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=sqlite_calls.acquire,
+        after_in_parent=sqlite_calls.release,
+        after_in_child=sqlite_calls.release,
+    )
+
+
+class MessageLog:
+    """Numbered messages in a folder: added at the end, deleted from the front, none changed.
+
+    Any thread may call any method. Raises SpoolError where the folder is in use, is damaged or
+    cannot be written.
+    """
+
+    last: int
+    """Number of the newest message there ever was, 0 before the first one."""
+    done: int
+    """All messages up to this number are deleted."""
+    used_bytes: int
+    """What the messages take on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FolderLock(folder)
+            try:
+                self._connection = self._open(folder / "messages.db")
+            except BaseException:
+                self._lock.release()
+                raise
+        except (OSError, sqlite3.OperationalError) as error:
+            raise SpoolError(f"the spool in {folder} cannot be used: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+        self._closed = False
+        let_go_after_fork(self)
+
+    def write(self, rows: Sequence[Row], done: int) -> None:
+        """Add messages and delete those up to number `done`, in one transaction.
+
+        All is on the disk when this returns. Raises sqlite3.Error and OSError, and nothing is
+        changed.
+        """
+        with sqlite_calls:
+            call = self._connection.execute
+            self._lock.note(self.last, done)
+            try:
+                call("BEGIN IMMEDIATE")
+                call("DELETE FROM messages WHERE number <= ?", (done,))
+                # Asked, since an interrupt may have come between the last commit and its count.
+                last = max(self.last, self._extreme("max"))
+                self._connection.executemany(
+                    "INSERT INTO messages VALUES (?, ?, ?, ?, ?)",
+                    ((number, *row) for number, row in enumerate(rows, start=last + 1)),
+                )
+                call("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    call("ROLLBACK")
+                raise
+            self.last, self.done = last + len(rows), done
+            self._lock.note(self.last, done)
+            self._measure()
+            self._shrink()
+
+    def read(self, after: int, max_bytes: int) -> list[tuple[int, Message]]:
+        """The messages behind number `after` with their numbers: up to `max_bytes`, at least one.
+
+        Raises SpoolError where one is missing or damaged.
+        """
+        found: list[tuple[int, Message]] = []
+        size = 0
+        # In slices, so that a thread that publishes waits for one of them at most.
+        while size < max_bytes and (
+            rows := self._slice(after, min(_SLICE_BYTES, max_bytes - size))
+        ):
+            for number, row in rows:
+                after += 1
+                if number != after:
+                    raise self._damaged(f"message {after} is missing")
+                try:
+                    found.append((number, from_row(row)))
+                except ValueError as error:
+                    raise self._damaged(f"message {number} has {error}") from error
+                size += found[-1][1].size
+        return found
+
+    def close(self) -> None:
+        """Let go of the folder; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            with sqlite_calls:
+                self._connection.close()
+            self._lock.release()
+
+    def let_go(self) -> None:
+        """In a forked child: the database and the lock stay with the parent."""
+        if not self._closed:
+            self._closed = True
+            # Never freed: SQLite would delete the parent's WAL when the child closes it.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+            self._lock.release()
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        # Nobody else may read the file; SQLite gives its WAL the same rights.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with sqlite_calls:
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?vfs=unix-none",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
+            return self._connection
+
+    def _prepare(self) -> None:
+        for setting in (
+            # SQLite without locks can use a WAL in this mode only.
+            "locking_mode=EXCLUSIVE",
+            f"page_size={PAGE_BYTES}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            # Some systems build SQLite so that it overwrites what it deletes.
+            "secure_delete=OFF",
+            "temp_store=MEMORY",
+            f"wal_autocheckpoint={_WAL_BYTES // PAGE_BYTES}",
+            f"journal_size_limit={_WAL_BYTES}",
+        ):
+            self._connection.execute(f"PRAGMA {setting}")
+        self._connection.execute(TABLE)
+        noted_last, noted_done = self._lock.noted()
+        self.last = max(self._extreme("max"), noted_done)
+        if self.last < noted_last:
+            # SQLite takes a damaged part of its WAL for a crash, and drops what is behind it.
+            raise sqlite3.DatabaseError(f"messages {self.last + 1} to {noted_last} are missing")
+        self.done = (self._extreme("min") or self.last + 1) - 1
+        # Now, so that the note has its room should the disk be full later.
+        self._lock.note(self.last, self.done)
+        self._measure()
+
+    def _slice(self, after: int, max_bytes: int) -> list[tuple[int, Row]]:
+        rows: list[tuple[int, Row]] = []
+        size = 0
+        with sqlite_calls:
+            try:
+                cursor = self._connection.execute(
+                    "SELECT * FROM messages WHERE number > ? ORDER BY number", (after,)
+                )
+                for number, *row in cursor:
+                    rows.append((number, tuple(row)))
+                    size += len(row[2]) + len(row[3])
+                    if size >= max_bytes:
+                        break
+                cursor.close()
+            except sqlite3.DatabaseError as error:
+                raise self._damaged(error) from error
+        return rows
+
+    def _extreme(self, which: str) -> int:
+        found = self._connection.execute(f"SELECT {which}(number) FROM messages").fetchone()  # noqa: S608 - min or max
+        return int(found[0] or 0)
+
+    def _measure(self) -> None:
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        self._free_bytes = free * PAGE_BYTES
+        self.used_bytes = max(0, pages - free - _EMPTY_PAGES) * PAGE_BYTES
+
+    def _shrink(self) -> None:
+        """Make the file small after a backlog, as soon as little is left to copy.
+
+        Until then new messages use the room of deleted ones.
+        """
+        if self.used_bytes <= _SHRINK_BYTES and self._free_bytes >= 4 * _SHRINK_BYTES:
+            # A full disk has no room for the copy: a later write tries again.
+            with suppress(sqlite3.OperationalError):
+                self._connection.execute("VACUUM")
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._measure()
+
+    def _damaged(self, what: object) -> SpoolError:
+        return SpoolError(
+            f"the spool in {self._folder} is damaged ({what}): restore the folder, or move it away "
+            "and publish again what was not delivered"
+        )
