@@ -14,8 +14,8 @@ from support.publishing import pair, published_pairs, with_topic
 FORK = """
 import os, sys
 from pathlib import Path
+from kaption.connections.settings import KafkaConnection
 from kaption.producers import ForkedError, Publisher
-from kaption.schemas import KafkaConnection
 
 connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
 spool = Path(sys.argv[3]) if len(sys.argv) > 3 else None
@@ -44,7 +44,7 @@ sys.exit(status)
 ASYNC_FORK = """
 import asyncio, os, sys
 from kaption.producers import AsyncPublisher, ForkedError
-from kaption.schemas import KafkaConnection
+from kaption.connections.settings import KafkaConnection
 
 connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
 publisher = AsyncPublisher(connection)
@@ -83,7 +83,7 @@ LEFT_BEHIND = """
 import os, sys
 from pathlib import Path
 from kaption.producers import Publisher
-from kaption.schemas import KafkaConnection
+from kaption.connections.settings import KafkaConnection
 
 connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
 ask, answer = os.pipe()
