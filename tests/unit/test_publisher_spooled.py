@@ -1,4 +1,4 @@
-"""What is in the spool is delivered in order, again and again until it is, or set aside."""
+"""The spool's messages are delivered in order, and sent again until the broker has them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ def spooled(folder: Path, broker: Broker, patience_s: float = 30) -> Iterator[Sp
         opened.close()
 
 
-def test_all_is_delivered_in_order(tmp_path: Path) -> None:
+def test_messages_are_delivered_in_order(tmp_path: Path) -> None:
     broker = Broker()
 
     with spooled(tmp_path, broker) as opened:
@@ -109,7 +109,7 @@ def test_with_the_broker_away_messages_are_accepted_and_delivered_later(tmp_path
         assert broker.arrived == list(range(20))
 
 
-def test_what_was_not_delivered_waits_for_the_next_one(tmp_path: Path) -> None:
+def test_messages_that_were_not_delivered_wait_for_the_next_publisher(tmp_path: Path) -> None:
     broker = Broker(away=True)
     with (
         pytest.raises(StillSpooledError, match=r"no broker answers at nowhere.*next Publisher"),
@@ -124,7 +124,7 @@ def test_what_was_not_delivered_waits_for_the_next_one(tmp_path: Path) -> None:
     assert broker.arrived == [1, 2]
 
 
-def test_after_a_failure_all_from_there_is_sent_again(tmp_path: Path) -> None:
+def test_after_a_failure_all_messages_from_there_are_sent_again(tmp_path: Path) -> None:
     broker = Broker(away=True)
     failing = [RuntimeError("lost")]
     broker.fail = lambda each: failing.pop() if each.key == b"2" and failing else None
@@ -139,7 +139,7 @@ def test_after_a_failure_all_from_there_is_sent_again(tmp_path: Path) -> None:
     assert broker.connections == 2
 
 
-def test_what_is_refused_for_good_is_set_aside_and_reported_once(tmp_path: Path) -> None:
+def test_a_message_that_is_refused_for_good_is_kept_and_reported_once(tmp_path: Path) -> None:
     broker = Broker(fail=lambda each: TooLargeError("too large") if each.key == b"1" else None)
     with spooled(tmp_path, broker) as opened:
         for number in range(3):
@@ -186,7 +186,7 @@ def test_without_refusals_there_is_nothing_to_read(tmp_path: Path) -> None:
     assert list(refused(tmp_path)) == []
 
 
-def test_damage_stops_it_and_is_told(tmp_path: Path) -> None:
+def test_damage_stops_delivery_and_every_call_says_so(tmp_path: Path) -> None:
     broker = Broker(away=True)
     with (
         pytest.raises(StillSpooledError),
