@@ -1,9 +1,9 @@
 """The spool's messages on the local disk, in an SQLite database.
 
-SQLite syncs each transaction to the disk before the next one begins (WAL, synchronous=FULL). It
-runs without locks of its own (``unix-none``), because the folder's lock keeps other processes out.
-With SQLite's locks a forked child would inherit what SQLite believes to hold, and could damage the
-database after its parent has closed it.
+SQLite syncs its write-ahead log (WAL) at the end of each transaction that adds messages. It runs
+without locks of its own (``unix-none``), because the folder's lock keeps other processes out. Its
+locks would be a danger: a forked child inherits the belief to hold them, and could damage the
+database when it opens it after its parent has closed it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ctypes
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,11 +54,11 @@ class MessageLog:
     """
 
     last: int
-    """Number of the newest message there ever was, 0 before the first one."""
+    """Number of the newest message, also of one that is deleted; 0 before the first one."""
     done: int
-    """All messages up to this number are deleted."""
+    """The messages up to this number are deleted."""
     used_bytes: int
-    """What the messages take on the disk."""
+    """Bytes that the messages take in the database's file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -77,33 +77,49 @@ class MessageLog:
         self._closed = False
         let_go_after_fork(self)
 
-    def write(self, rows: Sequence[Row], done: int) -> None:
-        """Add messages and delete those up to number `done`, in one transaction.
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add messages in one transaction; they are on the disk when this returns.
 
-        All is on the disk when this returns. Raises sqlite3.Error and OSError, and nothing is
-        changed.
+        Raises sqlite3.Error and OSError, and none is added.
         """
         with sqlite_calls:
             call = self._connection.execute
-            self._lock.note(self.last, done)
             try:
                 call("BEGIN IMMEDIATE")
-                call("DELETE FROM messages WHERE number <= ?", (done,))
-                # Asked, since an interrupt may have come between the last commit and its count.
+                # Looked up: an interrupt may have come between the last commit and its count.
                 last = max(self.last, self._extreme("max"))
-                self._connection.executemany(
-                    "INSERT INTO messages VALUES (?, ?, ?, ?, ?)",
-                    ((number, *row) for number, row in enumerate(rows, start=last + 1)),
-                )
+                for row in rows:
+                    last += 1
+                    call("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", (last, *row))
                 call("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     call("ROLLBACK")
                 raise
-            self.last, self.done = last + len(rows), done
-            self._lock.note(self.last, done)
+            self.last = last
+            self._lock.note(self.last, self.done)
             self._measure()
-            self._shrink()
+
+    def delete(self, done: int) -> None:
+        """Delete the messages up to number `done`. Raises sqlite3.Error and OSError.
+
+        This is not synced: a power cut may bring them back, and the next `append` syncs it too.
+        """
+        with sqlite_calls:
+            self._lock.note(self.last, done)
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            try:
+                self._connection.execute("DELETE FROM messages WHERE number <= ?", (done,))
+            finally:
+                self._connection.execute("PRAGMA synchronous=FULL")
+            self.done = done
+            free_bytes = self._measure()
+            # Until then new messages use the room of deleted ones.
+            if self.used_bytes <= _SHRINK_BYTES and free_bytes >= 4 * _SHRINK_BYTES:
+                # A full disk has no room for the copy: a later call tries again.
+                with suppress(sqlite3.OperationalError):
+                    self._connection.execute("VACUUM")
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def read(self, after: int, max_bytes: int) -> list[tuple[int, Message]]:
         """The messages behind number `after` with their numbers: up to `max_bytes`, at least one.
@@ -119,7 +135,7 @@ class MessageLog:
             for number, row in rows:
                 after += 1
                 if number != after:
-                    raise self._damaged(f"message {after} is missing")
+                    raise self._damaged(f"message {after} is lost")
                 try:
                     found.append((number, from_row(row)))
                 except ValueError as error:
@@ -144,6 +160,9 @@ class MessageLog:
             self._lock.release()
 
     def _open(self, path: Path) -> sqlite3.Connection:
+        last, done = self._lock.noted()
+        if last > done and not path.exists():
+            raise sqlite3.DatabaseError(f"{path} is missing")
         # Nobody else may read the file; SQLite gives its WAL the same rights.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with sqlite_calls:
@@ -179,7 +198,7 @@ class MessageLog:
         self.last = max(self._extreme("max"), noted_done)
         if self.last < noted_last:
             # SQLite takes a damaged part of its WAL for a crash, and drops what is behind it.
-            raise sqlite3.DatabaseError(f"messages {self.last + 1} to {noted_last} are missing")
+            raise sqlite3.DatabaseError(f"messages {self.last + 1} to {noted_last} are lost")
         self.done = (self._extreme("min") or self.last + 1) - 1
         # Now, so that the note has its room should the disk be full later.
         self._lock.note(self.last, self.done)
@@ -207,23 +226,12 @@ class MessageLog:
         found = self._connection.execute(f"SELECT {which}(number) FROM messages").fetchone()  # noqa: S608 - min or max
         return int(found[0] or 0)
 
-    def _measure(self) -> None:
+    def _measure(self) -> int:
+        """Set `used_bytes`; returns the free bytes in the file."""
         (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
         (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
-        self._free_bytes = free * PAGE_BYTES
         self.used_bytes = max(0, pages - free - _EMPTY_PAGES) * PAGE_BYTES
-
-    def _shrink(self) -> None:
-        """Make the file small after a backlog, as soon as little is left to copy.
-
-        Until then new messages use the room of deleted ones.
-        """
-        if self.used_bytes <= _SHRINK_BYTES and self._free_bytes >= 4 * _SHRINK_BYTES:
-            # A full disk has no room for the copy: a later write tries again.
-            with suppress(sqlite3.OperationalError):
-                self._connection.execute("VACUUM")
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._measure()
+        return int(free) * PAGE_BYTES
 
     def _damaged(self, what: object) -> SpoolError:
         return SpoolError(

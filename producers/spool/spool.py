@@ -77,7 +77,10 @@ class Spool:
         """
         # Rounded up to pages; the table may need another page to point at these.
         entry = _Entry(to_row(message), (message.size // PAGE_BYTES + 2) * PAGE_BYTES)
-        self._enqueue(entry, max_block_s)
+        with self._changed:
+            self._wait_for_room(entry, max_block_s)
+            self._queue.append(entry)
+            self._queued_bytes += entry.size
         while not self._is_done(entry):
             self._write_group()
         if entry.error is not None:
@@ -91,21 +94,30 @@ class Spool:
 
         Returns an empty list if all is acknowledged. Raises SpoolError where messages are damaged.
         """
-        found = self._messages.read(self.acknowledged, max_bytes)
-        if not found:
-            self._delete()
-        return found
+        return self._messages.read(self.acknowledged, max_bytes)
 
     def acknowledge(self, number: int) -> None:
-        """All messages up to `number` are delivered: they are not read again, their room is free.
+        """The messages up to `number` are delivered: they are not read again, their room is free.
 
-        A crash before they are deleted from the disk brings them back. Raises SpoolError where the
-        spool is damaged.
+        Raises SpoolError where the spool is damaged.
         """
+        try:
+            self._messages.delete(number)
+            self._undeleted = False
+        except (OSError, sqlite3.OperationalError) as error:
+            # The disk is full. Delivery goes on, and a later call deletes these too.
+            if not self._undeleted:
+                _log.warning(
+                    "the spool in %s cannot delete delivered records (%s): make room on its disk",
+                    self._folder,
+                    error,
+                )
+            self._undeleted = True
+        except sqlite3.DatabaseError as error:
+            raise SpoolError(f"the spool in {self._folder} is damaged: {error}") from error
         with self._changed:
             self._acknowledged = number
             self._changed.notify_all()
-        self._delete()
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until `until` is true; returns its last answer. It is asked after each change."""
@@ -120,44 +132,25 @@ class Spool:
     def close(self) -> None:
         """Let go of the folder when what is being written is on the disk."""
         with self._changed:
-            if self._closed:
-                return
             self._closed = True
             self._changed.wait_for(lambda: not self._writing)
             self._settle(self._queue, ClosedError("the Publisher was closed"))
             self._queue = []
-        try:
-            self._delete()
-        finally:
-            self._messages.close()
+        self._messages.close()
 
-    def _enqueue(self, entry: _Entry, max_block_s: float) -> None:
-        deadline = self._clock() + max_block_s
-        tried = 0
-        while True:
-            with self._changed:
-                if self._closed:
-                    raise ClosedError("this Publisher is closed: make another one")
-                if self._fits(entry):
-                    self._queue.append(entry)
-                    self._queued_bytes += entry.size
-                    return
-                # Room that an acknowledgement has promised, and nobody has made yet.
-                if self._writing or self._acknowledged <= max(self._messages.done, tried):
-                    self._wait_for_change(deadline, max_block_s)
-                    continue
-                tried = self._acknowledged
-            self._delete()
-
-    def _wait_for_change(self, deadline: float, max_block_s: float) -> None:
-        left = deadline - self._clock()
-        if left <= 0:
-            raise BufferFullError(
-                f"the spool in {self._folder} holds {self._used()} bytes of at most "
-                f"{self._max_bytes}, and no room came for {max_block_s:g} s: check the broker, "
-                "or raise spool_bytes"
-            )
-        self._changed.wait(left)
+    def _wait_for_room(self, entry: _Entry, max_block_s: float) -> None:
+        end = self._clock() + max_block_s
+        while not (self._closed or self._fits(entry)):
+            left = end - self._clock()
+            if left <= 0:
+                raise BufferFullError(
+                    f"the spool in {self._folder} holds {self._used()} bytes of at most "
+                    f"{self._max_bytes}, and no room came for {max_block_s:g} s: check the broker, "
+                    "or raise spool_bytes"
+                )
+            self._changed.wait(left)
+        if self._closed:
+            raise ClosedError("this Publisher is closed: make another one")
 
     def _fits(self, entry: _Entry) -> bool:
         # A message that is larger than the spool goes alone.
@@ -183,45 +176,17 @@ class Spool:
             while self._queue and (not group or size + self._queue[0].size <= _GROUP_BYTES):
                 group.append(self._queue.pop(0))
                 size += group[-1].size
-            acknowledged = self._acknowledged
         error: BaseException | None = InterruptedError("interrupted")
         try:
-            self._messages.write([entry.row for entry in group], acknowledged)
+            self._messages.append(entry.row for entry in group)
             error = None
         except (OSError, sqlite3.Error) as raised:
             error = raised
         finally:
-            self._written(group, error)
-
-    def _delete(self) -> None:
-        """Delete what is acknowledged, unless a group is about to do so within its own sync."""
-        with self._changed:
-            acknowledged = self._acknowledged
-            if self._writing or self._queue or acknowledged == self._messages.done:
-                return
-            self._writing = True
-        try:
-            self._messages.write([], acknowledged)
-            self._undeleted = False
-        except sqlite3.OperationalError as error:
-            # A full disk: the next write tries again, and delivery goes on meanwhile.
-            if not self._undeleted:
-                _log.warning(
-                    "the spool in %s cannot delete delivered records (%s): make room on its disk",
-                    self._folder,
-                    error,
-                )
-            self._undeleted = True
-        except sqlite3.DatabaseError as error:
-            raise SpoolError(f"the spool in {self._folder} is damaged: {error}") from error
-        finally:
-            self._written([], None)
-
-    def _written(self, group: list[_Entry], error: BaseException | None) -> None:
-        with self._changed:
-            self._end = self._messages.last
-            self._writing = False
-            self._settle(group, error)
+            with self._changed:
+                self._end = self._messages.last
+                self._writing = False
+                self._settle(group, error)
 
     def _settle(self, group: list[_Entry], error: BaseException | None) -> None:
         for entry in group:
