@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from kaption.schemas.limits import MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublisherOptions:
-    """Bounds and deadlines of a Publisher; the defaults suit a crawler."""
+    """Bounds and deadlines of a Publisher; the defaults suit a crawler.
+
+    Raises ValueError for what is no number, or below 0.
+    """
 
     buffer_bytes: int = 64 * MIB
     """Most bytes of messages that wait in memory for the broker; not used with a spool."""
@@ -26,3 +29,10 @@ class PublisherOptions:
     acknowledgement."""
     linger_s: float = 0.02
     """Seconds that a message waits for others, to be sent together with them."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            # Scrapy's settings are plain JSON, where a number may have become a string.
+            if not isinstance(value, (int, float)) or value < 0:
+                raise ValueError(f"{field.name} is {value!r}: give a number, 0 or more")

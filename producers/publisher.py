@@ -35,19 +35,20 @@ class Publisher:
     The producer is idempotent and waits for all replicas (acks=all): its retries write no message
     twice and keep the order of each key. Messages wait in memory, up to `buffer_bytes`; when the
     buffer is full, `publish` waits up to `max_block_s`. A message that Kafka has not acknowledged
-    `delivery_timeout_s` after it was published has failed, and `flush` reports it.
+    `delivery_timeout_s` after it was published has failed, and `flush` reports it. These limits are
+    fields of `options`.
 
     store: the workers' blob store. An image that is too large for a message is stored there, and
     the record names it by its sha256.
 
-    spool: a folder on a local disk that one Publisher uses at a time. `publish` returns when the
-    record is on the disk, also while there is no broker, and a thread delivers it. Threads that
-    publish at the same time share one sync of the disk. A kill -9 loses no record: the next
+    spool: a folder on a local disk (not NFS), which one Publisher uses at a time. `publish` returns
+    when the record is on the disk, also while there is no broker, and a thread delivers it. Threads
+    that publish at the same time share one sync of the disk. A kill -9 loses no record: the next
     Publisher with this folder delivers what is left, in order. A full spool makes `publish` wait,
-    as a full buffer does. After a crash or a failed delivery some records are sent twice; they
-    have the same pair_id, and ingest drops the second. A record that the broker refuses for good
-    is reported by `flush` and kept in `refused.db` in the folder, in addition to `spool_bytes`;
-    `kaption.producers.refused` reads it, and you delete the file.
+    as a full buffer does. After a crash or a failed delivery some records are sent twice; they have
+    the same pair_id, and ingest drops the second. A record that the broker refuses for good is
+    reported by `flush` and kept in `refused.db` in the folder, which does not count as
+    `spool_bytes`; `kaption.producers.refused` reads it, and you delete the file.
 
     Threads: any thread may call any method at any time. Forks: in a forked child every method
     raises ForkedError, because connections and spool belong to the parent; make a Publisher in the

@@ -47,7 +47,7 @@ class FolderLock:
         os.pwrite(self._file, data + _CHECKSUM.pack(zlib.crc32(data)), 0)
 
     def noted(self) -> tuple[int, int]:
-        """The last note; zeros where there is none."""
+        """The last note; zeros if there is none."""
         found = os.pread(self._file, _PROGRESS.size + _CHECKSUM.size, 0)
         data, checksum = found[: _PROGRESS.size], found[_PROGRESS.size :]
         if checksum != _CHECKSUM.pack(zlib.crc32(data)):

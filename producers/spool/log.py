@@ -127,7 +127,7 @@ class MessageLog:
         Raises SpoolError where one is missing or damaged.
         """
         found: list[tuple[int, Message]] = []
-        size = 0
+        size, last = 0, self.last
         # In slices, so that a thread that publishes waits for one of them at most.
         while size < max_bytes and (
             rows := self._slice(after, min(_SLICE_BYTES, max_bytes - size))
@@ -141,6 +141,8 @@ class MessageLog:
                 except ValueError as error:
                     raise self._damaged(f"message {number} has {error}") from error
                 size += found[-1][1].size
+        if after < last and not found:
+            raise self._damaged(f"messages {after + 1} to {last} are lost")
         return found
 
     def close(self) -> None:

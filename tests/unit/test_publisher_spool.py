@@ -266,6 +266,20 @@ def test_a_missing_file_is_an_error_not_a_loss(tmp_path: Path, file: str, error:
             assert keys(restored) == list(range(6))
 
 
+@pytest.mark.parametrize(
+    ("rows", "error"), [("number = 2", "message 2 is"), ("1", "messages 1 to 3 are")]
+)
+def test_messages_that_vanish_are_an_error_not_a_loss(
+    tmp_path: Path, rows: str, error: str
+) -> None:
+    with spool(tmp_path) as opened:
+        fill(opened, 3)
+        opened._messages._connection.execute(f"DELETE FROM messages WHERE {rows}")
+
+        with pytest.raises(SpoolError, match=rf"is damaged \({error} lost\): restore"):
+            opened.read(ALL)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff" * 20])
 def test_a_lost_note_of_the_progress_loses_no_message(tmp_path: Path, content: bytes) -> None:
     with spool(tmp_path) as first:
