@@ -28,14 +28,21 @@ class FolderLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self.release()
+            self.let_go()
             raise SpoolError(
                 f"the spool in {folder} is in use by another Publisher: give each a folder of its "
                 "own"
             ) from error
 
     def release(self) -> None:
-        """Let go; in a forked child this leaves the lock with the parent."""
+        """Unlock the folder, even if a child that was just forked still has the file open."""
+        import fcntl
+
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        os.close(self._file)
+
+    def let_go(self) -> None:
+        """In a forked child: close the file; the lock stays with the parent."""
         os.close(self._file)
 
     def note(self, last: int, done: int) -> None:

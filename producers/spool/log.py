@@ -159,7 +159,7 @@ class MessageLog:
             self._closed = True
             # Never freed: SQLite would delete the parent's WAL when the child closes it.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
-            self._lock.release()
+            self._lock.let_go()
 
     def _open(self, path: Path) -> sqlite3.Connection:
         last, done = self._lock.noted()

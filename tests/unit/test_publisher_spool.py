@@ -1,5 +1,6 @@
 """The spool keeps what it accepted, in order and whole, whatever happens to its process."""
 
+import os
 import resource
 import shutil
 import sqlite3
@@ -508,6 +509,14 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
 
     assert "is in use by another Publisher" in refused.stderr
     assert (allowed.returncode, allowed.stderr) == (0, "")
+
+
+def test_a_child_that_was_just_forked_does_not_hold_up_the_next_owner(tmp_path: Path) -> None:
+    with spool(tmp_path) as first:
+        inherited = os.dup(first._messages._lock._file)
+
+    with spool(tmp_path):
+        os.close(inherited)
 
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
