@@ -178,7 +178,7 @@ class Spool:
                 size += group[-1].size
         error: BaseException | None = InterruptedError("interrupted")
         try:
-            self._messages.append(entry.row for entry in group)
+            self._messages.append([entry.row for entry in group])
             error = None
         except (OSError, sqlite3.Error) as raised:
             error = raised

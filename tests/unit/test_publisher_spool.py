@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -391,11 +391,10 @@ def test_threads_that_append_together_share_a_sync(
     groups: list[int] = []
     append = MessageLog.append
 
-    def slow(log: MessageLog, rows: Iterable[Row]) -> None:
-        group = list(rows)
-        groups.append(len(group))
+    def slow(log: MessageLog, rows: Sequence[Row]) -> None:
+        groups.append(len(rows))
         time.sleep(0.05)
-        append(log, group)
+        append(log, rows)
 
     monkeypatch.setattr(MessageLog, "append", slow)
     with spool(tmp_path) as opened:
