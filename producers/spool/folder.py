@@ -16,7 +16,7 @@ _CHECKSUM = struct.Struct(">I")
 class FolderLock:
     """Held by one process at a time; it ends with the process, however that ends.
 
-    Raises SpoolError where another Publisher has the folder, and OSError.
+    Raises SpoolError if another Publisher has the folder, and OSError.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -52,7 +52,7 @@ if hasattr(os, "register_at_fork"):
 class MessageLog:
     """Numbered messages in a folder: added at the end, deleted from the front, none changed.
 
-    Any thread may call any method. Raises SpoolError where the folder is in use, is damaged or
+    Any thread may call any method. Raises SpoolError if the folder is in use, is damaged or
     cannot be written.
     """
 
@@ -134,7 +134,7 @@ class MessageLog:
     def read(self, after: int, max_bytes: int) -> list[tuple[int, Message]]:
         """The messages behind number `after` with their numbers: up to `max_bytes`, at least one.
 
-        Raises SpoolError where one is missing or damaged.
+        Raises SpoolError if one is missing or damaged.
         """
         found: list[tuple[int, Message]] = []
         size, last = 0, self.last

@@ -45,7 +45,7 @@ def refused(folder: Path) -> Iterator[Message]:
     """The refused messages in a spool's folder, the oldest first.
 
     Look at them, or publish them in another form; then delete the file `refused.db`. A Publisher
-    may use the folder meanwhile. Raises SpoolError where the file is damaged.
+    may use the folder meanwhile. Raises SpoolError if the file is damaged.
     """
     path = refused_file(folder)
     if not path.exists():

@@ -16,7 +16,7 @@ Row = tuple[int, bytes | None, str, bytes]
 
 
 def to_row(message: Message) -> Row:
-    """The row of a message. Raises UnicodeEncodeError where a header's name has no UTF-8."""
+    """The row of a message. Raises UnicodeEncodeError if a header's name has no UTF-8."""
     # Latin-1 has one character for each byte.
     pairs = [(name, value.decode("latin-1")) for name, value in message.headers]
     headers = json.dumps(pairs, ensure_ascii=False)
@@ -24,7 +24,7 @@ def to_row(message: Message) -> Row:
 
 
 def from_row(row: Row) -> Message:
-    """The message of a row. Raises ValueError where the row was damaged on the disk."""
+    """The message of a row. Raises ValueError if the row was damaged on the disk."""
     checksum, key, headers, value = row
     if checksum != _checksum(key, headers, value):
         raise ValueError("a wrong checksum")

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A message on its way to the disk, with what its thread waits for."""
+    """A message on its way to the disk; its thread waits until it is `done`."""
 
     row: Row
     size: int
@@ -36,7 +36,7 @@ class Spool:
     """A bounded queue in `folder`, of one process at a time. Any thread may append; one reads.
 
     Threads that append at the same time share one transaction, and so one sync of the disk: the
-    first of them writes for all. Raises SpoolError where the folder is in use, is damaged or cannot
+    first of them writes for all. Raises SpoolError if the folder is in use, is damaged or cannot
     be written.
     """
 
@@ -52,7 +52,7 @@ class Spool:
         self._acknowledged = self._messages.done
         self._queue: list[_Entry] = []
         self._queued_bytes = 0
-        """Of the queue and of what is being written."""
+        """Of the messages in the queue and in the group that is being written."""
         self._writing = False
         self._undeleted = False
         self._closed = False
@@ -72,7 +72,7 @@ class Spool:
     def append(self, message: Message, max_block_s: float) -> None:
         """Put a message behind all others; it is on the disk when this returns.
 
-        Raises BufferFullError where no room came for `max_block_s`, and SpoolError where the disk
+        Raises BufferFullError if no room came for `max_block_s`, and SpoolError if the disk
         is full or fails: then the message is not in the spool.
         """
         # Rounded up to pages; the table may need another page to point at these.
@@ -92,14 +92,14 @@ class Spool:
     def read(self, max_bytes: int) -> list[tuple[int, Message]]:
         """What is not acknowledged, with its numbers: up to `max_bytes`, at least one message.
 
-        Returns an empty list if all is acknowledged. Raises SpoolError where messages are damaged.
+        Returns an empty list if all is acknowledged. Raises SpoolError if messages are damaged.
         """
         return self._messages.read(self.acknowledged, max_bytes)
 
     def acknowledge(self, number: int) -> None:
         """The messages up to `number` are delivered: they are not read again, their room is free.
 
-        Raises SpoolError where the spool is damaged.
+        Raises SpoolError if the spool is damaged.
         """
         try:
             self._messages.delete(number)

@@ -104,7 +104,7 @@ def _joined(base: str, address: str) -> str | None:
         return None
     try:
         parts = urlsplit(urljoin(base, address))
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises ValueError if it is no number
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return None
         path, query = quote(parts.path, safe=_SAFE), quote(parts.query, safe=_SAFE)
