@@ -457,6 +457,62 @@ assert len(again.read(2**30)) == count
 """
 
 
+KILLED = r"""
+import os, sys, threading
+from pathlib import Path
+from kaption.connections.kafka.messages import Message
+from kaption.producers.spool.spool import Spool
+
+spool = Spool(Path(sys.argv[1]), 2**22)
+begin = int(sys.argv[2])
+
+def append():
+    for number in range(begin, begin + 1_000_000):
+        spool.append(Message(bytes(number % 7 * 1000), b"%d" % number), 60)
+        os.write(1, b"a %d\n" % number)
+
+threading.Thread(target=append, daemon=True).start()
+while True:
+    if found := spool.read(30_000):
+        os.write(1, b"r %s %s\n" % (found[0][1].key, found[-1][1].key))
+        spool.acknowledge(found[-1][0])
+"""
+
+
+def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
+    accepted = delivered = -1
+    for kill in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(tmp_path), str(accepted + 1)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(50 + 37 * kill)]
+        process.kill()
+        lines += process.stdout.readlines()
+        process.wait()
+        process.stdout.close()
+        for line in lines:
+            if not line.endswith("\n"):
+                continue
+            what, *numbers = line.split()
+            if what == "a":
+                accepted = int(numbers[0])
+            else:
+                # From the end of what was delivered before, or from an earlier place again
+                assert int(numbers[0]) <= delivered + 1
+                delivered = max(delivered, int(numbers[1]))
+        # The one that was on the disk when its thread was killed may have been delivered, too.
+        accepted = max(accepted, delivered)
+
+    with spool(tmp_path) as opened:
+        left = keys(opened)
+    assert not left or left[0] <= delivered + 1
+    assert max([delivered, *left]) >= accepted
+    assert accepted > 300
+
+
 END_OF_A_CHILD = """
 import os, sys
 from pathlib import Path
