@@ -1,4 +1,4 @@
-"""How pairs get in: the publisher, and the sources it can be fed from."""
+"""How pairs get into Kafka: publishers for a crawler, sources for pairs that are stored."""
 
 from kaption.connections.kafka.messages import Message
 from kaption.producers.async_publisher import AsyncPublisher
@@ -14,8 +14,9 @@ from kaption.producers.errors import (
     TooLargeError,
 )
 from kaption.producers.identity import pair_id
+from kaption.producers.options import PublisherOptions
 from kaption.producers.publisher import Publisher
-from kaption.producers.refused import refused
+from kaption.producers.spool.refused import refused
 
 __all__ = [
     "AsyncPublisher",
@@ -27,6 +28,7 @@ __all__ = [
     "Message",
     "PublishError",
     "Publisher",
+    "PublisherOptions",
     "SpoolError",
     "StillSpooledError",
     "TooLargeError",

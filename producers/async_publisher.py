@@ -8,39 +8,49 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, overload
 
-from kaption.connections.settings import KafkaConnection
+from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.producers.errors import ClosedError, DeliveryError, PublishError
-from kaption.producers.publisher import Publisher, PublisherOptions
-from kaption.schemas import ImageSource, RawPair
+from kaption.producers.options import PublisherOptions
+from kaption.producers.publisher import Publisher
+from kaption.schemas import ImageSource, RawPair, Topic
+from kaption.schemas.topics import RAW
 
 T = TypeVar("T")
 
 
 class AsyncPublisher:
-    """A Publisher whose methods are awaited; it works in threads of its own.
+    """A Publisher with awaitable methods, which run in threads of its own.
 
-    `async with` opens and closes it. Takes what Publisher takes, and raises what that raises.
-    Publishes that are awaited one after the other keep their order; those of tasks that run at the
-    same time have none, and up to `threads` of them are worked on at once (with a spool these
-    share an fsync).
+    `async with` opens and closes it. It takes what Publisher takes, raises what Publisher raises,
+    and works on up to `threads` calls at once. Publishes that are awaited one after the other keep
+    their order; those of concurrent tasks have none.
 
-    Cancelling: a `publish` that is cancelled happens whole or not at all, and may be repeated, for
-    the pair_id is the same. Failures that a cancelled call would have reported are reported by the
-    next `flush`. Closing is not cut short, because its report would be lost: a cancellation waits
-    for it, within Publisher's time-outs, and then goes on.
+    Cancelling: a cancelled `publish` happens whole or not at all. Repeating it is safe, because the
+    pair_id is the same. The next `flush` reports the failures that a cancelled call would have
+    reported. A cancelled `close` finishes first, within Publisher's time-outs, so that its report
+    is not lost.
     """
 
     def __init__(
-        self, connection: KafkaConnection, *, threads: int = 8, **options: Unpack[PublisherOptions]
+        self,
+        connection: KafkaConnection,
+        *,
+        topic: Topic = RAW,
+        store: StoreConnection | None = None,
+        spool: Path | None = None,
+        options: PublisherOptions | None = None,
+        threads: int = 8,
     ) -> None:
-        self._open = partial(Publisher, connection, **options)
+        self._open = partial(
+            Publisher, connection, topic=topic, store=store, spool=spool, options=options
+        )
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="kaption-publish")
         self._publisher: Publisher | None = None
         self._closed = False
         self._left: list[Future[Any]] = []
-        """Calls whose caller was cancelled; what they raise is still to be reported."""
+        """Calls whose caller was cancelled; their failures are reported by the next `flush`."""
 
     @overload
     async def publish(self, pair: RawPair, /) -> str: ...
@@ -63,7 +73,7 @@ class AsyncPublisher:
         await self._call(partial(self._opened.publish_bytes, value, key, headers))
 
     async def flush(self) -> None:
-        """As `Publisher.flush`; failures that a cancelled call did not report come with them."""
+        """As `Publisher.flush`; it also reports the failures of cancelled calls."""
         await self._finish(self._opened.flush)
 
     async def close(self) -> None:
@@ -110,14 +120,14 @@ class AsyncPublisher:
         except PublishError as failed:
             if error is None:
                 raise
-            # The first error is the one to see.
+            # The caller's own error matters more.
             error.add_note(str(failed))
 
     @property
     def _opened(self) -> Publisher:
         if self._publisher is None:
             raise ClosedError("open the AsyncPublisher first: async with AsyncPublisher(...) as p")
-        # Before the pool is asked: in a forked child it has no threads, and would wait for ever.
+        # First, because in a forked child the pool has no threads and its calls never end.
         self._publisher.check()
         return self._publisher
 
@@ -137,15 +147,15 @@ class AsyncPublisher:
         try:
             await self._call(partial(_finish, finish, left))
         except asyncio.CancelledError:
-            # It may not even have begun.
+            # The call may not have begun.
             self._left += left
             raise
 
 
 def _finish(finish: Callable[[], None], left: Sequence[Future[Any]]) -> None:
-    """`finish` behind the calls in `left`, and raise what it raises together with theirs."""
+    """Call `finish` after the calls in `left`; raises one DeliveryError with all their failures."""
     begun = [call for call in left if not call.cancelled()]
-    # First, for what they still publish is to be finished too.
+    # First: `finish` must include what these calls publish.
     wait(begun)
     reports = [error for call in begun if isinstance(error := call.exception(), DeliveryError)]
     try:

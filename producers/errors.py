@@ -1,4 +1,4 @@
-"""What can go wrong when publishing, by what the caller can do about it."""
+"""What can go wrong when publishing: one class for each thing that the caller can do about it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class PublishError(Exception):
 
 
 class TooLargeError(PublishError, ValueError):
-    """The image or the message is above its limit: store the image as a blob, or give its URL."""
+    """The image or the message is above its limit: give its URL, or give the Publisher a store."""
 
 
 class BufferFullError(PublishError):
-    """Records come faster than the broker takes them, for longer than may be waited."""
+    """The broker took records more slowly than they came, for longer than `max_block_s`."""
 
 
 class ClosedError(PublishError):
@@ -29,19 +29,19 @@ class ForkedError(PublishError):
 
 
 class SpoolError(PublishError):
-    """The spool cannot be used: disk full, folder in use or damaged. What it accepted is kept."""
+    """The spool's disk is full, or its folder is in use or damaged. Accepted records are kept."""
 
 
 class StillSpooledError(PublishError):
-    """Records wait in the spool; they are sent when the broker is back, also by a later process."""
+    """Records wait in the spool. This Publisher or the next one sends them when it can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A message that was not acknowledged, and why.
+    """A message that Kafka did not acknowledge, and the reason.
 
-    After a time-out it may have been written all the same; published again, it is then found to be
-    a duplicate.
+    After a time-out Kafka may have stored it all the same. Publishing it again is safe: ingest
+    drops a second record with the same pair_id.
     """
 
     message: Message
@@ -49,7 +49,7 @@ class Failure:
 
 
 class DeliveryError(PublishError):
-    """Messages were not acknowledged. Each is reported once; the others were delivered."""
+    """The messages in `failures` were not acknowledged. Each failure is reported once."""
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         shown = "; ".join(

@@ -1,4 +1,4 @@
-"""An image as a producer has it, made into what a record can hold."""
+"""Turns an image that a producer has (bytes, file, URL) into the ImageSource of a record."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from kaption.schemas import BlobRef, ImageSource
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
 BLOB_IMAGE_BYTES = 256 * 1024 * 1024
-"""Largest image that is read into memory to be stored; ingest takes 32 MiB unless set higher."""
+"""Largest image that is read into memory for the blob store. Ingest takes 32 MiB by default."""
 MEDIA_TYPE = "application/octet-stream"
-"""Of stored images, which nobody has looked at."""
+"""Media type of stored images: nobody has looked at their bytes yet."""
 
 
 def image_source(
@@ -27,12 +27,12 @@ def image_source(
     max_bytes: int = BLOB_IMAGE_BYTES,
     advice: str = "give its URL, or a smaller one",
 ) -> tuple[ImageSource, bytes | None]:
-    """What a record holds of an image, and the bytes to store before it is sent, if any.
+    """The ImageSource of a record, and the bytes to store before the record is sent, or None.
 
-    Bytes and files become inline images, or are named by their content where they are too large
-    for that; a string with ``://`` in it is a URL. Any other string is the path of a file; paths
-    are relative to `folder`. Raises TooLargeError, where `advice` is what to do about more than
-    `max_bytes`, OSError where a file cannot be read, and ValueError for what can be no image.
+    A string with ``://`` is a URL; any other string is a file's path. Paths are relative to
+    `folder`. Bytes and files become inline images, or references to the blob store if they are
+    larger than INLINE_IMAGE_BYTES. Raises TooLargeError with `advice` for more than `max_bytes`,
+    OSError if a file cannot be read, and ValueError for what is no regular file.
     """
     if is_url(image):
         return ImageSource(url=image), None
@@ -43,13 +43,13 @@ def image_source(
 
 
 def stored_source(content: bytes) -> ImageSource:
-    """Names bytes in the blob store by their content."""
+    """The reference to bytes in the blob store, by their sha256."""
     sha256 = hashlib.sha256(content).hexdigest()
     return ImageSource(blob=BlobRef(sha256=sha256, bytes=len(content), media_type=MEDIA_TYPE))
 
 
 def is_url(image: bytes | Path | str) -> TypeGuard[str]:
-    """Whether it names an image elsewhere: all others are bytes, or the path of a file."""
+    """Whether it is a URL; otherwise it is bytes or the path of a file."""
     return isinstance(image, str) and "://" in image
 
 
@@ -62,7 +62,7 @@ def _image_bytes(image: bytes | Path | str, folder: Path, max_bytes: int, advice
     shown = f"image file {str(image)[:200]!r}"
     try:
         about = path.stat()
-        # A pipe or a device would be read for ever.
+        # Reading a pipe or a device may never end.
         if not stat.S_ISREG(about.st_mode):
             raise ValueError(f"{shown} is no regular file")
         _check_size(about.st_size, max_bytes, shown, advice)
@@ -92,16 +92,16 @@ class ClaimCheck:
         self._blobs: BlobStore | None = None
 
     def source(self, image: bytes | Path | str) -> tuple[ImageSource, bytes | None]:
-        """What a record holds of an image, and the bytes to `store` before it is sent, if any.
+        """As `image_source`; without a blob store only inline images are taken.
 
-        Raises TooLargeError, OSError and ValueError as `image_source`.
+        Raises TooLargeError, OSError and ValueError.
         """
         if self._connection is None:
             return image_source(image, max_bytes=INLINE_IMAGE_BYTES, advice=NO_STORE)
         return image_source(image)
 
     def reference(self, content: bytes) -> ImageSource:
-        """Names bytes by their content. Raises TooLargeError where there is no store for them."""
+        """As `stored_source`. Raises TooLargeError if there is no blob store."""
         if self._connection is None:
             raise TooLargeError(
                 f"the image has {len(content)} bytes, too many for a message of this topic: "
@@ -110,9 +110,9 @@ class ClaimCheck:
         return stored_source(content)
 
     def store(self, content: bytes) -> None:
-        """Put bytes into the store; those that are there already change nothing.
+        """Put bytes into the blob store; storing the same bytes again changes nothing.
 
-        Raises PublishError where the store is down or refuses.
+        Raises PublishError if the store is down or refuses.
         """
         try:
             self._ready().put(content, MEDIA_TYPE)
@@ -124,7 +124,7 @@ class ClaimCheck:
             raise PublishError(f"S3 needs {error.name}: pip install {error.name}") from error
 
     def _ready(self) -> BlobStore:
-        assert self._connection is not None  # or there was no reference
+        assert self._connection is not None  # `source` and `reference` check it
         with self._opening:
             if self._blobs is None:
                 self._blobs = BlobStore(open_store(self._connection))

@@ -1,4 +1,4 @@
-"""Publishes raw pairs to Kafka: checked before they are sent, acknowledged before they count."""
+"""Publishes raw pairs to Kafka: each is checked before it is sent, and its arrival is confirmed."""
 
 from __future__ import annotations
 
@@ -9,62 +9,50 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, overload
+from typing import Any, Self, overload
 
 from kaption.connections.kafka.messages import Message
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.producers.errors import ClosedError, ForkedError, PublishError, TooLargeError
 from kaption.producers.identity import identified
 from kaption.producers.image import ClaimCheck
+from kaption.producers.options import PublisherOptions
 from kaption.producers.sending.sender import Sender, SendPolicy
 from kaption.producers.spool.delivery import Spooled
 from kaption.schemas import ImageSource, RawPair, Topic, decode, encode, headers_of
-from kaption.schemas.limits import MIB
 from kaption.schemas.topics import RAW
 
 
-class PublisherOptions(TypedDict, total=False):
-    """What a Publisher may be given besides its connection; see there."""
-
-    topic: Topic
-    store: StoreConnection | None
-    spool: Path | None
-    spool_bytes: int
-    buffer_bytes: int
-    max_block_s: float
-    connect_timeout_s: float
-    delivery_timeout_s: float
-    linger_s: float
-
-
 class Publisher:
-    """Sends to one topic, pairs.raw.
+    """Publishes pairs to the topic pairs.raw.
 
-    The producer is idempotent with acks=all: a retry of its own writes no record twice and keeps
-    the order of each key. Messages wait in memory, at most `buffer_bytes` of them; then `publish`
-    waits, up to `max_block_s` (0: it raises at once). What the broker has not acknowledged
-    `delivery_timeout_s` after it was published has failed, and `flush` says so.
+    `publish` hands a pair over, `flush` waits until Kafka has acknowledged all of them. Use it as a
+    context manager, which flushes and closes at its end, or call `close`::
 
-    store: where images go that are too large for a message: the workers' own store. The record
-    then names the image by its content, under the same pair_id.
+        with Publisher(KafkaConnection(bootstrap="kafka:9092")) as publisher:
+            publisher.publish(image="https://a.example/1.jpg", text="a jug")
 
-    spool: a folder, of one Publisher at a time. `publish` returns when the record is on this disk
-    (one fsync, which threads share), also while there is no broker; a thread delivers. Records
-    survive a kill -9, and the next Publisher with the folder delivers what this one did not, in
-    order. It holds at most `spool_bytes`; then `publish` waits as above. After a crash or a failed
-    delivery some records are sent twice, under the same pair_id, and ingest drops the second. What
-    the broker refuses for good is kept in the folder (`kaption.producers.refused`), beyond
-    `spool_bytes`, until you delete its file `refused` while no Publisher has the folder; `flush`
-    reports it.
+    The producer is idempotent and waits for all replicas (acks=all): its retries write no message
+    twice and keep the order of each key. Messages wait in memory, up to `buffer_bytes`; when the
+    buffer is full, `publish` waits up to `max_block_s`. A message that Kafka has not acknowledged
+    `delivery_timeout_s` after it was published has failed, and `flush` reports it. These limits are
+    fields of `options`.
 
-    Threads: any thread may call any method, at the same time. Forks: the connections and the spool
-    stay with the process that made the Publisher; in a forked child every method raises
-    ForkedError, so make one after the fork. `spawn` needs no care.
+    store: the workers' blob store. An image that is too large for a message is stored there, and
+    the record names it by its sha256.
 
-    Raises PublishError: no broker answers, or there is no topic, within `connect_timeout_s` (with
-    a spool this is waited out); SpoolError. A context manager that flushes at its end; otherwise
-    call `close`. A connection that failed is made anew by the next `publish`, which then may wait
-    `connect_timeout_s`, whatever `max_block_s` is.
+    spool: a folder on a local disk (not NFS), which one Publisher uses at a time. `publish` returns
+    when the record is on the disk, also while there is no broker, and a thread delivers it. Threads
+    that publish at the same time share one sync of the disk. A kill -9 loses no record: the next
+    Publisher with this folder delivers what is left, in order. A full spool makes `publish` wait,
+    as a full buffer does. After a crash or a failed delivery some records are sent twice; they have
+    the same pair_id, and ingest drops the second. A record that the broker refuses for good is
+    reported by `flush` and kept in `refused.db` in the folder, which does not count as
+    `spool_bytes`; `kaption.producers.refused` reads it, and you delete the file.
+
+    Threads: any thread may call any method at any time. Forks: in a forked child every method
+    raises ForkedError, because connections and spool belong to the parent; make a Publisher in the
+    child.
     """
 
     def __init__(
@@ -74,18 +62,23 @@ class Publisher:
         topic: Topic = RAW,
         store: StoreConnection | None = None,
         spool: Path | None = None,
-        spool_bytes: int = 4096 * MIB,
-        buffer_bytes: int = 64 * MIB,
-        max_block_s: float = 60.0,
-        connect_timeout_s: float = 30.0,
-        delivery_timeout_s: float = 120.0,
-        linger_s: float = 0.02,
+        options: PublisherOptions | None = None,
     ) -> None:
+        """Connect. With a spool, no broker is needed yet.
+
+        Raises PublishError if no broker answers within `connect_timeout_s`, or none has the topic,
+        and SpoolError if the folder cannot be used.
+        """
+        options = options or PublisherOptions()
         self._pid = os.getpid()
         self._closed = False
         self._claims = ClaimCheck(store)
         policy = SendPolicy(
-            buffer_bytes, max_block_s, connect_timeout_s, delivery_timeout_s, linger_s
+            options.buffer_bytes,
+            options.max_block_s,
+            options.connect_timeout_s,
+            options.delivery_timeout_s,
+            options.linger_s,
         )
         topic = topic.prefixed(connection.topic_prefix)
         self._where = f"{topic.name} at {connection.bootstrap}"
@@ -93,14 +86,15 @@ class Publisher:
         if spool is None:
             self._way = Sender(connection, topic, policy)
         else:
+            # The spool hands over one window at a time, which bounds what is in memory.
+            policy = replace(policy, buffer_bytes=sys.maxsize)
             self._way = Spooled(
                 spool,
-                spool_bytes,
-                # What is in flight is bounded by the spool's window.
-                partial(Sender, connection, topic, replace(policy, buffer_bytes=sys.maxsize)),
+                options.spool_bytes,
+                partial(Sender, connection, topic, policy),
                 limit=topic.max_message_bytes,
-                max_block_s=max_block_s,
-                patience_s=delivery_timeout_s,
+                max_block_s=options.max_block_s,
+                patience_s=options.delivery_timeout_s,
             )
 
     @overload
@@ -112,14 +106,15 @@ class Publisher:
     ) -> str: ...
 
     def publish(self, pair: RawPair | None = None, /, **fields: Any) -> str:
-        """Send a pair, given whole or by its fields; returns its pair_id.
+        """Publish one pair, given as a RawPair or by its fields; returns its pair_id.
 
-        `image` may be bytes, a path, a URL or an ImageSource; without `pair_id` it is derived
-        from `source`, `page_url` and `image`. The pair is delivered when `flush` has returned.
+        `image` is the image's bytes, path or URL, or an ImageSource. A missing `pair_id` is derived
+        from `source`, `page_url` and `image`. Kafka has the pair when a later `flush` returns.
 
-        Raises ValueError (pydantic's, or a WireError) where it is no valid RawPair, OSError where
-        its file cannot be read, PublishError where its image cannot be stored, and as
-        `publish_bytes`.
+        Raises ValueError (pydantic's, or a WireError) if the fields make no valid RawPair, OSError
+        if the image's file cannot be read, PublishError if the image cannot be stored, and what
+        `publish_bytes` raises. After a failed connection it connects again, which may take
+        `connect_timeout_s` even if `max_block_s` is shorter.
         """
         self.check()
         large: bytes | None = None
@@ -134,7 +129,7 @@ class Publisher:
             pair = pair.model_copy(update={"image": self._claims.reference(large)})
             message = _message(pair)
         if large is not None:
-            # Before the record: what names the image must find it.
+            # Before the record is sent: ingest must find the image that the record names.
             self._claims.store(large)
         self._send(message)
         return pair.pair_id
@@ -142,26 +137,27 @@ class Publisher:
     def publish_bytes(
         self, value: bytes, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
     ) -> None:
-        """Send a message as it is: what is no pair becomes a dead letter, with its headers.
+        """Publish one message unchecked. Ingest sends what is no pair to pairs.dead, with headers.
 
-        Raises TooLargeError; BufferFullError where the broker does not keep up; DeliveryError
-        where the buffer is full of failures; SpoolError where the spool's disk is full; ClosedError
-        and ForkedError; PublishError where the topic cannot be used.
+        Raises TooLargeError; BufferFullError if the broker does not keep up for `max_block_s`;
+        DeliveryError if the buffer is full of failed messages; SpoolError if the spool's disk is
+        full; ClosedError, ForkedError; PublishError if the topic cannot be used.
         """
         self.check()
         self._send(Message(value, key, tuple(headers)))
 
     def flush(self) -> None:
-        """Wait until all that was published is acknowledged. Raises DeliveryError with what is not.
+        """Wait until Kafka has acknowledged all that was published.
 
-        Returns after the delivery time-out at the latest, one request more included; with a spool,
-        as long as records get through. Raises StillSpooledError when none did for that long.
+        Raises DeliveryError with the messages that failed; each is reported once. Waits for at most
+        `delivery_timeout_s` and one request; with a spool, as long as records get through, and then
+        raises StillSpooledError after `delivery_timeout_s` without an acknowledgement.
         """
         self.check()
         self._way.flush()
 
     def close(self) -> None:
-        """`flush`, then close the connections; once more it does nothing."""
+        """`flush`, then close the connections; a second call does nothing."""
         if self._closed:
             return
         self.check()
@@ -169,8 +165,8 @@ class Publisher:
         self._way.close()
 
     def check(self) -> None:
-        """Raises ClosedError, and ForkedError in a forked child; waits for nothing."""
-        # Before any lock is taken: in a child it may be held by a thread that is not there.
+        """Raises ClosedError, or ForkedError in a forked child; returns at once."""
+        # Before any lock is taken: in a child, a thread that does not exist there may hold it.
         if os.getpid() != self._pid:
             raise ForkedError(
                 "this Publisher belongs to the process that made it: make another one after the "
@@ -194,7 +190,7 @@ class Publisher:
         except PublishError as failed:
             if error is None:
                 raise
-            # The first error is the one to see.
+            # The caller's own error matters more.
             error.add_note(str(failed))
 
     def _send(self, message: Message) -> None:
@@ -208,6 +204,6 @@ class Publisher:
 
 def _message(pair: RawPair) -> Message:
     value = encode(pair)
-    # A model can be made without validation; what cannot be read must not be sent.
+    # pydantic's model_construct and model_copy validate nothing, and ingest would not read it.
     decode(value, RawPair)
     return Message(value, pair.pair_id.encode(), tuple(headers_of(pair)))

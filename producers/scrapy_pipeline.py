@@ -1,10 +1,12 @@
-"""Scrapy: what a spider calls to find a page's images, and the pipeline that publishes them."""
+"""For Scrapy: a function that finds the images of a page, and a pipeline that publishes them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.producers.errors import DeliveryError, PublishError, TooLargeError
 from kaption.producers.image import is_url
+from kaption.producers.options import PublisherOptions
 from kaption.producers.publisher import Publisher
 from kaption.producers.web import TdmRep, image_pairs
 
@@ -28,11 +31,12 @@ _log = logging.getLogger(__name__)
 def image_items(
     response: Response, tdm_rep: TdmRep | None = None, agents: Iterable[str] = ()
 ) -> Iterator[dict[str, Any]]:
-    """An item for each image of a page, opt-out signals included; none where it is no HTML.
+    """Yields one item for each image of an HTML page, with the page's opt-out signals.
 
-    Items are dictionaries with the fields of RawPair, for `KaptionPipeline`; a spider may change
-    them. `tdm_rep` is the site's file, where the spider has fetched it; `agents` are the names that
-    the spider goes by (``mybot``): opt-outs for other crawlers are no signals.
+    An item is a dictionary with the fields of RawPair, for `KaptionPipeline`; a spider may change
+    it. A response that is not HTML has no items. `tdm_rep` is the site's tdmrep.json, if the spider
+    has fetched it. `agents` are the spider's names (``mybot``): an opt-out that names another
+    crawler is ignored.
     """
     from scrapy.http import HtmlResponse
 
@@ -54,35 +58,36 @@ def image_items(
 
 
 class KaptionPipeline:
-    """Publishes items that have `image` and `text` to pairs.raw; others pass untouched.
+    """Publishes items that have `image` and `text` to pairs.raw; other items pass unchanged.
 
     Scrapy's settings:
 
-    - `KAPTION_KAFKA`: fields of KafkaConnection, at least `bootstrap`; required.
-    - `KAPTION_SOURCE`: `source` of items that have none; the spider's name, if not set.
-    - `KAPTION_PUBLISHER`: other arguments of Publisher: `{"spool": "folder"}` keeps pairs on the
-      disk while there is no broker, `{"store": {"url": "s3://..."}}` takes large images.
+    - `KAPTION_KAFKA` (required): the fields of KafkaConnection, at least `bootstrap`.
+    - `KAPTION_SOURCE`: the `source` of items that have none; by default the spider's name.
+    - `KAPTION_PUBLISHER`: `spool` and `store` of Publisher and the fields of PublisherOptions.
+      `{"spool": "folder"}` keeps pairs on the disk while there is no broker, and
+      `{"store": {"url": "s3://..."}}` takes large images.
 
-    Publishing runs in threads: while Kafka does not keep up, items wait, then responses, and the
-    reactor goes on. An item that is no valid pair is dropped, and Scrapy logs it; a string as its
-    `image` is a URL, never a path. Where Kafka cannot be used the spider is closed, reason
-    `kaption_not_delivered`; every pair that is lost is logged. Stats: `kaption/published`,
-    `invalid`, `passed`, `not_delivered`.
+    Pairs are published in threads. While Kafka does not keep up, items wait, Scrapy then holds
+    responses back, and the reactor goes on. An item that is no valid pair is dropped, and Scrapy
+    logs it. A string as `image` is a URL, never a path. If Kafka cannot be used, the spider is
+    closed with the reason `kaption_not_delivered`. Every lost pair is logged. Scrapy's stats count
+    items: `kaption/published`, `invalid`, `passed`, `not_delivered`.
     """
 
     def __init__(
-        self, crawler: Crawler, connection: KafkaConnection, source: str, options: dict[str, Any]
+        self, crawler: Crawler, source: str, open_publisher: Callable[[], Publisher]
     ) -> None:
+        """`source` is that of items without one; `open_publisher` raises PublishError."""
         self._crawler = crawler
-        self._connection = connection
         self._source = source
-        self._options = options
+        self._open_publisher = open_publisher
         self._publisher: Publisher | None = None
         self._given_up = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Raises ValueError where a setting is missing or wrong: pairs would be lost silently."""
+        """Raises ValueError if a setting is missing or wrong; pairs would otherwise be lost."""
         settings = crawler.settings
         if not settings.getdict("KAPTION_KAFKA").get("bootstrap"):
             raise ValueError('Scrapy setting KAPTION_KAFKA is missing: {"bootstrap": "kafka:9092"}')
@@ -90,36 +95,34 @@ class KaptionPipeline:
             connection = KafkaConnection(**settings.getdict("KAPTION_KAFKA"))
         except ValidationError as error:
             raise ValueError(f"Scrapy setting KAPTION_KAFKA: {error}") from error
-        options = settings.getdict("KAPTION_PUBLISHER")
-        # Settings hold plain values, on the command line JSON.
-        if "spool" in options:
-            options["spool"] = Path(options["spool"])
-        if "store" in options:
-            options["store"] = StoreConnection(**options["store"])
         source = settings.get("KAPTION_SOURCE") or crawler.spidercls.name
-        return cls(crawler, connection, source, options)
+        try:
+            given = _publisher_arguments(settings.getdict("KAPTION_PUBLISHER"))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Scrapy setting KAPTION_PUBLISHER: {error}") from error
+        return cls(crawler, source, partial(Publisher, connection, **given))
 
     async def open_spider(self) -> None:
-        """Connect. Raises PublishError where no broker answers."""
+        """Connect. Raises PublishError if no broker answers."""
         from scrapy.utils.asyncio import run_in_thread
 
-        self._publisher = await run_in_thread(Publisher, self._connection, **self._options)
+        self._publisher = await run_in_thread(self._open_publisher)
 
     async def process_item(self, item: Any) -> Any:
-        """The item, published. Raises DropItem or PublishError."""
+        """Publish an item; returns it for the next pipeline. Raises DropItem, PublishError."""
         from itemadapter import ItemAdapter
         from scrapy.exceptions import DropItem
         from scrapy.utils.asyncio import run_in_thread
 
-        fields = ItemAdapter(item).asdict() if ItemAdapter.is_item(item) else {}
-        if "image" not in fields or "text" not in fields:
+        pair = ItemAdapter(item).asdict() if ItemAdapter.is_item(item) else {}
+        if "image" not in pair or "text" not in pair:
             self._count("passed")
             return item
-        if fields.get("source") is None:
-            fields["source"] = self._source
+        if pair.get("source") is None:
+            pair["source"] = self._source
         try:
-            await run_in_thread(self._publish, fields)
-        # One that is too large is both: another item may still be published.
+            await run_in_thread(self._publish, pair)
+        # TooLargeError is a PublishError too, but concerns this item alone.
         except (TooLargeError, ValueError, OSError) as error:
             self._count("invalid")
             raise DropItem(f"no valid pair: {error}") from error
@@ -131,7 +134,7 @@ class KaptionPipeline:
         return item
 
     async def close_spider(self) -> None:
-        """Wait until everything is acknowledged; what is not is logged and counted."""
+        """Wait until Kafka has acknowledged everything; log and count what it has not."""
         from scrapy.utils.asyncio import run_in_thread
 
         if self._publisher is None:
@@ -141,17 +144,17 @@ class KaptionPipeline:
         except PublishError as error:
             self._report(error)
 
-    def _publish(self, fields: dict[str, Any]) -> None:
+    def _publish(self, pair: dict[str, Any]) -> None:
         assert self._publisher is not None
         if self._given_up:
-            raise PublishError("not published: the spider is being closed, see the log above")
-        image = fields["image"]
+            raise PublishError("not published: the spider is closing; see the error above")
+        image = pair["image"]
         if isinstance(image, str) and not is_url(image):
-            # A path is not read: items come from strangers' pages.
+            # Items come from strangers' pages, which must not read this machine's files.
             raise ValueError(
                 f"image {image[:200]!r} is no URL; a file of your own is given as a pathlib.Path"
             )
-        self._publisher.publish(**fields)
+        self._publisher.publish(**pair)
 
     def _give_up(self, error: PublishError) -> None:
         from scrapy.utils.defer import deferred_from_coro
@@ -162,7 +165,7 @@ class KaptionPipeline:
         self._report(error)
         engine = self._crawler.engine
         if engine is not None and engine.running:
-            # Not awaited: closing waits for the item that is being processed here.
+            # Not awaited: closing waits until this item is processed.
             closing = deferred_from_coro(engine.close_spider_async(reason=CLOSE_REASON))
             closing.addErrback(lambda failure: _log.error("closing failed: %s", failure))
 
@@ -176,3 +179,19 @@ class KaptionPipeline:
     def _count(self, what: str) -> None:
         if self._crawler.stats is not None:
             self._crawler.stats.inc_value(f"kaption/{what}")
+
+
+def _publisher_arguments(setting: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of Publisher from plain JSON values. Raises TypeError and ValueError."""
+    given: dict[str, Any] = {}
+    if "spool" in setting:
+        given["spool"] = Path(setting["spool"])
+    if "store" in setting:
+        given["store"] = StoreConnection(**setting["store"])
+    others = {name: value for name, value in setting.items() if name not in ("spool", "store")}
+    known = [field.name for field in fields(PublisherOptions)]
+    if unknown := sorted(set(others) - set(known)):
+        raise ValueError(
+            f"unknown {', '.join(unknown)}; known are spool, store, {', '.join(known)}"
+        )
+    return {**given, "options": PublisherOptions(**others)}

@@ -1,4 +1,4 @@
-"""Where pairs come from, one file each."""
+"""Formats that pairs are read from, one file each."""
 
 from kaption.producers.sources.registry import open_source, source_formats
 from kaption.producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable

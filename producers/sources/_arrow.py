@@ -11,13 +11,13 @@ from kaption.producers.sources.source import SourceError
 
 _BATCH_ROWS = 256
 _CHUNK_ROWS = 16
-"""Made Python's own values at a time, images too: a batch may hold gigabytes of them."""
+"""Rows that are converted to Python values at once: a batch may hold gigabytes of images."""
 _END = b"\xff\xff\xff\xff\0\0\0\0"
-"""What an Arrow stream ends with, if it was written to its end."""
+"""The last bytes of an Arrow stream that was written completely."""
 
 
 def parquet_rows(path: Path, done: int) -> Iterator[Row]:
-    """Rows behind the first `done`; whole row groups are passed over unread.
+    """The rows behind the first `done`; row groups before them are not read.
 
     Raises SourceError, OSError.
     """
@@ -39,15 +39,15 @@ def parquet_rows(path: Path, done: int) -> Iterator[Row]:
 
 
 def stream_rows(path: Path, name: str, done: int) -> Iterator[Row]:
-    """Rows of an Arrow stream behind the first `done`, which are passed over unread.
+    """The rows of an Arrow stream behind the first `done`, which are not converted.
 
-    Their places begin with `name`. Raises SourceError, OSError.
+    The place of each row begins with `name`. Raises SourceError, OSError.
     """
     import pyarrow as pa
 
     try:
         with pa.memory_map(str(path)) as file:
-            # Arrow takes the end of the file for that of the stream.
+            # Arrow itself does not notice that a file was cut off between two batches.
             if file.size() < len(_END) or file.read_at(len(_END), file.size() - len(_END)) != _END:
                 raise SourceError(f"{path} is cut off: write or copy it again")
             yield from _rows(name, pa.ipc.open_stream(file), 0, done)
@@ -56,7 +56,7 @@ def stream_rows(path: Path, name: str, done: int) -> Iterator[Row]:
 
 
 def _rows(name: str, batches: Iterable[Any], number: int, done: int) -> Iterator[Row]:
-    """Rows of record batches, of which the first has `number` rows before it."""
+    """Rows of record batches; there are `number` rows before the first batch."""
     for batch in batches:
         skip = min(max(0, done - number), batch.num_rows)
         number += skip
@@ -68,7 +68,7 @@ def _rows(name: str, batches: Iterable[Any], number: int, done: int) -> Iterator
 
 
 def _plain(value: Any) -> Any:
-    """Dates and decimals as text; an image of Hugging Face's image type as its bytes or URL."""
+    """Dates and decimals become text; a value of Hugging Face's type Image its bytes or URL."""
     if isinstance(value, dict) and value.keys() == {"bytes", "path"}:
         return value["path"] if value["bytes"] is None else value["bytes"]
     if value is None or isinstance(value, (str, bytes, bool, int, float, list, dict)):

@@ -1,4 +1,4 @@
-"""Which columns of a table make a pair."""
+"""Finds the columns of a table that make a pair."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from kaption.producers.sources.source import Item, SourceError, Unreadable
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Values by column, or why there are none."""
+    """One row of a table: its values by column, or the error that it could not be read for."""
 
     place: str
     fields: Mapping[str, Any]
     raw: bytes | None
-    """As in the file; None where the file is not made of text."""
+    """The row's bytes in a text file, else None."""
     error: str | None
     offset: int
-    """In bytes, behind the row; 0 where the file cannot be read from an offset."""
+    """Where the next row begins, in bytes; 0 if the file cannot be read from an offset."""
     number: int
-    """From 1."""
+    """Counted from 1."""
 
 
 _URLS = ("url", "image_url", "img_url", "image_link", "image")
@@ -31,24 +31,24 @@ _IMAGES = ("image", *sorted(IMAGES))
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The names that are given, or else those that data sets commonly have, in any case.
+    """The names of the image's and the text's column, or None: then common names are tried.
 
-    Columns named as the fields of RawPair become these; all others go to `extra`, unless they are
-    empty or bytes.
+    Upper and lower case do not matter for common names. Columns with the names of RawPair's fields
+    become these fields; all others go to `extra`, unless they are empty or bytes.
     """
 
     image: str | None = None
-    """Of URLs or bytes."""
+    """Column of image URLs or image bytes."""
     text: str | None = None
     source: str | None = None
     """The name of the data set."""
     images: tuple[str, ...] = ()
-    """Columns that hold images, by any name, where this is known."""
+    """Columns that the file itself declares to hold images."""
 
     def check(self, place: object, columns: Collection[str]) -> None:
-        """Or each row would become a dead letter, for a name that was not known.
+        """Raises SourceError if no column can be the image or the text.
 
-        Raises SourceError.
+        Without this check each row would become a dead letter.
         """
         names = {name.lower() for name in columns}
         if names.isdisjoint((*self._bytes(), *self._urls())):
@@ -63,7 +63,7 @@ class Columns:
         )
 
     def pair(self, row: Row) -> Item:
-        """The row's pair, or why it is none."""
+        """The row's pair, or an Unreadable with the reason."""
         if row.error is not None:
             return Unreadable(row.place, row.raw or b"", row.error)
         given = dict(row.fields)
@@ -82,14 +82,14 @@ class Columns:
         return pair_of(fields, row.place, row.raw)
 
     def _image(self, row: dict[str, Any]) -> dict[str, str] | bytes | None:
-        """The image, taken out of the row; bytes before URLs, for they need not be fetched."""
+        """Takes the image out of the row. Bytes come before URLs, which ingest has to fetch."""
         names = {name.lower(): name for name in row}
         for name in self._bytes():
             if isinstance(row.get(names.get(name, "")), bytes):
                 return bytes(row.pop(names[name]))
         for name in self._urls():
             url = row.get(names.get(name, ""))
-            # A path is not read: tables come from strangers.
+            # Not a path: tables come from strangers, who must not read this machine's files.
             if isinstance(url, str) and url:
                 del row[names[name]]
                 return {"url": url}

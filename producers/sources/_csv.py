@@ -1,4 +1,4 @@
-"""Rows of a CSV file, each with the offset behind it; a damaged row costs one line."""
+"""Rows of a CSV file, each with the offset of the next row; a damaged row costs one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaption.producers.sources.source import RAW_BYTES, SourceError
 
 
 class _Lines:
-    """Lines of a binary file as text, remembering what was taken since `mark`."""
+    """Lines of a binary file as text; `taken` holds the lines since the last `mark`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -32,7 +32,7 @@ class _Lines:
         self.taken = []
 
     def give_back(self) -> None:
-        """All but the first line taken."""
+        """Seek back to the second of the lines taken, so that it is read again."""
         rest = sum(map(len, self.taken[1:]))
         self._file.seek(-rest, 1)
         del self.taken[1:]
@@ -41,9 +41,9 @@ class _Lines:
 def csv_rows(
     path: Path, delimiter: str, columns: list[str] | None, offset: int, number: int
 ) -> Iterator[Row]:
-    """Rows behind `offset`, the first of them number `number` + 1, from 1.
+    """The rows behind `offset`; the first of them has the number `number` + 1.
 
-    `columns` are names for a file without a header. Raises SourceError, OSError.
+    `columns` are the column names of a file without a header. Raises SourceError, OSError.
     """
     with path.open("rb") as file:
         lines = _Lines(file)
@@ -68,7 +68,7 @@ def csv_rows(
             except StopIteration:
                 return
             except (csv.Error, UnicodeDecodeError) as error:
-                # An open quote has swallowed what follows: only its first line is lost.
+                # A quote that is not closed takes in the lines behind it: read them again.
                 lines.give_back()
                 rows = csv.reader(lines, delimiter=delimiter, strict=True)
                 why = f"not CSV: {error}"

@@ -1,4 +1,4 @@
-"""What a source has found, made a pair; or said why it is none."""
+"""Makes a pair of what a source has found, or an Unreadable with the reason."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ IMAGES = frozenset(
 """Name endings of images, in lower case."""
 
 TEXT_NAMES = ("text", "caption", "alt", "alt_text", "txt")
-"""What columns of texts are called, the best first."""
+"""Names of a text's column; the first one that exists is taken."""
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "text": TEXT_NAMES,
     "language": ("language", "lang"),
     "licence": ("licence", "license"),
 }
 _ADDRESSES = (IMAGE_URL, "url", "img_url", "image_link")
-"""What the address of an image that is there itself is called."""
+"""Names of the column with the image's URL when the row holds the image itself."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
 def pair_of(
     fields: Mapping[str, Any], place: str, raw: bytes | None = None, folder: Path = Path()
 ) -> Item:
-    """A pair of the fields; a string as `image` is a URL, or a path below `folder`.
+    """The pair of the fields, a Large one if its image needs the blob store, or an Unreadable.
 
-    The address of an image that is there itself is kept where takedowns look for it.
-
-    What is none comes back with `raw`, or with the fields as JSON where there are no bytes.
+    A string as `image` is a URL, or a path relative to `folder`. If the image itself is given, its
+    URL goes to `extra`, under the name by which takedowns find it. An Unreadable holds `raw`, or
+    the fields as JSON if there are no raw bytes.
     """
     large: tuple[RawPair, bytes] | None = None
     try:
@@ -77,11 +77,12 @@ def pair_of(
 
 
 def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row under the names of RawPair, whatever data sets call its columns.
+    """The values of a row under the names of RawPair's fields.
 
-    The names that img2dataset, LAION and WebDataset use are known, in upper or lower case. Empty
-    values are left out, but an empty text is a text. What is no language tag, and columns that mean
-    the same but say something else, are kept under names of their own.
+    Known are the names that img2dataset, LAION and WebDataset use, in upper or lower case. Empty
+    values are left out, except an empty text. A language that is no language tag, and a second
+    column for the same field with another value, keep their own names; if that is the field's name,
+    ``_given`` is added.
     """
     named = {name.lower(): name for name in row}
     rest = {name: value for name, value in row.items() if not _empty(value)}
@@ -99,7 +100,7 @@ def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cursor(*parts: object) -> str:
-    """Parts of a cursor as one string. Raises SourceError where a name is too long for it."""
+    """A cursor of these parts. Raises SourceError if it becomes too long."""
     text = json.dumps(parts, separators=(",", ":"))
     if len(text) > CURSOR_CHARS:
         raise SourceError(f"the name {text[:200]}... is too long to remember: shorten it")
@@ -107,7 +108,7 @@ def cursor(*parts: object) -> str:
 
 
 def parts_of(after: str, *types: type) -> list[Any]:
-    """The parts again. Raises SourceError where it is no cursor of these types."""
+    """The parts of the cursor `after`. Raises SourceError if they have other types."""
     try:
         parts = json.loads(after)
     except ValueError:
@@ -120,7 +121,7 @@ def parts_of(after: str, *types: type) -> list[Any]:
 
 
 def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """With the image's address under the one name, where there is any."""
+    """The fields, with the image's URL renamed to IMAGE_URL if there is one."""
     extra = fields.get("extra")
     if isinstance(extra, dict) and IMAGE_URL in extra:
         return fields
@@ -136,7 +137,7 @@ def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _empty(value: Any) -> bool:
-    # Data frames write NaN where there is nothing, and LAION a question mark for licences.
+    # Data frames write NaN for a missing value, and LAION a question mark for a licence.
     return value is None or value in ("", "?") or value != value
 
 

@@ -1,4 +1,4 @@
-"""Shards of a data set: files, URLs or objects, each read as a stream from an offset."""
+"""Shards of a data set: files, URLs or objects of S3, each read as a stream from an offset."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _PARTIAL = 206
 
 
 def shards_of(location: str, suffix: str, store: StoreConnection) -> list[str]:
-    """The shards in order: of a folder or ``s3://bucket/prefix/`` those that end in `suffix`.
+    """The shards of a location in order.
 
+    Of a folder and of ``s3://bucket/prefix/`` these are the names that end in `suffix`;
     ``{000..012}`` in a name stands for these numbers. Raises SourceError.
     """
     if braces := _BRACES.search(location):
@@ -55,9 +56,9 @@ def shards_of(location: str, suffix: str, store: StoreConnection) -> list[str]:
 
 @contextmanager
 def opened(shard: str, offset: int, store: StoreConnection) -> Iterator[IO[bytes]]:
-    """A shard's bytes from `offset` on; an object of S3 is read into memory as a whole.
+    """A shard's bytes from `offset` on. An object of S3 is read into memory as a whole.
 
-    Raises SourceError where it cannot be read, here or inside the block.
+    Raises SourceError if it cannot be opened, or if reading fails inside the ``with`` block.
     """
     with _told(shard), _file(shard, offset, store) as file:
         yield file
@@ -87,7 +88,7 @@ def _download(url: str, offset: int) -> IO[bytes]:
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     answer = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S)  # noqa: S310 - the user's address, its scheme is checked
     if offset and answer.status != _PARTIAL:
-        # The server knows no ranges.
+        # The server ignored the range and sends the whole file.
         while offset and (part := answer.read(min(offset, _CHUNK))):
             offset -= len(part)
     return cast("IO[bytes]", answer)

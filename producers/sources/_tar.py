@@ -1,4 +1,4 @@
-"""Members of a tar stream, with the offset of each; damage is said, not taken for the end."""
+"""Members of a tar stream, each with its offset; damage raises an error."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ _CHUNK = 1024 * 1024
 
 
 class Stream(Protocol):
-    """What a tar is read from."""
+    """A file, an HTTP response, or anything else that a tar can be read from."""
 
     def read(self, size: int, /) -> bytes:
-        """Up to so many bytes, none at the end."""
+        """Up to `size` bytes; none at the end."""
 
 
 class DamagedTarError(Exception):
-    """The stream is no tar, or ends too early."""
+    """The stream is no tar, or it ends too early."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A regular file."""
+    """A regular file in a tar."""
 
     name: str
     offset: int
-    """Where its headers begin, in bytes."""
+    """Where its headers begin in the stream, in bytes."""
     end: int
     """Where the next member begins."""
     size: int
     """In bytes."""
     data: bytes
-    """At most as many of its first bytes as are wanted."""
+    """Its first bytes, up to the limit that the caller gave."""
 
 
 def members(stream: Stream, offset: int, limit: Callable[[str], int]) -> Iterator[Member]:
-    """Regular files of a tar stream that stands at `offset`, the begin of a member.
+    """The regular files of a tar stream, which stands at `offset`, the begin of a member.
 
-    `limit` says how many bytes of a member are wanted, by its name.
+    `limit` takes a member's name and returns how many of its bytes to keep. Raises DamagedTarError,
+    and what `stream.read` raises.
 
-    tarfile is not used, for it takes a damaged header for the end, and reads what is no regular
-    file into memory. Raises DamagedTarError, and what `stream.read` raises.
+    Python's tarfile is not used: it takes a damaged header for the end of the archive, and reads
+    members that are no regular files into memory.
     """
     begin = offset
     extended: dict[str, str] = {}
@@ -77,7 +78,7 @@ def members(stream: Stream, offset: int, limit: Callable[[str], int]) -> Iterato
         if info.isreg():
             yield Member(name, begin, offset, size, data)
         begin, extended = offset, {}
-    # Cut off between two members it would look the same, and some would be lost.
+    # A complete tar ends with zeros: one that was cut off between two members does not.
     raise DamagedTarError(f"it ends at byte {offset} without the mark of an end")
 
 
@@ -86,7 +87,7 @@ def _size(info: tarfile.TarInfo, extended: dict[str, str], offset: int) -> int:
     size = int(given) if given.isdecimal() else info.size
     if size < 0:
         raise DamagedTarError(f"a member of {size} bytes at byte {offset}")
-    # Links and folders may tell a size, and have no data.
+    # The headers of links and folders may have a size, but no data follows them.
     return size if info.isreg() or info.type not in _WITHOUT_DATA else 0
 
 
@@ -115,7 +116,7 @@ def _pax(data: bytes, offset: int) -> dict[str, str]:
 
 
 def _exactly(stream: Stream, size: int, at: int) -> bytes:
-    """So many bytes, or none at the stream's end."""
+    """Exactly `size` bytes, or none at the stream's end."""
     parts: list[bytes] = []
     left = size
     while left and (part := stream.read(min(left, _CHUNK))):

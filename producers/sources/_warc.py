@@ -1,4 +1,4 @@
-"""Records of a WARC file, by their place in it."""
+"""Records of a WARC file, found by their offset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server answered, successfully, when the archive was made."""
+    """A server's successful answer, as the archive recorded it."""
 
     url: str
     position: int
@@ -28,10 +28,10 @@ class Answer:
 
 
 def answers(path: Path, position: int = 0) -> Iterator[Answer]:
-    """Responses with status 200, and resources, from `position` on.
+    """The responses with status 200 and the resources of a file, from `position` on.
 
-    Raises SourceError where the file is damaged or holds what was made of answers instead of them,
-    OSError where it cannot be read.
+    Raises SourceError if the file is damaged or is a WET or WAT archive, OSError if it cannot be
+    read.
     """
     from fastwarc.warc import WarcRecordType
 
@@ -50,7 +50,7 @@ def answers(path: Path, position: int = 0) -> Iterator[Answer]:
             answer = _answer(record)
             if answer is not None:
                 yield answer
-        # One without any record is whole: crawlers begin files that they put nothing into.
+        # An empty file is no error: crawlers create files before they have an answer for them.
         file.seek(position)
         derived = _records(file, "none", WarcRecordType.conversion | WarcRecordType.metadata)
         if not found and next(derived, None) is not None:
@@ -61,13 +61,13 @@ def answers(path: Path, position: int = 0) -> Iterator[Answer]:
 
 
 def body(path: Path, position: int, *, decoded: bool = True) -> bytes:
-    """At most `RAW_BYTES` of what a record holds, without its HTTP headers.
+    """The first `RAW_BYTES` bytes of a record's body, without its HTTP headers.
 
-    Raises ValueError where its transfer or content encoding is broken, OSError.
+    Raises ValueError if its transfer or content encoding is broken, and OSError.
     """
     with path.open("rb") as file:
         file.seek(position)
-        # fastwarc does not get past a body that it cannot decode, so none is decoded above.
+        # Decoded only here: when fastwarc iterates, one broken body ends the iteration.
         record = next(_records(file, decode="all" if decoded else "none"))
         try:
             return bytes(record.reader.read(RAW_BYTES))
@@ -92,7 +92,7 @@ def _answer(record: Any) -> Answer | None:
         return None
     media_type = record.http_content_type if http else record.headers.get("Content-Type")
     return Answer(
-        # WARC 1.0 had it in angle brackets, and some writers still have.
+        # WARC 1.0 puts the URL in angle brackets, and some writers still do.
         url=urldefrag(url.strip("<>"))[0],
         position=record.stream_pos,
         media_type=(media_type or "").partition(";")[0].strip().lower(),

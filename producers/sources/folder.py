@@ -17,12 +17,14 @@ from kaption.producers.sources.warc import DERIVED
 
 
 class Folder(Source):
-    """One pair per image of the folder and those below it, in the order of their paths.
+    """One pair per image in a folder and the folders below it, in the order of the paths.
 
-    The text is in a file of the same name that ends in ``.txt``; ``.json`` holds further fields,
-    under the names that img2dataset gives or those of RawPair, and the text where there is no
-    ``.txt``. `source` is the name of the data set. A cursor is the path of the last image:
-    images that come later must be named so that they are the last.
+    Beside ``a.jpg``, ``a.txt`` holds the text and ``a.json`` further fields, under the names of
+    img2dataset or of RawPair; without a ``.txt`` it holds the text too. `source` is the name of the
+    data set.
+
+    A cursor is the path of the last image read. Images that are added later must have names that
+    sort behind it.
     """
 
     def __init__(self, location: str, *, source: str | None = None) -> None:
@@ -31,7 +33,7 @@ class Folder(Source):
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """A folder without shards, tables, archives, and the files that describe such."""
+        """A folder without shards, tables, archives, or files that describe these."""
         if "://" in location or not Path(location).is_dir():
             return False
         files = (".tar", ".parquet", ".csv", ".tsv", ".warc", ".warc.gz")
@@ -54,7 +56,7 @@ class Folder(Source):
             yield Found(self._item(name), cursor(name))
 
     def _images(self) -> list[str]:
-        """Paths below the folder; all are listed first, for a folder tells them in any order."""
+        """Sorted paths below the folder; all are listed first, because a folder has no order."""
 
         def failed(error: OSError) -> None:
             raise SourceError(f"{self._path} cannot be read: {error}") from error
@@ -74,7 +76,7 @@ class Folder(Source):
         try:
             fields = self._fields(path)
         except (OSError, ValueError) as error:
-            return Unreadable(name, name.encode(errors="replace"), f"beside it: {error}")
+            return Unreadable(name, name.encode(errors="replace"), f"its side file: {error}")
         return pair_of({**fields, "image": path.name}, name, folder=path.parent)
 
     def _fields(self, path: Path) -> dict[str, Any]:

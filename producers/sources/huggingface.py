@@ -1,4 +1,4 @@
-"""Pairs from data sets that Hugging Face's `datasets` has saved to disk."""
+"""Pairs from data sets that Hugging Face's library `datasets` has saved to disk."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class _State(BaseModel):
 class HuggingFace(Source):
     """One pair per row of what `save_to_disk` of a Dataset or a DatasetDict has written.
 
-    Splits and their files come in the order that the data set gives them; the folder of a split is
-    a data set too. Columns are known as `Table` knows them, `image_column` and `text_column` name
-    others; a column of the feature Image is the image, whatever its name. `source` is the name of
-    the data set. A cursor is a file's name and a row number. Needs pyarrow.
+    Splits and their files are read in the order that the data set lists them. The folder of one
+    split can be read alone. Columns are found by name as in `Table`; `image_column` and
+    `text_column` give other names. A column of the feature Image is the image, whatever its name.
+    `source` is the name of the data set. A cursor is a file's name and a row number. Needs pyarrow.
 
-    Arrow's own reader is used: `datasets` takes seconds to import, and all that it would add are
-    indices, which `save_to_disk` resolves, and decoded images, which are not wanted.
+    The reader is Arrow's. `datasets` takes seconds to import and would add only indices, which
+    `save_to_disk` has resolved, and decoded images, which are not needed.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class HuggingFace(Source):
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """By the files that describe the data set or its splits."""
+        """A folder with the files that describe a data set or its splits."""
         names = () if "://" in location else (SPLITS_FILE, INFO_FILE)
         return any((Path(location) / name).is_file() for name in names)
 
@@ -89,7 +89,7 @@ class HuggingFace(Source):
             raise SourceError(f"{self._path} cannot be read: {error}") from error
 
     def _files(self) -> Iterator[tuple[str, Columns]]:
-        """Each file below the folder, and its columns."""
+        """The path of each data file below the folder, and its columns."""
         several = (self._path / SPLITS_FILE).is_file()
         splits = _read(self._path / SPLITS_FILE, _Splits).splits if several else [""]
         for split in splits:

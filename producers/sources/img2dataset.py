@@ -14,9 +14,9 @@ from kaption.producers.sources.webdataset import WebDataset
 class Img2dataset(Source):
     """An output folder of img2dataset: tars, Parquet files with the images, or folders of files.
 
-    Read as `WebDataset`, `Table` and `Folder` do, with their cursors. Downloads that failed are in
-    tars and folders not at all, in Parquet files by their URL. `source` is the name of the data
-    set.
+    `WebDataset`, `Table` or `Folder` reads it, and the cursors are theirs. img2dataset writes no
+    failed downloads to tars and folders; in Parquet files these are pairs with a URL. `source` is
+    the name of the data set.
     """
 
     def __init__(self, location: str, *, source: str | None = None) -> None:
@@ -25,7 +25,7 @@ class Img2dataset(Source):
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """By the statistics that it writes for each shard."""
+        """A folder with the statistics that img2dataset writes for each shard."""
         return "://" not in location and next(Path(location).glob("*_stats.json"), None) is not None
 
     @property
@@ -39,7 +39,7 @@ class Img2dataset(Source):
 
     def _inner(self) -> Source:
         location = str(self._path)
-        # With tars and folders there are Parquet files as well, but these hold no images.
+        # Parquet files come last: beside tars and folders they hold no images.
         if next(self._path.glob("*.tar"), None):
             return WebDataset(location, source=self._source)
         if any(each.is_dir() and each.name.isdecimal() for each in self._path.glob("*")):

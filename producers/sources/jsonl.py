@@ -13,13 +13,13 @@ from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, Sou
 
 
 class Jsonl(Source):
-    """One pair per line; empty lines are passed over.
+    """One pair per line; empty lines are skipped.
 
-    Fields are those of RawPair, and two may be shorter: `image` may be a string, a URL or the path
-    of an image beside the file, which is put inline; `pair_id` may be left out.
+    The fields are those of RawPair, with two short forms: `image` may be a string, which is a URL
+    or a path relative to the file, and `pair_id` may be missing.
 
-    A cursor is the offset of the next line in bytes, and the number of lines before it. Lines
-    appended later are behind it.
+    A cursor is the offset of the next line in bytes, and the number of lines before it. Lines that
+    are appended later are read by the next run.
     """
 
     def __init__(self, location: str) -> None:
@@ -70,10 +70,10 @@ class Jsonl(Source):
 
 
 def _begins_line(file: BinaryIO, offset: int) -> bool:
-    """Whether `offset` is where a line begins or ends; leaves the file there."""
+    """Whether a line begins or ends at `offset`; seeks to `offset`."""
     file.seek(max(0, offset - 1))
     before = file.read(min(offset, 1))
-    # A last line without a line break is followed by one when more is appended.
+    # A last line may have had no line break yet: what is appended then begins with one.
     at = file.read(2)
     file.seek(offset)
     whole = len(before) == min(offset, 1)
@@ -81,7 +81,7 @@ def _begins_line(file: BinaryIO, offset: int) -> bool:
 
 
 def _skip_line(file: BinaryIO, line: bytes) -> tuple[int, int]:
-    """Go to the next line; how many bytes that was, with and without its break."""
+    """Seek to the next line; returns the bytes skipped, with and without the line break."""
     skipped = length = 0
     while line and not line.endswith(b"\n"):
         line = file.readline(1024 * 1024)

@@ -1,4 +1,4 @@
-"""What a source of pairs is: a fixed sequence that can be taken up where it was left."""
+"""A source: a fixed sequence of pairs that can be read on from a remembered place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SOURCE_PLACE_HEADER = "kaption-source-place"
 SOURCE_ERROR_HEADER = "kaption-source-error"
 CURSOR_CHARS = 2_000
 RAW_BYTES = RAW_MESSAGE_BYTES - 64 * 1024
-"""Most that `Unreadable.raw` holds: a message's key, headers and frame need room too."""
+"""Most bytes of `Unreadable.raw`: it leaves room for the message's key, headers and frame."""
 _HEADER_CHARS = 2_000
 
 
@@ -27,18 +27,19 @@ class SourceError(Exception):
 class Unreadable:
     """Something in a source that is no pair.
 
-    Published as it is, with its headers, it becomes a dead letter that tells where it came from.
+    `raw` is published unchanged with `headers`. Ingest makes it a dead letter, and the headers tell
+    where it came from.
     """
 
     place: str
-    """For people: file and line, member, row."""
+    """File and line, member or row, for people to read."""
     raw: bytes
-    """What was found; at most `RAW_BYTES` of it."""
+    """What was found; its first `RAW_BYTES` bytes."""
     error: str
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:
-        """Kafka headers: the place, and what is wrong."""
+        """Kafka headers with the place and the error."""
         return [
             (SOURCE_PLACE_HEADER, self.place[-_HEADER_CHARS:].encode(errors="replace")),
             (SOURCE_ERROR_HEADER, self.error[:_HEADER_CHARS].encode(errors="replace")),
@@ -49,55 +50,56 @@ class Unreadable:
 class Large:
     """A pair whose image is too large for a message.
 
-    The pair names `content`, which is to be in the blob store before it is published.
+    `pair` refers to `content` by its sha256: put `content` into the blob store, then publish the
+    pair.
     """
 
     pair: RawPair
     content: bytes
     otherwise: Unreadable
-    """What to publish where there is no store."""
+    """What to publish if there is no blob store."""
 
 
 Item = RawPair | Large | Unreadable | Message
-"""A message is published as it is: what is replayed was one already."""
+"""A replay finds a Message, which is published unchanged."""
 
 
 class Found(NamedTuple):
-    """One item, and the cursor behind it."""
+    """One item, and the cursor from which reading goes on behind it."""
 
     item: Item
     cursor: str
-    """Opaque to all but its source; at most `CURSOR_CHARS` characters."""
+    """Only its source understands it; at most `CURSOR_CHARS` characters."""
 
 
 class Source(ABC):
-    """Where pairs come from: one file of this package each, found by its module's name.
+    """One format of stored pairs.
 
-    Options are strings given by keyword, and None by default; who reads ``s3://`` also takes a
-    StoreConnection as `store`.
+    The constructor's keywords are the options of the format: strings, None by default. A format
+    that reads ``s3://`` also takes a StoreConnection as `store`.
     """
 
     @abstractmethod
     def __init__(self, location: str, **options: Any) -> None:
-        """`location` is a path or URL; nothing is opened yet."""
+        """`location` is a path or URL. Opens nothing yet."""
 
     @classmethod
     @abstractmethod
     def recognises(cls, location: str) -> bool:
-        """Whether `location` looks like this format, by its name and what a folder holds.
+        """Whether the name of `location`, or the files in a folder, show this format.
 
-        One location is recognised by one format at most.
+        At most one format recognises a location.
         """
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """Names the input: the same for every run over it, different for another input."""
+        """The input's name: the same in every run over it, and different for another input."""
 
     @abstractmethod
     def read(self, after: str | None = None) -> Iterator[Found]:
-        """All items, or those behind the cursor `after`, always in the same order.
+        """Yields all items, or those behind the cursor `after`, always in the same order.
 
-        What is no pair comes as `Unreadable` and the rest goes on. Raises SourceError where the
-        input itself is missing, damaged beyond going on, or not the one the cursor came from.
+        What is no pair comes as `Unreadable`, and reading goes on. Raises SourceError if the input
+        is missing, is damaged so that reading cannot go on, or is not the cursor's input.
         """

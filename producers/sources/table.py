@@ -1,4 +1,4 @@
-"""Pairs from tables: CSV, TSV and Parquet, of image URLs or of image bytes."""
+"""Pairs from tables (CSV, TSV, Parquet) with image URLs or image bytes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ _SUFFIXES = (".csv", ".tsv", ".parquet")
 class Table(Source):
     """One pair per row of a file, or of all files of a folder in the order of their names.
 
-    The columns of img2dataset and LAION are known, in upper or lower case: url and caption, text or
-    alt; language or lang; licence or license. `image_column` and `text_column` name others. Columns
-    named as the fields of RawPair become these, all others go to `extra`; empty ones are left out.
-    A column of bytes named image, jpg or like another image format is the image itself.
+    Columns are found by the names that img2dataset and LAION use, in upper or lower case: url;
+    caption, text or alt; language or lang; licence or license. `image_column` and `text_column`
+    give other names. A column of bytes that is named image, jpg or like another image format holds
+    the image itself. Columns with the names of RawPair's fields become these fields, all others go
+    to `extra`, and empty values are left out.
 
-    `columns` are names, comma separated, for a CSV file without a header; `delimiter` is one
-    character (a tab for .tsv); `source` is the name of the data set. A cursor is a file's name, and
-    in it an offset in bytes and a row number. Parquet needs pyarrow.
+    `columns` are the comma-separated column names of a CSV file without a header. `delimiter` is
+    one character; the default is a tab for .tsv, else a comma. `source` is the name of the data
+    set. A cursor is a file's name, an offset in bytes in that file, and a row number. Parquet needs
+    pyarrow.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class Table(Source):
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """By its name, or a folder that holds tables and no tars beside them."""
+        """A file with a table's name ending, or a folder with tables and no tars."""
         if "://" in location:
             return False
         path = Path(location)

@@ -1,4 +1,4 @@
-"""Pairs from web archives: images with the texts of the pages that embed them."""
+"""Pairs from web archives (WARC): images with the texts of the pages that embed them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kaption.producers.web import image_pairs
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
 _SUFFIXES = (".warc", ".warc.gz")
-# What is made of archives, known by name so that it can be refused by name.
+# Files that are derived from archives and hold no images: they are refused with a reason.
 DERIVED = tuple(f".warc.{kind}{packed}" for kind in ("wet", "wat") for packed in ("", ".gz"))
 _PAGES = ("text/html", "application/xhtml+xml")
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
@@ -23,14 +23,16 @@ _PROLOGUE_BYTES = 4096
 
 
 class Warc(Source):
-    """The pairs on the pages of an archive, or of a folder of them, as `producers.web` finds them.
+    """The pairs on the pages of an archive, or of a folder of archives.
 
-    An image that is in the same file comes with its bytes, in the largest size that is there; any
-    other comes with its URL. The addresses of a file's images are kept in memory.
+    `producers.web` finds a page's pairs. If the same file holds the image, the pair has its bytes,
+    in the largest size in the file; otherwise the pair has its URL. The URLs of a file's images are
+    kept in memory.
 
-    `agents` are the crawlers, comma separated, whose opt-outs count beside those for all; `source`
-    is the name of the data set. A cursor is a file's name, in it the place of a page in bytes, and
-    how many of its pairs are done. Needs fastwarc and parsel (extra `sources`).
+    `agents` are comma-separated names of crawlers: opt-outs that name them count, beside opt-outs
+    for all crawlers. `source` is the name of the data set. A cursor is a file's name, the offset of
+    a page in bytes, and the number of its pairs that are read. Needs fastwarc and parsel (extra
+    `sources`).
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Warc(Source):
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """By its name, or a folder of such files."""
+        """A file with an archive's name ending, or a folder with such files."""
         if "://" in location:
             return False
         named = location.lower().endswith((*_SUFFIXES, *DERIVED))
@@ -112,7 +114,7 @@ class Warc(Source):
 
 
 def _image(path: Path, position: int) -> bytes | None:
-    """The bytes, or none where it must be fetched again: too large, empty, or broken."""
+    """The image's bytes, or None if they are too large, empty or broken; ingest then fetches it."""
     try:
         content = body(path, position)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Pairs from WebDataset tars: members of one name, and what their endings say they are."""
+"""Pairs from WebDataset tars: members with the same name and different endings are one pair."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ _TEXTS = ("txt", "caption", "text")
 class WebDataset(Source):
     """One pair per sample: neighbouring members whose names agree up to the first dot.
 
-    The image is the member with an image's ending (jpg, png, webp ...), the text that of
-    ``.txt``, ``.caption`` or ``.text``; ``.json`` holds further fields, under the names that
-    img2dataset gives or those of RawPair, and the text where there is no such member.
+    The image is the member with an image's ending (jpg, png, webp ...), and the text is in
+    ``.txt``, ``.caption`` or ``.text``. ``.json`` holds further fields, under the names of
+    img2dataset or of RawPair; without a text member it holds the text too.
 
-    A location is a tar, a folder of them, ``http(s)://...tar``, ``s3://bucket/key.tar`` or
-    ``s3://bucket/prefix/``, and may hold ``{000..012}``. `source` is the name of the data set. A
-    cursor is the shard's name and the offset of the next sample in it, in bytes: shards that come
-    later must be named so that they are the last.
+    A location is a tar, a folder of tars, ``http(s)://...tar``, ``s3://bucket/key.tar`` or
+    ``s3://bucket/prefix/``; ``{000..012}`` in it stands for these numbers. `source` is the name of
+    the data set.
+
+    A cursor is the shard's name and the offset of the next sample in bytes. Shards that are added
+    later must have names that sort behind it.
     """
 
     def __init__(
         self, location: str, *, source: str | None = None, store: StoreConnection | None = None
     ) -> None:
-        """`store` tells how to reach S3; its URL is not used."""
+        """`store` has the endpoint and credentials of S3; its URL is not used."""
         self._location = location if "://" in location else str(Path(location))
         self._source = source
         self._store = store or StoreConnection()
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """By its name, or a folder with tars that img2dataset has not made."""
+        """A tar, a location in S3, or a folder with tars that img2dataset has not written."""
         if location.lower().endswith(".tar") or location.startswith("s3://"):
             return True
         if "://" in location or next(Path(location).glob("*_stats.json"), None):
@@ -74,7 +76,7 @@ class WebDataset(Source):
                 yield Found(item, cursor(names[number], end))
 
     def _name(self, shard: str) -> str:
-        """What tells the shard from others of this location, however that is written."""
+        """The shard's name in the location: the same however the location is written."""
         same = commonprefix([self._location, shard])  # noqa: RUF071 - braces stand inside of names
         return shard[len(same) :].lstrip("/")
 

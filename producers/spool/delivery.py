@@ -1,4 +1,4 @@
-"""Sends by way of a spool: accepted on the disk, delivered when the broker is there."""
+"""Delivers what is in a spool, in order, until the broker has it or refuses it for good."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from kaption.connections.kafka.messages import Message
 from kaption.producers.errors import (
@@ -20,52 +20,45 @@ from kaption.producers.errors import (
     StillSpooledError,
     TooLargeError,
 )
-from kaption.producers.refused import refuse, refused_file
-from kaption.producers.spool.spool import Group, Spool
+from kaption.producers.spool.refused import refuse, refused_file
+from kaption.producers.spool.spool import Spool
+from kaption.schemas.limits import MIB
 
-_WINDOW_BYTES = 8 * 1024 * 1024
+if TYPE_CHECKING:
+    from kaption.producers.sending.sender import Sender
+
+_WINDOW_BYTES = 8 * MIB
 _FIRST_BACK_OFF_S = 0.2
 _LONGEST_BACK_OFF_S = 5.0
 
 _log = logging.getLogger(__name__)
 
-
-class Way(Protocol):
-    """What delivers: `kaption.producers.sending.sender.Sender`, or something like it."""
-
-    limit: int
-
-    def send(self, message: Message) -> None:
-        """Hand a message over."""
-
-    def flush(self) -> None:
-        """Wait until all is delivered. Raises DeliveryError."""
-
-    def stop(self) -> None:
-        """Fail what is not delivered; from any thread, also during a `flush`."""
+Window = list[tuple[int, Message]]
+"""Messages that are sent together, each with its number in the spool."""
 
 
 class Spooled:
-    """A spool, and a thread that delivers what is in it, in order. Any thread may call.
+    """A spool and the thread that delivers from it. Any thread may call any method.
 
-    Until a window of messages is acknowledged the next one is not sent, and after a failure all
-    from the first that failed are sent again: each key's order holds, duplicates may occur.
+    The thread sends one window of messages and waits for its acknowledgements before it sends the
+    next. After a failure it sends again the message that failed and all behind it. So each key's
+    order holds, and a message may arrive twice.
     """
 
     def __init__(
         self,
         folder: Path,
         max_bytes: int,
-        connect: Callable[[], Way],
+        connect: Callable[[], Sender],
         *,
         limit: int,
         max_block_s: float,
         patience_s: float,
     ) -> None:
-        """`connect` raises PublishError while there is no broker. `limit`, in bytes, is that of a
-        message before one was there. `flush` gives up after `patience_s` without progress.
+        """`connect` raises PublishError while there is no broker.
 
-        Raises SpoolError.
+        `limit` is the largest message in bytes until the first connection tells the topic's own.
+        `flush` gives up after `patience_s` seconds without an acknowledgement. Raises SpoolError.
         """
         self.limit = limit
         self._folder = folder
@@ -73,11 +66,14 @@ class Spooled:
         self._max_block_s = max_block_s
         self._patience_s = patience_s
         self._spool = Spool(folder, max_bytes)
-        self._way: Way | None = None
+        self._sender: Sender | None = None
         self._stopping = threading.Event()
         self._problem: Exception | None = None
+        """Why messages wait now; None while they are delivered."""
         self._broken: Exception | None = None
+        """What ended the thread."""
         self._refusals: deque[Failure] = deque()
+        """Not reported yet."""
         self._thread = threading.Thread(target=self._run, name="kaption-spool", daemon=True)
         self._thread.start()
 
@@ -92,10 +88,10 @@ class Spooled:
             raise BufferFullError(f"{error}; now: {self._problem}") from error
 
     def flush(self) -> None:
-        """Wait until all that was sent before is delivered.
+        """Wait until all that was sent before this call is delivered.
 
-        Raises StillSpooledError when nothing moved for as long as may be waited, and DeliveryError
-        with what the broker refuses for good.
+        Raises StillSpooledError when nothing was acknowledged for `patience_s`, and DeliveryError
+        with the messages that the broker refuses for good; each is reported once.
         """
         end = self._spool.end
         while (seen := self._spool.acknowledged) < end and self._broken is None:
@@ -119,9 +115,9 @@ class Spooled:
         finally:
             self._stopping.set()
             self._spool.wake()
-            if self._way is not None:
-                self._way.stop()
-            # Two may not deliver from one folder: it is held until this one has ended.
+            if self._sender is not None:
+                self._sender.stop()
+            # The folder is free for another Publisher only when this thread sends nothing more.
             self._thread.join()
             self._spool.close()
 
@@ -131,7 +127,7 @@ class Spooled:
                 self._broken
             )
 
-    def _moved(self, seen: tuple[int, int]) -> bool:
+    def _moved(self, seen: int) -> bool:
         return self._spool.acknowledged != seen or self._broken is not None
 
     def _run(self) -> None:
@@ -148,7 +144,7 @@ class Spooled:
             self._spool.wake()
 
     def _step(self) -> bool:
-        """Deliver one window; False if that should wait."""
+        """Deliver one window; False if the next attempt should wait."""
         window = self._spool.read(_WINDOW_BYTES)
         if not window:
             self._spool.wait(self._wanted, self._patience_s)
@@ -156,7 +152,7 @@ class Spooled:
         try:
             failures = self._deliver(window)
         except PublishError as error:
-            self._leave(error)
+            self._disconnect(error)
             return False
         if self._stopping.is_set() and failures:
             return False
@@ -165,47 +161,52 @@ class Spooled:
     def _wanted(self) -> bool:
         return self._stopping.is_set() or self._spool.acknowledged != self._spool.end
 
-    def _deliver(self, window: list[Group]) -> dict[int, Failure]:
-        """What failed, by the message's identity. Raises PublishError where none can be sent."""
-        if self._way is None:
-            self._way = self._connect()
+    def _deliver(self, window: Window) -> dict[int, Failure]:
+        """Send a window; returns what failed, by number. Raises PublishError if nothing was sent.
+
+        A message is known by its identity while it is sent: two may be equal.
+        """
+        if self._sender is None:
+            self._sender = self._connect()
             if self._stopping.is_set():
                 raise ClosedError("closed while the broker was looked for")
-            self.limit = self._way.limit
+            self.limit = self._sender.limit
         failures: list[Failure] = []
-        for group in window:
-            for message in group.messages:
-                try:
-                    self._way.send(message)
-                except TooLargeError as error:
-                    failures.append(Failure(message, error))
+        for _, message in window:
+            try:
+                self._sender.send(message)
+            except TooLargeError as error:
+                failures.append(Failure(message, error))
         try:
-            self._way.flush()
+            self._sender.flush()
         except DeliveryError as error:
             failures += error.failures
-        return {id(failure.message): failure for failure in failures}
+        failed = {id(failure.message): failure for failure in failures}
+        return {number: failed[id(each)] for number, each in window if id(each) in failed}
 
-    def _account(self, window: list[Group], failures: dict[int, Failure]) -> bool:
+    def _account(self, window: Window, failures: dict[int, Failure]) -> bool:
         """Acknowledge up to the first message that is to be sent again; False if there is one."""
-        again = [each for each in failures.values() if not isinstance(each.error, TooLargeError)]
-        if not again:
-            if failures:
-                refuse(self._folder, [each.message for each in failures.values()])
-                self._refusals += failures.values()
-            self._spool.acknowledge(window[-1].end)
-            self._problem = None
-            return True
-        self._leave(again[0].error)
-        for group in window:
-            if any(id(message) in failures for message in group.messages):
-                break
-            self._spool.acknowledge(group.end)
-        return False
+        again = [
+            number
+            for number, failure in failures.items()
+            if not isinstance(failure.error, TooLargeError)
+        ]
+        if again:
+            self._disconnect(failures[again[0]].error)
+            # One that was refused is sent again too, and refused again, if it is not at the front.
+            self._spool.acknowledge(min(failures) - 1)
+            return False
+        if failures:
+            refuse(self._folder, [failure.message for failure in failures.values()])
+            self._refusals += failures.values()
+        self._spool.acknowledge(window[-1][0])
+        self._problem = None
+        return True
 
-    def _leave(self, problem: Exception) -> None:
+    def _disconnect(self, problem: Exception) -> None:
         if self._problem is None and not self._stopping.is_set():
             _log.warning("records wait in the spool %s: %s", self._folder, problem)
         self._problem = problem
-        way, self._way = self._way, None
-        if way is not None:
-            way.stop()
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.stop()

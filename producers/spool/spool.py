@@ -1,48 +1,43 @@
-"""Messages on the local disk until Kafka has them: a write-ahead log in a folder."""
+"""Messages wait in a folder on the local disk until Kafka has them."""
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from kaption.connections.kafka.messages import Message
 from kaption.producers.errors import BufferFullError, ClosedError, SpoolError
-from kaption.producers.packing import pack, unpack
-from kaption.producers.segment import FRAME_BYTES
-from kaption.producers.segments import Place, Segments
+from kaption.producers.spool.log import PAGE_BYTES, MessageLog
+from kaption.producers.spool.rows import Row, to_row
+from kaption.schemas.limits import MIB
 
-_GROUP_BYTES = 8 * 1024 * 1024
+_GROUP_BYTES = 8 * MIB
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """A message on its way to the disk, with the thread that waits for it."""
+    """A message on its way to the disk; its thread waits until it is `done`."""
 
-    packed: bytes
+    row: Row
+    size: int
+    """Most bytes that it can take on the disk."""
     done: bool = False
     error: BaseException | None = None
 
-    @property
-    def size(self) -> int:
-        return len(self.packed) + FRAME_BYTES
-
-
-class Group(NamedTuple):
-    """Messages that were written in one go, and the place behind them."""
-
-    messages: tuple[Message, ...]
-    end: Place
-
 
 class Spool:
-    """A bounded log in `folder`, of one process at a time. Any thread may append; one reads.
+    """A bounded queue in `folder`, of one process at a time. Any thread may append; one reads.
 
-    Threads that append at the same time share one write and one fsync. Raises SpoolError where the
-    folder is in use, damaged or cannot be written.
+    Threads that append at the same time share one transaction, and so one sync of the disk: the
+    first of them writes for all. Raises SpoolError if the folder is in use, is damaged or cannot
+    be written.
     """
 
     def __init__(
@@ -52,34 +47,36 @@ class Spool:
         self._max_bytes = max_bytes
         self._clock = clock
         self._changed = threading.Condition()
-        self._segments = Segments(folder, max_bytes)
-        self._end = self._segments.end
-        self._acknowledged = self._segments.acknowledged
+        self._messages = MessageLog(folder)
+        self._end = self._messages.last
+        self._acknowledged = self._messages.done
         self._queue: list[_Entry] = []
         self._queued_bytes = 0
-        """Of the queue and of what is being written."""
+        """Of the messages in the queue and in the group that is being written."""
         self._writing = False
+        self._undeleted = False
         self._closed = False
 
     @property
-    def end(self) -> Place:
-        """Behind all that is on the disk."""
+    def end(self) -> int:
+        """Number of the last message that is on the disk."""
         with self._changed:
             return self._end
 
     @property
-    def acknowledged(self) -> Place:
-        """Behind all that `acknowledge` was told of."""
+    def acknowledged(self) -> int:
+        """Number of the last message that `acknowledge` was told of."""
         with self._changed:
             return self._acknowledged
 
     def append(self, message: Message, max_block_s: float) -> None:
         """Put a message behind all others; it is on the disk when this returns.
 
-        Raises BufferFullError where no room came for `max_block_s`, and SpoolError where the disk
+        Raises BufferFullError if no room came for `max_block_s`, and SpoolError if the disk
         is full or fails: then the message is not in the spool.
         """
-        entry = _Entry(pack(message))
+        # Rounded up to pages; the table may need another page to point at these.
+        entry = _Entry(to_row(message), (message.size // PAGE_BYTES + 2) * PAGE_BYTES)
         with self._changed:
             self._wait_for_room(entry, max_block_s)
             self._queue.append(entry)
@@ -89,31 +86,41 @@ class Spool:
         if entry.error is not None:
             raise SpoolError(
                 f"the spool in {self._folder} cannot be written ({entry.error}): make room on its "
-                "disk; the record was not accepted"
+                "disk, or check the disk; the record was not accepted"
             ) from entry.error
 
-    def read(self, max_bytes: int) -> list[Group]:
-        """What is not acknowledged: one group or more, up to `max_bytes`; none, if all is."""
-        found, size, start, end = [], 0, self.acknowledged, self.end
-        for payload, place in self._segments.payloads(start, end):
-            found.append(Group(tuple(unpack(payload)), place))
-            size += len(payload)
-            if size >= max_bytes:
-                break
-        if not found and start != end:
-            # The end of one file and the start of the next, which is empty, are one place.
-            self.acknowledge(end)
-        return found
+    def read(self, max_bytes: int) -> list[tuple[int, Message]]:
+        """What is not acknowledged, with its numbers: up to `max_bytes`, at least one message.
 
-    def acknowledge(self, place: Place) -> None:
-        """All before `place` is delivered: it is not read again, and its room is free."""
+        Returns an empty list if all is acknowledged. Raises SpoolError if messages are damaged.
+        """
+        return self._messages.read(self.acknowledged, max_bytes)
+
+    def acknowledge(self, number: int) -> None:
+        """The messages up to `number` are delivered: they are not read again, their room is free.
+
+        Raises SpoolError if the spool is damaged.
+        """
+        try:
+            self._messages.delete(number)
+            self._undeleted = False
+        except (OSError, sqlite3.OperationalError) as error:
+            # The disk is full. Delivery goes on, and a later call deletes these too.
+            if not self._undeleted:
+                _log.warning(
+                    "the spool in %s cannot delete delivered records (%s): make room on its disk",
+                    self._folder,
+                    error,
+                )
+            self._undeleted = True
+        except sqlite3.DatabaseError as error:
+            raise SpoolError(f"the spool in {self._folder} is damaged: {error}") from error
         with self._changed:
-            self._segments.acknowledge(place)
-            self._acknowledged = place
+            self._acknowledged = number
             self._changed.notify_all()
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until `until` is true; what it says in the end. Asked again after each change."""
+        """Wait until `until` is true; returns its last answer. It is asked after each change."""
         with self._changed:
             return self._changed.wait_for(until, timeout_s)
 
@@ -123,13 +130,13 @@ class Spool:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let go of the folder, when what is being written is on the disk."""
+        """Let go of the folder when what is being written is on the disk."""
         with self._changed:
             self._closed = True
             self._changed.wait_for(lambda: not self._writing)
             self._settle(self._queue, ClosedError("the Publisher was closed"))
             self._queue = []
-            self._segments.close()
+        self._messages.close()
 
     def _wait_for_room(self, entry: _Entry, max_block_s: float) -> None:
         end = self._clock() + max_block_s
@@ -146,12 +153,12 @@ class Spool:
             raise ClosedError("this Publisher is closed: make another one")
 
     def _fits(self, entry: _Entry) -> bool:
-        # One that is larger than the spool goes alone.
+        # A message that is larger than the spool goes alone.
         empty = not self._queue and not self._writing and self._acknowledged == self._end
         return empty or self._used() + entry.size <= self._max_bytes
 
     def _used(self) -> int:
-        return self._segments.size + self._queued_bytes
+        return self._messages.used_bytes + self._queued_bytes
 
     def _is_done(self, entry: _Entry) -> bool:
         with self._changed:
@@ -171,13 +178,13 @@ class Spool:
                 size += group[-1].size
         error: BaseException | None = InterruptedError("interrupted")
         try:
-            self._segments.append(b"".join(entry.packed for entry in group))
+            self._messages.append([entry.row for entry in group])
             error = None
-        except OSError as raised:
+        except (OSError, sqlite3.Error) as raised:
             error = raised
         finally:
             with self._changed:
-                self._end = self._segments.end
+                self._end = self._messages.last
                 self._writing = False
                 self._settle(group, error)
 

@@ -1,4 +1,7 @@
-"""What a web page says about its images, as fields of raw pairs; needs parsel (extra `scrapy`)."""
+"""Finds the images of a web page with their texts, licences and opt-outs.
+
+Needs parsel (extra `scrapy`).
+"""
 
 from kaption.producers.web.opt_out import opt_out_signals
 from kaption.producers.web.pairs import image_pairs

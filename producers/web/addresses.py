@@ -1,4 +1,4 @@
-"""Where an <img> has its image: src, srcset, <picture>, and what lazy loading puts in between."""
+"""Finds the addresses of an <img>: src, srcset, <picture>, and the attributes of lazy loading."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from kaption.producers.web.document import Document, Element
 
 DATA_URI_BYTES = range(512, 256 * 1024 + 1)
-"""Images inside the page: smaller ones are placeholders, larger ones are skipped."""
+"""Sizes of images inside the page that are taken: smaller ones are placeholders."""
 
 # lazysizes, jQuery Lazy Load, WP Rocket and Jetpack, slick, echo.js, Flickity.
 _LAZY = (
@@ -25,43 +25,44 @@ _LAZY = (
     "data-flickity-lazyload",
 )
 _SRCSETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-flickity-lazyload-srcset")
-# A hostile page may hold any number; real ones a handful.
+# Most <source> elements that are read of one <picture>: it bounds what a hostile page costs.
 _SOURCES = 32
 _ADDRESS = re.compile(r"[\s,]*(\S+)")
 _DESCRIPTORS = re.compile(r"[^,]*,?")
-# What ingest does not decode.
+# Formats that ingest does not decode.
 _NOT_DECODED = ("image/svg+xml", "image/jxl", "image/heic", "image/heif")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One address of the same image, with what its `srcset` says of it."""
+    """One of the addresses of an image, with the size that its `srcset` tells."""
 
     address: str
     width: int = 0
-    """Pixels; 0 where it is not told."""
+    """In pixels; 0 if unknown."""
     density: float = 1.0
     placeholder: bool = False
-    """Whether a script is to replace it: it may be a blank."""
+    """Whether a script replaces it later: it may be a blank image."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """What goes into `RawPair.image`."""
+    """The image of a pair."""
 
     image: dict[str, str]
-    """Either `url`, or `inline`: base64."""
+    """Fields of `RawPair.image`: either `url`, or `inline` with base64."""
     width: int = 0
-    """Pixels, where a `srcset` told."""
+    """In pixels, from the `srcset`; 0 if unknown."""
 
 
 def image_of(
     img: Element, document: Document, archived: Container[str] = (), min_width: int = 0
 ) -> PageImage | None:
-    """The largest image that an <img> names; one inside the page only where there is no other.
+    """The largest image that an <img> names, or None.
 
-    Where some are in `archived`, the largest of these that is not told to be less than `min_width`
-    pixels wide; but none that is there to be replaced, for it may be a blank.
+    URLs come before images inside the page (data URIs). Addresses in `archived` come before others,
+    unless they are known to be narrower than `min_width` pixels, or are placeholders, which may be
+    blank.
     """
 
     def rank(found: tuple[Candidate, dict[str, str]]) -> tuple[bool, bool, int, float]:
@@ -81,7 +82,7 @@ def image_of(
 
 
 def srcset(text: str) -> Iterator[Candidate]:
-    """The candidates of a `srcset`, as the HTML standard parses it: addresses may hold commas."""
+    """The candidates of a `srcset`, parsed as in the HTML standard: addresses may hold commas."""
     at = 0
     while found := _ADDRESS.match(text, at):
         address, at = found[1], found.end()
@@ -110,10 +111,10 @@ def _candidates(img: Element) -> Iterator[Candidate]:
     for name in (*_LAZY, "src"):
         if address := img.get(name):
             yield Candidate(address, placeholder=lazy and name == "src")
-    # The parser takes <source> for an element with content, so that the <img> may be inside one.
-    image = next(img.iterancestors("picture"), None)
-    if image is not None:
-        for source in islice(image.iter("source"), _SOURCES):
+    # All ancestors: the parser takes <source> for an element with content, around the <img>.
+    picture = next(img.iterancestors("picture"), None)
+    if picture is not None:
+        for source in islice(picture.iter("source"), _SOURCES):
             if (source.get("type") or "").strip().lower() not in _NOT_DECODED:
                 yield from _srcsets(source)
 
@@ -135,10 +136,10 @@ def _image(address: str, document: Document) -> dict[str, str] | None:
 
 
 def _from_data(uri: str) -> dict[str, str] | None:
-    """RFC 2397."""
+    """The image of a data URI (RFC 2397), without its scheme."""
     head, _, body = uri.partition(",")
     media_type, *parameters = [part.strip().lower() for part in head.split(";")]
-    # Percent signs make three characters of a byte.
+    # Percent-encoding writes one byte as three characters.
     if not media_type.startswith("image/") or len(body) > 3 * DATA_URI_BYTES.stop:
         return None
     if media_type in _NOT_DECODED:

@@ -1,4 +1,4 @@
-"""An HTML page, parsed: its elements, its addresses, its text, its language."""
+"""A parsed HTML page: its elements, addresses, texts and languages."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ Element = Any
 """An lxml.html.HtmlElement; lxml publishes no types."""
 
 _LANGUAGE: TypeAdapter[str] = TypeAdapter(LanguageTag)
-# What stays as it is in a URL; "%", since what is quoted must not be quoted again.
+# Characters that stay unquoted in a URL; "%", because quoted characters must stay as they are.
 _SAFE = "/%:@!$&'()*+,;=?~[]|"
-# Between these and their text there is no space.
+# Elements that do not separate words.
 _INLINE = {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "em", "font", "i", "ins", "kbd"}
 _INLINE |= {"mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "wbr"}
 _UNSEEN = {"script", "style", "template", "noscript", "head"}
 
 
 class Document:
-    """Made from any text: what is no HTML is a page without elements.
+    """An HTML page. A text that is no HTML gives a page without elements.
 
-    `url` is the address the page came from, after redirects.
+    `url` is the page's address after redirects.
     """
 
     def __init__(self, html: str, url: str) -> None:
         from parsel import Selector
 
-        # Half of a surrogate pair has no UTF-8.
+        # A lone surrogate cannot be encoded.
         text = html.encode("utf-8", "replace").decode()
         self.root: Element = Selector(text=text, type="html").root
         self.url = url
 
     @cached_property
     def base(self) -> str:
-        """What relative addresses are relative to: the first <base href>, or the page."""
+        """The URL that relative addresses start from: the first <base href>, or the page's own."""
         for element in self.root.iter("base"):
             if href := element.get("href"):
                 return _joined(self.url, href) or self.url
@@ -48,7 +48,7 @@ class Document:
 
     @cached_property
     def by_id(self) -> dict[str, Element]:
-        """The first element of each id."""
+        """The first element with each id."""
         found: dict[str, Element] = {}
         for element in self.root.iter():
             # Comments have neither a name nor attributes.
@@ -57,11 +57,11 @@ class Document:
         return found
 
     def absolute(self, address: str) -> str | None:
-        """The http or https URL, without its fragment; none where it is no such thing."""
+        """The absolute http or https URL without its fragment, or None for any other address."""
         return _joined(self.base, address)
 
     def language(self, element: Element) -> str | None:
-        """The nearest `lang` around an element, where it is a language tag."""
+        """The nearest `lang` at or above an element, or None if it is no language tag."""
         for around in (element, *element.iterancestors()):
             tag = around.get("lang", around.get("xml:lang"))
             if tag is not None:
@@ -70,7 +70,7 @@ class Document:
 
 
 def language_tag(text: str) -> str | None:
-    """BCP 47, also where it was written with an underscore; none for anything else."""
+    """A BCP 47 language tag, also if it was written with an underscore; else None."""
     try:
         return _LANGUAGE.validate_python(text.strip().replace("_", "-"))
     except ValidationError:
@@ -78,11 +78,11 @@ def language_tag(text: str) -> str | None:
 
 
 def text_of(element: Element, limit: int) -> str:
-    """The visible text of an element with single blanks, cut at `limit` characters."""
+    """The visible text of an element with single spaces, cut at `limit` characters."""
     pieces = []
     size = 0
     for piece in _pieces(element):
-        # Most of a long text is cut off anyway.
+        # Shortened first: most of a very long text is cut off in the end.
         pieces.append(re.sub(r"\s+", " ", piece[: 8 * limit]))
         size += len(pieces[-1])
         if size > 2 * limit:
@@ -91,7 +91,7 @@ def text_of(element: Element, limit: int) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` characters, cut between words where there are any."""
+    """The first `limit` characters at most, cut between two words if there is a space."""
     if len(text) <= limit:
         return text
     head, blank, _ = text[: limit + 1].rpartition(" ")
@@ -104,7 +104,7 @@ def _joined(base: str, address: str) -> str | None:
         return None
     try:
         parts = urlsplit(urljoin(base, address))
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises ValueError if it is no number
         if parts.scheme not in ("http", "https") or not parts.hostname:
             return None
         path, query = quote(parts.path, safe=_SAFE), quote(parts.query, safe=_SAFE)
@@ -115,7 +115,7 @@ def _joined(base: str, address: str) -> str | None:
 
 
 def _pieces(top: Element) -> Iterator[str]:
-    """Texts in order, a blank where a block begins or ends; no recursion, pages nest deeply."""
+    """Texts in order, with a space at the edges of blocks. No recursion: pages nest deeply."""
     yield top.text or ""
     open_elements = [(top, iter(top))]
     while open_elements:

@@ -13,9 +13,9 @@ _CREATIVE_COMMONS = re.compile(
 
 
 class Licences:
-    """All licences a page links to: rel="license", or the texts of Creative Commons.
+    """All licences that a page links to: with rel="license", or at Creative Commons.
 
-    A link inside a <figure> is about that figure, any other about the whole page.
+    A link inside a <figure> holds for that figure, any other link for the whole page.
     """
 
     def __init__(self, document: Document) -> None:
@@ -32,7 +32,7 @@ class Licences:
                 self._linked.setdefault(figure, set()).add(url)
 
     def of(self, img: Element | None) -> str | None:
-        """The licence's URL, or none where nothing or several different things are said."""
+        """The licence's URL, or None if the page states none, or several different ones."""
         figure = None if img is None else next(img.iterancestors("figure"), None)
         for place in dict.fromkeys((figure, None)):
             found = self._stated.get(place) or self._linked.get(place)

@@ -1,4 +1,4 @@
-"""The images a page shows of itself when it is shared: og:image (the Open Graph protocol)."""
+"""The preview images of a page when it is shared: og:image of the Open Graph protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kaption.producers.web.sizes import pixels
 
 @dataclass(slots=True)
 class SharedImage:
-    """One og:image with its own properties, which follow it in the page."""
+    """One og:image with its properties, which follow it in the page."""
 
     address: str
     alt: str = ""
@@ -38,7 +38,7 @@ def shared_images(document: Document) -> Iterator[SharedImage]:
 
 
 def page_texts(document: Document) -> dict[str, str]:
-    """og:title and og:description, the first of each."""
+    """The first og:title and the first og:description."""
     found: dict[str, str] = {}
     for name, content in _properties(document):
         if name in ("og:title", "og:description"):

@@ -1,4 +1,4 @@
-"""Wishes not to be used, as pages and their headers state them; recorded here, judged elsewhere."""
+"""Opt-out signals of pages and their headers. They are recorded here; ingest judges them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIRECTIVES = frozenset({"noai", "noimageai", "noml", "noindex", "noimageindex", 
 OWN_AGENT = "kaption"
 """The name under which ingest fetches images."""
 _VALUE_CHARS = 1_000
-# Directives that take a value, so that their colon does not end the name of a crawler.
+# Directives that take a value: what stands before their colon is no crawler's name.
 _VALUED = frozenset({"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"})
 _OTHERS = frozenset({"all", "index", "follow", "nofollow", "noarchive", "nocache", "nosnippet"})
 _OTHERS |= {"notranslate", "indexifembedded"}
@@ -32,13 +32,13 @@ def opt_out_signals(
     tdm_rep: TdmRep | None = None,
     agents: Iterable[str] = (),
 ) -> tuple[OptOutSignal, ...]:
-    """Every signal once, at most as many as a record holds.
+    """The page's signals, each once, and at most as many as a record holds.
 
-    - `robots_meta` and `x_robots_tag`: the directives for all crawlers, and those for `OWN_AGENT`
-      and the crawlers named in `agents`, after the name (``mybot: noai``). What is said to others
-      is not said to us.
-    - `tdm_reservation`: ``1``, and the policy's URL where there is one. What the page says holds
-      before its headers, and these before the site's file, as the protocol has it.
+    - `robots_meta` and `x_robots_tag`: directives for all crawlers, and those for `OWN_AGENT` and
+      for the crawlers in `agents`, with the name in front (``mybot: noai``). Directives for other
+      crawlers are ignored.
+    - `tdm_reservation`: ``1``, and the policy's URL if there is one. The page overrides its
+      headers, and these override the site's file, as the protocol says.
     """
     headers = [(name.strip().lower(), value) for name, value in headers]
     ours = _EVERYBODY | {OWN_AGENT} | {name.strip().lower() for name in agents}
@@ -58,11 +58,11 @@ def _robots(
 
 
 def _signals(kind: str, text: str, agent: str, ours: Collection[str]) -> Iterator[OptOutSignal]:
-    """One signal for each crawler of ours that is named, or for all crawlers together."""
+    """One signal for each of our crawlers that is named, and one for all crawlers together."""
     by_agent: dict[str, list[str]] = {}
     for part in text.lower().split(","):
         name, directive = _parted(part.strip())
-        # A name holds for all that follows it, up to the next one.
+        # A name holds for all directives up to the next name.
         agent = name or agent
         if directive in DIRECTIVES and agent in ours:
             by_agent.setdefault("" if agent in _EVERYBODY else agent, []).append(directive)
@@ -72,10 +72,10 @@ def _signals(kind: str, text: str, agent: str, ours: Collection[str]) -> Iterato
 
 
 def _parted(part: str) -> tuple[str, str]:
-    """A crawler's name, if the part begins with one, and the directive.
+    """A crawler's name, or "" if the part has none, and the directive.
 
-    What is before a colon is only taken for a name if a directive follows it: else a directive that
-    takes a value, and is not known here, would hide all that comes after it.
+    The word before a colon is a name only if a known directive follows the colon. Otherwise an
+    unknown directive with a value would count as a name and hide the directives behind it.
     """
     name, colon, rest = (each.strip() for each in part.partition(":"))
     known = DIRECTIVES | _VALUED | _OTHERS

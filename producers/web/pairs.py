@@ -1,4 +1,4 @@
-"""From a page to raw pairs: each image with the best text the page gives it."""
+"""Makes raw pairs of a page: each image with the best text that the page has for it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from kaption.producers.web.texts import IMAGES, Texts
 from kaption.schemas.limits import TEXT_CHARS, URL_CHARS
 
 EXTRA_TEXT_CHARS = 500
-"""Of each text in `extra`; all of them together stay within its limit."""
+"""Most characters of each text in `extra`, so that all together stay within its limit."""
 PAGE_IMAGES = 1_000
-"""More of one page are not looked at: it bounds what a hostile page can cost."""
+"""Most images that are read of one page: it bounds what a hostile page can cost."""
 _TRUST = ("alt", "figcaption", "og:image:alt", "aria", "title", "og:title", "og:description")
 
 
@@ -35,17 +35,18 @@ def image_pairs(
     min_side: int = 64,
     archived: Container[str] = (),
 ) -> list[dict[str, Any]]:
-    """The fields of a RawPair for each image with a text, as plain JSON values; never raises.
+    """The fields of a RawPair for each image with a text, as plain JSON values. Never raises.
 
-    `url` is the page's own, after redirects; `headers` are those of its response; `agents` are the
-    crawler's names, see `opt_out_signals`. Left out are images without any text, those the page
-    calls decorative, and those it declares smaller than `min_side` pixels. An image that stands on
-    the page twice comes once, with its better text. Of one that is offered in several sizes the
-    largest is taken, or of those whose URLs are in `archived`, if any are.
+    `url` is the page's address after redirects, `headers` are those of its response, `agents` the
+    crawler's names (see `opt_out_signals`), and `fetched_at` is a time with its zone.
 
-    `extra` holds `text_source`, where `text` was found, and `texts`, all that were found:
+    Images without any text are left out, as are images that the page calls decorative or declares
+    smaller than `min_side` pixels. An image that is on the page twice comes once, with the better
+    text. If an image has several sizes, the largest is taken; if URLs of some sizes are in
+    `archived`, the largest of these.
+
+    `extra` holds `texts`, all texts that were found, and `text_source`, which of them is `text`:
     `alt`, `figcaption`, `aria`, `title`, `nearby`, `og:image:alt`, `og:title`, `og:description`.
-    `fetched_at` is a time with its zone.
     """
     document = Document(html, url)
     page: dict[str, Any] = {"page_url": url} if 0 < len(url) <= URL_CHARS else {}
@@ -72,7 +73,7 @@ def _embedded(
         image = image_of(img, document, archived, min_side)
         if image is None:
             continue
-        # A large image may be shown small: then its own width counts.
+        # The image's own width counts first: a page may show a large image small.
         side = image.width or declared_side(img)
         if side is not None and side < min_side:
             continue

@@ -1,4 +1,4 @@
-"""The size that a page declares for an image: tracking pixels and icons are known by it."""
+"""The size that a page declares for an image; it tells tracking pixels and icons."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PIXELS = re.compile(r"\s*([0-9]{1,6})(?:\.[0-9]*)?\s*(?:px)?\s*", re.IGNORECASE
 
 
 def declared_side(img: Element) -> int | None:
-    """The smaller of width and height in CSS pixels, from attributes and style; none: not told."""
+    """The smaller of width and height in CSS pixels, from attributes and style; None if unknown."""
     return min(_sides(img), default=None)
 
 
 def pixels(text: str) -> int | None:
-    """A whole number of pixels; none for percentages and anything else."""
+    """A whole number of pixels; None for percentages and anything else."""
     found = _PIXELS.fullmatch(text)
     return int(found[1]) if found else None
 

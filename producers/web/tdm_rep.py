@@ -1,4 +1,4 @@
-"""A site's /.well-known/tdmrep.json: for which paths it reserves text and data mining."""
+"""A site's /.well-known/tdmrep.json: the paths for which it reserves text and data mining."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TDM_REP_PATH = "/.well-known/tdmrep.json"
 
 
 class Reservation(NamedTuple):
-    """What a page, a header or a site's file says."""
+    """What a page, a header or a site's file says about text and data mining."""
 
     reserved: bool
     policy: str | None = None
@@ -27,8 +27,9 @@ class _Rule:
 class TdmRep:
     """The rules of one site (TDM Reservation Protocol, W3C community group, 2024).
 
-    Locations are patterns as in robots.txt (RFC 9309): a path's beginning, `*` for anything, `$`
-    for the end; the longest that matches holds, of equally long ones a reservation.
+    A rule's location is a pattern as in robots.txt (RFC 9309): the beginning of a path, with `*`
+    for anything and `$` for the end. The longest matching location decides; of equally long ones,
+    a rule that reserves.
     """
 
     def __init__(self, rules: tuple[_Rule, ...]) -> None:
@@ -36,7 +37,7 @@ class TdmRep:
 
     @classmethod
     def parse(cls, content: bytes | str) -> TdmRep:
-        """Raises ValueError where it is no such file: many sites answer every path with a page."""
+        """The rules in a file. Raises ValueError for anything else: many sites send HTML."""
         try:
             rules = json.loads(content)
         except RecursionError as error:
@@ -46,7 +47,7 @@ class TdmRep:
         return cls(tuple(_rule(each) for each in rules if isinstance(each.get("location"), str)))
 
     def reservation(self, url: str) -> Reservation | None:
-        """What the site says about one of its pages; none where no rule matches."""
+        """What the site says about one of its pages; None if no rule matches."""
         parts = urlsplit(url)
         path = unquote(parts.path or "/") + (f"?{unquote(parts.query)}" if parts.query else "")
         matching = [rule for rule in self._rules if _matches(rule.location, path)]
@@ -59,7 +60,7 @@ class TdmRep:
 
 
 def reservation(value: object, policy: object) -> Reservation | None:
-    """From the words found: 1 reserves, 0 does not, anything else says nothing."""
+    """A reservation of these values: 1 reserves, 0 does not, anything else gives None."""
     text = str(value).strip()
     if text not in ("0", "1"):
         return None
@@ -73,7 +74,7 @@ def _rule(found: dict[str, Any]) -> _Rule:
 
 def _matches(location: str, path: str) -> bool:
     pattern = location.removesuffix("$")
-    # One regular expression of many ".*" would take exponential time on a hostile file.
+    # No regular expression: with many ".*" a hostile file would make it take exponential time.
     first, *rest = pattern.split("*")
     if not path.startswith(first):
         return False

@@ -1,4 +1,4 @@
-"""The texts that a page gives an image, best first."""
+"""Finds the texts that a page has for an image, the best first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kaption.producers.web.document import Document, Element, cut, text_of
 
 NEARBY_CHARS = 300
 NEARBY_LEVELS = 4
-"""How far up around an image text still counts as near."""
+"""How many elements above an image are searched for a nearby text."""
 CAPTION_CHARS = 2_000
 IMAGES = ("img", "amp-img")
 _LABELS = 8
@@ -20,7 +20,7 @@ _WORD = re.compile(r"[^\W\d_]")
 
 
 class Texts:
-    """Finds the texts of one page's images; those that several share are read once."""
+    """Finds the texts of one page's images; a text that several images share is read once."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -28,11 +28,11 @@ class Texts:
         self._labels: dict[str, str] = {}
 
     def of(self, img: Element) -> dict[str, str]:
-        """Text by where it was found, in the order of trust; empty where there is none.
+        """The image's texts by where they were found, the most trusted first; may be empty.
 
-        `alt`, `figcaption`, `aria` (label or labelledby), `title`, `nearby`: the text of the
-        smallest element around that holds this image and no other. An `alt` that is a file name
-        comes last.
+        The places are `alt`, `figcaption`, `aria` (label or labelledby), `title`, and `nearby`,
+        which is the text of the smallest element with this image and no other. An `alt` that is a
+        file name comes last.
         """
         found: dict[str, str] = {}
         for name, text in self._told(img):
@@ -76,7 +76,7 @@ def _attribute(img: Element, name: str) -> str:
 
 
 def _decorative(img: Element) -> bool:
-    """The page says that the image means nothing: WAI, "Decorative Images"."""
+    """Whether the page says that the image means nothing (WAI, "Decorative Images")."""
     role = (img.get("role") or "").strip().lower()
     return img.get("alt") == "" or role in ("presentation", "none")
 
@@ -93,5 +93,5 @@ def _nearby(img: Element) -> str:
 
 def _holds_another(around: Element, img: Element) -> bool:
     others = (each for each in around.iter(*IMAGES) if each is not img)
-    # Beside a lazily loaded image stands its own copy for browsers without scripts.
+    # A copy in <noscript> is the same image, for browsers that would not load it lazily.
     return any(each.getparent().tag != "noscript" for each in others)

@@ -23,6 +23,7 @@ from kaption.producers.errors import (
     TooLargeError,
 )
 from kaption.producers.identity import pair_id
+from kaption.producers.options import PublisherOptions
 from kaption.producers.publisher import Publisher
 from kaption.schemas import ImageSource, MalformedRecordError, RawPair, encode
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
@@ -52,7 +53,7 @@ def test_pairs_arrive_as_they_were_published(connection: KafkaConnection) -> Non
 
 
 def test_versions_of_one_pair_keep_their_order(connection: KafkaConnection) -> None:
-    with Publisher(connection, linger_s=0) as publisher:
+    with Publisher(connection, options=PublisherOptions(linger_s=0)) as publisher:
         for version in range(200):
             publisher.publish(pair(7, text=str(version)))
 
@@ -193,7 +194,8 @@ def test_a_broker_that_stops_answering_fills_the_buffer_then_fails_the_records(
     with serving(Tansu()) as server:
         connection = with_topic(server.bootstrap, topic_prefix)
         publisher = Publisher(
-            connection, buffer_bytes=20_000, max_block_s=0.5, delivery_timeout_s=4
+            connection,
+            options=PublisherOptions(buffer_bytes=20_000, max_block_s=0.5, delivery_timeout_s=4),
         )
         publisher.publish(pair(0))
         publisher.flush()
@@ -216,7 +218,9 @@ def test_a_broker_that_stops_answering_fills_the_buffer_then_fails_the_records(
 def test_without_patience_a_full_buffer_is_an_error_at_once(topic_prefix: str) -> None:
     with serving(Tansu()) as server:
         connection = with_topic(server.bootstrap, topic_prefix)
-        with Publisher(connection, buffer_bytes=2_000, max_block_s=0) as publisher:
+        with Publisher(
+            connection, options=PublisherOptions(buffer_bytes=2_000, max_block_s=0)
+        ) as publisher:
             accepted = [publisher.publish(pair(0))]
             publisher.flush()
             server.freeze()
@@ -233,7 +237,10 @@ def test_without_patience_a_full_buffer_is_an_error_at_once(topic_prefix: str) -
 def test_a_buffer_full_of_failures_reports_them_to_the_next_publish(topic_prefix: str) -> None:
     with serving(Tansu()) as server:
         connection = with_topic(server.bootstrap, topic_prefix)
-        publisher = Publisher(connection, buffer_bytes=5_000, max_block_s=30, delivery_timeout_s=2)
+        publisher = Publisher(
+            connection,
+            options=PublisherOptions(buffer_bytes=5_000, max_block_s=30, delivery_timeout_s=2),
+        )
         publisher.publish(pair(0))
         publisher.flush()
 
@@ -253,7 +260,7 @@ def test_records_travel_together_and_compressed(
 ) -> None:
     # Given pairs that are published while others wait, each worth compressing on its own
     connection = with_topic(apache_kafka.bootstrap, topic_prefix)
-    with Publisher(connection, linger_s=0.5) as publisher:
+    with Publisher(connection, options=PublisherOptions(linger_s=0.5)) as publisher:
         for number in range(300):
             publisher.publish(pair(number, text="mug " * 200))
     # When the broker's files are read, where batches are as they were sent
@@ -296,12 +303,14 @@ def test_a_missing_topic_says_how_to_create_it(
     connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
 
     with pytest.raises(PublishError, match=r"pairs\.raw .* was not found .*kaption topics create"):
-        Publisher(connection, connect_timeout_s=1)
+        Publisher(connection, options=PublisherOptions(connect_timeout_s=1))
 
 
 def test_a_silent_address_is_an_error_that_names_it() -> None:
     with pytest.raises(PublishError, match=r"no broker answers at 127\.0\.0\.1:9"):
-        Publisher(KafkaConnection(bootstrap="127.0.0.1:9"), connect_timeout_s=1)
+        Publisher(
+            KafkaConnection(bootstrap="127.0.0.1:9"), options=PublisherOptions(connect_timeout_s=1)
+        )
 
 
 def test_the_first_error_of_a_block_is_the_one_seen(topic_prefix: str) -> None:
@@ -310,7 +319,7 @@ def test_the_first_error_of_a_block_is_the_one_seen(topic_prefix: str) -> None:
 
         with (  # noqa: PT012 - what comes before the error is the case
             pytest.raises(KeyError) as seen,
-            Publisher(connection, delivery_timeout_s=2) as publisher,
+            Publisher(connection, options=PublisherOptions(delivery_timeout_s=2)) as publisher,
         ):
             publisher.publish(pair(0))
             publisher.flush()

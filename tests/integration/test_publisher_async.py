@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from kaption.connections.settings import KafkaConnection
-from kaption.producers import AsyncPublisher, ClosedError, DeliveryError, PublishError
+from kaption.producers import (
+    AsyncPublisher,
+    ClosedError,
+    DeliveryError,
+    PublisherOptions,
+    PublishError,
+)
 from kaption.producers.identity import pair_id
 from kaption.schemas import ImageSource
 from kaption.workers.local import Tansu
@@ -36,7 +42,7 @@ def test_tasks_publish_together(connection: KafkaConnection, tmp_path: Path, spo
 
 def test_what_is_awaited_in_turn_keeps_its_order(connection: KafkaConnection) -> None:
     async def crawl() -> None:
-        async with AsyncPublisher(connection, linger_s=0) as publisher:
+        async with AsyncPublisher(connection, options=PublisherOptions(linger_s=0)) as publisher:
             for version in range(50):
                 await publisher.publish(pair(7, text=str(version)))
             await publisher.flush()
@@ -50,7 +56,9 @@ def test_a_publish_that_waits_does_not_hold_the_loop_and_can_be_cancelled(
     topic_prefix: str,
 ) -> None:
     async def crawl(server: Tansu, connection: KafkaConnection) -> None:
-        async with AsyncPublisher(connection, buffer_bytes=1_500, max_block_s=60) as publisher:
+        async with AsyncPublisher(
+            connection, options=PublisherOptions(buffer_bytes=1_500, max_block_s=60)
+        ) as publisher:
             await publisher.publish(pair(0))
             await publisher.flush()
             server.freeze()
@@ -74,7 +82,9 @@ def test_what_a_cancelled_flush_would_have_reported_comes_with_the_next(
     topic_prefix: str,
 ) -> None:
     async def crawl(server: Tansu, connection: KafkaConnection) -> DeliveryError:
-        async with AsyncPublisher(connection, delivery_timeout_s=2) as publisher:
+        async with AsyncPublisher(
+            connection, options=PublisherOptions(delivery_timeout_s=2)
+        ) as publisher:
             await publisher.publish(pair(0))
             await publisher.flush()
             server.freeze()
@@ -96,7 +106,7 @@ def test_what_a_cancelled_flush_would_have_reported_comes_with_the_next(
 
 def test_closing_is_not_cut_short(connection: KafkaConnection) -> None:
     async def crawl() -> None:
-        async with AsyncPublisher(connection, linger_s=0.5) as publisher:
+        async with AsyncPublisher(connection, options=PublisherOptions(linger_s=0.5)) as publisher:
             await asyncio.gather(*(publisher.publish(pair(n)) for n in range(20)))
             asyncio.get_running_loop().call_soon(asyncio.current_task().cancel)  # type: ignore[union-attr]  # it runs in one
 
@@ -132,7 +142,9 @@ def test_it_may_be_closed_twice(connection: KafkaConnection) -> None:
 
 def test_a_silent_address_is_an_error_that_names_it() -> None:
     async def crawl() -> None:
-        async with AsyncPublisher(KafkaConnection(bootstrap="127.0.0.1:9"), connect_timeout_s=1):
+        async with AsyncPublisher(
+            KafkaConnection(bootstrap="127.0.0.1:9"), options=PublisherOptions(connect_timeout_s=1)
+        ):
             pass
 
     with pytest.raises(PublishError, match=r"no broker answers at 127\.0\.0\.1:9"):

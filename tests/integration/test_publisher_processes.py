@@ -14,8 +14,8 @@ from support.publishing import pair, published_pairs, with_topic
 FORK = """
 import os, sys
 from pathlib import Path
-from kaption.producers import ForkedError, Publisher
 from kaption.connections.settings import KafkaConnection
+from kaption.producers import ForkedError, Publisher
 
 connection = KafkaConnection(bootstrap=sys.argv[1], topic_prefix=sys.argv[2])
 spool = Path(sys.argv[3]) if len(sys.argv) > 3 else None

@@ -1,4 +1,4 @@
-"""With a spool, what publish() accepted arrives: the broker away, the crawler killed."""
+"""A spool keeps every accepted record, while the broker is away and when the crawler is killed."""
 
 import subprocess
 import sys
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from kaption.connections.settings import KafkaConnection
-from kaption.producers import BufferFullError, Publisher, StillSpooledError, TooLargeError
+from kaption.producers import (
+    BufferFullError,
+    Publisher,
+    PublisherOptions,
+    StillSpooledError,
+    TooLargeError,
+)
 from kaption.workers.local import Tansu
 from support.parts import serving
 from support.publishing import TOPIC, pair, published_pairs, with_topic
@@ -32,7 +38,7 @@ for number in range(100_000):
 
 
 def killed_crawl(bootstrap: str, prefix: str, spool: Path, accepted: int) -> list[str]:
-    """What a crawler that is killed -9 while it publishes was told to be accepted."""
+    """The pair_ids that a crawler printed as accepted before it was killed with -9."""
     crawler = subprocess.Popen(
         [sys.executable, "-c", CRAWLER, bootstrap, prefix, str(spool)],
         stdout=subprocess.PIPE,
@@ -48,7 +54,7 @@ def killed_crawl(bootstrap: str, prefix: str, spool: Path, accepted: int) -> lis
 
 
 def in_order(ids: list[str]) -> bool:
-    """Each key's partition is its own; what was sent again comes again, up to the end."""
+    """Whether the first copies are in order; records that were sent again may follow."""
     first = list(dict.fromkeys(ids))
     return first == sorted(first)
 
@@ -65,7 +71,7 @@ def test_a_crawler_killed_with_the_broker_away_loses_nothing(
         publisher.publish(pair(1))
 
     found = [each.pair_id for each in published_pairs(connection)]
-    # One that was on the disk when the crawler was killed, before it was told so, may come too.
+    # The crawler may have been killed after a record was on the disk, before it printed the id.
     extra = set(found) - {*accepted, "pair-1"}
     assert set(accepted) <= set(found)
     assert len(extra) <= 1
@@ -114,7 +120,9 @@ def test_versions_of_one_pair_keep_their_order_when_the_broker_is_killed(
 ) -> None:
     connection = with_topic(own_kafka.bootstrap, topic_prefix)
 
-    with Publisher(connection, spool=tmp_path, delivery_timeout_s=60) as publisher:
+    with Publisher(
+        connection, spool=tmp_path, options=PublisherOptions(delivery_timeout_s=60)
+    ) as publisher:
         for version in range(600):
             publisher.publish(pair(7, text=f"{version:03d}"))
             if version == 200:
@@ -132,10 +140,9 @@ def test_it_opens_accepts_and_closes_without_a_broker(tmp_path: Path) -> None:
     publisher = Publisher(
         KafkaConnection(bootstrap=NOWHERE),
         spool=tmp_path,
-        spool_bytes=20_000,
-        max_block_s=0,
-        connect_timeout_s=0.3,
-        delivery_timeout_s=1,
+        options=PublisherOptions(
+            spool_bytes=20_000, max_block_s=0, connect_timeout_s=0.3, delivery_timeout_s=1
+        ),
     )
     with pytest.raises(BufferFullError, match="raise spool_bytes"):  # noqa: PT012 - the loop fills
         for number in range(1000):

@@ -275,3 +275,17 @@ def test_a_wrong_setting_ends_the_crawl_at_once(
 
     assert "KAPTION_KAFKA" in log
     assert "GET" not in log
+
+
+def test_a_wrong_option_of_the_publisher_ends_the_crawl_at_once(site: str, tmp_path: Path) -> None:
+    log = crawl(
+        tmp_path,
+        SPIDER,
+        "-a",
+        f"start={site}/",
+        KAPTION_KAFKA={"bootstrap": "127.0.0.1:9"},
+        KAPTION_PUBLISHER={"patience": 1},
+    )
+
+    assert "KAPTION_PUBLISHER: unknown patience; known are spool, store, buffer_bytes" in log
+    assert "GET" not in log

@@ -1,4 +1,4 @@
-"""`kaption produce` in a process that starts quickly, for those who kill many."""
+"""Runs `kaption produce` in processes that start quickly, for tests that kill many of them."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ _FORK.set_forkserver_preload(["kaption.workers.cli.app", "kaption.producers.sour
 def start(
     environment: dict[str, str], arguments: Sequence[str], log: Path, batch_records: int = 1_000
 ) -> ForkServerProcess:
-    """The command; `log` gets what it prints, a line with each commit."""
+    """Start the command; it writes a line to `log` with each commit."""
     log.unlink(missing_ok=True)
     process = _FORK.Process(target=_produce, args=(environment, arguments, log, batch_records))
     process.start()

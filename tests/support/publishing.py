@@ -1,4 +1,4 @@
-"""A topic of a test's own, and what was published to it."""
+"""Creates a topic for one test and reads what was published to it."""
 
 from dataclasses import replace
 

@@ -1,5 +1,4 @@
-"""A small input of every format: a pair for each of `TEXTS`, and behind the third something that
-is none."""
+"""A small input of each format: a pair for each of `TEXTS`, and behind the third an invalid one."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 TEXTS = ("a red mug", "eine Vase, blau", 'the "third", of four', "壺")
 IMAGE = b"\xff\xd8picture "
-"""Sources do not open images: any bytes will do."""
+"""Any bytes will do, because sources do not open images."""
 _URL = "https://cdn.example/{}.jpg"
 
 
@@ -138,11 +137,11 @@ INPUTS: dict[str, tuple[Callable[[Path], str], ...]] = {
     "warc": (warc,),
     "huggingface": (saved_dataset, saved_splits),
 }
-"""By format."""
+"""The function that makes the input, by format."""
 
 
 def page(images: Iterable[str]) -> bytes:
-    """HTML whose relative addresses are relative to another host."""
+    """HTML with a <base> on another host."""
     blocks = "".join(f"<div><p>{image}</p></div>" for image in images)
     return f'<html><base href="http://cdn.example/">{blocks}</html>'.encode()
 
@@ -202,7 +201,7 @@ def _write_shards(folder: Path) -> None:
 
 
 def _dataset(first: int, end: int | None) -> Any:
-    """These of the rows; the fourth has no image."""
+    """The rows with these numbers; the fourth has no image."""
     import datasets  # seconds to load
 
     rows: list[dict[str, object]] = [

@@ -1,4 +1,4 @@
-"""Large images go to the blob store; the record names them by their content."""
+"""Large images go to the blob store, and their records name them by their sha256."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Lines of a file become pairs, or say why not, with their bytes."""
+"""Each line of a JSONL file becomes a pair, or an Unreadable with its bytes and the reason."""
 
 import json
 import os
@@ -91,7 +91,7 @@ def test_a_missing_identity_is_derived(tmp_path: Path, given: dict[str, None]) -
     ],
     ids=lambda value: repr(value)[:50],
 )
-def test_what_is_no_pair_keeps_its_bytes_and_says_why(
+def test_an_invalid_line_keeps_its_bytes_and_the_reason(
     tmp_path: Path, line: object, error: str
 ) -> None:
     found = unreadable(tmp_path, line)
@@ -100,7 +100,7 @@ def test_what_is_no_pair_keeps_its_bytes_and_says_why(
     assert found.raw == (line if isinstance(line, bytes) else json.dumps(line).encode())
 
 
-def test_an_image_too_large_to_be_inline_is_named_or_says_what_to_do(tmp_path: Path) -> None:
+def test_a_large_image_goes_to_the_store_or_says_what_to_do(tmp_path: Path) -> None:
     with (tmp_path / "large.tif").open("wb") as file:
         file.truncate(INLINE_IMAGE_BYTES + 1)
     line = {"text": "t", "image": "large.tif"}
@@ -117,7 +117,7 @@ def test_an_image_too_large_to_be_inline_is_named_or_says_what_to_do(tmp_path: P
     )
 
 
-def test_what_is_no_pair_is_none_with_a_large_image_either(tmp_path: Path) -> None:
+def test_an_invalid_pair_with_a_large_image_is_unreadable(tmp_path: Path) -> None:
     with (tmp_path / "large.tif").open("wb") as file:
         file.truncate(INLINE_IMAGE_BYTES + 1)
 
@@ -136,13 +136,13 @@ def test_an_image_too_large_for_the_store_says_what_to_do(tmp_path: Path) -> Non
     )
 
 
-def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_as_an_image_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
 
     assert "no regular file" in unreadable(tmp_path, {"text": "t", "image": "pipe.jpg"}).error
 
 
-def test_line_numbers_count_every_line_and_empty_ones_are_passed_over(tmp_path: Path) -> None:
+def test_line_numbers_count_empty_lines_which_are_skipped(tmp_path: Path) -> None:
     good = {"pair_id": "a", "text": "t", "image": URL}
 
     found = lines(tmp_path, good, b"", b"  \r", good, b"oops\r", good, b"")
@@ -202,7 +202,7 @@ def test_memory_is_bounded_by_a_line_not_by_the_file(tmp_path: Path) -> None:
     assert peak < 4 * RAW_BYTES
 
 
-def test_lines_appended_later_are_behind_the_cursor(tmp_path: Path) -> None:
+def test_lines_appended_later_are_read_from_the_cursor(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(padded(100))
     (first,) = Jsonl(str(path)).read()
@@ -214,7 +214,7 @@ def test_lines_appended_later_are_behind_the_cursor(tmp_path: Path) -> None:
     assert len(second.item.extra["x"]) > 100
 
 
-def test_a_file_that_was_written_anew_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_cursor_into_a_file_that_was_rewritten_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "pairs.jsonl"
     path.write_bytes(padded(100) + b"\n" + padded(100))
     first, _ = Jsonl(str(path)).read()

@@ -1,12 +1,14 @@
 """The spool keeps what it accepted, in order and whole, whatever happens to its process."""
 
-import errno
 import os
 import resource
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +18,8 @@ from hypothesis import strategies as st
 
 from kaption.connections.kafka.messages import Message
 from kaption.producers.errors import BufferFullError, ClosedError, SpoolError
-from kaption.producers.packing import pack, unpack
+from kaption.producers.spool.log import PAGE_BYTES, MessageLog
+from kaption.producers.spool.rows import Row, from_row, to_row
 from kaption.producers.spool.spool import Spool
 
 MIB = 1024 * 1024
@@ -37,8 +40,7 @@ def spool(folder: Path, max_bytes: int = 10 * MIB) -> Iterator[Spool]:
 
 
 def keys(opened: Spool, max_bytes: int = ALL) -> list[int]:
-    groups = opened.read(max_bytes)
-    return [int(each.key or b"-1") for group in groups for each in group.messages]
+    return [int(each.key or b"-1") for _, each in opened.read(max_bytes)]
 
 
 def fill(opened: Spool, count: int, size: int = 10) -> None:
@@ -46,22 +48,36 @@ def fill(opened: Spool, count: int, size: int = 10) -> None:
         opened.append(message(number, size), 0)
 
 
-def segments(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.segment"))
+def acknowledge(opened: Spool, count: int) -> None:
+    opened.acknowledge(opened.read(ALL)[count - 1][0])
+
+
+def disk_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def left_by_a_kill(folder: Path, copy: Path) -> Path:
+    """The files of a spool that is open, as a killed process would leave them."""
+    shutil.copytree(folder, copy)
+    return copy
+
+
+def flip_a_bit(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
 
 
 @given(
-    st.lists(
-        st.builds(
-            Message,
-            st.binary(),
-            st.none() | st.binary(),
-            st.lists(st.tuples(st.text(max_size=9), st.binary())).map(tuple),
-        )
+    st.builds(
+        Message,
+        st.binary(),
+        st.none() | st.binary(),
+        st.lists(st.tuples(st.text(max_size=9), st.binary())).map(tuple),
     )
 )
-def test_messages_come_back_as_they_were(messages: list[Message]) -> None:
-    assert list(unpack(b"".join(pack(each) for each in messages))) == messages
+def test_messages_come_back_as_they_were(message: Message) -> None:
+    assert from_row(to_row(message)) == message
 
 
 def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -73,17 +89,30 @@ def test_what_was_appended_is_there_after_a_restart(tmp_path: Path) -> None:
         assert keys(second) == [0, 1, 2, 3, 4, 5]
 
 
+def test_what_was_appended_is_there_after_a_kill(tmp_path: Path) -> None:
+    with spool(tmp_path / "first") as first:
+        for number in range(5):
+            first.append(message(number), 0)
+            copy = left_by_a_kill(tmp_path / "first", tmp_path / f"copy{number}")
+            with spool(copy) as second:
+                assert keys(second) == list(range(number + 1))
+
+
 def test_what_was_acknowledged_is_not_read_again(tmp_path: Path) -> None:
     with spool(tmp_path) as first:
         fill(first, 5)
-        first.acknowledge(first.read(ALL)[2].end)
+        acknowledge(first, 3)
         assert keys(first) == [3, 4]
 
     with spool(tmp_path) as second:
         assert keys(second) == [3, 4]
+        acknowledge(second, 2)
+    with spool(tmp_path) as third:
+        third.append(message(5), 0)
+        assert keys(third) == [5]
 
 
-def test_reading_takes_so_many_bytes_and_at_least_one_group(tmp_path: Path) -> None:
+def test_reading_takes_so_many_bytes_and_at_least_one_message(tmp_path: Path) -> None:
     with spool(tmp_path) as opened:
         fill(opened, 5, size=1000)
 
@@ -91,33 +120,18 @@ def test_reading_takes_so_many_bytes_and_at_least_one_group(tmp_path: Path) -> N
         assert keys(opened, max_bytes=2000) == [0, 1]
 
 
-def test_files_are_deleted_when_all_they_hold_is_acknowledged(tmp_path: Path) -> None:
-    with spool(tmp_path, max_bytes=80_000) as opened:
-        fill(opened, 50, size=1000)
-        assert len(segments(tmp_path)) == 6
-        half = opened.read(ALL)[24].end
-
-        opened.acknowledge(half)
-
-        assert len(segments(tmp_path)) == 4
-        assert keys(opened) == list(range(25, 50))
-    with spool(tmp_path, max_bytes=80_000) as again:
-        assert keys(again) == list(range(25, 50))
-
-
 def test_a_full_spool_refuses_at_once_or_waits_for_room(tmp_path: Path) -> None:
-    with spool(tmp_path, max_bytes=20_000) as opened:
+    with spool(tmp_path, max_bytes=MIB) as opened:
         with pytest.raises(BufferFullError, match="raise spool_bytes"):
-            fill(opened, 50, size=1000)
-        groups = opened.read(ALL)
-        room = threading.Timer(0.05, opened.acknowledge, [groups[-1].end])
+            fill(opened, 2000, size=10_000)
+        room = threading.Timer(0.05, acknowledge, [opened, len(opened.read(ALL))])
         room.start()
 
-        opened.append(message(99, 1000), max_block_s=60)
+        opened.append(message(99, 10_000), max_block_s=60)
 
         room.join()
         assert keys(opened) == [99]
-        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 20_000
+        assert (tmp_path / "messages.db").stat().st_size <= MIB + 2 * PAGE_BYTES
 
 
 def test_a_message_larger_than_the_spool_goes_alone(tmp_path: Path) -> None:
@@ -125,67 +139,158 @@ def test_a_message_larger_than_the_spool_goes_alone(tmp_path: Path) -> None:
         opened.append(message(0, 10_000), 0)
         with pytest.raises(BufferFullError):
             opened.append(message(1), 0)
-        opened.acknowledge(opened.read(ALL)[-1].end)
+        acknowledge(opened, 1)
 
         opened.append(message(2, 10_000), 0)
 
         assert keys(opened) == [2]
 
 
-@pytest.mark.parametrize("torn", [b"\0", b"\0" * 100, b"\0\0\0\x10checksum", b"\xff" * 50])
+def test_the_files_do_not_grow_with_what_has_gone_through(tmp_path: Path) -> None:
+    largest = 0
+    with spool(tmp_path, max_bytes=4 * MIB) as opened:
+        for _ in range(40):
+            # Until it is full: 80 MiB in all
+            with pytest.raises(BufferFullError):
+                fill(opened, 1000, size=100_000)
+            largest = max(largest, disk_bytes(tmp_path))
+            acknowledge(opened, len(opened.read(ALL)) // 2)
+
+    assert largest < 4 * MIB + 32 * MIB
+    assert disk_bytes(tmp_path) < 5 * MIB
+
+
+def test_the_disk_is_given_back_when_a_backlog_is_delivered(tmp_path: Path) -> None:
+    with spool(tmp_path, max_bytes=ALL) as opened:
+        fill(opened, 60, size=MIB)
+        assert disk_bytes(tmp_path) > 60 * MIB
+        acknowledge(opened, 56)
+
+        assert disk_bytes(tmp_path) < 20 * MIB
+        assert keys(opened) == [56, 57, 58, 59]
+
+
+def test_reading_does_not_hold_up_writing(tmp_path: Path) -> None:
+    with spool(tmp_path, max_bytes=ALL) as opened:
+        for number in range(300):
+            opened.append(message(number, 100_000), 0)
+        reading = threading.Thread(target=keys, args=[opened])
+        begin = time.monotonic()
+        reading.start()
+        opened.append(message(1, 1000), 0)
+        appended = time.monotonic() - begin
+        reading.join()
+        read = time.monotonic() - begin
+
+    assert appended < max(read, 0.2)
+
+
+@pytest.mark.parametrize("torn", [b"\0", b"\0" * 100, b"\xff" * 50, b"\xff" * 20_000])
 def test_a_write_that_was_cut_short_is_cut_off(tmp_path: Path, torn: bytes) -> None:
-    with spool(tmp_path) as first:
+    with spool(tmp_path / "first") as first:
         fill(first, 3)
-    with segments(tmp_path)[-1].open("ab") as file:
+        copy = left_by_a_kill(tmp_path / "first", tmp_path / "copy")
+    with (copy / "messages.db-wal").open("ab") as file:
         file.write(torn)
 
-    with spool(tmp_path) as second:
+    with spool(copy) as second:
         second.append(message(3), 0)
         assert keys(second) == [0, 1, 2, 3]
 
 
-def test_every_cut_of_the_last_frame_leaves_the_others(tmp_path: Path) -> None:
-    with spool(tmp_path) as first:
+def test_a_kill_while_a_message_is_written_leaves_the_others(tmp_path: Path) -> None:
+    with spool(tmp_path / "first") as first:
         fill(first, 2)
-    (path,) = segments(tmp_path)
-    whole = path.read_bytes()
+        before = (tmp_path / "first" / "messages.db-wal").stat().st_size
+        accepted = left_by_a_kill(tmp_path / "first", tmp_path / "accepted")
+        first.append(message(2), 0)
+        whole = (tmp_path / "first" / "messages.db-wal").read_bytes()
 
-    for length in range(len(whole) // 2 + 1, len(whole), 3):
-        path.write_bytes(whole[:length])
-        with spool(tmp_path) as cut:
-            assert keys(cut) == [0]
+    for length in range(before, len(whole), 997):
+        shutil.rmtree(tmp_path / "cut", ignore_errors=True)
+        # The note that a message is on the disk is written after its transaction.
+        copy = left_by_a_kill(accepted, tmp_path / "cut")
+        (copy / "messages.db-wal").write_bytes(whole[:length])
+        with spool(copy) as cut:
+            assert keys(cut) == [0, 1]
 
 
-def test_damage_before_whole_frames_is_an_error_not_a_loss(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.9])
+def test_damage_of_what_was_accepted_is_an_error_not_a_loss(tmp_path: Path, part: float) -> None:
+    with spool(tmp_path / "first") as first:
+        fill(first, 5, size=10_000)
+        copy = left_by_a_kill(tmp_path / "first", tmp_path / "copy")
+    wal = copy / "messages.db-wal"
+    flip_a_bit(wal, int(part * wal.stat().st_size))
+
+    for _ in range(2):
+        with pytest.raises(SpoolError, match=r"damaged \(messages \d to 5 are lost\): restore"):
+            Spool(copy, MIB)
+
+
+@pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.7, 0.9])
+def test_damage_of_the_database_is_an_error_not_a_loss(tmp_path: Path, part: float) -> None:
     with spool(tmp_path) as first:
-        fill(first, 3)
-    (path,) = segments(tmp_path)
-    data = bytearray(path.read_bytes())
-    data[20] ^= 1
-    path.write_bytes(data)
+        fill(first, 20, size=10_000)
+    database = tmp_path / "messages.db"
+    flip_a_bit(database, int(part * database.stat().st_size))
 
-    with pytest.raises(SpoolError, match=r"segment is damaged at byte 0: restore it"):
-        Spool(tmp_path, MIB)
+    def read() -> None:
+        with spool(tmp_path) as second:
+            keys(second)
+
+    with pytest.raises(SpoolError, match=r"is damaged .*restore the folder, or move it away"):
+        read()
 
 
-def test_a_missing_file_is_an_error_not_a_loss(tmp_path: Path) -> None:
-    with spool(tmp_path, max_bytes=8_000) as first:
-        fill(first, 6, size=1000)
-    segments(tmp_path)[2].unlink()
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        ("messages.db", r"messages\.db is missing\): restore"),
+        ("messages.db-wal", r"messages 1 to 6 are lost\): restore"),
+    ],
+)
+def test_a_missing_file_is_an_error_not_a_loss(tmp_path: Path, file: str, error: str) -> None:
+    with spool(tmp_path / "first") as first:
+        fill(first, 6)
+        copy = left_by_a_kill(tmp_path / "first", tmp_path / "copy")
+    (copy / file).rename(tmp_path / "away")
 
-    with pytest.raises(SpoolError, match=r"3\.segment is missing"):
-        Spool(tmp_path, MIB)
+    for _ in range(2):
+        with pytest.raises(SpoolError, match=error):
+            Spool(copy, MIB)
+
+    # The files that are there were left alone: putting the database back mends it
+    if file == "messages.db":
+        (tmp_path / "away").rename(copy / file)
+        with spool(copy) as restored:
+            assert keys(restored) == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("rows", "error"), [("number = 2", "message 2 is"), ("1", "messages 1 to 3 are")]
+)
+def test_messages_that_vanish_are_an_error_not_a_loss(
+    tmp_path: Path, rows: str, error: str
+) -> None:
+    with spool(tmp_path) as opened:
+        fill(opened, 3)
+        opened._messages._connection.execute(f"DELETE FROM messages WHERE {rows}")
+
+        with pytest.raises(SpoolError, match=rf"is damaged \({error} lost\): restore"):
+            opened.read(ALL)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 20])
-def test_a_lost_place_sends_again_rather_than_skips(tmp_path: Path, content: bytes) -> None:
+def test_a_lost_note_of_the_progress_loses_no_message(tmp_path: Path, content: bytes) -> None:
     with spool(tmp_path) as first:
         fill(first, 3)
-        first.acknowledge(first.read(ALL)[0].end)
-    (tmp_path / "acknowledged").write_bytes(content)
+        acknowledge(first, 1)
+    (tmp_path / "lock").write_bytes(content)
 
     with spool(tmp_path) as second:
-        assert keys(second) == [0, 1, 2]
+        second.append(message(3), 0)
+        assert keys(second) == [1, 2, 3]
 
 
 @contextmanager
@@ -200,31 +305,60 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 def test_a_full_disk_raises_and_nothing_half_written_is_read(tmp_path: Path) -> None:
-    with spool(tmp_path) as opened:
+    with spool(tmp_path / "first") as opened:
         opened.append(message(0, 5_000), 0)
-        with files_of_at_most(8_000):
+        full = (tmp_path / "first" / "messages.db-wal").stat().st_size + 4 * PAGE_BYTES
+        with files_of_at_most(full):
             with pytest.raises(SpoolError, match=r"make room on its disk.*not accepted"):
-                opened.append(message(1, 5_000), 0)
-            assert segments(tmp_path)[0].stat().st_size < 6_000
+                opened.append(message(1, 50_000), 0)
             opened.append(message(2, 500), 0)
         opened.append(message(3, 5_000), 0)
 
         assert keys(opened) == [0, 2, 3]
+        copy = left_by_a_kill(tmp_path / "first", tmp_path / "copy")
+    for folder in (tmp_path / "first", copy):
+        with spool(folder) as again:
+            assert keys(again) == [0, 2, 3]
+
+
+def test_on_a_full_disk_delivery_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with spool(tmp_path) as opened:
+        fill(opened, 3)
+        full = (tmp_path / "messages.db-wal").stat().st_size
+        with files_of_at_most(full):
+            acknowledge(opened, 1)
+            acknowledge(opened, 1)
+            assert keys(opened) == [2]
+        assert caplog.text.count("make room on its disk") == 1
+        acknowledge(opened, 1)
+        assert keys(opened) == []
     with spool(tmp_path) as again:
-        assert keys(again) == [0, 2, 3]
+        assert keys(again) == []
+
+
+class Failing(sqlite3.Connection):
+    """A connection to a disk that does not confirm what it was given."""
+
+    failing = False
+
+    def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+        if self.failing and sql == "COMMIT":
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().execute(sql, *parameters)  # type: ignore[arg-type]  # as they came
 
 
 def test_what_the_disk_does_not_confirm_is_not_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(file: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *given, **named: connect(*given, **named, factory=Failing)
+    )
     with spool(tmp_path) as opened:
         opened.append(message(0), 0)
         with monkeypatch.context() as patched:
-            patched.setattr(os, "fsync", fail)
-            with pytest.raises(SpoolError, match="Input/output error"):
+            patched.setattr(Failing, "failing", True)
+            with pytest.raises(SpoolError, match="disk I/O error"):
                 opened.append(message(1), 0)
         opened.append(message(2), 0)
 
@@ -251,6 +385,170 @@ def test_threads_that_append_together_lose_nothing_and_keep_their_order(tmp_path
             assert mine == sorted(mine)
 
 
+def test_threads_that_append_together_share_a_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[int] = []
+    append = MessageLog.append
+
+    def slow(log: MessageLog, rows: Sequence[Row]) -> None:
+        groups.append(len(rows))
+        time.sleep(0.05)
+        append(log, rows)
+
+    monkeypatch.setattr(MessageLog, "append", slow)
+    with spool(tmp_path) as opened:
+        threads = [
+            threading.Thread(target=opened.append, args=[message(number), 10])
+            for number in range(20)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sum(groups) == 20
+    assert len(groups) <= 5
+
+
+FORK = """
+import os, sys, threading, time
+from pathlib import Path
+from kaption.connections.kafka.messages import Message
+from kaption.producers.spool.spool import Spool
+
+folder = Path(sys.argv[1])
+parent = Spool(folder / "parent", 2**30)
+stop = False
+count = 0
+
+def append():
+    global count
+    while not stop:
+        parent.append(Message(bytes(2000)), 10)
+        count += 1
+
+threads = [threading.Thread(target=append) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for number in range(10):
+    child = os.fork()
+    if not child:
+        own = Spool(folder / f"child{number}", 2**20)
+        own.append(Message(b"child"), 10)
+        own.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop = True
+for thread in threads:
+    thread.join()
+found = len(parent.read(2**30))
+assert found == count, (found, count)
+if not (child := os.fork()):
+    time.sleep(0.5)
+    again = Spool(folder / "parent", 2**30)  # which its parent has closed by now
+    assert len(again.read(2**30)) == count
+    again.close()
+    sys.exit(0)
+parent.close()
+assert os.waitpid(child, 0)[1] == 0
+again = Spool(folder / "parent", 2**30)
+assert len(again.read(2**30)) == count
+"""
+
+
+KILLED = r"""
+import os, sys, threading
+from pathlib import Path
+from kaption.connections.kafka.messages import Message
+from kaption.producers.spool.spool import Spool
+
+spool = Spool(Path(sys.argv[1]), 2**22)
+begin = int(sys.argv[2])
+
+def append():
+    for number in range(begin, begin + 1_000_000):
+        spool.append(Message(bytes(number % 7 * 1000), b"%d" % number), 60)
+        os.write(1, b"a %d\n" % number)
+
+threading.Thread(target=append, daemon=True).start()
+while True:
+    if found := spool.read(30_000):
+        os.write(1, b"r %s %s\n" % (found[0][1].key, found[-1][1].key))
+        spool.acknowledge(found[-1][0])
+"""
+
+
+def test_kills_at_any_moment_lose_nothing(tmp_path: Path) -> None:
+    accepted = delivered = -1
+    for kill in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(tmp_path), str(accepted + 1)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(50 + 37 * kill)]
+        process.kill()
+        lines += process.stdout.readlines()
+        process.wait()
+        process.stdout.close()
+        for line in lines:
+            if not line.endswith("\n"):
+                continue
+            what, *numbers = line.split()
+            if what == "a":
+                accepted = int(numbers[0])
+            else:
+                # From the end of what was delivered before, or from an earlier place again
+                assert int(numbers[0]) <= delivered + 1
+                delivered = max(delivered, int(numbers[1]))
+        # The one that was on the disk when its thread was killed may have been delivered, too.
+        accepted = max(accepted, delivered)
+
+    with spool(tmp_path) as opened:
+        left = keys(opened)
+    assert not left or left[0] <= delivered + 1
+    assert max([delivered, *left]) >= accepted
+    assert accepted > 300
+
+
+END_OF_A_CHILD = """
+import os, sys
+from pathlib import Path
+from kaption.connections.kafka.messages import Message
+from kaption.producers.spool.spool import Spool
+
+spool = Spool(Path(sys.argv[1]), 2**20)
+spool.append(Message(b"before"), 10)
+if not (child := os.fork()):
+    del spool
+    sys.exit(0)  # by way of the interpreter's end, which frees what is left
+assert os.waitpid(child, 0)[1] == 0
+spool.append(Message(b"after"), 10)
+os._exit(0)  # as a kill ends it
+"""
+
+
+def test_a_child_that_ends_takes_nothing_from_its_parent(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", END_OF_A_CHILD, str(tmp_path)], check=True, timeout=60)
+
+    with spool(tmp_path) as opened:
+        assert [each.value for _, each in opened.read(ALL)] == [b"before", b"after"]
+
+
+def test_children_that_are_forked_at_any_moment_harm_nothing(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", FORK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from kaption.producers.spool.spool import Spool\n"
@@ -268,11 +566,27 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path: Path) -> None:
     assert (allowed.returncode, allowed.stderr) == (0, "")
 
 
+def test_a_child_that_was_just_forked_does_not_hold_up_the_next_owner(tmp_path: Path) -> None:
+    with spool(tmp_path) as first:
+        inherited = os.dup(first._messages._lock._file)
+
+    with spool(tmp_path):
+        os.close(inherited)
+
+
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(SpoolError, match=r"cannot be used: .*Not a directory"):
         Spool(tmp_path / "file" / "spool", MIB)
+
+
+def test_nobody_else_may_read_its_files(tmp_path: Path) -> None:
+    with spool(tmp_path) as opened:
+        fill(opened, 1)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+
+    assert modes == {"lock": 0o600, "messages.db": 0o600, "messages.db-wal": 0o600}
 
 
 def test_a_closed_spool_takes_nothing(tmp_path: Path) -> None:

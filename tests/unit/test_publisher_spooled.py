@@ -1,10 +1,11 @@
-"""What is in the spool is delivered in order, again and again until it is, or set aside."""
+"""The spool's messages are delivered in order, and sent again until the broker has them."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -18,12 +19,15 @@ from kaption.producers.errors import (
     StillSpooledError,
     TooLargeError,
 )
-from kaption.producers.refused import refused
+from kaption.producers.sending.sender import Sender
 from kaption.producers.spool.delivery import Spooled
+from kaption.producers.spool.refused import refused
+
+SPOOL_BYTES = 1_000_000
 
 
-def message(number: int) -> Message:
-    return Message(b"value", str(number).encode())
+def message(number: int, size: int = 5) -> Message:
+    return Message(bytes(size), str(number).encode())
 
 
 @dataclass
@@ -36,12 +40,12 @@ class Broker:
     connections: int = 0
     attempts: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
-    def connect(self) -> "Connection":
+    def connect(self) -> Sender:
         self.attempts.release()
         if self.away:
             raise PublishError("no broker answers at nowhere")
         self.connections += 1
-        return Connection(self)
+        return cast("Sender", Connection(self))
 
 
 @dataclass
@@ -73,7 +77,7 @@ class Connection:
 @contextmanager
 def spooled(folder: Path, broker: Broker, patience_s: float = 30) -> Iterator[Spooled]:
     opened = Spooled(
-        folder, 10_000, broker.connect, limit=1_000_000, max_block_s=0, patience_s=patience_s
+        folder, SPOOL_BYTES, broker.connect, limit=1_000_000, max_block_s=0, patience_s=patience_s
     )
     try:
         yield opened
@@ -81,7 +85,7 @@ def spooled(folder: Path, broker: Broker, patience_s: float = 30) -> Iterator[Sp
         opened.close()
 
 
-def test_all_is_delivered_in_order(tmp_path: Path) -> None:
+def test_messages_are_delivered_in_order(tmp_path: Path) -> None:
     broker = Broker()
 
     with spooled(tmp_path, broker) as opened:
@@ -105,7 +109,7 @@ def test_with_the_broker_away_messages_are_accepted_and_delivered_later(tmp_path
         assert broker.arrived == list(range(20))
 
 
-def test_what_was_not_delivered_waits_for_the_next_one(tmp_path: Path) -> None:
+def test_messages_that_were_not_delivered_wait_for_the_next_publisher(tmp_path: Path) -> None:
     broker = Broker(away=True)
     with (
         pytest.raises(StillSpooledError, match=r"no broker answers at nowhere.*next Publisher"),
@@ -120,7 +124,7 @@ def test_what_was_not_delivered_waits_for_the_next_one(tmp_path: Path) -> None:
     assert broker.arrived == [1, 2]
 
 
-def test_after_a_failure_all_from_there_is_sent_again(tmp_path: Path) -> None:
+def test_after_a_failure_all_messages_from_there_are_sent_again(tmp_path: Path) -> None:
     broker = Broker(away=True)
     failing = [RuntimeError("lost")]
     broker.fail = lambda each: failing.pop() if each.key == b"2" and failing else None
@@ -135,7 +139,7 @@ def test_after_a_failure_all_from_there_is_sent_again(tmp_path: Path) -> None:
     assert broker.connections == 2
 
 
-def test_what_is_refused_for_good_is_set_aside_and_reported_once(tmp_path: Path) -> None:
+def test_a_message_that_is_refused_for_good_is_kept_and_reported_once(tmp_path: Path) -> None:
     broker = Broker(fail=lambda each: TooLargeError("too large") if each.key == b"1" else None)
     with spooled(tmp_path, broker) as opened:
         for number in range(3):
@@ -146,7 +150,7 @@ def test_what_is_refused_for_good_is_set_aside_and_reported_once(tmp_path: Path)
         opened.flush()
 
     assert [failure.message for failure in e.value.failures] == [message(1)]
-    assert e.value.__notes__ == [f"they are kept in {tmp_path / 'refused'}"]
+    assert e.value.__notes__ == [f"they are kept in {tmp_path / 'refused.db'}"]
     assert list(refused(tmp_path)) == [message(1)]
     assert broker.arrived == [0, 2]
 
@@ -157,24 +161,47 @@ def test_a_full_spool_says_why_it_does_not_empty(tmp_path: Path) -> None:
         opened.send(message(0))
         for _ in range(2):  # the second attempt comes after the failure of the first
             assert broker.attempts.acquire(timeout=30)
-        with pytest.raises(BufferFullError, match=r"at most 10000.*now: no broker answers"):  # noqa: PT012 - the loop fills
+        with pytest.raises(BufferFullError, match=r"at most 1000000.*now: no broker answers"):  # noqa: PT012 - the loop fills
             for number in range(1, 1000):
-                opened.send(message(number))
+                opened.send(message(number, 10_000))
         broker.away = False
 
 
-def test_damage_stops_it_and_is_told(tmp_path: Path) -> None:
+def test_what_was_refused_can_be_read_while_more_is_refused(tmp_path: Path) -> None:
+    broker = Broker(fail=lambda _: TooLargeError("too large"))
+    with spooled(tmp_path, broker) as opened:
+        opened.send(message(0))
+        with pytest.raises(DeliveryError):
+            opened.flush()
+        reading = refused(tmp_path)
+        assert next(reading) == message(0)
+        opened.send(message(1))
+        with pytest.raises(DeliveryError):
+            opened.flush()
+
+        assert list(reading) == [message(1)]
+
+
+def test_without_refusals_there_is_nothing_to_read(tmp_path: Path) -> None:
+    assert list(refused(tmp_path)) == []
+
+
+def test_damage_stops_delivery_and_every_call_says_so(tmp_path: Path) -> None:
     broker = Broker(away=True)
+    with (
+        pytest.raises(StillSpooledError),
+        spooled(tmp_path, broker, patience_s=0.1) as first,
+    ):
+        first.send(message(0, 20_000))
+    database = tmp_path / "messages.db"
+    data = bytearray(database.read_bytes())
+    data[-1000] ^= 1
+    database.write_bytes(data)
+
     opened = Spooled(
-        tmp_path, 10_000, broker.connect, limit=1_000_000, max_block_s=0, patience_s=30
+        tmp_path, SPOOL_BYTES, broker.connect, limit=1_000_000, max_block_s=0, patience_s=30
     )
-    opened.send(message(0))
-    assert broker.attempts.acquire(timeout=30)
-    (path,) = tmp_path.glob("*.segment")
-    data = bytearray(path.read_bytes())
-    data[10] ^= 1
-    path.write_bytes(data)
 
     for call in (opened.flush, lambda: opened.send(message(1)), opened.close):
-        with pytest.raises(SpoolError, match=r"came to a stop: .* is damaged at byte 0"):
+        with pytest.raises(SpoolError, match=r"came to a stop: .* is damaged .message 1 has"):
             call()

@@ -1,4 +1,4 @@
-"""Images and what stands beside them."""
+"""A folder of images with side files gives one pair for each image."""
 
 from pathlib import Path
 
@@ -37,12 +37,14 @@ def test_side_files_give_the_fields(tmp_path: Path) -> None:
     ("files", "error"),
     [
         ({"a__jpg": IMAGE}, "text: Field required"),
-        ({"a__jpg": IMAGE, "a__json": b"{oops"}, "beside it: "),
-        ({"a__jpg": IMAGE, "a__json": b"[]"}, "beside it: a.json is not a JSON object"),
+        ({"a__jpg": IMAGE, "a__json": b"{oops"}, "its side file: "),
+        ({"a__jpg": IMAGE, "a__json": b"[]"}, "its side file: a.json is not a JSON object"),
     ],
     ids=["alone", "json", "list"],
 )
-def test_what_is_no_pair_says_why(tmp_path: Path, files: dict[str, bytes], error: str) -> None:
+def test_an_image_without_a_valid_side_file_is_unreadable_with_a_reason(
+    tmp_path: Path, files: dict[str, bytes], error: str
+) -> None:
     found = one(tmp_path, **files)
 
     assert isinstance(found, Unreadable)

@@ -1,4 +1,4 @@
-"""Data sets as `datasets` saves them."""
+"""Data sets that `datasets` has saved become pairs, one for each row."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def pairs(path: Path, **options: str) -> list[RawPair]:
     return [item for item in items if isinstance(item, RawPair)]
 
 
-def test_a_image_is_published_as_the_bytes_that_it_was_given_as(tmp_path: Path) -> None:
+def test_an_image_is_published_as_the_bytes_that_it_was_given_as(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(png(gradient()))
     rows = [{"photo": each, "text": "a"} for each in (str(tmp_path / "1.png"), gradient())]
 
@@ -38,7 +38,7 @@ def test_a_image_is_published_as_the_bytes_that_it_was_given_as(tmp_path: Path) 
     assert from_pixels.extra == {}
 
 
-def test_urls_are_published_as_a_table_s(tmp_path: Path) -> None:
+def test_a_column_of_urls_is_read_as_in_a_table(tmp_path: Path) -> None:
     row = {"URL": URL, "TEXT": "a mug", "LANGUAGE": "en", "similarity": 0.5}
 
     (pair,) = pairs(saved(tmp_path, row, similarity=datasets.Value("float32")))
@@ -82,7 +82,7 @@ def test_a_split_is_a_data_set_too(tmp_path: Path) -> None:
         ({"url": URL, "prompt": "a"}, "no column for the text .* url, prompt; .*text_column="),
     ],
 )
-def test_columns_that_are_not_known_are_asked_for(
+def test_without_a_known_column_the_error_names_the_option(
     tmp_path: Path, row: dict[str, str], error: str
 ) -> None:
     with pytest.raises(SourceError, match=error):
@@ -100,7 +100,7 @@ def test_a_file_that_is_cut_off_is_not_taken_for_a_whole_one(tmp_path: Path, kep
         pairs(path)
 
 
-def test_a_folder_that_was_not_saved_to_its_end_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_was_not_saved_completely_is_an_error(tmp_path: Path) -> None:
     path = saved(tmp_path, {"url": URL, "text": "a"})
     (path / "state.json").unlink()
 
@@ -111,7 +111,7 @@ def test_a_folder_that_was_not_saved_to_its_end_is_said(tmp_path: Path) -> None:
         pairs(path)
 
 
-def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     location = saved_dataset(tmp_path)
     found: list[Found] = list(open_source(location).read())
     saved(tmp_path, {"url": URL, "text": "a"})

@@ -1,4 +1,4 @@
-"""Not more than so many a second, told by a clock of the test's own."""
+"""The rate limits items to so many a second; the test moves the clock itself."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def test_turns_are_spaced_evenly() -> None:
     assert turns == [0, 0.25, 0.5, 0.75, 1]
 
 
-def test_of_a_pause_a_tenth_of_a_second_is_caught_up() -> None:
+def test_after_a_pause_only_a_tenth_of_a_second_is_caught_up() -> None:
     clock = Clock()
     rate = Rate(4, clock, clock.sleep)
     rate.take()

@@ -1,4 +1,4 @@
-"""Tables as img2dataset and LAION write them, and as people do."""
+"""Tables become pairs: with the columns of img2dataset and LAION, and with other columns."""
 
 import datetime
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_laion_columns_are_known(tmp_path: Path) -> None:
     assert pair.extra == {"SAMPLE_ID": 7, "HEIGHT": 300, "similarity": 0.31}
 
 
-def test_what_is_no_language_is_kept_beside(tmp_path: Path) -> None:
+def test_a_language_that_is_no_tag_keeps_its_own_name(tmp_path: Path) -> None:
     (pair,) = parquet_items(tmp_path, {"url": URL, "caption": "a", "language": "nolang"})
 
     assert isinstance(pair, RawPair)
@@ -54,7 +54,7 @@ def test_what_is_no_language_is_kept_beside(tmp_path: Path) -> None:
     assert pair.extra == {"language_given": "nolang"}
 
 
-def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
+def test_an_empty_text_is_kept(tmp_path: Path) -> None:
     (pair,) = csv_items(tmp_path, f"url,caption\n{URL},\n")
 
     assert isinstance(pair, RawPair)
@@ -71,7 +71,9 @@ def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
         ("url,title", "no column for the text that is known: it has url, title; .*text_column="),
     ],
 )
-def test_columns_that_are_not_known_are_asked_for(tmp_path: Path, header: str, error: str) -> None:
+def test_without_a_known_column_the_error_names_the_option(
+    tmp_path: Path, header: str, error: str
+) -> None:
     with pytest.raises(SourceError, match=error):
         csv_items(tmp_path, f"{header}\n{URL},a\n")
 
@@ -89,7 +91,7 @@ def test_bytes_are_the_image(tmp_path: Path) -> None:
     assert one.extra == {"image_url": URL, "when": "2026-01-02"}
 
 
-def test_a_image_that_is_elsewhere_is_its_address(tmp_path: Path) -> None:
+def test_an_image_without_bytes_is_its_url(tmp_path: Path) -> None:
     (pair,) = parquet_items(tmp_path, {"image": {"bytes": None, "path": URL}, "text": "a"})
 
     assert isinstance(pair, RawPair)
@@ -158,7 +160,7 @@ def test_a_damaged_row_costs_its_line_only(tmp_path: Path, line: bytes, error: s
     assert isinstance(rest[-1], RawPair)
 
 
-def test_a_file_that_is_no_parquet_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_parquet_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "pairs.parquet"
     path.write_bytes(b"no parquet")
 

@@ -1,4 +1,4 @@
-"""Archives as crawlers write them."""
+"""Web archives become pairs: the images of their pages, with bytes where the archive has them."""
 
 import gzip
 from pathlib import Path
@@ -80,7 +80,7 @@ def test_the_largest_size_in_the_archive_is_taken(
         assert pair.extra["image_url"] == f"http://cdn.example/{taken}.jpg"
 
 
-def test_sizes_of_a_image_element_are_looked_for_too(tmp_path: Path) -> None:
+def test_sizes_in_a_picture_element_are_looked_for_too(tmp_path: Path) -> None:
     sources = '<source srcset="a.webp 900w"><source srcset="b.jpg 600w">'
     html = page([f'<picture>{sources}<img src="c.jpg" alt="a mug"></picture>'])
     image = warc_record("http://cdn.example/b.jpg", "image/jpeg", IMAGE)
@@ -130,7 +130,7 @@ def test_opt_outs_count_for_all_and_for_the_crawlers_named(tmp_path: Path) -> No
 
 
 def conversion(kind: str = "conversion") -> bytes:
-    """What a WET archive holds of a page; as metadata, a WAT archive."""
+    """A record of a WET archive, or with metadata of a WAT archive."""
     text = b"plain text of a page"
     head = (
         f"WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: http://a.example/\r\n"
@@ -149,9 +149,7 @@ def conversion(kind: str = "conversion") -> bytes:
         ("crawl.warc.wat.gz", "metadata"),
     ],
 )
-def test_an_archive_of_texts_is_refused_by_what_it_holds(
-    tmp_path: Path, name: str, kind: str
-) -> None:
+def test_an_archive_without_responses_is_refused(tmp_path: Path, name: str, kind: str) -> None:
     path = archive(tmp_path, conversion("warcinfo"), conversion(kind)).rename(tmp_path / name)
 
     with pytest.raises(SourceError, match="give the WARC that it was made from"):
@@ -165,14 +163,14 @@ def test_a_folder_of_archives_of_texts_is_refused(tmp_path: Path) -> None:
         pairs(tmp_path)
 
 
-def test_among_archives_one_may_have_nothing_in_it(tmp_path: Path) -> None:
+def test_an_empty_archive_in_a_folder_is_no_error(tmp_path: Path) -> None:
     archive(tmp_path, conversion("warcinfo")).rename(tmp_path / "a.warc.gz")
     archive(tmp_path, warc_record("http://a.example/", "text/html", page(['<img src=1 alt="a">'])))
 
     assert [pair.text for pair in pairs(tmp_path)] == ["a"]
 
 
-def test_what_is_no_archive_is_said(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "crawl.warc.gz"
     path.write_bytes(gzip.compress(b"no archive")[:-4] + b"oops")
 

@@ -1,4 +1,4 @@
-"""Shards wherever they are, and shards that are damaged."""
+"""WebDataset shards are read from files, HTTP and S3; a damaged shard is an error."""
 
 import io
 import tarfile
@@ -46,7 +46,7 @@ class WithRanges(SimpleHTTPRequestHandler):
 
 @pytest.fixture(params=[SimpleHTTPRequestHandler, WithRanges])
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Give the URL and the path of a folder; the server knows ranges, or does not."""
+    """The URL and the path of a folder, from a server with range requests and from one without."""
     handler = partial(request.param, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -54,7 +54,7 @@ def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
         server.shutdown()
 
 
-def test_shards_are_read_over_http_and_gone_on_with(served: tuple[str, Path]) -> None:
+def test_reading_over_http_goes_on_at_a_cursor(served: tuple[str, Path]) -> None:
     url, folder = served
     shards(folder)
 
@@ -67,13 +67,13 @@ def test_shards_are_read_over_http_and_gone_on_with(served: tuple[str, Path]) ->
 
 
 @pytest.mark.parametrize("served", [SimpleHTTPRequestHandler], indirect=True)
-def test_a_shard_that_is_not_served_is_said(served: tuple[str, Path]) -> None:
+def test_a_shard_that_is_not_served_is_an_error(served: tuple[str, Path]) -> None:
     with pytest.raises(SourceError, match="404"):
         list(open_source(f"{served[0]}/none.tar").read())
 
 
 @pytest.mark.integration
-def test_shards_are_read_from_s3_and_gone_on_with(s3: S3Bucket, tmp_path: Path) -> None:
+def test_reading_from_s3_goes_on_at_a_cursor(s3: S3Bucket, tmp_path: Path) -> None:
     connection = s3.connection("crawl")
     shards(tmp_path)
     store = open_store(connection)
@@ -121,7 +121,7 @@ def test_fields_come_from_all_members(tmp_path: Path) -> None:
     assert pair.extra == {"width": 3}
 
 
-def test_a_image_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(
+def test_an_image_that_is_too_large_is_no_pair_and_its_bytes_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kaption.producers.sources.webdataset.BLOB_IMAGE_BYTES", RAW_BYTES + 1)
@@ -184,7 +184,7 @@ def test_a_damaged_header_is_not_taken_for_the_end(tmp_path: Path) -> None:
         list(open_source(str(path)).read())
 
 
-def test_a_shard_that_is_gone_is_said(tmp_path: Path) -> None:
+def test_a_missing_shard_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     location = shards(tmp_path)
     found = list(open_source(location).read())
     (tmp_path / "shards" / "00001.tar").unlink()

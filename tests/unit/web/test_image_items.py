@@ -1,4 +1,4 @@
-"""What a spider gets from a response."""
+"""`image_items` gives a spider one item for each image of a response."""
 
 from datetime import datetime
 from typing import Any
@@ -46,5 +46,5 @@ def test_the_site_s_reservation_counts() -> None:
 
 
 @pytest.mark.parametrize("kind", [Response, TextResponse])
-def test_what_is_no_html_has_no_items(kind: type[Response]) -> None:
+def test_a_response_without_html_has_no_items(kind: type[Response]) -> None:
     assert list(image_items(kind(URL, body=BODY.encode()))) == []

@@ -1,4 +1,4 @@
-"""Wishes not to be used are recorded as they were found, and nothing else is taken for one."""
+"""Opt-out signals of a page are recorded as they were found, and nothing else is."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_robots_in_a_page(name: str, content: str, value: str) -> None:
         ("", ""),
     ],
 )
-def test_other_words_in_a_page_are_no_wishes(name: str, content: str) -> None:
+def test_other_words_in_a_page_are_no_signals(name: str, content: str) -> None:
     assert signals(f'<meta name="{name}" content="{content}">') == []
 
 
@@ -70,7 +70,7 @@ def test_other_words_in_a_page_are_no_wishes(name: str, content: str) -> None:
         ("*: noai", ["noai"]),
         ("kaption: noai", ["kaption: noai"]),
         ("noai, mybot: noindex", ["noai", "mybot: noindex"]),
-        # What is said to another crawler, up to the next name
+        # Directives for another crawler, up to the next name
         ("otherbot: noai", []),
         ("otherbot: noindex, noai", []),
         ("noml, otherbot: noindex, noai", ["noml"]),
@@ -101,7 +101,7 @@ def test_each_signal_is_recorded_once() -> None:
     assert signals(headers=headers) == [("x_robots_tag", "noai"), ("x_robots_tag", "noml")]
 
 
-def test_without_a_name_what_is_said_to_others_is_no_signal() -> None:
+def test_directives_for_other_crawlers_are_no_signals() -> None:
     html = '<meta name="mybot" content="noai"><meta name="robots" content="noimageai">'
 
     found = signals(html, [("X-Robots-Tag", "mybot: noai")], agents=())
@@ -125,7 +125,7 @@ def meta(value: int) -> str:
         (None, None, 0, False),
     ],
 )
-def test_the_nearest_reservation_holds(
+def test_the_page_overrides_the_header_and_the_header_the_site(
     page: int | None, header: int | None, site: int | None, reserved: bool
 ) -> None:
     found = signals(
@@ -164,7 +164,7 @@ def test_locations_are_patterns_as_in_robots_txt(location: str, url: str, matche
     assert rules.reservation(url) == (Reservation(reserved=True) if matches else None)
 
 
-def test_the_longest_location_holds() -> None:
+def test_the_longest_location_decides() -> None:
     rules = TdmRep.parse(
         json.dumps(
             [
@@ -179,7 +179,7 @@ def test_the_longest_location_holds() -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>", b"{}", b"[1]", b"\xff", b"[" * 100_000])
-def test_what_is_no_tdmrep_file_is_refused(content: bytes) -> None:
+def test_a_file_that_is_no_tdmrep_json_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         TdmRep.parse(content)
 

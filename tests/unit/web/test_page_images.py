@@ -1,4 +1,4 @@
-"""Which image an <img> stands for, and where it is."""
+"""The address of an <img>: the largest real image, as a browser would load it."""
 
 import base64
 import os
@@ -51,7 +51,7 @@ def test_addresses_are_those_a_browser_goes_to(address: str, url: str) -> None:
         TINY,
     ],
 )
-def test_what_is_no_image_is_left_out(address: str) -> None:
+def test_an_address_without_an_image_is_left_out(address: str) -> None:
     assert urls(f'<img src="{address}" alt="A mug">') == []
 
 
@@ -76,7 +76,7 @@ def test_the_largest_real_image_is_taken(attributes: str) -> None:
     assert urls(f'<img {attributes} alt="A mug">') == ["https://example.org/shop/mug.jpg"]
 
 
-def test_a_image_element_offers_its_sources() -> None:
+def test_the_sources_of_a_picture_element_are_read() -> None:
     html = """<picture>
         <source type="image/jxl" srcset="mug.jxl 2000w">
         <source type="image/avif" srcset="mug-400.avif 400w, mug-1200.avif 1200w">
@@ -85,7 +85,7 @@ def test_a_image_element_offers_its_sources() -> None:
     assert urls(html) == ["https://example.org/shop/mug-1200.avif"]
 
 
-def test_without_sizes_a_image_element_means_its_img() -> None:
+def test_without_sizes_a_picture_element_means_its_img() -> None:
     html = '<picture><source srcset="mug.webp"><img src="mug.jpg" alt="A mug"></picture>'
 
     assert urls(html) == ["https://example.org/shop/mug.jpg"]
@@ -141,7 +141,7 @@ def test_tracking_pixels_and_icons_are_known_by_their_size(attributes: str, kept
     assert bool(urls(f'<img src="mug.jpg" {attributes} alt="A mug">')) == kept
 
 
-def test_a_image_that_stands_twice_comes_once_with_its_better_text() -> None:
+def test_an_image_that_is_on_a_page_twice_comes_once_with_the_better_text() -> None:
     html = """<div>Our mugs<img data-src="mug.jpg"><noscript><img src="mug.jpg" alt="A mug">
         </noscript></div>"""
 

@@ -1,4 +1,4 @@
-"""Which text an image gets, and what else the page says about it."""
+"""The text, language and licence that a page gives an image."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_the_best_text_is_taken_and_its_place_recorded(html: str, source: str, t
     assert text_of(html) == (source, text)
 
 
-def test_all_texts_are_kept_beside_it() -> None:
+def test_all_texts_are_kept_in_extra() -> None:
     html = """<figure><img src=m.jpg alt="A mug" title="Mug 7" aria-label="A mug">
         <figcaption>Our best</figcaption></figure>"""
 
@@ -73,7 +73,7 @@ def test_all_texts_are_kept_beside_it() -> None:
         "<div>12 / 7 <img src=m.jpg></div>",
     ],
 )
-def test_a_image_without_a_text_of_its_own_is_left_out(html: str) -> None:
+def test_an_image_without_a_text_of_its_own_is_left_out(html: str) -> None:
     assert image_pairs(html, PAGE) == []
 
 
@@ -84,7 +84,7 @@ def test_nearby_text_is_bounded_and_ends_with_a_word() -> None:
     assert set(text.split()) == {"word"}
 
 
-def test_a_shared_image_has_the_page_for_its_text() -> None:
+def test_a_preview_image_takes_the_texts_of_the_page() -> None:
     html = """<meta property="og:image" content="/og.jpg"><meta property="og:title" content="Mugs">
         <meta property="og:description" content="All our mugs">
         <meta property="og:image" content="/small.jpg"><meta property="og:image:width" content="48">
@@ -128,11 +128,11 @@ def test_the_language_is_the_nearest_that_is_declared(html: str, language: str |
         ('<a rel="license">none</a>', None),
     ],
 )
-def test_the_page_s_licence_is_recorded_where_there_is_one(links: str, licence: str | None) -> None:
+def test_a_page_with_one_licence_gives_it_to_its_images(links: str, licence: str | None) -> None:
     assert only(f"{links}<img src=m.jpg alt=x>").get("licence") == licence
 
 
-def test_a_figure_s_own_licence_holds_before_the_page_s() -> None:
+def test_a_licence_in_a_figure_overrides_that_of_the_page() -> None:
     html = f"""<a rel=license href={CC_BY}>page</a><img src=page.jpg alt=x>
         <figure><img src=own.jpg alt=y><a rel=license href={CC_0}>own</a></figure>"""
 
