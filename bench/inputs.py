@@ -14,6 +14,7 @@ from PIL import Image
 from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import Caption, CaptionKind, DedupInfo, ImageRef, ImageSource, Pair, Route
 from kaption.schemas.topics import RAW
+from kaption.testing.records import image_ref
 from kaption.workers.demo.scenes import alter, describe, random_scene
 from kaption.workers.demo.site import Page
 from kaption.workers.wiring import STAGES
@@ -35,15 +36,8 @@ def records(blobs: BlobStore, pages: dict[str, Page], site: str) -> Callable[[st
     def stored(number: int) -> ImageRef:
         blob = blobs.put(_image(number), "image/jpeg")
         width, height = _SIDE
-        return ImageRef(
-            blob=blob,
-            width=width,
-            height=height,
-            original_sha256=blob.sha256,
-            original_width=width,
-            original_height=height,
-            original_bytes=blob.bytes,
-            original_format="JPEG",
+        return image_ref(
+            blob, width=width, height=height, original_width=width, original_height=height
         )
 
     def record(stage: str, number: int) -> Pair:

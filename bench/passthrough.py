@@ -26,9 +26,10 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 
 from kaption.connections.settings import KafkaConnection
-from kaption.schemas import ImageSource, RawPair
+from kaption.schemas import RawPair
 from kaption.schemas.topics import RAW, Topic
 from kaption.schemas.wire import encode, headers_of
+from kaption.testing.records import raw_pair
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Stage
@@ -149,9 +150,7 @@ def produce(bootstrap: str, prefix: str, records: int) -> None:
     )
     for number in range(records):
         text = f"{number} a red square beside a blue circle " * (_TEXT_CHARS // 40)
-        pair = RawPair(
-            pair_id=f"pair-{number}", text=text, image=ImageSource(url=f"http://x/{number}.jpg")
-        )
+        pair = raw_pair(number, text=text)
         producer.send(
             prefix + RAW.name, encode(pair), key=pair.pair_id.encode(), headers=headers_of(pair)
         )

@@ -31,16 +31,14 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
     BlobRef,
-    DedupInfo,
-    ImageRef,
     IngestedPair,
-    Route,
     ScoredPair,
     Topic,
     encode,
     headers_of,
 )
 from kaption.schemas.topics import INGESTED, SCORED, TOPICS
+from kaption.testing.records import image_ref, scored_pair
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.local import Valkey
 from kaption.workers.models.open_clip import build
@@ -181,25 +179,11 @@ def _pair(blobs: BlobStore, number: int) -> ScoredPair:
     file = io.BytesIO()
     drawn.save(file, "JPEG", quality=90)
     blob: BlobRef = blobs.put(file.getvalue(), "image/jpeg")
-    image = ImageRef(
-        blob=blob,
-        width=_SIDE[0],
-        height=_SIDE[1],
-        original_sha256=blob.sha256,
-        original_width=_SIDE[0],
-        original_height=_SIDE[1],
-        original_bytes=blob.bytes,
-        original_format="JPEG",
+    width, height = _SIDE
+    image = image_ref(
+        blob, width=width, height=height, original_width=width, original_height=height
     )
-    return ScoredPair(
-        pair_id=f"pair-{number}",
-        text=_TEXT,
-        image=image,
-        clean_text=_TEXT,
-        dedup=DedupInfo(owner=f"pairs.raw/0/{number}"),
-        original=None,
-        route=Route.NEEDS_CAPTION,
-    )
+    return scored_pair(number, text=_TEXT, clean_text=_TEXT, image=image, original=None)
 
 
 if __name__ == "__main__":

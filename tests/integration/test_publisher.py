@@ -27,6 +27,7 @@ from kaption.producers.options import PublisherOptions
 from kaption.producers.publisher import Publisher
 from kaption.schemas import ImageSource, MalformedRecordError, RawPair, encode
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
+from kaption.testing.records import raw_pair
 from kaption.workers.local import Tansu
 from support.parts import S3Bucket, serving
 from support.publishing import TOPIC, URL, pair, published, published_pairs, with_topic
@@ -148,7 +149,7 @@ def test_what_is_no_pair_arrives_as_it_was_with_its_headers(connection: KafkaCon
 
 
 def noisy(number: int, size: int) -> RawPair:
-    return RawPair(pair_id=f"pair-{number}", text="t", image=ImageSource(inline=os.urandom(size)))
+    return raw_pair(number, text="t", image=ImageSource(inline=os.urandom(size)))
 
 
 def test_a_topic_with_a_lower_limit_is_respected(tansu: Tansu, topic_prefix: str) -> None:

@@ -19,7 +19,6 @@ from kaption.consumers import Read, TopicReader
 from kaption.schemas import (
     TOPICS,
     DeadLetter,
-    ImageSource,
     OriginalHeader,
     RawPair,
     Reason,
@@ -32,6 +31,7 @@ from kaption.schemas import (
 )
 from kaption.schemas.topics import DEAD, INGESTED, RAW, REJECTED
 from kaption.schemas.wire import ORIGIN_HEADER
+from kaption.testing.records import raw_pair
 from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -100,8 +100,7 @@ def pair_ids(kafka: KafkaConnection) -> list[str]:
 
 
 def raw(number: int) -> RawPair:
-    image = ImageSource(url=f"http://x/{number}.jpg")
-    return RawPair(pair_id=f"pair-{number}", text="text", image=image)
+    return raw_pair(number, text="text")
 
 
 def letter(kafka: KafkaConnection, number: int, error: str, stage: str = "ingest") -> DeadLetter:

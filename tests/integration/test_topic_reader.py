@@ -15,8 +15,9 @@ from kaption.connections.kafka.config import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import Read, ReadError, TopicReader
-from kaption.schemas import ImageSource, MalformedRecordError, Position, RawPair, encode, headers_of
+from kaption.schemas import MalformedRecordError, Position, RawPair, encode, headers_of
 from kaption.schemas.topics import RAW
+from kaption.testing.records import raw_pair
 from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
@@ -48,8 +49,7 @@ def _with_topic(bootstrap: str, prefix: str) -> KafkaConnection:
 
 
 def pair(number: int) -> RawPair:
-    image = ImageSource(url=f"https://example.org/{number}.jpg")
-    return RawPair(pair_id=f"pair-{number}", image=image, text=f"picture {number}")
+    return raw_pair(number, text=f"image {number}")
 
 
 def send(producer: KafkaProducer, prefix: str, numbers: range, partition: int = 0) -> None:

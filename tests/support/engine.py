@@ -13,9 +13,10 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from kaption.connections.settings import KafkaConnection
-from kaption.schemas import ImageSource, RawPair, Reason
+from kaption.schemas import RawPair, Reason
 from kaption.schemas.topics import DEAD, INGESTED, RAW, REJECTED, Topic
 from kaption.schemas.wire import ORIGIN_HEADER, encode, header, headers_of
+from kaption.testing.records import raw_pair
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.stage import Batching, Dead, Emit, Incoming, Outcome, Reject, Stage
 from kaption.workers.runtime.worker import Worker
@@ -100,8 +101,7 @@ class Stream:
             if isinstance(text, bytes):
                 producer.send(topic, text, partition=partition, headers=[("x", b"\xff")])
             else:
-                image = ImageSource(url=f"http://x/{number}.jpg")
-                pair = RawPair(pair_id=f"pair-{number}", text=text, image=image)
+                pair = raw_pair(number, text=text)
                 producer.send(topic, encode(pair), partition=partition, headers=headers_of(pair))
         producer.flush()
         producer.close()

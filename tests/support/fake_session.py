@@ -13,8 +13,8 @@ from kafka.errors import KafkaConnectionError, KafkaError
 
 from kaption.connections.kafka.messages import Outgoing, Partition
 from kaption.connections.kafka.transaction import Committed, Opened, Refused, Result, Unknown
-from kaption.schemas import ImageSource, RawPair
 from kaption.schemas.wire import encode
+from kaption.testing.records import raw_pair
 from kaption.workers.runtime.rebalance import Ownership
 from support.entries import Consumed
 
@@ -86,8 +86,7 @@ class FakeBroker:
         for text in texts:
             value, key = text, f"{partition.partition}/{len(log)}"
             if isinstance(text, str):
-                image = ImageSource(url="http://x/1.jpg")
-                value = encode(RawPair(pair_id=key, text=text, image=image))
+                value = encode(raw_pair(pair_id=key, text=text))
             assert isinstance(value, bytes)
             log.append(
                 Consumed(partition.topic, partition.partition, len(log), value, key.encode())

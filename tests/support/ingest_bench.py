@@ -16,6 +16,7 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.takedowns import takedown_ids
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import ImageSource, IngestedPair, Position, RawPair, Reason
+from kaption.testing.records import incoming, raw_pair
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.demo.scenes import random_scene, render
 from kaption.workers.demo.site import FETCH
@@ -102,9 +103,7 @@ def image_bytes(seed: int, size: int = 256, kind: str = "PNG", crop: float = 0.0
 
 
 def message(source: ImageSource, offset: int, text: str) -> Incoming[RawPair]:
-    record = RawPair.model_validate({"pair_id": f"pair-{offset}", "text": text, "image": source})
-    origin = Position("pairs.raw", 0, offset)
-    return Incoming(record, origin, origin)
+    return incoming(raw_pair(offset, text=text, image=source), offset)
 
 
 def raw(data: bytes, offset: int, text: str = "A red vase on a wooden table") -> Incoming[RawPair]:

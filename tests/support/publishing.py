@@ -7,6 +7,7 @@ from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import Read, TopicReader
 from kaption.schemas import ImageSource, RawPair, Topic
 from kaption.schemas.topics import RAW
+from kaption.testing.records import raw_pair
 
 TOPIC = replace(RAW, partitions=3)
 URL = "https://cdn.example/7.jpg"
@@ -29,4 +30,4 @@ def published_pairs(connection: KafkaConnection) -> list[RawPair]:
 
 
 def pair(number: int, text: str = "t") -> RawPair:
-    return RawPair(pair_id=f"pair-{number}", text=text, image=ImageSource(url=URL))
+    return raw_pair(number, text=text, image=ImageSource(url=URL))

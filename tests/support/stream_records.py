@@ -1,6 +1,7 @@
 """Datasets for streams to read, written by the sink, with real images where a test needs them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def imaged(
         update={"blob": blobs.put(data, "image/jpeg"), "width": width, "height": height}
     )
     record = message.record.model_copy(update={"image": image})
-    return Incoming(record, message.origin, message.position)
+    return replace(message, record=record)
 
 
 def named(blobs: BlobStore, offset: int, partition: int, **changed: object) -> Incoming[CleanPair]:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from io import BytesIO
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
@@ -19,18 +18,15 @@ from kaption.connections.settings import RedisConnection
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
-    BlobRef,
-    Caption,
     CaptionKind,
     CleanPair,
-    DedupInfo,
-    ImageRef,
     IngestedPair,
     Position,
     RawPair,
     Reason,
     RejectedPair,
 )
+from kaption.testing.records import caption, clean_pair
 from kaption.workers.decode.hashes import dhash
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.demo.contact_sheet import choose, contact_sheet, row
@@ -59,25 +55,13 @@ def crawl() -> Crawl:
     return Crawl(seed=7, count=60)
 
 
-def clean_pair(truth: Truth, text: str, kind: CaptionKind = CaptionKind.VLM) -> CleanPair:
-    size: dict[str, Any] = dict.fromkeys(("width", "height", "original_width"), 64)
-    image = ImageRef(
-        blob=BlobRef(sha256="0" * 64, bytes=1),
-        original_sha256="0" * 64,
-        original_height=64,
-        original_bytes=1,
-        original_format="PNG",
-        **size,
-    )
-    return CleanPair.model_validate(
-        {
-            "pair_id": truth.pair_id,
-            "text": truth.alt_text,
-            "image": image,
-            "captions": (Caption(text=text, kind=kind, score=0.5),),
-            "clean_text": truth.clean_text or "",
-            "dedup": DedupInfo(owner="pairs.raw/0/0"),
-        }
+def kept(truth: Truth, text: str, kind: CaptionKind = CaptionKind.VLM) -> CleanPair:
+    return clean_pair(
+        0,
+        caption(text, kind, score=0.5),
+        pair_id=truth.pair_id,
+        text=truth.alt_text,
+        clean_text=truth.clean_text or "",
     )
 
 
@@ -200,7 +184,7 @@ def test_one_pair_is_judged_by_its_kind(
         outcomes["a"] = rejected("a", outcome)
     elif outcome is not None:
         by = CaptionKind.ORIGINAL if outcome == "original" else CaptionKind.VLM
-        pair = clean_pair(truth, "a striped circle", by)
+        pair = kept(truth, "a striped circle", by)
         unclean = pair.model_copy(update={"clean_text": "a stirped circle"})
         outcomes["a"] = unclean if outcome == "uncleaned" else pair
 
@@ -221,7 +205,7 @@ def test_exactly_one_of_an_image_and_its_copy_must_be_kept(
         Truth("b", Kind.NEAR, SCENE, "alt", group="g"),
     ]
     outcomes: dict[str, Terminal] = {
-        truth.pair_id: clean_pair(truth, "a striped circle")
+        truth.pair_id: kept(truth, "a striped circle")
         if what == "kept"
         else rejected(truth.pair_id, Reason.NEAR_DUPLICATE)
         for truth, what in zip(truths, (first, second), strict=True)
@@ -233,8 +217,8 @@ def test_exactly_one_of_an_image_and_its_copy_must_be_kept(
 def test_the_judgement_counts_true_texts_before_and_after() -> None:
     truths = [Truth(name, Kind.WRONG, SCENE, "a blue star") for name in "ab"]
     outcomes: dict[str, Terminal] = {
-        "a": clean_pair(truths[0], "a striped circle"),
-        "b": clean_pair(truths[1], "a dotted circle"),
+        "a": kept(truths[0], "a striped circle"),
+        "b": kept(truths[1], "a dotted circle"),
     }
 
     judgement = judge(truths, outcomes)
@@ -244,7 +228,7 @@ def test_the_judgement_counts_true_texts_before_and_after() -> None:
 
 def test_the_contact_sheet_shows_each_kept_kind(crawl: Crawl) -> None:
     outcomes: dict[str, Terminal] = {
-        truth.pair_id: clean_pair(truth, "a striped circle") for truth in crawl.truths
+        truth.pair_id: kept(truth, "a striped circle") for truth in crawl.truths
     }
 
     chosen = choose(crawl.truths, outcomes, 24)

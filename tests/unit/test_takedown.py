@@ -4,41 +4,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kaption.schemas import (
-    BlobRef,
-    Caption,
-    CaptionKind,
-    CleanPair,
-    DedupInfo,
-    ImageRef,
-    Takedown,
-    TakedownKind,
-)
+from kaption.schemas import CleanPair, Takedown, TakedownKind
+from kaption.testing.records import blob_ref, clean_pair, image_ref
 
 STORED, DELIVERED = "a" * 64, "b" * 64
 
 
 def pair(**changed: object) -> CleanPair:
-    return CleanPair(
-        pair_id="pair-1",
-        text="a dog",
-        clean_text="a dog",
-        page_url="https://Blog.Example.org:8443/page?q=1",
-        image=ImageRef(
-            blob=BlobRef(sha256=STORED, bytes=9),
-            width=8,
-            height=8,
-            original_sha256=DELIVERED,
-            original_width=8,
-            original_height=8,
-            original_bytes=9,
-            original_format="JPEG",
-            url="https://cdn.example.net/dog.jpg",
-            crawled_url="http://dog.example.com/latest",
-        ),
-        captions=(Caption(text="a dog", kind=CaptionKind.ORIGINAL),),
-        dedup=DedupInfo(owner="pairs.raw/0/0"),
-    ).model_copy(update=changed)
+    image = image_ref(
+        blob_ref(sha256=STORED),
+        original_sha256=DELIVERED,
+        url="https://cdn.example.net/dog.jpg",
+        crawled_url="http://dog.example.com/latest",
+    )
+    page = "https://Blog.Example.org:8443/page?q=1"
+    return clean_pair(1, image=image, page_url=page).model_copy(update=changed)
 
 
 def takedown(kind: str, value: str) -> Takedown:

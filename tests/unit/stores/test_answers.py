@@ -9,7 +9,8 @@ import redis
 
 from kaption.connections.errors import Retry
 from kaption.connections.settings import RedisConnection
-from kaption.schemas import BlobRef, ImageRef, Position, Reason
+from kaption.schemas import ImageRef, Position, Reason
+from kaption.testing.records import blob_ref, image_ref
 from kaption.workers.stores.answers import REFUSAL_TTL_S, Answer, Answers, Refusal
 from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.footprint import Footprint
@@ -30,14 +31,8 @@ def answers(client: redis.Redis) -> Answers:
 
 
 def stored_image(number: int) -> ImageRef:
-    return ImageRef(
-        blob=BlobRef(sha256=f"{number:064x}", bytes=31_000, media_type="image/jpeg"),
-        width=512,
-        height=384,
-        original_sha256=f"{number + 1:064x}",
-        original_width=1600,
-        original_height=1200,
-        original_bytes=400_000,
+    return image_ref(
+        blob_ref(number),
         original_format="WEBP",
         url=f"https://example.org/r\u00f6t/{number}.webp?size=large",
         perceptual_hash=None if number == 0 else f"dhash:{number:016x}",
