@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-import settings_schema
+import settings_docs
 from kaption.workers.settings import Settings
 from support.chart import (
     CHART,
@@ -134,10 +134,10 @@ def test_a_user_of_redis_may_be_in_its_url() -> None:
 
 
 def test_the_schema_has_the_settings_as_the_code_has_them() -> None:
-    committed = settings_schema.FILE.read_text("utf-8")
+    committed = settings_docs.CHART_SCHEMA.read_text("utf-8")
 
-    assert committed == settings_schema.text_with_settings(committed), (
-        "run `python deploy/settings_schema.py` and commit the change"
+    assert committed == settings_docs.chart_schema(committed), (
+        f"run `{settings_docs.COMMAND}` and commit the change"
     )
 
 

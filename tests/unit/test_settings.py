@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from kaption.workers.settings import InvalidSettingsError, explain, load_settings
+import settings_docs
+from kaption.workers.cli.app import app
+from kaption.workers.errors import UserError
+from kaption.workers.settings import InvalidSettingsError, describe, explain, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +57,7 @@ def test_weights_are_not_named_twice(model: str, monkeypatch: pytest.MonkeyPatch
 def test_each_setting_tells_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _write(tmp_path, "[sink]\nshard_records = 5\n")
     monkeypatch.setenv("KAPTION_CLIP__DEVICE", "cpu")
-    sources = {row.name: row.source for row in explain(load_settings(config), config)}
+    sources = {row.setting.name: row.source for row in explain(load_settings(config), config)}
     assert sources["sink.shard_records"] == f"file {config}"
     assert sources["clip.device"] == "environment KAPTION_CLIP__DEVICE"
     assert sources["sink.prefix"] == "default"
@@ -112,3 +116,41 @@ def test_service_links_of_kubernetes_are_not_settings(monkeypatch: pytest.Monkey
 def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPTION_STORE__CA_FILE", "")
     assert load_settings(None).store.ca_file is None
+
+
+def test_each_setting_says_what_it_means() -> None:
+    lacking = [it.name for it in describe() if not it.description.endswith(".")]
+
+    assert lacking == []
+
+
+def test_the_document_has_the_settings_as_the_code_has_them() -> None:
+    assert settings_docs.DOCUMENT.read_text("utf-8") == settings_docs.document(), (
+        f"run `{settings_docs.COMMAND}` and commit the change"
+    )
+
+
+def test_the_command_shows_value_unit_source_and_meaning_in_80_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAPTION_RUNTIME__GRACE_S", "45")
+
+    shown = CliRunner().invoke(app, ["settings", "runtime"]).stdout
+
+    assert "runtime.grace_s = 45.0 (seconds; environment KAPTION_RUNTIME__GRACE_S)\n" in shown
+    assert "    Time that a batch in compute has to finish" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_command_shows_one_setting() -> None:
+    shown = CliRunner().invoke(app, ["settings", "ingest.fetch.attempts"]).stdout
+
+    assert shown.startswith("ingest.fetch.attempts = 3 (default)\n")
+    assert shown.count(" = ") == 1
+
+
+def test_the_command_refuses_a_section_that_is_not_there() -> None:
+    refused = CliRunner().invoke(app, ["settings", "ingets"]).exception
+
+    assert isinstance(refused, UserError)
+    assert "'ingets'" in str(refused)

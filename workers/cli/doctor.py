@@ -18,6 +18,7 @@ from kaption.schemas import TOPICS
 from kaption.schemas.topics import DEAD, REJECTED
 from kaption.workers.cli.common import Config
 from kaption.workers.errors import UserError
+from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.settings import Settings, load_settings
 from kaption.workers.wiring import OUTPUTS, STAGES
 
@@ -84,7 +85,7 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
 def _check_rights(stage: str, settings: Settings) -> None:
     kafka = settings.kafka
     transactional_id = f"{kafka.topic_prefix}{stage}-doctor"
-    timeout_s = settings.runtime.request_timeout_s
+    timeout_s = RuntimePolicy.of(settings.runtime).request_timeout_s
     check_rights(kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s)
 
 

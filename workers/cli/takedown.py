@@ -22,6 +22,9 @@ from kaption.workers.takedown.names import kind_of
 from kaption.workers.takedown.removal import Removal, Removed, samples_in_shards
 from kaption.workers.takedown.search import SearchResult, search
 
+_ASK_ABOVE = 100
+"""Pairs in pairs.clean; more than these are a mistake more often than a wish."""
+
 
 def command(
     what: Annotated[
@@ -110,7 +113,7 @@ def _told(removed: Removed, samples: int | None = None) -> str:
 
 def _ask(takedowns: Sequence[Takedown], pairs: int, settings: Settings) -> None:
     domains = [each.value for each in takedowns if each.kind is TakedownKind.DOMAIN]
-    if not domains and pairs <= settings.takedown.ask_above:
+    if not domains and pairs <= _ASK_ABOVE:
         return
     about = f"everything from {', '.join(domains)}" if domains else f"{pairs} pairs"
     try:

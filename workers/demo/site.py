@@ -10,9 +10,7 @@ from typing import ClassVar, Self
 
 from kaption.workers.policy import FetchPolicy
 
-FETCH = FetchPolicy(
-    allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, connect_timeout_s=2.0, attempts=2
-)
+FETCH = FetchPolicy(allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, attempts=2)
 """Fetching from `Site`: loopback allowed, and a silent page given up after 6 s, not after 90."""
 SLOW_S = 0.8
 """Late, but inside FETCH's deadline."""

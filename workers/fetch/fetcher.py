@@ -21,6 +21,9 @@ from kaption.workers.runtime.stage import Reject
 
 FIRST_BACKOFF_S = 0.5
 """Doubled with each attempt, times a random factor of 0.5 to 1.5."""
+MAX_RETRY_AFTER_S = 30.0
+"""A thread that waits fetches nothing else: a server that asks for more is given up."""
+MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Fetcher:
     def fetch(self, url: str) -> Fetched:
         """Get one body, trying again after transient failures.
 
-        A server that asks to wait longer than `max_retry_after_s` is not asked again.
+        A server that asks to wait longer than MAX_RETRY_AFTER_S is not asked again.
         Raises Reject: fetch_denied (scheme, user info, an address of a denied network),
         fetch_timeout, fetch_status, too_large, or fetch_failed (everything else), with a detail
         that names host and status. Nothing else is raised.
@@ -78,7 +81,7 @@ class Fetcher:
                 last = failure
             wait = FIRST_BACKOFF_S * 2**attempt * self._random.uniform(0.5, 1.5)
             if last.after_s is not None:
-                if last.after_s > self._policy.max_retry_after_s:
+                if last.after_s > MAX_RETRY_AFTER_S:
                     raise Reject(
                         last.reject.reason,
                         f"{last.reject.detail} and asks to wait {last.after_s:.0f} s",
@@ -97,7 +100,7 @@ class Fetcher:
     def _attempt(self, url: str) -> Fetched:
         """Follow redirects to a body. Raises Reject and TransientError."""
         left = self._policy.total_timeout_s
-        for _ in range(self._policy.max_redirects + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             target = read_target(url)
             with self._hosts.slot(target.host):
                 # Waiting for a free place at a busy host is our own doing: it costs no time.
@@ -109,5 +112,5 @@ class Fetcher:
             url = target.join(answer.location)
         raise Reject(
             Reason.FETCH_FAILED,
-            f"more than {self._policy.max_redirects} redirects, last to {target.host}",
+            f"more than {MAX_REDIRECTS} redirects, last to {target.host}",
         )

@@ -201,7 +201,7 @@ class Poll:
             # A commit takes as long as dozens of records: meanwhile the next ones are on their way.
             delivered = min(self._delivery.records, self._policy.transaction_records)
             waiting = self._held.records - self._batcher.open_entries - delivered
-        limit = self._policy.prefetch_records or ahead + self._policy.prepare_threads
+        limit = ahead + self._policy.prepare_threads
         # Full until half empty: many polls for a few records each cost more than the records.
         room = limit - waiting
         self._full_up = room <= (limit // 2 if self._full_up else 0)

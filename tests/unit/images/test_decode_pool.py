@@ -227,8 +227,9 @@ def test_a_child_that_died_while_idle_costs_no_image() -> None:
     process.stop()
 
 
-def test_a_child_that_does_not_even_read_is_ended() -> None:
-    process = DecodeProcess(ImagePolicy(decode_wall_s=0.5))
+def test_a_child_that_does_not_even_read_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImagePolicy, "decode_wall_s", 0.5)
+    process = DecodeProcess(ImagePolicy())
     process.decode(GOOD)
     os.kill(child_of(process), signal.SIGSTOP)
 
