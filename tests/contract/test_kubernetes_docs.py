@@ -76,7 +76,7 @@ def test_the_guide_has_commands_and_files() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(checkout: Path, command: str) -> None:
+def test_commands_of_the_guide_run(checkout: Path, command: str) -> None:
     name, *arguments = shlex.split(command.rpartition(" | ")[2])
 
     match name:
@@ -91,7 +91,7 @@ def test_commands_run(checkout: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_guides_values_are_settings_that_workers_take(checkout: Path, name: str) -> None:
+def test_values_of_the_guide_are_valid_settings(checkout: Path, name: str) -> None:
     files = [option for each in ("values.yaml", name) for option in ("-f", str(checkout / each))]
     own = name == "my-clip.yaml"
 
@@ -110,7 +110,7 @@ def test_a_model_is_copied_into_a_volume_that_workers_mount() -> None:
     assert "-f models.yaml -f my-clip.yaml" in COMMANDS[copied + 1]
 
 
-def test_what_the_guide_names_exists() -> None:
+def test_names_in_the_guide_exist() -> None:
     for command in re.findall(r"`kaption ([a-z][^`]*)`", GUIDE):
         parse(command.split())
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))

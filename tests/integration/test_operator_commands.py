@@ -44,7 +44,7 @@ def kaption(apache_kafka: ApacheKafka, topic_prefix: str, redis_url: str, s3: S3
     return run
 
 
-def test_doctor_says_what_to_do_until_all_is_well(kaption: Command) -> None:
+def test_doctor_reports_each_problem_until_it_is_repaired(kaption: Command) -> None:
     # Given servers without topics
     before = kaption("doctor", "--no-models")
     assert before.returncode == 1
@@ -67,7 +67,7 @@ def test_doctor_says_what_to_do_until_all_is_well(kaption: Command) -> None:
         ("KAPTION_STORE__SECRET_KEY", "wrong", "store"),
     ],
 )
-def test_doctor_names_what_is_wrong(kaption: Command, name: str, value: str, said: str) -> None:
+def test_doctor_names_the_failed_check(kaption: Command, name: str, value: str, said: str) -> None:
     kaption("topics", "create")
     ended = kaption("doctor", "--no-models", **{name: value})
     assert ended.returncode == 1
@@ -75,14 +75,14 @@ def test_doctor_names_what_is_wrong(kaption: Command, name: str, value: str, sai
     assert "Traceback" not in ended.stderr
 
 
-def test_a_broker_that_is_not_there_is_said_in_a_line(kaption: Command) -> None:
+def test_a_missing_broker_is_reported_in_one_line(kaption: Command) -> None:
     ended = kaption("topics", "check", KAPTION_KAFKA__BOOTSTRAP="127.0.0.1:1")
     assert ended.returncode == 1
     assert "127.0.0.1:1" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_worker_refuses_topics_it_cannot_work_with(
+def test_a_worker_refuses_to_start_with_wrong_topics(
     kaption: Command, apache_kafka: ApacheKafka, topic_prefix: str
 ) -> None:
     # Given no topics, then one that takes smaller messages than the contract
@@ -101,7 +101,7 @@ def test_a_worker_refuses_topics_it_cannot_work_with(
     assert "pairs.raw" not in narrow.stderr
 
 
-def test_produced_pairs_are_lag_of_ingest(kaption: Command, tmp_path: Path) -> None:
+def test_status_counts_produced_pairs_as_lag_of_ingest(kaption: Command, tmp_path: Path) -> None:
     # Given topics, and a file with two pairs and a line that is none
     kaption("topics", "create")
     pair = {"image": "http://example.org/a.jpg", "text": "a"}

@@ -147,7 +147,9 @@ def planted(
         yield found
 
 
-def test_a_run_tells_no_secret(planted: Planted, secure_kafka: SecureKafka, tmp_path: Path) -> None:
+def test_a_run_prints_no_secret(
+    planted: Planted, secure_kafka: SecureKafka, tmp_path: Path
+) -> None:
     # Given all stages at work on servers that want secrets
     (port,) = free_ports(1)
     settings = {
@@ -226,7 +228,7 @@ def _said(record: object) -> str:
         ),
     ],
 )
-def test_a_refused_start_is_one_error_without_the_secret(
+def test_a_refused_log_in_is_one_error_without_the_secret(
     planted: Planted, changed: dict[str, str], expected: str
 ) -> None:
     # Given one setting that is wrong, or an authority that nobody named
@@ -234,7 +236,7 @@ def test_a_refused_start_is_one_error_without_the_secret(
     assert said.count("\n") == 1
 
 
-def test_an_expired_certificate_and_a_user_without_rights_are_told_as_well(
+def test_errors_name_an_expired_certificate_and_missing_rights(
     planted: Planted, secure_kafka: SecureKafka
 ) -> None:
     expired = {"KAPTION_KAFKA__BOOTSTRAP": secure_kafka.server.address("EXPIRED")}
@@ -265,7 +267,7 @@ def _both_refuse(planted: Planted, changed: dict[str, str], expected: str) -> st
     return work.stderr
 
 
-def test_servers_that_are_away_make_nothing_talk(planted: Planted) -> None:
+def test_missing_servers_reveal_no_secret(planted: Planted) -> None:
     away = {
         "KAPTION_KAFKA__BOOTSTRAP": "127.0.0.1:1",
         "KAPTION_REDIS__URL": "rediss://127.0.0.1:1/0",
@@ -278,7 +280,7 @@ def test_servers_that_are_away_make_nothing_talk(planted: Planted) -> None:
     assert planted.leaks() == []
 
 
-def test_the_libraries_tell_no_secret_at_level_debug(
+def test_libraries_log_no_secret_at_level_debug(
     secure_kafka: SecureKafka, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Given a crawler's process that logs everything

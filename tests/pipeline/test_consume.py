@@ -71,7 +71,7 @@ def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
 LEFT = {"pair-0": "alt text 0", "pair-1": "newer", "pair-4": "alt text 4"}
 
 
-def test_lines_are_clean_pairs(consume: Command, tmp_path: Path) -> None:
+def test_jsonl_holds_one_clean_pair_a_line(consume: Command, tmp_path: Path) -> None:
     ended = consume(str(tmp_path / "new" / "pairs.jsonl"))
     assert ended.stdout == "3 pairs, 1 taken down\n", ended.stderr
     lines = (tmp_path / "new" / "pairs.jsonl").read_text("utf-8").splitlines()
@@ -83,14 +83,14 @@ def test_lines_are_clean_pairs(consume: Command, tmp_path: Path) -> None:
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["pairs.jsonl"]
 
 
-def test_a_table_has_the_columns_of_the_shards(consume: Command, tmp_path: Path) -> None:
+def test_parquet_has_the_columns_of_the_shards(consume: Command, tmp_path: Path) -> None:
     assert consume(str(tmp_path / "pairs.parquet"), "--to", "parquet").returncode == 0
     rows = pq.read_table(tmp_path / "pairs.parquet").to_pylist()
     assert {row["pair_id"]: row["text"] for row in rows} == LEFT
     assert {row["caption"] for row in rows} == {"Größe 0", "Größe 1", "Größe 4"}
 
 
-def test_tars_hold_images_and_one_without_is_told(consume: Command, tmp_path: Path) -> None:
+def test_wds_holds_images_and_counts_pairs_without_one(consume: Command, tmp_path: Path) -> None:
     # Given that the image of one pair is gone
     for blob in (tmp_path / "store").rglob("*"):
         if blob.is_file() and blob.read_bytes() == image_bytes(4):

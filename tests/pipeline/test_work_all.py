@@ -18,7 +18,7 @@ from support.replicas import Replica
 from support.web import get
 
 
-def test_all_stages_work_until_they_are_stopped(
+def test_work_all_runs_every_stage_until_a_signal(
     tansu: Tansu, topic_prefix: str, redis_url: str, tmp_path: Path
 ) -> None:
     # Given all stages in one process

@@ -1,4 +1,4 @@
-"""Settings: where each comes from, and that nothing wrong passes silently."""
+"""Settings: where each comes from, that errors are reported, and what documents say of them."""
 
 import os
 from pathlib import Path
@@ -38,14 +38,18 @@ def test_the_environment_wins_over_the_file(
     assert settings.kafka.topic_prefix == "f."
 
 
-def test_deep_settings_keep_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_nested_setting_leaves_its_neighbours_at_their_defaults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("KAPTION_INGEST__FETCH__PER_HOST", "3")
     fetch = load_settings().ingest.fetch
     assert (fetch.per_host, fetch.attempts) == (3, 3)
 
 
 @pytest.mark.parametrize("model", ["demo", "local-dir:/models/clip", "hf-hub:timm/ViT-B-16"])
-def test_weights_are_not_named_twice(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_is_refused_beside_a_model_with_its_own_weights(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KAPTION_CLIP__MODEL", model)
     monkeypatch.setenv("KAPTION_CLIP__PRETRAINED", "openai")
     with pytest.raises(InvalidSettingsError, match=f"'{model}' has its own weights"):
@@ -54,7 +58,9 @@ def test_weights_are_not_named_twice(model: str, monkeypatch: pytest.MonkeyPatch
     assert load_settings().clip.pretrained == "openai"
 
 
-def test_each_setting_tells_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_of_each_setting_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = _write(tmp_path, "[sink]\nshard_records = 5\n")
     monkeypatch.setenv("KAPTION_CLIP__DEVICE", "cpu")
     sources = {row.setting.name: row.source for row in explain(load_settings(config), config)}
@@ -63,7 +69,7 @@ def test_each_setting_tells_its_source(tmp_path: Path, monkeypatch: pytest.Monke
     assert sources["sink.prefix"] == "default"
 
 
-def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPTION_REDIS__URL", "redis://:hunter2@cache:6379/0")
     monkeypatch.setenv("KAPTION_REDIS__PASSWORD", "hunter3")
     monkeypatch.setenv("KAPTION_STORE__ACCESS_KEY", "us")
@@ -85,7 +91,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ("KAPTION_KAFKA", "{", "kafka"),
     ],
 )
-def test_a_wrong_variable_is_named(
+def test_an_error_names_the_wrong_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -94,7 +100,7 @@ def test_a_wrong_variable_is_named(
 
 
 @pytest.mark.parametrize("text", ["[kafka", '[kafka]\nbotstrap = "x"\n', "kafka = 3\n"])
-def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
+def test_an_error_names_the_wrong_file(tmp_path: Path, text: str) -> None:
     config = _write(tmp_path, text)
     with pytest.raises(InvalidSettingsError, match=r"kaption\.toml"):
         load_settings(config)
@@ -105,15 +111,15 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         load_settings(tmp_path / "none.toml")
 
 
-def test_service_links_of_kubernetes_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given what Kubernetes sets for a Service named kaption-score
+def test_service_links_of_kubernetes_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the variables that Kubernetes sets for a Service named kaption-score
     for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"):
         monkeypatch.setenv(f"KAPTION_SCORE_{name}", "10.0.0.1")
-    # Then the settings are read as if they were not there
+    # Then the settings are those without these variables
     assert load_settings().score == type(load_settings().score)()
 
 
-def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPTION_STORE__CA_FILE", "")
     assert load_settings(None).store.ca_file is None
 
@@ -124,7 +130,7 @@ def test_each_setting_says_what_it_means() -> None:
     assert lacking == []
 
 
-def test_the_document_has_the_settings_as_the_code_has_them() -> None:
+def test_the_document_is_generated_from_the_present_settings() -> None:
     assert settings_docs.DOCUMENT.read_text("utf-8") == settings_docs.document(), (
         f"run `{settings_docs.COMMAND}` and commit the change"
     )

@@ -39,7 +39,8 @@ LAG = Gauge(
 )
 HELD_RECORDS = Gauge(
     "kaption_held_records",
-    "Records read and not committed yet. At its limit with an idle device: raise the prefetch.",
+    "Records read and not committed yet. At its limit with an idle device: raise "
+    "runtime.prepare_threads.",
     _STAGE,
 )
 HELD_BYTES = Gauge(
