@@ -1,4 +1,4 @@
-"""`kaption doctor`: is everything there that the workers need, and if not, what to do."""
+"""`kaption doctor`: check what workers need, and say how to repair what is wrong."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ class UnhealthyError(Exception):
 
 def command(
     config: Config = None,
-    servers: Annotated[bool, typer.Option(help="Check Kafka, Redis and store.")] = True,
-    models: Annotated[
-        bool, typer.Option(help="Load the models (takes a while; downloads what is not there).")
-    ] = True,
+    servers: Annotated[bool, typer.Option(help="Check Kafka, Redis and the store.")] = True,
+    models: Annotated[bool, typer.Option(help="Load the models; downloads missing ones.")] = True,
     stage: Annotated[
-        list[str] | None, typer.Option(help="Of Kafka only what this stage's workers need.")
+        list[str] | None,
+        typer.Option(help="Check on Kafka only what this stage needs. May be repeated."),
     ] = None,
 ) -> None:
-    """Check topics, Redis, store and models; exit 1 if something is wrong."""
+    """Check topics, rights, Redis, the store and the models. Exits with 1 if one is wrong.
+
+    Example: kaption doctor --no-models --stage ingest
+    """
     stages = stage or []
     if unknown := [each for each in stages if each not in STAGES]:
         raise UserError(f"no stage is called {unknown[0]}: choose from {', '.join(STAGES)}")
@@ -67,7 +69,11 @@ def _topics(stages: Sequence[str], settings: Settings) -> str:
 
 
 def _rights(stages: Sequence[str], settings: Settings) -> str:
-    """Of these stages; of none in particular it is told which: each may have a user of its own."""
+    """Check the rights of the given stages, all of which must have them.
+
+    Without a given stage, report which stages have their rights: each may have a Kafka user of its
+    own, so one user rarely has the rights of all.
+    """
     lacking = {}
     for each in stages or STAGES:
         try:
@@ -109,7 +115,7 @@ def _store(settings: Settings) -> str:
 
     store = open_store(settings.store)
     key = f"doctor/{uuid.uuid4().hex}"
-    # Outside: what a refused write raises is not hidden by a refused delete.
+    # Not inside try: a refused delete would hide the error of a refused write.
     first = store.put_if_absent(key, b"1")
     try:
         second = store.put_if_absent(key, b"2")
