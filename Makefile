@@ -1,11 +1,11 @@
-# Each target sets up what it needs; the second time that is quick.
+# Each target first sets up what it needs, once.
 PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
-# Two OpenMP threads on a busy machine are several times slower than one.
+# On a busy machine two OpenMP threads are several times slower than one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
-"""Alerts name metrics, labels, commands and settings that exist, and reach Prometheus."""
+"""Alerts use existing metrics, labels, commands and settings, and reach Prometheus."""
 
 import re
 from typing import Any
@@ -35,7 +35,7 @@ def test_alerts_use_existing_metrics_and_labels(rule: dict[str, Any]) -> None:
     labels = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
 
     assert used(rule["expr"]) <= exported()
-    assert labels - {"instance", "pod"} <= LABELS  # those two are Prometheus' own
+    assert labels - {"instance", "pod"} <= LABELS  # Prometheus adds these two
 
 
 @EACH
@@ -92,6 +92,6 @@ def test_the_service_monitor_selects_the_workers() -> None:
         pod = it["spec"]["template"]
         assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
         assert port["targetPort"] in [p["name"] for p in pod["spec"]["containers"][0]["ports"]]
-        assert "prometheus.io/scrape" not in pod["metadata"]["annotations"]  # else twice
+        assert "prometheus.io/scrape" not in pod["metadata"]["annotations"]  # else scraped twice
     annotations = named(render("defaults"), "Deployment")["sink"]["spec"]["template"]["metadata"]
     assert annotations["annotations"]["prometheus.io/scrape"] == "true"

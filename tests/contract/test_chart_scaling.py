@@ -1,4 +1,4 @@
-"""Autoscaling by the chart: the right group and topic, and neither idle nor restless replicas."""
+"""Autoscaling by the chart: KEDA's group, topic, thresholds and log-in, and the HPA."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_keda_measures_the_lag_of_the_stages_group_on_its_topic(values: str, sta
     scaled = named(render(values), "ScaledObject")[stage]["spec"]
     metadata = trigger(values, stage)["metadata"]
 
-    assert {type(value) for value in metadata.values()} == {str}  # KEDA's type of all metadata
+    assert {type(value) for value in metadata.values()} == {str}  # as KEDA requires
     assert scaled["scaleTargetRef"] == {"name": f"kaption-{stage}"}
     assert metadata["bootstrapServers"] == kafka.bootstrap
     assert metadata["consumerGroup"] == kafka.topic_prefix + stage
@@ -55,7 +55,7 @@ def test_keda_thresholds_prevent_idle_workers_and_flapping(values: str, stage: s
 
     assert spec["maxReplicaCount"] <= partitions
     assert metadata["limitToPartitionsWithLag"] == "true"
-    # Transactions leave a marker in each partition, which looks like lag while nobody works.
+    # A transaction leaves a marker in each partition, which looks like lag while no worker runs.
     assert int(metadata["activationLagThreshold"]) >= partitions
     assert int(metadata["lagThreshold"]) == 4 * batch_records(manifests, stage)
     assert spec["cooldownPeriod"] >= probe["periodSeconds"] * probe["failureThreshold"]
@@ -124,12 +124,12 @@ def test_an_hpa_scales_stages_without_gpus_by_cpu() -> None:
     assert workers["recaption"]["spec"]["replicas"] == 3
     for stage, it in scaled.items():
         assert it["spec"]["scaleTargetRef"]["name"] == f"kaption-{stage}"
-        assert it["spec"]["minReplicas"] == 1  # from none it would never come back
+        assert it["spec"]["minReplicas"] == 1  # an HPA cannot start the first pod
         assert it["spec"]["maxReplicas"] <= min(topic.partitions for topic in STAGES[stage])
         assert "replicas" not in workers[stage]["spec"]
         assert container(pods(manifests)[stage])["resources"]["requests"][
             "cpu"
-        ]  # what it counts by
+        ]  # CPU use is relative to this
 
 
 def test_without_an_autoscaler_the_values_set_replicas() -> None:

@@ -1,4 +1,4 @@
-"""What the chart's pods may do and reach, and where secrets are."""
+"""Pods of the chart: their privileges, what they may connect to, and how they get secrets."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RESTRICTED_VOLUMES = {
 
 
 def violations(pod: Manifest) -> Iterator[str]:
-    """What Kubernetes' Pod Security Standard `restricted` forbids, in the standard's order."""
+    """Find violations of the Pod Security Standard `restricted`, in the order of the standard."""
     shared = pod.get("securityContext", {})
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(field):
@@ -170,7 +170,7 @@ def test_ingest_reaches_the_internet_but_no_private_network() -> None:
     assert who["values"] == ["ingest", "models"]
     assert rule["ports"] == [{"protocol": "TCP"}]
     assert [it["cidr"] for it in blocks] == ["0.0.0.0/0", str(addresses._GLOBAL_V6), "10.20.0.0/16"]
-    # What ingest itself refuses to dial, and no more.
+    # The policy excludes the same networks as ingest itself, and no others.
     assert [set(map(ip_network, it.get("except", []))) for it in blocks] == [
         set(addresses._DENIED_V4),
         set(addresses._DENIED_V6),

@@ -1,4 +1,4 @@
-"""What the chart runs: stages, commands, settings, probes and limits that fit the code."""
+"""Pods of the chart: commands, settings, probes, volumes and limits match the code."""
 
 import math
 import re
@@ -89,7 +89,7 @@ def test_each_component_runs_its_command() -> None:
 
 
 def test_helm_test_checks_a_stage_as_its_own_kafka_user() -> None:
-    # Given a user of ingest's own, and a password of the sink's
+    # Given a Kafka user for ingest, and another password for the sink
     secret = "secrets.kafka\\.password"
     manifests = render(
         "hardened",
@@ -97,7 +97,7 @@ def test_helm_test_checks_a_stage_as_its_own_kafka_user() -> None:
         *("--set", f"stages.ingest.{secret}.secret=own,stages.ingest.{secret}.key=password"),
         *("--set", f"stages.sink.{secret}.secret=own,stages.sink.{secret}.key=password"),
     )
-    # Then each is looked at as its workers are, and the others as the user that they share
+    # Then each of the two is checked as its own user, and the other stages as their shared user
     looked = {name: it for name, it in pods(manifests).items() if name.startswith("doctor")}
     assert {name: container(it)["args"][2:] for name, it in looked.items()} == {
         "doctor": ["--stage", "recaption", "--stage", "score", "--stage", "select"],
@@ -137,7 +137,7 @@ def test_probes_use_the_health_port_and_allow_a_slow_start(values: str, stage: s
     }
     port = loaded.health.port
 
-    # Liveness begins when the start is over: /healthz watches a thread that does not turn before.
+    # The startup probe asks /readyz: /healthz watches the poll thread, which does not run at start.
     assert asked == {
         "startupProbe": ("/readyz", port),
         "readinessProbe": ("/readyz", port),

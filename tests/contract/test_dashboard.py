@@ -1,4 +1,4 @@
-"""The Grafana dashboard: PromQL over metrics that exist, all of them, laid out without overlaps."""
+"""The Grafana dashboard shows every metric, queries only existing ones, and does not overlap."""
 
 import json
 import re
@@ -22,14 +22,14 @@ def test_panels_use_existing_metrics_and_labels(expression: str) -> None:
     named = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
 
     assert used(expression) <= exported()
-    assert named - {"namespace", "le"} <= labels()  # those two are Prometheus' own
+    assert named - {"namespace", "le"} <= labels()  # Prometheus adds these two
 
 
 def test_every_metric_has_a_panel() -> None:
     shown = set().union(*map(used, EXPRESSIONS))
 
     ours = {name for name in exported() if name.startswith("kaption_")}
-    # The parts of a histogram are one metric.
+    # A histogram has several series and counts once.
     parts = re.compile(r"_(bucket|sum|count)$")
     assert {parts.sub("", name) for name in shown} >= {parts.sub("", name) for name in ours}
 

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md and the README: each command is tried, as far as it goes without a cluster."""
+"""Commands in docs/kubernetes.md and the README run, as far as they can without a cluster."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ COMMANDS = [
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Give a folder with the files that the guide tells to write."""
+    """Give a folder with the files of the guide."""
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, "utf-8")
@@ -51,7 +51,7 @@ def _docker(arguments: list[str]) -> None:
 
 
 def _helm(folder: Path, verb: str, *arguments: str) -> None:
-    _run(folder, "helm", verb, *arguments, "--help")  # refuses options that it does not have
+    _run(folder, "helm", verb, *arguments, "--help")  # refuses unknown options
     if verb in ("install", "upgrade"):
         made = list(yaml.safe_load_all(_run(folder, "helm", "template", *arguments)))
         assert {"Deployment", "ConfigMap", "Job"} <= {it["kind"] for it in made}
@@ -71,7 +71,7 @@ def _kubectl(folder: Path, arguments: list[str]) -> None:
 
 def test_the_guide_has_commands_and_files() -> None:
     assert len(COMMANDS) > 12
-    assert any("settings.store.url=" in it for it in COMMANDS)  # the README's, in one
+    assert any("settings.store.url=" in it for it in COMMANDS)  # as in the README
     assert set(FILES) == set(re.findall(r"-f (\S+\.yaml)", GUIDE))
 
 
@@ -98,7 +98,7 @@ def test_values_of_the_guide_are_valid_settings(checkout: Path, name: str) -> No
     for stage in STAGES:
         clip = settings(render("defaults", *files), stage).clip
         assert clip.model == ("local-dir:/models/my-clip" if own else "ViT-B-32")
-        # Without a published threshold a model does not load.
+        # A model without a published threshold does not load.
         assert (clip.recommended_score is not None) is own
 
 
