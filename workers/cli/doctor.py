@@ -42,7 +42,7 @@ def command(
     """
     stages = stage or []
     if unknown := [each for each in stages if each not in STAGES]:
-        raise UserError(f"no stage is called {unknown[0]}: choose from {', '.join(STAGES)}")
+        raise UserError(f"no stage is called {unknown[0]!r}: choose from {', '.join(STAGES)}")
     settings = load_settings(config)
     console = Console(highlight=False)
     failed = False
@@ -65,7 +65,7 @@ def _topics(stages: Sequence[str], settings: Settings) -> str:
         differences = admin.check(topics)
     if differences:
         raise UnhealthyError("; ".join(map(str, differences)))
-    return f"{len(topics)} topics at {settings.kafka.bootstrap} are as they should be"
+    return f"{len(topics)} topics at {settings.kafka.bootstrap} match the contract"
 
 
 def _rights(stages: Sequence[str], settings: Settings) -> str:
@@ -83,8 +83,8 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     if stages and lacking:
         raise UnhealthyError("; ".join(f"{each}: {why}" for each, why in lacking.items()))
     may = [each for each in stages or STAGES if each not in lacking]
-    told = [f"enough for the stages {', '.join(may) or 'none'}"]
-    told += [f"not for {each}: {why}" for each, why in lacking.items()]
+    told = [f"granted for the stages {', '.join(may) or 'none'}"]
+    told += [f"missing for {each}: {why}" for each, why in lacking.items()]
     return "; ".join(told)
 
 
@@ -107,7 +107,7 @@ def _redis(settings: Settings) -> str:
     wrong = Dedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()
     if wrong is not None:
         raise UnhealthyError(wrong)
-    return "answers and keeps what it is given"
+    return "answers, and stores what is written"
 
 
 def _store(settings: Settings) -> str:
@@ -124,8 +124,8 @@ def _store(settings: Settings) -> str:
         store.delete(key)
     if (first, second, found) != (True, False, b"1"):
         raise UnhealthyError(
-            f"{settings.store.url} does not honour conditional writes (If-None-Match: *): shards "
-            "could be written twice; use AWS S3, SeaweedFS, MinIO or a local folder"
+            f"{settings.store.url} does not honour conditional writes (If-None-Match: *), so "
+            "shards could be written twice: use AWS S3, SeaweedFS, MinIO or a local folder"
         )
     return f"{settings.store.url} writes, reads and honours conditional writes"
 
@@ -134,7 +134,7 @@ def _scorer(settings: Settings) -> str:
     from kaption.workers.models import open_clip
 
     scorer = open_clip.load(settings.clip)
-    return f"{scorer.model} {scorer.revision}, good from a cosine of {scorer.recommended_score}"
+    return f"{scorer.model} {scorer.revision}, recommended score {scorer.recommended_score}"
 
 
 def _captioners(settings: Settings) -> str:

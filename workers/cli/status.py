@@ -40,7 +40,7 @@ def command(
             rate = (now.committed - before[name].committed) / (time.monotonic() - started)
             stages.add_row(name, str(now.committed), str(now.lag), f"{rate:.1f}")
     print_table(stages)
-    outcomes = Table("stage", "refused because", f"of the newest {recent}", box=None)
+    outcomes = Table("stage", "reason", f"among the newest {recent}", box=None)
     for (stage, reason), count in _refusals(kafka, recent).most_common():
         outcomes.add_row(stage, reason, str(count))
     print_table(outcomes)

@@ -53,7 +53,7 @@ def check(config: Config = None) -> None:
         typer.echo(str(difference))
     if differences:
         raise typer.Exit(1)
-    typer.echo(f"{len(TOPICS)} topics are as they should be")
+    typer.echo(f"{len(TOPICS)} topics match the contract")
 
 
 @app.command()
