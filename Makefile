@@ -9,7 +9,7 @@ PEERS := .venv-peers/.installed
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench lint
+.PHONY: help install demo check unit test bench lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,6 +19,12 @@ install: $(INSTALLED) ## Make .venv with everything, at the versions of constrai
 
 demo: $(INSTALLED) ## Run the pipeline over a rendered noisy crawl
 	$(BIN)/kaption demo $(ARGS)
+
+check: $(INSTALLED) ## Lint, check types and run the quick unit tests, without servers
+	@$(MAKE) --no-print-directory -j2 lint unit
+
+unit: $(INSTALLED) ## Run the quick unit tests alone
+	$(ONE_THREAD) $(BIN)/pytest -q -m "not slow and not server" tests/unit $(ARGS)
 
 test: $(INSTALLED) ## Run the tests that need nothing but .venv
 	$(ONE_THREAD) $(BIN)/pytest -m "not integration and not chaos" $(ARGS)

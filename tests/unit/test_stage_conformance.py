@@ -59,6 +59,8 @@ from kaption.workers.wiring import OUTPUTS, STAGES, AnyStage, build_stage
 from support.ingest_bench import image_bytes
 from support.parts import serving
 
+pytestmark = pytest.mark.slow
+
 TEXT = "A large red circle on a snowy field"
 
 

@@ -14,6 +14,8 @@ from kaption.workers.captioners.registry import load_captioners
 from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from support.tiny_models import tiny_blip2
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     module.name
     for module in iter_modules(kaption.workers.captioners.__path__)

@@ -25,6 +25,8 @@ from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 from support.photographs import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
 
+pytestmark = pytest.mark.slow
+
 GOOD = saved(quadrants(), "JPEG")
 
 

@@ -9,6 +9,8 @@ from kaption.workers.fetch.fetcher import FIRST_BACKOFF_S, Fetcher
 from kaption.workers.runtime.stage import Reject
 from support.hostile_web import BODY, HostileWeb
 
+pytestmark = pytest.mark.slow
+
 MakeFetcher = Callable[..., Fetcher]
 
 

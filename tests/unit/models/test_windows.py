@@ -8,6 +8,8 @@ from kaption.workers.models.windows import fit, score_texts, split_windows
 from kaption.workers.policy import ClipPolicy
 from support.tiny_models import tiny_clip
 
+pytestmark = pytest.mark.slow
+
 
 def count(text: str) -> int:
     """Two marks and a token for every three characters of a word."""
