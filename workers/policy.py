@@ -219,8 +219,8 @@ class RecaptionPolicy(Policy):
     """The recaption stage: writes candidate captions."""
 
     captioners: tuple[str, ...] = ("rules", "transformers")
-    """Captioners that write candidates for each image. Leave out transformers to run without a
-    caption model."""
+    """Captioners that write candidates for each image: rules, transformers, or the dotted name of a
+    module of yours. Leave out transformers to run without a caption model."""
     transformers: TransformersPolicy = TransformersPolicy()
     batch_records: PositiveInt = 16
     """Images that the model computes at once, each with all its candidates. Raise it until the GPU

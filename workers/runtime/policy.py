@@ -29,7 +29,7 @@ class RuntimeSettings(BaseModel):
     dead_letter_rate: Annotated[float, Field(gt=0, le=1)] | None = 0.5
     """Share of dead letters among the records of the last 5 minutes above which a worker stops,
     because then the stage is broken and not the records. Below 50 dead letters it never stops.
-    Unset it (null in the chart) to never stop for dead letters."""
+    Set 1 to never stop for dead letters."""
     transaction_deadline_s: Seconds = 15.0
     """Longest time from the begin of a Kafka transaction to its end. After it the worker opens a
     new connection and asks the brokers what was committed. Raise it when the alert
