@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import settings_docs
 from kaption.workers.cli.app import app
 from kaption.workers.errors import UserError
+from kaption.workers.runtime.policy import RuntimePolicy, RuntimeSettings
 from kaption.workers.settings import InvalidSettingsError, describe, explain, load_settings
 
 
@@ -160,3 +161,11 @@ def test_the_command_refuses_a_section_that_is_not_there() -> None:
 
     assert isinstance(refused, UserError)
     assert "'ingets'" in str(refused)
+
+
+def test_the_engine_takes_the_settings_and_adds_its_own_limits() -> None:
+    policy = RuntimePolicy.of(RuntimeSettings(transaction_deadline_s=60.0))
+
+    assert policy.transaction_deadline_s == 60.0
+    # The broker must not abort a transaction that its worker still commits.
+    assert policy.transaction_timeout_s > 60.0
