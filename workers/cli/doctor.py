@@ -83,9 +83,9 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     if stages and lacking:
         raise UnhealthyError("; ".join(f"{each}: {why}" for each, why in lacking.items()))
     may = [each for each in stages or STAGES if each not in lacking]
-    told = [f"granted for the stages {', '.join(may) or 'none'}"]
-    told += [f"missing for {each}: {why}" for each, why in lacking.items()]
-    return "; ".join(told)
+    parts = [f"granted for the stages {', '.join(may) or 'none'}"]
+    parts += [f"missing for {each}: {why}" for each, why in lacking.items()]
+    return "; ".join(parts)
 
 
 def _check_rights(stage: str, settings: Settings) -> None:

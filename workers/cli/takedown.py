@@ -62,7 +62,7 @@ def command(
     if dry_run or (what and not yes):
         found = _search(settings.kafka, takedowns)
         counts = removal.count(found.remains)
-        typer.echo(_told(counts, samples_in_shards(settings, found.versions)))
+        typer.echo(_summary(counts, samples_in_shards(settings, found.versions)))
         if dry_run:
             return
         _ask(takedowns, counts.pairs, settings)
@@ -90,7 +90,7 @@ def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedow
         for key, remains in removal.left():
             removed = removal.remove(remains, status.update)
             removal.finish(key)
-            typer.echo(f"an interrupted run was finished: {_told(removed)}")
+            typer.echo(f"an interrupted run was finished: {_summary(removed)}")
         status.update("waiting for batches that workers compute")
         time.sleep(settings.takedown.settle_s)
         status.update("searching")
@@ -98,7 +98,7 @@ def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedow
         key = removal.keep(remains)
         removed = removal.remove(remains, status.update)
         removal.finish(key)
-    typer.echo(f"removed: {_told(removed)}")
+    typer.echo(f"removed: {_summary(removed)}")
 
 
 def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> SearchResult:
@@ -106,7 +106,7 @@ def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> SearchResu
         return search(kafka, takedowns)
 
 
-def _told(removed: Removed, samples: int | None = None) -> str:
+def _summary(removed: Removed, samples: int | None = None) -> str:
     parts = [f"{removed.pairs} pairs in pairs.clean"]
     if samples is not None:
         parts.append(f"{samples} samples in shards")
