@@ -144,8 +144,8 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
             ["run", __file__, str(Path(__file__).parent), "--format", "jsonl"],
             "is not an empty folder",
         ),
-        (["work", "polish"], "no stage 'polish'"),
-        (["schema", "Nothing"], "no record 'Nothing'"),
+        (["work", "polish"], "no stage is called 'polish'"),
+        (["schema", "Nothing"], "no record is called 'Nothing'"),
         (["settings", "--config", "none.toml"], "settings file none.toml"),
     ],
 )
