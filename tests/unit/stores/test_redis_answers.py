@@ -14,6 +14,8 @@ from kaption.workers.stores import client as redis_client
 from kaption.workers.stores.answers import REFUSAL_TTL_S, Answer, Answers, Refusal
 from kaption.workers.stores.footprint import Footprint
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = Position("pairs.raw", 3, 14)
 REPLAY = Position("pairs.raw", 5, 92)
 

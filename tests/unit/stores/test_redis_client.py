@@ -9,6 +9,8 @@ from kaption.connections.settings import RedisConnection
 from kaption.workers.local import Valkey
 from kaption.workers.stores import client as redis_client
 
+pytestmark = pytest.mark.slow
+
 
 def client_for(url: str) -> redis.Redis:
     return redis_client.connect(RedisConnection(url=SecretStr(url)))
