@@ -1,15 +1,15 @@
-# Each target sets up what it needs; the second time that is quick.
+# Each target first sets up what it needs, once.
 PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 PEERS := .venv-peers/.installed
-# Two OpenMP threads on a busy machine are several times slower than one.
+# On a busy machine two OpenMP threads are several times slower than one.
 ONE_THREAD := OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench lint
+.PHONY: help install demo check unit test bench lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,6 +19,12 @@ install: $(INSTALLED) ## Make .venv with everything, at the versions of constrai
 
 demo: $(INSTALLED) ## Run the pipeline over a rendered noisy crawl
 	$(BIN)/kaption demo $(ARGS)
+
+check: $(INSTALLED) ## Lint, check types and run the quick unit tests, without servers
+	@$(MAKE) --no-print-directory -j2 lint unit
+
+unit: $(INSTALLED) ## Run the quick unit tests alone
+	$(ONE_THREAD) $(BIN)/pytest -q -m "not slow and not server" tests/unit $(ARGS)
 
 test: $(INSTALLED) ## Run the tests that need nothing but .venv
 	$(ONE_THREAD) $(BIN)/pytest -m "not integration and not chaos" $(ARGS)

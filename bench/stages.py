@@ -89,7 +89,7 @@ def _bare_score(
             part = pairs[start : start + batch]
             pixels = [scorer.preprocess(open_stored(blobs, pair.image)) for pair in part]
             images = scorer.encode_images(pixels)
-            score_texts(scorer, settings.clip, [pair.clean_text for pair in part], images)
+            score_texts(scorer, [pair.clean_text for pair in part], images)
 
     return loop
 

@@ -19,42 +19,47 @@ class _Connection(BaseModel):
 
 
 class KafkaConnection(_Connection):
-    """A Kafka cluster."""
+    """How to reach Kafka."""
 
     bootstrap: str = "127.0.0.1:9092"
-    """host:port, comma separated."""
+    """Brokers to ask first, as host:port, several separated by commas."""
     topic_prefix: str = ""
-    """Prefix of every topic and group name, for several deployments on one cluster."""
+    """Put before the name of every topic, consumer group and transactional id. Set it when several
+    deployments share one cluster."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """Encryption and login: SSL is TLS, SASL a login by `sasl_mechanism`."""
+    """How the brokers' listener is secured: SSL is TLS, SASL is a log-in."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
-    """How to log in; set exactly where security_protocol begins with SASL."""
+    """How to log in. Set it with security_protocol SASL_SSL or SASL_PLAINTEXT."""
     username: str | None = None
-    """User to log in as; for PLAIN and SCRAM."""
+    """User of the log-in, with PLAIN and SCRAM."""
     password: SecretStr | None = None
-    """Password of that user."""
+    """Password of the log-in, with PLAIN and SCRAM."""
     ca_file: str | None = None
-    """PEM file of the authorities that sign the brokers' certificates; None: the system's."""
+    """PEM file of the authorities that sign the brokers' certificates. Unset, those of the system
+    are trusted."""
     certificate_file: str | None = None
-    """PEM file of the client's certificate and its chain, where brokers ask for one."""
+    """PEM file of the client's certificate and its chain. Set it where brokers ask clients for a
+    certificate."""
     key_file: str | None = None
-    """PEM file of the certificate's private key."""
+    """PEM file of the private key of certificate_file."""
     key_password: SecretStr | None = None
-    """Password of an encrypted `key_file`."""
+    """Password of key_file, where that is encrypted."""
     oauth_token_url: str | None = None
     """With OAUTHBEARER: URL of the endpoint that gives tokens for client credentials."""
     oauth_client_id: str | None = None
-    """Client to ask the endpoint as."""
+    """With oauth_token_url: the name of the client."""
     oauth_client_secret: SecretStr | None = None
-    """Secret of that client."""
+    """With oauth_token_url: the secret of the client."""
     oauth_scope: str | None = None
-    """Scopes to ask for, separated by blanks."""
+    """With oauth_token_url: the scopes to ask for, separated by blanks."""
     oauth_ca_file: str | None = None
-    """PEM file of the authorities that sign the endpoint's certificate; None: the system's."""
+    """With oauth_token_url: the PEM file of the authorities that sign the endpoint's certificate.
+    Unset, those of the system are trusted."""
     oauth_token_file: str | None = None
-    """Instead of an endpoint: a file that always holds a valid token, such as Kubernetes mounts."""
+    """With OAUTHBEARER, in place of oauth_token_url: a file that always holds a valid token, such
+    as the one that Kubernetes mounts for a service account."""
     replication_factor: int = Field(default=-1, ge=-1)
-    """For topics that Kaption creates; -1 takes the broker's default."""
+    """Replicas of the topics that Kaption creates; -1 takes the brokers' default."""
 
     @property
     def uses_tls(self) -> bool:
@@ -92,22 +97,26 @@ class KafkaConnection(_Connection):
 
 
 class RedisConnection(_Connection):
-    """A Redis or Valkey server."""
+    """How to reach Redis or Valkey."""
 
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """redis://, rediss:// (TLS) or unix://. It may hold the password, so it is never shown."""
+    """The server, as redis://, rediss:// (TLS) or unix://. It may hold a password, and so is shown
+    as a secret."""
     username: str | None = None
-    """User, instead of one in the URL."""
+    """User of the log-in, where the URL names none."""
     password: SecretStr | None = None
-    """Password, instead of one in the URL, where it would have to be percent-encoded."""
+    """Password of the log-in, where the URL has none. Characters that a URL must encode stand here
+    as they are."""
     ca_file: str | None = None
-    """PEM file of the authorities that sign the server's certificate; None: the system's."""
+    """PEM file of the authorities that sign the server's certificate. Unset, those of the system
+    are trusted."""
     certificate_file: str | None = None
-    """PEM file of the client's certificate and its chain, where the server asks for one."""
+    """PEM file of the client's certificate and its chain. Set it where the server asks clients for
+    a certificate."""
     key_file: str | None = None
-    """PEM file of the certificate's private key, not encrypted."""
+    """PEM file of the private key of certificate_file; it must not be encrypted."""
     key_prefix: str = "kaption:"
-    """Prefix of every key, for several deployments on one server."""
+    """Put before the name of every key. Set it when several deployments share one server."""
 
     @property
     def uses_tls(self) -> bool:
@@ -123,20 +132,22 @@ class RedisConnection(_Connection):
 
 
 class StoreConnection(_Connection):
-    """The object store for blobs (images by their content) and shards."""
+    """How to reach the store of images and shards."""
 
     url: str = "kaption-store"
-    """A folder, or s3://bucket/prefix."""
+    """A folder, or s3://bucket/prefix. Workers on several machines need S3."""
     endpoint: str | None = None
-    """For S3 servers other than AWS, for example http://127.0.0.1:8333."""
+    """URL of an S3 server other than AWS, for example http://127.0.0.1:8333."""
     region: str = "us-east-1"
-    """Region of S3."""
+    """Region of the bucket."""
     access_key: str | None = None
-    """None: the usual AWS chain (environment, profile, web identity, instance role)."""
+    """Access key of S3. Unset, the usual AWS chain is asked: environment, profile, web identity,
+    instance role."""
     secret_key: SecretStr | None = None
-    """Secret of `access_key`; both are set or neither."""
+    """Secret of access_key."""
     ca_file: str | None = None
-    """PEM file of the authorities that sign the server's certificate; None: the system's."""
+    """PEM file of the authorities that sign the server's certificate. Unset, those of the system
+    are trusted."""
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:

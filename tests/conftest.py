@@ -3,6 +3,7 @@
 import itertools
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -14,6 +15,21 @@ from support.secure_kafka import SecureKafka
 from tools.servers import ApacheKafka, SeaweedFs
 
 _databases = itertools.count()
+_SERVERS = {"apache_kafka", "own_kafka", "secure_kafka", "tansu", "valkey", "seaweedfs"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With -m "not slow", do not import a file that is slow as a whole: it may load torch."""
+    if "not slow" not in config.option.markexpr or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text("utf-8") or None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that uses a server, so that `make check` can leave it out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not _SERVERS.isdisjoint(item.fixturenames):
+            item.add_marker("server")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
-"""The settings: environment over one TOML file over defaults. The only reader of the environment.
+"""The settings: environment before one TOML file before defaults.
 
-``KAPTION_KAFKA__BOOTSTRAP=host:9092`` sets ``kafka.bootstrap``; the same in TOML is ``[kafka]``
-``bootstrap = "host:9092"``. The file is named by ``KAPTION_CONFIG`` or ``--config``.
+``KAPTION_KAFKA__BOOTSTRAP=host:9092`` sets ``kafka.bootstrap``; in TOML that is ``[kafka]`` and
+``bootstrap = "host:9092"``. ``KAPTION_CONFIG`` or ``--config`` names the file. Nothing else in
+Kaption reads the environment.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tomllib
@@ -35,43 +37,60 @@ from kaption.workers.policy import (
     SinkPolicy,
     TakedownPolicy,
 )
-from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.policy import RuntimeSettings
 
 PREFIX = "KAPTION_"
 DELIMITER = "__"
 CONFIG_VARIABLE = "KAPTION_CONFIG"
+# By the last word of a name.
+_UNITS = {
+    "s": "seconds",
+    "bytes": "bytes",
+    "chars": "characters",
+    "fraction": "share",
+    "pixels": "pixels",
+    "processes": "processes",
+    "rate": "share",
+    "records": "records",
+    "side": "pixels",
+    "threads": "threads",
+    "tokens": "tokens",
+    "words": "words",
+}
 # Kubernetes puts these into every pod for a Service named kaption-...
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)$")
 
 
 class InvalidSettingsError(ValueError):
-    """Settings that cannot be used; the message names each one and where it came from."""
+    """Settings that cannot be used; the message names each one and where it was looked for."""
 
 
 class HealthPolicy(Policy):
-    """The HTTP server for /healthz, /readyz and /metrics."""
+    """The HTTP server of a worker: /healthz, /readyz and /metrics."""
 
     host: str = "0.0.0.0"  # noqa: S104  # probes and scrapers come from outside the pod
+    """Address to listen on; :: listens on IPv6 too."""
     port: int = Field(default=8080, ge=0, le=65535)
-    """0 takes a free port."""
+    """Port to listen on; 0 takes a free one. Give each worker its own on a shared machine."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """Everything that can be set, a field for each section."""
 
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
         env_prefix=PREFIX,
         env_nested_delimiter=DELIMITER,
-        env_ignore_empty=True,  # a variable set to nothing, as Compose does, is not set
+        env_ignore_empty=True,  # Compose sets variables that its own .env lacks to nothing
         hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     kafka: KafkaConnection = KafkaConnection()
     redis: RedisConnection = RedisConnection()
     store: StoreConnection = StoreConnection()
-    runtime: RuntimePolicy = RuntimePolicy()
+    runtime: RuntimeSettings = RuntimeSettings()
     health: HealthPolicy = HealthPolicy()
     ingest: IngestPolicy = IngestPolicy()
     clip: ClipPolicy = ClipPolicy()
@@ -97,16 +116,36 @@ class Settings(BaseSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Sourced:
-    """One setting with its value as shown (secrets hidden) and where it came from."""
+class Setting:
+    """What a setting means."""
 
     name: str
+    """With its sections, such as ``ingest.fetch.attempts``."""
+    description: str
+    unit: str
+    """Empty where it has none."""
+    default: object
+    """None: unset, as the description says."""
+    schema: Mapping[str, Any]
+    """Its JSON Schema: type, bounds, allowed values."""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.name.replace(".", DELIMITER).upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """A setting with its value as shown (secrets hidden) and where it came from."""
+
+    setting: Setting
     value: str
     source: str
 
 
 def load_settings(config: Path | None = None) -> Settings:
-    """Read and validate. Raises InvalidSettingsError."""
+    """Read and validate the settings. Raises InvalidSettingsError."""
     path = _config_path(config)
     _refuse_unknown_variables()
     try:
@@ -122,18 +161,39 @@ def load_settings(config: Path | None = None) -> Settings:
 
 
 def explain(settings: Settings, config: Path | None = None) -> Iterator[Sourced]:
-    """Every setting with its source, in the order of the classes."""
+    """Yield every setting with its source, in the order of the classes."""
     path = _config_path(config)
     from_file = _read_file(path)
     from_environment = EnvSettingsSource(Settings)()
+    meanings = {setting.name: setting for setting in describe()}
     for parts, value in _leaves(settings):
+        name = ".".join(parts)
         if _has(from_environment, parts):
-            source = f"environment {PREFIX}{DELIMITER.join(parts).upper()}"
+            source = f"environment {meanings[name].variable}"
         elif _has(from_file, parts):
             source = f"file {path}"
         else:
             source = "default"
-        yield Sourced(".".join(parts), _shown(value), source)
+        yield Sourced(meanings[name], _shown(value), source)
+
+
+def describe() -> Iterator[Setting]:
+    """Yield what each setting means, in the order of the classes."""
+    schema = Settings.model_json_schema()
+    for parts, value in _leaves(Settings.model_construct()):
+        node: Mapping[str, Any] = schema
+        for part in parts:
+            node = node["properties"][part]
+            if "$ref" in node:
+                node = {**schema["$defs"][node["$ref"].rpartition("/")[2]], **node}
+        *_, last = parts[-1].split("_")
+        yield Setting(
+            ".".join(parts),
+            " ".join(node["description"].split()),
+            _UNITS.get(last, ""),
+            value.get_secret_value() if isinstance(value, SecretStr) else value,
+            node,
+        )
 
 
 def _config_path(config: Path | None) -> Path | None:
@@ -155,7 +215,7 @@ def _read_file(path: Path | None) -> dict[str, Any]:
 
 
 def _refuse_unknown_variables() -> None:
-    # pydantic-settings passes over variables whose first part is no field: a typo would be silent.
+    # pydantic-settings ignores variables whose first part is no field: a typo would be silent.
     known = tuple(f"{PREFIX}{name.upper()}" for name in Settings.model_fields)
     for variable in os.environ:
         name = variable.upper()
@@ -166,8 +226,9 @@ def _refuse_unknown_variables() -> None:
         if not any(name == field or name.startswith(field + DELIMITER) for field in known):
             sections = ", ".join(Settings.model_fields)
             raise InvalidSettingsError(
-                f"unknown variable {variable}: names are {PREFIX}SECTION{DELIMITER}NAME with a "
-                f"section of {sections}; `kaption settings` lists all"
+                f"the environment variable {variable} sets nothing: names are "
+                f"{PREFIX}SECTION{DELIMITER}NAME, and the sections are {sections}; "
+                "`kaption settings` lists all settings"
             )
 
 
@@ -196,4 +257,6 @@ def _has(data: Mapping[str, Any], parts: tuple[str, ...]) -> bool:
 def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return "**********" if value.get_secret_value() else ""
+    if isinstance(value, tuple | bool):
+        return json.dumps(value)  # as a variable would have it
     return "" if value is None else str(value)

@@ -66,9 +66,11 @@ def require_stage(name: str) -> None:
 
 def build_worker(name: str, settings: Settings) -> Worker:
     """A replica of the stage, not yet running."""
+    from kaption.workers.runtime.policy import RuntimePolicy
     from kaption.workers.runtime.worker import Worker
 
-    return Worker(build_stage(name, settings), settings.kafka, settings.runtime)
+    policy = RuntimePolicy.of(settings.runtime)
+    return Worker(build_stage(name, settings), settings.kafka, policy)
 
 
 def build_takedowns(settings: Settings) -> TakedownList:

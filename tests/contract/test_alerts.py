@@ -1,4 +1,4 @@
-"""Alerts name metrics, labels, commands and settings that exist, and reach Prometheus."""
+"""Alerts use existing metrics, labels, commands and settings, and reach Prometheus."""
 
 import re
 from typing import Any
@@ -30,16 +30,16 @@ EACH = pytest.mark.parametrize("rule", ALERTS, ids=[rule["alert"] for rule in AL
 
 
 @EACH
-def test_alerts_ask_for_series_and_labels_that_exist(rule: dict[str, Any]) -> None:
+def test_alerts_use_existing_metrics_and_labels(rule: dict[str, Any]) -> None:
     asked = re.findall(r"(?:without|ignoring) \(([^)]*)\)|\{(\w+)[=!]", rule["expr"])
     labels = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
 
     assert used(rule["expr"]) <= exported()
-    assert labels - {"instance", "pod"} <= LABELS  # those two are Prometheus' own
+    assert labels - {"instance", "pod"} <= LABELS  # Prometheus adds these two
 
 
 @EACH
-def test_alerts_say_where_and_what_to_do(rule: dict[str, Any]) -> None:
+def test_alerts_name_the_stage_and_an_action(rule: dict[str, Any]) -> None:
     said = rule["annotations"]
     labels = set(re.findall(r"\$labels\.(\w+)", said["summary"]))
 
@@ -49,7 +49,7 @@ def test_alerts_say_where_and_what_to_do(rule: dict[str, Any]) -> None:
 
 
 @EACH
-def test_what_alerts_tell_to_use_exists(rule: dict[str, Any]) -> None:
+def test_commands_and_settings_named_in_alerts_exist(rule: dict[str, Any]) -> None:
     action = rule["annotations"]["action"]
 
     for command in re.findall(r"`kaption ([^`]+)`", action):
@@ -66,21 +66,21 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names)) >= 10
 
 
-def test_the_chart_ships_the_alerts_as_they_are() -> None:
+def test_the_chart_ships_the_alerts_unchanged() -> None:
     rule = named(render("gpu-keda"), "PrometheusRule")[""]
 
     assert rule["spec"] == yaml.safe_load(ALERTS_TEXT)
     assert rule["metadata"]["labels"]["release"] == "prometheus"
 
 
-def test_the_chart_ships_the_dashboard_as_it_is() -> None:
+def test_the_chart_ships_the_dashboard_unchanged() -> None:
     shipped = named(render("gpu-keda"), "ConfigMap")["dashboard"]
 
     assert shipped["data"] == {"kaption.json": DASHBOARD_TEXT}
     assert shipped["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
-def test_prometheus_finds_the_workers_by_the_service() -> None:
+def test_the_service_monitor_selects_the_workers() -> None:
     manifests = render("gpu-keda")
     service = named(manifests, "Service")["metrics"]
     monitor = named(manifests, "ServiceMonitor")[""]["spec"]
@@ -92,6 +92,6 @@ def test_prometheus_finds_the_workers_by_the_service() -> None:
         pod = it["spec"]["template"]
         assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
         assert port["targetPort"] in [p["name"] for p in pod["spec"]["containers"][0]["ports"]]
-        assert "prometheus.io/scrape" not in pod["metadata"]["annotations"]  # else twice
+        assert "prometheus.io/scrape" not in pod["metadata"]["annotations"]  # else scraped twice
     annotations = named(render("defaults"), "Deployment")["sink"]["spec"]["template"]["metadata"]
     assert annotations["annotations"]["prometheus.io/scrape"] == "true"

@@ -1,4 +1,4 @@
-"""deploy/helm/kaption: what Helm makes of it is what Kubernetes, KEDA and Prometheus take."""
+"""deploy/helm/kaption renders to manifests that Kubernetes, KEDA and Prometheus accept."""
 
 import json
 import tomllib
@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-import settings_schema
+import settings_docs
 from kaption.workers.settings import Settings
 from support.chart import (
     CHART,
@@ -44,28 +44,28 @@ def _title(it: object) -> str:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_lint_finds_nothing(values: str) -> None:
+def test_helm_lint_finds_nothing(values: str) -> None:
     linted = helm("lint", "--strict", str(CHART), *values_option(values))
 
     assert linted.returncode == 0, linted.stdout + linted.stderr
 
 
 @pytest.mark.parametrize(("values", "manifest"), OWN, ids=_title)
-def test_kubernetes_takes_its_kinds(values: str, manifest: Manifest) -> None:
+def test_manifests_of_kubernetes_are_valid(values: str, manifest: Manifest) -> None:
     kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize(("values", "manifest"), THEIRS, ids=_title)
-def test_operators_take_theirs(values: str, manifest: Manifest) -> None:
+def test_manifests_of_operators_are_valid(values: str, manifest: Manifest) -> None:
     model = getattr(import_module(MODELS[manifest["apiVersion"]]), manifest["kind"])
 
     read = model.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
 
-    # The models pass over what they do not know: a misspelt field would be missing.
+    # The models ignore unknown fields, so a misspelt field would be missing here.
     assert read == manifest
 
 
-def test_the_operators_kinds_are_all_rendered() -> None:
+def test_every_kind_of_the_operators_is_rendered() -> None:
     assert {it["kind"] for _, it in THEIRS} == {
         "ScaledObject",
         "TriggerAuthentication",
@@ -74,11 +74,11 @@ def test_the_operators_kinds_are_all_rendered() -> None:
     }
 
 
-def test_the_defaults_render_as_they_did() -> None:
-    command = f"helm template kaption {CHART.relative_to(Path.cwd())} --kube-version {KUBERNETES}"
+def test_the_default_values_render_as_committed() -> None:
+    command = f"helm template kaption {CHART.relative_to(ROOT)} --kube-version {KUBERNETES}"
 
     assert template("defaults") == GOLDEN.read_text("utf-8"), (
-        f"if so intended: {command} > {GOLDEN}"
+        f"if the change is intended, run: {command} > {GOLDEN}"
     )
 
 
@@ -127,17 +127,17 @@ def test_wrong_values_are_refused_and_named(wrong: str, said: str) -> None:
     assert said in made.stderr
 
 
-def test_a_user_of_redis_may_be_in_its_url() -> None:
+def test_the_url_of_redis_may_name_a_user() -> None:
     url = "redis://kaption@redis:6379/0"
 
     assert url in template("defaults", "--set", f"settings.redis.url={url}")
 
 
-def test_the_schema_has_the_settings_as_the_code_has_them() -> None:
-    committed = settings_schema.FILE.read_text("utf-8")
+def test_the_schema_is_generated_from_the_present_settings() -> None:
+    committed = settings_docs.CHART_SCHEMA.read_text("utf-8")
 
-    assert committed == settings_schema.text_with_settings(committed), (
-        "run `python deploy/settings_schema.py` and commit the change"
+    assert committed == settings_docs.chart_schema(committed), (
+        f"run `{settings_docs.COMMAND}` and commit the change"
     )
 
 
@@ -152,9 +152,7 @@ def test_the_schema_has_the_settings_as_the_code_has_them() -> None:
         ("--set-string", r"settings.recaption.captioners=[\"rules\"]"),
     ],
 )
-def test_settings_are_taken_as_values_and_as_the_text_of_a_variable(
-    option: str, right: str
-) -> None:
+def test_settings_may_be_values_or_the_text_of_a_variable(option: str, right: str) -> None:
     made = render("defaults", option, right)
 
     settings(made, "score")
@@ -170,14 +168,14 @@ def test_every_value_is_described() -> None:
     assert not [path for path, has in described.items() if not has]
 
 
-def test_the_chart_is_of_the_packages_version() -> None:
+def test_the_chart_has_the_version_of_the_package() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
     package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
     assert chart["appVersion"] == package["version"]
 
 
-def test_the_schema_knows_the_sections_of_settings() -> None:
+def test_the_schema_has_every_section_of_the_settings() -> None:
     assert list(SCHEMA["$defs"]["settings"]["properties"]) == list(Settings.model_fields)
 
 

@@ -1,4 +1,4 @@
-"""Autoscaling by the chart: the right group and topic, and neither idle nor restless replicas."""
+"""Autoscaling by the chart: KEDA's group, topic, thresholds and log-in, and the HPA."""
 
 from typing import Any
 
@@ -31,12 +31,12 @@ def batch_records(manifests: list[Manifest], stage: str) -> int:
 
 @pytest.mark.parametrize("values", KEDA)
 @pytest.mark.parametrize("stage", STAGES)
-def test_keda_looks_at_the_group_and_topic_of_the_stage(values: str, stage: str) -> None:
+def test_keda_measures_the_lag_of_the_stages_group_on_its_topic(values: str, stage: str) -> None:
     kafka = settings(render(values), stage).kafka
     scaled = named(render(values), "ScaledObject")[stage]["spec"]
     metadata = trigger(values, stage)["metadata"]
 
-    assert {type(value) for value in metadata.values()} == {str}  # KEDA's type of all metadata
+    assert {type(value) for value in metadata.values()} == {str}  # as KEDA requires
     assert scaled["scaleTargetRef"] == {"name": f"kaption-{stage}"}
     assert metadata["bootstrapServers"] == kafka.bootstrap
     assert metadata["consumerGroup"] == kafka.topic_prefix + stage
@@ -46,7 +46,7 @@ def test_keda_looks_at_the_group_and_topic_of_the_stage(values: str, stage: str)
 
 @pytest.mark.parametrize("values", KEDA)
 @pytest.mark.parametrize("stage", STAGES)
-def test_keda_neither_idles_nor_flaps(values: str, stage: str) -> None:
+def test_keda_thresholds_prevent_idle_workers_and_flapping(values: str, stage: str) -> None:
     manifests = render(values)
     spec = named(manifests, "ScaledObject")[stage]["spec"]
     metadata = trigger(values, stage)["metadata"]
@@ -55,7 +55,7 @@ def test_keda_neither_idles_nor_flaps(values: str, stage: str) -> None:
 
     assert spec["maxReplicaCount"] <= partitions
     assert metadata["limitToPartitionsWithLag"] == "true"
-    # Transactions leave a marker in each partition, which looks like lag while nobody works.
+    # A transaction leaves a marker in each partition, which looks like lag while no worker runs.
     assert int(metadata["activationLagThreshold"]) >= partitions
     assert int(metadata["lagThreshold"]) == 4 * batch_records(manifests, stage)
     assert spec["cooldownPeriod"] >= probe["periodSeconds"] * probe["failureThreshold"]
@@ -63,7 +63,7 @@ def test_keda_neither_idles_nor_flaps(values: str, stage: str) -> None:
     assert "replicas" not in named(manifests, "Deployment")[stage]["spec"]
 
 
-def test_all_topics_between_stages_have_as_many_partitions() -> None:
+def test_all_topics_between_stages_have_the_same_number_of_partitions() -> None:
     between = {topic for topics in STAGES.values() for topic in topics}
 
     assert between < set(TOPICS)
@@ -93,7 +93,7 @@ def test_all_topics_between_stages_have_as_many_partitions() -> None:
         ),
     ],
 )
-def test_keda_authenticates_with_the_workers_own_secrets(
+def test_keda_logs_in_with_the_secrets_of_the_workers(
     values: str, sasl: str, secrets: dict[str, str], maps: dict[str, str]
 ) -> None:
     manifests = render(values)
@@ -107,7 +107,7 @@ def test_keda_authenticates_with_the_workers_own_secrets(
     assert set(maps.values()) <= data.keys()
 
 
-def test_keda_may_have_its_own_authentication() -> None:
+def test_keda_may_use_a_trigger_authentication_of_the_user() -> None:
     options = ("--set", "keda.authentication=mine")
     manifests = render("hardened", *options)
 
@@ -116,7 +116,7 @@ def test_keda_may_have_its_own_authentication() -> None:
     assert not named(manifests, "TriggerAuthentication")
 
 
-def test_without_keda_stages_without_gpus_scale_by_cpu() -> None:
+def test_an_hpa_scales_stages_without_gpus_by_cpu() -> None:
     manifests = render("minimal", "--set", "stages.recaption.gpus=1,stages.recaption.replicas=3")
     scaled, workers = (named(manifests, it) for it in ("HorizontalPodAutoscaler", "Deployment"))
 
@@ -124,15 +124,15 @@ def test_without_keda_stages_without_gpus_scale_by_cpu() -> None:
     assert workers["recaption"]["spec"]["replicas"] == 3
     for stage, it in scaled.items():
         assert it["spec"]["scaleTargetRef"]["name"] == f"kaption-{stage}"
-        assert it["spec"]["minReplicas"] == 1  # from none it would never come back
+        assert it["spec"]["minReplicas"] == 1  # an HPA cannot start the first pod
         assert it["spec"]["maxReplicas"] <= min(topic.partitions for topic in STAGES[stage])
         assert "replicas" not in workers[stage]["spec"]
         assert container(pods(manifests)[stage])["resources"]["requests"][
             "cpu"
-        ]  # what it counts by
+        ]  # CPU use is relative to this
 
 
-def test_without_an_autoscaler_replicas_are_the_values() -> None:
+def test_without_an_autoscaler_the_values_set_replicas() -> None:
     manifests = render("defaults", "--set", "stages.ingest.replicas=5")
 
     assert not named(manifests, "HorizontalPodAutoscaler") | named(manifests, "ScaledObject")

@@ -1,4 +1,4 @@
-"""What the chart's pods may do and reach, and where secrets are."""
+"""Pods of the chart: their privileges, what they may connect to, and how they get secrets."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RESTRICTED_VOLUMES = {
 
 
 def violations(pod: Manifest) -> Iterator[str]:
-    """What Kubernetes' Pod Security Standard `restricted` forbids, in the standard's order."""
+    """Find violations of the Pod Security Standard `restricted`, in the order of the standard."""
     shared = pod.get("securityContext", {})
     for field in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(field):
@@ -46,14 +46,14 @@ def violations(pod: Manifest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_pods_keep_to_the_restricted_profile(values: str) -> None:
+def test_pods_meet_the_restricted_pod_security_profile(values: str) -> None:
     found = {component: list(violations(pod)) for component, pod in pods(render(values)).items()}
 
     assert len(found) >= 6
     assert not any(found.values()), found
 
 
-def test_the_policy_test_sees_what_is_forbidden() -> None:
+def test_the_check_of_the_profile_finds_violations() -> None:
     assert set(violations({"hostPID": True, "containers": [{"ports": [{"hostPort": 1}]}]})) == {
         *("hostPID", "hostPort", "allowPrivilegeEscalation"),
         *("runAsNonRoot", "seccompProfile", "capabilities"),
@@ -61,7 +61,7 @@ def test_the_policy_test_sees_what_is_forbidden() -> None:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_pods_write_only_where_something_is_mounted_and_have_no_token(values: str) -> None:
+def test_pods_have_a_read_only_root_and_no_token(values: str) -> None:
     for pod in pods(render(values)).values():
         only = container(pod)
         mounts = {it["name"]: it["mountPath"] for it in only["volumeMounts"]}
@@ -73,7 +73,7 @@ def test_pods_write_only_where_something_is_mounted_and_have_no_token(values: st
         assert mounts["tmp"] == "/tmp"
 
 
-def test_secrets_are_referred_to_and_nowhere_else() -> None:
+def test_secrets_appear_as_references_only() -> None:
     manifests = render("hardened")
     hidden = re.compile("PASSWORD|SECRET|ACCESS_KEY")
 
@@ -110,7 +110,7 @@ def test_a_stage_may_have_a_kafka_user_of_its_own() -> None:
     assert variables(manifests, "sink")["KAPTION_REDIS__PASSWORD"] == "secret"
 
 
-def test_files_of_secrets_config_maps_and_tokens_lie_where_settings_say() -> None:
+def test_settings_name_the_paths_of_mounted_files() -> None:
     manifests = render(
         *("oauth", "--set", r"files.kafka\.oauth_token_file.audience=kafka,autoscaler=none"),
         *("--set", r"files.kafka\.ca_file.secret=ca,files.kafka\.ca_file.key=ca.crt"),
@@ -131,7 +131,7 @@ def test_files_of_secrets_config_maps_and_tokens_lie_where_settings_say() -> Non
         assert variables(manifests, "ingest")[variable] == f"{mounted['mountPath']}/{source}"
 
 
-def test_s3_may_be_reached_by_the_pods_own_role() -> None:
+def test_pods_may_reach_s3_by_their_own_role() -> None:
     account = named(render("oauth"), "ServiceAccount")[""]
 
     assert account["metadata"]["annotations"].keys() == {"eks.amazonaws.com/role-arn"}
@@ -140,7 +140,7 @@ def test_s3_may_be_reached_by_the_pods_own_role() -> None:
         assert not [it for it in container(pod).get("env", []) if "STORE" in it["name"]]
 
 
-def test_all_pods_reach_servers_and_names_only() -> None:
+def test_all_pods_reach_only_the_servers_and_dns() -> None:
     policy = named(render("hardened"), "NetworkPolicy")[""]["spec"]
 
     reached = [
@@ -162,7 +162,7 @@ def test_all_pods_reach_servers_and_names_only() -> None:
         assert policy["podSelector"]["matchLabels"].items() <= labels.items()
 
 
-def test_ingest_reaches_the_internet_but_nothing_private() -> None:
+def test_ingest_reaches_the_internet_but_no_private_network() -> None:
     policy = named(render("hardened"), "NetworkPolicy")["internet"]["spec"]
     ((who,), (rule,)) = policy["podSelector"]["matchExpressions"], policy["egress"]
     blocks = [it["ipBlock"] for it in rule["to"]]
@@ -170,7 +170,7 @@ def test_ingest_reaches_the_internet_but_nothing_private() -> None:
     assert who["values"] == ["ingest", "models"]
     assert rule["ports"] == [{"protocol": "TCP"}]
     assert [it["cidr"] for it in blocks] == ["0.0.0.0/0", str(addresses._GLOBAL_V6), "10.20.0.0/16"]
-    # What ingest itself refuses to dial, and no more.
+    # The policy excludes the same networks as ingest itself, and no others.
     assert [set(map(ip_network, it.get("except", []))) for it in blocks] == [
         set(addresses._DENIED_V4),
         set(addresses._DENIED_V6),
@@ -178,5 +178,5 @@ def test_ingest_reaches_the_internet_but_nothing_private() -> None:
     ]
 
 
-def test_defaults_make_no_policy_since_they_know_no_addresses() -> None:
+def test_the_default_values_make_no_network_policy() -> None:
     assert "NetworkPolicy" not in template("defaults")

@@ -1,4 +1,4 @@
-"""What the chart runs: stages, commands, settings, probes and limits that fit the code."""
+"""Pods of the chart: commands, settings, probes, volumes and limits match the code."""
 
 import math
 import re
@@ -50,7 +50,7 @@ def test_every_stage_has_a_deployment_and_a_disruption_budget(values: str) -> No
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stages_workers_are_spread_and_leave_one_at_a_time(stage: str) -> None:
+def test_workers_of_a_stage_are_spread_and_evicted_one_at_a_time(stage: str) -> None:
     manifests = render("defaults")
     deployment = named(manifests, "Deployment")[stage]["spec"]
     spread = pods(manifests)[stage]["topologySpreadConstraints"]
@@ -65,7 +65,7 @@ def test_a_stages_workers_are_spread_and_leave_one_at_a_time(stage: str) -> None
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_every_variable_is_a_setting_and_every_command_exists(values: str) -> None:
+def test_variables_are_settings_and_commands_exist(values: str) -> None:
     manifests = render(values)
 
     for component, pod in pods(manifests).items():
@@ -88,8 +88,8 @@ def test_each_component_runs_its_command() -> None:
     assert "topics" not in pods(render("minimal"))
 
 
-def test_a_stage_with_a_kafka_user_of_its_own_is_tested_as_that_user() -> None:
-    # Given a user of ingest's own, and a password of the sink's
+def test_helm_test_checks_a_stage_as_its_own_kafka_user() -> None:
+    # Given a Kafka user for ingest, and another password for the sink
     secret = "secrets.kafka\\.password"
     manifests = render(
         "hardened",
@@ -97,7 +97,7 @@ def test_a_stage_with_a_kafka_user_of_its_own_is_tested_as_that_user() -> None:
         *("--set", f"stages.ingest.{secret}.secret=own,stages.ingest.{secret}.key=password"),
         *("--set", f"stages.sink.{secret}.secret=own,stages.sink.{secret}.key=password"),
     )
-    # Then each is looked at as its workers are, and the others as the user that they share
+    # Then each of the two is checked as its own user, and the other stages as their shared user
     looked = {name: it for name, it in pods(manifests).items() if name.startswith("doctor")}
     assert {name: container(it)["args"][2:] for name, it in looked.items()} == {
         "doctor": ["--stage", "recaption", "--stage", "score", "--stage", "select"],
@@ -112,7 +112,7 @@ def test_a_stage_with_a_kafka_user_of_its_own_is_tested_as_that_user() -> None:
         assert settings(manifests, doctor).kafka == settings(manifests, stage).kafka
 
 
-def test_a_stages_settings_go_to_its_pods_only() -> None:
+def test_settings_of_a_stage_reach_only_its_pods() -> None:
     manifests = render("gpu-keda")
 
     loaded = {stage: settings(manifests, stage) for stage in STAGES}
@@ -126,7 +126,7 @@ def test_a_stages_settings_go_to_its_pods_only() -> None:
 
 @pytest.mark.parametrize("values", VALUES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_probes_ask_where_workers_answer_and_wait_for_a_slow_start(values: str, stage: str) -> None:
+def test_probes_use_the_health_port_and_allow_a_slow_start(values: str, stage: str) -> None:
     manifests = render(values)
     loaded, worker = settings(manifests, stage), container(pods(manifests)[stage])
     ports = {it["name"]: it["containerPort"] for it in worker["ports"]}
@@ -137,7 +137,7 @@ def test_probes_ask_where_workers_answer_and_wait_for_a_slow_start(values: str, 
     }
     port = loaded.health.port
 
-    # Liveness begins when the start is over: /healthz watches a thread that does not turn before.
+    # The startup probe asks /readyz: /healthz watches the poll thread, which does not run at start.
     assert asked == {
         "startupProbe": ("/readyz", port),
         "readinessProbe": ("/readyz", port),
@@ -150,7 +150,7 @@ def test_probes_ask_where_workers_answer_and_wait_for_a_slow_start(values: str, 
 
 @pytest.mark.parametrize("values", VALUES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_pods_have_time_to_stop(values: str, stage: str) -> None:
+def test_the_grace_period_covers_the_batch_and_its_commit(values: str, stage: str) -> None:
     manifests = render(values)
     runtime = settings(manifests, stage).runtime
 
@@ -159,7 +159,7 @@ def test_pods_have_time_to_stop(values: str, stage: str) -> None:
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_the_sink_has_room_for_its_spool(values: str) -> None:
+def test_the_spool_volume_holds_two_shards_for_each_partition(values: str) -> None:
     manifests = render(values)
     sink, pod = settings(manifests, "sink").sink, pods(manifests)["sink"]
     (room,) = (it["emptyDir"]["sizeLimit"] for it in pod["volumes"] if it["name"] == "spool")
@@ -180,7 +180,7 @@ def test_the_sink_has_room_for_its_spool(values: str) -> None:
         ("select", lambda it: it.clip.threads),
     ],
 )
-def test_threads_are_those_that_the_pods_ask_for(stage: str, read: Any) -> None:
+def test_workers_use_as_many_threads_as_their_pods_request(stage: str, read: Any) -> None:
     for values in ("defaults", "gpu-keda"):
         asked = container(pods(render(values))[stage])["resources"]["requests"]["cpu"]
         assert read(settings(render(values), stage)) == asked
@@ -188,7 +188,7 @@ def test_threads_are_those_that_the_pods_ask_for(stage: str, read: Any) -> None:
         assert read(set_by_hand) == (7 if stage in ("score", "select") else asked)
 
 
-def test_gpus_go_to_the_stages_that_compute_on_one() -> None:
+def test_only_model_stages_get_gpus() -> None:
     for stage, pod in pods(render("gpu-keda")).items():
         gpus = container(pod)["resources"]["limits"].get("nvidia.com/gpu")
         tolerated = [it["key"] for it in pod.get("tolerations", [])]
@@ -196,7 +196,7 @@ def test_gpus_go_to_the_stages_that_compute_on_one() -> None:
         assert (gpus, tolerated) == ((1, ["nvidia.com/gpu"]) if stage in GPU_STAGES else (None, []))
 
 
-def test_placement_reaches_the_pods() -> None:
+def test_node_selectors_tolerations_and_priorities_reach_the_pods() -> None:
     options = "stages.sink.tolerations[0].key=spot,topics.priorityClassName=low"
     made = pods(render("gpu-keda", "--set", options))
 
@@ -221,7 +221,7 @@ def test_a_change_of_settings_restarts_workers_and_makes_new_jobs() -> None:
     assert named(before, "Job").keys() == named(render("hardened"), "Job").keys()
 
 
-def test_models_are_kept_in_what_is_mounted() -> None:
+def test_models_are_stored_in_the_mounted_volume() -> None:
     def claims(values: str) -> list[Any]:
         return [
             it["persistentVolumeClaim"]["claimName"]
@@ -236,7 +236,7 @@ def test_models_are_kept_in_what_is_mounted() -> None:
     assert {"name": "models", "emptyDir": {}} in pods(render("defaults"))["score"]["volumes"]
 
 
-def test_workers_of_a_filled_volume_do_not_ask_the_hub() -> None:
+def test_workers_with_a_filled_volume_are_offline() -> None:
     options = "models.token.secret=hub,models.token.key=token"
     filled = render("gpu-keda", "--set", options)
 
@@ -247,7 +247,7 @@ def test_workers_of_a_filled_volume_do_not_ask_the_hub() -> None:
     assert "HF_TOKEN" not in variables(filled, "topics")
 
 
-def test_the_image_has_the_user_the_folders_and_the_targets() -> None:
+def test_the_chart_matches_the_dockerfile() -> None:
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
     made = pods(render("gpu-keda"))
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml is valid and names what exists: settings, commands, files, servers, images."""
+"""docker-compose.yml is valid, and the settings, commands, files and images in it exist."""
 
 import json
 import os
@@ -29,11 +29,11 @@ def settings(environment: dict[str, str]) -> Settings:
         return load_settings()
 
 
-def test_it_is_what_the_compose_specification_allows() -> None:
-    PyCompose.from_json(json.dumps(COMPOSE))  # raises where it is not
+def test_the_file_follows_the_compose_specification() -> None:
+    PyCompose.from_json(json.dumps(COMPOSE))  # raises if it does not
 
 
-def test_every_stage_is_a_service_and_once_more_for_gpus() -> None:
+def test_every_stage_is_a_service_and_model_stages_have_one_for_gpus_too() -> None:
     assert {name: it["command"] for name, it in WORKERS.items() if "profiles" not in it} == {
         stage: ["work", stage] for stage in STAGES
     }
@@ -48,7 +48,7 @@ def test_every_stage_is_a_service_and_once_more_for_gpus() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_its_command_and_settings_are_known(name: str) -> None:
+def test_commands_and_settings_of_our_services_are_valid(name: str) -> None:
     parse(OURS[name]["command"])  # refuses unknown commands and options
     loaded = settings(OURS[name]["environment"])  # refuses unknown variables and bad values
 
@@ -61,7 +61,7 @@ def test_its_command_and_settings_are_known(name: str) -> None:
     assert hosts == ["kafka", "valkey", "seaweedfs"]
 
 
-def test_the_example_tells_every_variable_with_its_default() -> None:
+def test_the_example_lists_every_variable_with_its_default() -> None:
     told = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
     asked = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
     ours = {name: value.strip("'") for name, value in told.items() if name.startswith("KAPTION_")}
@@ -73,7 +73,7 @@ def test_the_example_tells_every_variable_with_its_default() -> None:
 
 
 def test_the_example_names_the_settings_that_it_cannot_change() -> None:
-    # What a service has under `environment` goes before its `env_file`.
+    # `environment` of a service overrides its `env_file`.
     fixed = {name for it in OURS.values() for name in it["environment"]}
     dotted = {it.removeprefix("KAPTION_").replace("__", ".").lower() for it in fixed}
 
@@ -81,14 +81,14 @@ def test_the_example_names_the_settings_that_it_cannot_change() -> None:
     assert {it for it in dotted | {"health.port"} if not re.search(rf"\b{it}\b", EXAMPLE)} == set()
 
 
-def test_profiles_add_gpus_and_the_demo() -> None:
+def test_the_profiles_are_gpu_and_demo() -> None:
     profiles = {name: it["profiles"] for name, it in SERVICES.items() if "profiles" in it}
 
     assert {name for name, it in profiles.items() if it == ["demo"]} == {"crawl"}
     assert set().union(*profiles.values()) == {"gpu", "demo"}
 
 
-def test_ingest_fetches_from_the_demos_network_and_no_other_private_one() -> None:
+def test_ingest_may_fetch_from_the_demo_network_alone() -> None:
     loaded = settings(SERVICES["ingest"]["environment"])
     (addresses,) = COMPOSE["networks"]["demo"]["ipam"]["config"]
     members = {name for name, it in SERVICES.items() if "demo" in it.get("networks", ())}
@@ -97,7 +97,7 @@ def test_ingest_fetches_from_the_demos_network_and_no_other_private_one() -> Non
     assert members == {"ingest", "crawl"}
 
 
-def test_the_crawls_images_are_where_its_pairs_say() -> None:
+def test_the_crawl_serves_images_at_the_url_in_its_pairs() -> None:
     crawl = SERVICES["crawl"]
     options = dict(zip(crawl["command"][1::2], crawl["command"][2::2], strict=True))
     (alias,) = crawl["networks"]["demo"]["aliases"]
@@ -113,7 +113,7 @@ def test_the_store_has_the_key_that_the_workers_use() -> None:
     assert worker["KAPTION_STORE__SECRET_KEY"] == store["AWS_SECRET_ACCESS_KEY"]
 
 
-def test_valkey_keeps_what_it_is_given() -> None:
+def test_valkey_never_evicts_and_persists() -> None:
     command = SERVICES["valkey"]["command"]
 
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
@@ -121,11 +121,11 @@ def test_valkey_keeps_what_it_is_given() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_images_are_pinned(name: str) -> None:
+def test_image_tags_are_exact_versions(name: str) -> None:
     assert re.search(r":v?\d+\.\d+\.?[\w.-]*$", SERVICES[name]["image"])
 
 
-def test_servers_are_of_the_versions_that_the_tests_run_against() -> None:
+def test_servers_have_the_versions_that_the_tests_use() -> None:
     tags = {name: it["image"].partition(":")[2] for name, it in SERVICES.items()}
     kafka = ElementTree.parse(ROOT / "tools" / "servers" / "kafka-pom.xml").find(
         ".//{*}dependency[{*}artifactId='kafka_2.13']/{*}version"
@@ -138,7 +138,7 @@ def test_servers_are_of_the_versions_that_the_tests_run_against() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_images_are_of_this_version_and_of_a_target(name: str) -> None:
+def test_our_images_have_this_version_and_a_target_of_the_dockerfile(name: str) -> None:
     build, tag = OURS[name]["build"], OURS[name]["image"].partition(":")[2]
     suffixes = {"worker-cpu": "", "worker-gpu": "-gpu", "tools": "-tools"}
 
@@ -148,21 +148,21 @@ def test_our_images_are_of_this_version_and_of_a_target(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - {"topics"}))
-def test_each_long_running_service_is_watched(name: str) -> None:
+def test_each_long_running_service_has_a_health_check_and_restarts(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
 
     assert check["test"][0] == "CMD"
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-def test_the_health_check_asks_where_workers_answer() -> None:
+def test_health_checks_ask_the_default_port() -> None:
     address = f":{HealthPolicy().port}/healthz"
 
     assert all(address in it["healthcheck"]["test"][-1] for it in WORKERS.values())
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_what_has_to_be_there_first_is_waited_for(name: str) -> None:
+def test_services_wait_for_what_they_depend_on(name: str) -> None:
     for other, it in SERVICES[name].get("depends_on", {}).items():
         ends = SERVICES[other]["restart"] == "on-failure"
         assert it["condition"] == ("service_completed_successfully" if ends else "service_healthy")
@@ -171,7 +171,7 @@ def test_what_has_to_be_there_first_is_waited_for(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_nothing_can_become_more_than_it_is(name: str) -> None:
+def test_services_have_no_capabilities_that_they_do_not_need(name: str) -> None:
     service = SERVICES[name]
 
     assert service["cap_drop"] == ["ALL"]
@@ -186,28 +186,28 @@ def test_nothing_can_become_more_than_it_is(name: str) -> None:
     os.geteuid() != 0 and os.environ.get("CI") != "true",
     reason="only root can give up capabilities",
 )
-def test_valkey_starts_again_over_its_own_files(tmp_path: Path) -> None:
-    # Given what a server with --appendonly leaves, and a file that is still root's
+def test_valkey_starts_again_on_the_files_of_an_earlier_start(tmp_path: Path) -> None:
+    # Given the files of a server with --appendonly, one of them still owned by root
     server, folder = 54321, tmp_path / "appendonlydir"
     folder.mkdir(mode=0o700)
     os.chown(folder, server, server)
     left = folder / "appendonly.aof.manifest"
     left.touch(0o600)
-    # When root does what its image's entrypoint does first, with what compose leaves it
+    # When root does what the image's entrypoint does, with the capabilities of the service
     kept = "".join(f",+{it.lower()}" for it in SERVICES["valkey"]["cap_add"])
     take = f"set -e; find . \\! -user {server} -exec chown {server} '{{}}' +"
     subprocess.run(
         ["setpriv", f"--bounding-set=-all{kept}", "sh", "-c", take], cwd=tmp_path, check=True
     )
-    # Then all is the server's, and nothing ended the start
+    # Then the server owns everything and the start went on
     assert {it.stat().st_uid for it in (tmp_path, folder, left)} == {server}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_worker_has_where_to_write(name: str) -> None:
+def test_workers_have_writable_volumes(name: str) -> None:
     volumes = OURS[name].get("volumes", ())
 
-    # Shards are too large for memory.
+    # A tmpfs is memory, and shards are too large for it.
     assert ("/tmp" in volumes) is (name == "sink")
     assert ("/tmp" in OURS[name]["tmpfs"]) is (name != "sink")
     assert (name in WORKERS) is ("models:/models" in volumes)

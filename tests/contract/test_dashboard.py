@@ -1,4 +1,4 @@
-"""The Grafana dashboard: PromQL over metrics that exist, all of them, laid out without overlaps."""
+"""The Grafana dashboard shows every metric, queries only existing ones, and does not overlap."""
 
 import json
 import re
@@ -17,30 +17,30 @@ EXPRESSIONS = list(in_dashboard(DASHBOARD))
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
-def test_it_asks_for_metrics_and_labels_that_exist(expression: str) -> None:
+def test_panels_use_existing_metrics_and_labels(expression: str) -> None:
     asked = re.findall(r"by \(([^)]*)\)|(\w+)=~?\"", expression)
     named = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
 
     assert used(expression) <= exported()
-    assert named - {"namespace", "le"} <= labels()  # those two are Prometheus' own
+    assert named - {"namespace", "le"} <= labels()  # Prometheus adds these two
 
 
-def test_it_shows_every_metric_of_ours() -> None:
+def test_every_metric_has_a_panel() -> None:
     shown = set().union(*map(used, EXPRESSIONS))
 
     ours = {name for name in exported() if name.startswith("kaption_")}
-    # The parts of a histogram are one metric.
+    # A histogram has several series and counts once.
     parts = re.compile(r"_(bucket|sum|count)$")
     assert {parts.sub("", name) for name in shown} >= {parts.sub("", name) for name in ours}
 
 
-def test_its_rows_are_what_an_operator_looks_for() -> None:
+def test_rows_group_panels_by_the_operators_question() -> None:
     rows = [panel["title"] for panel in PANELS if panel["type"] == "row"]
 
     assert rows == ["Flow", "Delivery", "Compute", "Processes"]
 
 
-def test_its_variables_are_declared() -> None:
+def test_variables_used_in_queries_are_declared() -> None:
     declared = {each["name"] for each in DASHBOARD["templating"]["list"]}
     text = FILE.read_text("utf-8")
 
@@ -48,7 +48,7 @@ def test_its_variables_are_declared() -> None:
     assert named == declared
 
 
-def test_panels_have_ids_of_their_own_and_do_not_overlap() -> None:
+def test_panels_have_unique_ids_and_do_not_overlap() -> None:
     places = sorted((p["gridPos"]["y"], p["gridPos"]["x"], p["gridPos"]) for p in PANELS)
 
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)

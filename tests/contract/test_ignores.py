@@ -1,4 +1,4 @@
-"""Whatever a linter or type checker is told to ignore comes with its reason, on the same line."""
+"""Each `noqa` and `type: ignore` has its reason on the same line."""
 
 import re
 import tokenize
@@ -23,13 +23,13 @@ def without_reason(source: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], comment
 
 
-def test_every_ignore_has_its_reason() -> None:
+def test_every_ignore_has_a_reason() -> None:
     checked = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
-    # rglob does not go through links: kaption/ links to the folders at the top.
-    linked = [link for link in (ROOT / "kaption").iterdir() if link.is_symlink()]
-    folders = [*(ROOT / folder for folder in checked), *linked]
+    folders = [ROOT / name for name in checked]
+    # rglob does not follow links, of which the package consists.
+    folders += [link.resolve() for link in (ROOT / "kaption").iterdir() if link.is_symlink()]
     paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
-    assert len(paths) > 500
+    assert ROOT / "workers" / "settings.py" in paths
 
     found = [(str(p), *it) for p in paths for it in without_reason(p.read_text("utf-8"))]
 
@@ -40,5 +40,5 @@ def test_every_ignore_has_its_reason() -> None:
     "comment",
     ["# noqa", "# noqa: S101", "# noqa: S101, E501  #", "# type: ignore", "# type: ignore[misc]"],
 )
-def test_an_ignore_without_reason_is_seen(comment: str) -> None:
+def test_an_ignore_without_a_reason_is_found(comment: str) -> None:
     assert list(without_reason(f"x = 1  {comment}\n")) == [(1, comment)]

@@ -1,4 +1,4 @@
-"""docs/kubernetes.md and the README: each command is tried, as far as it goes without a cluster."""
+"""Commands in docs/kubernetes.md and the README run, as far as they can without a cluster."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ COMMANDS = [
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Give a folder with the files that the guide tells to write."""
+    """Give a folder with the files of the guide."""
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, "utf-8")
@@ -51,7 +51,7 @@ def _docker(arguments: list[str]) -> None:
 
 
 def _helm(folder: Path, verb: str, *arguments: str) -> None:
-    _run(folder, "helm", verb, *arguments, "--help")  # refuses options that it does not have
+    _run(folder, "helm", verb, *arguments, "--help")  # refuses unknown options
     if verb in ("install", "upgrade"):
         made = list(yaml.safe_load_all(_run(folder, "helm", "template", *arguments)))
         assert {"Deployment", "ConfigMap", "Job"} <= {it["kind"] for it in made}
@@ -71,12 +71,12 @@ def _kubectl(folder: Path, arguments: list[str]) -> None:
 
 def test_the_guide_has_commands_and_files() -> None:
     assert len(COMMANDS) > 12
-    assert any("settings.store.url=" in it for it in COMMANDS)  # the README's, in one
+    assert any("settings.store.url=" in it for it in COMMANDS)  # as in the README
     assert set(FILES) == set(re.findall(r"-f (\S+\.yaml)", GUIDE))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run(checkout: Path, command: str) -> None:
+def test_commands_of_the_guide_run(checkout: Path, command: str) -> None:
     name, *arguments = shlex.split(command.rpartition(" | ")[2])
 
     match name:
@@ -91,14 +91,14 @@ def test_commands_run(checkout: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_the_guides_values_are_settings_that_workers_take(checkout: Path, name: str) -> None:
+def test_values_of_the_guide_are_valid_settings(checkout: Path, name: str) -> None:
     files = [option for each in ("values.yaml", name) for option in ("-f", str(checkout / each))]
     own = name == "my-clip.yaml"
 
     for stage in STAGES:
         clip = settings(render("defaults", *files), stage).clip
         assert clip.model == ("local-dir:/models/my-clip" if own else "ViT-B-32")
-        # Without a published threshold a model does not load.
+        # A model without a published threshold does not load.
         assert (clip.recommended_score is not None) is own
 
 
@@ -110,7 +110,7 @@ def test_a_model_is_copied_into_a_volume_that_workers_mount() -> None:
     assert "-f models.yaml -f my-clip.yaml" in COMMANDS[copied + 1]
 
 
-def test_what_the_guide_names_exists() -> None:
+def test_names_in_the_guide_exist() -> None:
     for command in re.findall(r"`kaption ([a-z][^`]*)`", GUIDE):
         parse(command.split())
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))

@@ -185,7 +185,9 @@ def test_a_worker_names_every_right_that_is_missing(
     assert f"write topic {topic_prefix}pairs.dead" in wrong
     assert "kafka.username (KAPTION_KAFKA__USERNAME)" in wrong
     told = kaption("other", "doctor", "--no-models", exit_code=1)
-    assert "rights: enough for the stages none; not for ingest: the broker does not let" in told
+    assert (
+        "rights: granted for the stages none; missing for ingest: the broker does not let" in told
+    )
 
 
 @pytest.fixture

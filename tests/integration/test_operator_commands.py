@@ -1,4 +1,4 @@
-"""What the platform team types, on real servers: topics, doctor, produce, status."""
+"""Commands of the platform team on real servers: topics, doctor, produce, status."""
 
 import json
 import os
@@ -20,7 +20,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def kaption(apache_kafka: ApacheKafka, topic_prefix: str, redis_url: str, s3: S3Bucket) -> Command:
-    """Give the command with settings for servers of the test's own."""
+    """Give the command, with settings for the test's servers."""
     settings = {
         "KAPTION_KAFKA__BOOTSTRAP": apache_kafka.bootstrap,
         "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
@@ -44,16 +44,16 @@ def kaption(apache_kafka: ApacheKafka, topic_prefix: str, redis_url: str, s3: S3
     return run
 
 
-def test_doctor_says_what_to_do_until_all_is_well(kaption: Command) -> None:
+def test_doctor_reports_each_problem_until_it_is_repaired(kaption: Command) -> None:
     # Given servers without topics
     before = kaption("doctor", "--no-models")
     assert before.returncode == 1
     assert "kaption topics create" in before.stdout
-    # When they are created
+    # When the topics are created
     created = kaption("topics", "create")
     assert created.returncode == 0, created.stderr
     assert created.stdout.count("created ") == 8
-    # Then doctor finds nothing wrong, and check agrees
+    # Then doctor and check find nothing wrong
     after = kaption("doctor", "--no-models")
     assert after.returncode == 0, after.stdout
     assert kaption("topics", "check").returncode == 0
@@ -67,7 +67,7 @@ def test_doctor_says_what_to_do_until_all_is_well(kaption: Command) -> None:
         ("KAPTION_STORE__SECRET_KEY", "wrong", "store"),
     ],
 )
-def test_doctor_names_what_is_wrong(kaption: Command, name: str, value: str, said: str) -> None:
+def test_doctor_names_the_failed_check(kaption: Command, name: str, value: str, said: str) -> None:
     kaption("topics", "create")
     ended = kaption("doctor", "--no-models", **{name: value})
     assert ended.returncode == 1
@@ -75,17 +75,17 @@ def test_doctor_names_what_is_wrong(kaption: Command, name: str, value: str, sai
     assert "Traceback" not in ended.stderr
 
 
-def test_a_broker_that_is_not_there_is_said_in_a_line(kaption: Command) -> None:
+def test_a_missing_broker_is_reported_in_one_line(kaption: Command) -> None:
     ended = kaption("topics", "check", KAPTION_KAFKA__BOOTSTRAP="127.0.0.1:1")
     assert ended.returncode == 1
     assert "127.0.0.1:1" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_a_worker_refuses_topics_it_cannot_work_with(
+def test_a_worker_refuses_to_start_with_wrong_topics(
     kaption: Command, apache_kafka: ApacheKafka, topic_prefix: str
 ) -> None:
-    # Given no topics, then one that takes smaller messages than the contract
+    # Given no topics, and later one whose message limit is below the contract's
     missing = kaption("work", "ingest")
     kaption("topics", "create")
     admin = KafkaAdminClient(bootstrap_servers=apache_kafka.bootstrap)
@@ -94,24 +94,24 @@ def test_a_worker_refuses_topics_it_cannot_work_with(
     admin.close()
     # When a worker is started
     narrow = kaption("work", "ingest")
-    # Then it ends at once, and says what to do
+    # Then it exits at once and says what to do
     assert missing.returncode == narrow.returncode == 1
     assert "kaption topics create" in missing.stderr
     assert "pairs.ingested: max.message.bytes is 20000" in narrow.stderr
     assert "pairs.raw" not in narrow.stderr
 
 
-def test_produced_pairs_are_lag_of_ingest(kaption: Command, tmp_path: Path) -> None:
-    # Given topics, and a file with two pairs and a line that is none
+def test_status_counts_produced_pairs_as_lag_of_ingest(kaption: Command, tmp_path: Path) -> None:
+    # Given topics, and a file with two pairs and a line that is no pair
     kaption("topics", "create")
     pair = {"image": "http://example.org/a.jpg", "text": "a"}
     lines = [json.dumps(pair), json.dumps(pair | {"text": "b"}), "no json"]
     source = tmp_path / "pairs.jsonl"
     source.write_text("\n".join(lines))
-    # When it is published
+    # When the file is published
     ended = kaption("produce", str(source))
-    # Then all lines are in pairs.raw, the bad one is named, and ingest is three behind, and the
-    # mark of a commit in each partition that got one
+    # Then all lines are in pairs.raw and the bad one is reported. Ingest lags by three records and,
+    # for each of their partitions, the marker of the commit.
     assert ended.returncode == 0, ended.stderr
     assert "3 records published, 1 of them unreadable" in ended.stdout
     assert "pairs.jsonl:3" in ended.stderr

@@ -50,7 +50,7 @@ WRONG = "plantedwrongsecret"
 
 @dataclass
 class Planted:
-    """Settings that hold secrets, and all that was written by what had them."""
+    """Settings with secrets in them, and everything that programs with these settings wrote."""
 
     settings: Mapping[str, str]
     secrets: tuple[str, ...]
@@ -58,7 +58,7 @@ class Planted:
     written: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        """Run the command and keep what it wrote."""
+        """Run a command and keep its output."""
         done = subprocess.run(
             [Path(sys.executable).with_name("kaption"), *arguments],
             env=os.environ | self.settings | changed,
@@ -72,7 +72,7 @@ class Planted:
         return done
 
     def leaks(self) -> list[str]:
-        """Where a secret stands, in one of the forms that programs write."""
+        """Find secrets in the output, in every form in which programs write them."""
         return [
             f"{secret!r} in {name}"
             for name, text in self.written.items()
@@ -94,7 +94,7 @@ def planted(
     valkey: Valkey,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Planted]:
-    """Give settings for servers that all want a secret, and topics."""
+    """Give settings for servers that all need a secret, and topics on them."""
     folder = tmp_path_factory.mktemp("planted")
     certificate = authority.server()
     kafka = secure_kafka.scram("other", topic_prefix="planted.")
@@ -148,8 +148,10 @@ def planted(
         yield found
 
 
-def test_a_run_tells_no_secret(planted: Planted, secure_kafka: SecureKafka, tmp_path: Path) -> None:
-    # Given all stages at work on servers that want secrets
+def test_a_run_prints_no_secret(
+    planted: Planted, secure_kafka: SecureKafka, tmp_path: Path
+) -> None:
+    # Given workers of all stages, on servers that need secrets
     (port,) = free_ports(1)
     settings = {
         **planted.settings,
@@ -162,7 +164,7 @@ def test_a_run_tells_no_secret(planted: Planted, secure_kafka: SecureKafka, tmp_
     crawl = Crawl(seed=5, count=10)
     try:
         assert until(lambda: get(port, "/readyz")[0] == 200 or replica.ended is not None, 200)
-        # When pages are worked on, some of them behind a password, signed, broken or away
+        # When they process pages: some ordinary, some with a password, signed, broken or missing
         with Site(crawl.pages) as site, Publisher(kafka) as publisher:
             for record in itertools.islice(crawl.records(site.url), 10):
                 publisher.publish(record)
@@ -177,14 +179,14 @@ def test_a_run_tells_no_secret(planted: Planted, secure_kafka: SecureKafka, tmp_
             assert until(lambda: len(_refusals(kafka)) >= 5, 200), replica.log.read_text()[-4000:]
         for path in ("/metrics", "/readyz", "/healthz"):
             planted.written[path] = get(port, path)[1]
-        # and commands look at it
+        # and commands inspect the pipeline
         for command in (("status",), ("doctor", "--no-models"), ("settings",), ("topics", "check")):
             assert planted.run(*command).returncode == 0, planted.written
     finally:
         code = replica.stop()
     planted.written["work all"] = replica.log.read_text()
     planted.written["refusals"] = "\n".join(_refusals(kafka))
-    # Then there was something to see, and no secret in it
+    # Then they wrote something, and no secret is in it
     assert code == 0, planted.written["work all"][-4000:]
     assert "kaption_outcomes_total" in planted.written["/metrics"]
     assert planted.leaks() == []
@@ -197,7 +199,7 @@ def _send_raw(kafka: KafkaConnection, value: bytes) -> None:
 
 
 def _refusals(kafka: KafkaConnection) -> list[str]:
-    """What rejections and dead letters say, without the records they are about."""
+    """The texts of rejections and dead letters, without their records."""
     with TopicReader(kafka, [REJECTED, DEAD]) as reader:
         return [_said(read.record) for read in reader]
 
@@ -227,15 +229,15 @@ def _said(record: object) -> str:
         ),
     ],
 )
-def test_a_refused_start_is_one_error_without_the_secret(
+def test_a_refused_log_in_is_one_error_without_the_secret(
     planted: Planted, changed: dict[str, str], expected: str
 ) -> None:
-    # Given one setting that is wrong, or an authority that nobody named
+    # Given one wrong setting, or an unknown authority
     said = _both_refuse(planted, changed, expected)
     assert said.count("\n") == 1
 
 
-def test_an_expired_certificate_and_a_user_without_rights_are_told_as_well(
+def test_errors_name_an_expired_certificate_and_missing_rights(
     planted: Planted, secure_kafka: SecureKafka
 ) -> None:
     expired = {"KAPTION_KAFKA__BOOTSTRAP": secure_kafka.server.address("EXPIRED")}
@@ -250,11 +252,11 @@ def test_an_expired_certificate_and_a_user_without_rights_are_told_as_well(
 
 
 def _both_refuse(planted: Planted, changed: dict[str, str], expected: str) -> str:
-    """What the worker said, whose last line is the error."""
-    # When a worker starts, and when the doctor looks
+    """The output of the worker; its last line is the error."""
+    # When a worker starts, and when doctor checks
     work = planted.run("work", "ingest", **changed)
     doctor = planted.run("doctor", "--no-models", **changed)
-    # Then both say the same in one line, and no secret
+    # Then both report the same in one line, without a secret
     assert work.returncode == 1
     assert work.stderr.splitlines()[-1].startswith("kaption: ")
     assert doctor.returncode == 1
@@ -266,7 +268,7 @@ def _both_refuse(planted: Planted, changed: dict[str, str], expected: str) -> st
     return work.stderr
 
 
-def test_servers_that_are_away_make_nothing_talk(planted: Planted) -> None:
+def test_missing_servers_reveal_no_secret(planted: Planted) -> None:
     away = {
         "KAPTION_KAFKA__BOOTSTRAP": "127.0.0.1:1",
         "KAPTION_REDIS__URL": "rediss://127.0.0.1:1/0",
@@ -279,10 +281,10 @@ def test_servers_that_are_away_make_nothing_talk(planted: Planted) -> None:
     assert planted.leaks() == []
 
 
-def test_the_libraries_tell_no_secret_at_level_debug(
+def test_libraries_log_no_secret_at_level_debug(
     secure_kafka: SecureKafka, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Given a crawler's process that logs everything
+    # Given the process of a crawler that logs at level DEBUG
     caplog.set_level(logging.DEBUG)
     secret, token = "planted-client-secret", unsecured_token("kaption-nobody")
     with TokenEndpoint(lambda: token, client=("kaption", secret)) as endpoint:
@@ -291,13 +293,13 @@ def test_the_libraries_tell_no_secret_at_level_debug(
             oauth_client_id="kaption",
             oauth_client_secret=SecretStr(secret),
         )
-        # When it uses a password and a token
+        # When it logs in with a password and a token
         password = secure_kafka.scram("other")
         for connection in (password, tokens):
             with pytest.raises((PublishError, TopicError)):
                 Publisher(connection, topic=DEAD).close()
             TopicAdmin(connection).close()
-    # Then neither is in its log
+    # Then neither is in the log
     assert password.password is not None
     assert "KafkaAdminClient" in caplog.text
     for planted in (secret, token, password.password.get_secret_value()):

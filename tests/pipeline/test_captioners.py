@@ -194,7 +194,7 @@ def test_one_token_past_the_context_scores_like_the_shorter_text(
     while scorer.count_tokens(longer) <= scorer.context_length:
         longer += "photo "
 
-    short, long = score_texts(scorer, CLIP, [fits, longer], np.repeat(image, 2, 0))
+    short, long = score_texts(scorer, [fits, longer], np.repeat(image, 2, 0))
 
     assert len(long.window_scores) == 2
     assert long.score == pytest.approx(short.score, abs=0.05)

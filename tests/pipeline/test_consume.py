@@ -1,4 +1,4 @@
-"""`kaption consume`: pairs.clean as files, as it is now."""
+"""`kaption consume`: the present pairs of pairs.clean as files."""
 
 import json
 import os
@@ -29,7 +29,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
-    """Give the command over five pairs: one newer, one withdrawn, one taken down."""
+    """Give the command, and a topic with five pairs: one updated, one withdrawn, one taken down."""
     kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
     objects = FolderStore(tmp_path / "store")
     with TopicAdmin(kafka) as admin:
@@ -71,33 +71,33 @@ def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
 LEFT = {"pair-0": "alt text 0", "pair-1": "newer", "pair-4": "alt text 4"}
 
 
-def test_lines_are_clean_pairs(consume: Command, tmp_path: Path) -> None:
+def test_jsonl_holds_one_clean_pair_a_line(consume: Command, tmp_path: Path) -> None:
     ended = consume(str(tmp_path / "new" / "pairs.jsonl"))
     assert ended.stdout == "3 pairs, 1 taken down\n", ended.stderr
     lines = (tmp_path / "new" / "pairs.jsonl").read_text("utf-8").splitlines()
     assert {pair.pair_id: pair.text for pair in map(CleanPair.model_validate_json, lines)} == LEFT
-    # What is there is not overwritten
+    # An existing file is not overwritten
     again = consume(str(tmp_path / "new" / "pairs.jsonl"))
     assert again.returncode == 1
     assert "exists already" in again.stderr
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["pairs.jsonl"]
 
 
-def test_a_table_has_the_columns_of_the_shards(consume: Command, tmp_path: Path) -> None:
+def test_parquet_has_the_columns_of_the_shards(consume: Command, tmp_path: Path) -> None:
     assert consume(str(tmp_path / "pairs.parquet"), "--to", "parquet").returncode == 0
     rows = pq.read_table(tmp_path / "pairs.parquet").to_pylist()
     assert {row["pair_id"]: row["text"] for row in rows} == LEFT
     assert {row["caption"] for row in rows} == {"Größe 0", "Größe 1", "Größe 4"}
 
 
-def test_tars_hold_images_and_one_without_is_told(consume: Command, tmp_path: Path) -> None:
-    # Given that the image of one pair is gone
+def test_wds_holds_images_and_counts_pairs_without_one(consume: Command, tmp_path: Path) -> None:
+    # Given a pair whose image is deleted
     for blob in (tmp_path / "store").rglob("*"):
         if blob.is_file() and blob.read_bytes() == image_bytes(4):
             blob.unlink()
-    # When tars of one pair each are written
+    # When one tar is written for each pair
     ended = consume(str(tmp_path / "tars"), "--to", "wds", "--shard-records", "1")
-    # Then the others are there, each with its image
+    # Then the others have a tar each, with their image
     assert ended.stdout == "2 pairs, 1 taken down, 1 without image\n", ended.stderr
     found = {}
     for path in (tmp_path / "tars").glob("*.tar"):

@@ -1,4 +1,4 @@
-"""`kaption doctor` on models alone, as the chart fills its volume."""
+"""`kaption doctor --no-servers`, by which the chart downloads models into its volume."""
 
 import pytest
 from typer.testing import CliRunner
@@ -7,9 +7,9 @@ from kaption.workers.cli.app import app
 
 
 def test_models_load_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given settings that name the demo's models and a broker that is not there
+    # Given the demo's models and a broker that does not exist
     monkeypatch.setenv("KAPTION_KAFKA__BOOTSTRAP", "127.0.0.1:1")
-    # When doctor leaves out servers
+    # When doctor skips the servers
     ended = CliRunner().invoke(app, ["doctor", "--no-servers"])
     # Then it loads both models and the checks, and looks for nothing else
     assert ended.exit_code == 0, ended.output

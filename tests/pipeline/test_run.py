@@ -145,7 +145,7 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
             "is not an empty folder",
         ),
         (["work", "polish"], "there is no stage 'polish'"),
-        (["schema", "Nothing"], "no record 'Nothing'"),
+        (["schema", "Nothing"], "no record is called 'Nothing'"),
         (["settings", "--config", "none.toml"], "settings file none.toml"),
     ],
 )

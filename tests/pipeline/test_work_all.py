@@ -1,4 +1,4 @@
-"""`kaption work all`: the service form of the pipeline, with probes, until SIGTERM."""
+"""`kaption work all`: all stages in one process, with probes, until SIGTERM."""
 
 import itertools
 from pathlib import Path
@@ -19,7 +19,7 @@ from support.replicas import Replica
 from support.web import get
 
 
-def test_all_stages_work_until_they_are_stopped(
+def test_work_all_runs_every_stage_until_a_signal(
     tansu: Tansu, topic_prefix: str, redis_url: str, tmp_path: Path
 ) -> None:
     # Given all stages in one process
@@ -41,19 +41,19 @@ def test_all_stages_work_until_they_are_stopped(
     replica = Replica("all", 0, settings, tmp_path)
     replica.start()
     try:
-        # When it is ready, and pairs are published
+        # When pairs are published after it is ready
         assert until(lambda: get(port, "/readyz")[0] == 200), replica.log.read_text()[-4000:]
         crawl = Crawl(seed=5, count=30)
         with Site(crawl.pages) as site, Publisher(kafka) as publisher:
             for record in itertools.islice(crawl.records(site.url), 30):
                 publisher.publish(record)
             publisher.flush()
-            # Then its metrics tell when the sink holds some of them
+            # Then the sink gets some of them
             assert until(lambda: _metric(port, 'kaption_held_records{stage="sink"}') > 0)
         assert get(port, "/healthz")[0] == 200
     finally:
         code = replica.stop()
-    # And on SIGTERM it ends in order; the shards that were open are written
+    # And after SIGTERM it writes its open shards and exits with 0
     assert code == 0, replica.log.read_text()[-4000:]
     objects = FolderStore(tmp_path / "store")
     manifests = read_manifests(objects, "dataset")
@@ -62,6 +62,6 @@ def test_all_stages_work_until_they_are_stopped(
 
 
 def _metric(port: int, name: str) -> float:
-    """Its value; 0 while it is not there."""
+    """The value of a metric; 0 while it is missing."""
     lines = get(port, "/metrics")[1].splitlines()
     return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))

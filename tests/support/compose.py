@@ -1,4 +1,4 @@
-"""docker-compose.yml as compose reads it without a variable set."""
+"""docker-compose.yml, with every variable at its default."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ WORKERS = {name: it for name, it in OURS.items() if it["command"][0] == "work"}
 
 
 def mounts(service: str) -> dict[str, str]:
-    """Source by target, of its volumes that have a source."""
+    """The sources of a service's volumes by their targets; anonymous volumes have none."""
     named = [it.split(":") for it in SERVICES[service].get("volumes", ()) if ":" in it]
     return {target: source for source, target, *_ in named}

@@ -1,26 +1,70 @@
-"""The stages of deploy/Dockerfile and how they depend on each other."""
+"""deploy/Dockerfile as data: its stages, their instructions and how they depend on each other."""
 
 from __future__ import annotations
 
-import dockerfile
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
-STAGES = dockerfile.read()
+from dockerfile_parse import DockerfileParser
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 
 
-def steps(name: str) -> list[dockerfile.Step]:
-    """All instructions of a stage, those of the stages that it is from before its own."""
+class Step(NamedTuple):
+    """One instruction, such as RUN, and its arguments as text."""
+
+    instruction: str
+    value: str
+
+
+class Stage(NamedTuple):
+    """A stage: its base, which is a stage or an image, and its own instructions."""
+
+    base: str
+    steps: tuple[Step, ...]
+
+    @property
+    def copied_from(self) -> list[str]:
+        """The stages that this stage copies from."""
+        return [name for step in self.steps for name in re.findall(r"^--from=(\S+)", step.value)]
+
+
+def _read() -> Mapping[str, Stage]:
+    with DOCKERFILE.open("rb") as file:
+        structure = DockerfileParser(fileobj=file).structure
+    stages: dict[str, Stage] = {}
+    name = ""
+    for each in structure:
+        if each["instruction"] == "FROM":
+            base, _, name = each["value"].split()
+            stages[name] = Stage(base, ())
+        elif name and each["instruction"] != "COMMENT":
+            base, steps = stages[name]
+            stages[name] = Stage(base, (*steps, Step(each["instruction"], each["value"])))
+    return stages
+
+
+STAGES = _read()
+"""By name: each stage of the Dockerfile has one."""
+
+
+def steps(name: str) -> list[Step]:
+    """All instructions of a stage: first those of its base, then its own."""
     base, own = STAGES[name]
     return [*(steps(base) if base in STAGES else ()), *own]
 
 
 def needs(name: str) -> set[str]:
-    """The stages that one is from, or copies from, itself included."""
+    """The stages that a stage is based on or copies from, and itself."""
     others = {STAGES[name].base, *STAGES[name].copied_from} & STAGES.keys()
     return {name}.union(*map(needs, others))
 
 
 def copied_from_context(name: str) -> set[str]:
-    """What a stage and those that it needs take from the repository."""
+    """What a stage, and the stages that it needs, copy from the repository."""
     return {
         word
         for stage in needs(name)

@@ -1,4 +1,4 @@
-"""Which metrics PromQL asks for, in dashboards and alerts, and which ones workers export."""
+"""Metrics that PromQL of dashboards and alerts uses, and metrics that workers export."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Metric = Counter | Gauge | Histogram
 OURS: list[Metric] = [each for each in vars(metrics).values() if isinstance(each, Metric)]
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
-# What Grafana puts in itself.
+# Grafana replaces these.
 _INTERVALS = re.compile(r"\$__(rate_interval|interval|range)\b")
 
 
 def exported() -> set[str]:
-    """Names as PromQL knows them: ours, those of the process and of Python."""
+    """Names in PromQL of all exported metrics: ours, those of the process and of Python."""
     return {
         family.name + suffix
         for family in REGISTRY.collect()
@@ -29,12 +29,12 @@ def exported() -> set[str]:
 
 
 def labels() -> set[str]:
-    """Labels of our metrics."""
+    """All labels of our metrics."""
     return {label for each in OURS for label in each._labelnames}
 
 
 def used(expression: str) -> set[str]:
-    """Names in an expression. Raises ValueError for one that is not PromQL."""
+    """Names of metrics in an expression. Raises ValueError if it is not PromQL."""
     names: set[str] = set()
 
     def visit(part: promql_parser.Expr) -> bool:

@@ -12,6 +12,8 @@ import torch
 from kaption.workers.captioners.transformers import TransformersCaptioner
 from kaption.workers.runtime.stage import OutOfMemory
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

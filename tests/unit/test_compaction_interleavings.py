@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import pytest
 import stamina
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from kaption.workers.runtime.stage import Incoming
 from support.compacting import compact, retire_all
 from support.sink_machine import Crash, Sinks, Troubled, scripts
 from support.sink_records import offsets_in, stored
+
+pytestmark = pytest.mark.slow
 
 
 class Compaction(Sinks):

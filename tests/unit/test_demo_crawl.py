@@ -44,6 +44,8 @@ from kaption.workers.stores.dedup import Dedup
 from kaption.workers.text.language import LanguageDetector
 from support.model_stages import taken_down
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 THING = SceneObject("circle", "red", "striped", "large", 0.5, 0.5, 0.3)
 SCENE = Scene((THING,), "on green grass")

@@ -253,7 +253,7 @@ def test_the_audit_sample_is_a_stable_share_of_the_pairs() -> None:
     assert all(sampled(name, 0.2) for name, hit in zip(names, first, strict=True) if hit)
 
 
-POLICY = SelectPolicy(margin=0.05, near_equal=0.7, keep=2)
+POLICY = SelectPolicy(margin=0.05, keep=2)
 
 
 @pytest.mark.parametrize(("score", "first"), [(0.34, "original"), (0.36, "vlm")])
@@ -268,8 +268,8 @@ def test_a_candidate_must_beat_the_original_by_the_margin(score: float, first: s
 
 def test_near_equal_captions_collapse_into_the_better_one() -> None:
     captions = [
-        vlm("a red circle on green grass", 0.3),
-        vlm("a red circle on the green grass", 0.4),
+        vlm("a large red circle lies on wet green grass near water", 0.3),
+        vlm("a large red circle lies on the wet green grass near water", 0.4),
         vlm("blue star", 0.2),
     ]
 

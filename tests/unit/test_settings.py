@@ -1,11 +1,16 @@
-"""Settings: where each comes from, and that nothing wrong passes silently."""
+"""Settings: where each comes from, that errors are reported, and what documents say of them."""
 
 import os
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from kaption.workers.settings import InvalidSettingsError, explain, load_settings
+import settings_docs
+from kaption.workers.cli.app import app
+from kaption.workers.errors import UserError
+from kaption.workers.runtime.policy import RuntimePolicy, RuntimeSettings
+from kaption.workers.settings import InvalidSettingsError, describe, explain, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +39,18 @@ def test_the_environment_wins_over_the_file(
     assert settings.kafka.topic_prefix == "f."
 
 
-def test_deep_settings_keep_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_nested_setting_leaves_its_neighbours_at_their_defaults(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("KAPTION_INGEST__FETCH__PER_HOST", "3")
     fetch = load_settings().ingest.fetch
     assert (fetch.per_host, fetch.attempts) == (3, 3)
 
 
 @pytest.mark.parametrize("model", ["demo", "local-dir:/models/clip", "hf-hub:timm/ViT-B-16"])
-def test_weights_are_not_named_twice(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pretrained_is_refused_beside_a_model_with_its_own_weights(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KAPTION_CLIP__MODEL", model)
     monkeypatch.setenv("KAPTION_CLIP__PRETRAINED", "openai")
     with pytest.raises(InvalidSettingsError, match=f"'{model}' has its own weights"):
@@ -50,16 +59,18 @@ def test_weights_are_not_named_twice(model: str, monkeypatch: pytest.MonkeyPatch
     assert load_settings().clip.pretrained == "openai"
 
 
-def test_each_setting_tells_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_source_of_each_setting_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = _write(tmp_path, "[sink]\nshard_records = 5\n")
     monkeypatch.setenv("KAPTION_CLIP__DEVICE", "cpu")
-    sources = {row.name: row.source for row in explain(load_settings(config), config)}
+    sources = {row.setting.name: row.source for row in explain(load_settings(config), config)}
     assert sources["sink.shard_records"] == f"file {config}"
     assert sources["clip.device"] == "environment KAPTION_CLIP__DEVICE"
     assert sources["sink.prefix"] == "default"
 
 
-def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPTION_REDIS__URL", "redis://:hunter2@cache:6379/0")
     monkeypatch.setenv("KAPTION_REDIS__PASSWORD", "hunter3")
     monkeypatch.setenv("KAPTION_STORE__ACCESS_KEY", "us")
@@ -81,7 +92,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
         ("KAPTION_KAFKA", "{", "kafka"),
     ],
 )
-def test_a_wrong_variable_is_named(
+def test_an_error_names_the_wrong_variable(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -90,7 +101,7 @@ def test_a_wrong_variable_is_named(
 
 
 @pytest.mark.parametrize("text", ["[kafka", '[kafka]\nbotstrap = "x"\n', "kafka = 3\n"])
-def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
+def test_an_error_names_the_wrong_file(tmp_path: Path, text: str) -> None:
     config = _write(tmp_path, text)
     with pytest.raises(InvalidSettingsError, match=r"kaption\.toml"):
         load_settings(config)
@@ -101,14 +112,60 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
         load_settings(tmp_path / "none.toml")
 
 
-def test_service_links_of_kubernetes_are_not_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given what Kubernetes sets for a Service named kaption-score
+def test_service_links_of_kubernetes_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given the variables that Kubernetes sets for a Service named kaption-score
     for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"):
         monkeypatch.setenv(f"KAPTION_SCORE_{name}", "10.0.0.1")
-    # Then the settings are read as if they were not there
+    # Then the settings are those without these variables
     assert load_settings().score == type(load_settings().score)()
 
 
-def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KAPTION_STORE__CA_FILE", "")
     assert load_settings(None).store.ca_file is None
+
+
+def test_each_setting_says_what_it_means() -> None:
+    lacking = [it.name for it in describe() if not it.description.endswith(".")]
+
+    assert lacking == []
+
+
+def test_the_document_is_generated_from_the_present_settings() -> None:
+    assert settings_docs.DOCUMENT.read_text("utf-8") == settings_docs.document(), (
+        f"run `{settings_docs.COMMAND}` and commit the change"
+    )
+
+
+def test_the_command_shows_value_unit_source_and_meaning_in_80_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KAPTION_RUNTIME__GRACE_S", "45")
+
+    shown = CliRunner().invoke(app, ["settings", "runtime"]).stdout
+
+    assert "runtime.grace_s = 45.0 (seconds; environment KAPTION_RUNTIME__GRACE_S)\n" in shown
+    assert "    Time that a batch in compute has to finish" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_command_shows_one_setting() -> None:
+    shown = CliRunner().invoke(app, ["settings", "ingest.fetch.attempts"]).stdout
+
+    assert shown.startswith("ingest.fetch.attempts = 3 (default)\n")
+    assert shown.count(" = ") == 1
+
+
+def test_the_command_refuses_a_section_that_is_not_there() -> None:
+    refused = CliRunner().invoke(app, ["settings", "ingets"]).exception
+
+    assert isinstance(refused, UserError)
+    assert "'ingets'" in str(refused)
+
+
+def test_the_engine_takes_the_settings_and_adds_its_own_limits() -> None:
+    policy = RuntimePolicy.of(RuntimeSettings(transaction_deadline_s=60.0))
+
+    assert policy.transaction_deadline_s == 60.0
+    # The broker must not abort a transaction that its worker still commits.
+    assert policy.transaction_timeout_s > 60.0

@@ -1,8 +1,11 @@
 """Crashes, lost answers and zombies in any order: each record is in exactly one shard."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from support.sink_machine import Sinks
+
+pytestmark = pytest.mark.slow
 
 TestInterleavings = Sinks.TestCase
 TestInterleavings.settings = settings(

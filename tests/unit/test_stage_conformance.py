@@ -40,6 +40,8 @@ from kaption.workers.settings import Settings
 from kaption.workers.wiring import OUTPUTS, STAGES, AnyStage, build_stage
 from support.parts import serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def own_valkey() -> Iterator[Valkey]:

@@ -8,11 +8,13 @@ from kaption.schemas import Caption, CheckResult
 from kaption.workers.policy import SelectPolicy
 
 _BROKEN = "\ufffd"
+_LEAST = 0.5
+"""Least share of letters (any script) among a caption's visible characters."""
 
 
 def build(policy: SelectPolicy) -> LanguageCheck:
     """Make the check with the policy's limit."""
-    return LanguageCheck(policy.min_letters)
+    return LanguageCheck(_LEAST)
 
 
 class LanguageCheck:

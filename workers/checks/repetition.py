@@ -7,11 +7,13 @@ from kaption.workers.checks.words import words
 from kaption.workers.policy import SelectPolicy
 
 _GRAM = 3
+_MOST = 0.5
+"""Largest share of repeated 3-grams."""
 
 
 def build(policy: SelectPolicy) -> RepetitionCheck:
     """Make the check with the policy's limit."""
-    return RepetitionCheck(policy.max_repetition)
+    return RepetitionCheck(_MOST)
 
 
 class RepetitionCheck:

@@ -1,4 +1,4 @@
-"""The `kaption` command: one file per sub-command, wired in `app`."""
+"""The program `kaption`: one file for each command; `app` lists them."""
 
 from kaption.workers.cli.app import main
 

@@ -1,22 +1,36 @@
-"""The ACLs that each part of Kaption needs on a Kafka that asks who may do what."""
+"""`kaption topics acls`: the rights that stages and commands need on a Kafka with an authorizer."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
 
 from kaption.schemas import TOPICS, Topic
 from kaption.schemas.topics import CLEAN, DEAD, INGESTED, RAW, REJECTED
+from kaption.workers.cli.common import Config, print_table
+from kaption.workers.errors import UserError
+from kaption.workers.settings import load_settings
 from kaption.workers.wiring import OUTPUTS, STAGES
 
 DESCRIBE = ("Describe", "DescribeConfigs")
 
 
+class AclFormat(StrEnum):
+    """How the ACLs are listed."""
+
+    TABLE = "table"
+    COMMANDS = "commands"
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What somebody may do to a resource, in the words of kafka-acls.sh. Nobody is denied."""
+    """An ACL that allows operations on a resource, in the words of kafka-acls.sh."""
 
     resource: Literal["topic", "group", "transactional-id"]
     name: str
@@ -25,7 +39,7 @@ class Grant:
     pattern: Literal["literal", "prefixed"] = "literal"
 
     def command(self, principal: str, bootstrap: str) -> str:
-        """One line for a shell."""
+        """The command line that adds this ACL."""
         operations = [word for each in self.operations for word in ("--operation", each)]
         words = [
             *("kafka-acls.sh", "--bootstrap-server", bootstrap, "--command-config"),
@@ -35,8 +49,54 @@ class Grant:
         return shlex.join(words)
 
 
+def command(
+    of: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Stages or commands: ingest ... sink, publish, produce, replay, consume, "
+            "takedown, status, topics. Default: all."
+        ),
+    ] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option(help="One Kafka user for all. Default: User:kaption-NAME for each."),
+    ] = None,
+    shown: Annotated[
+        AclFormat, typer.Option("--format", help="A table, or command lines of kafka-acls.sh.")
+    ] = AclFormat.TABLE,
+    config: Config = None,
+) -> None:
+    """List the ACLs that stages and commands need on a Kafka with an authorizer.
+
+    Example: kaption topics acls ingest produce --format commands
+    """
+    kafka = load_settings(config).kafka
+    known = grants(kafka.topic_prefix)
+    if unknown := set(of or ()) - set(known):
+        raise UserError(
+            f"no stage or command is called {', '.join(sorted(unknown))}: choose from "
+            f"{', '.join(known)}"
+        )
+    chosen = {name: known[name] for name in of or known}
+    if principal is None:
+        lists = {f"User:kaption-{name}": list(merged(each)) for name, each in chosen.items()}
+    else:
+        lists = {principal: list(merged(grant for each in chosen.values() for grant in each))}
+    if shown is AclFormat.COMMANDS:
+        for user, each in lists.items():
+            for grant in each:
+                typer.echo(grant.command(user, kafka.bootstrap))
+        return
+    table = Table("principal", "resource", "name", "pattern", "operations", box=None)
+    for user, each in lists.items():
+        for grant in each:
+            operations = ", ".join(grant.operations)
+            table.add_row(user, grant.resource, grant.name, grant.pattern, operations)
+    print_table(table)
+
+
 def grants(prefix: str) -> dict[str, tuple[Grant, ...]]:
-    """By who needs them: each stage's workers, and the commands; `prefix` is of the topics."""
+    """The ACLs of each stage and command; `prefix` is `kafka.topic_prefix`."""
     return {
         **{stage: tuple(_worker(stage, prefix)) for stage in STAGES},
         "publish": (_topic(RAW, prefix, "Write", "DescribeConfigs"),),
@@ -62,7 +122,7 @@ def grants(prefix: str) -> dict[str, tuple[Grant, ...]]:
 
 
 def merged(several: Iterable[Grant]) -> Iterator[Grant]:
-    """The same rights, each resource once."""
+    """The same rights with one ACL for each resource."""
     found: dict[Grant, dict[str, None]] = {}
     for each in several:
         operations = found.setdefault(replace(each, operations=()), {})
@@ -81,7 +141,7 @@ def _worker(stage: str, prefix: str) -> Iterator[Grant]:
 
 
 def _feed(prefix: str, topics: Iterable[Topic]) -> Iterator[Grant]:
-    """Transactions that commit the place in a source with its records (`producers.feed`)."""
+    """Transactions that commit records with the place in their source (`producers.feed`)."""
     for topic in topics:
         yield _topic(topic, prefix, "Write", "Read")
     yield Grant("group", f"{prefix}produce-", ("Read",), "prefixed")

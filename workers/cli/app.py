@@ -1,4 +1,4 @@
-"""The command line's root: sub-commands, and errors as one line that says what to do."""
+"""The list of commands, and errors as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ app.command("settings")(settings)
 
 
 def main() -> None:
-    """Entry point. Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage."""
-    # Python writes warnings of libraries to stderr where nobody set up logging: our errors say it.
+    """Run a command. Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage."""
+    # Without a handler Python prints the warnings of a library; our own errors say the same.
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
         app()
@@ -70,7 +70,7 @@ def main() -> None:
         typer.echo(f"kaption: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        # A light install has no torch, redis ...: name the extra instead of showing a traceback.
+        # An install without extras lacks torch, redis and others. A traceback would not say that.
         if error.name is None or error.name.partition(".")[0] == "kaption":
             raise
         typer.echo(

@@ -1,4 +1,4 @@
-"""`kaption compact`: fewer, larger shards, without what is replaced or taken down."""
+"""`kaption compact`: merge small shards, and leave out replaced versions and takedowns."""
 
 from __future__ import annotations
 
@@ -21,33 +21,46 @@ from kaption.workers.settings import load_settings
 
 _LINE_S = 5.0
 _UNCOMMITTED = timedelta(days=1)
-"""Far more than any writer takes from its uploads to the manifest that names them."""
+"""An upload this old without a manifest belongs to a writer that died."""
 _SIZE = TypeAdapter(ByteSize)
 
 
 def command(
     below: Annotated[
         str | None,
-        typer.Option(metavar="BYTES", help="Shards under it are small; default: half of --to."),
+        typer.Option(
+            metavar="BYTES", help="Merge shards smaller than this. Default: half of --to."
+        ),
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="BYTES", help="Size to merge up to, as 256MiB; default: the sink's."),
+        typer.Option(
+            metavar="BYTES",
+            help="Size of merged shards, as 256MiB. Default: sink.shard_bytes.",
+        ),
     ] = None,
     grace: Annotated[
-        str, typer.Option(metavar="AGE", help="How long what is replaced stays, for its readers.")
+        str,
+        typer.Option(
+            metavar="AGE", help="Keep replaced shards this long, for readers that use them."
+        ),
     ] = "1d",
     orphans: Annotated[
         bool,
-        typer.Option("--orphans", help="Also delete data that no manifest names, if a day old."),
+        typer.Option("--orphans", help="Also delete data over a day old that no manifest names."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would do.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, only report.")
+    ] = False,
     config: Config = None,
 ) -> None:
-    """Merge small shards, leaving out versions that are replaced and pairs that are taken down.
+    """Merge small shards. Leave out replaced versions and pairs that are taken down.
 
-    A larger shard is written anew only if something in it is taken down. Readers and sinks may go
-    on meanwhile, and so may other compactions; kill it at any moment and run it again.
+    A large shard is rewritten only if it holds a pair that is taken down.
+    Readers, sinks and other compactions may run at the same time. The command
+    may be killed at any moment and started again.
+
+    Example: kaption compact --below 64MiB --to 256MiB --dry-run
     """
     settings = load_settings(config)
     store, sink = open_store(settings.store), settings.sink
@@ -69,10 +82,10 @@ def command(
                 f"a manifest or takedown below {sink.prefix}/ cannot be read: {error}; restore it"
             ) from error
         for fault in done.damaged:
-            console.print(f"left as it is: {fault}", markup=False, soft_wrap=True)
+            console.print(f"not merged: {fault}", markup=False, soft_wrap=True)
         typer.echo(_line(done))
         if not dry_run:
-            status.update("removing what was merged before")
+            status.update("removing shards that were merged earlier")
             before = datetime.now(UTC) - kept
             gone = sum(retire(store, sink.prefix, each, before) for each in compactor.partitions())
             typer.echo(f"{gone} shards removed that were merged more than {grace} ago")
@@ -87,7 +100,7 @@ def command(
 
 
 class _Progress:
-    """A status line; where there is no terminal a line now and then."""
+    """A status line on a terminal, else a line every few seconds."""
 
     def __init__(self, console: Console, status: Status) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""`kaption consume`: the clean pairs as they are now, in files."""
+"""`kaption consume`: write the present clean pairs to files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kaption.workers.settings import Settings, load_settings
 
 
 class Format(StrEnum):
-    """Of the files."""
+    """Format of the files."""
 
     JSONL = "jsonl"
     PARQUET = "parquet"
@@ -35,17 +35,24 @@ Pairs = Iterator[tuple[Position, CleanPair]]
 
 
 def command(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new file; for wds a new folder.")],
-    to: Annotated[Format, typer.Option(help="What to write.")] = Format.JSONL,
-    shard_records: Annotated[int, typer.Option(min=1, help="Pairs of one tar.")] = 10_000,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A new file, or for wds a new folder.")
+    ],
+    to: Annotated[
+        Format, typer.Option(help="JSON lines, one Parquet table, or WebDataset tars.")
+    ] = Format.JSONL,
+    shard_records: Annotated[int, typer.Option(min=1, help="For wds: pairs in one tar.")] = 10_000,
     config: Config = None,
 ) -> None:
-    """Write the newest version of every pair in pairs.clean, up to its present end.
+    """Write the newest version of every clean pair to files.
 
-    Withdrawn and taken down pairs are left out. OUT appears when it is whole.
+    The command reads pairs.clean up to its present end. It leaves out pairs
+    that are withdrawn or taken down. OUT appears when it is complete.
+
+    Example: kaption consume pairs.parquet --to parquet
     """
     if out.exists():
-        raise UserError(f"{out} exists already: name a new one, or move it away")
+        raise UserError(f"{out} exists already: choose another name, or move it away")
     settings = load_settings(config)
     passed: Counter[str] = Counter()
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +72,7 @@ def command(
 
 
 def _newest(settings: Settings, passed: Counter[str]) -> Pairs:
-    """Two readings: which message of a pair is its last, then these."""
+    """Read the topic twice: first for the last message of each pair, then for these messages."""
     last: dict[str, Position] = {}
     with TopicReader(settings.kafka, [CLEAN]) as reader:
         ends = reader.ends()
@@ -108,7 +115,7 @@ def _write_table(path: Path, pairs: Pairs) -> None:
 def _write_tars(
     folder: Path, pairs: Pairs, settings: Settings, records: int, passed: Counter[str]
 ) -> None:
-    """Tars with a table beside each, as the sink's shards."""
+    """Write tars, each with a table beside it, like the shards of the sink."""
     from kaption.objectstore.dataset.shard import ShardSample, build_shard
 
     blobs = BlobStore(open_store(settings.store))

@@ -1,4 +1,4 @@
-"""`kaption crawl`: the demo's crawl for workers that run elsewhere."""
+"""`kaption crawl`: the demo's crawl for workers of another process or machine."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from kaption.workers.settings import load_settings
 
 def command(
     host: Annotated[str, typer.Option(help="Address to serve on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes a free one.")
+    ] = 0,
     url: Annotated[
-        str | None, typer.Option(help="Where ingest finds the site; none: at host and port.")
+        str | None, typer.Option(help="Address of the site for ingest. Default: http://HOST:PORT.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Size of the crawl.")] = 300,
+    pairs: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 300,
     seed: Annotated[int, typer.Option(help="The same seed renders the same crawl.")] = 1,
     config: Config = None,
 ) -> None:
-    """Render a noisy crawl, publish its pairs, and serve its images until stopped.
+    """Render the demo's crawl, publish its pairs, and serve its images until stopped.
 
-    Ingest fetches them only where `ingest.fetch.allow_networks` admits the site's network.
+    Ingest fetches the images only if ingest.fetch.allow_networks holds the
+    network of the site.
     """
     from kaption.workers.demo.crawl import Crawl
     from kaption.workers.demo.site import Site
@@ -48,5 +51,5 @@ def command(
                 publisher.publish(record)
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        console.print(f"{pairs} pairs published, their images are at {at}", soft_wrap=True)
+        console.print(f"{pairs} pairs published; their images are at {at}", soft_wrap=True)
         stopping.wait()

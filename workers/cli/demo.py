@@ -1,4 +1,4 @@
-"""`kaption demo`: `run` over a rendered noisy crawl, and how much of it was judged right."""
+"""`kaption demo`: `run` over a rendered noisy crawl, and how many pairs were judged right."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ if TYPE_CHECKING:
 
 def command(
     out: Annotated[
-        Path | None, typer.Option(help="A new or empty folder; none: a temporary one.")
+        Path | None, typer.Option(help="A new or empty folder. Default: a temporary one.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="Size of the crawl.")] = 300,
+    pairs: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 300,
     seed: Annotated[int, typer.Option(help="The same seed renders the same crawl.")] = 1,
     config: Config = None,
 ) -> None:
-    """Render a noisy crawl, serve it from loopback, run the pipeline on it, judge the result."""
+    """Run the pipeline over a rendered noisy crawl, and judge the result.
+
+    The demo needs no server and no network: it starts small servers of its
+    own and uses the models in this package. contact-sheet.png shows pairs
+    before and after.
+    """
     from kaption.workers.demo.crawl import Crawl
     from kaption.workers.demo.site import FETCH, Site
 

@@ -1,4 +1,4 @@
-"""`kaption doctor`: is everything there that the workers need, and if not, what to do."""
+"""`kaption doctor`: check what workers need, and say how to repair what is wrong."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kaption.schemas import TOPICS
 from kaption.schemas.topics import DEAD, REJECTED
 from kaption.workers.cli.common import Config
 from kaption.workers.errors import UserError
+from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.settings import Settings, load_settings
 from kaption.workers.wiring import OUTPUTS, STAGES
 
@@ -28,18 +29,20 @@ class UnhealthyError(Exception):
 
 def command(
     config: Config = None,
-    servers: Annotated[bool, typer.Option(help="Check Kafka, Redis and store.")] = True,
-    models: Annotated[
-        bool, typer.Option(help="Load the models (takes a while; downloads what is not there).")
-    ] = True,
+    servers: Annotated[bool, typer.Option(help="Check Kafka, Redis and the store.")] = True,
+    models: Annotated[bool, typer.Option(help="Load the models; downloads missing ones.")] = True,
     stage: Annotated[
-        list[str] | None, typer.Option(help="Of Kafka only what this stage's workers need.")
+        list[str] | None,
+        typer.Option(help="Check on Kafka only what this stage needs. May be repeated."),
     ] = None,
 ) -> None:
-    """Check topics, Redis, store and models; exit 1 if something is wrong."""
+    """Check topics, rights, Redis, the store and the models. Exits with 1 if one is wrong.
+
+    Example: kaption doctor --no-models --stage ingest
+    """
     stages = stage or []
     if unknown := [each for each in stages if each not in STAGES]:
-        raise UserError(f"no stage is called {unknown[0]}: choose from {', '.join(STAGES)}")
+        raise UserError(f"no stage is called {unknown[0]!r}: choose from {', '.join(STAGES)}")
     settings = load_settings(config)
     console = Console(highlight=False)
     failed = False
@@ -62,11 +65,15 @@ def _topics(stages: Sequence[str], settings: Settings) -> str:
         differences = admin.check(topics)
     if differences:
         raise UnhealthyError("; ".join(map(str, differences)))
-    return f"{len(topics)} topics at {settings.kafka.bootstrap} are as they should be"
+    return f"{len(topics)} topics at {settings.kafka.bootstrap} match the contract"
 
 
 def _rights(stages: Sequence[str], settings: Settings) -> str:
-    """Of these stages; of none in particular it is told which: each may have a user of its own."""
+    """Check the rights of the given stages, all of which must have them.
+
+    Without a given stage, report which stages have their rights: each may have a Kafka user of its
+    own, so one user rarely has the rights of all.
+    """
     lacking = {}
     for each in stages or STAGES:
         try:
@@ -76,15 +83,15 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     if stages and lacking:
         raise UnhealthyError("; ".join(f"{each}: {why}" for each, why in lacking.items()))
     may = [each for each in stages or STAGES if each not in lacking]
-    told = [f"enough for the stages {', '.join(may) or 'none'}"]
-    told += [f"not for {each}: {why}" for each, why in lacking.items()]
-    return "; ".join(told)
+    parts = [f"granted for the stages {', '.join(may) or 'none'}"]
+    parts += [f"missing for {each}: {why}" for each, why in lacking.items()]
+    return "; ".join(parts)
 
 
 def _check_rights(stage: str, settings: Settings) -> None:
     kafka = settings.kafka
     transactional_id = f"{kafka.topic_prefix}{stage}-doctor"
-    timeout_s = settings.runtime.request_timeout_s
+    timeout_s = RuntimePolicy.of(settings.runtime).request_timeout_s
     check_rights(kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s)
 
 
@@ -100,7 +107,7 @@ def _redis(settings: Settings) -> str:
     wrong = Dedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()
     if wrong is not None:
         raise UnhealthyError(wrong)
-    return "answers and keeps what it is given"
+    return "answers, and stores what is written"
 
 
 def _store(settings: Settings) -> str:
@@ -108,7 +115,7 @@ def _store(settings: Settings) -> str:
 
     store = open_store(settings.store)
     key = f"doctor/{uuid.uuid4().hex}"
-    # Outside: what a refused write raises is not hidden by a refused delete.
+    # Not inside try: a refused delete would hide the error of a refused write.
     first = store.put_if_absent(key, b"1")
     try:
         second = store.put_if_absent(key, b"2")
@@ -117,8 +124,8 @@ def _store(settings: Settings) -> str:
         store.delete(key)
     if (first, second, found) != (True, False, b"1"):
         raise UnhealthyError(
-            f"{settings.store.url} does not honour conditional writes (If-None-Match: *): shards "
-            "could be written twice; use AWS S3, SeaweedFS, MinIO or a local folder"
+            f"{settings.store.url} does not honour conditional writes (If-None-Match: *), so "
+            "shards could be written twice: use AWS S3, SeaweedFS, MinIO or a local folder"
         )
     return f"{settings.store.url} writes, reads and honours conditional writes"
 
@@ -127,7 +134,7 @@ def _scorer(settings: Settings) -> str:
     from kaption.workers.plugins import load_scorer
 
     scorer = load_scorer(settings.clip)
-    return f"{scorer.model} {scorer.revision}, good from a cosine of {scorer.recommended_score}"
+    return f"{scorer.model} {scorer.revision}, recommended score {scorer.recommended_score}"
 
 
 def _captioners(settings: Settings) -> str:

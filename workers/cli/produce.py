@@ -1,4 +1,4 @@
-"""`kaption produce`: publish a source of pairs to pairs.raw."""
+"""`kaption produce`: publish the pairs of a source to pairs.raw."""
 
 from __future__ import annotations
 
@@ -18,24 +18,30 @@ _LINE_S = 5.0
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="A file, folder or URL.")],
+    source: Annotated[str, typer.Argument(help="A file, folder or URL with pairs.")],
     format_: Annotated[
-        str | None, typer.Option("--format", help="Told from the source's name if not given.")
+        str | None, typer.Option("--format", help="Format of the source. Default: by its name.")
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the format."),
+        typer.Option(
+            "--option", "-o", metavar="NAME=VALUE", help="Option of the format. May be repeated."
+        ),
     ] = None,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Most records a second.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="At most this many records each second.")
+    ] = None,
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Publish also what earlier runs have published.")
+        bool, typer.Option("--from-start", help="Publish again what earlier runs have published.")
     ] = False,
     config: Config = None,
 ) -> None:
-    """Publish each pair once: a run that was ended is gone on with by the next one.
+    """Publish each pair of a source once. A run continues where the last one stopped.
 
-    Images above 4 MiB go to the workers' store first (store.url). What cannot be read is published
-    as it is and becomes a dead letter.
+    Images above 4 MiB go to the object store (store.url). Pairs that cannot be
+    read are published as they are, and ingest makes dead letters of them.
+
+    Example: kaption produce crawl.parquet --rate 500
     """
     console = Console(stderr=True, highlight=False)
     settings = load_settings(config)
@@ -49,14 +55,14 @@ def command(
             nonlocal next_line
             if fed.before and not fed.published:
                 console.print(
-                    f"goes on where it stopped: {fed.before} records were published before",
+                    f"continuing: {fed.before} records were published before",
                     soft_wrap=True,
                 )
             now = time.monotonic()
             rate_now = fed.published / max(now - started, 0.001)
             line = f"{fed.published} records published, {rate_now:.0f}/s"
             status.update(line)
-            # A log file has no status line.
+            # The status line is only for terminals.
             if not console.is_terminal and now >= next_line:
                 console.print(line)
                 next_line = now + _LINE_S
@@ -64,16 +70,16 @@ def command(
         def unreadable(found: Unreadable) -> None:
             console.print(f"{found.place}: {found.error}", markup=False, soft_wrap=True)
 
-        # The default is a folder here, where no worker would look for an image.
+        # The default is a folder on this machine, which the workers do not read.
         store = settings.store if "url" in settings.store.model_fields_set else None
         how = FeedOptions(store=store, from_start=from_start, rate=rate)
         fed = Feed(settings.kafka, opened, how).run(committed, unreadable)
     typer.echo(
         f"{fed.published} records published, {fed.unreadable} of them unreadable, "
-        "which become dead letters"
+        "which will become dead letters"
     )
     if fed.before and not fed.published:
-        console.print("nothing is new; --from-start publishes all of it again")
+        console.print("nothing is new; --from-start publishes everything again")
 
 
 def _named(option: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""`kaption replay`: have dead, rejected or raw messages processed again."""
+"""`kaption replay`: process dead, rejected or raw records again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHECKPOINT_S = 30.0
 
 
 class What(StrEnum):
-    """Which topic is replayed."""
+    """Topic to replay."""
 
     DEAD = "dead"
     REJECTED = "rejected"
@@ -37,31 +37,40 @@ _TOPICS: dict[What, Topic] = {What.DEAD: DEAD, What.REJECTED: REJECTED, What.RAW
 
 
 def command(
-    what: Annotated[What, typer.Argument(help="pairs.dead, pairs.rejected or pairs.raw.")],
+    what: Annotated[
+        What, typer.Argument(help="Records of pairs.dead, pairs.rejected or pairs.raw.")
+    ],
     reason: Annotated[
         list[str] | None,
-        typer.Option(help="Only rejections for it, or dead letters whose error contains it."),
+        typer.Option(
+            help="Only this reason of rejection, or errors that contain it. May be repeated."
+        ),
     ] = None,
-    stage: Annotated[str | None, typer.Option(help="Only what this stage refused.")] = None,
+    stage: Annotated[str | None, typer.Option(help="Only records that this stage refused.")] = None,
     since: Annotated[
-        str | None, typer.Option(help="Not older than 30m, 6h, 2d, or a time such as 2026-11-20.")
+        str | None, typer.Option(help="Only newer records: an age such as 30m, 6h, 2d, or a time.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many.")] = False,
-    rate: Annotated[float | None, typer.Option(min=0.001, help="Most records a second.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="At most this many records each second.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many records.")] = False,
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Also what was replayed before.")
+        bool, typer.Option("--from-start", help="Also records that were replayed before.")
     ] = False,
     config: Config = None,
 ) -> None:
-    """Publish messages again where their stage reads them, each with its first origin.
+    """Publish records again to the topic that their stage reads.
 
-    So deduplication answers as it did the first time. What a run has replayed, the next one with
-    the same choice passes over.
+    A record keeps its first origin, so that deduplication does not take it for
+    a copy of itself. A later run with the same options skips the records that
+    this one replayed.
+
+    Example: kaption replay rejected --reason too_small --since 2d
     """
     if what is What.RAW and (reason or stage):
         raise UserError(
-            "raw pairs were refused by nobody: --reason and --stage are for `replay rejected` and "
+            "no stage refused raw pairs: --reason and --stage are for `replay rejected` and "
             "`replay dead`; choose raw pairs by --since"
         )
     kafka = load_settings(config).kafka
@@ -90,7 +99,7 @@ def command(
 def _sources(
     kafka: KafkaConnection, selection: Selection
 ) -> tuple[list[tuple[Topic, Replayed]], int]:
-    """One source for each topic that something goes to; how many messages go nowhere."""
+    """A source for each topic that records go to, and the number that cannot be replayed."""
     found: Counter[str | None] = Counter()
     with TopicReader(kafka, [selection.topic], start=selection.since or ()) as reader:
         for read in reader:
@@ -131,8 +140,8 @@ def _ask(total: int) -> None:
         typer.confirm(f"replay {total} records?", abort=True)
     except typer.Abort:
         raise UserError(
-            f"{total} records are not replayed: say yes, or give --yes; --since, --stage and "
-            "--reason choose fewer"
+            f"{total} records are not replayed: answer yes or give --yes, or choose fewer by "
+            "--since, --stage and --reason"
         ) from None
 
 

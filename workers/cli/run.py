@@ -1,4 +1,4 @@
-"""`kaption run`: the whole pipeline on one machine over the user's own pairs."""
+"""`kaption run`: the whole pipeline on one machine, over the user's pairs."""
 
 from __future__ import annotations
 
@@ -23,27 +23,37 @@ from kaption.workers.errors import UserError
 from kaption.workers.runtime import logs
 from kaption.workers.settings import Settings, load_settings
 
-Kafka = Annotated[str | None, typer.Option(help="host:port of your brokers; none: one here.")]
-Redis = Annotated[str | None, typer.Option(help="redis://... of your server; none: one here.")]
+Kafka = Annotated[
+    str | None, typer.Option(help="Your brokers, as host:port. Default: a broker of its own.")
+]
+Redis = Annotated[
+    str | None, typer.Option(help="Your server, as redis://... Default: a server of its own.")
+]
 Store = Annotated[
-    str | None, typer.Option(help="A folder or s3://bucket/prefix; none: a folder in OUT.")
+    str | None, typer.Option(help="A folder or s3://bucket/prefix. Default: a folder in OUT.")
 ]
 
 
 def command(
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="As for `produce`; JSONL: one pair per line.")
+        str,
+        typer.Argument(metavar="INPUT", help="A file, folder or URL with pairs, as for `produce`."),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
     kafka: Kafka = None,
     redis: Redis = None,
     store: Store = None,
     format_: Annotated[
-        str | None, typer.Option("--format", help="Of INPUT; told from its name if not given.")
+        str | None, typer.Option("--format", help="Format of INPUT. Default: by its name.")
     ] = None,
     config: Config = None,
 ) -> None:
-    """Run every stage over INPUT until each pair has an outcome; results go to OUT."""
+    """Run every stage over INPUT until each pair has an outcome, and write to OUT.
+
+    OUT gets the shards, summary.json, rejected.jsonl and dead.jsonl.
+
+    Example: kaption run pairs.jsonl out
+    """
     console = Console(stderr=True)
     settings = load_settings(config)
     items = (found.item for found in open_source(source, format_, store=settings.store).read())
@@ -59,19 +69,23 @@ def run_pairs(
     console: Console,
     on_read: Callable[[Read], None] | None = None,
 ) -> RunReport:
-    """Run the pipeline; `given` are the user's own (kafka, redis, store)."""
-    # The broker is ours or watched by others, and workers say what they wait for: what the client
-    # tells of its connections, most of it when they are closed, would hide the progress.
+    """Run the pipeline over `items`.
+
+    `given` holds the addresses of the user's servers (kafka, redis, store); for None a local server
+    is started. `on_read` gets every outcome. Raises UserError.
+    """
+    # kafka-python warns about every connection that closes. That would hide the progress, and the
+    # workers themselves report a broker that is missing.
     logs.configure(level=logging.WARNING)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not an empty folder: choose another, a run does not mix results")
+        raise UserError(f"{out} is not an empty folder: choose another; a run does not mix results")
     out.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         run_settings = stack.enter_context(servers(settings, out, *given))
         record = stack.enter_context(_Refused(out))
         if given[0] is not None:
-            console.print(f"topics begin with {run_settings.kafka.topic_prefix}")
+            console.print(f"names of topics begin with {run_settings.kafka.topic_prefix}")
         if given[2] is not None:
             console.print(f"shards are below {run_settings.sink.prefix}/")
 
@@ -84,7 +98,7 @@ def run_pairs(
 
 
 def finish(report: RunReport, out: Path, console: Console) -> None:
-    """Print and write the summary; exit 1 when an input has no outcome, or two."""
+    """Print and write the summary. Exits with 1 if an input has no outcome, or two."""
     (out / "summary.json").write_text(json.dumps(summary(report), indent=2) + "\n", "utf-8")
     print_summary(report, console)
     console.print(f"results are in {out}")
@@ -93,7 +107,7 @@ def finish(report: RunReport, out: Path, console: Console) -> None:
 
 
 class _Refused(ExitStack):
-    """Writes rejected pairs and dead letters of a run to rejected.jsonl and dead.jsonl."""
+    """Writes the rejected pairs and dead letters of a run to rejected.jsonl and dead.jsonl."""
 
     def __init__(self, out: Path) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""`kaption schema`: the contract for producers and readers in any language."""
+"""`kaption schema`: the JSON Schemas of the records, for any language."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from kaption.workers.errors import UserError
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="A record, for example RawPair.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A record, such as RawPair. Default: list them.")
+    ] = None,
 ) -> None:
-    """Print a record's JSON Schema, or list the records."""
+    """Print the JSON Schema of a record, or list the records."""
     records = {record.__name__: record for record in SCHEMAS}
     if name is None:
         for known in records:
             typer.echo(known)
         return
     if name not in records:
-        raise UserError(f"no record {name!r}; there are {', '.join(records)}")
+        raise UserError(f"no record is called {name!r}: choose from {', '.join(records)}")
     typer.echo(json.dumps(json_schema(records[name]), indent=2, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""`kaption status`: lag, rate and outcomes per stage, read from the broker alone."""
+"""`kaption status`: lag and rate of each stage, and why pairs were refused; needs only Kafka."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from kaption.workers.wiring import STAGES
 
 def command(
     config: Config = None,
-    interval: Annotated[float, typer.Option(help="Seconds over which rates are taken.")] = 2.0,
+    interval: Annotated[float, typer.Option(help="Seconds over which to measure rates.")] = 2.0,
     recent: Annotated[
-        int, typer.Option(help="How many of the newest rejections and dead letters to count.")
+        int, typer.Option(help="Number of the newest rejections and dead letters to count.")
     ] = 10_000,
 ) -> None:
-    """Show lag and rate of each stage, and why pairs were refused of late."""
+    """Show lag and rate of each stage, and the reasons of the latest rejections."""
     kafka = load_settings(config).kafka
     stages = Table("stage", "done", "lag", "records/s", box=None)
     with LagReader(kafka) as reader:
@@ -40,14 +40,14 @@ def command(
             rate = (now.committed - before[name].committed) / (time.monotonic() - started)
             stages.add_row(name, str(now.committed), str(now.lag), f"{rate:.1f}")
     print_table(stages)
-    outcomes = Table("stage", "refused because", f"of the newest {recent}", box=None)
+    outcomes = Table("stage", "reason", f"among the newest {recent}", box=None)
     for (stage, reason), count in _refusals(kafka, recent).most_common():
         outcomes.add_row(stage, reason, str(count))
     print_table(outcomes)
 
 
 def _refusals(kafka: KafkaConnection, recent: int) -> Counter[tuple[str, str]]:
-    """(stage, reason) of about the `recent` newest rejections and dead letters."""
+    """Count the (stage, reason) of about the `recent` newest rejections and dead letters."""
     with TopicAdmin(kafka) as admin:
         states = admin.describe((REJECTED, DEAD))
     start = [

@@ -1,4 +1,4 @@
-"""`kaption takedown`: the command."""
+"""`kaption takedown`: refuse pairs, images, addresses or domains, and remove what there is."""
 
 from __future__ import annotations
 
@@ -22,29 +22,36 @@ from kaption.workers.takedown.names import kind_of
 from kaption.workers.takedown.removal import Removal, Removed, samples_in_shards
 from kaption.workers.takedown.search import SearchResult, search
 
+_ASK_ABOVE = 100
+"""Pairs in pairs.clean. With more than these the command asks: it may be a mistake."""
+
 
 def command(
     what: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[PAIR|URL|SHA256|DOMAIN]...",
-            help="None: all that was taken down before, once more.",
+            help="What to take down. Default: repeat every earlier takedown.",
         ),
     ] = None,
     kind: Annotated[
-        TakedownKind | None, typer.Option(help="What it is, where that cannot be told.")
+        TakedownKind | None, typer.Option(help="Kind of the names. Default: by their form.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Kept with the takedown.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much.")] = False,
+    reason: Annotated[str, typer.Option(help="Recorded with the takedown.")] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count what would be removed.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: Config = None,
 ) -> None:
-    """Refuse a pair, image, address or domain from now on, and remove what there is of it.
+    """Refuse a pair, image, address or domain from now on, and remove its data.
 
-    Readers leave it out, ingest rejects what comes of it later, and its images wherever they come
-    from. Its messages in pairs.clean are withdrawn, its images and what Redis knows of them
-    removed. A run that was interrupted is gone
-    on with by the next one, whatever that is asked for.
+    Readers skip the pairs. Ingest rejects them in future, and their images from
+    any address. The command withdraws their messages in pairs.clean and deletes
+    their images and their entries in Redis. The next run, whatever it takes
+    down, finishes one that was interrupted.
+
+    Example: kaption takedown example.org --reason "asked by the owner"
     """
     takedowns = _requested(what or [], kind, reason)
     settings = load_settings(config)
@@ -55,7 +62,7 @@ def command(
     if dry_run or (what and not yes):
         found = _search(settings.kafka, takedowns)
         counts = removal.count(found.remains)
-        typer.echo(_told(counts, samples_in_shards(settings, found.versions)))
+        typer.echo(_summary(counts, samples_in_shards(settings, found.versions)))
         if dry_run:
             return
         _ask(takedowns, counts.pairs, settings)
@@ -73,25 +80,25 @@ def _requested(what: Sequence[str], kind: TakedownKind | None, reason: str) -> l
 
 
 def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedown]) -> None:
-    with Console(stderr=True, highlight=False).status("refusing it from now on") as status:
+    with Console(stderr=True, highlight=False).status("writing the takedown") as status:
         removal.refuse(takedowns)
         named = [each for each in takedowns if each.picture_of is None]
         for each in named:
             typer.echo(f"{each.kind.value} {each.value} is refused: takedown {each.takedown_id}")
         if images := len(takedowns) - len(named):
-            typer.echo(f"{images} sha256 of images that these found are refused")
+            typer.echo(f"{images} images of the pairs found are refused too, by their sha256")
         for key, remains in removal.left():
             removed = removal.remove(remains, status.update)
             removal.finish(key)
-            typer.echo(f"an interrupted run is finished: {_told(removed)}")
-        status.update("waiting for batches in hand")
+            typer.echo(f"an interrupted run was finished: {_summary(removed)}")
+        status.update("waiting for batches that workers compute")
         time.sleep(settings.takedown.settle_s)
         status.update("searching")
         remains = search(settings.kafka, takedowns).remains
         key = removal.keep(remains)
         removed = removal.remove(remains, status.update)
         removal.finish(key)
-    typer.echo(f"removed: {_told(removed)}")
+    typer.echo(f"removed: {_summary(removed)}")
 
 
 def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> SearchResult:
@@ -99,21 +106,21 @@ def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> SearchResu
         return search(kafka, takedowns)
 
 
-def _told(removed: Removed, samples: int | None = None) -> str:
+def _summary(removed: Removed, samples: int | None = None) -> str:
     parts = [f"{removed.pairs} pairs in pairs.clean"]
     if samples is not None:
         parts.append(f"{samples} samples in shards")
     parts += [f"{removed.blobs} blobs", f"{removed.entries} entries in Redis"]
-    images = f"; refused as well: {removed.refused} sha256" if removed.refused else ""
+    images = f"; refused too: {removed.refused} sha256" if removed.refused else ""
     return ", ".join(parts) + images
 
 
 def _ask(takedowns: Sequence[Takedown], pairs: int, settings: Settings) -> None:
     domains = [each.value for each in takedowns if each.kind is TakedownKind.DOMAIN]
-    if not domains and pairs <= settings.takedown.ask_above:
+    if not domains and pairs <= _ASK_ABOVE:
         return
     about = f"everything from {', '.join(domains)}" if domains else f"{pairs} pairs"
     try:
-        typer.confirm(f"take down {about}, for good?", abort=True)
+        typer.confirm(f"take down {about}? This cannot be undone", abort=True)
     except typer.Abort:
         raise UserError(f"nothing is taken down: say yes to {about}, or give --yes") from None

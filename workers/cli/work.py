@@ -1,4 +1,4 @@
-"""`kaption work`: one stage, or all of them, until stopped."""
+"""`kaption work`: work on one stage, or on all of them, until stopped."""
 
 from __future__ import annotations
 
@@ -31,51 +31,23 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def check_servers(settings: Settings, *, redis: bool) -> None:
-    """Raises Fatal where Kafka, the store or (if wanted) Redis refuses us.
-
-    One that does not answer is told in the log: a worker waits for it.
-    """
-    if seen := check_access(settings.kafka):
-        _log.warning("no broker yet", extra={"error": seen})
-    for check in (_check_store, _check_redis) if redis else (_check_store,):
-        try:
-            check(settings)
-        except Retry as error:
-            _log.warning("not there yet", extra={"error": str(error)})
-
-
-def _check_store(settings: Settings) -> None:
-    from kaption.objectstore.open import open_store
-
-    # A GET, because an answer to HEAD does not say why it is a refusal.
-    with suppress(KeyError):
-        open_store(settings.store).get("trial")
-
-
-def _check_redis(settings: Settings) -> None:
-    from kaption.workers.stores.client import connect_redis, try_redis
-
-    try_redis(connect_redis(settings.redis), settings.redis.key_prefix)
-
-
-_log = logging.getLogger(__name__)
-
-
 def command(
     stage: Annotated[
         str, typer.Argument(help=f"{', '.join(STAGES)}, all, or your own as package.module:Name.")
     ],
     config: Config = None,
 ) -> None:
-    """Work on a stage until SIGTERM; more processes of the same stage share its partitions."""
+    """Run a worker of a stage until SIGTERM.
+
+    Workers of one stage share its partitions: start more for more throughput.
+    """
     if stage != "all":
         require_stage(stage)
     settings = load_settings(config)
     logs.configure()
     names = STAGES if stage == "all" else (stage,)
-    # What a stage of the user's own needs, its `setup` finds out.
-    check_servers(settings, redis=any(name in STAGES and name != "sink" for name in names))
+    # A stage of the user's own looks for what it needs in its `setup`.
+    _check_servers(settings, redis=any(name in STAGES and name != "sink" for name in names))
     workers = {name: build_worker(name, settings) for name in names}
     _check_topics(settings.kafka, workers.values())
     pipeline = Pipeline(workers)
@@ -90,8 +62,36 @@ def command(
         pipeline.wait()
 
 
+def _check_servers(settings: Settings, *, redis: bool) -> None:
+    """Raise Fatal if Kafka, the store or (with `redis`) Redis refuses the log-in.
+
+    A server that does not answer is only logged: workers wait for it.
+    """
+    if seen := check_access(settings.kafka):
+        _log.warning("no broker yet", extra={"error": seen})
+    for check in (_check_store, _check_redis) if redis else (_check_store,):
+        try:
+            check(settings)
+        except Retry as error:
+            _log.warning("a server does not answer yet", extra={"error": str(error)})
+
+
+def _check_store(settings: Settings) -> None:
+    from kaption.objectstore.open import open_store
+
+    # GET and not HEAD: an answer to HEAD has no body that says why the store refuses.
+    with suppress(KeyError):
+        open_store(settings.store).get("trial")
+
+
+def _check_redis(settings: Settings) -> None:
+    from kaption.workers.stores.client import connect_redis, try_redis
+
+    try_redis(connect_redis(settings.redis), settings.redis.key_prefix)
+
+
 def _check_topics(kafka: KafkaConnection, workers: Iterable[Worker]) -> None:
-    """Raises UserError where a topic is missing or too narrow: no worker could mend that."""
+    """Raise UserError if a topic is missing or too small: no worker can repair that."""
     topics = {REJECTED, DEAD}
     for worker in workers:
         topics |= {*worker.stage.inputs, *worker.stage.outputs}
@@ -99,7 +99,7 @@ def _check_topics(kafka: KafkaConnection, workers: Iterable[Worker]) -> None:
         with TopicAdmin(kafka) as admin:
             found = [each for each in admin.check(sorted(topics, key=str)) if each.stops_work]
     except TopicError as error:
-        # The worker itself waits for the broker, and needs no right to read settings.
+        # Workers wait for a missing broker, and need no right to read the settings of topics.
         _log.warning("topics not checked", extra={"error": str(error)})
         return
     if found:

@@ -19,6 +19,8 @@ from kaption.workers.runtime.stage import Reject
 
 _CUT_SHORT = ("truncated", "incomplete", "unexpected end", "not enough", "buffer is not large")
 """Words in Pillow's error messages for a file that ends too early."""
+_BACKGROUND = (255, 255, 255)
+"""Shown under transparency: web pages are white."""
 _TURNED = {
     Image.Transpose.TRANSPOSE,
     Image.Transpose.TRANSVERSE,
@@ -62,11 +64,11 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
     image = reader.load(size)
     # Convert colours and transparency on the small image. Resizing weighs pixels by their alpha.
     profile = image.info.get("icc_profile")
-    small = to_rgb(_scaled(before_scaling(image), size), profile, policy.background)
+    small = to_rgb(_scaled(before_scaling(image), size), profile, _BACKGROUND)
     if transpose is not None:
         small = small.transpose(transpose)
     luma = small.convert("L")
-    check_content(luma, policy)
+    check_content(luma)
     stored = _encoded(small, policy.quality)
     turned = transpose in _TURNED
     return Decoded(

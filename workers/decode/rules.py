@@ -11,6 +11,9 @@ from kaption.schemas import Reason
 from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
+MIN_DEVIATION = 2.0
+"""Standard deviation of the luma (0-255) below which an image counts as a single colour. Such
+images collide in any perceptual hash, so they must not reach deduplication."""
 _LEVELS = range(256)
 _SQUARES = [level * level for level in _LEVELS]
 
@@ -32,13 +35,13 @@ def check_shape(width: int, height: int, policy: ImagePolicy) -> None:
         raise Reject(Reason.EXTREME_RATIO, f"{width}x{height}, {policy.max_ratio:g} to 1 at most")
 
 
-def check_content(luma: Image.Image, policy: ImagePolicy) -> None:
+def check_content(luma: Image.Image) -> None:
     """Raises Reject (single_colour) if the scaled image, in mode L, has hardly any contrast."""
     deviation = luma_deviation(luma)
-    if deviation < policy.min_deviation:
+    if deviation < MIN_DEVIATION:
         raise Reject(
             Reason.SINGLE_COLOUR,
-            f"standard deviation of luma {deviation:.2f}, {policy.min_deviation:g} at least",
+            f"standard deviation of luma {deviation:.2f}, {MIN_DEVIATION:g} at least",
         )
 
 

@@ -10,9 +10,7 @@ from typing import ClassVar, Self
 
 from kaption.workers.policy import FetchPolicy
 
-FETCH = FetchPolicy(
-    allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, connect_timeout_s=2.0, attempts=2
-)
+FETCH = FetchPolicy(allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, attempts=2)
 """For fetching from `Site`: loopback is allowed, and a silent page ends after 6 s instead of 90."""
 SLOW_S = 0.8
 """Delay of a slow page: within FETCH's deadline."""

@@ -23,6 +23,9 @@ from kaption.workers.runtime.stage import Reject
 FIRST_BACKOFF_S = 0.5
 """Seconds before the second attempt. Each further wait is twice as long. A random factor from 0.5
 to 1.5 spreads the attempts."""
+MAX_RETRY_AFTER_S = 30.0
+"""A server that asks for a longer wait is not asked again: a thread that waits fetches nothing."""
+MAX_REDIRECTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Fetcher:
     def fetch(self, url: str) -> Fetched:
         """Fetch one body. Transient errors are tried again, up to the policy's attempts.
 
-        A server whose Retry-After is longer than `max_retry_after_s` is not asked again.
+        A server whose Retry-After is longer than MAX_RETRY_AFTER_S is not asked again.
 
         Raises only Reject: fetch_denied (scheme, user name in the URL, denied address),
         fetch_timeout, fetch_status, too_large, or fetch_failed for everything else. Its detail
@@ -83,7 +86,7 @@ class Fetcher:
                 last = failure
             wait = FIRST_BACKOFF_S * 2**attempt * self._random.uniform(0.5, 1.5)
             if last.after_s is not None:
-                if last.after_s > self._policy.max_retry_after_s:
+                if last.after_s > MAX_RETRY_AFTER_S:
                     raise Reject(
                         last.reject.reason,
                         f"{last.reject.detail} and asks to wait {last.after_s:.0f} s",
@@ -106,7 +109,7 @@ class Fetcher:
     def _attempt(self, url: str) -> Fetched:
         """Follow redirects until there is a body. Raises Reject and TransientError."""
         left = self._policy.total_timeout_s
-        for _ in range(self._policy.max_redirects + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             target = read_target(url)
             with self._hosts.slot(target.host):
                 # The wait for a free slot does not count: we limit the host, it is not slow.
@@ -118,5 +121,5 @@ class Fetcher:
             url = target.join(answer.location)
         raise Reject(
             Reason.FETCH_FAILED,
-            f"more than {self._policy.max_redirects} redirects, last to {target.host}",
+            f"more than {MAX_REDIRECTS} redirects, last to {target.host}",
         )

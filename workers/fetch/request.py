@@ -24,6 +24,8 @@ from kaption.workers.runtime.stage import Reject
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSIENT_STATUS = frozenset({429, 500, 502, 503, 504})
 READ_BYTES = 256 * 1024
+CONNECT_TIMEOUT_S = 5.0
+"""For one address: a host may have several, and the first one may not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ class Requester:
     def _dial(self, endpoint: Endpoint, deadline: float) -> socket.socket:
         sock = socket.socket(endpoint.family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(min(self.policy.connect_timeout_s, _left(deadline)))
+            sock.settimeout(min(CONNECT_TIMEOUT_S, _left(deadline)))
             sock.connect(endpoint.sockaddr)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(_left(deadline))

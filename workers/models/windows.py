@@ -13,12 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kaption.workers.models.scorer import Scorer
-from kaption.workers.policy import ClipPolicy
 from kaption.workers.text.clauses import cut, split_clauses
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_OVERLAP_CLAUSES = 1
+"""Each window repeats this many clauses of the one before, as far as they fit: a clause alone often
+lacks its subject."""
 
 CountTokens = Callable[[str], int]
 """Tokens of a text, begin and end marks included."""
@@ -43,21 +46,18 @@ class TextScore:
 
 def score_texts(
     scorer: Scorer,
-    policy: ClipPolicy,
     texts: Sequence[str],
     images: NDArray[np.float32],
 ) -> list[TextScore]:
     """Score `texts[i]` against `images[i]`, a unit row of shape (d,); no text may be blank.
 
-    `policy.window_aggregate` makes one score of those of the windows; ``mean`` weighs each window
-    by the tokens that it adds to the earlier ones. Raises OutOfMemory.
+    The score is the mean of the windows' cosines, each weighted by the tokens that its window adds
+    to the earlier ones. Raises OutOfMemory.
     """
     if not texts:
         return []
     parts = [
-        split_windows(
-            text, scorer.count_tokens, scorer.context_length, policy.window_overlap_clauses
-        )
+        split_windows(text, scorer.count_tokens, scorer.context_length, _OVERLAP_CLAUSES)
         for text in texts
     ]
     flat = [window.text for windows in parts for window in windows]
@@ -67,7 +67,7 @@ def score_texts(
     for windows, image in zip(parts, images, strict=True):
         cosines = [float(cosine) for cosine in vectors[start : start + len(windows)] @ image]
         start += len(windows)
-        scored.append(TextScore(_aggregate(cosines, windows, policy), tuple(cosines)))
+        scored.append(TextScore(_mean(cosines, windows), tuple(cosines)))
     return scored
 
 
@@ -155,10 +155,6 @@ def _words(clause: str) -> Iterator[str]:
     yield clause[start:]
 
 
-def _aggregate(cosines: list[float], windows: list[Window], policy: ClipPolicy) -> float:
-    if policy.window_aggregate == "max":
-        return max(cosines)
-    if policy.window_aggregate == "min":
-        return min(cosines)
+def _mean(cosines: list[float], windows: list[Window]) -> float:
     total = sum(window.weight for window in windows)
     return sum(cosine * w.weight for cosine, w in zip(cosines, windows, strict=True)) / total

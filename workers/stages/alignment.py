@@ -114,7 +114,7 @@ class Alignment:
             return []
         vectors = self._embedder.embed(images, inputs)
         texts = [caption.text for _, caption in captions]
-        scores = score_texts(self._scorer, self.policy, texts, vectors[[at for at, _ in captions]])
+        scores = score_texts(self._scorer, texts, vectors[[at for at, _ in captions]])
         return [
             caption.model_copy(
                 update={"score": s.score, "window_scores": s.window_scores[:LIST_ITEMS]}

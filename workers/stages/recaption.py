@@ -23,6 +23,10 @@ from kaption.workers.stores.captions import CaptionCache, CaptionKey
 if TYPE_CHECKING:
     from PIL import Image
 
+_BATCH_WAIT_S = 2.0
+"""How long a batch that is not full waits for more records: a caption model gains most by
+full batches."""
+
 
 @dataclass(frozen=True, slots=True)
 class RecaptionInput:
@@ -62,7 +66,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
     @property
     def batching(self) -> Batching:
         """As the policy says."""
-        return Batching(self._policy.batch_records, self._policy.batch_wait_s)
+        return Batching(self._policy.batch_records, _BATCH_WAIT_S)
 
     def setup(self) -> None:
         """Load the captioners. Raises Fatal."""

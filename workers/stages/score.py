@@ -18,6 +18,9 @@ from kaption.workers.stages.provenance import Tracer
 if TYPE_CHECKING:
     from kaption.workers.stages.alignment import ImageInput
 
+_BATCH_WAIT_S = 1.0
+"""How long a batch that is not full waits for more records: full batches use the device best."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreInput:
@@ -45,7 +48,7 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
     @property
     def batching(self) -> Batching:
         """As the policy says."""
-        return Batching(self._policy.batch_records, self._policy.batch_wait_s)
+        return Batching(self._policy.batch_records, _BATCH_WAIT_S)
 
     def setup(self) -> None:
         """Load the scorer. Raises Fatal."""

@@ -64,19 +64,14 @@ def _steps(
     policy: TextPolicy, language: str | None
 ) -> list[tuple[Callable[[str], str], Note | None]]:
     """The steps of one pass, each with the note it leaves; None where a change is not counted."""
-    steps: list[tuple[Callable[[str], str], Note | None]] = [
+    return [
         (strip_markup, Note.HTML),
         (_repair_encoding, Note.ENCODING),
         (strip_invisible, Note.INVISIBLE),
         (single_spaces, None),
-    ]
-    if policy.drop_file_names:
-        steps.append((strip_file_names, Note.FILE_NAME))
-    steps.append((strip_links, Note.LINK))
-    if policy.drop_boilerplate:
-        steps.append((strip_boilerplate, Note.BOILERPLATE))
-    return [
-        *steps,
+        (strip_file_names, Note.FILE_NAME),
+        (strip_links, Note.LINK),
+        (strip_boilerplate, Note.BOILERPLATE),
         (lambda text: replace_slang(text, language), Note.SLANG),
         (lambda text: single_spaces(tidy(_RUNS.sub(_one, text))), None),
         (lambda text: cut(text, policy.max_chars), Note.CUT),

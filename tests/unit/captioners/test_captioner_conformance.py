@@ -7,6 +7,8 @@ from kaption.workers.plugins import CAPTIONERS
 from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from support.tiny_models import tiny_blip2
 
+pytestmark = pytest.mark.slow
+
 
 class TestOurCaptioners(CaptionerConformance):
     @pytest.fixture(scope="class", params=CAPTIONERS.names())

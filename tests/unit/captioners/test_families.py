@@ -20,6 +20,8 @@ from kaption.workers.captioners.transformers import TransformersCaptioner, build
 from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from support.tiny_models import tiny_blip, tiny_blip2, tiny_idefics3, tiny_llava
 
+pytestmark = pytest.mark.slow
+
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "blip": tiny_blip,
     "blip-2-opt": tiny_blip2,

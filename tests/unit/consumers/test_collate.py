@@ -22,6 +22,8 @@ from short_rows import take_short_rows
 from support.tiny_models import tiny_clip
 from support.training_samples import ListedStream, clean_pair, sample
 
+pytestmark = pytest.mark.slow
+
 BOX = Letterbox(32, 32, "bicubic", (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 WORDS = ["a", "red", "blue", "green", "circle", "square", "star", "on", "grass"]
 

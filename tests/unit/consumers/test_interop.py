@@ -20,6 +20,8 @@ from kaption.schemas import CleanPair, OptOutSignal
 from support.compacting import compact
 from support.stream_records import imaged, jpeg, write_shards
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pairs() -> list[CleanPair]:

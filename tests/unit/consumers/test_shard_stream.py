@@ -30,6 +30,8 @@ from support.compacting import compact, retire_all
 from support.sink_records import orphans_in
 from support.stream_records import named, pair_ids, take_down, write_chains, write_shards
 
+pytestmark = pytest.mark.slow
+
 CHAINS = {
     0: [[0, 1, 2], [4, 5], [7, 8, 9]],
     1: [[0, 1, 2, 3], [5]],

@@ -16,6 +16,8 @@ from kaption.schemas import CleanPair, OcrText
 from kaption.schemas.letterbox import Letterbox
 from support.training_samples import clean_pair, gradient
 
+pytestmark = pytest.mark.slow
+
 BOX = Letterbox(32, 32, "bicubic", (128, 102, 76), (0.5, 0.4, 0.3), (0.25, 0.25, 0.25))
 PAIRS = [clean_pair(number) for number in range(60)]
 

@@ -109,14 +109,13 @@ def test_transparent_colours_of_palette_rgb_and_grey_images() -> None:
     image = quadrants(last=(1, 2, 3))
     palette = image.quantize(4)
     hidden = palette.getpixel((150, 100))
-    red = ImagePolicy(background=(255, 0, 0))
 
     for data in (
         saved(palette, "PNG", transparency=hidden),
         saved(palette, "GIF", transparency=hidden),
         saved(image, "PNG", transparency=(1, 2, 3)),
     ):
-        assert shows_quadrants(decode(data, red), last=(255, 0, 0), tolerance=24)
+        assert shows_quadrants(decode(data, POLICY), last=WHITE, tolerance=24)
 
 
 def test_transparent_grey_of_16_bits() -> None:

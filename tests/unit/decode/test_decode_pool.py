@@ -25,6 +25,8 @@ from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 from support.photographs import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
 
+pytestmark = pytest.mark.slow
+
 GOOD = saved(quadrants(), "JPEG")
 
 
@@ -227,8 +229,9 @@ def test_a_child_that_died_while_idle_is_replaced_without_a_rejection() -> None:
     process.stop()
 
 
-def test_a_child_that_does_not_read_is_ended() -> None:
-    process = DecodeProcess(ImagePolicy(decode_wall_s=0.5))
+def test_a_child_that_does_not_read_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImagePolicy, "decode_wall_s", 0.5)
+    process = DecodeProcess(ImagePolicy())
     process.decode(GOOD)
     os.kill(child_of(process), signal.SIGSTOP)
 

@@ -10,6 +10,8 @@ from kaption.workers.fetch.fetcher import FIRST_BACKOFF_S, Fetcher
 from kaption.workers.runtime.stage import Reject
 from support.hostile_web import BODY, HostileWeb
 
+pytestmark = pytest.mark.slow
+
 MakeFetcher = Callable[..., Fetcher]
 
 
@@ -157,7 +159,7 @@ def test_closing_ends_the_wait_before_another_attempt(
 def test_gives_up_when_retry_after_is_longer_than_the_limit(
     web: HostileWeb, make_fetcher: MakeFetcher
 ) -> None:
-    fetcher = make_fetcher(attempts=3, max_retry_after_s=30)
+    fetcher = make_fetcher(attempts=3)
 
     with pytest.raises(Reject, match="asks to wait 31 s"):
         fetcher.fetch(web.url("wait/31"))

@@ -14,6 +14,8 @@ from kaption.workers.fetch.resolver import Endpoint
 from kaption.workers.runtime.stage import Reject
 from support.hostile_web import BODY, HostileWeb
 
+pytestmark = pytest.mark.slow
+
 MakeFetcher = Callable[..., Fetcher]
 
 

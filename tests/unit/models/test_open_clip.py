@@ -11,6 +11,8 @@ from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.policy import ClipPolicy
 from support.tiny_models import tiny_clip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -20,6 +20,8 @@ from kaption.objectstore.s3 import S3Store
 from kaption.objectstore.store import ObjectStore
 from support.parts import S3Bucket
 
+pytestmark = pytest.mark.slow
+
 
 def _implementations() -> list[type[ObjectStore]]:
     for module in pkgutil.iter_modules(kaption.objectstore.__path__):

@@ -18,6 +18,8 @@ from kaption.schemas import RawPair
 from support.parts import S3Bucket
 from support.source_inputs import IMAGE, TEXTS, shards, write_tar
 
+pytestmark = pytest.mark.slow
+
 
 def texts(source: Source, after: str | None = None) -> list[str]:
     return [

@@ -15,6 +15,8 @@ from kaption.workers.stores.answers import REFUSAL_TTL_S, Answer, Answers, Refus
 from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.footprint import Footprint
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = Position("pairs.raw", 3, 14)
 REPLAY = Position("pairs.raw", 5, 92)
 

@@ -17,6 +17,8 @@ from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.embeddings import EmbeddingCache, EmbeddingKey
 from kaption.workers.stores.footprint import Footprint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def client(redis_url) -> redis.Redis:

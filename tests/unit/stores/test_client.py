@@ -9,6 +9,8 @@ from kaption.connections.settings import RedisConnection
 from kaption.workers.local import Valkey
 from kaption.workers.stores.client import connect_redis, ping, redis_errors
 
+pytestmark = pytest.mark.slow
+
 
 def client_for(url: str) -> redis.Redis:
     return connect_redis(RedisConnection(url=SecretStr(url)))

@@ -19,6 +19,8 @@ from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.footprint import Footprint
 from support.near_race import claim_all, claims_of, dedup_at, flipped, owner
 
+pytestmark = pytest.mark.slow
+
 _prefixes = itertools.count()
 
 

@@ -26,6 +26,8 @@ from support.certificates import Authority, Certificate
 from support.fault_proxy import FaultProxy
 from support.ingest_bench import raw
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[3] / "docs" / "security.md"
 PASSWORD = "p@ss/w%rd"
 

@@ -18,6 +18,8 @@ from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.takedowns import COMPARE_S, TakedownList
 from support.ingest_bench import raw
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator[redis.Redis]:

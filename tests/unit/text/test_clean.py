@@ -155,12 +155,6 @@ def test_the_language_picks_the_slang_table() -> None:
     assert clean("weis, smal", POLICY, "de").text == "weiß, smal"
 
 
-def test_steps_that_are_switched_off_change_nothing() -> None:
-    policy = TextPolicy(drop_file_names=False, drop_boilerplate=False)
-
-    assert clean("IMG_1234.JPG | buy now", policy).text == "IMG_1234.JPG | buy now"
-
-
 @pytest.mark.parametrize(
     "part", ['<a "', "<!--", "&amp;", "a.b@", "www.", "(", "- ", "x | ", "\u200d", "IMG_123 ", "a-"]
 )

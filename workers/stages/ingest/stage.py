@@ -25,6 +25,9 @@ from kaption.workers.text.alt_text import read_alt_text
 from kaption.workers.text.language import LanguageDetector
 from kaption.workers.text.notes import Note
 
+_BATCH_WAIT_S = 0.5
+"""How long a batch that is not full waits for more records: it shares one commit with them."""
+
 
 @dataclass(frozen=True, slots=True)
 class IngestInput:
@@ -83,7 +86,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
     @property
     def batching(self) -> Batching:
         """As the policy says."""
-        return Batching(self._policy.batch_records, self._policy.batch_wait_s)
+        return Batching(self._policy.batch_records, _BATCH_WAIT_S)
 
     def setup(self) -> None:
         """Load the language models. Raises Fatal on a language that cannot be detected."""

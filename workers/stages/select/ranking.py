@@ -8,6 +8,9 @@ from kaption.schemas import Caption, CaptionKind
 from kaption.workers.checks.words import similarity
 from kaption.workers.policy import SelectPolicy
 
+NEAR_EQUAL = 0.9
+"""Token Jaccard similarity from which two captions count as the same."""
+
 
 def rank(captions: Sequence[Caption], policy: SelectPolicy, min_score: float) -> list[Caption]:
     """At most `policy.keep` captions with a score of at least `min_score`, best first.
@@ -22,7 +25,7 @@ def rank(captions: Sequence[Caption], policy: SelectPolicy, min_score: float) ->
     for caption in good:
         if len(kept) == policy.keep:
             break
-        if all(similarity(caption.text, other.text) < policy.near_equal for other in kept):
+        if all(similarity(caption.text, other.text) < NEAR_EQUAL for other in kept):
             kept.append(caption)
     return kept
 

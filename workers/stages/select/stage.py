@@ -32,6 +32,9 @@ from kaption.workers.stores.takedowns import TakedownList
 if TYPE_CHECKING:
     from kaption.workers.stages.alignment import ImageInput
 
+_BATCH_WAIT_S = 1.0
+"""How long a batch that is not full waits for more records: full batches use the device best."""
+
 
 @dataclass(frozen=True, slots=True)
 class SelectInput:
@@ -73,7 +76,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
     @property
     def batching(self) -> Batching:
         """As the policy says."""
-        return Batching(self._policy.batch_records, self._policy.batch_wait_s)
+        return Batching(self._policy.batch_records, _BATCH_WAIT_S)
 
     def setup(self) -> None:
         """Load the scorer. Raises Fatal."""

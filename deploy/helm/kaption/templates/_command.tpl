@@ -1,5 +1,5 @@
-{{/* A pod that runs one command to its end. Takes root, placement, command, and whether it wants the
-models. */}}
+{{/* The spec of a pod that runs one command and ends. Takes root; placement, the values that say where
+the pod runs; command; and models, whether it mounts them. */}}
 {{- define "kaption.commandPod" -}}
 {{ include "kaption.pod" . }}
 containers:

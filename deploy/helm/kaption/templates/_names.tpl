@@ -2,7 +2,8 @@
 {{- if contains "kaption" .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name }}-kaption{{ end }}
 {{- end }}
 
-{{/* What a selector takes, which can never change: of the chart, or with a component of its pods. */}}
+{{/* Labels of a selector: of all pods of the release, or with component of one part. They must never
+change, because the selector of a Deployment cannot. */}}
 {{- define "kaption.selector" -}}
 app.kubernetes.io/name: kaption
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -26,7 +27,7 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{/* The topic that a stage reads. Its consumer group has the stage's name. */}}
+{{/* The topic that a stage reads. The stage's name is the name of its consumer group. */}}
 {{- define "kaption.topic" -}}
 {{- get (dict
   "ingest" "pairs.raw"

@@ -1,5 +1,5 @@
-{{/* What all pods share but for containers and volumes. Takes root and placement: the values that say
-where its pods go. */}}
+{{/* The spec that all pods share, without containers and volumes. Takes root and placement, the values
+that say where the pods run. */}}
 {{- define "kaption.pod" -}}
 serviceAccountName: {{ include "kaption.serviceAccount" .root }}
 automountServiceAccountToken: false
@@ -29,13 +29,13 @@ tolerations: {{ toJson . }}
 {{- end }}
 {{- end }}
 
-{{/* Takes root, and in placement how many GPUs it gets. */}}
+{{/* The container that all pods share. Takes root and placement, which says how many GPUs it gets. */}}
 {{- define "kaption.container" -}}
 {{- $image := .root.Values.image }}
 {{- $tag := $image.tag | default .root.Chart.AppVersion }}
 {{- if gt (int .placement.gpus) 0 }}
 {{- if and (contains "@" $tag) (not $image.gpuTag) }}
-{{- fail "image.tag has a digest, which is not that of the image for GPUs: set image.gpuTag, with its own" }}
+{{- fail "image.tag has a digest, and the image for GPUs has another one: set image.gpuTag too" }}
 {{- end }}
 {{- $tag = $image.gpuTag | default (print $tag "-gpu") }}
 {{- end }}
@@ -50,8 +50,8 @@ envFrom:
   - configMapRef: {name: {{ include "kaption.name" .root }}-settings}
 {{- end }}
 
-{{/* Variables of a container besides the settings in the ConfigMap. Takes root, placement, whose own
-secrets go before those of all, and whether it wants the models. */}}
+{{/* Environment variables of a container, besides the settings in the ConfigMap. Takes root; placement,
+whose secrets override those of all pods; and models, whether it mounts them. */}}
 {{- define "kaption.env" -}}
 {{- if .models }}
 {{- with .root.Values.models.token }}
@@ -68,7 +68,7 @@ secrets go before those of all, and whether it wants the models. */}}
 {{- end }}
 {{- end }}
 
-{{/* Takes the same. The image keeps what it downloads in /models. */}}
+{{/* Takes the same. The image downloads models into /models. */}}
 {{- define "kaption.volumeMounts" -}}
 - {name: tmp, mountPath: /tmp}
 {{- if .root.Values.files }}

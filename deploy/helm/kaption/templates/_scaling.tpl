@@ -1,5 +1,5 @@
-{{/* Says yes where something else than `replicas` decides. The CPU of a stage on a GPU tells nothing
-about its load, so the plain HPA leaves it alone. */}}
+{{/* yes, if an autoscaler and not `replicas` sets the number of a stage's workers. An HPA does not scale
+a stage on a GPU, because its CPU use says nothing about its load. */}}
 {{- define "kaption.scaled" -}}
 {{- $gpus := int (get .root.Values.stages .component).gpus }}
 {{- if or (eq .root.Values.autoscaler "keda") (and (eq .root.Values.autoscaler "hpa") (eq $gpus 0)) }}yes{{ end }}
@@ -8,21 +8,22 @@ about its load, so the plain HPA leaves it alone. */}}
 {{- define "kaption.maxReplicas" -}}
 {{- $most := int (get .root.Values.stages .component).maxReplicas }}
 {{- if gt $most (int .root.Values.partitions) }}
-{{- fail (printf "stages.%s.maxReplicas is %d, but a topic has %d partitions, and more replicas would idle: lower it, or set partitions to what the topics have" .component $most (int .root.Values.partitions)) }}
+{{- fail (printf "stages.%s.maxReplicas is %d, but a topic has %d partitions, and more replicas would have nothing to do: lower it, or set partitions to what the topics have" .component $most (int .root.Values.partitions)) }}
 {{- end }}
 {{- $most }}
 {{- end }}
 
 {{- define "kaption.scaleDown" -}}
 scaleDown:
-  # A worker that goes has loaded its models for nothing if it is wanted again at once.
+  # A worker that is removed and needed again at once has to load its models anew.
   stabilizationWindowSeconds: {{ .Values.startLimitSeconds }}
   policies:
-    # Each step is a rebalance.
+    # Each worker that leaves causes a rebalance of its group.
     - {type: Pods, value: 1, periodSeconds: 60}
 {{- end }}
 
-{{/* What KEDA needs to authenticate, by its own names for parameters; empty where Kafka is open. */}}
+{{/* Where KEDA finds its log-in to Kafka, under KEDA's names of parameters; empty if Kafka asks for
+none. */}}
 {{- define "kaption.kedaParameters" -}}
 {{- $parameters := dict
   "kafka.username" "username"

@@ -1,10 +1,10 @@
-{{/* The variable of a setting: kafka.ca_file is KAPTION_KAFKA__CA_FILE. */}}
+{{/* The environment variable of a setting: KAPTION_KAFKA__CA_FILE for kafka.ca_file. */}}
 {{- define "kaption.variable" -}}
 KAPTION_{{ . | replace "." "__" | upper }}
 {{- end }}
 
-{{/* Nested settings as lines `VARIABLE: "value"`. JSON, since a large number in YAML would be
-printed as 2.68e+08. */}}
+{{/* Nested settings as lines `VARIABLE: "value"`. Values are written as JSON, because YAML would write
+a large number as 2.68e+08. */}}
 {{- define "kaption.variables" -}}
 {{- range $name, $value := .settings }}
 {{- $path := printf "%s%s" $.path $name }}
@@ -18,13 +18,13 @@ printed as 2.68e+08. */}}
 {{- end }}
 {{- end }}
 
-{{/* The settings of a stage's pods, as JSON: its own over those of all. */}}
+{{/* The settings of a stage's pods as JSON: those of all pods, overridden by those of the stage. */}}
 {{- define "kaption.stageSettings" -}}
 {{- $own := (get .root.Values.stages .stage).settings | default dict }}
 {{- mergeOverwrite (deepCopy .root.Values.settings) (deepCopy $own) | toJson }}
 {{- end }}
 
-{{/* The setting that says how many threads a stage computes with. */}}
+{{/* The setting for the number of threads that a stage computes with. */}}
 {{- define "kaption.threads" -}}
 {{- get (dict
   "ingest" "ingest.image.decode_processes"
@@ -34,7 +34,7 @@ printed as 2.68e+08. */}}
 ) . }}
 {{- end }}
 
-{{/* A value of nested settings by its path, as JSON; nothing where it is not set. */}}
+{{/* The value of a setting as JSON, by its dotted name; empty if it is not set. */}}
 {{- define "kaption.lookUp" -}}
 {{- $found := .settings }}
 {{- range splitList "." .path }}
@@ -43,14 +43,15 @@ printed as 2.68e+08. */}}
 {{- if not (or (kindIs "invalid" $found) (eq (toString $found) "")) }}{{ toJson $found }}{{ end }}
 {{- end }}
 
-{{/* Room for the sink's spool: a shard for each partition, twice while it is written. */}}
+{{/* Size of the sink's spool: two shards for each partition, because a shard that is written takes
+twice its size. */}}
 {{- define "kaption.spoolSize" -}}
 {{- $settings := include "kaption.stageSettings" (dict "root" . "stage" "sink") | fromJson }}
 {{- $bytes := mul 2 .Values.partitions (int64 $settings.sink.shard_bytes) }}
 {{- printf "%dMi" (add 1024 (div $bytes 1048576)) }}
 {{- end }}
 
-{{/* How many records a stage takes at once: a batch, or a shard. */}}
+{{/* Records of a stage's batch; for the sink, of a shard. */}}
 {{- define "kaption.batch" -}}
 {{- $settings := include "kaption.stageSettings" . | fromJson }}
 {{- $own := get $settings .stage }}
