@@ -57,9 +57,6 @@ def test_ambient_credentials_are_found(bucket: S3Bucket, monkeypatch: pytest.Mon
             {"access_key": "nobody"},
             r"does not know store\.access_key \(KAPTION_STORE__ACCESS_KEY\)",
         ),
-            {"access_key": "nobody"},
-            r"does not know store\.access_key \(KAPTION_STORE__ACCESS_KEY\)",
-        ),
         (
             {"secret_key": SecretStr("wrong-secret-key")},
             r"store\.secret_key \(KAPTION_STORE__SECRET_KEY\) does not belong",
