@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kaption.producers.web.document import Document
-from kaption.producers.web.sizes import pixels
+from kaption.producers.web.document import Document, pixels
 
 
 @dataclass(slots=True)
