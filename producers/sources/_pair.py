@@ -103,7 +103,7 @@ def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
 def described(
     name: str, content: bytes | None, text: bytes | None, source: str | None
 ) -> dict[str, Any]:
-    """The fields of an image, from the JSON file `name` and the text beside it. Raises ValueError."""
+    """The fields of an image, from the JSON `name` and the text beside it. Raises ValueError."""
     given: Any = from_json(content) if content is not None else {}
     if not isinstance(given, dict):
         raise ValueError(f"{name} is not a JSON object")  # noqa: TRY004 - it is the file that is wrong
