@@ -115,7 +115,7 @@ class Feed:
         self, on_commit: Callable[[Fed], None], on_unreadable: Callable[[Unreadable], None]
     ) -> Fed:
         check_access(self._connection)
-        self._place = self._transactions.open(self._producer, self._stable)
+        self._place = self._transactions.open(self._producer, self._read)
         # Commit the known place first. Later a place that differs from it tells the outcome of a
         # transaction; and the broker forgets an offset by the time of its last commit.
         if self._place != START:
@@ -169,7 +169,7 @@ class Feed:
         """Where the source is, after a transaction to `place` whose outcome is unknown."""
         while True:
             try:
-                found = self._transactions.open(partial(self._next_producer, place), self._stable)
+                found = self._transactions.open(partial(self._next_producer, place), self._read)
             except (KafkaError, TimeoutError) as error:
                 if time.monotonic() > give_up:
                     raise PublishError(
@@ -212,8 +212,5 @@ class Feed:
             ),
         )
 
-    def _stable(self) -> Place:
-        return self._read(stable=True)
-
-    def _read(self, *, stable: bool) -> Place:
+    def _read(self, *, stable: bool = True) -> Place:
         return self._checkpoint.read(self._options.transaction_s / 2, stable=stable)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from kaption.producers.identity import identified
 from kaption.producers.image import image_source, is_url
@@ -99,6 +100,21 @@ def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**{twice.get(name, name): value for name, value in rest.items()}, **fields}
 
 
+def described(
+    name: str, content: bytes | None, text: bytes | None, source: str | None
+) -> dict[str, Any]:
+    """The fields of an image, from the JSON `name` and the text beside it. Raises ValueError."""
+    given: Any = from_json(content) if content is not None else {}
+    if not isinstance(given, dict):
+        raise ValueError(f"{name} is not a JSON object")  # noqa: TRY004 - it is the file that is wrong
+    fields = known_fields({key: each for key, each in given.items() if key != "image"})
+    if text is not None:
+        fields["text"] = text.decode(errors="replace").strip()
+    if source is not None:
+        fields.setdefault("source", source)
+    return fields
+
+
 def cursor(*parts: object) -> str:
     """A cursor of these parts. Raises SourceError if it becomes too long."""
     text = json.dumps(parts, separators=(",", ":"))
@@ -107,8 +123,13 @@ def cursor(*parts: object) -> str:
     return text
 
 
-def parts_of(after: str, *types: type) -> list[Any]:
-    """The parts of the cursor `after`. Raises SourceError if they have other types."""
+def parts_of(after: str | None, *types: type) -> list[Any]:
+    """The parts of the cursor `after`; without one, an empty string or 0 for each part.
+
+    Raises SourceError if the parts have other types.
+    """
+    if after is None:
+        return [kind() for kind in types]
     try:
         parts = json.loads(after)
     except ValueError:

@@ -9,10 +9,17 @@ from typing import BinaryIO
 from pydantic_core import from_json
 
 from kaption.producers.sources._pair import cursor, pair_of, parts_of
-from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from kaption.producers.sources.source import (
+    RAW_BYTES,
+    Found,
+    Item,
+    LocalSource,
+    SourceError,
+    Unreadable,
+)
 
 
-class Jsonl(Source):
+class Jsonl(LocalSource):
     """One pair per line; empty lines are skipped.
 
     The fields are those of RawPair, with two short forms: `image` may be a string, which is a URL
@@ -23,31 +30,22 @@ class Jsonl(Source):
     """
 
     def __init__(self, location: str) -> None:
-        self._path = Path(location)
+        super().__init__(location)
 
     @classmethod
     def recognises(cls, location: str) -> bool:
         """By its name."""
         return "://" not in location and location.lower().endswith((".jsonl", ".ndjson"))
 
-    @property
-    def identity(self) -> str:
-        """The path."""
-        return f"jsonl:{self._path.resolve()}"
-
-    def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each line in turn."""
-        try:
-            with self._path.open("rb") as file:
-                offset, number = parts_of(after, int, int) if after is not None else (0, 0)
-                if not _begins_line(file, offset):
-                    raise SourceError(
-                        f"{self._path} has changed since it was read up to line {number}: "
-                        "--from-start publishes all of it"
-                    )
-                yield from self._lines(file, offset, number)
-        except OSError as error:
-            raise SourceError(f"{self._path} cannot be read: {error.strerror}") from error
+    def _read(self, after: str | None) -> Iterator[Found]:
+        with self._path.open("rb") as file:
+            offset, number = parts_of(after, int, int)
+            if not _begins_line(file, offset):
+                raise SourceError(
+                    f"{self._path} has changed since it was read up to line {number}: "
+                    "--from-start publishes all of it"
+                )
+            yield from self._lines(file, offset, number)
 
     def _lines(self, file: BinaryIO, offset: int, number: int) -> Iterator[Found]:
         while line := file.readline(RAW_BYTES + 2):
