@@ -157,11 +157,21 @@ class Session:
 
     def position(self, partition: Partition) -> int | None:
         """The next offset to read; None where the broker would have to be asked."""
-        return offsets.position(self.consumer, partition)
+        try:
+            found: int | None = self.consumer.position(TopicPartition(*partition), timeout_ms=0)
+        except KafkaError:
+            return None
+        return found
 
     def lag(self) -> dict[Partition, int]:
         """Records before the end of each of our partitions, where a fetch has told the end."""
-        return offsets.lag(self.consumer)
+        lags: dict[Partition, int] = {}
+        for partition in map(Partition._make, self.consumer.assignment()):
+            high = self.consumer.highwater(TopicPartition(*partition))
+            at = self.position(partition)
+            if high is not None and at is not None:
+                lags[partition] = max(0, high - at)
+        return lags
 
     def told(self, error: BaseException) -> str:
         """An error for people: the right that is missing, where that is the cause."""
