@@ -9,12 +9,7 @@ from typing import Any, ClassVar
 
 from kaption.connections.kafka import offsets
 from kaption.connections.kafka.access import denial
-from kaption.connections.kafka.clients import (
-    MemberTimeouts,
-    TransactionTimeouts,
-    group_member,
-    transactional_producer,
-)
+from kaption.connections.kafka.clients import group_member, transactional_producer
 from kaption.connections.kafka.internals import (
     forget_offset_fetches,
     go_on_joining,
@@ -194,21 +189,27 @@ class Session:
 
     def _make_consumer(self) -> Any:
         policy = self._policy
-        timeouts = MemberTimeouts(
-            policy.request_timeout_s, policy.session_timeout_s, policy.max_poll_interval_s
+        consumer = group_member(
+            self._connection,
+            self._group,
+            self._transactional_id,
+            request_s=policy.request_timeout_s,
+            session_s=policy.session_timeout_s,
+            poll_interval_s=policy.max_poll_interval_s,
         )
-        consumer = group_member(self._connection, self._group, self._transactional_id, timeouts)
         self._listener = RebalanceListener(self.ownership)
         consumer.subscribe(topics=self._topics, listener=self._listener)
         return consumer
 
     def _make_producer(self) -> Any:
         policy = self._policy
-        timeouts = TransactionTimeouts(
-            policy.request_timeout_s, policy.transaction_deadline_s, policy.transaction_timeout_s
-        )
         return transactional_producer(
-            self._connection, self._transactional_id, DEAD_MESSAGE_BYTES, timeouts
+            self._connection,
+            self._transactional_id,
+            DEAD_MESSAGE_BYTES,
+            request_s=policy.request_timeout_s,
+            block_s=policy.transaction_deadline_s,
+            expiry_s=policy.transaction_timeout_s,
         )
 
     def _outlived(self) -> bool:
