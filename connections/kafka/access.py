@@ -22,7 +22,7 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from kaption.connections.errors import Fatal, Retry
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.settings import KafkaConnection
 from kaption.connections.tls import setting, tls_context, tls_refusal
 
@@ -87,12 +87,9 @@ class _Attempt:
         host, colon, port = address.rpartition(":")
         host, port = (host, port) if colon else (address, _DEFAULT_PORT)
         self._host = host.strip("[]")
-        context = None
-        if connection.uses_tls:
-            secret = connection.key_password
-            context = tls_context(
-                "kafka", connection, secret.get_secret_value() if secret else None
-            )
+        secret = connection.key_password
+        password = secret.get_secret_value() if secret else None
+        context = tls_context("kafka", connection, password) if connection.uses_tls else None
         try:
             self._socket = socket.create_connection((self._host, int(port)), timeout_s)
         except OSError as error:

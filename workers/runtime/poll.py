@@ -118,7 +118,6 @@ class Poll:
             parts.preparation.submit(entries)
 
     def _hand_on(self, room: int) -> None:
-        """Hand full batches to the compute thread."""
         parts = self._parts
         if parts.stop.asked and not self._closing:
             parts.compute.give_up_queued()

@@ -52,10 +52,9 @@ class Preparation:
         ]
 
     def start(self, done: Done) -> None:
-        """Start the threads.
+        """Start the threads. They call `done` with each chunk of entries once it is ready.
 
-        They call `done` with each chunk of entries once it is ready, with Stopped and the chunk if
-        a stop ended its preparation, or with the error that ends the worker.
+        With it comes Stopped if a stop ended its preparation, or the error that ends the worker.
         """
         self._done = done
         for thread in self._threads:

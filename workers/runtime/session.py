@@ -71,7 +71,7 @@ class Session:
     def replace_consumer(self) -> None:
         """Leave a consumer that fails behind and open another; we own no partition then."""
         self._listener.leave()
-        self.ownership.forget()
+        self.ownership.revoked(self.ownership.owned)
         self._start_closing()  # on a thread of its own, for it waits for the broker
         self.consumer = self._make_consumer()
 

@@ -168,7 +168,6 @@ class Worker:
 
     def _overdue(self) -> bool:
         """Whether the poll thread should have ended, but hangs in a call of the library."""
-        # Both limits are looked at here as well as in the poll thread, which may hang for long.
         now, last = self._clock(), self._last_step
         limit = 0.0 if self._stop.at_once else self._policy.grace_s
         late = self._stop.asked and self._stop.seconds > limit + _OVERDUE_S
@@ -191,8 +190,8 @@ class Worker:
         assert self._session is not None
         now = self._clock()
         self._failing_since = self._failing_since or now
-        # Raises Fatal if the broker refuses us by now. A single missing right raises nothing: it
-        # may have been granted just now and be on its way to this broker.
+        # Raises Fatal if the broker refuses us by now. A missing right raises nothing: it may have
+        # been granted just now and be on its way to this broker.
         seen = check_access(self._connection, _LOOK_S)
         why = denial(self._connection, error) or seen or repr(error)
         if now - self._failing_since > self._policy.rebuild_limit_s:
@@ -212,8 +211,7 @@ class Worker:
         The stage is not closed if its `process` does not return: closing it would break the call
         in the middle.
         """
-        # Also after a failure: every wait of the other threads ends, and a poll thread that is
-        # left behind leaves when it wakes.
+        # Also after a failure: it ends every wait, and a poll thread left behind leaves.
         self._stop.ask()
         self._stop.ask()
         ended = poll is None or poll.stop(_CLOSE_S)
