@@ -1,8 +1,7 @@
 """The names of kafka-python that other packages use.
 
-Nothing outside `connections.kafka` imports the library itself: a test reads the imports. So one
-folder shows all that depends on its version. The library publishes no types, so that mypy takes
-each of these names for Any.
+Nothing outside `connections.kafka` imports the library itself, so that one folder shows all that
+depends on its version. It publishes no types: mypy takes each of these names for Any.
 """
 
 from __future__ import annotations

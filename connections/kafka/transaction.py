@@ -69,8 +69,7 @@ class TransactionThread:
     """One transactional producer, and the only thread that waits for it.
 
     The caller enforces deadlines: past one it calls `abandon` and makes another TransactionThread.
-    The result of an abandoned one is never reported. A thread that the library does not let go of
-    stays until the process ends; it is a daemon thread.
+    An abandoned one reports nothing more. It is a daemon: the library may never let go of it.
     """
 
     def __init__(self, name: str, done: Callable[[TransactionThread, Result], None]) -> None:

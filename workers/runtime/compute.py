@@ -97,8 +97,7 @@ class Compute:
             self._done(batch, None)
 
     def _process(self, batch: Batch) -> None:
-        # A partition may have gone to another worker while the batch waited. That worker
-        # processes these entries, so processing them here is wasted.
+        # Another worker may own a partition by now, and processes its entries.
         wanted: list[Entry] = []
         for entry in batch.entries:
             (wanted if self._wanted(entry) else batch.left).append(entry)

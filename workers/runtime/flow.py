@@ -25,8 +25,7 @@ class Flow:
             return 0
         ahead = 2 * parts.batching.max_records
         if parts.batching.per_partition:
-            # A shard that fills or is written must hold back no partition but its own, so only
-            # records in preparation count.
+            # A shard holds back no partition but its own: only records in preparation count.
             waiting, ahead = parts.batcher.waiting_entries, min(ahead, _LARGEST_POLL)
         else:
             # Records in delivery do not count, up to one transaction: a commit takes as long as
@@ -66,7 +65,6 @@ class Flow:
         parts = self._parts
         busy = parts.progress.held.records > 0 or not parts.delivery.open
         if parts.session.joining or not (still or busy):
-            # While joining the wait is long even with work to do: the answer to a JoinGroup is
-            # lost if it comes while nobody is in poll().
+            # Long while joining: the answer to a JoinGroup is lost if nobody is in poll().
             return parts.policy.poll_s
         return 0.0 if still else _BUSY_WAIT_S

@@ -84,8 +84,7 @@ class Preparation:
                 began = self._clock()
                 for entry in chunk:
                     self._prepare(entry)
-                # Threads that race lose an update of this moving average now and then. It only
-                # chooses the size of later chunks.
+                # Threads race here and may lose an update. It only sets the size of later chunks.
                 mean = (self._clock() - began) / len(chunk)
                 self._seconds += 0.1 * (mean - self._seconds)
                 self._done(chunk, None)
