@@ -10,7 +10,7 @@ from typing import Any
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
-from kaption.connections.kafka.clients import TransactionTimeouts, transactional_producer
+from kaption.connections.kafka.clients import transactional_producer
 from kaption.connections.kafka.library import AuthorizationError, KafkaError
 from kaption.connections.kafka.messages import Message, Outgoing
 from kaption.connections.kafka.transaction import (
@@ -207,9 +207,9 @@ class Feed:
             self._connection,
             self._checkpoint.group,
             self._topic.max_message_bytes,
-            TransactionTimeouts(
-                request_s=min(_REQUEST_S, limit_s / 2), block_s=limit_s, expiry_s=_EXPIRY_S
-            ),
+            request_s=min(_REQUEST_S, limit_s / 2),
+            block_s=limit_s,
+            expiry_s=_EXPIRY_S,
         )
 
     def _read(self, *, stable: bool = True) -> Place:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
-from kaption.connections.kafka.clients import IdempotentOptions, idempotent_producer
+from kaption.connections.kafka.clients import idempotent_producer
 from kaption.connections.kafka.internals import discard, let_go_in_child
 from kaption.connections.kafka.library import (
     IllegalStateError,
@@ -131,14 +131,14 @@ class Sender:
             # that other threads have in it. So no message may exceed the topic's own limit.
             found = message_limit(self._connection, self._topic.name, timeout_s)
             self.limit = min(self._topic.max_message_bytes, found or self._topic.max_message_bytes)
-            producing = IdempotentOptions(
+            producer = idempotent_producer(
+                self._connection,
                 max_message_bytes=self.limit,
                 linger_s=self._options.linger_s,
                 connect_s=timeout_s,
                 request_s=self._request_timeout_s,
                 delivery_s=self._options.delivery_timeout_s,
             )
-            producer = idempotent_producer(self._connection, producing)
         except Fatal as error:
             raise PublishError(str(error)) from error
         except KafkaError as error:

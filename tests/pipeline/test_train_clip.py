@@ -21,7 +21,7 @@ import pytest
 import torch
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.stream import Sample
