@@ -17,7 +17,6 @@ from kaption.workers.models.device import (
     use_threads,
     weights_digest,
 )
-from kaption.workers.models.recommended import recommended_score
 from kaption.workers.policy import ClipPolicy
 
 if TYPE_CHECKING:
@@ -33,6 +32,9 @@ _TEXTS_AT_ONCE = 128
 """Texts in one batch of the model. A long text has many windows, so that the texts of a batch of
 records are too many at once."""
 _STEP = 16
+_PUBLISHED = {("ViT-B-32", "openai"): 0.28}
+"""Cosine from which on a published data set kept its pairs, by architecture and pretrained tag.
+LAION-5B (Schuhmann et al. 2022) kept English pairs at 0.28 and more; LAION-400M at 0.30."""
 
 
 def build(policy: ClipPolicy) -> OpenClipScorer:
@@ -150,7 +152,7 @@ def _token_ids(tokenizer: Any) -> Callable[[str], Sequence[int]]:
 def _recommended(policy: ClipPolicy, name: str) -> float:
     if policy.recommended_score is not None:
         return policy.recommended_score
-    found = recommended_score(name, policy.pretrained)
+    found = _PUBLISHED.get((name.removesuffix("-quickgelu").replace("/", "-"), policy.pretrained))
     if name.startswith("local-dir:"):
         side_file = Path(name.removeprefix("local-dir:")) / _SIDE_FILE
         if side_file.is_file():
