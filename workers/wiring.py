@@ -17,8 +17,10 @@ from kaption.workers.runtime.stage import Stage
 from kaption.workers.settings import Settings
 
 if TYPE_CHECKING:
+    from kaption.objectstore.blobs import BlobStore
     from kaption.workers.runtime.worker import Worker
     from kaption.workers.stages.alignment import Alignment
+    from kaption.workers.stores.client import Keyspace
     from kaption.workers.stores.footprint import Forgetful
     from kaption.workers.stores.takedowns import TakedownList
 
@@ -77,25 +79,20 @@ def build_takedowns(settings: Settings) -> TakedownList:
     """The list of takedowns, in Redis, of the dataset that the settings name."""
     from kaption.objectstore.dataset.takedowns import takedown_ids
     from kaption.objectstore.open import open_store
-    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.takedowns import TakedownList
 
-    return TakedownList(
-        connect_redis(settings.redis),
-        settings.redis.key_prefix,
-        partial(takedown_ids, open_store(settings.store), settings.sink.prefix),
-    )
+    read_ids = partial(takedown_ids, open_store(settings.store), settings.sink.prefix)
+    return TakedownList(*_redis(settings), read_ids)
 
 
 def forgetful_stores(settings: Settings) -> list[Forgetful]:
     """The stores in Redis that hold entries about single pairs."""
     from kaption.workers.stores.answers import Answers
     from kaption.workers.stores.captions import CaptionCache
-    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.dedup import Dedup
     from kaption.workers.stores.embeddings import EmbeddingCache
 
-    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
+    client, prefix = _redis(settings)
     return [
         Dedup(client, prefix, settings.ingest.dedup),
         Answers(client, prefix, ttl_s=settings.ingest.answers_ttl_s),
@@ -108,23 +105,33 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _ingest(settings: Settings) -> AnyStage:
+def _redis(settings: Settings) -> Keyspace:
+    from kaption.workers.stores.client import connect_redis
+
+    return connect_redis(settings.redis), settings.redis.key_prefix
+
+
+def _blobs(settings: Settings) -> BlobStore:
     from kaption.objectstore.blobs import BlobStore
     from kaption.objectstore.open import open_store
+
+    return BlobStore(open_store(settings.store))
+
+
+def _ingest(settings: Settings) -> AnyStage:
     from kaption.workers.decode.pool import DecodePool
     from kaption.workers.fetch.fetcher import Fetcher
     from kaption.workers.stages.ingest.stage import IngestParts, IngestStage
     from kaption.workers.stores.answers import Answers
-    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.dedup import Dedup
     from kaption.workers.text.language import LanguageDetector
 
     policy = settings.ingest
-    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
+    client, prefix = _redis(settings)
     parts = IngestParts(
         fetcher=Fetcher(policy.fetch),
         decoder=DecodePool(policy.image),
-        blobs=BlobStore(open_store(settings.store)),
+        blobs=_blobs(settings),
         dedup=Dedup(client, prefix, policy.dedup),
         answers=Answers(client, prefix, ttl_s=policy.answers_ttl_s),
         takedowns=build_takedowns(settings),
@@ -134,19 +141,12 @@ def _ingest(settings: Settings) -> AnyStage:
 
 
 def _alignment(settings: Settings) -> Alignment:
-    from kaption.objectstore.blobs import BlobStore
-    from kaption.objectstore.open import open_store
     from kaption.workers.plugins import load_scorer
     from kaption.workers.stages.alignment import Alignment
-    from kaption.workers.stores.client import connect_redis
     from kaption.workers.stores.embeddings import EmbeddingCache
 
-    return Alignment(
-        settings.clip,
-        BlobStore(open_store(settings.store)),
-        EmbeddingCache(connect_redis(settings.redis), settings.redis.key_prefix),
-        load_scorer,
-    )
+    embeddings = EmbeddingCache(*_redis(settings))
+    return Alignment(settings.clip, _blobs(settings), embeddings, load_scorer)
 
 
 def _score(settings: Settings) -> AnyStage:
@@ -156,17 +156,14 @@ def _score(settings: Settings) -> AnyStage:
 
 
 def _recaption(settings: Settings) -> AnyStage:
-    from kaption.objectstore.blobs import BlobStore
-    from kaption.objectstore.open import open_store
     from kaption.workers.plugins import load_captioners
     from kaption.workers.stages.recaption import RecaptionStage
     from kaption.workers.stores.captions import CaptionCache
-    from kaption.workers.stores.client import connect_redis
 
     return RecaptionStage(
         settings.recaption,
-        BlobStore(open_store(settings.store)),
-        CaptionCache(connect_redis(settings.redis), settings.redis.key_prefix),
+        _blobs(settings),
+        CaptionCache(*_redis(settings)),
         load_captioners=load_captioners,
         now=_now,
     )
@@ -183,12 +180,10 @@ def _select(settings: Settings) -> AnyStage:
 
 
 def _sink(settings: Settings) -> AnyStage:
-    from kaption.objectstore.blobs import BlobStore
     from kaption.objectstore.open import open_store
-    from kaption.workers.stages.sink import SinkStage
+    from kaption.workers.stages.sink.stage import SinkStage
 
-    objects = open_store(settings.store)
-    return SinkStage(settings.sink, objects, BlobStore(objects), now=_now)
+    return SinkStage(settings.sink, open_store(settings.store), _blobs(settings), now=_now)
 
 
 _BUILDERS: Mapping[str, Callable[[Settings], AnyStage]] = {

@@ -130,7 +130,7 @@ def _family(loaded: Loaded) -> Family:
     from kaption.workers.captioners._idefics3 import Idefics3
     from kaption.workers.captioners._llava import Llava
 
-    families: dict[str, type[Blip | Blip2 | Idefics3 | Llava]] = {
+    families: dict[str, type[Family]] = {
         "blip": Blip,
         "blip-2": Blip2,
         "idefics3": Idefics3,

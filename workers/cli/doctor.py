@@ -46,8 +46,12 @@ def command(
     settings = load_settings(config)
     console = Console(highlight=False)
     failed = False
-    kafka = {"topics": partial(_topics, stages), "rights": partial(_rights, stages)}
-    checks = (kafka | _SERVERS if servers else {}) | (_MODELS if models else {})
+    checks: dict[str, Callable[[Settings], str]] = {}
+    if servers:
+        checks = {"topics": partial(_topics, stages), "rights": partial(_rights, stages)}
+        checks |= {"redis": _redis, "store": _store}
+    if models:
+        checks |= {"scorer": _scorer, "captioners": _captioners, "checks": _checks}
     for name, check in checks.items():
         try:
             console.print(f"[green]ok[/]     {name}: {check(settings)}", soft_wrap=True)
@@ -147,14 +151,3 @@ def _checks(settings: Settings) -> str:
     from kaption.workers.plugins import load_checks
 
     return ", ".join(each.name for each in load_checks(settings.select))
-
-
-_SERVERS: dict[str, Callable[[Settings], str]] = {
-    "redis": _redis,
-    "store": _store,
-}
-_MODELS: dict[str, Callable[[Settings], str]] = {
-    "scorer": _scorer,
-    "captioners": _captioners,
-    "checks": _checks,
-}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterable
 from contextlib import suppress
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +14,7 @@ from kaption.connections.kafka.access import check_access
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas.topics import DEAD, REJECTED
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, on_stop
 from kaption.workers.errors import UserError
 from kaption.workers.runtime import logs
 from kaption.workers.runtime.health import HealthServer
@@ -51,12 +49,7 @@ def command(
     workers = {name: build_worker(name, settings) for name in names}
     _check_topics(settings.kafka, workers.values())
     pipeline = Pipeline(workers)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        pipeline.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    on_stop(pipeline.stop)
     with HealthServer(list(workers.values()), settings.health.port, settings.health.host):
         pipeline.start()
         pipeline.wait()

@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from kaption.connections.errors import Fatal
@@ -82,10 +83,7 @@ class Merger:
     def discard(self, manifest: Manifest) -> None:
         """Delete the objects of a manifest that was not committed."""
         for entry in manifest.objects:
-            self._delete(self._layout.object(entry.key))
-
-    def _delete(self, key: str) -> None:
-        patiently(lambda: self._objects.delete(key))
+            patiently(partial(self._objects.delete, self._layout.object(entry.key)))
 
     def _put(self, file: ShardFile) -> None:
         key = self._layout.object(file.entry.key)

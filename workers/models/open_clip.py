@@ -32,7 +32,7 @@ _TEXTS_AT_ONCE = 128
 """Texts in one batch of the model. A long text has many windows, so that the texts of a batch of
 records are too many at once."""
 _STEP = 16
-_PUBLISHED = {("ViT-B-32", "openai"): 0.28}
+_PUBLISHED: dict[tuple[str, str | None], float] = {("ViT-B-32", "openai"): 0.28}
 """Cosine from which on a published data set kept its pairs, by architecture and pretrained tag.
 LAION-5B (Schuhmann et al. 2022) kept English pairs at 0.28 and more; LAION-400M at 0.30."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from kaption.schemas import Caption
-from kaption.workers.stores.image_cache import ImageCache, Place
+from kaption.workers.stores.image_cache import TTL_S, ImageCache, Place
 
 if TYPE_CHECKING:
     import redis
@@ -26,10 +26,6 @@ class CaptionKey:
     context: str = ""
     """Digest of alt text, tags and so on, if the captioner's prompts use them, else empty."""
 
-
-TTL_S = 7 * 24 * 3600
-"""Seconds. The topics between the stages are kept as long: a replay within that time runs no model.
-"""
 
 _JSON = TypeAdapter(tuple[Caption, ...])
 

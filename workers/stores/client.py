@@ -15,6 +15,9 @@ from kaption.connections.tls import setting, tls_context, tls_refusal
 if TYPE_CHECKING:
     import redis
 
+    Keyspace = tuple[redis.Redis, str]
+    """A client, and the prefix of all keys."""
+
 CONNECT_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 10.0
 """Longer than the slowest script takes on a busy server. It bounds the wait for a silent server."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kaption.workers.stores.image_cache import ImageCache, Place
+from kaption.workers.stores.image_cache import TTL_S, ImageCache, Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,10 +23,6 @@ class EmbeddingKey:
     revision: str
     """The scorer's revision."""
     preprocessing_id: str
-
-
-TTL_S = 7 * 24 * 3600
-"""Seconds. The topics between the stages are kept as long, and nobody needs a vector for longer."""
 
 
 class EmbeddingCache(ImageCache):

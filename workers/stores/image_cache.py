@@ -12,6 +12,9 @@ from kaption.workers.stores.footprint import Footprint, Forgetful
 if TYPE_CHECKING:
     import redis
 
+TTL_S = 7 * 24 * 3600
+"""Seconds. The topics between the stages are kept as long: a replay within that time runs no model.
+"""
 Place = tuple[str, tuple[str, ...]]
 """A stored image's sha256, and everything else that the value depends on."""
 

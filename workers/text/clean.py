@@ -1,4 +1,4 @@
-"""Cleans alt texts: a pass of small repairs, repeated until a pass changes nothing."""
+"""Cleans alt texts, by passes of small repairs until one changes nothing, and detects languages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from kaption.workers.text.boilerplate import strip_boilerplate
 from kaption.workers.text.characters import single_spaces, strip_invisible
 from kaption.workers.text.clauses import cut
 from kaption.workers.text.file_names import strip_file_names
+from kaption.workers.text.language import Detected, LanguageDetector
 from kaption.workers.text.links import strip_links, tidy
 from kaption.workers.text.markup import strip_markup
 from kaption.workers.text.notes import Note
@@ -58,6 +59,31 @@ def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanTe
     if not text:
         found.add(Note.EMPTY)
     return CleanText(text, tuple(note for note in Note if note in found))
+
+
+@dataclass(frozen=True, slots=True)
+class AltText:
+    """A cleaned alt text, and its language where the detector is sure."""
+
+    text: str
+    notes: tuple[Note, ...]
+    detected: Detected | None
+
+
+def read_alt_text(
+    text: str, declared: str | None, policy: TextPolicy, languages: LanguageDetector
+) -> AltText:
+    """Clean `text` and detect its language.
+
+    A detected language wins over the `declared` one: pages often copy theirs from a template. The
+    text is cleaned before detection, because markup and broken encoding mislead the detector. It is
+    cleaned again where the detected language has another slang table.
+    """
+    cleaned = clean(text, policy, declared)
+    detected = languages.detect(cleaned.text)
+    if detected is not None and (declared or "").split("-")[0].lower() != detected.tag:
+        cleaned = clean(text, policy, detected.tag)
+    return AltText(cleaned.text, cleaned.notes, detected)
 
 
 def _steps(
