@@ -66,14 +66,16 @@ def load_checks(policy: SelectPolicy) -> tuple[Check, ...]:
         names += CHECKS.names() if name == ALL else (name,)
     CHECKS.refuse_strangers(policy.settings, names)
     checks = tuple(CHECKS.make(name, policy.settings.get(name), policy) for name in names)
-    _refuse_twins(checks)
+    # The name of a check tells its results apart in a caption and in a rejection's detail.
+    given = [check.name for check in checks]
+    if twins := sorted({name for name in given if given.count(name) > 1}):
+        raise PluginError(f"select.checks has two checks that call themselves {twins[0]!r}")
     return checks
 
 
 def load_scorer(policy: ClipPolicy) -> Scorer:
     """The scorer that the policy names, model loaded. Raises Fatal."""
-    scorer: Scorer = SCORERS.make(policy.scorer, policy.settings, policy)
-    return scorer
+    return SCORERS.make(policy.scorer, policy.settings, policy)  # type: ignore[no-any-return] # `make` gives Any
 
 
 def load_stage(name: str, settings: PluginSettings, *policies: BaseModel) -> Stage[Any, Any]:
@@ -81,12 +83,4 @@ def load_stage(name: str, settings: PluginSettings, *policies: BaseModel) -> Sta
 
     `settings` are those of all stages of users, by their names.
     """
-    stage: Stage[Any, Any] = OWN_STAGES.make(name, settings.get(name), *policies)
-    return stage
-
-
-def _refuse_twins(checks: tuple[Check, ...]) -> None:
-    # The name of a check tells its results apart in a caption and in a rejection's detail.
-    names = [check.name for check in checks]
-    if twins := sorted({name for name in names if names.count(name) > 1}):
-        raise PluginError(f"select.checks has two checks that call themselves {twins[0]!r}")
+    return OWN_STAGES.make(name, settings.get(name), *policies)  # type: ignore[no-any-return] # `make` gives Any

@@ -1,7 +1,7 @@
 """Makes each stage with its collaborators from the settings.
 
-Only this module knows every family. Each function below imports what its stage needs: a worker of
-one stage does not load the libraries of the others.
+Only this module knows every family. Each function below imports its own stage, so that a worker of
+one stage does not load the libraries of the others. The stores load theirs at first use.
 """
 
 from __future__ import annotations
@@ -11,18 +11,26 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.takedowns import takedown_ids
+from kaption.objectstore.open import open_store
 from kaption.schemas import Topic
 from kaption.schemas.topics import AUDIT, CAPTIONED, CLEAN, INGESTED, RAW, SCORED
+from kaption.workers import plugins
 from kaption.workers.runtime.stage import Stage
 from kaption.workers.settings import Settings
+from kaption.workers.stores.answers import Answers
+from kaption.workers.stores.captions import CaptionCache
+from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.dedup import Dedup
+from kaption.workers.stores.embeddings import EmbeddingCache
+from kaption.workers.stores.footprint import Forgetful
+from kaption.workers.stores.takedowns import TakedownList
 
 if TYPE_CHECKING:
-    from kaption.objectstore.blobs import BlobStore
     from kaption.workers.runtime.worker import Worker
     from kaption.workers.stages.alignment import Alignment
     from kaption.workers.stores.client import Keyspace
-    from kaption.workers.stores.footprint import Forgetful
-    from kaption.workers.stores.takedowns import TakedownList
 
 STAGES: Mapping[str, tuple[Topic, ...]] = {
     "ingest": (RAW,),
@@ -53,17 +61,13 @@ def build_stage(name: str, settings: Settings) -> AnyStage:
     """
     if name in _BUILDERS:
         return _BUILDERS[name](settings)
-    from kaption.workers.plugins import load_stage
-
-    return load_stage(name, settings.stages, settings)
+    return plugins.load_stage(name, settings.stages, settings)
 
 
 def require_stage(name: str) -> None:
     """Raise Fatal, with the names there are, where `build_stage` would not know this one."""
     if name not in _BUILDERS:
-        from kaption.workers.plugins import OWN_STAGES
-
-        OWN_STAGES.find(name)
+        plugins.OWN_STAGES.find(name)
 
 
 def build_worker(name: str, settings: Settings) -> Worker:
@@ -77,21 +81,12 @@ def build_worker(name: str, settings: Settings) -> Worker:
 
 def build_takedowns(settings: Settings) -> TakedownList:
     """The list of takedowns, in Redis, of the dataset that the settings name."""
-    from kaption.objectstore.dataset.takedowns import takedown_ids
-    from kaption.objectstore.open import open_store
-    from kaption.workers.stores.takedowns import TakedownList
-
     read_ids = partial(takedown_ids, open_store(settings.store), settings.sink.prefix)
     return TakedownList(*_redis(settings), read_ids)
 
 
 def forgetful_stores(settings: Settings) -> list[Forgetful]:
     """The stores in Redis that hold entries about single pairs."""
-    from kaption.workers.stores.answers import Answers
-    from kaption.workers.stores.captions import CaptionCache
-    from kaption.workers.stores.dedup import Dedup
-    from kaption.workers.stores.embeddings import EmbeddingCache
-
     client, prefix = _redis(settings)
     return [
         Dedup(client, prefix, settings.ingest.dedup),
@@ -106,15 +101,10 @@ def _now() -> datetime:
 
 
 def _redis(settings: Settings) -> Keyspace:
-    from kaption.workers.stores.client import connect_redis
-
     return connect_redis(settings.redis), settings.redis.key_prefix
 
 
 def _blobs(settings: Settings) -> BlobStore:
-    from kaption.objectstore.blobs import BlobStore
-    from kaption.objectstore.open import open_store
-
     return BlobStore(open_store(settings.store))
 
 
@@ -122,8 +112,6 @@ def _ingest(settings: Settings) -> AnyStage:
     from kaption.workers.decode.pool import DecodePool
     from kaption.workers.fetch.fetcher import Fetcher
     from kaption.workers.stages.ingest.stage import IngestParts, IngestStage
-    from kaption.workers.stores.answers import Answers
-    from kaption.workers.stores.dedup import Dedup
     from kaption.workers.text.language import LanguageDetector
 
     policy = settings.ingest
@@ -141,12 +129,10 @@ def _ingest(settings: Settings) -> AnyStage:
 
 
 def _alignment(settings: Settings) -> Alignment:
-    from kaption.workers.plugins import load_scorer
     from kaption.workers.stages.alignment import Alignment
-    from kaption.workers.stores.embeddings import EmbeddingCache
 
     embeddings = EmbeddingCache(*_redis(settings))
-    return Alignment(settings.clip, _blobs(settings), embeddings, load_scorer)
+    return Alignment(settings.clip, _blobs(settings), embeddings, plugins.load_scorer)
 
 
 def _score(settings: Settings) -> AnyStage:
@@ -156,31 +142,27 @@ def _score(settings: Settings) -> AnyStage:
 
 
 def _recaption(settings: Settings) -> AnyStage:
-    from kaption.workers.plugins import load_captioners
     from kaption.workers.stages.recaption import RecaptionStage
-    from kaption.workers.stores.captions import CaptionCache
 
     return RecaptionStage(
         settings.recaption,
         _blobs(settings),
         CaptionCache(*_redis(settings)),
-        load_captioners=load_captioners,
+        load_captioners=plugins.load_captioners,
         now=_now,
     )
 
 
 def _select(settings: Settings) -> AnyStage:
-    from kaption.workers.plugins import load_checks
     from kaption.workers.stages.select.stage import SelectStage
 
-    checks = load_checks(settings.select)
+    checks = plugins.load_checks(settings.select)
     return SelectStage(
         settings.select, _alignment(settings), checks, build_takedowns(settings), now=_now
     )
 
 
 def _sink(settings: Settings) -> AnyStage:
-    from kaption.objectstore.open import open_store
     from kaption.workers.stages.sink.stage import SinkStage
 
     return SinkStage(settings.sink, open_store(settings.store), _blobs(settings), now=_now)

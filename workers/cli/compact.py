@@ -62,7 +62,9 @@ def command(
     settings = load_settings(config)
     store, sink = open_store(settings.store), settings.sink
     target = _bytes("--to", to) or sink.shard_bytes
-    kept = _age(grace)
+    kept = age(grace)
+    if kept is None:
+        raise UserError(f"--grace {grace}: give an age such as 30m, 6h or 2d")
     console = Console(stderr=True, highlight=False)
     with console.status("looking for small shards") as status:
         compactor = Compactor(
@@ -98,20 +100,10 @@ def command(
 
 
 def _line(done: Compacted) -> str:
-    sizes = f"{_size(done.bytes_before)} into {_size(done.bytes_after)}"
+    before, after = ByteSize(done.bytes_before), ByteSize(done.bytes_after)
+    sizes = f"{before.human_readable()} into {after.human_readable()}"
     dropped = "".join(f", {number} pairs {why}" for why, number in sorted(done.dropped.items()))
     return f"{done.before} shards into {done.after}, {sizes}{dropped}"
-
-
-def _size(size: int) -> str:
-    return ByteSize(size).human_readable()
-
-
-def _age(text: str) -> timedelta:
-    found = age(text)
-    if found is None:
-        raise UserError(f"--grace {text}: give an age such as 30m, 6h or 2d")
-    return found
 
 
 def _bytes(option: str, text: str | None) -> int | None:

@@ -61,7 +61,8 @@ def command(
         pairs = _newest(settings, passed)
         match to:
             case Format.JSONL:
-                _write_lines(written, _counted(pairs, passed))
+                with written.open("wb") as file:
+                    file.writelines(encode(pair) + b"\n" for _, pair in _counted(pairs, passed))
             case Format.PARQUET:
                 _write_table(written, _counted(pairs, passed))
             case Format.WDS:
@@ -98,12 +99,6 @@ def _counted(pairs: Pairs, passed: Counter[str]) -> Pairs:
     for each in pairs:
         passed["pairs"] += 1
         yield each
-
-
-def _write_lines(path: Path, pairs: Pairs) -> None:
-    with path.open("wb") as file:
-        for _, pair in pairs:
-            file.write(encode(pair) + b"\n")
 
 
 def _write_table(path: Path, pairs: Pairs) -> None:

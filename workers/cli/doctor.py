@@ -14,12 +14,16 @@ from kaption.connections.errors import Fatal, Fault, Retry
 from kaption.connections.kafka.rights import check_rights
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.tls import setting
+from kaption.objectstore import open_store
 from kaption.schemas import TOPICS
 from kaption.schemas.topics import DEAD, REJECTED
 from kaption.workers.cli.common import Config
 from kaption.workers.errors import UserError
+from kaption.workers.plugins import load_captioners, load_checks, load_scorer
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.settings import Settings, load_settings
+from kaption.workers.stores.client import connect_redis, try_redis
+from kaption.workers.stores.dedup import Dedup
 from kaption.workers.wiring import OUTPUTS, STAGES
 
 
@@ -100,9 +104,6 @@ def _check_rights(stage: str, settings: Settings) -> None:
 
 
 def _redis(settings: Settings) -> str:
-    from kaption.workers.stores.client import connect_redis, try_redis
-    from kaption.workers.stores.dedup import Dedup
-
     client = connect_redis(settings.redis)
     try:
         try_redis(client, settings.redis.key_prefix)
@@ -115,8 +116,6 @@ def _redis(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> str:
-    from kaption.objectstore.open import open_store
-
     store = open_store(settings.store)
     key = f"doctor/{uuid.uuid4().hex}"
     # Not inside try: a refused delete would hide the error of a refused write.
@@ -135,19 +134,13 @@ def _store(settings: Settings) -> str:
 
 
 def _scorer(settings: Settings) -> str:
-    from kaption.workers.plugins import load_scorer
-
     scorer = load_scorer(settings.clip)
     return f"{scorer.model} {scorer.revision}, recommended score {scorer.recommended_score}"
 
 
 def _captioners(settings: Settings) -> str:
-    from kaption.workers.plugins import load_captioners
-
     return ", ".join(f"{each.name} ({each.model})" for each in load_captioners(settings.recaption))
 
 
 def _checks(settings: Settings) -> str:
-    from kaption.workers.plugins import load_checks
-
     return ", ".join(each.name for each in load_checks(settings.select))

@@ -15,9 +15,9 @@ from rich.console import Console
 from kaption.consumers import Read
 from kaption.producers.sources import Item, open_source
 from kaption.schemas import DeadLetter, RejectedPair, encode
-from kaption.workers.batch.run import BatchRun, RunReport
+from kaption.workers.batch.report import RunReport, print_summary, summary
+from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import servers
-from kaption.workers.batch.summary import print_summary, summary
 from kaption.workers.cli.common import Config
 from kaption.workers.errors import UserError
 from kaption.workers.runtime import logs
