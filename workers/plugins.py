@@ -75,7 +75,8 @@ def load_checks(policy: SelectPolicy) -> tuple[Check, ...]:
 
 def load_scorer(policy: ClipPolicy) -> Scorer:
     """The scorer that the policy names, model loaded. Raises Fatal."""
-    return SCORERS.make(policy.scorer, policy.settings, policy)  # type: ignore[no-any-return] # `make` gives Any
+    scorer: Scorer = SCORERS.make(policy.scorer, policy.settings, policy)
+    return scorer
 
 
 def load_stage(name: str, settings: PluginSettings, *policies: BaseModel) -> Stage[Any, Any]:
@@ -83,4 +84,5 @@ def load_stage(name: str, settings: PluginSettings, *policies: BaseModel) -> Sta
 
     `settings` are those of all stages of users, by their names.
     """
-    return OWN_STAGES.make(name, settings.get(name), *policies)  # type: ignore[no-any-return] # `make` gives Any
+    stage: Stage[Any, Any] = OWN_STAGES.make(name, settings.get(name), *policies)
+    return stage

@@ -82,10 +82,12 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     Without a given stage, report which stages have their rights: each may have a Kafka user of its
     own, so one user rarely has the rights of all.
     """
+    kafka, timeout_s = settings.kafka, RuntimePolicy.of(settings.runtime).request_timeout_s
     lacking = {}
     for each in stages or STAGES:
+        identity = f"{kafka.topic_prefix}{each}-doctor"
         try:
-            _check_rights(each, settings)
+            check_rights(kafka, each, STAGES[each], OUTPUTS[each], identity, timeout_s)
         except Fatal as error:
             lacking[each] = str(error)
     if stages and lacking:
@@ -94,13 +96,6 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     parts = [f"granted for the stages {', '.join(may) or 'none'}"]
     parts += [f"missing for {each}: {why}" for each, why in lacking.items()]
     return "; ".join(parts)
-
-
-def _check_rights(stage: str, settings: Settings) -> None:
-    kafka = settings.kafka
-    transactional_id = f"{kafka.topic_prefix}{stage}-doctor"
-    timeout_s = RuntimePolicy.of(settings.runtime).request_timeout_s
-    check_rights(kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s)
 
 
 def _redis(settings: Settings) -> str:

@@ -89,11 +89,9 @@ def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanTe
 
 
 @dataclass(frozen=True, slots=True)
-class AltText:
+class AltText(CleanText):
     """A cleaned alt text, and its language where the detector is sure."""
 
-    text: str
-    notes: tuple[Note, ...]
     detected: Detected | None
 
 
