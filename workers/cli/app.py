@@ -23,6 +23,9 @@ COMMANDS = (
 )
 """Each is the function `command` of the module of its name, in the order of `kaption --help`."""
 
+_OURS = (UserError, InvalidSettingsError, TopicError, ReadError, PublishError, SourceError, Fault)
+"""Errors whose message says what to do."""
+
 app = typer.Typer(
     name="kaption",
     no_args_is_help=True,
@@ -41,15 +44,7 @@ def main() -> None:
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
         app()
-    except (
-        UserError,
-        InvalidSettingsError,
-        TopicError,
-        ReadError,
-        PublishError,
-        SourceError,
-        Fault,
-    ) as error:
+    except _OURS as error:
         typer.echo(f"kaption: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:

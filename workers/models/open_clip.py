@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
 from kaption.schemas.letterbox import Letterbox
-from kaption.workers.models.device import (
-    memory_guard,
-    pick_device,
-    pick_precision,
-    torch_dtype,
-    use_threads,
-    weights_digest,
-)
+from kaption.workers.models.device import memory_guard, prepare_torch, torch_dtype, weights_digest
 from kaption.workers.policy import ClipPolicy
 
 if TYPE_CHECKING:
@@ -42,9 +35,7 @@ def build(policy: ClipPolicy) -> OpenClipScorer:
     import open_clip
 
     name = f"local-dir:{DEMO_FOLDER}" if policy.model == "demo" else policy.model
-    use_threads(policy.threads)
-    device = pick_device(policy.device)
-    precision = pick_precision(policy.precision, device)
+    device, precision = prepare_torch(policy)
     try:
         model, _, _ = open_clip.create_model_and_transforms(
             name,
