@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 
 from kaption.objectstore.dataset.layout import Layout, partition_of
 from kaption.objectstore.store import ObjectStore
@@ -90,28 +89,6 @@ def live(manifests: Iterable[Manifest]) -> list[Manifest]:
         sinks = [each for each in found if not (each.generation or _overlaps(merged, each))]
         counted += sorted(merged + sinks, key=_start)
     return counted
-
-
-def chain_faults(manifests: Iterable[Manifest]) -> list[str]:
-    """Return what is wrong with the chains; an empty list when nothing is.
-
-    In each partition the first manifest must start at offset 0, every other one where the one
-    before it ends, and all must be of one topic.
-    """
-    ordered = sorted(manifests, key=lambda manifest: (manifest.partition, manifest.start))
-    faults = []
-    for partition, chain in groupby(ordered, key=lambda manifest: manifest.partition):
-        end, topic = 0, None
-        for manifest in chain:
-            place = f"partition {partition}, manifest {manifest.start}"
-            if manifest.start != end:
-                faults.append(f"{place}: the one before ends at {end}")
-            if not manifest.start < manifest.end:
-                faults.append(f"{place}: ends at {manifest.end}")
-            if topic not in (None, manifest.topic):
-                faults.append(f"{place}: of topic {manifest.topic}, the one before of {topic}")
-            end, topic = manifest.end, manifest.topic
-    return faults
 
 
 def encoded(manifest: Manifest) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from kaption.objectstore.dataset.layout import Layout
@@ -31,18 +31,6 @@ def read_rows(objects: ObjectStore, prefix: str, manifest: Manifest) -> list[dic
     data = DataObjects(objects, prefix).read(manifest, "parquet")
     rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
     return rows
-
-
-def object_faults(objects: ObjectStore, prefix: str, manifests: Iterable[Manifest]) -> list[str]:
-    """Return which data objects are missing or damaged. Reads every object of the manifests."""
-    reader, faults = DataObjects(objects, prefix), []
-    for manifest in manifests:
-        for entry in manifest.objects:
-            try:
-                reader.read(manifest, entry.format)
-            except DamagedError as error:
-                faults.append(str(error))
-    return faults
 
 
 class DamagedError(Exception):

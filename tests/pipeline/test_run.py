@@ -14,8 +14,8 @@ import skimage.data
 from rich.console import Console
 
 from kaption.consumers import Read
-from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
-from kaption.objectstore.dataset.objects import object_faults, read_rows
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.folder import FolderStore
 from kaption.producers.sources import Unreadable
 from kaption.producers.sources.source import SOURCE_PLACE_HEADER
@@ -24,6 +24,7 @@ from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import servers
 from kaption.workers.batch.tally import Tally
 from kaption.workers.settings import Settings
+from support.dataset_faults import chain_faults, object_faults
 
 PHOTOGRAPHS = {
     "astronaut.png": "portrait of astronaut Eileen Collins in an orange suit",

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
-from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
-from kaption.objectstore.dataset.objects import object_faults
+from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.producers import Publisher
 from kaption.schemas import TOPICS
@@ -14,6 +13,7 @@ from kaption.workers.demo.crawl import Crawl
 from kaption.workers.demo.site import Site
 from kaption.workers.local import Tansu
 from kaption.workers.local.ports import free_ports
+from support.dataset_faults import chain_faults, object_faults
 from support.engine import until
 from support.replicas import Replica
 from support.web import get

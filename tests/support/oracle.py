@@ -11,10 +11,11 @@ import redis
 from kafka import KafkaConsumer, TopicPartition
 
 from kaption.objectstore import ObjectStore
-from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
-from kaption.objectstore.dataset.objects import object_faults, read_rows
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.schemas import DeadLetter, Reason, RejectedPair, decode
 from kaption.schemas.topics import CAPTIONED, CLEAN, DEAD, INGESTED, RAW, REJECTED, SCORED
+from support.dataset_faults import chain_faults, object_faults
 
 
 @dataclass(frozen=True)

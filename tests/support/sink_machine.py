@@ -11,11 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from kaption.connections.errors import Retry
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
+from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair
 from kaption.workers.runtime.stage import Incoming
 from kaption.workers.stages.sink.stage import SinkStage
+from support.dataset_faults import chain_faults
 from support.sink_records import TOPIC, done, offsets_in, open_sink, stored
 
 T = TypeVar("T")

@@ -5,9 +5,10 @@ import pytest
 from kaption.connections.settings import StoreConnection
 from kaption.objectstore import BlobStore, open_store
 from kaption.objectstore.dataset import read_manifests, read_rows, read_samples
-from kaption.objectstore.dataset.manifests import chain_faults, ends
-from kaption.objectstore.dataset.objects import DamagedError, object_faults
+from kaption.objectstore.dataset.manifests import ends
+from kaption.objectstore.dataset.objects import DamagedError
 from kaption.objectstore.folder import FolderStore
+from support.dataset_faults import chain_faults, object_faults
 from support.sink_records import manifest, open_sink, run, stored
 
 

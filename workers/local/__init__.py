@@ -2,7 +2,6 @@
 
 from kaption.workers.local.process import MissingServer, ServerError
 from kaption.workers.local.server import LocalServer
-from kaption.workers.local.tansu import Tansu
-from kaption.workers.local.valkey import Valkey
+from kaption.workers.local.servers import Tansu, Valkey
 
 __all__ = ["LocalServer", "MissingServer", "ServerError", "Tansu", "Valkey"]

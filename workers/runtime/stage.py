@@ -29,22 +29,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-from kaption.connections.errors import Fatal, Fault, Retry
+from kaption.connections.errors import Fault
 from kaption.schemas import Position, Reason, Versioned
 from kaption.schemas.topics import Topic
-
-__all__ = [
-    "Batching",
-    "Dead",
-    "Emit",
-    "Fatal",
-    "Incoming",
-    "OutOfMemory",
-    "Outcome",
-    "Reject",
-    "Retry",
-    "Stage",
-]
 
 R = TypeVar("R", bound=Versioned)
 P = TypeVar("P")
