@@ -41,13 +41,10 @@ class Publisher:
     the record names it by its sha256.
 
     spool: a folder on a local disk (not NFS), which one Publisher uses at a time. `publish` returns
-    when the record is on the disk, also while there is no broker, and a thread delivers it. Threads
-    that publish at the same time share one sync of the disk. A kill -9 loses no record: the next
-    Publisher with this folder delivers what is left, in order. A full spool makes `publish` wait,
-    as a full buffer does. After a crash or a failed delivery some records are sent twice; they have
-    the same pair_id, and ingest drops the second. A record that the broker refuses for good is
-    reported by `flush` and kept in `refused.db` in the folder, which does not count as
-    `spool_bytes`; `kaption.producers.refused` reads it, and you delete the file.
+    when the record is on the disk, also while there is no broker, and a thread delivers it. The
+    next Publisher with this folder delivers what a killed one left, in order. Some records may be
+    sent twice then, and ingest drops the second. `flush` reports a record that the broker refuses
+    for good; it stays in the folder's `refused.db`, which `kaption.producers.refused` reads.
 
     Threads: any thread may call any method at any time. Forks: in a forked child every method
     raises ForkedError, because connections and spool belong to the parent; make a Publisher in the

@@ -14,9 +14,8 @@ from kaption.schemas.pair import (
     Route,
     ScoredPair,
 )
-from kaption.schemas.position import Position
 from kaption.schemas.provenance import Audit, AuditState, DedupInfo, Provenance, StageTrace
-from kaption.schemas.record import Record, Versioned
+from kaption.schemas.record import Position, Record, Versioned
 from kaption.schemas.rejection import Reason, RejectedPair
 from kaption.schemas.takedown import Takedown, TakedownKind, rule_id, rules_for
 from kaption.schemas.topics import TOPICS, Topic

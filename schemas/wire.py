@@ -9,8 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from kaption.schemas.position import Position
-from kaption.schemas.record import Versioned
+from kaption.schemas.record import Position, Versioned
 
 SCHEMA_HEADER = "kaption-schema"
 ORIGIN_HEADER = "kaption-origin"

@@ -29,7 +29,6 @@ class CaptionerConformance:
 
     @pytest.fixture(scope="class")
     def policy(self) -> RecaptionPolicy:
-        """Return a policy whose `captioners` names one captioner."""
         raise NotImplementedError("override the fixture `policy`")
 
     @pytest.fixture(scope="class")

@@ -31,7 +31,6 @@ class CheckConformance:
 
     @pytest.fixture(scope="class")
     def policy(self) -> SelectPolicy:
-        """Return a policy whose `checks` names one check."""
         raise NotImplementedError("override the fixture `policy`")
 
     @pytest.fixture(scope="class")

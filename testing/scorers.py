@@ -30,7 +30,6 @@ class ScorerConformance:
 
     @pytest.fixture(scope="class")
     def policy(self) -> ClipPolicy:
-        """Return a policy whose `scorer` names it."""
         raise NotImplementedError("override the fixture `policy`")
 
     @pytest.fixture(scope="class")

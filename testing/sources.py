@@ -27,12 +27,10 @@ class SourceConformance:
 
     @pytest.fixture
     def format_(self) -> str:
-        """Return the source's name, as `--format` takes it."""
         raise NotImplementedError("override the fixture `format_`")
 
     @pytest.fixture
     def write(self) -> Write:
-        """Return a function that writes an input below a folder and gives its location."""
         raise NotImplementedError("override the fixture `write`")
 
     @pytest.fixture

@@ -112,7 +112,6 @@ class StageConformance:
 
     @pytest.fixture(scope="class")
     def stage(self) -> AnyStage:
-        """Return the stage, not yet set up."""
         raise NotImplementedError("override the fixture `stage`")
 
     @pytest.fixture(scope="class")

@@ -51,6 +51,10 @@ _UNITS = {
 _SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_\w+)?)$")
 
 
+class UserError(Exception):
+    """A mistake that the user can correct. The command prints one line and exits with status 1."""
+
+
 class InvalidSettingsError(ValueError):
     """Settings that cannot be used; the message names each one and where it was looked for."""
 

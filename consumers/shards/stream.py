@@ -25,9 +25,8 @@ class ShardStream(IterableDataset[Sample]):
     be pickled. Each shard belongs to one reader (a DataLoader worker of a rank). Readers may get
     different numbers of samples, so a distributed training loop should count steps.
 
-    **Order.** `seed` and epoch decide the order of the shards and how samples are drawn from the
-    buffer. `set_epoch` sets the epoch, as with torch's DistributedSampler. Without it every epoch
-    has the same order.
+    **Order.** `seed` and epoch decide the order. `set_epoch` sets the epoch, as with torch's
+    DistributedSampler. Without it every epoch has the same order.
 
     **Growth.** An epoch holds the shards that exist when it begins. With `follow` it goes on with
     new shards until `stop` is set.
@@ -48,10 +47,8 @@ class ShardStream(IterableDataset[Sample]):
     numbers must not change; torchdata's StatefulDataLoader sees to that.
 
     **Compaction** may run meanwhile, but not while the readers of one epoch begin it: they would
-    not agree on which shard belongs to whom. As long as merged shards are kept
-    (`kaption compact --grace`), a stream that is resumed reads them. After that it reads the larger
-    shards, each once for every shard of its plan, and versions that were replaced since the epoch
-    began are left out.
+    not agree on which shard belongs to whom. docs/training.md says what a resumed stream reads
+    after merged shards are deleted.
 
     Raises ShardError, Retry, Fatal and ValueError.
     """

@@ -55,10 +55,6 @@ class CaptionMixing:
             return original
         return self._among(recaptions, draw(self.seed, "which", epoch, pair.pair_id))
 
-    def text(self, pair: CleanPair, epoch: int) -> str:
-        """Return the text of this epoch's caption, fitted or in full."""
-        return self.text_of(self.caption(pair, epoch))
-
     def text_of(self, caption: Caption) -> str:
         """Return a caption's text, fitted or in full."""
         return (caption.fitted_text if self.fitted else None) or caption.text

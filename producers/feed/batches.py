@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
 from kaption.connections.kafka.messages import Message
 from kaption.producers.feed.checkpoint import Place
-from kaption.producers.feed.rate import Rate
 from kaption.producers.image import ClaimCheck
 from kaption.producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
 from kaption.schemas import RawPair, encode, headers_of
@@ -17,6 +16,7 @@ from kaption.schemas import RawPair, encode, headers_of
 _BATCH_RECORDS = 1_000
 _BATCH_BYTES = 8 * 1024 * 1024
 _BATCH_S = 1.0
+_CATCH_UP_S = 0.1
 
 
 @dataclass(slots=True)
@@ -89,3 +89,32 @@ def _stored(item: Item, claims: ClaimCheck | None) -> RawPair | Unreadable | Mes
     # name.
     claims.store(item.content)
     return item.pair
+
+
+class Rate:
+    """Spaces calls of `take` evenly.
+
+    No sleep is exact, so that up to a tenth of a second of a pause is caught up; there is no
+    burst beyond that.
+    """
+
+    def __init__(
+        self,
+        per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Raises ValueError where `per_second` is not above 0."""
+        if not per_second > 0:
+            raise ValueError(f"a rate of {per_second:g} per second would never end")
+        self._interval_s = 1 / per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._next = clock()
+
+    def take(self) -> None:
+        """Wait until the next record may go."""
+        now = self._clock()
+        if self._next > now:
+            self._sleep(self._next - now)
+        self._next = max(self._next, now - _CATCH_UP_S) + self._interval_s

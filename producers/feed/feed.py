@@ -21,9 +21,8 @@ from kaption.connections.kafka.transaction import (
 )
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.producers.errors import PublishError, TooLargeError
-from kaption.producers.feed.batches import batches
+from kaption.producers.feed.batches import Rate, batches
 from kaption.producers.feed.checkpoint import START, Checkpoint, Place
-from kaption.producers.feed.rate import Rate
 from kaption.producers.image import ClaimCheck
 from kaption.producers.sources.source import Source, Unreadable
 from kaption.schemas import Topic

@@ -60,7 +60,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     # Whole jobs, and what ties the parts together.
     "kaption.workers.settings": (*BASICS, *FLOORS[:2], "kaption.workers.runtime.policy"),
-    "kaption.workers.errors": (),
     "kaption.workers.plugins": (
         *BASICS,
         "kaption.plugins",
@@ -75,7 +74,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         *FLOORS,
         "kaption.consumers",
         "kaption.producers",
-        "kaption.workers.errors",
         "kaption.workers.settings",
         "kaption.workers.stores",
         "kaption.workers.takedown",
@@ -86,7 +84,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "kaption.consumers",
         "kaption.producers",
         "kaption.workers.batch",
-        "kaption.workers.errors",
         "kaption.workers.local",
         "kaption.workers.runtime",
         "kaption.workers.settings",

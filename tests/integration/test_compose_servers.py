@@ -14,8 +14,8 @@ from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.objectstore import open_store
 from kaption.schemas import TOPICS
-from kaption.workers.local.ports import HOST
 from kaption.workers.local.process import wheel_binary
+from kaption.workers.local.server import HOST
 from support.compose import SERVICES, WORKERS
 from support.parts import cache_folder, serving
 from tools.servers import ApacheKafka, SeaweedFs

@@ -30,7 +30,7 @@ from kaption.schemas.topics import DEAD, RAW, REJECTED
 from kaption.workers.demo.crawl import Crawl
 from kaption.workers.demo.site import Site
 from kaption.workers.local import Valkey
-from kaption.workers.local.ports import free_ports
+from kaption.workers.local.server import free_ports
 from support.certificates import Authority
 from support.engine import until
 from support.fault_proxy import FaultProxy

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from kaption.workers.local import Tansu
-from kaption.workers.local.ports import free_ports
+from kaption.workers.local.server import free_ports
 from support.publishing import published_pairs, with_topic
 
 PAIRS = 30

@@ -7,8 +7,7 @@ from pydantic import SecretStr
 
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 from kaption.workers.batch.servers import servers, store_folder
-from kaption.workers.errors import UserError
-from kaption.workers.settings import Settings
+from kaption.workers.settings import Settings, UserError
 
 PRODUCTION = Settings(
     kafka=KafkaConnection(

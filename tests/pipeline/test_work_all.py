@@ -12,7 +12,7 @@ from kaption.schemas import TOPICS
 from kaption.workers.demo.crawl import Crawl
 from kaption.workers.demo.site import Site
 from kaption.workers.local import Tansu
-from kaption.workers.local.ports import free_ports
+from kaption.workers.local.server import free_ports
 from support.dataset_faults import chain_faults, object_faults
 from support.engine import until
 from support.replicas import Replica

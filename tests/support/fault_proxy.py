@@ -9,7 +9,7 @@ from enum import Enum
 from threading import Thread
 from typing import Self
 
-from kaption.workers.local.ports import HOST, free_ports
+from kaption.workers.local.server import HOST, free_ports
 
 _CHUNK = 65_536
 # Closing with a linger time of zero sends a reset instead of a farewell.

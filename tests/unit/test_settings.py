@@ -8,9 +8,14 @@ from typer.testing import CliRunner
 
 import settings_docs
 from kaption.workers.cli.app import app
-from kaption.workers.errors import UserError
 from kaption.workers.runtime.policy import RuntimePolicy, RuntimeSettings
-from kaption.workers.settings import InvalidSettingsError, describe, explain, load_settings
+from kaption.workers.settings import (
+    InvalidSettingsError,
+    UserError,
+    describe,
+    explain,
+    load_settings,
+)
 
 
 @pytest.fixture(autouse=True)

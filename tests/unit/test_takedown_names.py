@@ -3,7 +3,7 @@
 import pytest
 
 from kaption.schemas import TakedownKind
-from kaption.workers.errors import UserError
+from kaption.workers.settings import UserError
 from kaption.workers.takedown.names import kind_of
 
 KINDS = {

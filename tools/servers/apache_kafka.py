@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from kaption.workers.local.ports import HOST
 from kaption.workers.local.probe import kafka_answers
 from kaption.workers.local.process import ServerError
-from kaption.workers.local.server import LocalServer
+from kaption.workers.local.server import HOST, LocalServer
 from tools.servers.kafka_jars import java_program, kafka_jars
 
 _PROPERTIES = """\

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from kaption.workers.local.ports import HOST
 from kaption.workers.local.probe import http_answers
 from kaption.workers.local.process import wheel_binary
-from kaption.workers.local.server import LocalServer
+from kaption.workers.local.server import HOST, LocalServer
 
 _SERVICES = ("s3", "master", "volume", "filer")
 

@@ -11,8 +11,7 @@ from typing import TypeVar
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
-from kaption.workers.errors import UserError
-from kaption.workers.settings import Settings
+from kaption.workers.settings import Settings, UserError
 
 _SESSION_TIMEOUT_S = 6.0
 
@@ -34,12 +33,10 @@ def servers(
     or takes a folder below `out`. The user's servers keep the TLS and password settings, local
     servers have none.
 
-    Topics, consumer groups and Redis keys get a prefix of this run alone, and so do the shards in
-    the user's store. A second run on the same servers therefore meets neither the offsets nor the
-    dedup claims nor the shards of the first one.
+    Topics, consumer groups, Redis keys and the shards in the user's store get a prefix of this run
+    alone, so that a second run on the same servers does not meet them.
 
-    Raises UserError if an address does not fit the other settings, and what a local server raises
-    when it does not start.
+    Raises UserError if an address does not fit the other settings, ServerError and MissingServer.
     """
     name = f"run-{uuid.uuid4().hex[:8]}"
     topics, keys = f"{name}.", f"kaption:{name}:"

@@ -14,8 +14,7 @@ from rich.table import Table
 from kaption.schemas import TOPICS, Topic
 from kaption.schemas.topics import CLEAN, DEAD, INGESTED, RAW, REJECTED
 from kaption.workers.cli.common import Config, print_table
-from kaption.workers.errors import UserError
-from kaption.workers.settings import load_settings
+from kaption.workers.settings import UserError, load_settings
 from kaption.workers.wiring import OUTPUTS, STAGES
 
 DESCRIBE = ("Describe", "DescribeConfigs")

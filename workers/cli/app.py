@@ -14,8 +14,7 @@ from kaption.consumers import ReadError
 from kaption.producers import PublishError
 from kaption.producers.sources import SourceError
 from kaption.workers.cli.topics import app as topics
-from kaption.workers.errors import UserError
-from kaption.workers.settings import InvalidSettingsError
+from kaption.workers.settings import InvalidSettingsError, UserError
 
 COMMANDS = (
     *("run", "demo", "crawl", "produce", "replay", "consume", "takedown", "compact", "work"),

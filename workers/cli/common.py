@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from kaption.workers.errors import UserError
+from kaption.workers.settings import UserError
 
 Config = Annotated[
     Path | None,

@@ -14,8 +14,7 @@ from rich.console import Console
 from kaption.objectstore import open_store
 from kaption.workers.cli.common import Config, Progress, age
 from kaption.workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
-from kaption.workers.errors import UserError
-from kaption.workers.settings import load_settings
+from kaption.workers.settings import UserError, load_settings
 
 _UNCOMMITTED = timedelta(days=1)
 """An upload this old without a manifest belongs to a writer that died."""

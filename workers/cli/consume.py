@@ -19,8 +19,7 @@ from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.schemas import CleanPair, Position, encode
 from kaption.schemas.topics import CLEAN
 from kaption.workers.cli.common import Config
-from kaption.workers.errors import UserError
-from kaption.workers.settings import Settings, load_settings
+from kaption.workers.settings import Settings, UserError, load_settings
 
 
 class Format(StrEnum):

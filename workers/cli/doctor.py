@@ -18,10 +18,9 @@ from kaption.objectstore import open_store
 from kaption.schemas import TOPICS
 from kaption.schemas.topics import DEAD, REJECTED
 from kaption.workers.cli.common import Config
-from kaption.workers.errors import UserError
 from kaption.workers.plugins import load_captioners, load_checks, load_scorer
 from kaption.workers.runtime.policy import RuntimePolicy
-from kaption.workers.settings import Settings, load_settings
+from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.stores.client import connect_redis, try_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.wiring import OUTPUTS, STAGES

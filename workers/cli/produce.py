@@ -11,8 +11,7 @@ from rich.console import Console
 from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Unreadable, open_source
 from kaption.workers.cli.common import Config, Progress
-from kaption.workers.errors import UserError
-from kaption.workers.settings import load_settings
+from kaption.workers.settings import UserError, load_settings
 
 
 def command(

@@ -17,9 +17,8 @@ from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.schemas import Topic
 from kaption.schemas.topics import DEAD, RAW, REJECTED, TOPICS
 from kaption.workers.cli.common import Config, age, ask
-from kaption.workers.errors import UserError
 from kaption.workers.replay import Replayed, Selection, replayable
-from kaption.workers.settings import load_settings
+from kaption.workers.settings import UserError, load_settings
 
 _ASK_ABOVE = 10_000
 _CHECKPOINT_S = 30.0

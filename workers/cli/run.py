@@ -19,9 +19,8 @@ from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import servers
 from kaption.workers.cli.common import Config
-from kaption.workers.errors import UserError
 from kaption.workers.runtime import logs
-from kaption.workers.settings import Settings, load_settings
+from kaption.workers.settings import Settings, UserError, load_settings
 
 Kafka = Annotated[
     str | None, typer.Option(help="Your brokers, as host:port. Default: a broker of its own.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kaption.schemas.export import SCHEMAS, json_schema
-from kaption.workers.errors import UserError
+from kaption.workers.settings import UserError
 
 
 def command(

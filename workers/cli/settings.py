@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kaption.workers.cli.common import Config
-from kaption.workers.errors import UserError
-from kaption.workers.settings import explain, load_settings
+from kaption.workers.settings import UserError, explain, load_settings
 
 _WIDTH = 80
 _INDENT = "    "

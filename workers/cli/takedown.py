@@ -15,8 +15,7 @@ from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
 from kaption.schemas import Takedown, TakedownKind
 from kaption.schemas.limits import DETAIL_CHARS
 from kaption.workers.cli.common import Config, ask
-from kaption.workers.errors import UserError
-from kaption.workers.settings import Settings, load_settings
+from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.takedown.names import kind_of
 from kaption.workers.takedown.removal import Removal, Removed, samples_in_shards
 from kaption.workers.takedown.search import search

@@ -16,11 +16,10 @@ from kaption.connections.settings import KafkaConnection
 from kaption.objectstore import open_store
 from kaption.schemas.topics import DEAD, REJECTED
 from kaption.workers.cli.common import Config, on_stop
-from kaption.workers.errors import UserError
 from kaption.workers.runtime import logs
 from kaption.workers.runtime.health import HealthServer
 from kaption.workers.runtime.pipeline import Pipeline
-from kaption.workers.settings import Settings, load_settings
+from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.stores.client import connect_redis, try_redis
 from kaption.workers.wiring import STAGES, build_worker, require_stage
 

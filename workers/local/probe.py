@@ -6,7 +6,7 @@ Each function returns if the server answers correctly, and raises OSError if it 
 import socket
 import struct
 
-from kaption.workers.local.ports import HOST
+from kaption.workers.local.server import HOST
 
 _TIMEOUT_S = 2.0
 _API_VERSIONS = 18

@@ -1,14 +1,22 @@
 """The base class of the local servers: a folder, ports and a process."""
 
+import random
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar, Self
 
-from kaption.workers.local.ports import free_ports
 from kaption.workers.local.process import ServerError, ServerProcess
 
+HOST = "127.0.0.1"
+# Below the ephemeral range (from 32768 on Linux, from 49152 elsewhere). The system may give a port
+# from bind(0) to an outgoing connection before the server listens on it. A client that reconnects
+# to such a port while the server is down can even connect to itself.
+_PORT_RANGE = (20_000, 32_000)
+_PORT_DRAWS = 200
 _PORT_TRIES = 3
 
 
@@ -97,3 +105,26 @@ class LocalServer(ABC):
         self.stop()
         if self._temporary is not None:
             self._temporary.cleanup()
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """`count` distinct ports that nobody listens on.
+
+    The ports are not reserved: a server that finds its port taken must try another. Raises OSError
+    when there are not enough free ports.
+    """
+    # Two test runs with the same seed must not pick the same ports, so no seeded generator.
+    draw = random.SystemRandom()
+    ports: list[int] = []
+    with ExitStack() as held:
+        for _ in range(_PORT_DRAWS):
+            if len(ports) == count:
+                return tuple(ports)
+            candidate = held.enter_context(socket.socket())
+            port = draw.randrange(*_PORT_RANGE)
+            try:
+                candidate.bind((HOST, port))
+            except OSError:
+                continue
+            ports.append(port)
+    raise OSError(f"there are no {count} free ports between {_PORT_RANGE[0]} and {_PORT_RANGE[1]}")

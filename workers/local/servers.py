@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from kaption.workers.local.ports import HOST
 from kaption.workers.local.probe import kafka_answers, redis_answers
 from kaption.workers.local.process import wheel_binary
-from kaption.workers.local.server import LocalServer
+from kaption.workers.local.server import HOST, LocalServer
 
 
 class Tansu(LocalServer):

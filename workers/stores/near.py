@@ -40,8 +40,7 @@ class NearClaims:
     its owner is gone when it is read, the claim raises Retry.
 
     *Repetition.* A kept hash excludes all others within the distance, so its owner always finds
-    itself. A refused claim writes nothing and finds the same lowest number again. A worker may die
-    between the two scripts, because the look writes nothing.
+    itself. A refused claim, and a worker that dies between the two scripts, have written nothing.
 
     An entry takes 16 bytes in each band and a short hash field for its owner: about 150 bytes.
     """

@@ -6,7 +6,7 @@ import re
 
 from kaption.schemas import TakedownKind
 from kaption.schemas.limits import NAME_CHARS, URL_CHARS
-from kaption.workers.errors import UserError
+from kaption.workers.settings import UserError
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _ALMOST_SHA256 = re.compile(r"[0-9a-fA-F]{48,80}")

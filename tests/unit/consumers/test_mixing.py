@@ -4,18 +4,22 @@ import pytest
 
 from kaption.consumers.stream import draw
 from kaption.consumers.training.mixing import Among, CaptionMixing
-from kaption.schemas import Caption, CaptionKind
+from kaption.schemas import Caption, CaptionKind, CleanPair
 from support.training_samples import clean_pair
 
 ORIGINAL = Caption(text="img 12", kind=CaptionKind.ORIGINAL, fitted_text="img")
 BEST, GOOD, FAIR = (Caption(text=text, kind=CaptionKind.VLM) for text in ("best", "good", "fair"))
 
 
+def text(mixing: CaptionMixing, pair: CleanPair, epoch: int) -> str:
+    return mixing.text_of(mixing.caption(pair, epoch))
+
+
 def texts(
     mixing: CaptionMixing, *captions: Caption, count: int = 2000, epoch: int = 0
 ) -> Counter[str]:
     pairs = [clean_pair(number, *captions) for number in range(count)]
-    return Counter(mixing.text(pair, epoch) for pair in pairs)
+    return Counter(text(mixing, pair, epoch) for pair in pairs)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.5, 0.8, 1.0])
@@ -34,7 +38,7 @@ def test_a_choice_depends_on_seed_epoch_and_pair_alone() -> None:
     pairs = [clean_pair(number, BEST, GOOD, ORIGINAL) for number in range(200)]
 
     def chosen(seed: int, epoch: int, order: int = 1) -> list[str]:
-        found = {p.pair_id: CaptionMixing(seed).text(p, epoch) for p in pairs[::order]}
+        found = {p.pair_id: text(CaptionMixing(seed), p, epoch) for p in pairs[::order]}
         return [found[pair.pair_id] for pair in pairs]
 
     assert chosen(1, 0) == chosen(1, 0, order=-1)
@@ -44,7 +48,7 @@ def test_a_choice_depends_on_seed_epoch_and_pair_alone() -> None:
 def test_over_the_epochs_a_pair_shows_each_of_its_texts() -> None:
     pair = clean_pair(3, BEST, GOOD, ORIGINAL)
 
-    seen = Counter(CaptionMixing().text(pair, epoch) for epoch in range(1000))
+    seen = Counter(text(CaptionMixing(), pair, epoch) for epoch in range(1000))
 
     assert seen["img"] / 1000 == pytest.approx(0.2, abs=0.05)
     assert seen["best"] / 1000 == pytest.approx(0.4, abs=0.05)
@@ -70,8 +74,8 @@ def test_recaptions_are_chosen_uniformly_or_by_rank() -> None:
 def test_the_fitted_text_is_used_unless_fitted_is_false() -> None:
     pair = clean_pair(1, ORIGINAL)
 
-    assert CaptionMixing().text(pair, 0) == "img"
-    assert CaptionMixing(fitted=False).text(pair, 0) == "img 12"
+    assert text(CaptionMixing(), pair, 0) == "img"
+    assert text(CaptionMixing(fitted=False), pair, 0) == "img 12"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_alt_text_that_selection_left_out_is_used_only_from_the_minimum_score(
 ) -> None:
     pair = clean_pair(1, BEST, original_score=score)
 
-    assert CaptionMixing(recaption=0.0, original_min_score=least).text(pair, 0) == expected
+    assert text(CaptionMixing(recaption=0.0, original_min_score=least), pair, 0) == expected
 
 
 def test_a_ratio_that_is_no_probability_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kaption.producers.feed.rate import Rate
+from kaption.producers.feed.batches import Rate
 
 
 class Clock:
