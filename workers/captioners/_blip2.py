@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import CandidateRow, Loaded
+from kaption.workers.captioners._family import Answer, CandidateRow, Loaded
 from kaption.workers.captioners._prefix import continue_prefix, read_prefix
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ class Blip2:
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
-        """One text per row."""
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+        """One answer per row."""
         import torch
 
         loaded, model = self._loaded, self._loaded.model

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import conversation
-from kaption.workers.captioners._family import CandidateRow, Loaded
+from kaption.workers.captioners._family import Answer, CandidateRow, Loaded
 from kaption.workers.captioners._prefix import (
     PROMPT_FIRST,
     common_prefix,
@@ -25,8 +25,8 @@ class Llava:
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
-        """One text per row."""
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+        """One answer per row."""
         import torch
 
         loaded, model = self._loaded, self._loaded.model
