@@ -113,6 +113,101 @@ def pixtral(folder: Path) -> Path:
     return folder
 
 
+def florence2(folder: Path) -> Path:
+    """Florence-2: its prompts are names of tasks, without a chat template."""
+    size = word_tokenizer(folder)
+    tokenizer = LIBRARY.AutoTokenizer.from_pretrained(
+        folder, extra_special_tokens={"image_token": "<image>"}
+    )
+    text = {
+        "model_type": "bart",
+        "d_model": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+        "vocab_size": size,
+        "decoder_start_token_id": 2,
+    }
+    vision = {
+        "depths": [1] * 4,
+        "embed_dim": [16, 16, 16, 32],
+        "num_heads": [1, 1, 1, 2],
+        "num_groups": [1, 1, 1, 2],
+        "projection_dim": 32,
+    }
+    config = LIBRARY.Florence2Config(
+        text_config=text | IDS, vision_config=vision, image_token_id=SPECIAL.index("<image>")
+    )
+    LIBRARY.Florence2ForConditionalGeneration(config).save_pretrained(folder)
+    images = LIBRARY.CLIPImageProcessor(size={"height": 64, "width": 64})
+    LIBRARY.Florence2Processor(images, tokenizer, num_additional_image_tokens=0).save_pretrained(
+        folder
+    )
+    return folder
+
+
+def gemma4(folder: Path) -> Path:
+    """Gemma 4: its image processor takes any size and names none."""
+    word_tokenizer(folder, add_start=False, add_end=False)
+    marks = {
+        "image_token": "<|image|>",
+        "boi_token": "<|image>",
+        "eoi_token": "<image|>",
+        "audio_token": "<|audio|>",
+        "boa_token": "<|audio>",
+        "eoa_token": "<audio|>",
+        "video_token": "<|video|>",
+    }
+    tokenizer = LIBRARY.AutoTokenizer.from_pretrained(folder, extra_special_tokens=marks)
+    number = {noun: tokenizer.convert_tokens_to_ids(mark) for noun, mark in marks.items()}
+    text = {
+        "vocab_size": len(tokenizer) + 64,
+        "vocab_size_per_layer_input": len(tokenizer) + 64,
+        "hidden_size_per_layer_input": 16,
+        "num_hidden_layers": 2,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "global_head_dim": 16,
+        "num_kv_shared_layers": 0,
+    }
+    vision = {
+        "num_hidden_layers": 1,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "patch_size": 8,
+        "pooling_kernel_size": 2,
+        "position_embedding_size": 64,
+        "default_output_length": 16,
+    }
+    config = LIBRARY.Gemma4Config(
+        text_config=SHARED | IDS | text,
+        vision_config=SHARED | vision,
+        audio_config=None,
+        image_token_id=number["image_token"],
+        boi_token_id=number["boi_token"],
+        eoi_token_id=number["eoi_token"],
+        audio_token_id=number["audio_token"],
+        video_token_id=number["video_token"],
+    )
+    louder(LIBRARY.Gemma4ForConditionalGeneration(config)).save_pretrained(folder)
+    LIBRARY.Gemma4Processor(
+        feature_extractor=LIBRARY.Gemma4AudioFeatureExtractor(),
+        image_processor=LIBRARY.Gemma4ImageProcessor(
+            patch_size=8, max_soft_tokens=70, pooling_kernel_size=2
+        ),
+        tokenizer=tokenizer,
+        video_processor=LIBRARY.Gemma4VideoProcessor(),
+        chat_template="{% for m in messages %}<start>{% for c in m.content %}"
+        "{% if c.type == 'image' %}<|image|>{% else %}{{ c.text }}{% endif %}"
+        "{% endfor %}{% endfor %}",
+    ).save_pretrained(folder)
+    return folder
+
+
 def with_code(folder: Path, ran: Path) -> Path:
     """A repository with code of its own, which would write the file `ran`."""
     tiny_blip(folder)

@@ -190,6 +190,8 @@ class OpenClipScorer:
 
         The tokenizer's own cleaning comes first: it turns entities into characters.
         """
+        if text.isascii() and "&" not in text and not self._marks.possible(text):
+            return text  # cleaning takes half as long as tokenizing
         for _ in range(_CLEANINGS):
             cleaned = self._marks.broken(self._clean(text))
             if cleaned == text:

@@ -39,7 +39,7 @@ class Marks:
             folded = "".join(char for char in folded if unicodedata.category(char) != "Cf")
             if self._pattern.search(folded):
                 plain = folded
-        if self._signs.isdisjoint(plain):
+        if not self.possible(plain):
             return plain
         for _ in range(_ROUNDS):
             if not self._pattern.search(plain):
@@ -47,8 +47,9 @@ class Marks:
             plain = self._pattern.sub(lambda found: f"{found[0][0]} {found[0][1:]}", plain)
         return "".join(" " if char in self._signs else char for char in plain)
 
-    def __contains__(self, text: str) -> bool:
-        return self._pattern.search(text) is not None
+    def possible(self, text: str) -> bool:
+        """Whether any sign of a mark is in the text. False for most texts, and quickly told."""
+        return not self._signs.isdisjoint(text)
 
 
 def written_tokens(tokenizer: Any) -> Iterator[str]:

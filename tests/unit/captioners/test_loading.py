@@ -14,6 +14,8 @@ from kaption.workers.captioners.transformers import TransformersCaptioner, build
 from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from support.odd_models import (
     change_weights,
+    florence2,
+    gemma4,
     git,
     instruct_blip,
     llava_with,
@@ -87,7 +89,7 @@ def test_weights_that_are_not_those_of_the_model_are_refused(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("make", [git, instruct_blip])
+@pytest.mark.parametrize("make", [git, instruct_blip, florence2])
 def test_a_family_without_a_known_form_of_prompt_is_refused(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -95,7 +97,7 @@ def test_a_family_without_a_known_form_of_prompt_is_refused(
         load(make(tmp_path))
 
 
-@pytest.mark.parametrize("make", [pali_gemma, pixtral])
+@pytest.mark.parametrize("make", [pali_gemma, pixtral, gemma4])
 def test_families_with_prompts_of_their_own_caption(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
