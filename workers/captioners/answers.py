@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 
@@ -15,7 +16,14 @@ _THOUGHT_END = re.compile(
     r"\A.*(?:</(?:think|thinking|thought|thoughts|reasoning|seed:think)>|◁/think▷)",
     re.IGNORECASE | re.DOTALL,
 )
-_WRAPPER = re.compile(r"</?(?:answer|caption|response|output|final)>", re.IGNORECASE)
+_WRAPPER = re.compile(
+    r"</?(?:answer|caption|response|output|final|description|result|alt|text)>", re.IGNORECASE
+)
+_FINAL = re.compile(
+    r"\A.*\b(?:final|best)\s+(?:caption|answer|description|alt[- ]?text)\b[*_\s]*:[*_\s]*",
+    re.I | re.DOTALL,
+)
+"""Thoughts without a tag around them end so."""
 _FENCE = re.compile(r"\A\s*```[\w-]*\s*\n?(.*?)\s*(?:```.*)?\Z", re.DOTALL)
 _FIELD = re.compile(
     r'"(?:caption|description|text|alt_text|alt|answer|response|output|content)"\s*:\s*'
@@ -24,7 +32,8 @@ _FIELD = re.compile(
 )
 _KEYS = ("caption", "description", "text", "alt_text", "alt", "answer", "response", "output")
 _NOUN = (
-    r"(?:captions?|descriptions?|alt[- ]?texts?|answers?|responses?|sentences?|summary|options?)"
+    r"(?:captions?|descriptions?|alt[- ]?texts?|answers?|responses?|sentences?|summary|options?"
+    r"|json|outputs?|results?)"
 )
 _LEAD_IN = re.compile(
     rf"""\A(?:
@@ -35,8 +44,7 @@ _LEAD_IN = re.compile(
     | (?:当然(?:可以)?|好的|可以)[！!，,。：:]\s*
     | (?:(?:here(?:['’]s|\ is|\ are)|this\ is|below\ is|the\ following\ is)\ [^.:\n]{{0,80}}?
         \b{_NOUN}\b[^.:\n]{{0,80}}:)\s*
-    | (?:(?:here(?:['’]s|\ is)|below\ is)\ [^.:\n]{{0,80}}\b(?:you\ (?:go|are)|it\ is)\b
-        [^.:\n]{{0,40}}[:.!])\s*
+    | here\ (?:you\ (?:go|are)|it\ is)\s*[:.!,]\s*
     | (?:voici|hier\ ist|hier\ sind|aqu[ií]\ (?:está|tienes|hay|va)|ecco|aqui\ está|вот|以下是|这是)
         [^.:：\n]{{0,80}}[:：]\s*
     | (?:the\ )?(?:final\ |short\ |image\ |photo\ |picture\ |suggested\ |possible\ |new\ |best\ )*
@@ -59,6 +67,7 @@ _FAREWELL = re.compile(
     r"|if you(?:['’]d| would)? (?:like|need|want)\b).*\Z",
     re.IGNORECASE | re.DOTALL,
 )
+_LITERAL_CHARS = 10_000
 _QUOTES = {'"': '"', "“": "”", "«": "»", "„": "“", "「": "」", "『": "』", "'": "'"}
 _SENTENCE = re.compile(
     r"(?:[.!?…]+|[。！？｡।؟۔]+)[\"'”’»›)\]」』）】》]*(?=\s|\Z)|[。！？｡]+[」』）】》”]*"
@@ -73,11 +82,11 @@ def caption_of(answer: str) -> str:
 
     What cannot be told from a caption stays: the check `prose` refuses it.
     """
-    text = _THOUGHT_END.sub("", _THOUGHT.sub("", answer))
+    text = _FINAL.sub("", _THOUGHT_END.sub("", _THOUGHT.sub("", answer)))
     text = _unwrapped(_WRAPPER.sub("", text).strip())
     for _ in range(4):
         shorter = _unquoted(_unwrapped(_stripped(text)))
-        if shorter == text:
+        if shorter in ("", text):
             break
         text = shorter
     return " ".join(text.split())
@@ -116,9 +125,18 @@ def _unwrapped(text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        field = _FIELD.search(text)
-        return _unescaped(field[1]) if field else text
+        if (field := _FIELD.search(text)) is not None:
+            return _unescaped(field[1])
+        value = _literal(text)
     return _first_text(value) or text
+
+
+def _literal(text: str) -> object:
+    """What Python reads in a text: models write lists and dicts with its quotes, too."""
+    try:
+        return ast.literal_eval(text) if len(text) < _LITERAL_CHARS else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
 
 
 def _first_text(value: object) -> str | None:
