@@ -47,6 +47,9 @@ class Caption(Record):
     """The revision of `model`."""
     prompt_id: Name | None = None
     """The prompt that `model` answered."""
+    truncated: bool = False
+    """`model` did not end by itself but reached its limit of tokens. `text` ends with the last
+    whole sentence, where it has one."""
     score: float | None = None
     """Cosine of the image embedding and the text embedding, aggregated over `window_scores`."""
     window_scores: Annotated[tuple[float, ...], Field(max_length=LIST_ITEMS)] = ()

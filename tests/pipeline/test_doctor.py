@@ -1,9 +1,13 @@
 """`kaption doctor --no-servers`, by which the chart downloads models into its volume."""
 
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
 from kaption.workers.cli.app import app
+from support.odd_models import change_weights
+from support.tiny_models import tiny_blip
 
 
 def test_models_load_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,6 +22,23 @@ def test_models_load_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None
         ["ok", "captioners:"],
         ["ok", "checks:"],
     ]
+    assert "calls a red disc" in ended.output
+
+
+def test_the_models_are_tried_and_a_checkpoint_without_weights_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a captioner some of whose weights are missing
+    folder = tiny_blip(tmp_path)
+    change_weights(folder, lambda weights: weights.pop(next(iter(weights))))
+    monkeypatch.setenv("KAPTION_RECAPTION__TRANSFORMERS__MODEL", str(folder))
+    # When doctor looks at the models
+    ended = CliRunner().invoke(app, ["doctor", "--no-servers"])
+    # Then the scorer's line says what it made of images, and the captioner's what is missing
+    assert ended.exit_code == 1
+    scorer, captioners, _ = ended.output.splitlines()
+    assert "told the colour of" in scorer
+    assert "1 of its weights are missing from its files" in captioners
 
 
 def test_a_wrong_name_of_a_plug_in_is_told_with_those_there_are(

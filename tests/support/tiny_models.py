@@ -37,7 +37,7 @@ def word_tokenizer(
     core.post_processor = processors.TemplateProcessing(
         single=single, special_tokens=[(mark, vocabulary[mark]) for mark in ("<start>", "<end>")]
     )
-    _untyped(PreTrainedTokenizerFast)(
+    untyped(PreTrainedTokenizerFast)(
         tokenizer_object=core,
         pad_token="<pad>",
         bos_token="<start>",
@@ -132,12 +132,12 @@ def tiny_blip(folder: Path) -> Path:
     }
     vision = {"image_size": 32, "patch_size": 8, "num_hidden_layers": 1, "initializer_range": 0.02}
     config = BlipConfig(text_config=shared | text, vision_config=shared | vision)
-    model = _louder(BlipForConditionalGeneration(config))
+    model = louder(BlipForConditionalGeneration(config))
     for layer in model.text_decoder.bert.encoder.layer:
         layer.crossattention.output.dense.weight.data.mul_(10)  # look at the image
     model.save_pretrained(folder)
     images = BlipImageProcessor(size={"height": 32, "width": 32})
-    _untyped(BlipProcessor)(images, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
+    untyped(BlipProcessor)(images, AutoTokenizer.from_pretrained(folder)).save_pretrained(folder)
     return folder
 
 
@@ -188,8 +188,8 @@ def tiny_blip2(folder: Path, *, decoder_only: bool = True) -> Path:
         num_query_tokens=4,
         image_token_index=SPECIAL.index("<image>"),
     )
-    _louder(Blip2ForConditionalGeneration(config)).save_pretrained(folder)
-    _untyped(Blip2Processor)(
+    louder(Blip2ForConditionalGeneration(config)).save_pretrained(folder)
+    untyped(Blip2Processor)(
         BlipImageProcessor(size={"height": 32, "width": 32}),
         AutoTokenizer.from_pretrained(folder),
         num_query_tokens=4,
@@ -233,8 +233,8 @@ def tiny_llava(folder: Path) -> Path:
         ),
         image_token_index=SPECIAL.index("<image>"),
     )
-    _louder(LlavaForConditionalGeneration(config)).save_pretrained(folder)
-    _untyped(LlavaProcessor)(
+    louder(LlavaForConditionalGeneration(config)).save_pretrained(folder)
+    untyped(LlavaProcessor)(
         CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
         AutoTokenizer.from_pretrained(folder),
         patch_size=8,
@@ -278,17 +278,17 @@ def tiny_idefics3(folder: Path, *, smol: bool = False) -> Path:
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pad_token_id=0,
     )
-    _louder(getattr(library, f"{name}ForConditionalGeneration")(config)).save_pretrained(folder)
+    louder(getattr(library, f"{name}ForConditionalGeneration")(config)).save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
 
 
-def _untyped(processor: Any) -> Any:
+def untyped(processor: Any) -> Any:
     """Processors have no types; a typed test calls them through here."""
     return processor
 
 
-def _louder(model: Any) -> Any:
+def louder(model: Any) -> Any:
     """Larger weights: with the usual small ones every image gives the same tokens."""
     with torch.no_grad():
         for weight in model.parameters():

@@ -61,7 +61,8 @@ def test_a_name_is_a_module_of_ours_or_a_path_to_a_class_or_function(name: str) 
 
 
 def test_all_checks_of_the_package_are_used_without_naming_them() -> None:
-    assert names(SelectPolicy()) == ["language", "leakage", "length", "repetition"]
+    ours = ["language", "leakage", "length", "prose", "repetition", "whole"]
+    assert names(SelectPolicy()) == ours
 
 
 def test_a_check_of_the_user_comes_beside_ours(write: Write) -> None:

@@ -111,7 +111,7 @@ def test_the_best_captions_are_kept_best_first(
     scores = [caption.score for caption in pair.captions]
     assert len(pair.captions) == 2
     assert scores == sorted(scores, key=lambda score: -(score or 0))
-    assert all(len(caption.checks) == 4 for caption in pair.captions)
+    assert all(len(caption.checks) == 6 for caption in pair.captions)
     assert pair.provenance.stages[-1].stage == "select"
 
 

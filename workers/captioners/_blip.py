@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import CandidateRow, Family
+from kaption.workers.captioners._family import Answer, CandidateRow, Family
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,15 +18,15 @@ class Blip(Family):
     the attention mask, so padding would change the texts.
     """
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
-        """One text per row."""
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+        """One answer per row."""
         import torch
 
         model, device = self._loaded.model, self._loaded.device
         text_config = model.config.text_config
         seen = model.vision_model(**self._loaded.pixels(images)).last_hidden_state
         prompts = {row.prompt: self._ids(row.prompt) for row in rows}
-        texts = [""] * len(rows)
+        answers: dict[int, Answer] = {}
         for length in sorted({len(ids) for ids in prompts.values()}):
             at = [n for n, row in enumerate(rows) if len(prompts[row.prompt]) == length]
             group = [rows[n] for n in at]
@@ -45,9 +45,9 @@ class Blip(Family):
                 pad_token_id=text_config.pad_token_id,
                 **options,
             )
-            for n, text in zip(at, self._loaded.decode(tokens[:, length:]), strict=True):
-                texts[n] = text
-        return texts
+            found = self._loaded.decode(tokens[:, length:], [text_config.sep_token_id])
+            answers |= dict(zip(at, found, strict=True))
+        return [answers[n] for n in range(len(rows))]
 
     def _ids(self, prompt: str) -> list[int]:
         """As BlipForConditionalGeneration.generate does: its own first token, and no end token."""

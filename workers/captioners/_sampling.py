@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kaption.workers.policy import SamplingPolicy
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
+_TOKEN_RULES = (
+    *("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"),
+    *("forced_bos_token_id", "forced_eos_token_id", "bad_words_ids"),
+    *("suppress_tokens", "begin_suppress_tokens"),
+)
 
 
 def image_digest(image: Image.Image) -> str:
@@ -26,6 +31,22 @@ def row_seed(seed: int, image: str, prompt: str, number: int) -> int:
     """The seed of one candidate, 63 bits; `number` tells candidates of one prompt apart."""
     text = "\n".join((str(seed), image, str(number), prompt))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+def forget_sampling(model: Any) -> None:
+    """Leave in a model's generation config, and in its parts', only which tokens are allowed.
+
+    `generate` would apply the rest besides our sampler: a checkpoint's repetition rules, beams and
+    lengths.
+    """
+    import transformers
+
+    library: Any = transformers
+    for part in model.modules():
+        own = getattr(part, "generation_config", None)
+        if own is not None:
+            kept = {name: getattr(own, name, None) for name in _TOKEN_RULES}
+            part.generation_config = library.GenerationConfig(**kept)
 
 
 class CandidateSampler:

@@ -76,6 +76,16 @@ PROMPT_SETS: Mapping[str, tuple[Prompt, ...]] = {
             "fused",
         ),
     ),
+    # PaliGemma knows a few tasks by name, and no questions about style.
+    "paligemma": (
+        Prompt("paligemma/caption", "caption en", "appearance"),
+        Prompt(
+            "paligemma/texture",
+            "answer en which materials, textures and colours are visible?",
+            "texture",
+        ),
+        Prompt("paligemma/describe", "describe en", "context"),
+    ),
     "chat": (
         Prompt(
             "chat/appearance",

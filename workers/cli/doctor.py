@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -24,6 +24,9 @@ from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.stores.client import connect_redis, try_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.wiring import OUTPUTS, STAGES
+
+if TYPE_CHECKING:
+    from kaption.workers.captioners.captioner import Captioner
 
 
 class UnhealthyError(Exception):
@@ -128,12 +131,37 @@ def _store(settings: Settings) -> str:
 
 
 def _scorer(settings: Settings) -> str:
+    from kaption.workers.models.probe import try_scorer
+
     scorer = load_scorer(settings.clip)
-    return f"{scorer.model} {scorer.revision}, recommended score {scorer.recommended_score}"
+    told = try_scorer(scorer)
+    return f"{scorer.model} {scorer.revision}, recommended score {scorer.recommended_score}; {told}"
 
 
 def _captioners(settings: Settings) -> str:
-    return ", ".join(f"{each.name} ({each.model})" for each in load_captioners(settings.recaption))
+    return ", ".join(
+        f"{each.name} ({each.model}){_said(each)}" for each in load_captioners(settings.recaption)
+    )
+
+
+def _said(captioner: Captioner) -> str:
+    """What it says of a small image; nothing of a captioner that needs no image."""
+    from PIL import Image, ImageDraw
+
+    from kaption.workers.captioners.captioner import CaptionContext
+
+    if not captioner.uses_images:
+        return ""
+    image = Image.new("RGB", (224, 224), (245, 245, 245))
+    ImageDraw.Draw(image).ellipse((40, 40, 184, 184), fill=(220, 20, 20))
+    (captions,) = captioner.caption([image], [CaptionContext("")])
+    said = next((caption.text for caption in captions if caption.text), "")
+    if not said:
+        raise UnhealthyError(
+            f"{captioner.name} ({captioner.model}) has no caption for an image of a red disc: look"
+            " at its model and its prompts"
+        )
+    return f" calls a red disc {said[:80]!r}"
 
 
 def _checks(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
 from kaption.workers.policy import ClipPolicy, TransformersPolicy
@@ -14,6 +14,7 @@ from kaption.workers.runtime.stage import OutOfMemory
 if TYPE_CHECKING:
     import torch
 
+_CUSTOM_CODE = ("custom code", "trust_remote_code", "Loading this model requires you to execute")
 _NO_MEMORY_ON_CPU = ("can't allocate memory", "not enough memory")
 
 
@@ -31,7 +32,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise Fatal(
-            f"device {name!r} cannot be used ({_first_line(error)}); set it to auto or cpu"
+            f"device {name!r} cannot be used ({first_line(error)}); set it to auto or cpu"
         ) from error
     return device
 
@@ -67,20 +68,58 @@ def prepare_torch(policy: ClipPolicy | TransformersPolicy) -> tuple[torch.device
     return device, pick_precision(policy.precision, device)
 
 
-def weights_digest(model: torch.nn.Module) -> str:
+def weights_digest(model: torch.nn.Module, architecture: str = "") -> str:
     """``sha256:`` and 16 hex digits over names, shapes, dtypes and bytes of all weights.
+
+    `architecture` says what the weights do not: the same weights give other outputs with another
+    activation or number of heads.
 
     The digest is of the weights in memory: a file that is loaded as bf16 has another digest than as
     fp32, because the outputs differ as well. It takes about a second for a GB.
     """
     import torch
 
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(architecture.encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         flat = tensor.detach().cpu().contiguous().view(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()[:16]}"
+
+
+@contextmanager
+def loading_guard(what: str) -> Iterator[None]:
+    """Turn a device's out-of-memory error while a model is loaded or tried into Fatal."""
+    try:
+        with memory_guard():
+            yield
+    except OutOfMemory as error:
+        raise Fatal(
+            f"{what} does not fit into the memory of its device ({error}): take a smaller model,"
+            " another device or a smaller precision (bf16), or end what else uses the device"
+        ) from error
+
+
+@contextmanager
+def no_custom_code(what: str) -> Iterator[None]:
+    """Let transformers neither run nor ask for the code that a repository brings. Raises Fatal."""
+    from transformers import dynamic_module_utils
+
+    library: Any = dynamic_module_utils
+    waited = library.TIME_OUT_REMOTE_CODE
+    library.TIME_OUT_REMOTE_CODE = 0  # it would ask on the console for so many seconds
+    try:
+        yield
+    except (ValueError, OSError, ImportError, RuntimeError, KeyError) as error:
+        if any(words in str(error) for words in _CUSTOM_CODE):
+            raise Fatal(
+                f"{what} brings code of its own, and Kaption runs no code from a model's"
+                " repository. Take a model that the installed transformers knows by itself, or"
+                " write a plug-in that you have read (docs/extending.md)"
+            ) from error
+        raise
+    finally:
+        library.TIME_OUT_REMOTE_CODE = waited
 
 
 @contextmanager
@@ -92,13 +131,14 @@ def memory_guard() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
-        raise OutOfMemory(_first_line(error)) from error
+        raise OutOfMemory(first_line(error)) from error
     except RuntimeError as error:
         # torch has no error class for the CPU: only the text tells it apart.
         if any(words in str(error) for words in _NO_MEMORY_ON_CPU):
-            raise OutOfMemory(_first_line(error)) from error
+            raise OutOfMemory(first_line(error)) from error
         raise
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, at most 300 characters."""
     return str(error).strip().split("\n")[0][:300]

@@ -17,7 +17,8 @@ def verdict(name: str, text: str, kind: CaptionKind = CaptionKind.VLM) -> CheckR
 
 
 def test_checks_are_found_by_listing_the_package() -> None:
-    assert [check.name for check in CHECKS] == ["language", "leakage", "length", "repetition"]
+    names = ["language", "leakage", "length", "prose", "repetition", "whole"]
+    assert [check.name for check in CHECKS] == names
 
 
 REFUSED = {
@@ -31,6 +32,14 @@ REFUSED = {
         "I'm sorry, the image you provided is dark",
         "<image> a red vase on a table",
     ),
+    "prose": (
+        "<think>The user wants a caption.</think> A red vase.",
+        "Okay, the user wants a caption of a vase.",
+        "Here is a caption: a red vase on a table",
+        "**A red vase** on a table",
+        '{"caption": "a red vase on a table"}',
+    ),
+    "whole": (),  # it judges how a caption came about, and not its text: see below
 }
 """By check, captions that it is there to refuse."""
 
@@ -50,6 +59,18 @@ class TestOurChecks(CheckConformance):
 
 def test_an_alt_text_cannot_leak_a_prompt() -> None:
     assert verdict("leakage", "Question: who made this vase?", CaptionKind.ORIGINAL).passed
+
+
+@pytest.mark.parametrize(
+    ("text", "passes"),
+    [("A red vase.", True), ("木桌上有花瓶。", True), ("A red vase on a", False), ("", False)],
+)
+def test_a_cut_caption_must_end_with_a_sentence(text: str, passes: bool) -> None:
+    (whole,) = [check for check in CHECKS if check.name == "whole"]
+    caption = Caption(text=text, kind=CaptionKind.VLM, truncated=True)
+
+    assert whole.check(caption).passed == passes
+    assert whole.check(caption.model_copy(update={"truncated": False})).passed
 
 
 def test_words_of_spaceless_scripts_are_their_characters() -> None:

@@ -96,7 +96,7 @@ def test_the_revision_follows_the_weights(folder: Path, tmp_path: Path) -> None:
     assert same.revision.startswith("sha256:")
     assert same.revision == build(ClipPolicy(model=f"local-dir:{folder}", device="cpu")).revision
     assert changed.revision != same.revision
-    assert named.revision == "v7"
+    assert named.revision.startswith("v7+")
 
 
 def test_half_precision_gives_nearly_the_same_rows(folder: Path, scorer: OpenClipScorer) -> None:

@@ -1,0 +1,54 @@
+"""Refuses answers of a model that hold more than a caption: thoughts, lead-ins, Markdown, JSON."""
+
+# ruff: noqa: RUF001  # typographic and CJK punctuation is what models write
+
+from __future__ import annotations
+
+import re
+
+from kaption.schemas import Caption, CaptionKind, CheckResult
+from kaption.workers.policy import SelectPolicy
+
+# The captioner `transformers` strips what it can. This is what remains, and what captioners of
+# users bring.
+_NO_CAPTION = re.compile(
+    r"""
+      </?(?:think|thinking|thoughts?|reasoning|answer|seed:think)>|◁/?think▷
+    | \A\W*(?:okay|ok|alright|hmm+|wait|well|so|first|now|got\ it|let['’]s\ see)\b,?\s+
+        (?:so\b,?\s+)?(?:the\ user|i\b|i['’]|we\b|let\ me\b|let['’]s\b|looking\ at|here\b
+        |this\ is\ (?:a\ )?request)
+    | \A\W*(?:let\ me\b|let['’]s\b|i\ (?:need|have|should|will|must|want|see|think|can)\b
+        |i['’](?:ll|m|d|ve)\b|we\ (?:need|have|are|should|must)\b|my\ task\b|as\ requested\b
+        |to\ (?:describe|caption)\ (?:this|the)\b|based\ on\ (?:the|this|your)\ (?:image|picture
+        |photo|prompt|request))
+    | \bthe\ user\ (?:wants?|asks?|asked|is\ asking|provided|gave|says|said|requests?)\b
+    | \A\W*(?:sure|certainly|of\ course|absolutely)\b(?:\s*[!,.:]|\s+[-–—])
+    | \A\W*(?:here(?:['’]s|\ is|\ are)|below\ is)\b[^.]{0,80}
+        \b(?:caption|description|alt[- ]?text|answer|response|option|sentence)s?\b
+    | \A\W*(?:thinking(?:\ process)?|thoughts?|reasoning|analysis|chain\ of\ thought
+        |step\ (?:\d+|one)|analy[sz]ing\ the\ (?:image|picture|photo))\b\W{0,4}(?::|\d\.)
+    | \A\W*(?:用户|好的[，,]|当然[，,！!]|让我|嗯[，,]|首先[，,]用户)
+    | \b(?:let\ me\ know\ if|i\ hope\ this\ helps|would\ you\ like\ me\ to|feel\ free\ to\ ask)\b
+    | ```|\*\*\S|\S\*\*|\A\s*\#{1,6}\s|\A\s*[-*+•]\s|!?\[[^\]]*\]\([^)]*\)|\A\s*\|.*\|
+    | \A\s*[{\[]\s*(?:["'{\[]|\Z)|"\s*:\s*["\[{]
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def build(policy: SelectPolicy) -> ProseCheck:
+    """Make the check; it has no settings."""
+    return ProseCheck()
+
+
+class ProseCheck:
+    """Passes captions of models that are plain sentences, and all texts of people and of rules."""
+
+    name = "prose"
+
+    def check(self, caption: Caption) -> CheckResult:
+        """Look for the first sign of anything but a caption."""
+        generated = caption.kind in {CaptionKind.VLM, CaptionKind.FUSED}
+        found = _NO_CAPTION.search(caption.text) if generated else None
+        detail = f"not a plain caption: {found[0][:60]!r}" if found else ""
+        return CheckResult(name=self.name, passed=found is None, detail=detail)
