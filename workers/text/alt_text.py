@@ -29,7 +29,7 @@ def read_alt_text(
     cleaned again where the detected language has another slang table.
     """
     cleaned = clean(text, policy, declared)
-    detected = languages.detect(cleaned.text)
+    detected = languages.detect(cleaned.text, declared)
     if detected is not None and (declared or "").split("-")[0].lower() != detected.tag:
         cleaned = clean(text, policy, detected.tag)
     return AltText(cleaned.text, cleaned.notes, detected)
