@@ -150,9 +150,11 @@ def _alignment(settings: Settings) -> Alignment:
 
 
 def _score(settings: Settings) -> AnyStage:
+    from kaption.workers.plugins import load_checks
     from kaption.workers.stages.score import ScoreStage
 
-    return ScoreStage(settings.score, _alignment(settings), now=_now)
+    checks = load_checks(settings.select)
+    return ScoreStage(settings.score, _alignment(settings), settings.select, checks, now=_now)
 
 
 def _recaption(settings: Settings) -> AnyStage:

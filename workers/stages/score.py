@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from kaption.schemas import Caption, CaptionedPair, CaptionKind, IngestedPair, Route, ScoredPair
 from kaption.schemas.topics import CAPTIONED, INGESTED, SCORED
-from kaption.workers.policy import ScorePolicy
+from kaption.workers.checks.check import Check
+from kaption.workers.policy import ScorePolicy, SelectPolicy
 from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Stage
 from kaption.workers.stages.alignment import Alignment
 from kaption.workers.stages.provenance import Tracer
@@ -32,18 +33,31 @@ class ScoreInput:
 
 
 class ScoreStage(Stage[IngestedPair, ScoreInput]):
-    """Sends pairs with a good alt text to select, all others to recaption."""
+    """Sends pairs with a good alt text to select, all others to recaption.
+
+    A good alt text is one that select will accept: it passes select's checks and both limits of
+    the score. Select would refuse another one, and the pair would be lost without a candidate.
+    """
 
     name = "score"
     inputs = (INGESTED,)
     outputs = (SCORED, CAPTIONED)
 
     def __init__(
-        self, policy: ScorePolicy, alignment: Alignment, *, now: Callable[[], datetime]
+        self,
+        policy: ScorePolicy,
+        alignment: Alignment,
+        select: SelectPolicy,
+        checks: Sequence[Check],
+        *,
+        now: Callable[[], datetime],
     ) -> None:
+        """`select` and `checks` are those of the stage select."""
         self._policy = policy
         self._alignment = alignment
-        self._tracer = Tracer(self.name, now, policy, alignment.policy)
+        self._select = select
+        self._checks = tuple(checks)
+        self._tracer = Tracer(self.name, now, policy, alignment.policy, select)
 
     @property
     def batching(self) -> Batching:
@@ -53,7 +67,10 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
     def setup(self) -> None:
         """Load the scorer. Raises Fatal."""
         self._alignment.setup()
-        self._good_score = self._alignment.threshold(self._policy.good_score)
+        self._good_score = max(
+            self._alignment.threshold(self._policy.good_score),
+            self._alignment.threshold(self._select.min_score),
+        )
 
     def prepare(self, message: Incoming[IngestedPair]) -> ScoreInput:
         """Get the cached embedding, else the pixels.
@@ -96,8 +113,12 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
             "original": original and scorer.fitted(original),
             "provenance": pair.provenance.then(trace),
         }
-        score = None if original is None else original.score
-        if score is not None and score >= self._good_score:
+        if original is not None and self._is_good(original):
             good = CaptionedPair(**fields, route=Route.ALT_TEXT_GOOD)
             return Emit(((CAPTIONED, good),))
         return Emit(((SCORED, ScoredPair(**fields, route=Route.NEEDS_CAPTION)),))
+
+    def _is_good(self, original: Caption) -> bool:
+        if original.score is None or original.score < self._good_score:
+            return False
+        return all(check.check(original).passed for check in self._checks)
