@@ -17,6 +17,7 @@ from kaption.workers.text.links import strip_links, tidy
 from kaption.workers.text.markup import strip_markup
 from kaption.workers.text.notes import Note
 from kaption.workers.text.slang import replace_slang
+from kaption.workers.text.templates import strip_templates
 
 if TYPE_CHECKING:
     import ftfy
@@ -68,6 +69,8 @@ def _steps(
         (strip_markup, Note.HTML),
         (_repair_encoding, Note.ENCODING),
         (strip_invisible, Note.INVISIBLE),
+        (single_spaces, None),
+        (strip_templates, Note.TEMPLATE),
         (single_spaces, None),
         (strip_file_names, Note.FILE_NAME),
         (strip_links, Note.LINK),
