@@ -22,6 +22,7 @@ _WEAK = frozenset(",/\uff0c\u3001\u060c")
 Facebook, Twitter, Instagram", so it is kept."""
 _KEPT = frozenset(".!?)]\u3002\uff01\uff1f\uff09\u3011\u0964\u061f")
 """Separators that belong to the part before them: they stay when the part after them is removed."""
+_DASHES = " |-/~*\u2013\u2014\uff5c"
 _CLOSING = {"(": ")", "[": "]", "\uff08": "\uff09", "\u3010": "\u3011"}
 _DOMAIN = re.compile(
     r"(?:[\w-]{1,63}\.){1,3}(?:com|net|org|info|shop|store|co|io|de|fr|es|uk|eu|us)", re.I
@@ -100,6 +101,8 @@ def _without_clauses(text: str, clauses: frozenset[str]) -> str:
         bracket = _CLOSING.get(separator.strip(), "") if noise else ""
         if noise and separator.strip() in _KEPT:
             kept += separator.rstrip()
+        elif not kept.strip() and separator and not separator.strip(_DASHES):
+            separator = " "  # nothing is left before it
         kept += " " if noise else separator + part
     return kept
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _EXTENSION = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?|svg|heic|heif|ico|jfif|psd|raw|cr2|nef|pdf|mp4)$", re.I
@@ -50,6 +51,7 @@ _SPACELESS = re.compile(
 )
 """Letters of Thai, Lao, Myanmar, Khmer, kana and Han."""
 _LEAST = 4
+_COUNTERS = re.compile(r"^(?:img|dsc|image|photo)[\s_-]+|[\s_-]+\(?\d{1,4}\)?$", re.I)
 # File names inside a longer text: only forms that are no words of a sentence.
 _TOKEN = re.compile(
     r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|"
@@ -66,13 +68,26 @@ def strip_file_names(text: str) -> str:
     does one in a script without spaces: "红色的花瓶放在木桌上.jpg".
     """
     stem = _EXTENSION.sub("", text)
+    if stem != text:
+        stem = _decoded(stem)
     if _is_name(stem) or (stem != text and _NAME.fullmatch(stem)):
         return ""
     if stem != text and not any(c.isspace() for c in stem) and not _describes(stem):
         return ""
     if stem != text and (_describes(stem) or len(_LETTERS.findall(stem)) > 1):
-        text = stem
+        text = _without_counters(stem) if _describes(stem) else stem
     return _TOKEN.sub(_description, text)
+
+
+def _decoded(stem: str) -> str:
+    """The name without percent-encoding: "Red%20vase" is "Red vase"."""
+    plain = unquote(stem)
+    return stem if "\ufffd" in plain else plain
+
+
+def _without_counters(stem: str) -> str:
+    """Spaces in place of "_", and no number at the end or name of a camera before the rest."""
+    return _COUNTERS.sub(" ", stem).replace("_", " ").strip()
 
 
 def _describes(stem: str) -> bool:
@@ -82,7 +97,8 @@ def _describes(stem: str) -> bool:
 
 def _description(name: re.Match[str]) -> str:
     stem = _EXTENSION.sub("", name[0].strip("[]()"))
-    return stem if _describes(stem) and not _NAME.fullmatch(stem) else " "
+    described = _describes(stem) and not _NAME.fullmatch(stem)
+    return _without_counters(stem) if described else " "
 
 
 def _is_name(stem: str) -> bool:
