@@ -103,7 +103,8 @@ class TextPolicy(Policy):
     max_chars: PositiveInt = 8_192
     """Longer texts are cut at the end of a sentence or clause."""
     languages: tuple[str, ...] = ()
-    """Languages of accepted texts, as BCP 47 primary tags such as en; empty accepts all."""
+    """Languages of accepted texts, as BCP 47 primary tags such as en; empty accepts all. A text
+    whose language is unsure is accepted if one of them uses its script."""
     detect_languages: tuple[str, ...] = (
         *("ar", "cs", "de", "el", "en", "es", "fa", "fr", "he", "hi", "id", "it"),
         *("ja", "ko", "nl", "pl", "pt", "ru", "sv", "th", "tr", "uk", "vi", "zh"),
@@ -176,8 +177,8 @@ class ScorePolicy(Policy):
     """The score stage: scores alt texts and decides which pairs need a caption."""
 
     good_score: float | None = None
-    """Cosine from which an alt text is good and the pair skips the captioners. Unset, it is the
-    model's recommended score. Lower it to spend less on captions."""
+    """Cosine from which an alt text is good and the pair skips the captioners, if select accepts
+    the text too. Unset, it is the model's recommended score. Lower it to spend less on captions."""
     batch_records: PositiveInt = 64
     """Images that the model computes at once. Raise it until the GPU is busy or its memory full."""
 

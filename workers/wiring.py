@@ -138,7 +138,8 @@ def _alignment(settings: Settings) -> Alignment:
 def _score(settings: Settings) -> AnyStage:
     from kaption.workers.stages.score import ScoreStage
 
-    return ScoreStage(settings.score, _alignment(settings), now=_now)
+    checks = plugins.load_checks(settings.select)
+    return ScoreStage(settings.score, _alignment(settings), settings.select, checks, now=_now)
 
 
 def _recaption(settings: Settings) -> AnyStage:

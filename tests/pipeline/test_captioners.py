@@ -91,7 +91,10 @@ def alignment(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> Alignment
 
 
 def score(scorer: OpenClipScorer, blobs: FolderBlobs, url: str) -> ScoreStage:
-    return _set_up(ScoreStage(ScorePolicy(), alignment(scorer, blobs, url), now=_now))
+    accepted = SelectPolicy()
+    checks = load_checks(accepted)
+    scoring = alignment(scorer, blobs, url)
+    return _set_up(ScoreStage(ScorePolicy(), scoring, accepted, checks, now=_now))
 
 
 def recaption(captioners: Sequence[Captioner], blobs: FolderBlobs, url: str) -> RecaptionStage:

@@ -11,7 +11,8 @@ from PIL import Image
 from kaption.schemas import CaptionedPair, CaptionKind, Reason, Route, ScoredPair
 from kaption.schemas.topics import CAPTIONED, SCORED
 from kaption.workers.models.open_clip import build
-from kaption.workers.policy import ClipPolicy, ScorePolicy
+from kaption.workers.plugins import load_checks
+from kaption.workers.policy import ClipPolicy, ScorePolicy, SelectPolicy
 from kaption.workers.runtime.stage import Dead, Emit, Reject
 from kaption.workers.stages.alignment import Alignment
 from kaption.workers.stages.score import ScoreStage
@@ -30,10 +31,15 @@ def blobs(tmp_path: Path) -> FolderBlobs:
     return FolderBlobs(tmp_path)
 
 
-def stage(clip: ClipPolicy, blobs: FolderBlobs, redis_url: str, good: float) -> ScoreStage:
+def stage(
+    clip: ClipPolicy, blobs: FolderBlobs, redis_url: str, good: float, **select: object
+) -> ScoreStage:
+    accepted = SelectPolicy.model_validate({"min_score": -1.0} | select)
     made = ScoreStage(
         ScorePolicy(good_score=good),
         Alignment(clip, blobs, EmbeddingCache(redis.Redis.from_url(redis_url), "t:"), build),
+        accepted,
+        load_checks(accepted),
         now=lambda: NOW,
     )
     made.setup()
@@ -78,6 +84,38 @@ def test_weak_and_empty_alt_texts_go_to_the_captioner(
     assert weak.original is not None
     assert empty.original is None
     assert empty.route is Route.NEEDS_CAPTION
+
+
+@pytest.mark.parametrize(
+    "text", ["vase", "red vase", "SKU 12345678 90-11", "a red car a red car a red car a red car"]
+)
+def test_an_alt_text_that_select_refuses_gets_a_candidate(
+    clip: ClipPolicy, blobs: FolderBlobs, redis_url: str, text: str
+) -> None:
+    (pair,) = run(stage(clip, blobs, redis_url, good=-1.0), text, blobs=blobs)
+
+    assert pair.route is Route.NEEDS_CAPTION
+
+
+@pytest.mark.parametrize(
+    "text", ["红色花瓶", "แจกันสีแดง", "赤い花瓶", "a red vase", "ваза на столе"]
+)
+def test_words_are_counted_in_scripts_without_spaces(
+    clip: ClipPolicy, blobs: FolderBlobs, redis_url: str, text: str
+) -> None:
+    (pair,) = run(stage(clip, blobs, redis_url, good=-1.0), text, blobs=blobs)
+
+    assert pair.route is Route.ALT_TEXT_GOOD
+
+
+def test_the_short_way_asks_for_the_score_that_select_asks_for(
+    clip: ClipPolicy, blobs: FolderBlobs, redis_url: str
+) -> None:
+    made = stage(clip, blobs, redis_url, good=-1.0, min_score=1.0)
+
+    (pair,) = run(made, "a red circle", blobs=blobs)
+
+    assert pair.route is Route.NEEDS_CAPTION
 
 
 def test_the_score_is_the_cosine_of_the_scorer(

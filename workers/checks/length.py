@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kaption.schemas import Caption, CheckResult
-from kaption.workers.checks.words import words
+from kaption.workers.checks.words import count_words
 from kaption.workers.policy import SelectPolicy
 
 
@@ -16,8 +16,8 @@ class LengthCheck:
         self._least, self._most = policy.min_words, policy.max_words
 
     def check(self, caption: Caption) -> CheckResult:
-        """Count words."""
-        count = len(words(caption.text))
+        """Count words, or estimate them in scripts without spaces."""
+        count = count_words(caption.text)
         passed = self._least <= count <= self._most
         detail = "" if passed else f"{count} words, {self._least} to {self._most} are accepted"
         return CheckResult(name=self.name, passed=passed, value=count, detail=detail)

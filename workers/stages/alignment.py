@@ -134,14 +134,18 @@ class Aligned:
         self,
         policy: ScorePolicy | SelectPolicy,
         alignment: Alignment,
-        threshold: float | None,
+        thresholds: Sequence[float | None],
         now: Callable[[], datetime],
+        *others: SelectPolicy,
     ) -> None:
-        """`threshold` is a cosine; None takes the one that the scorer recommends."""
+        """The highest of `thresholds` holds: cosines, None for the one that the scorer recommends.
+
+        `others` are policies that decide as well, for the provenance.
+        """
         self._alignment = alignment
-        self._given_threshold = threshold
+        self._given = tuple(thresholds)
         self._batching = Batching(policy.batch_records, _BATCH_WAIT_S)
-        self._tracer = Tracer(self.name, now, policy, alignment.policy)
+        self._tracer = Tracer(self.name, now, policy, alignment.policy, *others)
 
     @property
     def batching(self) -> Batching:
@@ -151,8 +155,8 @@ class Aligned:
     def setup(self) -> None:
         """Load the scorer. Raises Fatal."""
         self._alignment.setup()
-        given = self._given_threshold
-        self._threshold = self._alignment.scorer.recommended_score if given is None else given
+        recommended = self._alignment.scorer.recommended_score
+        self._threshold = max(recommended if each is None else each for each in self._given)
 
     def ready(self) -> str | None:
         """None when blob store and cache answer, else the error."""

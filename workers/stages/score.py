@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from kaption.schemas import Caption, CaptionedPair, CaptionKind, IngestedPair, Route, ScoredPair
 from kaption.schemas.topics import CAPTIONED, INGESTED, SCORED
-from kaption.workers.policy import ScorePolicy
+from kaption.workers.checks.check import Check
+from kaption.workers.policy import ScorePolicy, SelectPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Stage
 from kaption.workers.stages.alignment import Aligned, Alignment
 
@@ -28,16 +29,29 @@ class ScoreInput:
 
 
 class ScoreStage(Aligned, Stage[IngestedPair, ScoreInput]):
-    """Sends pairs with a good alt text to select, all others to recaption."""
+    """Sends pairs with a good alt text to select, all others to recaption.
+
+    A good alt text is one that select will accept: it passes select's checks and both limits of
+    the score. Select would refuse another one, and the pair would be lost without a candidate.
+    """
 
     name = "score"
     inputs = (INGESTED,)
     outputs = (SCORED, CAPTIONED)
 
     def __init__(
-        self, policy: ScorePolicy, alignment: Alignment, *, now: Callable[[], datetime]
+        self,
+        policy: ScorePolicy,
+        alignment: Alignment,
+        select: SelectPolicy,
+        checks: Sequence[Check],
+        *,
+        now: Callable[[], datetime],
     ) -> None:
-        super().__init__(policy, alignment, policy.good_score, now)
+        """`select` and `checks` are those of the stage select."""
+        thresholds = (policy.good_score, select.min_score)
+        super().__init__(policy, alignment, thresholds, now, select)
+        self._checks = tuple(checks)
 
     def prepare(self, message: Incoming[IngestedPair]) -> ScoreInput:
         """Get the cached embedding, else the pixels.
@@ -74,8 +88,12 @@ class ScoreStage(Aligned, Stage[IngestedPair, ScoreInput]):
             "original": original and self._alignment.fitted(original),
             "provenance": self._traced(pair.provenance, seconds),
         }
-        score = None if original is None else original.score
-        if score is not None and score >= self._threshold:
+        if original is not None and self._is_good(original):
             good = CaptionedPair(**fields, route=Route.ALT_TEXT_GOOD)
             return Emit(((CAPTIONED, good),))
         return Emit(((SCORED, ScoredPair(**fields, route=Route.NEEDS_CAPTION)),))
+
+    def _is_good(self, original: Caption) -> bool:
+        if original.score is None or original.score < self._threshold:
+            return False
+        return all(check.check(original).passed for check in self._checks)

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from kaption.workers.text.credits import is_credit, is_only_credit, without_credit
+
 _OUTER = " \t.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
 _SEPARATOR = re.compile(
-    r"(\s*[|\u2022\u00b7;]\s*|\s+[\u2013\u2014~*/-]+\s+|[,.!?](?=\s)\s*|\s*[()\[\]]\s*)"
+    r"(\s*[|\uff5c\u2022\u00b7;\uff1b]\s*|\s+[\u2013\u2014~*/-]+\s+|"
+    r"(?:(?<!\b[A-Z])\.|[,!?\u060c\u061b\u061f\u0964])(?=\s)\s*"
+    r"|[\uff0c\u3001\u3002\uff01\uff1f]\s*|\s*[()\[\]\uff08\uff09\u3010\u3011]\s*)"
 )
-_WEAK = frozenset(",/")
+_WEAK = frozenset(",/\uff0c\u3001\u060c")
 """Separators of lists. A single word in a list may be what the image shows, as in "logos of
 Facebook, Twitter, Instagram", so it is kept."""
-_KEPT = frozenset(".!?)]")
+_KEPT = frozenset(".!?)]\u3002\uff01\uff1f\uff09\u3011\u0964\u061f")
 """Separators that belong to the part before them: they stay when the part after them is removed."""
-_CLOSING = {"(": ")", "[": "]"}
-_CREDIT = re.compile(
-    r"(?:(?:photo|image|picture|foto|bild|illustration)s?(?: (?:credit|courtesy|copyright)s?\s*[: ]"
-    r"| by | par | por )|credits?\s*:|courtesy of|copyright (?:by |\d|\u00a9|\(c\))|\u00a9|"
-    r"all rights).{0,80}",
-    re.IGNORECASE,
-)
+_DASHES = " |-/~*\u2013\u2014\uff5c"
+_CLOSING = {"(": ")", "[": "]", "\uff08": "\uff09", "\u3010": "\u3011"}
 _DOMAIN = re.compile(
     r"(?:[\w-]{1,63}\.){1,3}(?:com|net|org|info|shop|store|co|io|de|fr|es|uk|eu|us)", re.I
 )
@@ -38,8 +37,23 @@ _OPENING = frozenset({"of", "for", "shows", "contain", "contener"})
 """A phrase at the start that ends in one of these words needs no colon after it."""
 _SHOP_WORDS = 4
 """The part after the last bar is taken for a shop's name up to this length."""
-_DESCRIPTION_WORDS = 2
-"""Least length of the part before it: a shorter one may be no description."""
+_SHOP = re.compile(
+    r"(?<!\w)(?:\w{0,30}shop|shops|shopping|stores?|boutique|webshop|online|official|outlet|etsy|"
+    r"ebay|"
+    r"amazon|shopify|walmart|aliexpress|inc\.?|ltd\.?|llc|gmbh|s\.?r\.?l\.?|blog|news|website|"
+    r"homepage|"
+    r"photography|stock photos?|marketplace|tienda|magasin|boutique en ligne|negozio|loja|winkel|"
+    r"sklep|"
+    r"obchod|butik|mağaza|toko|cửa hàng|магазин|интернет-магазин|крамниця|κατάστημα|חנות|متجر|"
+    r"فروشگاه|"
+    r"दुकान)(?!\w)|[\u00ae\u2122]|(?:\u5546\u57ce|\u5546\u5e97|\u5b98\u7f51|\u5b98\u7db2|"
+    r"\u65d7\u8230\u5e97|\u901a\u8ca9|"
+    r"\u516c\u5f0f\u30b5\u30a4\u30c8|\u30b7\u30e7\u30c3\u30d7|\uc1fc\ud551\ubab0|"
+    r"\uc2a4\ud1a0\uc5b4|\u0e23\u0e49\u0e32\u0e19)",
+    re.IGNORECASE,
+)
+"""Words of names of shops and sites. A part without one may be a painter's name or a translation:
+"Mona Lisa | Leonardo da Vinci", "Green tea | \u7eff\u8336"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +67,9 @@ class _Phrases:
 def strip_boilerplate(text: str) -> str:
     """The text without boilerplate; empty where it was nothing else."""
     phrases = _phrases()
-    if _core(text) in phrases.drop | {""}:
+    if _core(text) in phrases.drop | {""} or is_only_credit(text.strip()):
         return ""
-    text = phrases.lead.sub("", text)
+    text = without_credit(phrases.lead.sub("", text))
     text = _without_clauses(text, phrases.clause)
     text = _without_shop(text)
     match = phrases.tail.search(text)
@@ -87,6 +101,8 @@ def _without_clauses(text: str, clauses: frozenset[str]) -> str:
         bracket = _CLOSING.get(separator.strip(), "") if noise else ""
         if noise and separator.strip() in _KEPT:
             kept += separator.rstrip()
+        elif not kept.strip() and separator and not separator.strip(_DASHES):
+            separator = " "  # nothing is left before it
         kept += " " if noise else separator + part
     return kept
 
@@ -95,19 +111,24 @@ def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:
     core = _core(part)
     if core in clauses:
         return " " in core or not in_list
-    return _CREDIT.fullmatch(part.strip()) is not None
+    return is_credit(part.strip())
 
 
 def _without_shop(text: str) -> str:
-    """Remove a site's name after the last bar, or its domain after the last separator."""
+    """Remove a shop's name after the last bar, or a domain after the last separator."""
     head, bar, name = text.rpartition("|")
-    described = len(head.partition("|")[0].split()) >= _DESCRIPTION_WORDS
-    if bar and described and len(name.split()) <= _SHOP_WORDS:
+    if bar and head.strip() and _is_shop(name.split()):
         return head
     parts = _SEPARATOR.split(text)
     if len(parts) > 1 and _DOMAIN.fullmatch(parts[-1].strip()):
         return "".join(parts[:-2])
     return text
+
+
+def _is_shop(name: Sequence[str]) -> bool:
+    """A name has capital letters, where its script has any: "Coffee shop" is a description."""
+    named = 0 < len(name) <= _SHOP_WORDS and not any(word[0].islower() for word in name)
+    return named and _SHOP.search(" ".join(name)) is not None
 
 
 @cache
@@ -129,7 +150,8 @@ def _phrases() -> _Phrases:
         drop=all_of("drop"),
         clause=all_of("clause"),
         lead=re.compile(
-            rf"^\W*(?:(?:{any_of(leads)})\s*:\s*|(?:{any_of(opening)})\s+(?=\w))", re.IGNORECASE
+            rf"^\W*(?:(?:{any_of(leads)})\s*[:\uff1a]\s*|(?:{any_of(opening)})\s+(?=\w))",
+            re.IGNORECASE,
         ),
         tail=re.compile(rf"(?<!\w)(?:{any_of(all_of('tail'))})\W*$", re.IGNORECASE),
     )

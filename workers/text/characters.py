@@ -3,6 +3,22 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+
+# Colours of a terminal; the second form is what is left of one whose escape character is gone.
+_TERMINAL = re.compile(
+    r"(?:\x1b\[|\x9b|\u241b\[)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)"
+    r"|\x1b[@-Z\\^_=>78]|\[(?:0|[1-9]\d?|38;5;\d+|48;5;\d+)(?:;\d{1,3})*m(?!\])"
+)
+_VARIATION = re.compile("([^\ufe00-\ufe0f]?)([\ufe00-\ufe0f]+)(\u20e3?)")
+_KEYCAPS = frozenset("#*0123456789")
+_SYMBOLS = frozenset("\u203c\u2049\u3030\u303d")
+_ACCENTS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+_PILE = re.compile(f"(.)[{_ACCENTS}]{{3,}}")
+"""Letters of no language carry three accents that are left after composition."""
+_REPEATED = re.compile(
+    "([\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0dff\u0e31-\u0ecd])\\1{2,}"
+)
 
 _INVISIBLE = re.compile(
     "["
@@ -22,10 +38,33 @@ _SPACE = re.compile(r"\s+")
 
 
 def strip_invisible(text: str) -> str:
-    """Remove control, zero-width, bidirectional, private-use and replacement characters."""
-    return _STRAY_JOINER.sub("", _INVISIBLE.sub("", text))
+    """Remove control, zero-width, bidirectional, private-use and replacement characters.
+
+    Terminal colours, variation selectors that select nothing, and piled-up accents go too.
+    """
+    text = _INVISIBLE.sub("", _TERMINAL.sub("", text))
+    text = _PILE.sub(_base, _VARIATION.sub(_variant, text))
+    return _STRAY_JOINER.sub("", _REPEATED.sub(_once, text))
 
 
 def single_spaces(text: str) -> str:
     """Replace white space of any kind, line breaks included, by single spaces; none at the ends."""
     return _SPACE.sub(" ", text).strip()
+
+
+def _variant(match: re.Match[str]) -> str:
+    """One text or emoji selector behind a symbol stays."""
+    before, selectors, keycap = match.groups()
+    symbol = before and (unicodedata.category(before) in {"So", "Sm", "Sk"} or before in _SYMBOLS)
+    if (symbol or (keycap and before in _KEYCAPS)) and selectors[0] in "\ufe0e\ufe0f":
+        return before + selectors[0] + keycap
+    return before + keycap
+
+
+def _base(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFD", match[1])[0]
+
+
+def _once(match: re.Match[str]) -> str:
+    """One of a mark that is repeated; a letter of the same range, which is no mark, stays."""
+    return match[1] if unicodedata.category(match[1]) == "Mn" else match[0]

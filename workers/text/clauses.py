@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import takewhile
 
 _CLOSING = "\"'”’»›)\\]」』）】》"
 _SENTENCE_END = re.compile(rf"[.!?…]+[{_CLOSING}]*(?=\s|$)|[。！？｡]+[{_CLOSING}]*")
@@ -14,9 +15,21 @@ _CLAUSE_END = re.compile(
     rf"[;:,؛،][{_CLOSING}]*(?=\s|$)|[；：，、]|[—―]|(?<=\s)[–-](?=\s)|[\n\r\v\f\u2028\u2029]+"
 )
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|no|fig|ca|approx|etc|e\.g|i\.e|z\.b|bzw|[^\W\d_])$",
+    r"(?:^|[\s(\[/«“\"'-])(?:"
+    # One letter ("J. R. Smith"), letters with dots between ("5 p.m.", "U.S.", "z.B.", "и т.д.")
+    r"[^\W\d_]|(?:[^\W\d_]{1,2}\.\s?)+[^\W\d_]{1,2}|"
+    r"mr|mrs|ms|dr|prof|st|sts|vs|no|nos|nr|fig|figs|ca|approx|etc|inc|ltd|co|corp|jr|sr|mt|ave|"
+    r"blvd|vol|pp|cf|al|dept|capt|lt|sgt|rev|hon|feat|ft|incl|excl|tel|"
+    r"jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|"
+    r"bzw|evtl|inkl|zzgl|usw|str|hl|jh|hr|mme|mlle|mgr|env|sra|srta|aprox|sig|dott|ecc|"
+    r"bijv|blz|tzw|np|tzv|obr|kl|ул|им|др|гг|вул|ім|см|рис|"
+    # Ordinals of German, Czech, Danish ...: "am 3. Oktober"
+    r"\d{1,2}"
+    r")$",
     re.IGNORECASE,
 )
+_LOOK_BACK = 12
+"""Characters before a full stop in which an abbreviation begins."""
 _SPACE = re.compile(r"\s+")
 _LEAST = 0.5
 """A cut keeps at least this share of the allowed length; else a weaker boundary is used."""
@@ -47,7 +60,8 @@ def cut(text: str, max_chars: int) -> str:
     if len(text) <= max_chars:
         return text
     for pattern in (_SENTENCE_END, _CLAUSE_END):
-        end = max((end for end in _ends(text, pattern) if _room(text, end) <= max_chars), default=0)
+        ends = takewhile(lambda end: _room(text, end) <= max_chars, _ends(text, pattern))
+        end = max(ends, default=0)
         if _room(text, end) >= max_chars * _LEAST:
             return _trimmed(text[:end], pattern is _CLAUSE_END)
     end = max((space.start() for space in _SPACE.finditer(text[: max_chars + 1])), default=0)
@@ -59,7 +73,8 @@ def cut(text: str, max_chars: int) -> str:
 def _ends(text: str, pattern: re.Pattern[str]) -> Iterator[int]:
     """Offset after each boundary and the white space behind it."""
     for match in pattern.finditer(text):
-        if match[0] == "." and _ABBREVIATION.search(text, max(0, match.start() - 8), match.start()):
+        start = match.start()
+        if match[0] == "." and _ABBREVIATION.search(text, max(0, start - _LOOK_BACK), start):
             continue
         space = _SPACE.match(text, match.end())
         yield space.end() if space else match.end()

@@ -18,6 +18,7 @@ from kaption.workers.text.language import Detected, LanguageDetector
 from kaption.workers.text.links import strip_links, tidy
 from kaption.workers.text.markup import strip_markup
 from kaption.workers.text.slang import replace_slang
+from kaption.workers.text.templates import strip_templates
 
 if TYPE_CHECKING:
     import ftfy
@@ -36,13 +37,16 @@ class Note(StrEnum):
     HTML = "html"
     """Tags, comments or character references were removed."""
     INVISIBLE = "invisible"
-    """Control, zero-width, bidirectional, private-use or replacement characters were removed."""
+    """Control, zero-width, bidirectional, private-use or replacement characters were removed, or
+    terminal colours, variation selectors and piled-up accents."""
     LINK = "link"
     """URLs or e-mail addresses were removed."""
     FILE_NAME = "file_name"
     """The name of a file was removed."""
     BOILERPLATE = "boilerplate"
     """Phrases that pages put around every image were removed."""
+    TEMPLATE = "template"
+    """What a template left in place of a value, such as "{{product.title}}", was removed."""
     SLANG = "slang"
     """Slang or a typo was replaced."""
     CUT = "cut"
@@ -105,7 +109,7 @@ def read_alt_text(
     cleaned again where the detected language has another slang table.
     """
     cleaned = clean(text, policy, declared)
-    detected = languages.detect(cleaned.text)
+    detected = languages.detect(cleaned.text, declared)
     if detected is not None and (declared or "").split("-")[0].lower() != detected.tag:
         cleaned = clean(text, policy, detected.tag)
     return AltText(cleaned.text, cleaned.notes, detected)
@@ -119,6 +123,8 @@ def _steps(
         (strip_markup, Note.HTML),
         (_repair_encoding, Note.ENCODING),
         (strip_invisible, Note.INVISIBLE),
+        (single_spaces, None),
+        (strip_templates, Note.TEMPLATE),
         (single_spaces, None),
         (strip_file_names, Note.FILE_NAME),
         (strip_links, Note.LINK),

@@ -1,8 +1,10 @@
+# ruff: noqa: RUF001  # letters of many scripts are what this is about
 """Removes file names from alt texts: the name that a camera gave says nothing about the image."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 _EXTENSION = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?|svg|heic|heif|ico|jfif|psd|raw|cr2|nef|pdf|mp4)$", re.I
@@ -13,22 +15,47 @@ _CAMERA = (
     r"sam|kimg|hpim|sdc|vid|wp|fb_img|scan|received|snapchat|download|thumb(?:nail)?|banner|slide|"
     r"hero|icon|logo|header|file|unnamed|untitled(?: design)?|unbenannt|"
     r"screen[\s_-]?shot|bildschirmfoto|capture d.[ée]cran|captura de pantalla|"
-    r"whats[\s_-]?app[\s_-]?image|inbound|signal|telegram|lrm_export"
+    r"whats[\s_-]?app[\s_-]?image|inbound|signal|telegram|lrm_export|"
+    # The same in other languages
+    r"imagem|immagine|afbeelding|obr[aá]zek|obraz|resim|g[oö]rsel|gambar|h[iì]nh|[aả]nh|"
+    r"schermata|schermafbeelding|sk[aä]rmavbild|zrzut ekranu|sn[ií]mek obrazovky|"
+    r"ekran g[oö]r[uü]nt[uü]s[uü]|"
+    r"captura de tela|tangkapan layar|снимок|скриншот|изображение|фото|картинка|знімок|зображення|"
+    r"εικόνα|στιγμιότυπο|תמונה|צילום מסך|صورة|لقطة شاشة|تصویر|عکس|चित्र|फोटो|ภาพ|รูปภาพ|ดาวน์โหลด|"
+    r"사진|이미지|스크린샷|그림|画像|写真|スクリーンショット|ダウンロード|图片|圖片|照片|截图|截圖|屏幕截图|"
+    r"螢幕截圖|微信图片|微信截图|mmexport|下载|下載|图像|圖像"
 )
 _NAME = re.compile(
     rf"(?:{_CAMERA})(?:{_COUNTER}|at|of|am|pm|cop(?:y|ie)|edit(?:ed)?|final|small|large|scaled|e)*",
     re.I,
 )
 _HAS_COUNTER = re.compile(r"[\d_]")
-_UNTITLED = re.compile(r"(?:untitled|unnamed|unbenannt|sans titre|sin t[ií]tulo)[\s\d()-]*", re.I)
+_UNTITLED = re.compile(
+    r"(?:untitled|unnamed|unbenannt|sans titre|sin t[ií]tulo|senza titolo|sem t[ií]tulo|"
+    r"bez n[aá]zvu|"
+    r"bez tytułu|naamloos|namnl[oö]st|adsız|без имени|безымянный|без названия|без назви|"
+    r"χωρίς τίτλο|"
+    r"ללא שם|بدون عنوان|無題|名称未設定|未命名|无标题|無標題|제목 없음|무제|"
+    r"ไม่มีชื่อ|không có tiêu đề|tanpa judul)"
+    r"[\s\d()_-]*",
+    re.I,
+)
 _HASH = re.compile(
     r"(?=\S*\d)(?:[0-9a-f]{12,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
     r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})",
 )
 _NUMBER = re.compile(r"[\W\d_]*\d[\W\d_]*|P[A-Z]?\d{6,}|\d{3}_\d{4}")
+_LETTERS = re.compile(r"(?<!\S)[^\W\d_]{2,}")
+_SPACELESS = re.compile(
+    "[\u0e01-\u0e30\u0e81-\u0eb0\u1000-\u102a\u1780-\u17b3\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]"
+)
+"""Letters of Thai, Lao, Myanmar, Khmer, kana and Han."""
+_LEAST = 4
+_COUNTERS = re.compile(r"^(?:img|dsc|image|photo)[\s_-]+|[\s_-]+\(?\d{1,4}\)?$", re.I)
 # File names inside a longer text: only forms that are no words of a sentence.
 _TOKEN = re.compile(
-    r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|CIMG)[_-]?\d{3,}[\w-]*(?:\.\w{3,4})?[\])]?(?!\w)"
+    r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|"
+    r"CIMG)[_-]?\d{3,}[\w-]*(?:\.\w{3,4})?[\])]?(?!\w)"
     r"|(?<!\S)[\w%.-]+\.(?:jpe?g|png|gif|webp|avif|heic)(?!\w)",
     re.I,
 )
@@ -37,16 +64,41 @@ _TOKEN = re.compile(
 def strip_file_names(text: str) -> str:
     """Remove file names; the result is empty for a text that is only one, a hash or a number.
 
-    A file name with spaces in it loses only its ending: "A red vase.jpg" becomes "A red vase".
+    A file name with spaces in it loses only its ending: "A red vase.jpg" becomes "A red vase". So
+    does one in a script without spaces: "红色的花瓶放在木桌上.jpg".
     """
     stem = _EXTENSION.sub("", text)
-    if stem != text and not any(c.isspace() for c in stem):
+    if stem != text:
+        stem = _decoded(stem)
+    if _is_name(stem) or (stem != text and _NAME.fullmatch(stem)):
         return ""
-    if _is_name(stem):
+    if stem != text and not any(c.isspace() for c in stem) and not _describes(stem):
         return ""
-    if stem != text and len(stem.split()) > 2:
-        text = stem
-    return _TOKEN.sub(" ", text)
+    if stem != text and (_describes(stem) or len(_LETTERS.findall(stem)) > 1):
+        text = _without_counters(stem) if _describes(stem) else stem
+    return _TOKEN.sub(_description, text)
+
+
+def _decoded(stem: str) -> str:
+    """The name without percent-encoding: "Red%20vase" is "Red vase"."""
+    plain = unquote(stem)
+    return stem if "\ufffd" in plain else plain
+
+
+def _without_counters(stem: str) -> str:
+    """Spaces in place of "_", and no number at the end or name of a camera before the rest."""
+    return _COUNTERS.sub(" ", stem).replace("_", " ").strip()
+
+
+def _describes(stem: str) -> bool:
+    """Whether a name in a script without spaces has so many letters that it describes something."""
+    return len(_SPACELESS.findall(stem)) >= _LEAST
+
+
+def _description(name: re.Match[str]) -> str:
+    stem = _EXTENSION.sub("", name[0].strip("[]()"))
+    described = _describes(stem) and not _NAME.fullmatch(stem)
+    return _without_counters(stem) if described else " "
 
 
 def _is_name(stem: str) -> bool:

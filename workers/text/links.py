@@ -13,9 +13,11 @@ _SOURCE = re.compile(
     r"|quelle|fuente|lien)\s*:?\s*$",
     re.I,
 )
-_EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}")
+_EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}|\uff08\s*\uff09|\u3010\s*\u3011")
 _STRAY = re.compile(
-    r"^[\s,;:|\u2022\u00b7]+|^[.!?)\]]+(?=\s)|(?:^|\s)[\u2013\u2014-](?=\s*$)|[\s,;:|\u2022\u00b7]+$"
+    r"^[\s,;:|\u2022\u00b7\uff5c\uff0c\u3001\uff1b\uff1a\u060c\u061b]+|^[.!?)\]]+(?=\s)"
+    r"|(?:^|\s)[\u2013\u2014-](?=\s*$)|[(\[\uff08\u3010]\s*$"
+    r"|[\s,;:|\u2022\u00b7\uff5c\uff0c\u3001\uff1b\uff1a\u060c\u061b]+$"
 )
 _SPACED = re.compile(r"\s+(?=[)\]]|[,.](?:\s|$))|(?<=[(\[])\s+")
 

@@ -1,9 +1,10 @@
+# ruff: noqa: RUF001  # letters of many scripts are what this is about
 import pytest
 
 from kaption.schemas import Caption, CaptionKind, CheckResult
 from kaption.testing.checks import CheckConformance
 from kaption.workers.checks.check import Check
-from kaption.workers.checks.words import similarity, words
+from kaption.workers.checks.words import count_words, similarity, words
 from kaption.workers.plugins import CHECKS as CHECK_FAMILY
 from kaption.workers.plugins import load_checks
 from kaption.workers.policy import SelectPolicy
@@ -88,3 +89,44 @@ def test_words_of_spaceless_scripts_are_their_characters() -> None:
 )
 def test_similarity_is_the_jaccard_index_of_words(one: str, other: str, value: float) -> None:
     assert similarity(one, other) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("A red vase on a wooden table", 7, 7),
+        ("红色的花瓶放在木桌上", 5, 9),
+        ("木のテーブルの上の赤い花瓶", 5, 10),
+        ("แจกันสีแดงบนโต๊ะไม้", 4, 7),
+        ("ແຈກັນສີແດງຢູ່ເທິງໂຕະໄມ້", 4, 8),
+        ("ថូផ្កាពណ៌ក្រហមនៅលើតុឈើ", 4, 9),
+        ("သစ်သားစားပွဲပေါ်က ပန်းအိုးအနီ", 4, 9),
+        ("나무 탁자 위의 빨간 꽃병", 5, 5),
+        ("लकड़ी की मेज पर लाल फूलदान", 6, 6),
+        ("மர மேசையில் சிவப்பு பூச்சாடி", 4, 4),
+        ("কাঠের টেবিলের উপর একটি লাল ফুলদানি", 6, 6),
+        ("مَزْهَرِيَّة حمراء على طاولة خشبية", 5, 5),
+        ("عکس کودک که بازی می\u200cکند", 5, 5),
+        ("花瓶", 1, 2),
+        ("ไข่", 1, 1),
+        ("", 0, 0),
+    ],
+)
+def test_words_are_counted_in_every_script(text: str, least: int, most: int) -> None:
+    assert least <= count_words(text) <= most
+
+
+@pytest.mark.parametrize(
+    "text", ["红色的花瓶放在木桌上，", "แจกันสีแดงบนโต๊ะไม้ข้างหน้าต่าง", "लाल फूलदान मेज पर "]
+)
+def test_a_long_text_is_as_long_in_every_script(text: str) -> None:
+    assert verdict("length", text * 15, CaptionKind.ORIGINAL).passed
+    assert not verdict("length", text * 150, CaptionKind.ORIGINAL).passed
+
+
+def test_different_captions_of_one_script_are_not_near_equal() -> None:
+    one = "แมวดำตัวใหญ่นอนหลับอยู่บนโซฟาสีแดงข้างหน้าต่างบานใหญ่ในห้องนั่งเล่นของบ้านไม้เก่า"
+    other = "เด็กผู้หญิงสองคนกำลังวิ่งเล่นลูกบอลอยู่ในสวนสาธารณะใกล้แม่น้ำท่ามกลางแสงแดดยามเช้าของฤดูหนาว"
+
+    assert similarity(one, other) < 0.5
+    assert similarity(one, one + "。") == 1.0

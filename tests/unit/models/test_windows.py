@@ -1,10 +1,11 @@
+# ruff: noqa: RUF001  # CJK punctuation is in some texts
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kaption.workers.models.open_clip import OpenClipScorer, build
-from kaption.workers.models.windows import fit, score_texts, split_windows
+from kaption.workers.models.windows import MOST_WINDOWS, fit, score_texts, split_windows, windows_of
 from kaption.workers.policy import ClipPolicy
 from support.tiny_models import tiny_clip
 
@@ -98,3 +99,42 @@ def test_a_fitted_text_is_a_prefix_that_fits(text: str, limit: int) -> None:
 
 def test_a_text_is_fitted_at_a_clause() -> None:
     assert fit("A red vase, standing on a wooden table", count, 9) == "A red vase"
+
+
+LONG = {
+    "english": "A red vase stands on a wooden table, near the old window. " * 200,
+    "chinese": "红色的花瓶放在木桌上，旁边有一扇旧窗户。" * 420,
+    "thai without spaces": "แจกันสีแดงบนโต๊ะไม้" * 430,
+    "one word": "x" * 8_192,
+    "separators": ", " * 4_096,
+    "sixty thousand": "a vase. " * 8_192,
+}
+
+
+@pytest.mark.parametrize("text", LONG.values(), ids=LONG)
+def test_the_work_for_a_text_is_bounded(text: str) -> None:
+    tokenized = 0
+
+    def costly(part: str) -> int:
+        nonlocal tokenized
+        tokenized += len(part)
+        return 2 + len(part.encode()) // 2
+
+    windows = windows_of(text, costly, 77)
+
+    assert 1 <= len(windows) <= MOST_WINDOWS
+    assert all(costly(window.text) <= 77 and window.text in text for window in windows)
+    assert tokenized <= 40_000
+
+
+def test_the_windows_of_a_long_text_lie_all_over_it() -> None:
+    text = " ".join(f"Sentence {number} is here." for number in range(800))
+
+    windows = windows_of(text, count, 20)
+
+    places = [text.index(window.text) / len(text) for window in windows]
+    assert places == sorted(places)
+    assert places[0] == 0
+    assert places[-1] > 0.8
+    assert all(window.text.startswith("Sentence") for window in windows)
+    assert all(window.text.endswith("here.") for window in windows)

@@ -33,6 +33,12 @@ def test_clauses_join_to_the_text_and_none_is_empty(text: str) -> None:
         ("first line\nsecond", ["first line\n", "second"]),
         ("红色的花瓶，放在桌上。很漂亮", ["红色的花瓶，", "放在桌上。", "很漂亮"]),
         ('He said "stop." Then left', ['He said "stop." ', "Then left"]),
+        ("At 5 p.m. on a street. It rains", ["At 5 p.m. on a street. ", "It rains"]),
+        ("A U.S. flag. St. Mary's, No. 5", ["A U.S. flag. ", "St. Mary's, ", "No. 5"]),
+        ("Washington D.C. at 8 a.m. Monday", ["Washington D.C. at 8 a.m. Monday"]),
+        ("Am 3. Oktober, z. B. in der Str. 5", ["Am 3. Oktober, ", "z. B. in der Str. 5"]),
+        ("Дом на ул. Ленина. Зима", ["Дом на ул. Ленина. ", "Зима"]),
+        ("Built in 1990. Now a cafe. OK", ["Built in 1990. ", "Now a cafe. ", "OK"]),
         ("Portrait of Dr. Who, e.g. in blue", ["Portrait of Dr. Who, ", "e.g. in blue"]),
     ],
 )

@@ -15,8 +15,32 @@ POLICY = TextPolicy()
 _MARKUP = ["<b>", "</b>", "&amp;", "&lt;", "amp;", "lt;", "script>", "image:", "see", "lol", "B&W"]
 _PHRASES = ["click to enlarge", "stock photo", "Photo by ", "http://a.bc/d", "x@y.zz", "IMG_1234"]
 _CHARACTERS = [*" |,()*-.\n\x00\ud800\u202e\u200d\u0301e©—‘", "Ã©", "...", "!!!", ".jpg", " | "]
+_WORLD = [
+    "{{a.b}}",
+    "{title}",
+    "[31m",
+    "\x1b[0m",
+    "\ufe0f",
+    "\u2764",
+    "<script>",
+    "<img a=",
+    "%alt%",
+]
+_WORLD += [
+    "（",
+    "）",
+    "，",
+    "图片",
+    "来源：",
+    "点击放大",
+    " null ",
+    ".png",
+    "Photo by Al: ",
+    "\u0302",
+    "ก",
+]
 FRAGMENTS = st.lists(
-    st.sampled_from([*_MARKUP, *_PHRASES, *_CHARACTERS, "pic", "PIC", "red", "vase"])
+    st.sampled_from([*_MARKUP, *_PHRASES, *_CHARACTERS, *_WORLD, "pic", "PIC", "red", "vase"])
 ).map("".join)
 
 

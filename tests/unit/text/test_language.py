@@ -7,6 +7,7 @@ import pytest
 from kaption.connections.errors import Fatal
 from kaption.workers.policy import TextPolicy
 from kaption.workers.text.language import LanguageDetector
+from support.alt_texts import SOUND
 
 # Few languages, so that the tests load few models.
 POLICY = TextPolicy(detect_languages=("en", "de", "fr", "ru", "zh"))
@@ -54,3 +55,79 @@ def test_the_same_text_has_the_same_confidence_each_time(detector: LanguageDetec
     found = {detector.detect("A red vase on a wooden table") for _ in range(50)}
 
     assert len(found) == 1
+
+
+@pytest.fixture(scope="module")
+def all_languages() -> LanguageDetector:
+    return LanguageDetector(TextPolicy())
+
+
+def test_no_alt_text_gets_the_language_of_another(all_languages: LanguageDetector) -> None:
+    """38 languages, 14 of them unknown to the detector: it is right or unsure, and not forced."""
+    pairs = [(language, text) for language, texts in SOUND.items() for text in texts]
+
+    for declared in (None, "en"):
+        found = [(tag, all_languages.detect(text, declared)) for tag, text in pairs]
+        assert [(tag, one) for tag, one in found if one and one.tag != tag] == []
+        known = [one for tag, one in found if tag in TextPolicy().detect_languages]
+        assert sum(one is not None for one in known) >= 0.8 * len(known)
+
+
+def test_the_declared_language_decides_between_two_opinions(
+    all_languages: LanguageDetector,
+) -> None:
+    pairs = [(language, text) for language, texts in SOUND.items() for text in texts]
+
+    found = [(tag, all_languages.detect(text, tag)) for tag, text in pairs]
+
+    right = [one for tag, one in found if one and one.tag == tag]
+    assert len(right) >= 0.9 * len(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "declared", "language"),
+    [
+        ("東京都庁", None, "ja"),
+        ("桜並木", "zh", "ja"),
+        ("紅色的花瓶", "ja", "zh"),
+        ("两个孩子", None, "zh"),
+        ("京都", None, None),
+        ("京都", "ja", "ja"),
+        ("北京大学", "zh-CN", "zh"),
+        ("日本料理", "en", None),
+        ("檸檬", "ja-JP", "ja"),
+        ("伝統的建造物", None, "ja"),
+        ("佐々木", None, "ja"),
+    ],
+)
+def test_chinese_characters_alone_may_be_japanese(
+    all_languages: LanguageDetector, text: str, declared: str | None, language: str | None
+) -> None:
+    detected = all_languages.detect(text, declared)
+
+    assert (detected.tag if detected else None) == language
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Pizza margherita", "Crème brûlée", "Spaghetti alla carbonara", "Volkswagen Käfer", "東京"],
+)
+def test_names_and_dishes_are_not_refused_as_foreign(text: str) -> None:
+    detector = LanguageDetector(TextPolicy(languages=("en", "ja")))
+
+    for declared in (None, "en"):
+        assert detector.accepts(detector.detect(text, declared), text)
+
+
+@pytest.mark.parametrize("text", ["لکڑی کی میز پر", "লাল ফুলদানি", "京都", "ваза", "花瓶が一つ"])
+def test_a_text_in_a_script_of_no_accepted_language_is_refused(text: str) -> None:
+    detector = LanguageDetector(TextPolicy(languages=("en", "th")))
+
+    assert not detector.accepts(detector.detect(text), text)
+
+
+@pytest.mark.parametrize("text", ["", "1990 - 1995", "绿茶 green tea", "Чай (tea)", "แจกัน"])
+def test_a_text_without_a_language_is_accepted(text: str) -> None:
+    detector = LanguageDetector(TextPolicy(languages=("en", "th")))
+
+    assert detector.accepts(None, text)

@@ -27,6 +27,8 @@ from kaption.workers.text.language import LanguageDetector
 _BATCH_WAIT_S = 0.5
 """How long a batch that is not full waits for more records: it shares one commit with them."""
 
+_SCRIPT = "no accepted language is written in the script of the text"
+
 
 @dataclass(frozen=True, slots=True)
 class IngestInput:
@@ -105,8 +107,9 @@ class IngestStage(Stage[RawPair, IngestInput]):
             raise rejection
         arrived = self._arrivals.get(message)
         alt = read_alt_text(record.text, record.language, self._policy.text, self._languages)
-        if alt.detected is not None and not self._languages.accepts(alt.detected):
-            detail = f"{alt.detected.tag} with confidence {alt.detected.confidence:.2f}"
+        if not self._languages.accepts(alt.detected, alt.text):
+            found = alt.detected
+            detail = f"{found.tag} with confidence {found.confidence:.2f}" if found else _SCRIPT
             raise Reject(Reason.LANGUAGE_REFUSED, detail)
         fields: dict[str, Any] = dict(record) | {
             "image": arrived.image,

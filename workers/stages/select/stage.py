@@ -63,7 +63,7 @@ class SelectStage(Aligned, Stage[CaptionedPair, SelectInput]):
         *,
         now: Callable[[], datetime],
     ) -> None:
-        super().__init__(policy, alignment, policy.min_score, now)
+        super().__init__(policy, alignment, [policy.min_score], now)
         self._policy = policy
         self._checks = tuple(checks)
         self._takedowns = takedowns
