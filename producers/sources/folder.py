@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
-from kaption.producers.sources._pair import IMAGES, cursor, known_fields, pair_of, parts_of
+from kaption.producers.image import file_below
+from kaption.producers.sources._pair import IMAGES, cursor, pair_of, parts_of, side_fields
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
 from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
 from kaption.producers.sources.warc import DERIVED
@@ -20,8 +19,8 @@ class Folder(Source):
     """One pair per image in a folder and the folders below it, in the order of the paths.
 
     Beside ``a.jpg``, ``a.txt`` holds the text and ``a.json`` further fields, under the names of
-    img2dataset or of RawPair; without a ``.txt`` it holds the text too. `source` is the name of the
-    data set.
+    img2dataset or of RawPair; without a ``.txt`` it holds the text too. Links that lead out of the
+    folder are not followed. `source` is the name of the data set.
 
     A cursor is the path of the last image read. Images that are added later must have names that
     sort behind it.
@@ -36,7 +35,7 @@ class Folder(Source):
         """A folder without shards, tables, archives, or files that describe these."""
         if "://" in location or not Path(location).is_dir():
             return False
-        files = (".tar", ".parquet", ".csv", ".tsv", ".warc", ".warc.gz")
+        files = (".tar", ".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".warc", ".warc.gz")
         other = (*files, *DERIVED, "_stats.json", INFO_FILE, SPLITS_FILE)
         return not any(each.name.endswith(other) for each in Path(location).iterdir())
 
@@ -77,24 +76,21 @@ class Folder(Source):
             fields = self._fields(path)
         except (OSError, ValueError) as error:
             return Unreadable(name, name.encode(errors="replace"), f"its side file: {error}")
-        return pair_of({**fields, "image": path.name}, name, folder=path.parent)
+        try:
+            found = file_below(self._path, name)
+        except ValueError as error:
+            return Unreadable(name, name.encode(errors="replace"), str(error))
+        return pair_of({**fields, "image": found}, name)
 
     def _fields(self, path: Path) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        beside = path.with_suffix(".json")
-        if beside.is_file():
-            given = from_json(_read(beside))
-            if not isinstance(given, dict):
-                raise ValueError(f"{beside.name} is not a JSON object")
-            fields = known_fields({key: each for key, each in given.items() if key != "image"})
-        text = path.with_suffix(".txt")
-        if text.is_file():
-            fields["text"] = _read(text).decode(errors="replace").strip()
+        beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
+        words = self._side(text).decode(errors="replace").strip() if text.is_file() else None
+        raw = self._side(beside) if beside.is_file() else None
+        fields = side_fields(raw, words, beside.name)
         if self._source is not None:
             fields.setdefault("source", self._source)
         return fields
 
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(RAW_BYTES)
+    def _side(self, path: Path) -> bytes:
+        with file_below(self._path, path.relative_to(self._path)).open("rb") as file:
+            return file.read(RAW_BYTES)

@@ -7,11 +7,9 @@ from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
 from kaption.connections.settings import StoreConnection
 from kaption.producers.image import BLOB_IMAGE_BYTES
-from kaption.producers.sources._pair import IMAGES, cursor, known_fields, pair_of, parts_of
+from kaption.producers.sources._pair import IMAGES, cursor, pair_of, parts_of, side_fields
 from kaption.producers.sources._shards import opened, shards_of
 from kaption.producers.sources._tar import DamagedTarError, Member, members
 from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
@@ -118,13 +116,10 @@ class WebDataset(Source):
         return pair_of({**fields, "image": image.data}, place)
 
     def _fields(self, parts: dict[str, Member]) -> dict[str, Any]:
-        given: Any = from_json(parts["json"].data) if "json" in parts else {}
-        if not isinstance(given, dict):
-            raise ValueError("not a JSON object")  # noqa: TRY004 - it is the file that is wrong
-        fields = known_fields({name: each for name, each in given.items() if name != "image"})
         text = next((parts[each] for each in _TEXTS if each in parts), None)
-        if text is not None:
-            fields["text"] = text.data.decode(errors="replace").strip()
+        words = None if text is None else text.data.decode(errors="replace").strip()
+        raw = parts["json"].data if "json" in parts else None
+        fields = side_fields(raw, words, "it")
         if self._source is not None:
             fields.setdefault("source", self._source)
         return fields

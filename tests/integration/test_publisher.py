@@ -129,9 +129,11 @@ def test_nothing_invalid_is_sent_whatever_it_was_made_of(connection: KafkaConnec
         with pytest.raises(MalformedRecordError, match="text: String should have at most"):
             publisher.publish(unchecked)
         with pytest.raises(ValueError, match="text"):
-            publisher.publish(image=URL, text=None)  # type: ignore[call-overload]  # the case
+            publisher.publish(image=URL, text=7)  # type: ignore[call-overload]  # the case
+        with pytest.raises(ValueError, match=r"'/etc/hostname' is no URL"):
+            publisher.publish(image="/etc/hostname", text="t")
         with pytest.raises(OSError, match=r"no-such\.jpg.*No such file"):
-            publisher.publish(image="no-such.jpg", text="t")
+            publisher.publish(image=Path("no-such.jpg"), text="t")
 
     assert published(connection) == []
 

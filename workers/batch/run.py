@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console
 from rich.live import Live
@@ -43,6 +43,8 @@ class RunReport:
     shards: int
     faults: tuple[str, ...]
     """Empty when every input has exactly one outcome and every clean pair is in the shards."""
+    not_understood: Mapping[str, int] = field(default_factory=dict)
+    """How often a field did not fit and went to `extra`, by field."""
 
 
 class BatchRun:
@@ -137,6 +139,7 @@ class BatchRun:
         return RunReport(
             published=self._feeder.published,
             unreadable=self._feeder.unreadable,
+            not_understood=self._feeder.not_understood,
             seconds=seconds,
             tally=tally,
             shards=len(manifests),

@@ -20,6 +20,7 @@ def summary(report: RunReport) -> dict[str, Any]:
     return {
         "published": report.published,
         "unreadable_lines": report.unreadable,
+        "fields_not_understood": dict(report.not_understood),
         "seconds": round(report.seconds, 2),
         "pairs_per_second": round(report.published / report.seconds, 2),
         "clean": tally.clean,
@@ -57,5 +58,8 @@ def print_summary(report: RunReport, console: Console) -> None:
             f"mean alignment of text and image: {data['score_before']} before, "
             f"{data['score_after']} after"
         )
+    if report.not_understood:
+        fields = ", ".join(f"{name} {count}" for name, count in report.not_understood.items())
+        console.print(f"fields that were not understood and went to extra: {fields}")
     for fault in report.faults:
         console.print(f"FAULT: {fault}", style="bold red")

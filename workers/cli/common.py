@@ -1,4 +1,4 @@
-"""What several commands share: the option --config, ages, and tables on the terminal."""
+"""What several commands share: two options, ages, and tables on the terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from kaption.workers.errors import UserError
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -18,9 +20,27 @@ Config = Annotated[
     ),
 ]
 
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", "-o", metavar="NAME=VALUE", help="Option of the format. May be repeated."
+    ),
+]
+
 _AGE = re.compile(r"([0-9]+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _UNBOUNDED = 10_000
+
+
+def named(options: list[str] | None) -> dict[str, str]:
+    """The options of a format by name. Raises UserError."""
+    found = {}
+    for option in options or ():
+        name, separator, value = option.partition("=")
+        if not separator:
+            raise UserError(f"--option {option}: write NAME=VALUE")
+        found[name] = value
+    return found
 
 
 def age(text: str) -> timedelta | None:
