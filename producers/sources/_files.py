@@ -112,7 +112,7 @@ class _Converted(io.RawIOBase):
             del part
         return self._at
 
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override] # typeshed wants any buffer
         while not self._left and not self._ended:
             part = self._file.read(_CHUNK)
             self._ended = not part
