@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -19,7 +18,9 @@ _SUFFIXES = tuple(
     f".{name}{packed}" for name in ("jsonl", "ndjson", "json") for packed in ("", ".gz")
 )
 _FIRST_RECORDS = 20
-"""Records after which a file whose names match nothing is refused."""
+"""Objects after which a file whose names match nothing is refused."""
+_FIRST_BYTES = 2 * RAW_BYTES
+"""They are held in memory until then, up to this size and one line."""
 _MARK = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -87,19 +88,25 @@ class Jsonl(Source):
             raise SourceError(f"{self._path} cannot be read: {error.strerror or error}") from error
 
     def _checked(self, found: Iterator[_Read]) -> Iterator[_Read]:
-        """The same records. Raises SourceError if the first of them match nothing."""
-        first = list(islice(found, _FIRST_RECORDS))
-        records = [names for names in map(_names, first) if names]
+        """The same records. Raises SourceError if the names of the first objects match nothing."""
+        first: list[_Read] = []
+        records: list[dict[str, Any]] = []
+        for each in found:
+            fields = _fields(each)
+            if not fields and not records:
+                yield each
+                continue
+            first.append(each)
+            if fields:
+                records.append(dict.fromkeys(fields))
+            size = sum(len(one.raw) for one in first)
+            if len(records) == _FIRST_RECORDS or size >= _FIRST_BYTES:
+                break
         names = {name: None for each in records for name in each}
         # One record without an image or a text may be damaged: it becomes a dead letter.
         enough = len(records) > 1 or (records and not self._columns.any_known(names))
         if enough and not any(self._columns.known(each) for each in records):
             self._columns.check(self._path, names)
-        if not names and len(first) == _FIRST_RECORDS:
-            raise SourceError(
-                f"{self._path}: none of the first {_FIRST_RECORDS} lines is a JSON object: give "
-                "--format if it is in another format"
-            )
         yield from first
         yield from found
 
@@ -152,8 +159,8 @@ class Jsonl(Source):
         return self._columns.pair(Row(place, fields, raw, None, 0, 0))
 
 
-def _names(found: _Read) -> dict[str, Any]:
-    """The names of a record's fields; none for what is no object."""
+def _fields(found: _Read) -> dict[str, Any]:
+    """A record's fields; none for what is no object."""
     try:
         fields = read_json(found.raw) if found.error is None else None
     except ValueError:

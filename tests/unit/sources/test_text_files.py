@@ -117,7 +117,7 @@ def test_a_compressed_file_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
         ),
         ([{"photo": URL, "text": "t"}] * 30, "image that is known: .*image_column=NAME"),
         ([{"url": URL, "title": "t"}] * 2, "text that is known: .*text_column=NAME"),
-        ([["a"]] * 20, "none of the first 20 lines is a JSON object"),
+        ([["bad"]] * 60 + [{"photo": URL, "title": "t"}], "image that is known: .*image_column"),
     ],
 )
 def test_names_that_match_nothing_stop_with_a_hint(
@@ -128,6 +128,13 @@ def test_names_that_match_nothing_stop_with_a_hint(
 
     with pytest.raises(SourceError, match=error):
         found(path)
+
+
+def test_bad_lines_before_good_ones_stop_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("{no json}\n" * 60 + LINES)
+
+    assert texts(found(path)) == ["-"] * 60 + TEXTS
 
 
 def test_other_names_can_be_given(tmp_path: Path) -> None:
