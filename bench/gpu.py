@@ -68,7 +68,7 @@ def _recaption(given: argparse.Namespace, device: torch.device) -> None:
         write_blip2(folder, device, tiny=given.tiny)
         policy = TransformersPolicy(model=folder, precision="bf16", sampling=sampling)
         captioner = build(RecaptionPolicy(transformers=policy))
-    loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family has it
+    loaded = captioner._family._loaded
     reader = loaded.model.language_model
     reader.generation_config.min_new_tokens = given.tokens  # both sides use it
     prompts = Counter({PROMPT_SETS["blip-2"][0].text(""): _CANDIDATES})

@@ -15,9 +15,10 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import Caption, CaptionKind, DedupInfo, ImageRef, ImageSource, Pair, Route
 from kaption.schemas.topics import RAW
 from kaption.testing.records import image_ref
-from kaption.workers.demo.scenes import alter, describe, random_scene
+from kaption.workers.demo.scenes import describe, random_scene
 from kaption.workers.demo.site import Page
 from kaption.workers.wiring import STAGES
+from tools.demo_models.alter import alter
 
 _SIDE = (512, 384)
 _RECAPTION_SHARES = 20

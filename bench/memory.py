@@ -27,7 +27,7 @@ from tempfile import TemporaryDirectory
 from kafka import KafkaProducer
 
 from bench.inputs import records
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.kafka.lag import LagReader
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection

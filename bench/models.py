@@ -59,7 +59,7 @@ def _recaption(given: argparse.Namespace) -> None:
     asked = [caption.prompt_id for caption in captioner.caption(images[:1], contexts[:1])[0]]
     texts = {prompt.id: prompt.text("") for prompt in captioner._prompts}
     prompts = Counter(texts[name] for name in asked if name is not None)
-    loaded = captioner._family._loaded  # type: ignore[attr-defined]  # every family has it
+    loaded = captioner._family._loaded
 
     def batched() -> object:
         return captioner.caption(images, contexts)

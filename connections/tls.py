@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from typing import Protocol
 
 from kaption.connections.errors import Fatal
+from kaption.connections.settings import KafkaConnection, RedisConnection
 
 # OpenSSL's X509_V_ERR_*; the ssl module has no names for them.
 _NOT_YET_VALID = 9
@@ -15,20 +15,14 @@ _UNKNOWN_ISSUER = {2, 18, 19, 20, 21}
 _OTHER_NAME = {62, 64}
 
 
-class TlsFiles(Protocol):
-    """The TLS files of a connection such as `KafkaConnection`."""
-
-    ca_file: str | None
-    certificate_file: str | None
-    key_file: str | None
-
-
 def setting(section: str, name: str) -> str:
     """The name of a setting in error messages, with its environment variable."""
     return f"{section}.{name} (KAPTION_{section.upper()}__{name.upper()})"
 
 
-def tls_context(section: str, files: TlsFiles, key_password: str | None = None) -> ssl.SSLContext:
+def tls_context(
+    section: str, files: KafkaConnection | RedisConnection, key_password: str | None = None
+) -> ssl.SSLContext:
     """A client's context. Raises Fatal, which names the setting, on a file that cannot be used.
 
     `section` is the part of the settings that `files` comes from: ``kafka``, ``redis``.

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import ModuleType
@@ -34,10 +34,6 @@ from kaption.connections.errors import Fatal
 
 class PluginError(Fatal):
     """A plug-in cannot be found or made; the message says which, why and what to write."""
-
-
-def _build(module: ModuleType) -> object | None:
-    return getattr(module, "build", None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +52,7 @@ class Family:
     """Names that a user may write as well and that are found without this loader."""
     protocol: type | None = None
     """What a plug-in makes has the members of this class; None: it is not looked at."""
-    plugin_of: Callable[[ModuleType], object | None] = _build
+    plugin_of: Callable[[ModuleType], object | None] = lambda module: getattr(module, "build", None)
     """The plug-in that a module holds: its ``build``, unless the family says otherwise."""
 
     def names(self) -> tuple[str, ...]:
@@ -72,13 +68,11 @@ class Family:
         """The class or function of that name, not called yet. Raises PluginError."""
         if ":" in name or "." in name:
             return self._by_path(name)
-        if self.package and name in _modules(self.package):
-            ours = self._ours(name)
-            if ours is not None:
-                return ours
-        if name in self.installed():
-            (entry, *_) = entry_points(group=self.group, name=name)
-            return self._by_entry(entry)
+        if self.package and name in _modules(self.package) and (ours := self._ours(name)):
+            return ours
+        for entry in entry_points(group=self.group, name=name):
+            where = f"the entry point {entry.name!r} ({entry.value}) of {self.group}"
+            return self._loaded(where, entry.load)
         raise PluginError(f"there is no {self.noun} {name!r}: {self._choices()}")
 
     def make(
@@ -145,10 +139,6 @@ class Family:
     def _ours(self, name: str) -> object | None:
         # An ImportError goes through: on a light install the command line names the extra.
         return self.plugin_of(import_module(f"{self.package}.{name}"))
-
-    def _by_entry(self, entry: EntryPoint) -> object:
-        where = f"the entry point {entry.name!r} ({entry.value}) of {self.group}"
-        return self._loaded(where, entry.load)
 
     def _by_path(self, name: str) -> object:
         path, colon, attribute = name.partition(":")

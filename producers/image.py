@@ -147,18 +147,15 @@ class ClaimCheck:
 
         Raises PublishError if the store is down or refuses.
         """
+        assert self._connection is not None  # `source` and `reference` check it
         try:
-            self._ready().put(content, MEDIA_TYPE)
+            with self._opening:
+                if self._blobs is None:
+                    self._blobs = BlobStore(open_store(self._connection))
+            self._blobs.put(content, MEDIA_TYPE)
         except Fault as error:
             raise PublishError(
                 f"the image could not be stored, and its record was not sent: {error}"
             ) from error
         except ModuleNotFoundError as error:
             raise PublishError(f"S3 needs {error.name}: pip install {error.name}") from error
-
-    def _ready(self) -> BlobStore:
-        assert self._connection is not None  # `source` and `reference` check it
-        with self._opening:
-            if self._blobs is None:
-                self._blobs = BlobStore(open_store(self._connection))
-            return self._blobs

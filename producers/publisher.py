@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, overload
 
 from kaption.connections.kafka.messages import Message
@@ -17,7 +16,7 @@ from kaption.producers.errors import ClosedError, ForkedError, PublishError, Too
 from kaption.producers.identity import identified
 from kaption.producers.image import ClaimCheck
 from kaption.producers.options import PublisherOptions
-from kaption.producers.sending.sender import Sender, SendPolicy
+from kaption.producers.sending.sender import Sender
 from kaption.producers.spool.delivery import Spooled
 from kaption.schemas import ImageSource, RawPair, Topic, encode, headers_of
 from kaption.schemas.topics import RAW
@@ -74,25 +73,18 @@ class Publisher:
         self._pid = os.getpid()
         self._closed = False
         self._claims = ClaimCheck(store)
-        policy = SendPolicy(
-            options.buffer_bytes,
-            options.max_block_s,
-            options.connect_timeout_s,
-            options.delivery_timeout_s,
-            options.linger_s,
-        )
         topic = topic.prefixed(connection.topic_prefix)
         self._where = f"{topic.name} at {connection.bootstrap}"
         self._way: Sender | Spooled
         if spool is None:
-            self._way = Sender(connection, topic, policy)
+            self._way = Sender(connection, topic, options)
         else:
             # The spool hands over one window at a time, which bounds what is in memory.
-            policy = replace(policy, buffer_bytes=sys.maxsize)
+            sending = replace(options, buffer_bytes=sys.maxsize)
             self._way = Spooled(
                 spool,
                 options.spool_bytes,
-                partial(Sender, connection, topic, policy),
+                partial(Sender, connection, topic, sending),
                 limit=topic.max_message_bytes,
                 max_block_s=options.max_block_s,
                 patience_s=options.delivery_timeout_s,
@@ -182,12 +174,7 @@ class Publisher:
         self.check()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             self.close()
         except PublishError as failed:

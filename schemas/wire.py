@@ -60,10 +60,7 @@ def headers_of(
 
 def header(headers: Headers, name: str) -> str | None:
     """The last value of a header as text, or None. Raises WireError if it is not UTF-8."""
-    found: bytes | None = None
-    for key, value in headers:
-        if key == name:
-            found = value
+    found = dict(headers).get(name)
     if found is None:
         return None
     try:

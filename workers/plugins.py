@@ -66,7 +66,10 @@ def load_checks(policy: SelectPolicy) -> tuple[Check, ...]:
         names += CHECKS.names() if name == ALL else (name,)
     CHECKS.refuse_strangers(policy.settings, names)
     checks = tuple(CHECKS.make(name, policy.settings.get(name), policy) for name in names)
-    _refuse_twins(checks)
+    # The name of a check tells its results apart in a caption and in a rejection's detail.
+    given = [check.name for check in checks]
+    if twins := sorted({name for name in given if given.count(name) > 1}):
+        raise PluginError(f"select.checks has two checks that call themselves {twins[0]!r}")
     return checks
 
 
@@ -83,10 +86,3 @@ def load_stage(name: str, settings: PluginSettings, *policies: BaseModel) -> Sta
     """
     stage: Stage[Any, Any] = OWN_STAGES.make(name, settings.get(name), *policies)
     return stage
-
-
-def _refuse_twins(checks: tuple[Check, ...]) -> None:
-    # The name of a check tells its results apart in a caption and in a rejection's detail.
-    names = [check.name for check in checks]
-    if twins := sorted({name for name in names if names.count(name) > 1}):
-        raise PluginError(f"select.checks has two checks that call themselves {twins[0]!r}")

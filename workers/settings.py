@@ -26,17 +26,7 @@ from pydantic_settings import (
 )
 
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
-from kaption.workers.policy import (
-    ClipPolicy,
-    IngestPolicy,
-    PluginSettings,
-    Policy,
-    RecaptionPolicy,
-    ScorePolicy,
-    SelectPolicy,
-    SinkPolicy,
-    TakedownPolicy,
-)
+from kaption.workers import policy
 from kaption.workers.runtime.policy import RuntimeSettings
 
 PREFIX = "KAPTION_"
@@ -65,7 +55,7 @@ class InvalidSettingsError(ValueError):
     """Settings that cannot be used; the message names each one and where it was looked for."""
 
 
-class HealthPolicy(Policy):
+class HealthPolicy(policy.Policy):
     """The HTTP server of a worker: /healthz, /readyz and /metrics."""
 
     host: str = "0.0.0.0"  # noqa: S104  # probes and scrapers come from outside the pod
@@ -92,14 +82,14 @@ class Settings(BaseSettings):
     store: StoreConnection = StoreConnection()
     runtime: RuntimeSettings = RuntimeSettings()
     health: HealthPolicy = HealthPolicy()
-    ingest: IngestPolicy = IngestPolicy()
-    clip: ClipPolicy = ClipPolicy()
-    score: ScorePolicy = ScorePolicy()
-    recaption: RecaptionPolicy = RecaptionPolicy()
-    select: SelectPolicy = SelectPolicy()
-    sink: SinkPolicy = SinkPolicy()
-    takedown: TakedownPolicy = TakedownPolicy()
-    stages: PluginSettings = {}
+    ingest: policy.IngestPolicy = policy.IngestPolicy()
+    clip: policy.ClipPolicy = policy.ClipPolicy()
+    score: policy.ScorePolicy = policy.ScorePolicy()
+    recaption: policy.RecaptionPolicy = policy.RecaptionPolicy()
+    select: policy.SelectPolicy = policy.SelectPolicy()
+    sink: policy.SinkPolicy = policy.SinkPolicy()
+    takedown: policy.TakedownPolicy = policy.TakedownPolicy()
+    stages: policy.PluginSettings = {}
     """What stages of your own take as settings, by the names given to `kaption work`."""
 
     @classmethod
@@ -155,7 +145,8 @@ def load_settings(config: Path | None = None) -> Settings:
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_input=False)
         )
-        raise InvalidSettingsError(f"invalid settings: {faults}{_looked_in(path)}") from error
+        looked_in = f"environment {PREFIX}*{f' and {path}' if path else ''}"
+        raise InvalidSettingsError(f"invalid settings: {faults} ({looked_in})") from error
     except SettingsError as error:
         raise InvalidSettingsError(f"invalid settings in the environment: {error}") from error
 
@@ -230,10 +221,6 @@ def _refuse_unknown_variables() -> None:
                 f"{PREFIX}SECTION{DELIMITER}NAME, and the sections are {sections}; "
                 "`kaption settings` lists all settings"
             )
-
-
-def _looked_in(path: Path | None) -> str:
-    return f" (environment {PREFIX}*{f' and {path}' if path else ''})"
 
 
 def _leaves(model: BaseModel, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -1,7 +1,7 @@
 """Makes each stage with its collaborators from the settings.
 
-Only this module knows every family. Each function below imports what its stage needs: a worker of
-one stage does not load the libraries of the others.
+Only this module knows every family. Each function below imports its own stage, so that a worker of
+one stage does not load the libraries of the others. The stores load theirs at first use.
 """
 
 from __future__ import annotations
@@ -11,16 +11,26 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.takedowns import takedown_ids
+from kaption.objectstore.open import open_store
 from kaption.schemas import Topic
 from kaption.schemas.topics import AUDIT, CAPTIONED, CLEAN, INGESTED, RAW, SCORED
+from kaption.workers import plugins
 from kaption.workers.runtime.stage import Stage
 from kaption.workers.settings import Settings
+from kaption.workers.stores.answers import Answers
+from kaption.workers.stores.captions import CaptionCache
+from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.dedup import Dedup
+from kaption.workers.stores.embeddings import EmbeddingCache
+from kaption.workers.stores.footprint import Forgetful
+from kaption.workers.stores.takedowns import TakedownList
 
 if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
     from kaption.workers.stages.alignment import Alignment
-    from kaption.workers.stores.footprint import Forgetful
-    from kaption.workers.stores.takedowns import TakedownList
+    from kaption.workers.stores.client import Keyspace
 
 STAGES: Mapping[str, tuple[Topic, ...]] = {
     "ingest": (RAW,),
@@ -51,17 +61,13 @@ def build_stage(name: str, settings: Settings) -> AnyStage:
     """
     if name in _BUILDERS:
         return _BUILDERS[name](settings)
-    from kaption.workers.plugins import load_stage
-
-    return load_stage(name, settings.stages, settings)
+    return plugins.load_stage(name, settings.stages, settings)
 
 
 def require_stage(name: str) -> None:
     """Raise Fatal, with the names there are, where `build_stage` would not know this one."""
     if name not in _BUILDERS:
-        from kaption.workers.plugins import OWN_STAGES
-
-        OWN_STAGES.find(name)
+        plugins.OWN_STAGES.find(name)
 
 
 def build_worker(name: str, settings: Settings) -> Worker:
@@ -75,27 +81,13 @@ def build_worker(name: str, settings: Settings) -> Worker:
 
 def build_takedowns(settings: Settings) -> TakedownList:
     """The list of takedowns, in Redis, of the dataset that the settings name."""
-    from kaption.objectstore.dataset.takedowns import takedown_ids
-    from kaption.objectstore.open import open_store
-    from kaption.workers.stores.client import connect_redis
-    from kaption.workers.stores.takedowns import TakedownList
-
-    return TakedownList(
-        connect_redis(settings.redis),
-        settings.redis.key_prefix,
-        partial(takedown_ids, open_store(settings.store), settings.sink.prefix),
-    )
+    read_ids = partial(takedown_ids, open_store(settings.store), settings.sink.prefix)
+    return TakedownList(*_redis(settings), read_ids)
 
 
 def forgetful_stores(settings: Settings) -> list[Forgetful]:
     """The stores in Redis that hold entries about single pairs."""
-    from kaption.workers.stores.answers import Answers
-    from kaption.workers.stores.captions import CaptionCache
-    from kaption.workers.stores.client import connect_redis
-    from kaption.workers.stores.dedup import Dedup
-    from kaption.workers.stores.embeddings import EmbeddingCache
-
-    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
+    client, prefix = _redis(settings)
     return [
         Dedup(client, prefix, settings.ingest.dedup),
         Answers(client, prefix, ttl_s=settings.ingest.answers_ttl_s),
@@ -108,23 +100,26 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _redis(settings: Settings) -> Keyspace:
+    return connect_redis(settings.redis), settings.redis.key_prefix
+
+
+def _blobs(settings: Settings) -> BlobStore:
+    return BlobStore(open_store(settings.store))
+
+
 def _ingest(settings: Settings) -> AnyStage:
-    from kaption.objectstore.blobs import BlobStore
-    from kaption.objectstore.open import open_store
     from kaption.workers.decode.pool import DecodePool
     from kaption.workers.fetch.fetcher import Fetcher
     from kaption.workers.stages.ingest.stage import IngestParts, IngestStage
-    from kaption.workers.stores.answers import Answers
-    from kaption.workers.stores.client import connect_redis
-    from kaption.workers.stores.dedup import Dedup
     from kaption.workers.text.language import LanguageDetector
 
     policy = settings.ingest
-    client, prefix = connect_redis(settings.redis), settings.redis.key_prefix
+    client, prefix = _redis(settings)
     parts = IngestParts(
         fetcher=Fetcher(policy.fetch),
         decoder=DecodePool(policy.image),
-        blobs=BlobStore(open_store(settings.store)),
+        blobs=_blobs(settings),
         dedup=Dedup(client, prefix, policy.dedup),
         answers=Answers(client, prefix, ttl_s=policy.answers_ttl_s),
         takedowns=build_takedowns(settings),
@@ -134,19 +129,10 @@ def _ingest(settings: Settings) -> AnyStage:
 
 
 def _alignment(settings: Settings) -> Alignment:
-    from kaption.objectstore.blobs import BlobStore
-    from kaption.objectstore.open import open_store
-    from kaption.workers.plugins import load_scorer
     from kaption.workers.stages.alignment import Alignment
-    from kaption.workers.stores.client import connect_redis
-    from kaption.workers.stores.embeddings import EmbeddingCache
 
-    return Alignment(
-        settings.clip,
-        BlobStore(open_store(settings.store)),
-        EmbeddingCache(connect_redis(settings.redis), settings.redis.key_prefix),
-        load_scorer,
-    )
+    embeddings = EmbeddingCache(*_redis(settings))
+    return Alignment(settings.clip, _blobs(settings), embeddings, plugins.load_scorer)
 
 
 def _score(settings: Settings) -> AnyStage:
@@ -156,39 +142,30 @@ def _score(settings: Settings) -> AnyStage:
 
 
 def _recaption(settings: Settings) -> AnyStage:
-    from kaption.objectstore.blobs import BlobStore
-    from kaption.objectstore.open import open_store
-    from kaption.workers.plugins import load_captioners
     from kaption.workers.stages.recaption import RecaptionStage
-    from kaption.workers.stores.captions import CaptionCache
-    from kaption.workers.stores.client import connect_redis
 
     return RecaptionStage(
         settings.recaption,
-        BlobStore(open_store(settings.store)),
-        CaptionCache(connect_redis(settings.redis), settings.redis.key_prefix),
-        load_captioners=load_captioners,
+        _blobs(settings),
+        CaptionCache(*_redis(settings)),
+        load_captioners=plugins.load_captioners,
         now=_now,
     )
 
 
 def _select(settings: Settings) -> AnyStage:
-    from kaption.workers.plugins import load_checks
     from kaption.workers.stages.select.stage import SelectStage
 
-    checks = load_checks(settings.select)
+    checks = plugins.load_checks(settings.select)
     return SelectStage(
         settings.select, _alignment(settings), checks, build_takedowns(settings), now=_now
     )
 
 
 def _sink(settings: Settings) -> AnyStage:
-    from kaption.objectstore.blobs import BlobStore
-    from kaption.objectstore.open import open_store
-    from kaption.workers.stages.sink import SinkStage
+    from kaption.workers.stages.sink.stage import SinkStage
 
-    objects = open_store(settings.store)
-    return SinkStage(settings.sink, objects, BlobStore(objects), now=_now)
+    return SinkStage(settings.sink, open_store(settings.store), _blobs(settings), now=_now)
 
 
 _BUILDERS: Mapping[str, Callable[[Settings], AnyStage]] = {

@@ -22,7 +22,7 @@ from kafka.protocol.parser import KafkaProtocol
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslHandshakeRequest
 
 from kaption.connections.errors import Fatal, Retry
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.settings import KafkaConnection
 from kaption.connections.tls import setting, tls_context, tls_refusal
 
@@ -83,15 +83,13 @@ class _Attempt:
     def __init__(self, connection: KafkaConnection, address: str, timeout_s: float) -> None:
         self._connection = connection
         self._address = address
+        self._question = f"is {_PROTOCOL} {connection.security_protocol} right for this port?"
         host, colon, port = address.rpartition(":")
         host, port = (host, port) if colon else (address, _DEFAULT_PORT)
         self._host = host.strip("[]")
-        context = None
-        if connection.uses_tls:
-            secret = connection.key_password
-            context = tls_context(
-                "kafka", connection, secret.get_secret_value() if secret else None
-            )
+        secret = connection.key_password
+        password = secret.get_secret_value() if secret else None
+        context = tls_context("kafka", connection, password) if connection.uses_tls else None
         try:
             self._socket = socket.create_connection((self._host, int(port)), timeout_s)
         except OSError as error:
@@ -115,7 +113,7 @@ class _Attempt:
                 f"{setting('kafka', 'sasl_mechanism')}: {self._address} takes no {mechanism}, but "
                 f"{', '.join(offered.mechanisms)}"
             )
-        exchange = get_sasl_mechanism(mechanism)(host=self._host, **self._sasl())
+        exchange = get_sasl_mechanism(mechanism)(host=self._host, **client_config(self._connection))
         while not exchange.is_done():
             answer = self._ask(SaslAuthenticateRequest(exchange.auth_bytes(), version=1))
             if answer.error_code:
@@ -138,8 +136,7 @@ class _Attempt:
             if wrong := tls_refusal(error, *names, self._address):
                 raise Fatal(wrong) from error
             raise ConnectionError(
-                f"{self._address} ends the TLS handshake ({error}): is {_PROTOCOL} "
-                f"{self._connection.security_protocol} right for this port?"
+                f"{self._address} ends the TLS handshake ({error}): {self._question}"
             ) from error
         except OSError as error:
             plain.close()
@@ -165,21 +162,9 @@ class _Attempt:
             raise ConnectionError(f"{self._address}: {error}") from error
         except KafkaError as error:
             raise ConnectionError(
-                f"{self._address} does not answer as Kafka does: is {_PROTOCOL} "
-                f"{self._connection.security_protocol} right for this port?"
+                f"{self._address} does not answer as Kafka does: {self._question}"
             ) from error
-        raise ConnectionError(
-            f"{self._address} closes the connection: is {_PROTOCOL} "
-            f"{self._connection.security_protocol} right for this port?"
-        )
-
-    def _sasl(self) -> dict[str, object]:
-        config = client_config(self._connection)
-        return {
-            name: value
-            for name, value in config.items()
-            if name.startswith("sasl_") or name == "security_protocol"
-        }
+        raise ConnectionError(f"{self._address} closes the connection: {self._question}")
 
     def _refusal(self) -> str:
         if self._connection.sasl_mechanism == "OAUTHBEARER":

@@ -6,14 +6,15 @@ it publishes no types. Times are in seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from pydantic import SecretStr
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.oauth import token_provider
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas.limits import MIB
 
@@ -27,51 +28,50 @@ _HEARTBEAT_S = 3.0
 # More records than one fetch can hold, so that a poll returns every batch it fetched whole.
 _ALL_RECORDS = 1_000_000
 
-
-@dataclass(frozen=True, slots=True)
-class MemberTimeouts:
-    """How long a member of a consumer group waits, and is waited for."""
-
-    request_s: float
-    """For the answer to one request, and for the first broker."""
-    session_s: float
-    """A member without heartbeats is thrown out after this."""
-    poll_interval_s: float
-    """A member that does not poll leaves the group after this."""
+_WIRE_LOGGERS = ("kafka.net.connection", "kafka.protocol.parser")
+"""At level DEBUG these loggers write every byte on the wire, and so passwords and tokens."""
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionTimeouts:
-    """How long a transactional producer waits, and is waited for."""
+def client_config(connection: KafkaConnection) -> dict[str, object]:
+    """Keyword arguments that every client of kafka-python takes: addresses, TLS and login.
 
-    request_s: float
-    """For the answer to one request, and for the first broker."""
-    block_s: float
-    """Longest wait of one call, as far as the library keeps to it: see `TransactionThread`."""
-    expiry_s: float
-    """The broker aborts a transaction that is open for longer; until then its readers wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotentOptions:
-    """Sizes and deadlines of an idempotent producer."""
-
-    max_message_bytes: int = MIB
-    """Larger messages are refused before they are sent. A batch is filled to half of it at most."""
-    linger_s: float = 0.02
-    """How long a message waits for others, to share their batch."""
-    connect_s: float = 30.0
-    """For the first broker, and then for the topic's partitions."""
-    request_s: float = 30.0
-    """For the answer to one request."""
-    delivery_s: float = 120.0
-    """From `send` to the acknowledgement; then the message has failed."""
+    With SASL it also raises the level of the loggers that would write secrets.
+    """
+    config: dict[str, object] = {
+        "bootstrap_servers": [address.strip() for address in connection.bootstrap.split(",")],
+        "security_protocol": connection.security_protocol,
+    }
+    optional: dict[str, object] = {
+        "sasl_mechanism": connection.sasl_mechanism,
+        "sasl_plain_username": connection.username,
+        "sasl_plain_password": _revealed(connection.password),
+        "ssl_cafile": connection.ca_file,
+        "ssl_certfile": connection.certificate_file,
+        "ssl_keyfile": connection.key_file,
+        "ssl_password": _revealed(connection.key_password),
+    }
+    if connection.sasl_mechanism == "OAUTHBEARER":
+        optional["sasl_oauth_token_provider"] = token_provider(connection)
+    if connection.sasl_mechanism is not None:
+        for name in _WIRE_LOGGERS:
+            logging.getLogger(name).setLevel(logging.INFO)
+    return config | {name: value for name, value in optional.items() if value is not None}
 
 
 def group_member(
-    connection: KafkaConnection, group: str, client_id: str, timeouts: MemberTimeouts
+    connection: KafkaConnection,
+    group: str,
+    client_id: str,
+    *,
+    request_s: float,
+    session_s: float,
+    poll_interval_s: float,
 ) -> Any:
-    """A consumer that is to join `group`, without subscription yet."""
+    """A consumer that is to join `group`, without subscription yet.
+
+    The group throws it out after `session_s` without a heartbeat, and it leaves by itself after
+    `poll_interval_s` without a poll. `request_s`: for each request, and for the first broker.
+    """
     return KafkaConsumer(
         **client_config(connection),
         client_id=client_id,
@@ -82,14 +82,14 @@ def group_member(
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         allow_auto_create_topics=False,
-        session_timeout_ms=_ms(timeouts.session_s),
-        heartbeat_interval_ms=_ms(min(_HEARTBEAT_S, timeouts.session_s / 4)),
-        max_poll_interval_ms=_ms(timeouts.poll_interval_s),
+        session_timeout_ms=_ms(session_s),
+        heartbeat_interval_ms=_ms(min(_HEARTBEAT_S, session_s / 4)),
+        max_poll_interval_ms=_ms(poll_interval_s),
         max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
         fetch_max_bytes=_FETCH_BYTES,
         reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
-        request_timeout_ms=_ms(timeouts.request_s),
-        bootstrap_timeout_ms=_ms(timeouts.request_s),
+        request_timeout_ms=_ms(request_s),
+        bootstrap_timeout_ms=_ms(request_s),
         # The engine has metrics of its own; the library's cost several percent.
         metrics_enabled=False,
     )
@@ -130,44 +130,65 @@ def transactional_producer(
     connection: KafkaConnection,
     transactional_id: str,
     max_message_bytes: int,
-    timeouts: TransactionTimeouts,
+    *,
+    request_s: float,
+    block_s: float,
+    expiry_s: float,
 ) -> Any:
-    """A producer before init_transactions. `max_message_bytes`: of the topic that takes most."""
+    """A producer before init_transactions. `max_message_bytes`: of the topic that takes most.
+
+    `request_s`: for each request, and for the first broker. `block_s`: for one call, as far as the
+    library keeps to it, see `TransactionThread`. The broker aborts a transaction that is open for
+    longer than `expiry_s`; until then its readers wait.
+    """
     return KafkaProducer(
         **client_config(connection),
         client_id=transactional_id,
         transactional_id=transactional_id,
-        transaction_timeout_ms=_ms(timeouts.expiry_s),
+        transaction_timeout_ms=_ms(expiry_s),
         compression_type="zstd",
         batch_size=_PRODUCER_BATCH_BYTES,
         max_request_size=max_message_bytes + MIB,
-        max_block_ms=_ms(timeouts.block_s),
+        max_block_ms=_ms(block_s),
         # After a commit the broker still writes markers and answers the next transaction with
         # CONCURRENT_TRANSACTIONS for a moment; the default of 100 ms halves the throughput.
         retry_backoff_ms=1,
         allow_auto_create_topics=False,
         reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
-        request_timeout_ms=_ms(timeouts.request_s),
-        bootstrap_timeout_ms=_ms(timeouts.request_s),
+        request_timeout_ms=_ms(request_s),
+        bootstrap_timeout_ms=_ms(request_s),
         # The engine has metrics of its own; the library's cost several percent.
         metrics_enabled=False,
     )
 
 
-def idempotent_producer(connection: KafkaConnection, options: IdempotentOptions) -> Any:
-    """A producer with acks=all whose own retries write no message twice and keep their order."""
+def idempotent_producer(
+    connection: KafkaConnection,
+    *,
+    max_message_bytes: int = MIB,
+    linger_s: float = 0.02,
+    connect_s: float = 30.0,
+    request_s: float = 30.0,
+    delivery_s: float = 120.0,
+) -> Any:
+    """A producer with acks=all whose own retries write no message twice and keep their order.
+
+    It refuses messages above `max_message_bytes`. A message waits `linger_s` for others to share
+    its batch, and has failed `delivery_s` after `send`. `connect_s`: for the first broker, then
+    for the topic's partitions. `request_s`: for the answer to one request.
+    """
     return KafkaProducer(
         **client_config(connection),
         acks="all",
         enable_idempotence=True,
         compression_type="zstd",
-        linger_ms=_ms(options.linger_s),
-        batch_size=min(_PRODUCER_BATCH_BYTES, options.max_message_bytes // 2),
-        max_request_size=options.max_message_bytes,
-        max_block_ms=_ms(options.connect_s),
-        request_timeout_ms=_ms(options.request_s),
-        delivery_timeout_ms=_ms(options.delivery_s),
-        bootstrap_timeout_ms=_ms(options.connect_s),
+        linger_ms=_ms(linger_s),
+        batch_size=min(_PRODUCER_BATCH_BYTES, max_message_bytes // 2),
+        max_request_size=max_message_bytes,
+        max_block_ms=_ms(connect_s),
+        request_timeout_ms=_ms(request_s),
+        delivery_timeout_ms=_ms(delivery_s),
+        bootstrap_timeout_ms=_ms(connect_s),
         reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
         allow_auto_create_topics=False,
     )
@@ -184,3 +205,16 @@ def admin_client(connection: KafkaConnection, timeout_s: float) -> Any:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
+
+
+def _revealed(secret: SecretStr | None) -> _Unshown | None:
+    return _Unshown(secret.get_secret_value()) if secret is not None else None
+
+
+class _Unshown(str):
+    """A secret whose repr hides it: the admin client logs its configuration at level DEBUG."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'**********'"

@@ -38,10 +38,9 @@ def go_on_joining(consumer: Any) -> None:
 def release_parked(consumer: Any) -> None:
     """Let the next poll return records of partitions that were paused and are resumed.
 
-    The fetcher parks records of a paused partition and takes them up again only where
-    `_next_partition_records` is None. When a partition is drained it is an empty object instead.
-    A resumed partition is then neither read from what is parked nor fetched again, until another
-    partition has new records. The only public way round is never to pause.
+    The fetcher takes up the records it parked only where `_next_partition_records` is None, but a
+    drained partition leaves an empty object there. A resumed partition is then neither read nor
+    fetched until another one has new records. The only public way round is never to pause.
     """
     fetcher = consumer._fetcher
     if not fetcher._next_partition_records:

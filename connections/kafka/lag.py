@@ -35,13 +35,12 @@ class LagReader:
 
     def __init__(self, connection: KafkaConnection, timeout_s: float = 15.0) -> None:
         self._connection = connection
-        self._prefix = connection.topic_prefix
         self._timeout_s = timeout_s
         self._client = open_admin(connection, timeout_s)
 
     def progress(self, group: str, topics: Sequence[Topic]) -> GroupProgress:
         """How far `group` (with its prefix) is in `topics` (without)."""
-        names = [topic.prefixed(self._prefix).name for topic in topics]
+        names = [topic.prefixed(self._connection.topic_prefix).name for topic in topics]
         try:
             # A new cluster has no coordinator for a moment, and leaders move.
             for attempt in stamina.retry_context(on=_passing, timeout=self._timeout_s):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from kaption.connections.kafka.internals import forget_offset_fetches
 from kaption.connections.kafka.messages import Partition
@@ -47,26 +47,6 @@ def log_start(consumer: Any, partition: Partition, timeout_s: float) -> int:
     with _told_when_closed():
         offsets = consumer.beginning_offsets([topic_partition], timeout_ms=round(timeout_s * 1000))
     return int(offsets[topic_partition])
-
-
-def position(consumer: Any, partition: Partition) -> int | None:
-    """The next offset to read; None where the consumer would have to ask the broker."""
-    try:
-        found: int | None = consumer.position(TopicPartition(*partition), timeout_ms=0)
-    except KafkaError:
-        return None
-    return found
-
-
-def lag(consumer: Any) -> dict[Partition, int]:
-    """Records before the end of each assigned partition, where a fetch has told the end."""
-    lags: dict[Partition, int] = {}
-    for topic_partition in consumer.assignment():
-        partition = Partition(*topic_partition)
-        high, at = consumer.highwater(topic_partition), position(consumer, partition)
-        if high is not None and at is not None:
-            lags[partition] = max(0, high - at)
-    return lags
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Self
 
 from kafka import TopicPartition
@@ -54,12 +54,9 @@ def message_limit(connection: KafkaConnection, topic: str, timeout_s: float) -> 
 
     `topic` is the name on the broker.
     """
-    admin = admin_client(connection, timeout_s)
-    try:
-        resource = ConfigResource("TOPIC", topic)
+    resource = ConfigResource("TOPIC", topic)
+    with closing(admin_client(connection, timeout_s)) as admin:
         found = admin.describe_configs([resource], config_filter="all")["topic"]
-    finally:
-        admin.close()
     setting = found[topic].get(MESSAGE_BYTES)
     return int(setting["value"]) if setting else None
 

@@ -69,8 +69,7 @@ class TransactionThread:
     """One transactional producer, and the only thread that waits for it.
 
     The caller enforces deadlines: past one it calls `abandon` and makes another TransactionThread.
-    The result of an abandoned one is never reported. A thread that the library does not let go of
-    stays until the process ends; it is a daemon thread.
+    An abandoned one reports nothing more. It is a daemon: the library may never let go of it.
     """
 
     def __init__(self, name: str, done: Callable[[TransactionThread, Result], None]) -> None:
@@ -166,7 +165,9 @@ class TransactionThread:
             # transaction of which a batch has failed, and its records would be lost.
             producer.flush()
             if failed := [future.exception for future in futures if not future.succeeded()]:
-                return Refused(failed[0] or KafkaError("not delivered"), _too_large(futures))
+                errors = enumerate(future.exception for future in futures)
+                too_large = [index for index, error in errors if isinstance(error, _TOO_LARGE)]
+                return Refused(failed[0] or KafkaError("not delivered"), too_large)
             producer.send_offsets_to_transaction(offsets, group)
         except KafkaError as error:
             return Refused(error)
@@ -239,7 +240,3 @@ class BlockingTransactions:
             return self._results.get(timeout=timeout_s)
         except Empty:
             return Unknown(TimeoutError(f"{what} took longer than {timeout_s:g} s"))
-
-
-def _too_large(futures: Sequence[Any]) -> list[int]:
-    return [at for at, future in enumerate(futures) if isinstance(future.exception, _TOO_LARGE)]

@@ -81,7 +81,7 @@ class ShardStream(IterableDataset[Sample]):
         self._epoch.fill_(epoch)
 
     def __iter__(self) -> Iterator[Sample]:
-        progress = self._loaded or ShardProgress(int(self._epoch))
+        progress = self._loaded or ShardProgress(epoch=int(self._epoch))
         share = share_of(self._rank)
         share.check(progress.share)
         progress.share, self._loaded = share, None
@@ -118,4 +118,4 @@ class ShardStream(IterableDataset[Sample]):
             return self._loaded
         if self._running is not None:
             return self._running.progress()
-        return ShardProgress(int(self._epoch))
+        return ShardProgress(epoch=int(self._epoch))

@@ -15,6 +15,11 @@ ROWS = 2048
 """Rows of one row group."""
 VERSION_COLUMNS = ["pair_id", "version", "offset"]
 """What `older_versions` needs of a table."""
+# The columns that are fields of the pair and of its image, under the same names.
+_OF_PAIR = ["pair_id", "version", "text", "clean_text", "original_score", "language"]
+_OF_PAIR += ["detected_language", "licence", "source", "page_url", "fetched_at"]
+_OF_IMAGE = ["width", "height", "original_sha256", "original_width", "original_height"]
+_OF_IMAGE += ["crawled_url", "perceptual_hash"]
 
 
 def table_schema() -> Any:
@@ -52,40 +57,22 @@ def table_schema() -> Any:
 
 def row(key: str, position: Position, pair: CleanPair) -> dict[str, Any]:
     """Return a sample as the columns of the schema."""
-    image, best = pair.image, pair.captions[0]
+    best = pair.captions[0]
     return {
+        **{name: getattr(pair, name) for name in _OF_PAIR},
+        **{name: getattr(pair.image, name) for name in _OF_IMAGE},
+        **pair.image.blob.model_dump(),
         "key": key,
-        "pair_id": pair.pair_id,
-        "version": pair.version,
         "partition": position.partition,
         "offset": position.offset,
-        "sha256": image.blob.sha256,
-        "media_type": image.blob.media_type,
-        "bytes": image.blob.bytes,
-        "width": image.width,
-        "height": image.height,
-        "original_sha256": image.original_sha256,
-        "original_width": image.original_width,
-        "original_height": image.original_height,
         "image_url": image_url(pair),
-        "crawled_url": image.crawled_url,
-        "perceptual_hash": image.perceptual_hash,
-        "text": pair.text,
-        "clean_text": pair.clean_text,
         "caption": best.text,
         "caption_score": best.score,
-        "original_score": pair.original_score,
         "captions": [
             caption.model_dump(mode="json", exclude={"window_scores", "checks"})
             for caption in pair.captions
         ],
-        "language": pair.language,
-        "detected_language": pair.detected_language,
-        "licence": pair.licence,
         "opt_out": [signal.model_dump(mode="json") for signal in pair.opt_out],
-        "source": pair.source,
-        "page_url": pair.page_url,
-        "fetched_at": pair.fetched_at,
         "dedup_owner": pair.dedup.owner,
         "text_uses": pair.dedup.text_uses,
         "audit_state": pair.audit.state.value,

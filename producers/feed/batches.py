@@ -40,13 +40,16 @@ class SourceBatch:
 
     def add(self, item: RawPair | Unreadable | Message, cursor: str) -> None:
         """Append one record."""
-        message = _message(item)
-        self.messages.append(message)
-        self.size += message.size
         if isinstance(item, Unreadable):
             self.unreadable.append(item)
+            message = Message(item.raw, headers=tuple(item.headers))
         elif isinstance(item, RawPair):
             self.not_understood.update(item.not_understood)
+            message = Message(encode(item), item.pair_id.encode(), tuple(headers_of(item)))
+        else:
+            message = item
+        self.messages.append(message)
+        self.size += message.size
         self.cursor = cursor
 
 
@@ -60,34 +63,25 @@ def batches(
     """
     batch, failed = SourceBatch(), None
     deadline = time.monotonic() + _BATCH_S
-    items = _remaining(source, place)
-    while True:
-        try:
-            found = next(items)
-        except StopIteration:
-            break
-        except SourceError as error:
-            failed = error
-            break
-        if rate is not None:
-            rate.take()
-        batch.add(_stored(found.item, claims), found.cursor)
-        if batch.full or time.monotonic() >= deadline:
-            yield batch
-            batch = SourceBatch()
-            deadline = time.monotonic() + _BATCH_S
-    if batch.messages:
-        yield batch
-    if failed is not None:
-        raise failed
-
-
-def _remaining(source: Source, place: Place) -> Iterator[Found]:
     items: Iterable[Found] = source.read(place.cursor)
     if place.cursor is None:
         # Tansu keeps offsets without their metadata: the number alone leads there too, more slowly.
         items = islice(items, place.published, None)
-    return iter(items)
+    try:
+        for found in items:
+            if rate is not None:
+                rate.take()
+            batch.add(_stored(found.item, claims), found.cursor)
+            if batch.full or time.monotonic() >= deadline:
+                yield batch
+                batch = SourceBatch()
+                deadline = time.monotonic() + _BATCH_S
+    except SourceError as error:
+        failed = error
+    if batch.messages:
+        yield batch
+    if failed is not None:
+        raise failed
 
 
 def _stored(item: Item, claims: ClaimCheck | None) -> RawPair | Unreadable | Message:
@@ -99,11 +93,3 @@ def _stored(item: Item, claims: ClaimCheck | None) -> RawPair | Unreadable | Mes
     # name.
     claims.store(item.content)
     return item.pair
-
-
-def _message(item: RawPair | Unreadable | Message) -> Message:
-    if isinstance(item, Message):
-        return item
-    if isinstance(item, Unreadable):
-        return Message(item.raw, headers=tuple(item.headers))
-    return Message(encode(item), item.pair_id.encode(), tuple(headers_of(item)))

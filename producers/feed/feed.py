@@ -11,7 +11,7 @@ from typing import Any
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
-from kaption.connections.kafka.clients import TransactionTimeouts, transactional_producer
+from kaption.connections.kafka.clients import transactional_producer
 from kaption.connections.kafka.library import AuthorizationError, KafkaError
 from kaption.connections.kafka.messages import Message, Outgoing
 from kaption.connections.kafka.transaction import (
@@ -118,7 +118,7 @@ class Feed:
         self, on_commit: Callable[[Fed], None], on_unreadable: Callable[[Unreadable], None]
     ) -> Fed:
         check_access(self._connection)
-        self._place = self._transactions.open(self._producer, self._stable)
+        self._place = self._transactions.open(self._producer, self._read)
         # Commit the known place first. Later a place that differs from it tells the outcome of a
         # transaction; and the broker forgets an offset by the time of its last commit.
         if self._place != START:
@@ -173,7 +173,7 @@ class Feed:
         """Where the source is, after a transaction to `place` whose outcome is unknown."""
         while True:
             try:
-                found = self._transactions.open(partial(self._next_producer, place), self._stable)
+                found = self._transactions.open(partial(self._next_producer, place), self._read)
             except (KafkaError, TimeoutError) as error:
                 if time.monotonic() > give_up:
                     raise PublishError(
@@ -211,13 +211,10 @@ class Feed:
             self._connection,
             self._checkpoint.group,
             self._topic.max_message_bytes,
-            TransactionTimeouts(
-                request_s=min(_REQUEST_S, limit_s / 2), block_s=limit_s, expiry_s=_EXPIRY_S
-            ),
+            request_s=min(_REQUEST_S, limit_s / 2),
+            block_s=limit_s,
+            expiry_s=_EXPIRY_S,
         )
 
-    def _stable(self) -> Place:
-        return self._read(stable=True)
-
-    def _read(self, *, stable: bool) -> Place:
+    def _read(self, *, stable: bool = True) -> Place:
         return self._checkpoint.read(self._options.transaction_s / 2, stable=stable)

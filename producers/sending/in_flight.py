@@ -5,16 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kaption.connections.kafka.messages import Message
 from kaption.producers.errors import BufferFullError, DeliveryError, Failure
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    message: Message
-    deadline: float
 
 
 class InFlight:
@@ -34,8 +27,8 @@ class InFlight:
         self._clock = clock
         self._changed = threading.Condition()
         self._admitted = 0
-        # By number of admission: so the one with the earliest deadline is first.
-        self._waiting: dict[int, _Waiting] = {}
+        # Message and deadline by number of admission: so the earliest deadline is first.
+        self._waiting: dict[int, tuple[Message, float]] = {}
         self._failures: list[Failure] = []
         self._held_bytes = 0
 
@@ -55,7 +48,7 @@ class InFlight:
             if not self._fits(message):
                 self._report()
             self._admitted += 1
-            self._waiting[self._admitted] = _Waiting(message, self._clock() + self._timeout_s)
+            self._waiting[self._admitted] = message, self._clock() + self._timeout_s
             self._held_bytes += message.size
             return self._admitted
 
@@ -64,7 +57,7 @@ class InFlight:
         with self._changed:
             waiting = self._waiting.pop(number, None)
             if waiting is not None:
-                self._held_bytes -= waiting.message.size
+                self._held_bytes -= waiting[0].size
                 self._changed.notify_all()
 
     def failed(self, number: int, error: Exception) -> None:
@@ -72,7 +65,7 @@ class InFlight:
         with self._changed:
             waiting = self._waiting.pop(number, None)
             if waiting is not None:
-                self._failures.append(Failure(waiting.message, error))
+                self._failures.append(Failure(waiting[0], error))
                 self._changed.notify_all()
 
     def settle(self) -> None:
@@ -94,13 +87,13 @@ class InFlight:
         end = self._clock() + timeout_s
         while not done():
             now = self._clock()
-            number, first = next(iter(self._waiting.items()))
-            if first.deadline <= now:
+            number, (_, deadline) = next(iter(self._waiting.items()))
+            if deadline <= now:
                 self.failed(number, TimeoutError(f"no acknowledgement for {self._timeout_s:g} s"))
             elif end <= now:
                 return False
             else:
-                self._changed.wait(min(end, first.deadline) - now)
+                self._changed.wait(min(end, deadline) - now)
         return True
 
     def _report(self) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
-from kaption.connections.kafka.clients import IdempotentOptions, idempotent_producer
+from kaption.connections.kafka.clients import idempotent_producer
 from kaption.connections.kafka.internals import discard, let_go_in_child
 from kaption.connections.kafka.library import (
     IllegalStateError,
@@ -21,22 +20,12 @@ from kaption.connections.kafka.messages import Message
 from kaption.connections.kafka.topics import message_limit
 from kaption.connections.settings import KafkaConnection
 from kaption.producers.errors import ClosedError, DeliveryError, PublishError, TooLargeError
+from kaption.producers.options import PublisherOptions
 from kaption.producers.sending.forks import let_go_after_fork
 from kaption.producers.sending.in_flight import InFlight
 from kaption.schemas import Topic
 
 _CLOSE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class SendPolicy:
-    """Bounds and deadlines of sending; times in seconds."""
-
-    buffer_bytes: int
-    max_block_s: float
-    connect_timeout_s: float
-    delivery_timeout_s: float
-    linger_s: float
 
 
 class Sender:
@@ -45,15 +34,17 @@ class Sender:
     Raises PublishError where no broker answers or the topic is missing.
     """
 
-    def __init__(self, connection: KafkaConnection, topic: Topic, policy: SendPolicy) -> None:
+    def __init__(
+        self, connection: KafkaConnection, topic: Topic, options: PublisherOptions
+    ) -> None:
         """`topic` has its prefix already."""
         self._connection = connection
         self._topic = topic
-        self._policy = policy
-        self._request_timeout_s = min(30.0, policy.delivery_timeout_s / 2)
+        self._options = options
+        self._request_timeout_s = min(30.0, options.delivery_timeout_s / 2)
         # The library itself fails most messages that are overdue: give it the time for that.
         self._in_flight = InFlight(
-            policy.buffer_bytes, policy.delivery_timeout_s + self._request_timeout_s
+            options.buffer_bytes, options.delivery_timeout_s + self._request_timeout_s
         )
         self.limit = topic.max_message_bytes
         """Bytes of the largest message: the smaller of the contract's limit and the topic's own."""
@@ -65,7 +56,7 @@ class Sender:
     def send(self, message: Message) -> None:
         """Hand a message over. Raises as `Publisher.publish_bytes`."""
         try:
-            number = self._in_flight.admit(message, self._policy.max_block_s)
+            number = self._in_flight.admit(message, self._options.max_block_s)
         except DeliveryError:
             self._abandon()
             raise
@@ -132,7 +123,7 @@ class Sender:
             return self._producer
 
     def _open(self) -> Any:
-        timeout_s = self._policy.connect_timeout_s
+        timeout_s = self._options.connect_timeout_s
         seen = None
         try:
             seen = check_access(self._connection, timeout_s)
@@ -140,14 +131,14 @@ class Sender:
             # that other threads have in it. So no message may exceed the topic's own limit.
             found = message_limit(self._connection, self._topic.name, timeout_s)
             self.limit = min(self._topic.max_message_bytes, found or self._topic.max_message_bytes)
-            options = IdempotentOptions(
+            producer = idempotent_producer(
+                self._connection,
                 max_message_bytes=self.limit,
-                linger_s=self._policy.linger_s,
+                linger_s=self._options.linger_s,
                 connect_s=timeout_s,
                 request_s=self._request_timeout_s,
-                delivery_s=self._policy.delivery_timeout_s,
+                delivery_s=self._options.delivery_timeout_s,
             )
-            producer = idempotent_producer(self._connection, options)
         except Fatal as error:
             raise PublishError(str(error)) from error
         except KafkaError as error:
@@ -184,7 +175,7 @@ class Sender:
     def _unusable(self, error: KafkaError) -> PublishError:
         if isinstance(error, KafkaTimeoutError):
             return PublishError(
-                f"{self._where} was not found within {self._policy.connect_timeout_s:g} s: "
+                f"{self._where} was not found within {self._options.connect_timeout_s:g} s: "
                 "run `kaption topics create`, or check the broker"
             )
         return PublishError(f"{self._where}: {denial(self._connection, error) or error}")

@@ -8,25 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kaption.producers.sources._pair import IMAGES, TEXT_NAMES, known_fields, pair_of
+from kaption.producers.sources._rows import Row
 from kaption.producers.sources.source import Item, SourceError, Unreadable
 from kaption.schemas.address import image_address, is_web
 from kaption.schemas.plain_json import whole_characters
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a table: its values by column, or the error that it could not be read for."""
-
-    place: str
-    fields: Mapping[str, Any]
-    raw: bytes | None
-    """The row's bytes in a text file, else None."""
-    error: str | None
-    offset: int
-    """Where the next row begins, in bytes; 0 if the file cannot be read from an offset."""
-    number: int
-    """Counted from 1."""
-
 
 _URLS = ("url", "image_url", "img_url", "image_link", "image")
 _IMAGES = ("image", *sorted(IMAGES))

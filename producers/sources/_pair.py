@@ -113,16 +113,18 @@ def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, **fields}
 
 
-def side_fields(raw: bytes | None, text: str | None, name: str) -> dict[str, Any]:
-    """The fields of an image's JSON file, or none; `text` comes from a file of its own.
+def described(
+    name: str, content: bytes | None, text: bytes | None, source: str | None
+) -> dict[str, Any]:
+    """The fields of an image, from the JSON `name` and the text beside it.
 
-    Beside such a text the JSON is optional: what is no object goes to `extra`. Without one it holds
-    the text, and ValueError is raised; `name` stands in the message.
+    Beside a text the JSON is optional: what is no object goes to `extra`. Without one it holds the
+    text, and ValueError is raised.
     """
     fields: dict[str, Any] = {}
-    if raw is not None:
+    if content is not None:
         try:
-            given, why = read_json(raw), f"{name} is not a JSON object"
+            given, why = read_json(content), f"{name} is not a JSON object"
         except ValueError as error:
             given, why = None, str(error)
         if isinstance(given, dict):
@@ -131,11 +133,13 @@ def side_fields(raw: bytes | None, text: str | None, name: str) -> dict[str, Any
             raise ValueError(why)
         else:
             fields = {
-                "extra": {"json": raw.decode(errors="replace")},
+                "extra": {"json": content.decode(errors="replace")},
                 "not_understood": ("extra",),
             }
     if text is not None:
-        fields["text"] = text
+        fields["text"] = text.decode(errors="replace").strip()
+    if source is not None:
+        fields.setdefault("source", source)
     return fields
 
 
@@ -147,8 +151,13 @@ def cursor(*parts: object) -> str:
     return text
 
 
-def parts_of(after: str, *types: type) -> list[Any]:
-    """The parts of the cursor `after`. Raises SourceError if they have other types."""
+def parts_of(after: str | None, *types: type) -> list[Any]:
+    """The parts of the cursor `after`; without one, an empty string or 0 for each part.
+
+    Raises SourceError if the parts have other types.
+    """
+    if after is None:
+        return [kind() for kind in types]
     try:
         parts = json.loads(after)
     except ValueError:

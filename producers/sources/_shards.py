@@ -29,15 +29,9 @@ def shards_of(location: str, suffix: str, store: StoreConnection) -> list[str]:
     if braces := _BRACES.search(location):
         first, last = int(braces[1]), int(braces[2])
         width = len(braces[1])
-        return [
-            each
-            for number in range(first, last + 1)
-            for each in shards_of(
-                f"{location[: braces.start()]}{number:0{width}}{location[braces.end() :]}",
-                suffix,
-                store,
-            )
-        ]
+        before, after = location[: braces.start()], location[braces.end() :]
+        names = [f"{before}{number:0{width}}{after}" for number in range(first, last + 1)]
+        return [each for name in names for each in shards_of(name, suffix, store)]
     if location.startswith("s3://") and not location.endswith(suffix):
         folder = location.rstrip("/")
         with _told(location):

@@ -5,18 +5,14 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import IO
 
 _BLOCK = 512
 _EXTENSION_BYTES = 1024 * 1024
 _CHUNK = 1024 * 1024
-
-
-class Stream(Protocol):
-    """A file, an HTTP response, or anything else that a tar can be read from."""
-
-    def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes; none at the end."""
+_PAX = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+# Links, devices, folders and pipes.
+_WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 
 
 class DamagedTarError(Exception):
@@ -38,7 +34,7 @@ class Member:
     """Its first bytes, up to the limit that the caller gave."""
 
 
-def members(stream: Stream, offset: int, limit: Callable[[str], int]) -> Iterator[Member]:
+def members(stream: IO[bytes], offset: int, limit: Callable[[str], int]) -> Iterator[Member]:
     """The regular files of a tar stream, which stands at `offset`, the begin of a member.
 
     `limit` takes a member's name and returns how many of its bytes to keep. Raises DamagedTarError,
@@ -58,8 +54,7 @@ def members(stream: Stream, offset: int, limit: Callable[[str], int]) -> Iterato
             raise DamagedTarError(f"no tar header at byte {offset}: {error}") from error
         size = _size(info, extended, offset)
         padded = -(-size // _BLOCK) * _BLOCK
-        extension = info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
-        extension = extension or info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE)
+        extension = info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, *_PAX)
         if extension and size > _EXTENSION_BYTES:
             raise DamagedTarError(f"a header of {size} bytes at byte {offset}")
         name = extended.get("path", info.name)
@@ -71,7 +66,7 @@ def members(stream: Stream, offset: int, limit: Callable[[str], int]) -> Iterato
         offset += _BLOCK + padded
         if info.type == tarfile.GNUTYPE_LONGNAME:
             extended["path"] = data.rstrip(b"\0").decode("utf-8", "surrogateescape")
-        elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+        elif info.type in _PAX:
             extended.update(_pax(data, begin))
         if extension:
             continue
@@ -91,16 +86,6 @@ def _size(info: tarfile.TarInfo, extended: dict[str, str], offset: int) -> int:
     return size if info.isreg() or info.type not in _WITHOUT_DATA else 0
 
 
-_WITHOUT_DATA = (
-    tarfile.LNKTYPE,
-    tarfile.SYMTYPE,
-    tarfile.CHRTYPE,
-    tarfile.BLKTYPE,
-    tarfile.DIRTYPE,
-    tarfile.FIFOTYPE,
-)
-
-
 def _pax(data: bytes, offset: int) -> dict[str, str]:
     """Records of a pax header: length, a space, key=value, a line break."""
     found = {}
@@ -115,7 +100,7 @@ def _pax(data: bytes, offset: int) -> dict[str, str]:
     return found
 
 
-def _exactly(stream: Stream, size: int, at: int) -> bytes:
+def _exactly(stream: IO[bytes], size: int, at: int) -> bytes:
     """Exactly `size` bytes, or none at the stream's end."""
     parts: list[bytes] = []
     left = size
@@ -127,7 +112,7 @@ def _exactly(stream: Stream, size: int, at: int) -> bytes:
     return b"".join(parts)
 
 
-def _skip(stream: Stream, size: int, at: int) -> None:
+def _skip(stream: IO[bytes], size: int, at: int) -> None:
     while size:
         part = stream.read(min(size, _CHUNK))
         if not part:

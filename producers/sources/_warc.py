@@ -79,10 +79,7 @@ def _records(file: Any, decode: Literal["all", "none"], kinds: Any = None) -> It
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     kinds = kinds or WarcRecordType.response | WarcRecordType.resource
-    records: Iterator[Any] = ArchiveIterator(
-        file, record_types=kinds, parse_http=True, auto_decode=decode
-    )
-    return records
+    yield from ArchiveIterator(file, record_types=kinds, parse_http=True, auto_decode=decode)
 
 
 def _answer(record: Any) -> Answer | None:

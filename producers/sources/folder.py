@@ -6,16 +6,15 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from kaption.producers.image import file_below
-from kaption.producers.sources._pair import IMAGES, cursor, pair_of, parts_of, side_fields
+from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
-from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from kaption.producers.sources.source import RAW_BYTES, Found, Item, LocalSource, Unreadable
 from kaption.producers.sources.warc import DERIVED
 
 
-class Folder(Source):
+class Folder(LocalSource):
     """One pair per image in a folder and the folders below it, in the order of the paths.
 
     Beside ``a.jpg``, ``a.txt`` holds the text and ``a.json`` further fields, under the names of
@@ -26,10 +25,6 @@ class Folder(Source):
     sort behind it.
     """
 
-    def __init__(self, location: str, *, source: str | None = None) -> None:
-        self._path = Path(location)
-        self._source = source
-
     @classmethod
     def recognises(cls, location: str) -> bool:
         """A folder without shards, tables, archives, or files that describe these."""
@@ -39,26 +34,17 @@ class Folder(Source):
         other = (*files, *DERIVED, "_stats.json", INFO_FILE, SPLITS_FILE)
         return not any(each.name.endswith(other) for each in Path(location).iterdir())
 
-    @property
-    def identity(self) -> str:
-        """The path."""
-        return f"folder:{self._path.resolve()}"
-
-    def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each image in turn."""
+    def _read(self, after: str | None) -> Iterator[Found]:
         images = self._images()
-        begin = 0
-        if after is not None:
-            (last,) = parts_of(after, str)
-            begin = bisect_right(images, last)
-        for name in images[begin:]:
+        (last,) = parts_of(after, str)
+        for name in images[bisect_right(images, last) :]:
             yield Found(self._item(name), cursor(name))
 
     def _images(self) -> list[str]:
         """Sorted paths below the folder; all are listed first, because a folder has no order."""
 
         def failed(error: OSError) -> None:
-            raise SourceError(f"{self._path} cannot be read: {error}") from error
+            raise error
 
         found = []
         for folder, _, names in os.walk(self._path, onerror=failed):
@@ -73,7 +59,9 @@ class Folder(Source):
     def _item(self, name: str) -> Item:
         path = self._path / name
         try:
-            fields = self._fields(path)
+            beside = path.with_suffix(".json")
+            text = self._side(path.with_suffix(".txt"))
+            fields = described(beside.name, self._side(beside), text, self._source)
         except (OSError, ValueError) as error:
             return Unreadable(name, name.encode(errors="replace"), f"its side file: {error}")
         try:
@@ -82,15 +70,8 @@ class Folder(Source):
             return Unreadable(name, name.encode(errors="replace"), str(error))
         return pair_of({**fields, "image": found}, name)
 
-    def _fields(self, path: Path) -> dict[str, Any]:
-        beside, text = path.with_suffix(".json"), path.with_suffix(".txt")
-        words = self._side(text).decode(errors="replace").strip() if text.is_file() else None
-        raw = self._side(beside) if beside.is_file() else None
-        fields = side_fields(raw, words, beside.name)
-        if self._source is not None:
-            fields.setdefault("source", self._source)
-        return fields
-
-    def _side(self, path: Path) -> bytes:
+    def _side(self, path: Path) -> bytes | None:
+        if not path.is_file():
+            return None
         with file_below(self._path, path.relative_to(self._path)).open("rb") as file:
             return file.read(RAW_BYTES)

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from kaption.producers.sources._arrow import stream_rows
 from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._pair import cursor, parts_of
-from kaption.producers.sources.source import Found, Source, SourceError
+from kaption.producers.sources._rows import stream_rows
+from kaption.producers.sources.source import Found, LocalSource, SourceError
 
 SPLITS_FILE = "dataset_dict.json"
 INFO_FILE = "dataset_info.json"
@@ -37,7 +37,7 @@ class _State(BaseModel):
     data_files: list[_DataFile] = Field(alias="_data_files")
 
 
-class HuggingFace(Source):
+class HuggingFace(LocalSource):
     """One pair per row of what `save_to_disk` of a Dataset or a DatasetDict has written.
 
     Splits and their files are read in the order that the data set lists them. The folder of one
@@ -57,36 +57,26 @@ class HuggingFace(Source):
         text_column: str | None = None,
         source: str | None = None,
     ) -> None:
-        self._path = Path(location)
+        super().__init__(location)
         self._columns = Columns(image_column, text_column, source)
 
     @classmethod
     def recognises(cls, location: str) -> bool:
         """A folder with the files that describe a data set or its splits."""
-        names = () if "://" in location else (SPLITS_FILE, INFO_FILE)
-        return any((Path(location) / name).is_file() for name in names)
+        return any((Path(location) / name).is_file() for name in (SPLITS_FILE, INFO_FILE))
 
-    @property
-    def identity(self) -> str:
-        """The path."""
-        return f"huggingface:{self._path.resolve()}"
-
-    def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each row in turn."""
-        last, done = parts_of(after, str, int) if after is not None else (None, 0)
-        try:
-            files = dict(self._files())
-            names = list(files)
-            if last is not None and last not in files:
-                raise SourceError(
-                    f"{self._path} has no file {last} any more, where the last run stopped: "
-                    "--from-start publishes all that is there"
-                )
-            for name in names[0 if last is None else names.index(last) :]:
-                for row in stream_rows(self._path / name, name, done if name == last else 0):
-                    yield Found(files[name].pair(row), cursor(name, row.number))
-        except OSError as error:
-            raise SourceError(f"{self._path} cannot be read: {error}") from error
+    def _read(self, after: str | None) -> Iterator[Found]:
+        last, done = parts_of(after, str, int)
+        files = dict(self._files())
+        names = list(files)
+        if last and last not in files:
+            raise SourceError(
+                f"{self._path} has no file {last} any more, where the last run stopped: "
+                "--from-start publishes all that is there"
+            )
+        for name in names[names.index(last) if last else 0 :]:
+            for row in stream_rows(self._path / name, name, done if name == last else 0):
+                yield Found(files[name].pair(row), cursor(name, row.number))
 
     def _files(self) -> Iterator[tuple[str, Columns]]:
         """The path of each data file below the folder, and its columns."""

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from kaption.producers.sources._columns import Columns, Row
+from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._files import moved_to, opened_text
 from kaption.producers.sources._pair import cursor, parts_of
-from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from kaption.producers.sources._rows import Row
+from kaption.producers.sources.source import (
+    RAW_BYTES,
+    Found,
+    Item,
+    LocalSource,
+    SourceError,
+    Unreadable,
+)
 from kaption.schemas.plain_json import read_json
 
 _SUFFIXES = tuple(
@@ -27,7 +34,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _CHUNK = 1024 * 1024
 
 
-class _Read(NamedTuple):
+class _Record(NamedTuple):
     """One record: its bytes, its place for people, the cursor behind it, and what is wrong."""
 
     raw: bytes
@@ -36,7 +43,7 @@ class _Read(NamedTuple):
     error: str | None = None
 
 
-class Jsonl(Source):
+class Jsonl(LocalSource):
     """One pair per line; empty lines are skipped. A file that begins with ``[`` is an array.
 
     Names are found as in `Table`: those of RawPair, and url, caption and the like; `image_column`
@@ -56,7 +63,7 @@ class Jsonl(Source):
         text_column: str | None = None,
         source: str | None = None,
     ) -> None:
-        self._path = Path(location)
+        super().__init__(location)
         self._columns = Columns(image_column, text_column, source, folder=self._path.parent)
 
     @classmethod
@@ -64,32 +71,23 @@ class Jsonl(Source):
         """By its name."""
         return "://" not in location and location.lower().endswith(_SUFFIXES)
 
-    @property
-    def identity(self) -> str:
-        """The path."""
-        return f"jsonl:{self._path.resolve()}"
+    def _read(self, after: str | None) -> Iterator[Found]:
+        with opened_text(self._path) as file:
+            offset, number = parts_of(after, int, int)
+            if _is_array(file):
+                found = self._array(file, offset, number)
+            else:
+                if not _begins_line(file, offset):
+                    raise self._changed(number)
+                found = self._lines(file, offset, number)
+            if after is None:
+                found = self._checked(found)
+            for each in found:
+                yield Found(self._item(each), each.cursor)
 
-    def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each record in turn."""
-        try:
-            with opened_text(self._path) as file:
-                offset, number = parts_of(after, int, int) if after is not None else (0, 0)
-                if _is_array(file):
-                    found = self._array(file, offset, number)
-                else:
-                    if not _begins_line(file, offset):
-                        raise self._changed(number)
-                    found = self._lines(file, offset, number)
-                if after is None:
-                    found = self._checked(found)
-                for each in found:
-                    yield Found(self._item(each), each.cursor)
-        except OSError as error:
-            raise SourceError(f"{self._path} cannot be read: {error.strerror or error}") from error
-
-    def _checked(self, found: Iterator[_Read]) -> Iterator[_Read]:
+    def _checked(self, found: Iterator[_Record]) -> Iterator[_Record]:
         """The same records. Raises SourceError if the names of the first objects match nothing."""
-        first: list[_Read] = []
+        first: list[_Record] = []
         records: list[dict[str, Any]] = []
         for each in found:
             fields = _fields(each)
@@ -110,7 +108,7 @@ class Jsonl(Source):
         yield from first
         yield from found
 
-    def _lines(self, file: BinaryIO, offset: int, number: int) -> Iterator[_Read]:
+    def _lines(self, file: BinaryIO, offset: int, number: int) -> Iterator[_Record]:
         while line := file.readline(RAW_BYTES + 2):
             number += 1
             offset += len(line)
@@ -125,18 +123,18 @@ class Jsonl(Source):
                     f"the line has {len(raw) + length} bytes, the limit is {RAW_BYTES}: give large "
                     "images by URL or path"
                 )
-                yield _Read(raw[:RAW_BYTES], place, cursor(offset, number), why)
+                yield _Record(raw[:RAW_BYTES], place, cursor(offset, number), why)
             elif raw.strip():
-                yield _Read(raw, place, cursor(offset, number))
+                yield _Record(raw, place, cursor(offset, number))
 
-    def _array(self, file: BinaryIO, offset: int, number: int) -> Iterator[_Read]:
+    def _array(self, file: BinaryIO, offset: int, number: int) -> Iterator[_Record]:
         mark = 0 if offset else _mark(file)
         if not moved_to(file, offset or mark):
             raise self._changed(number)
         try:
             for raw, end in _values(file, offset, mark):
                 number += 1
-                yield _Read(raw, f"{self._path.name}:{number}", cursor(end, number))
+                yield _Record(raw, f"{self._path.name}:{number}", cursor(end, number))
         except SourceError as error:
             raise SourceError(f"{self._path}, value {number + 1}: {error}") from error
 
@@ -146,7 +144,7 @@ class Jsonl(Source):
             "--from-start publishes all of it"
         )
 
-    def _item(self, found: _Read) -> Item:
+    def _item(self, found: _Record) -> Item:
         raw, place = found.raw, found.place
         if found.error is not None:
             return Unreadable(place, raw, found.error)
@@ -159,7 +157,7 @@ class Jsonl(Source):
         return self._columns.pair(Row(place, fields, raw, None, 0, 0))
 
 
-def _fields(found: _Read) -> dict[str, Any]:
+def _fields(found: _Record) -> dict[str, Any]:
     """A record's fields; none for what is no object."""
     try:
         fields = read_json(found.raw) if found.error is None else None

@@ -14,10 +14,8 @@ from kaption.producers.sources.source import Source, SourceError
 
 
 def _source_of(module: ModuleType) -> type[Source] | None:
-    for each in vars(module).values():
-        if _is_source(each) and each.__module__ == module.__name__:
-            return each  # type: ignore[no-any-return] # vars() gives Any
-    return None
+    own = (each for each in vars(module).values() if _is_source(each))
+    return next((each for each in own if each.__module__ == module.__name__), None)
 
 
 def _is_source(thing: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaption.connections.kafka.messages import Message
@@ -103,3 +104,28 @@ class Source(ABC):
         What is no pair comes as `Unreadable`, and reading goes on. Raises SourceError if the input
         is missing, is damaged so that reading cannot go on, or is not the cursor's input.
         """
+
+
+class LocalSource(Source):
+    """A source whose location is a path on this machine."""
+
+    def __init__(self, location: str, *, source: str | None = None) -> None:
+        """`source` is the name of the data set."""
+        self._path = Path(location)
+        self._source = source
+
+    @property
+    def identity(self) -> str:
+        """The format and the path."""
+        return f"{type(self).__name__.lower()}:{self._path.resolve()}"
+
+    def read(self, after: str | None = None) -> Iterator[Found]:
+        """As `Source.read`."""
+        try:
+            yield from self._read(after)
+        except OSError as error:
+            raise SourceError(f"{self._path} cannot be read: {error}") from error
+
+    @abstractmethod
+    def _read(self, after: str | None) -> Iterator[Found]:
+        """As `read`, but raises OSError where a file cannot be read."""

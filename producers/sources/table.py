@@ -6,17 +6,16 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from kaption.producers.sources._arrow import parquet_rows
-from kaption.producers.sources._columns import Columns, Row
-from kaption.producers.sources._csv import CsvForm, csv_rows
+from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._pair import cursor, parts_of
-from kaption.producers.sources.source import Found, Source, SourceError
+from kaption.producers.sources._rows import CsvForm, Row, csv_rows, parquet_rows
+from kaption.producers.sources.source import Found, LocalSource, SourceError
 
 _SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 _TAB = "\t"
 
 
-class Table(Source):
+class Table(LocalSource):
     """One pair per row of a file, or of all files of a folder in the order of their names.
 
     Columns are found by the names that img2dataset and LAION use, in upper or lower case: url;
@@ -44,7 +43,7 @@ class Table(Source):
         quote: str | None = None,
         source: str | None = None,
     ) -> None:
-        self._path = Path(location)
+        super().__init__(location)
         self._columns = Columns(image_column, text_column, source)
         self._header = columns.split(",") if columns else None
         self._delimiter = _TAB if delimiter in ("tab", "\\t") else delimiter
@@ -65,28 +64,18 @@ class Table(Source):
         made = next(path.glob("*_stats.json"), None)
         return bool(tars is None and made is None and _tables(path))
 
-    @property
-    def identity(self) -> str:
-        """The path."""
-        return f"table:{self._path.resolve()}"
-
-    def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each row in turn."""
-        name, offset, number = parts_of(after, str, int, int) if after is not None else ("", 0, 0)
-        try:
-            for path in self._files():
-                if path.name < name:
-                    continue
-                begin = (offset, number) if path.name == name else (0, 0)
-                checked = False
-                for row in self._rows(path, *begin):
-                    if row.error is None and not checked:
-                        self._columns.check(path, row.fields)
-                        checked = True
-                    place = cursor(path.name, row.offset, row.number)
-                    yield Found(self._columns.pair(row), place)
-        except OSError as error:
-            raise SourceError(f"{self._path} cannot be read: {error}") from error
+    def _read(self, after: str | None) -> Iterator[Found]:
+        name, offset, number = parts_of(after, str, int, int)
+        for path in self._files():
+            if path.name < name:
+                continue
+            begin = (offset, number) if path.name == name else (0, 0)
+            checked = False
+            for row in self._rows(path, *begin):
+                if row.error is None and not checked:
+                    self._columns.check(path, row.fields)
+                    checked = True
+                yield Found(self._columns.pair(row), cursor(path.name, row.offset, row.number))
 
     def _files(self) -> list[Path]:
         if not self._path.is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kaption.producers.sources._pair import cursor, pair_of, parts_of
 from kaption.producers.sources._warc import Answer, answers, body
-from kaption.producers.sources.source import Found, Item, Source, SourceError, Unreadable
+from kaption.producers.sources.source import Found, Item, LocalSource, SourceError, Unreadable
 from kaption.producers.web import image_pairs
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
@@ -22,7 +22,7 @@ _CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_:.-]{1,40})",
 _PROLOGUE_BYTES = 4096
 
 
-class Warc(Source):
+class Warc(LocalSource):
     """The pairs on the pages of an archive, or of a folder of archives.
 
     `producers.web` finds a page's pairs. If the same file holds the image, the pair has its bytes,
@@ -38,9 +38,8 @@ class Warc(Source):
     def __init__(
         self, location: str, *, agents: str | None = None, source: str | None = None
     ) -> None:
-        self._path = Path(location)
+        super().__init__(location, source=source)
         self._agents = agents.split(",") if agents else []
-        self._source = source
 
     @classmethod
     def recognises(cls, location: str) -> bool:
@@ -50,28 +49,18 @@ class Warc(Source):
         named = location.lower().endswith((*_SUFFIXES, *DERIVED))
         return named or bool(_archives(Path(location), (*_SUFFIXES, *DERIVED)))
 
-    @property
-    def identity(self) -> str:
-        """The path."""
-        return f"warc:{self._path.resolve()}"
-
-    def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each image of each page in turn."""
-        name, position, done = parts_of(after, str, int, int) if after is not None else ("", 0, 0)
+    def _read(self, after: str | None) -> Iterator[Found]:
+        name, position, done = parts_of(after, str, int, int)
         files = _archives(self._path) if self._path.is_dir() else [self._path]
         if not files:
             raise SourceError(
                 f"{self._path} holds no {' or '.join(_SUFFIXES)} files; a WET or WAT archive holds "
                 "no images: give the WARC that it was made from"
             )
-        try:
-            for path in files:
-                if path.name < name:
-                    continue
+        for path in files:
+            if path.name >= name:
                 begin = (position, done) if path.name == name else (0, 0)
                 yield from self._pairs(path, *begin)
-        except OSError as error:
-            raise SourceError(f"{self._path} cannot be read: {error}") from error
 
     def _pairs(self, path: Path, position: int, done: int) -> Iterator[Found]:
         images = {

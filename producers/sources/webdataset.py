@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from os.path import commonprefix
 from pathlib import Path
-from typing import Any
 
 from kaption.connections.settings import StoreConnection
 from kaption.producers.image import BLOB_IMAGE_BYTES
-from kaption.producers.sources._pair import IMAGES, cursor, pair_of, parts_of, side_fields
+from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources._shards import opened, shards_of
 from kaption.producers.sources._tar import DamagedTarError, Member, members
 from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
@@ -59,9 +58,9 @@ class WebDataset(Source):
         """Each sample in turn."""
         shards = shards_of(self._location, ".tar", self._store)
         names = [self._name(shard) for shard in shards]
-        first, offset = 0, 0
+        last, offset = parts_of(after, str, int)
+        first = 0
         if after is not None:
-            last, offset = parts_of(after, str, int)
             if last not in names:
                 raise SourceError(
                     f"{self._location} has no shard {last} any more, where the last run stopped: "
@@ -110,19 +109,12 @@ class WebDataset(Source):
                 "make it smaller",
             )
         try:
-            fields = self._fields(parts)
+            content = parts["json"].data if "json" in parts else None
+            text = next((parts[each].data for each in _TEXTS if each in parts), None)
+            fields = described("the member", content, text, self._source)
         except ValueError as error:
             return Unreadable(place, parts["json"].data, f"its .json: {error}")
         return pair_of({**fields, "image": image.data}, place)
-
-    def _fields(self, parts: dict[str, Member]) -> dict[str, Any]:
-        text = next((parts[each] for each in _TEXTS if each in parts), None)
-        words = None if text is None else text.data.decode(errors="replace").strip()
-        raw = parts["json"].data if "json" in parts else None
-        fields = side_fields(raw, words, "it")
-        if self._source is not None:
-            fields.setdefault("source", self._source)
-        return fields
 
 
 def _key(member: Member) -> str:

@@ -20,7 +20,7 @@ from kaption.producers.errors import (
     StillSpooledError,
     TooLargeError,
 )
-from kaption.producers.spool.refused import refuse, refused_file
+from kaption.producers.spool.refused import REFUSED_FILE, refuse
 from kaption.producers.spool.spool import Spool
 from kaption.schemas.limits import MIB
 
@@ -105,7 +105,7 @@ class Spooled:
         refusals = [self._refusals.popleft() for _ in range(len(self._refusals))]
         if refusals:
             error = DeliveryError(refusals)
-            error.add_note(f"they are kept in {refused_file(self._folder)}")
+            error.add_note(f"they are kept in {self._folder / REFUSED_FILE}")
             raise error
 
     def close(self) -> None:
@@ -186,13 +186,10 @@ class Spooled:
 
     def _account(self, window: Window, failures: dict[int, Failure]) -> bool:
         """Acknowledge up to the first message that is to be sent again; False if there is one."""
-        again = [
-            number
-            for number, failure in failures.items()
-            if not isinstance(failure.error, TooLargeError)
-        ]
-        if again:
-            self._disconnect(failures[again[0]].error)
+        errors = (failure.error for failure in failures.values())
+        again = next((error for error in errors if not isinstance(error, TooLargeError)), None)
+        if again is not None:
+            self._disconnect(again)
             # One that was refused is sent again too, and refused again, if it is not at the front.
             self._spool.acknowledge(min(failures) - 1)
             return False

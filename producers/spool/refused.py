@@ -13,10 +13,8 @@ from kaption.producers.errors import SpoolError
 from kaption.producers.spool.log import sqlite_calls
 from kaption.producers.spool.rows import TABLE, from_row, to_row
 
-
-def refused_file(folder: Path) -> Path:
-    """The database of the refused messages in a spool's folder."""
-    return folder / "refused.db"
+REFUSED_FILE = "refused.db"
+"""In a spool's folder. A database of its own, because the spool's is open to one process only."""
 
 
 def refuse(folder: Path, messages: Iterable[Message]) -> None:
@@ -25,7 +23,7 @@ def refuse(folder: Path, messages: Iterable[Message]) -> None:
     The database is open during the call only, with SQLite's own locks, so that any process may
     read it at any time.
     """
-    path = refused_file(folder)
+    path = folder / REFUSED_FILE
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         with sqlite_calls, closing(sqlite3.connect(path)) as connection, connection:
@@ -47,7 +45,7 @@ def refused(folder: Path) -> Iterator[Message]:
     Look at them, or publish them in another form; then delete the file `refused.db`. A Publisher
     may use the folder meanwhile. Raises SpoolError if the file is damaged.
     """
-    path = refused_file(folder)
+    path = folder / REFUSED_FILE
     if not path.exists():
         return
     number = 0

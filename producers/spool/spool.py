@@ -48,26 +48,16 @@ class Spool:
         self._clock = clock
         self._changed = threading.Condition()
         self._messages = MessageLog(folder)
-        self._end = self._messages.last
-        self._acknowledged = self._messages.done
+        self.end = self._messages.last
+        """Number of the last message that is on the disk."""
+        self.acknowledged = self._messages.done
+        """Number of the last message that `acknowledge` was told of."""
         self._queue: list[_Entry] = []
         self._queued_bytes = 0
         """Of the messages in the queue and in the group that is being written."""
         self._writing = False
         self._undeleted = False
         self._closed = False
-
-    @property
-    def end(self) -> int:
-        """Number of the last message that is on the disk."""
-        with self._changed:
-            return self._end
-
-    @property
-    def acknowledged(self) -> int:
-        """Number of the last message that `acknowledge` was told of."""
-        with self._changed:
-            return self._acknowledged
 
     def append(self, message: Message, max_block_s: float) -> None:
         """Put a message behind all others; it is on the disk when this returns.
@@ -116,7 +106,7 @@ class Spool:
         except sqlite3.DatabaseError as error:
             raise SpoolError(f"the spool in {self._folder} is damaged: {error}") from error
         with self._changed:
-            self._acknowledged = number
+            self.acknowledged = number
             self._changed.notify_all()
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
@@ -154,7 +144,7 @@ class Spool:
 
     def _fits(self, entry: _Entry) -> bool:
         # A message that is larger than the spool goes alone.
-        empty = not self._queue and not self._writing and self._acknowledged == self._end
+        empty = not self._queue and not self._writing and self.acknowledged == self.end
         return empty or self._used() + entry.size <= self._max_bytes
 
     def _used(self) -> int:
@@ -184,7 +174,7 @@ class Spool:
             error = raised
         finally:
             with self._changed:
-                self._end = self._messages.last
+                self.end = self._messages.last
                 self._writing = False
                 self._settle(group, error)
 

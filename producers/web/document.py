@@ -1,4 +1,4 @@
-"""A parsed HTML page: its elements, addresses, texts and languages."""
+"""A parsed HTML page: its elements, addresses, texts, languages and declared sizes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _SAFE = "/%:@!$&'()*+,;=?~[]|"
 # Elements that do not separate words.
 _INLINE = {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "em", "font", "i", "ins", "kbd"}
 _INLINE |= {"mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "wbr"}
+_STYLE = re.compile(r"(?:^|;)\s*(?:width|height)\s*:\s*([0-9]{1,6})(?:\.[0-9]*)?px", re.IGNORECASE)
+_PIXELS = re.compile(r"\s*([0-9]{1,6})(?:\.[0-9]*)?\s*(?:px)?\s*", re.IGNORECASE)
 _UNSEEN = {"script", "style", "template", "noscript", "head"}
 
 
@@ -96,6 +98,19 @@ def cut(text: str, limit: int) -> str:
         return text
     head, blank, _ = text[: limit + 1].rpartition(" ")
     return head if blank else text[:limit]
+
+
+def declared_side(img: Element) -> int | None:
+    """The smaller of width and height in CSS pixels, from attributes and style; None if unknown."""
+    sides = [pixels(img.get(name) or "") for name in ("width", "height")]
+    sides += map(int, _STYLE.findall(img.get("style") or ""))
+    return min((side for side in sides if side is not None), default=None)
+
+
+def pixels(text: str) -> int | None:
+    """A whole number of pixels; None for percentages and anything else."""
+    found = _PIXELS.fullmatch(text)
+    return int(found[1]) if found else None
 
 
 def _joined(base: str, address: str) -> str | None:

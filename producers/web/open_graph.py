@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from kaption.producers.web.document import Document
-from kaption.producers.web.sizes import pixels
+from kaption.producers.web.document import Document, pixels
 
 
 @dataclass(slots=True)
@@ -19,22 +18,19 @@ class SharedImage:
     """Declared width and height in pixels."""
 
 
-def shared_images(document: Document) -> Iterator[SharedImage]:
+def shared_images(document: Document) -> list[SharedImage]:
     """Each og:image in turn."""
-    current: SharedImage | None = None
+    found: list[SharedImage] = []
     for name, content in _properties(document):
         if name in ("og:image", "og:image:url"):
-            if current is not None:
-                yield current
-            current = SharedImage(content)
-        elif current is not None and name == "og:image:alt":
-            current.alt = content
-        elif current is not None and name in ("og:image:width", "og:image:height"):
+            found.append(SharedImage(content))
+        elif found and name == "og:image:alt":
+            found[-1].alt = content
+        elif found and name in ("og:image:width", "og:image:height"):
             side = pixels(content)
             if side is not None:
-                current.sides.append(side)
-    if current is not None:
-        yield current
+                found[-1].sides.append(side)
+    return found
 
 
 def page_texts(document: Document) -> dict[str, str]:

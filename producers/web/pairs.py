@@ -8,11 +8,10 @@ from itertools import chain, islice
 from typing import Any
 
 from kaption.producers.web.addresses import image_of
-from kaption.producers.web.document import Document, Element, cut
+from kaption.producers.web.document import Document, Element, cut, declared_side
 from kaption.producers.web.licences import Licences
 from kaption.producers.web.open_graph import page_texts, shared_images
 from kaption.producers.web.opt_out import opt_out_signals
-from kaption.producers.web.sizes import declared_side
 from kaption.producers.web.tdm_rep import TdmRep
 from kaption.producers.web.texts import IMAGES, Texts
 from kaption.schemas.limits import TEXT_CHARS, URL_CHARS

@@ -51,12 +51,8 @@ class TdmRep:
         parts = urlsplit(url)
         path = unquote(parts.path or "/") + (f"?{unquote(parts.query)}" if parts.query else "")
         matching = [rule for rule in self._rules if _matches(rule.location, path)]
-        best = max(
-            matching,
-            key=lambda rule: (len(rule.location), rule.reservation.reserved),
-            default=None,
-        )
-        return best.reservation if best else None
+        matching.sort(key=lambda rule: (len(rule.location), rule.reservation.reserved))
+        return matching[-1].reservation if matching else None
 
 
 def reservation(value: object, policy: object) -> Reservation | None:

@@ -60,8 +60,7 @@ class Texts:
             return ""
         if figure not in self._captions:
             caption = next(figure.iter("figcaption"), None)
-            text = "" if caption is None else text_of(caption, CAPTION_CHARS)
-            self._captions[figure] = text
+            self._captions[figure] = "" if caption is None else text_of(caption, CAPTION_CHARS)
         return self._captions[figure]
 
     def _label(self, name: str) -> str:

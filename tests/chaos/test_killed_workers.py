@@ -47,7 +47,6 @@ def settings(
         "KAPTION_STORE__SECRET_KEY": s3.secret_key,
         "KAPTION_HEALTH__PORT": "0",
         "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "6",
-        "KAPTION_RUNTIME__TRANSACTION_TIMEOUT_S": "8",
         "KAPTION_RUNTIME__TRANSACTION_DEADLINE_S": "6",
         "KAPTION_SINK__SHARD_AGE_S": "4",
         "KAPTION_SINK__SPOOL": str(tmp_path / "spool"),

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from kaption.connections.errors import Fatal
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 from kaption.consumers import TopicReader
 from kaption.producers import Publisher

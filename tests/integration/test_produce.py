@@ -454,7 +454,7 @@ def test_the_command_writes_its_progress_to_a_log_too(
     source = tmp_path / "pairs.csv"
     rows = (f"https://cdn.example/{number}.jpg,a\n" for number in range(3_000))
     source.write_text("url,text\n" + "".join(rows))
-    monkeypatch.setattr("kaption.workers.cli.produce._LINE_S", 0)
+    monkeypatch.setattr("kaption.workers.cli.common._LINE_S", 0)
     for name, value in environment(connection).items():
         monkeypatch.setenv(name, value)
 

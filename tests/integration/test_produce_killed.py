@@ -62,7 +62,7 @@ def test_killed_at_any_moment_it_publishes_each_record_once(
     run.join()
     # Then it has continued where they stopped, and each record is there once
     assert run.exitcode == 0, log.read_text()
-    assert "goes on where it stopped" in log.read_text()
+    assert "continuing: " in log.read_text()
     with TopicReader(connection, [TOPIC]) as reader:
         records = [read.record for read in reader]
     texts = Counter(each.text if isinstance(each, RawPair) else "none" for each in records)

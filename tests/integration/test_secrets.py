@@ -20,7 +20,7 @@ import redis
 from kafka import KafkaProducer
 from pydantic import SecretStr
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader

@@ -53,7 +53,10 @@ def test_ambient_credentials_are_found(bucket: S3Bucket, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"access_key": "nobody"}, r"store\.access_key \(KAPTION_STORE__ACCESS_KEY\) is unknown"),
+        (
+            {"access_key": "nobody"},
+            r"does not know store\.access_key \(KAPTION_STORE__ACCESS_KEY\)",
+        ),
         (
             {"secret_key": SecretStr("wrong-secret-key")},
             r"store\.secret_key \(KAPTION_STORE__SECRET_KEY\) does not belong",

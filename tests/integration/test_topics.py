@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import TOPICS

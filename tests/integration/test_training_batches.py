@@ -12,7 +12,7 @@ import pytest
 from kafka import KafkaProducer
 from torchdata.stateful_dataloader import StatefulDataLoader
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import ShardOptions, ShardStream, TopicOptions, TopicStream

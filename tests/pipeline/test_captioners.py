@@ -22,7 +22,8 @@ from kaption.schemas import (
     Versioned,
 )
 from kaption.workers.captioners.captioner import Captioner
-from kaption.workers.demo.scenes import Aspect, Scene, describe, random_scene, render, wrong
+from kaption.workers.demo.painting import render
+from kaption.workers.demo.scenes import Aspect, Scene, describe, random_scene, wrong
 from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.models.windows import score_texts
 from kaption.workers.plugins import load_captioners, load_checks

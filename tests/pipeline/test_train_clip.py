@@ -21,7 +21,7 @@ import pytest
 import torch
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.stream import Sample
@@ -30,7 +30,8 @@ from kaption.schemas import Caption, CaptionKind, CleanPair, encode
 from kaption.schemas.topics import CLEAN
 from kaption.schemas.wire import headers_of
 from kaption.workers.demo.images import encoded
-from kaption.workers.demo.scenes import describe, random_scene, render
+from kaption.workers.demo.painting import render
+from kaption.workers.demo.scenes import describe, random_scene
 from kaption.workers.local import Tansu
 from support.tiny_models import tiny_clip
 from support.training_samples import ListedStream, clean_pair

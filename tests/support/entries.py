@@ -1,6 +1,7 @@
 """Entries for tests of the engine's parts, made without a broker."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kaption.connections.kafka.messages import Partition
 from kaption.schemas.topics import RAW
@@ -20,7 +21,7 @@ class Consumed:
     value: bytes | None
     key: bytes | None = b"key"
     timestamp: int = 1
-    headers: list[tuple[str, bytes | None]] = field(default_factory=list)
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 def entry(offset: int, text: str = "text", partition: int = 0, size: int = 0) -> Entry:

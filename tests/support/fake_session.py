@@ -224,7 +224,7 @@ class FakeSession:
     def replace_consumer(self) -> None:
         self.replaced += 1
         owned = self.ownership.owned
-        self.ownership.forget()
+        self.ownership.revoked(self.ownership.owned)
         self.assign(*owned)
 
     def close(self, timeout_s: float) -> None:

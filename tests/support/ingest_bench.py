@@ -18,7 +18,8 @@ from kaption.objectstore.folder import FolderStore
 from kaption.schemas import ImageSource, IngestedPair, Position, RawPair, Reason
 from kaption.testing.records import incoming, raw_pair
 from kaption.workers.decode.pool import DecodePool
-from kaption.workers.demo.scenes import random_scene, render
+from kaption.workers.demo.painting import render
+from kaption.workers.demo.scenes import random_scene
 from kaption.workers.demo.site import FETCH
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import DedupPolicy, IngestPolicy, TextPolicy

@@ -24,7 +24,7 @@ def _produce(
     environment: dict[str, str], arguments: Sequence[str], log: Path, batch_records: int
 ) -> None:
     from kaption.producers.feed import batches
-    from kaption.workers.cli import produce
+    from kaption.workers.cli import common
     from kaption.workers.cli.app import app
 
     out = os.open(log, os.O_WRONLY | os.O_CREAT)
@@ -32,5 +32,5 @@ def _produce(
     os.dup2(out, 2)
     os.environ.update(environment)
     batches._BATCH_RECORDS = batch_records
-    produce._LINE_S = 0
+    common._LINE_S = 0
     app(["produce", *arguments])

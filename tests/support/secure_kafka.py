@@ -24,7 +24,7 @@ from kafka.admin import (
 )
 from pydantic import SecretStr
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.cli.acls import grants
 from support.certificates import Authority, Certificate

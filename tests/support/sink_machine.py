@@ -15,7 +15,7 @@ from kaption.objectstore.dataset.manifests import chain_faults, read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair
 from kaption.workers.runtime.stage import Incoming
-from kaption.workers.stages.sink import SinkStage
+from kaption.workers.stages.sink.stage import SinkStage
 from support.sink_records import TOPIC, done, offsets_in, open_sink, stored
 
 T = TypeVar("T")

@@ -12,8 +12,7 @@ from kaption.schemas import CleanPair, DedupInfo, Manifest
 from kaption.testing.records import caption, clean_pair, image_ref, incoming
 from kaption.workers.policy import SinkPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
-from kaption.workers.stages.sink import SinkStage
-from kaption.workers.stages.sink.stage import PreparedImage
+from kaption.workers.stages.sink.stage import PreparedImage, SinkStage
 
 TOPIC = "pairs.clean"
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kaption.connections.kafka.config import client_config
+from kaption.connections.kafka.clients import client_config
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 
 SECRET = "hunter2"

@@ -29,11 +29,11 @@ from kaption.schemas import (
 from kaption.testing.records import caption, clean_pair
 from kaption.workers.decode.hashes import dhash
 from kaption.workers.decode.pool import DecodePool
-from kaption.workers.demo.contact_sheet import choose, contact_sheet, row
+from kaption.workers.demo.contact_sheet import choose, contact_sheet
 from kaption.workers.demo.crawl import Crawl
 from kaption.workers.demo.scenes import Scene, SceneObject
 from kaption.workers.demo.site import FETCH, Page, Site
-from kaption.workers.demo.truth import REJECTED_FOR, Kind, Terminal, Truth, agrees, judge
+from kaption.workers.demo.truth import Kind, Terminal, Truth, agrees, judge
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.policy import IngestPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
@@ -114,7 +114,7 @@ def test_distinct_images_have_distant_hashes(crawl: Crawl) -> None:
     hashes = {}
     for path, page in crawl.pages.items():
         pair_id = path.removeprefix("/images/").removesuffix(".jpg")
-        if pair_id in whole and whole[pair_id].kind not in REJECTED_FOR:
+        if pair_id in whole and whole[pair_id].kind.due is None:
             image = ImageOps.exif_transpose(Image.open(BytesIO(page.body)))
             hashes[pair_id] = dhash(image.convert("L"))
 
@@ -235,7 +235,7 @@ def test_the_contact_sheet_shows_each_kept_kind(crawl: Crawl) -> None:
 
     chosen = choose(crawl.truths, outcomes, 24)
     image = Image.new("RGB", (400, 300), (1, 2, 3))
-    sheet = contact_sheet([row(image, truth, pair) for truth, pair in chosen])
+    sheet = contact_sheet([(image, truth, pair) for truth, pair in chosen])
 
     assert {truth.kind for truth, _ in chosen} == set(Kind)
     counts = Counter(sheet.get_flattened_data())
@@ -272,7 +272,7 @@ def test_ingest_gives_the_outcomes_that_the_truth_demands(
             assert sum(isinstance(fellow, Reject) for fellow in fellows) == 1, truth
             assert reason is None or reason in DUPLICATES, truth
         else:
-            assert reason == REJECTED_FOR.get(truth.kind), truth
+            assert reason == truth.kind.due, truth
         if isinstance(outcome, Emit) and truth.clean_text is not None:
             pair = outcome.outputs[0][1]
             assert isinstance(pair, IngestedPair)

@@ -8,7 +8,7 @@ import pytest
 import typer
 from rich.console import Console
 
-from kaption.workers.batch.run import RunReport
+from kaption.workers.batch.report import RunReport
 from kaption.workers.batch.tally import Tally
 from kaption.workers.cli.run import finish
 

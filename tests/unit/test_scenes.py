@@ -6,22 +6,20 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from kaption.workers.demo.painting import render
 from kaption.workers.demo.scenes import (
-    ATTRIBUTES,
     COLORS,
     CONTEXTS,
     SHAPES,
     SIZES,
     TEXTURES,
-    Attribute,
     Scene,
     SceneObject,
-    alter,
     describe,
     random_scene,
-    render,
     wrong,
 )
+from tools.demo_models.alter import ATTRIBUTES, Attribute, alter
 
 
 def scenes(count: int, ratio: float = 1.0) -> list[Scene]:

@@ -20,9 +20,8 @@ from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef, CleanPair, OptOutSignal, Reason
 from kaption.workers.policy import SinkPolicy
 from kaption.workers.runtime.stage import Dead, Reject
-from kaption.workers.stages.sink import SinkStage
 from kaption.workers.stages.sink.spool import ImageSpool
-from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS
+from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS, SinkStage
 from support.sink_records import (
     TOPIC,
     done,

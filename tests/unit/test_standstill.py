@@ -48,7 +48,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
 def standstill(position: int = END, held: int = 0) -> Standstill:
     """A Standstill over ingest at `position`. Its clock advances a minute with each call."""
     progress, minutes = Progress("ingest"), iter(range(0, 6000, 60))
-    progress.position, progress.held = position, held
+    progress.position, progress.held.records = position, held
     return Standstill(KafkaConnection(), {"ingest": progress}, clock=lambda: next(minutes))
 
 

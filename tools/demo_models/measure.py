@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from kaption.workers.demo.painting import render
 from kaption.workers.demo.scenes import (
     COLORS,
     SHAPES,
@@ -28,11 +29,10 @@ from kaption.workers.demo.scenes import (
     TEXTURES,
     Aspect,
     Scene,
-    alter,
     describe,
-    render,
 )
 from kaption.workers.demo.scenes import random_scene as draw_scene
+from tools.demo_models.alter import alter
 from tools.demo_models.photographs import PAD, photograph
 from tools.demo_models.wording import Sentence, context_fact, fact, facts, say
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from kaption.workers.demo.scenes import Scene, random_scene, render
+from kaption.workers.demo.painting import render
+from kaption.workers.demo.scenes import Scene, random_scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

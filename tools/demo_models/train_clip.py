@@ -24,7 +24,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
-from kaption.workers.demo.scenes import Attribute, Scene, alter
+from kaption.workers.demo.scenes import Scene
+from tools.demo_models.alter import Attribute, alter
 from tools.demo_models.batches import SceneBatch, batches, multi_hot
 from tools.demo_models.clip_config import EMBED, MODEL_CFG, PREPROCESS_CFG, WIDTH
 from tools.demo_models.clip_losses import FactHead, PatchHeads, contrastive_loss, truth_table

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from rich.console import Console
 from rich.live import Live
@@ -16,9 +16,9 @@ from kaption.objectstore.open import open_store
 from kaption.producers.sources import Item
 from kaption.schemas import TOPICS
 from kaption.workers.batch.feeder import Feeder
-from kaption.workers.batch.progress import progress_line, progress_table
+from kaption.workers.batch.report import RunReport, progress_line, progress_table
 from kaption.workers.batch.standstill import Standstill
-from kaption.workers.batch.tally import Follower, Tally
+from kaption.workers.batch.tally import Follower
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.settings import Settings
 from kaption.workers.wiring import STAGES, build_worker
@@ -29,22 +29,6 @@ _PARTITIONS = 4
 with more than one a slow image holds up a part of the pairs only."""
 _LINE_S = 5.0
 """Seconds between two progress lines, where the console is not a terminal."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What a run did."""
-
-    published: int
-    """Inputs, with the unreadable ones."""
-    unreadable: int
-    seconds: float
-    tally: Tally
-    shards: int
-    faults: tuple[str, ...]
-    """Empty when every input has exactly one outcome and every clean pair is in the shards."""
-    not_understood: Mapping[str, int] = field(default_factory=dict)
-    """How often a field did not fit and went to `extra`, by field."""
 
 
 class BatchRun:

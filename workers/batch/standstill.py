@@ -55,7 +55,7 @@ class Standstill:
         return False
 
     def _all_done(self) -> bool:
-        if any(progress.held for progress in self._stages.values()):
+        if any(progress.held.records for progress in self._stages.values()):
             return False  # without asking the broker
         try:
             return all(self._is_done(*stage) for stage in self._stages.items())

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import CandidateRow, Loaded
+from kaption.workers.captioners._family import CandidateRow, Family
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-class Blip:
+class Blip(Family):
     """Encodes each image once for all of its candidates.
 
     Rows are batched by the length of their prompt and not padded: the decoder's positions ignore
     the attention mask, so padding would change the texts.
     """
-
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
 
     def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""

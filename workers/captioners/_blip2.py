@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import CandidateRow, Loaded
+from kaption.workers.captioners._family import CandidateRow, Family
 from kaption.workers.captioners._prefix import continue_prefix, read_prefix
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-class Blip2:
+class Blip2(Family):
     """Encodes each image once; OPT reads the query tokens once, too, for all candidates."""
-
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
 
     def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from kaption.workers.captioners._family import CandidateRow, Loaded
+from kaption.workers.captioners._family import CandidateRow, Family, Loaded
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-class Chat:
+class Chat(Family):
     """Encodes an image once for each candidate.
 
     How candidates could share an encoded image differs from architecture to architecture: Qwen2-VL
@@ -19,7 +19,7 @@ class Chat:
     """
 
     def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+        super().__init__(loaded)
         loaded.tokenizer.padding_side = "left"
 
     def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:

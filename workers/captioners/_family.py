@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from kaption.workers.captioners._sampling import CandidateSampler
 from kaption.workers.policy import SamplingPolicy
@@ -69,8 +70,12 @@ class Loaded:
         return texts
 
 
-class Family(Protocol):
+class Family(ABC):
     """Generates texts with one kind of model; encodes an image once for all rows, where it can."""
 
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
+    @abstractmethod
     def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text for each row, without the prompt. Called under torch's inference mode."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import conversation
-from kaption.workers.captioners._family import CandidateRow, Loaded
+from kaption.workers.captioners._family import CandidateRow, Family, Loaded
 from kaption.workers.captioners._prefix import PROMPT_FIRST, continue_prefix, read_prefix
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
-class Idefics3:
+class Idefics3(Family):
     """Encodes each image once; the language model reads it once, too, for all prompts.
 
     Prompts are split behind the image. A special token ends there, so the two halves have the same
@@ -22,7 +22,7 @@ class Idefics3:
     """
 
     def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
+        super().__init__(loaded)
         loaded.tokenizer.padding_side = "left"
 
     def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:

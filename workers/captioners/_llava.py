@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import conversation
-from kaption.workers.captioners._family import CandidateRow, Loaded
+from kaption.workers.captioners._family import CandidateRow, Family
 from kaption.workers.captioners._prefix import (
     PROMPT_FIRST,
     common_prefix,
@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-class Llava:
+class Llava(Family):
     """Encodes each image once; the language model reads it once, too, for all prompts."""
-
-    def __init__(self, loaded: Loaded) -> None:
-        self._loaded = loaded
 
     def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[str]:
         """One text per row."""

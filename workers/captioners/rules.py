@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 from kaption.schemas import Caption, CaptionKind
 from kaption.workers.captioners.captioner import CaptionContext
-from kaption.workers.policy import RecaptionPolicy
 from kaption.workers.text.clauses import cut
 
 _REVISION = "1"
@@ -32,11 +31,6 @@ _IRREGULAR = {
     "mouse": "mice",
 }
 _NUMBERS = ("", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-def build(policy: RecaptionPolicy) -> RulesCaptioner:
-    """Make the captioner; it has no model to load."""
-    return RulesCaptioner()
 
 
 class RulesCaptioner:
@@ -139,3 +133,6 @@ def _plural(name: str) -> str:
 
 def _sure(confidence: float | None) -> bool:
     return confidence is None or confidence >= _CONFIDENT
+
+
+build = RulesCaptioner

@@ -13,14 +13,7 @@ from kaption.workers.captioners._family import CandidateRow, Family, Loaded
 from kaption.workers.captioners._sampling import image_digest, row_seed
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
-from kaption.workers.models.device import (
-    memory_guard,
-    pick_device,
-    pick_precision,
-    torch_dtype,
-    use_threads,
-    weights_digest,
-)
+from kaption.workers.models.device import memory_guard, prepare_torch, torch_dtype, weights_digest
 from kaption.workers.policy import RecaptionPolicy, TransformersPolicy
 from kaption.workers.text.clauses import cut
 
@@ -39,14 +32,12 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
     library: Any = transformers  # its loaders have no types
     library.logging.disable_progress_bar()
     given = policy.transformers
-    use_threads(given.threads)
-    device = pick_device(given.device)
-    dtype = torch_dtype(pick_precision(given.precision, device))
+    device, precision = prepare_torch(given)
     name = str(DEMO_FOLDER) if given.model == "demo" else given.model
     try:
         processor = library.AutoProcessor.from_pretrained(name, revision=given.revision)
         model = library.AutoModelForImageTextToText.from_pretrained(
-            name, revision=given.revision, dtype=dtype
+            name, revision=given.revision, dtype=torch_dtype(precision)
         )
     # from_pretrained raises these for a wrong name, a missing file or package, no network and an
     # unknown architecture.
@@ -130,7 +121,7 @@ def _family(loaded: Loaded) -> Family:
     from kaption.workers.captioners._idefics3 import Idefics3
     from kaption.workers.captioners._llava import Llava
 
-    families: dict[str, type[Blip | Blip2 | Idefics3 | Llava]] = {
+    families: dict[str, type[Family]] = {
         "blip": Blip,
         "blip-2": Blip2,
         "idefics3": Idefics3,

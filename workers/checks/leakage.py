@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from kaption.schemas import Caption, CaptionKind, CheckResult
-from kaption.workers.policy import SelectPolicy
 
 # Phrases of our prompts and of the usual chat templates that no description of an image contains.
 _INSTRUCTIONS = re.compile(
@@ -24,11 +23,6 @@ _INSTRUCTIONS = re.compile(
 )
 
 
-def build(policy: SelectPolicy) -> LeakageCheck:
-    """Make the check; it has no settings."""
-    return LeakageCheck()
-
-
 class LeakageCheck:
     """Passes captions of models without such phrases, and all others: they had no prompt."""
 
@@ -40,3 +34,6 @@ class LeakageCheck:
         found = _INSTRUCTIONS.search(caption.text) if generated else None
         detail = f"instruction-like text: {found[0]!r}" if found else ""
         return CheckResult(name=self.name, passed=found is None, detail=detail)
+
+
+build = LeakageCheck

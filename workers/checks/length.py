@@ -7,19 +7,13 @@ from kaption.workers.checks.words import words
 from kaption.workers.policy import SelectPolicy
 
 
-def build(policy: SelectPolicy) -> LengthCheck:
-    """Make the check with the policy's limits."""
-    return LengthCheck(policy.min_words, policy.max_words)
-
-
 class LengthCheck:
-    """Passes texts of `least` to `most` words; the value is their number."""
+    """Passes texts of `min_words` to `max_words` words; the value is their number."""
 
     name = "length"
 
-    def __init__(self, least: int, most: int) -> None:
-        self._least = least
-        self._most = most
+    def __init__(self, policy: SelectPolicy) -> None:
+        self._least, self._most = policy.min_words, policy.max_words
 
     def check(self, caption: Caption) -> CheckResult:
         """Count words."""
@@ -27,3 +21,6 @@ class LengthCheck:
         passed = self._least <= count <= self._most
         detail = "" if passed else f"{count} words, {self._least} to {self._most} are accepted"
         return CheckResult(name=self.name, passed=passed, value=count, detail=detail)
+
+
+build = LengthCheck

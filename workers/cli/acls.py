@@ -82,16 +82,15 @@ def command(
         lists = {f"User:kaption-{name}": list(merged(each)) for name, each in chosen.items()}
     else:
         lists = {principal: list(merged(grant for each in chosen.values() for grant in each))}
+    listed = [(user, grant) for user, each in lists.items() for grant in each]
     if shown is AclFormat.COMMANDS:
-        for user, each in lists.items():
-            for grant in each:
-                typer.echo(grant.command(user, kafka.bootstrap))
+        for user, grant in listed:
+            typer.echo(grant.command(user, kafka.bootstrap))
         return
     table = Table("principal", "resource", "name", "pattern", "operations", box=None)
-    for user, each in lists.items():
-        for grant in each:
-            operations = ", ".join(grant.operations)
-            table.add_row(user, grant.resource, grant.name, grant.pattern, operations)
+    for user, grant in listed:
+        operations = ", ".join(grant.operations)
+        table.add_row(user, grant.resource, grant.name, grant.pattern, operations)
     print_table(table)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from importlib import import_module
 
 import typer
 
@@ -12,22 +13,18 @@ from kaption.connections.kafka.topics import TopicError
 from kaption.consumers import ReadError
 from kaption.producers import PublishError
 from kaption.producers.sources import SourceError
-from kaption.workers.cli.compact import command as compact
-from kaption.workers.cli.consume import command as consume
-from kaption.workers.cli.crawl import command as crawl
-from kaption.workers.cli.demo import command as demo
-from kaption.workers.cli.doctor import command as doctor
-from kaption.workers.cli.produce import command as produce
-from kaption.workers.cli.replay import command as replay
-from kaption.workers.cli.run import command as run
-from kaption.workers.cli.schema import command as schema
-from kaption.workers.cli.settings import command as settings
-from kaption.workers.cli.status import command as status
-from kaption.workers.cli.takedown import command as takedown
 from kaption.workers.cli.topics import app as topics
-from kaption.workers.cli.work import command as work
 from kaption.workers.errors import UserError
 from kaption.workers.settings import InvalidSettingsError
+
+COMMANDS = (
+    *("run", "demo", "crawl", "produce", "replay", "consume", "takedown", "compact", "work"),
+    *("status", "doctor", "schema", "settings"),
+)
+"""Each is the function `command` of the module of its name, in the order of `kaption --help`."""
+
+_OURS = (UserError, InvalidSettingsError, TopicError, ReadError, PublishError, SourceError, Fault)
+"""Errors whose message says what to do."""
 
 app = typer.Typer(
     name="kaption",
@@ -36,20 +33,9 @@ app = typer.Typer(
     add_completion=False,
     help="Turn scraped image-text pairs into aligned training pairs while the crawl is running.",
 )
-app.command("run")(run)
-app.command("demo")(demo)
-app.command("crawl")(crawl)
-app.command("produce")(produce)
-app.command("replay")(replay)
-app.command("consume")(consume)
-app.command("takedown")(takedown)
-app.command("compact")(compact)
-app.command("work")(work)
+for _name in COMMANDS:
+    app.command(_name)(import_module(f"kaption.workers.cli.{_name}").command)
 app.add_typer(topics, name="topics")
-app.command("status")(status)
-app.command("doctor")(doctor)
-app.command("schema")(schema)
-app.command("settings")(settings)
 
 
 def main() -> None:
@@ -58,15 +44,7 @@ def main() -> None:
     logging.getLogger("kafka").addHandler(logging.NullHandler())
     try:
         app()
-    except (
-        UserError,
-        InvalidSettingsError,
-        TopicError,
-        ReadError,
-        PublishError,
-        SourceError,
-        Fault,
-    ) as error:
+    except _OURS as error:
         typer.echo(f"kaption: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:

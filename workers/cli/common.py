@@ -1,14 +1,18 @@
-"""What several commands share: two options, ages, and tables on the terminal."""
+"""What several commands share: the option --config, ages, and what they show and ask."""
 
 from __future__ import annotations
 
 import re
+import signal
+import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from kaption.workers.errors import UserError
@@ -30,6 +34,7 @@ Option = Annotated[
 _AGE = re.compile(r"([0-9]+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _UNBOUNDED = 10_000
+_LINE_S = 5.0
 
 
 def named(options: list[str] | None) -> dict[str, str]:
@@ -55,3 +60,33 @@ def print_table(table: Table) -> None:
     if not console.is_terminal:
         console = Console(width=_UNBOUNDED, highlight=False)
     console.print(table)
+
+
+class Progress:
+    """A status line on a terminal, else a line every few seconds."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+        self._next_line = time.monotonic() + _LINE_S
+
+    def show(self, line: str) -> None:
+        """Show how far the command is."""
+        self._status.update(line)
+        if not self._console.is_terminal and time.monotonic() >= self._next_line:
+            self._console.print(line, soft_wrap=True)
+            self._next_line = time.monotonic() + _LINE_S
+
+
+def ask(question: str, otherwise: str) -> None:
+    """Ask the user. Raises UserError with `otherwise` where the answer is no, or there is none."""
+    try:
+        typer.confirm(question, abort=True)
+    except typer.Abort:
+        raise UserError(otherwise) from None
+
+
+def on_stop(stop: Callable[[], object]) -> None:
+    """Call `stop` at SIGTERM and at Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +10,13 @@ from typing import Annotated
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
-from rich.status import Status
 
 from kaption.objectstore import open_store
-from kaption.workers.cli.common import Config, age
+from kaption.workers.cli.common import Config, Progress, age
 from kaption.workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
 from kaption.workers.errors import UserError
 from kaption.workers.settings import load_settings
 
-_LINE_S = 5.0
 _UNCOMMITTED = timedelta(days=1)
 """An upload this old without a manifest belongs to a writer that died."""
 _SIZE = TypeAdapter(ByteSize)
@@ -65,7 +62,9 @@ def command(
     settings = load_settings(config)
     store, sink = open_store(settings.store), settings.sink
     target = _bytes("--to", to) or sink.shard_bytes
-    kept = _age(grace)
+    kept = age(grace)
+    if kept is None:
+        raise UserError(f"--grace {grace}: give an age such as 30m, 6h or 2d")
     console = Console(stderr=True, highlight=False)
     with console.status("looking for small shards") as status:
         compactor = Compactor(
@@ -75,8 +74,9 @@ def command(
             writer=f"compact-{uuid.uuid4().hex}",
             spool=Path(sink.spool) if sink.spool else None,
         )
+        progress = Progress(console, status)
         try:
-            done = compactor.run(dry=dry_run, progress=_Progress(console, status))
+            done = compactor.run(dry=dry_run, progress=lambda done: progress.show(_line(done)))
         except ValidationError as error:
             raise UserError(
                 f"a manifest or takedown below {sink.prefix}/ cannot be read: {error}; restore it"
@@ -99,36 +99,11 @@ def command(
         typer.echo("nothing was changed: this was a dry run")
 
 
-class _Progress:
-    """A status line on a terminal, else a line every few seconds."""
-
-    def __init__(self, console: Console, status: Status) -> None:
-        self._console = console
-        self._status = status
-        self._next_line = time.monotonic() + _LINE_S
-
-    def __call__(self, done: Compacted) -> None:
-        self._status.update(_line(done))
-        if not self._console.is_terminal and time.monotonic() >= self._next_line:
-            self._console.print(_line(done), soft_wrap=True)
-            self._next_line = time.monotonic() + _LINE_S
-
-
 def _line(done: Compacted) -> str:
-    sizes = f"{_size(done.bytes_before)} into {_size(done.bytes_after)}"
+    before, after = ByteSize(done.bytes_before), ByteSize(done.bytes_after)
+    sizes = f"{before.human_readable()} into {after.human_readable()}"
     dropped = "".join(f", {number} pairs {why}" for why, number in sorted(done.dropped.items()))
     return f"{done.before} shards into {done.after}, {sizes}{dropped}"
-
-
-def _size(size: int) -> str:
-    return ByteSize(size).human_readable()
-
-
-def _age(text: str) -> timedelta:
-    found = age(text)
-    if found is None:
-        raise UserError(f"--grace {text}: give an age such as 30m, 6h or 2d")
-    return found
 
 
 def _bytes(option: str, text: str | None) -> int | None:

@@ -61,9 +61,13 @@ def command(
         pairs = _newest(settings, passed)
         match to:
             case Format.JSONL:
-                _write_lines(written, _counted(pairs, passed))
+                with written.open("wb") as file:
+                    file.writelines(encode(pair) + b"\n" for _, pair in _counted(pairs, passed))
             case Format.PARQUET:
-                _write_table(written, _counted(pairs, passed))
+                from kaption.objectstore.dataset.table import row, write_parquet
+
+                counted = _counted(pairs, passed)
+                write_parquet(written, (row(_key(at), at, pair) for at, pair in counted))
             case Format.WDS:
                 written.mkdir()
                 _write_tars(written, pairs, settings, shard_records, passed)
@@ -98,18 +102,6 @@ def _counted(pairs: Pairs, passed: Counter[str]) -> Pairs:
     for each in pairs:
         passed["pairs"] += 1
         yield each
-
-
-def _write_lines(path: Path, pairs: Pairs) -> None:
-    with path.open("wb") as file:
-        for _, pair in pairs:
-            file.write(encode(pair) + b"\n")
-
-
-def _write_table(path: Path, pairs: Pairs) -> None:
-    from kaption.objectstore.dataset.table import row, write_parquet
-
-    write_parquet(path, (row(_key(position), position, pair) for position, pair in pairs))
 
 
 def _write_tars(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from threading import Event
-from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from kaption.producers import Publisher
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, on_stop
 from kaption.workers.settings import load_settings
 
 
@@ -37,10 +35,6 @@ def command(
 
     console = Console(stderr=True, highlight=False)
     stopping = Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        stopping.set()
-
     settings = load_settings(config)
     with console.status(f"rendering a crawl of {pairs} pairs"):
         crawl = Crawl(seed, pairs)
@@ -49,7 +43,6 @@ def command(
         with Publisher(settings.kafka) as publisher:
             for record in crawl.records(at):
                 publisher.publish(record)
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
+        on_stop(stopping.set)
         console.print(f"{pairs} pairs published; their images are at {at}", soft_wrap=True)
         stopping.wait()

@@ -101,11 +101,11 @@ def _write_contact_sheet(
 
     from kaption.objectstore.blobs import BlobStore
     from kaption.objectstore.folder import FolderStore
-    from kaption.workers.demo.contact_sheet import choose, contact_sheet, row
+    from kaption.workers.demo.contact_sheet import choose, contact_sheet
 
     blobs = BlobStore(FolderStore(store_folder(out)))
     rows = [
-        row(Image.open(io.BytesIO(blobs.get(pair.image.blob))), truth, pair)
+        (Image.open(io.BytesIO(blobs.get(pair.image.blob))), truth, pair)
         for truth, pair in choose(truths, outcomes)
     ]
     path = out / "contact-sheet.png"

@@ -14,12 +14,16 @@ from kaption.connections.errors import Fatal, Fault, Retry
 from kaption.connections.kafka.rights import check_rights
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.tls import setting
+from kaption.objectstore import open_store
 from kaption.schemas import TOPICS
 from kaption.schemas.topics import DEAD, REJECTED
 from kaption.workers.cli.common import Config
 from kaption.workers.errors import UserError
+from kaption.workers.plugins import load_captioners, load_checks, load_scorer
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.settings import Settings, load_settings
+from kaption.workers.stores.client import connect_redis, try_redis
+from kaption.workers.stores.dedup import Dedup
 from kaption.workers.wiring import OUTPUTS, STAGES
 
 
@@ -46,8 +50,12 @@ def command(
     settings = load_settings(config)
     console = Console(highlight=False)
     failed = False
-    kafka = {"topics": partial(_topics, stages), "rights": partial(_rights, stages)}
-    checks = (kafka | _SERVERS if servers else {}) | (_MODELS if models else {})
+    checks: dict[str, Callable[[Settings], str]] = {}
+    if servers:
+        checks = {"topics": partial(_topics, stages), "rights": partial(_rights, stages)}
+        checks |= {"redis": _redis, "store": _store}
+    if models:
+        checks |= {"scorer": _scorer, "captioners": _captioners, "checks": _checks}
     for name, check in checks.items():
         try:
             console.print(f"[green]ok[/]     {name}: {check(settings)}", soft_wrap=True)
@@ -74,10 +82,12 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     Without a given stage, report which stages have their rights: each may have a Kafka user of its
     own, so one user rarely has the rights of all.
     """
+    kafka, timeout_s = settings.kafka, RuntimePolicy.of(settings.runtime).request_timeout_s
     lacking = {}
     for each in stages or STAGES:
+        identity = f"{kafka.topic_prefix}{each}-doctor"
         try:
-            _check_rights(each, settings)
+            check_rights(kafka, each, STAGES[each], OUTPUTS[each], identity, timeout_s)
         except Fatal as error:
             lacking[each] = str(error)
     if stages and lacking:
@@ -88,17 +98,7 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     return "; ".join(parts)
 
 
-def _check_rights(stage: str, settings: Settings) -> None:
-    kafka = settings.kafka
-    transactional_id = f"{kafka.topic_prefix}{stage}-doctor"
-    timeout_s = RuntimePolicy.of(settings.runtime).request_timeout_s
-    check_rights(kafka, stage, STAGES[stage], OUTPUTS[stage], transactional_id, timeout_s)
-
-
 def _redis(settings: Settings) -> str:
-    from kaption.workers.stores.client import connect_redis, try_redis
-    from kaption.workers.stores.dedup import Dedup
-
     client = connect_redis(settings.redis)
     try:
         try_redis(client, settings.redis.key_prefix)
@@ -111,8 +111,6 @@ def _redis(settings: Settings) -> str:
 
 
 def _store(settings: Settings) -> str:
-    from kaption.objectstore.open import open_store
-
     store = open_store(settings.store)
     key = f"doctor/{uuid.uuid4().hex}"
     # Not inside try: a refused delete would hide the error of a refused write.
@@ -131,30 +129,13 @@ def _store(settings: Settings) -> str:
 
 
 def _scorer(settings: Settings) -> str:
-    from kaption.workers.plugins import load_scorer
-
     scorer = load_scorer(settings.clip)
     return f"{scorer.model} {scorer.revision}, recommended score {scorer.recommended_score}"
 
 
 def _captioners(settings: Settings) -> str:
-    from kaption.workers.plugins import load_captioners
-
     return ", ".join(f"{each.name} ({each.model})" for each in load_captioners(settings.recaption))
 
 
 def _checks(settings: Settings) -> str:
-    from kaption.workers.plugins import load_checks
-
     return ", ".join(each.name for each in load_checks(settings.select))
-
-
-_SERVERS: dict[str, Callable[[Settings], str]] = {
-    "redis": _redis,
-    "store": _store,
-}
-_MODELS: dict[str, Callable[[Settings], str]] = {
-    "scorer": _scorer,
-    "captioners": _captioners,
-    "checks": _checks,
-}

@@ -10,10 +10,8 @@ from rich.console import Console
 
 from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Unreadable, open_source
-from kaption.workers.cli.common import Config, Option, named
+from kaption.workers.cli.common import Config, Option, Progress, named
 from kaption.workers.settings import load_settings
-
-_LINE_S = 5.0
 
 
 def command(
@@ -41,24 +39,17 @@ def command(
     settings = load_settings(config)
     opened = open_source(source, format_, named(option), settings.store)
     started = time.monotonic()
-    next_line = started + _LINE_S
     with console.status("connecting") as status:
+        progress = Progress(console, status)
 
         def committed(fed: Fed) -> None:
-            nonlocal next_line
             if fed.before and not fed.published:
                 console.print(
                     f"continuing: {fed.before} records were published before",
                     soft_wrap=True,
                 )
-            now = time.monotonic()
-            rate_now = fed.published / max(now - started, 0.001)
-            line = f"{fed.published} records published, {rate_now:.0f}/s"
-            status.update(line)
-            # The status line is only for terminals.
-            if not console.is_terminal and now >= next_line:
-                console.print(line)
-                next_line = now + _LINE_S
+            rate_now = fed.published / max(time.monotonic() - started, 0.001)
+            progress.show(f"{fed.published} records published, {rate_now:.0f}/s")
 
         def unreadable(found: Unreadable) -> None:
             console.print(f"{found.place}: {found.error}", markup=False, soft_wrap=True)

@@ -16,7 +16,7 @@ from kaption.producers.feed.checkpoint import START, Checkpoint
 from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.schemas import Topic
 from kaption.schemas.topics import DEAD, RAW, REJECTED, TOPICS
-from kaption.workers.cli.common import Config, age
+from kaption.workers.cli.common import Config, age, ask
 from kaption.workers.errors import UserError
 from kaption.workers.replay import Replayed, Selection, replayable
 from kaption.workers.settings import load_settings
@@ -90,7 +90,11 @@ def command(
     if dry_run or not total:
         return
     if total > _ASK_ABOVE and not yes:
-        _ask(total)
+        ask(
+            f"replay {total} records?",
+            f"{total} records are not replayed: answer yes or give --yes, or choose fewer by "
+            "--since, --stage and --reason",
+        )
     for topic, source in sources:
         if counts[topic.name]:
             _publish(kafka, topic, source, rate, from_start)
@@ -133,16 +137,6 @@ def _publish(
         feed = Feed(kafka, source, FeedOptions(topic=topic, from_start=from_start, rate=rate))
         fed = feed.run(committed)
     typer.echo(f"{fed.published} records published to {topic.name}")
-
-
-def _ask(total: int) -> None:
-    try:
-        typer.confirm(f"replay {total} records?", abort=True)
-    except typer.Abort:
-        raise UserError(
-            f"{total} records are not replayed: answer yes or give --yes, or choose fewer by "
-            "--since, --stage and --reason"
-        ) from None
 
 
 def _since(text: str | None) -> datetime | None:

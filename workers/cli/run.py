@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,9 +15,9 @@ from rich.console import Console
 from kaption.consumers import Read
 from kaption.producers.sources import Item, open_source
 from kaption.schemas import DeadLetter, RejectedPair, encode
-from kaption.workers.batch.run import BatchRun, RunReport
+from kaption.workers.batch.report import RunReport, print_summary, summary
+from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import servers
-from kaption.workers.batch.summary import print_summary, summary
 from kaption.workers.cli.common import Config, Option, named
 from kaption.workers.errors import UserError
 from kaption.workers.runtime import logs
@@ -113,14 +113,12 @@ class _Refused(ExitStack):
 
     def __init__(self, out: Path) -> None:
         super().__init__()
-        self._rejected = self._open(out / "rejected.jsonl")
-        self._dead = self._open(out / "dead.jsonl")
+        names = {RejectedPair: "rejected.jsonl", DeadLetter: "dead.jsonl"}
+        self._files = {
+            kind: self.enter_context((out / name).open("w", encoding="utf-8"))
+            for kind, name in names.items()
+        }
 
     def __call__(self, read: Read) -> None:
-        if isinstance(read.record, RejectedPair):
-            self._rejected.write(encode(read.record).decode() + "\n")
-        elif isinstance(read.record, DeadLetter):
-            self._dead.write(encode(read.record).decode() + "\n")
-
-    def _open(self, path: Path) -> TextIO:
-        return self.enter_context(path.open("w", encoding="utf-8"))
+        if isinstance(read.record, RejectedPair | DeadLetter):
+            self._files[type(read.record)].write(encode(read.record).decode() + "\n")

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kaption.workers.cli.common import Config
 from kaption.workers.errors import UserError
-from kaption.workers.settings import Sourced, explain, load_settings
+from kaption.workers.settings import explain, load_settings
 
 _WIDTH = 80
 _INDENT = "    "
@@ -30,7 +30,11 @@ def command(
     Examples: `kaption settings`, `kaption settings sink`,
     `kaption settings kafka.bootstrap --config kaption.toml`
     """
-    shown = [each for each in explain(load_settings(config), config) if _is_in(each, section)]
+    shown = [
+        each
+        for each in explain(load_settings(config), config)
+        if section is None or f"{each.setting.name}.".startswith(f"{section}.")
+    ]
     if not shown:
         raise UserError(f"no setting or section {section!r}: `kaption settings` lists all of them")
     console = Console(highlight=False)
@@ -44,7 +48,3 @@ def command(
         console.print(line, soft_wrap=True)
         wrapped = textwrap.wrap(each.setting.description, console.width - len(_INDENT))
         console.print(Text(textwrap.indent("\n".join(wrapped), _INDENT)), soft_wrap=True)
-
-
-def _is_in(each: Sourced, section: str | None) -> bool:
-    return section is None or f"{each.setting.name}.".startswith(f"{section}.")

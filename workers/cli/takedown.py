@@ -10,17 +10,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from kaption.connections.settings import KafkaConnection
 from kaption.objectstore import open_store
 from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
 from kaption.schemas import Takedown, TakedownKind
 from kaption.schemas.limits import DETAIL_CHARS
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, ask
 from kaption.workers.errors import UserError
 from kaption.workers.settings import Settings, load_settings
 from kaption.workers.takedown.names import kind_of
 from kaption.workers.takedown.removal import Removal, Removed, samples_in_shards
-from kaption.workers.takedown.search import SearchResult, search
+from kaption.workers.takedown.search import search
 
 _ASK_ABOVE = 100
 """Pairs in pairs.clean. With more than these the command asks: it may be a mistake."""
@@ -60,12 +59,13 @@ def command(
         takedowns = list(read_takedowns(objects, takedown_keys(objects, prefix)).values())
     removal = Removal(settings)
     if dry_run or (what and not yes):
-        found = _search(settings.kafka, takedowns)
+        with Console(stderr=True, highlight=False).status("searching"):
+            found = search(settings.kafka, takedowns)
         counts = removal.count(found.remains)
         typer.echo(_summary(counts, samples_in_shards(settings, found.versions)))
         if dry_run:
             return
-        _ask(takedowns, counts.pairs, settings)
+        _confirm(takedowns, counts.pairs)
     _carry_out(settings, removal, takedowns)
 
 
@@ -101,11 +101,6 @@ def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedow
     typer.echo(f"removed: {_summary(removed)}")
 
 
-def _search(kafka: KafkaConnection, takedowns: Sequence[Takedown]) -> SearchResult:
-    with Console(stderr=True, highlight=False).status("searching"):
-        return search(kafka, takedowns)
-
-
 def _summary(removed: Removed, samples: int | None = None) -> str:
     parts = [f"{removed.pairs} pairs in pairs.clean"]
     if samples is not None:
@@ -115,12 +110,12 @@ def _summary(removed: Removed, samples: int | None = None) -> str:
     return ", ".join(parts) + images
 
 
-def _ask(takedowns: Sequence[Takedown], pairs: int, settings: Settings) -> None:
+def _confirm(takedowns: Sequence[Takedown], pairs: int) -> None:
     domains = [each.value for each in takedowns if each.kind is TakedownKind.DOMAIN]
     if not domains and pairs <= _ASK_ABOVE:
         return
     about = f"everything from {', '.join(domains)}" if domains else f"{pairs} pairs"
-    try:
-        typer.confirm(f"take down {about}? This cannot be undone", abort=True)
-    except typer.Abort:
-        raise UserError(f"nothing is taken down: say yes to {about}, or give --yes") from None
+    ask(
+        f"take down {about}? This cannot be undone",
+        f"nothing is taken down: say yes to {about}, or give --yes",
+    )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Iterable
 from contextlib import suppress
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,13 +13,15 @@ from kaption.connections.errors import Retry
 from kaption.connections.kafka.access import check_access
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
+from kaption.objectstore import open_store
 from kaption.schemas.topics import DEAD, REJECTED
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, on_stop
 from kaption.workers.errors import UserError
 from kaption.workers.runtime import logs
 from kaption.workers.runtime.health import HealthServer
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.settings import Settings, load_settings
+from kaption.workers.stores.client import connect_redis, try_redis
 from kaption.workers.wiring import STAGES, build_worker, require_stage
 
 if TYPE_CHECKING:
@@ -51,12 +51,7 @@ def command(
     workers = {name: build_worker(name, settings) for name in names}
     _check_topics(settings.kafka, workers.values())
     pipeline = Pipeline(workers)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        pipeline.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    on_stop(pipeline.stop)
     with HealthServer(list(workers.values()), settings.health.port, settings.health.host):
         pipeline.start()
         pipeline.wait()
@@ -77,16 +72,12 @@ def _check_servers(settings: Settings, *, redis: bool) -> None:
 
 
 def _check_store(settings: Settings) -> None:
-    from kaption.objectstore.open import open_store
-
     # GET and not HEAD: an answer to HEAD has no body that says why the store refuses.
     with suppress(KeyError):
         open_store(settings.store).get("trial")
 
 
 def _check_redis(settings: Settings) -> None:
-    from kaption.workers.stores.client import connect_redis, try_redis
-
     try_redis(connect_redis(settings.redis), settings.redis.key_prefix)
 
 

@@ -6,6 +6,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from kaption.connections.errors import Fatal
@@ -13,7 +14,6 @@ from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.layout import Layout, shard_stem
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.shard import (
-    ShardFile,
     ShardSample,
     build_shard,
     offset_of,
@@ -63,7 +63,9 @@ class Merger:
                 samples = list(self._samples(run, obsolete, Path(folder), dropped))
                 files = build_shard(Path(folder), stem, samples)
                 for file in files:
-                    self._put(file)
+                    key = self._layout.object(file.entry.key)
+                    put = partial(self._objects.put, key, file.path, media_type=file.media_type)
+                    patiently(put)
         except OSError as error:
             raise Fatal(f"spool: {error}; make room, or correct sink.spool") from error
         manifest = Manifest(
@@ -82,14 +84,7 @@ class Merger:
     def discard(self, manifest: Manifest) -> None:
         """Delete the objects of a manifest that was not committed."""
         for entry in manifest.objects:
-            self._delete(self._layout.object(entry.key))
-
-    def _delete(self, key: str) -> None:
-        patiently(lambda: self._objects.delete(key))
-
-    def _put(self, file: ShardFile) -> None:
-        key = self._layout.object(file.entry.key)
-        patiently(lambda: self._objects.put(key, file.path, media_type=file.media_type))
+            patiently(partial(self._objects.delete, self._layout.object(entry.key)))
 
     def _samples(
         self, run: Run, obsolete: Obsolete, folder: Path, dropped: Counter[str]

@@ -13,7 +13,7 @@ from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.formats import sniff
 from kaption.workers.decode.hashes import dhash
 from kaption.workers.decode.reading import ImageReader
-from kaption.workers.decode.rules import check_content, check_pixels, check_shape
+from kaption.workers.decode.rules import check_content, check_size
 from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
@@ -57,8 +57,7 @@ def decode(data: bytes, policy: ImagePolicy) -> Decoded:
 def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
     reader = ImageReader(data, kind)
     width, height = reader.width, reader.height
-    check_pixels(width, height, policy)
-    check_shape(width, height, policy)
+    check_size(width, height, policy)
     transpose = reader.transpose()
     size = _fitted(width, height, policy.longest_side)
     image = reader.load(size)

@@ -43,10 +43,6 @@ class DecodePool:
         finally:
             self._free.put(process)
 
-    def pids(self) -> list[int | None]:
-        """The process id of each child, or None for a child that is not running."""
-        return [process.pid for process in self._processes]
-
     def close(self) -> None:
         """Let the children finish their present images, then end them. Idempotent."""
         if self._closing.is_set():

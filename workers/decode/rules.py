@@ -18,16 +18,12 @@ _LEVELS = range(256)
 _SQUARES = [level * level for level in _LEVELS]
 
 
-def check_pixels(width: int, height: int, policy: ImagePolicy) -> None:
-    """Raises Reject (too_many_pixels) if the header's size is too large to decode."""
+def check_size(width: int, height: int, policy: ImagePolicy) -> None:
+    """Raises Reject (too_many_pixels, too_small, extreme_ratio) by the header's size."""
     if width * height > policy.max_pixels:
         raise Reject(
             Reason.TOO_MANY_PIXELS, f"{width}x{height}, {policy.max_pixels} pixels at most"
         )
-
-
-def check_shape(width: int, height: int, policy: ImagePolicy) -> None:
-    """Raises Reject (too_small, extreme_ratio) by the header's size."""
     short, long = sorted((width, height))
     if short < policy.min_side:
         raise Reject(Reason.TOO_SMALL, f"{width}x{height}, {policy.min_side} pixels at least")

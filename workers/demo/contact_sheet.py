@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kaption.schemas import CleanPair
@@ -26,21 +25,6 @@ _PAPER, _INK, _FAINT = (250, 250, 248), (28, 28, 30), (125, 125, 130)
 _TRUE, _UNTRUE = (16, 110, 56), (176, 32, 32)
 
 
-@dataclass(frozen=True, slots=True)
-class SheetRow:
-    """One kept pair. Scores are cosines; `*_true` says whether the text is true of the image."""
-
-    image: Image
-    title: str
-    before: str
-    before_score: float | None
-    before_true: bool
-    after: str
-    after_score: float | None
-    after_true: bool
-    after_by: str
-
-
 def choose(
     truths: Sequence[Truth], outcomes: dict[str, Terminal], count: int = 24
 ) -> list[tuple[Truth, CleanPair]]:
@@ -57,53 +41,41 @@ def choose(
     return sorted(shown, key=lambda pair: list(Kind).index(pair[0].kind))
 
 
-def row(image: Image, truth: Truth, pair: CleanPair) -> SheetRow:
-    """The sheet's row for a pair. `image` is the stored image."""
-    best = pair.captions[0]
-    return SheetRow(
-        image=image,
-        title=truth.kind.value,
-        before=truth.alt_text,
-        before_score=pair.original_score,
-        before_true=agrees(truth.alt_text, truth.scene),
-        after=best.text,
-        after_score=best.score,
-        after_true=agrees(best.text, truth.scene),
-        after_by=best.kind.value,
-    )
-
-
-def contact_sheet(rows: Sequence[SheetRow]) -> Image:
-    """The sheet in three columns. True texts are green, untrue texts are red."""
+def contact_sheet(pairs: Sequence[tuple[Image, Truth, CleanPair]]) -> Image:
+    """The sheet in three columns: stored images, their texts in green if true, else in red."""
     from PIL import Image, ImageDraw, ImageFont
 
-    lines = -(-max(1, len(rows)) // _COLUMNS)
+    lines = -(-max(1, len(pairs)) // _COLUMNS)
     cell = _IMAGE + _TEXT + 3 * _PAD, _IMAGE + 2 * _PAD
     sheet = Image.new("RGB", (_COLUMNS * cell[0], lines * cell[1]), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
-    for at, one in enumerate(rows):
+    for at, (stored, truth, pair) in enumerate(pairs):
         left, top = at % _COLUMNS * cell[0] + _PAD, at // _COLUMNS * cell[1] + _PAD
-        image = one.image.convert("RGB")
+        image = stored.convert("RGB")
         image.thumbnail((_IMAGE, _IMAGE))
         sheet.paste(image, (left, top))
-        _write(draw, font, one, (left + _IMAGE + _PAD, top))
+        _write(draw, font, truth, pair, (left + _IMAGE + _PAD, top))
     return sheet
 
 
 def _write(
-    draw: ImageDraw, font: FreeTypeFont | ImageFont, one: SheetRow, corner: tuple[int, int]
+    draw: ImageDraw,
+    font: FreeTypeFont | ImageFont,
+    truth: Truth,
+    pair: CleanPair,
+    corner: tuple[int, int],
 ) -> None:
-    x, y = corner
-    draw.text((x, y), one.title, _INK, font)
+    (x, y), best = corner, pair.captions[0]
+    draw.text((x, y), truth.kind.value, _INK, font)
     y += _FONT + 8
-    for label, text, true in (
-        (f"before{_score(one.before_score)}", one.before, one.before_true),
-        (f"after{_score(one.after_score)}, {one.after_by}", one.after, one.after_true),
+    for label, text in (
+        (f"before{_score(pair.original_score)}", truth.alt_text),
+        (f"after{_score(best.score)}, {best.kind.value}", best.text),
     ):
         draw.text((x, y), label, _FAINT, font)
         y += _FONT + 2
         for line in _wrapped(draw, font, text):
-            draw.text((x, y), line, _TRUE if true else _UNTRUE, font)
+            draw.text((x, y), line, _TRUE if agrees(text, truth.scene) else _UNTRUE, font)
             y += _FONT + 2
         y += 4
 

@@ -5,43 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+
+from PIL.Image import Image
 
 from kaption.schemas import ImageSource, OptOutSignal, RawPair
-from kaption.workers.demo import noise
-from kaption.workers.demo.scenes import Scene, describe, random_scene, render, wrong
+from kaption.workers.decode.hashes import dhash
+from kaption.workers.demo import images, noise
+from kaption.workers.demo.painting import render
+from kaption.workers.demo.scenes import Scene, describe, random_scene, wrong
 from kaption.workers.demo.site import SILENT_S, SLOW_S, Page
-from kaption.workers.demo.truth import Kind, Truth
+from kaption.workers.demo.truth import COPIES, Kind, Truth
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-SHARES: Mapping[Kind, int] = {
-    Kind.RIGHT: 18,
-    Kind.WRONG: 16,
-    Kind.SLANG: 8,
-    Kind.MARKUP: 8,
-    Kind.FILE_NAME: 6,
-    Kind.BOILERPLATE: 5,
-    Kind.LONG: 5,
-    Kind.EXACT: 5,
-    Kind.NEAR: 7,
-    Kind.CMYK: 3,
-    Kind.ROTATED: 3,
-    Kind.FORMAT: 3,
-    Kind.TRUNCATED: 3,
-    Kind.NOT_AN_IMAGE: 2,
-    Kind.TINY: 2,
-    Kind.EXTREME: 2,
-    Kind.SINGLE_COLOUR: 1,
-    Kind.MISSING: 2,
-    Kind.SLOW: 2,
-    Kind.SILENT: 1,
-    Kind.OPTED_OUT: 1,
-}
-"""How many of 103 pairs have each kind. A crawl with at least as many pairs as there are kinds has
-every kind."""
-_COPIES = frozenset({Kind.EXACT, Kind.NEAR})
 _APART = 16
 """Smallest dHash distance between distinct images: a scene that is closer to another one is drawn
 again. Rendered scenes share twelve backgrounds, so 1 in 20,000 couples (10 scenes in 600) would
@@ -50,14 +24,6 @@ _SIDES = (320, 400, 480, 640)
 _RATIOS = (1.0, 4 / 3, 3 / 4, 3 / 2)
 _INLINE_EVERY = 5
 _HTML = b"<!DOCTYPE html><html><body><h1>Please log in</h1></body></html>"
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """A scene and its image."""
-
-    scene: Scene
-    image: Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +38,14 @@ class _Found:
 class Crawl:
     """`count` pairs, rendered from `seed`. The same seed gives the same pairs, byte for byte.
 
-    The constructor renders all pairs, which takes about 20 ms for each.
+    The constructor renders all pairs, which takes about 20 ms for each. With at least as many pairs
+    as there are kinds, every kind is among them.
     """
 
     def __init__(self, seed: int, count: int) -> None:
         self._rng = random.Random(seed)  # noqa: S311  # repeatable, protects nothing
         self._hashes: list[int] = []
-        self._originals: list[tuple[int, _Drawn]] = []
+        self._originals: list[tuple[int, Scene, Image]] = []
         self._found: list[_Found] = []
         for kind in self._kinds(count):
             self._found.append(self._make(kind, f"demo-{len(self._found):05}"))
@@ -96,30 +63,30 @@ class Crawl:
     def records(self, site: str) -> Iterator[RawPair]:
         """The pairs as a crawler finds them. `site` is the site's URL without a trailing slash."""
         for one in self._found:
+            truth = one.truth
             if one.inline and one.page is not None:
                 image = ImageSource(inline=one.page.body)
             else:
-                image = ImageSource(url=site + _path(one.truth))
-            fields = {
-                "pair_id": one.truth.pair_id,
-                "image": image,
-                "text": one.truth.alt_text,
-                "page_url": f"{site}/pages/{one.truth.pair_id}.html",
-                "source": "demo",
-            }
-            if one.truth.kind is Kind.OPTED_OUT:
-                fields["opt_out"] = (OptOutSignal(kind="robots_meta", value="noai"),)
-            yield RawPair.model_validate(fields)
+                image = ImageSource(url=site + _path(truth))
+            signal = OptOutSignal(kind="robots_meta", value="noai")
+            yield RawPair(
+                pair_id=truth.pair_id,
+                image=image,
+                text=truth.alt_text,
+                page_url=f"{site}/pages/{truth.pair_id}.html",
+                source="demo",
+                opt_out=(signal,) if truth.kind is Kind.OPTED_OUT else (),
+            )
 
     def _kinds(self, count: int) -> list[Kind]:
         """The kinds in order: one of each, the rest by share.
 
         Each copy stands after a RIGHT pair of its own, whose image it copies.
         """
-        rest = self._rng.choices(list(SHARES), list(SHARES.values()), k=count)
-        drawn = [*SHARES, Kind.RIGHT, *rest][:count]
-        copies = [kind for kind in drawn if kind in _COPIES]
-        kinds = [kind for kind in drawn if kind not in _COPIES]
+        rest = self._rng.choices(list(Kind), [kind.share for kind in Kind], k=count)
+        drawn = [*Kind, Kind.RIGHT, *rest][:count]
+        copies = [kind for kind in drawn if kind in COPIES]
+        kinds = [kind for kind in drawn if kind not in COPIES]
         room = kinds.count(Kind.RIGHT)
         kinds += [Kind.RIGHT] * (len(copies) - room)
         self._rng.shuffle(kinds)
@@ -129,41 +96,37 @@ class Crawl:
         return kinds
 
     def _make(self, kind: Kind, pair_id: str) -> _Found:
-        if kind in _COPIES:
+        if kind in COPIES:
             return self._copy(kind, pair_id)
-        drawn = self._draw()
-        text, cleaned = self._text(kind, drawn.scene)
+        scene, image = self._draw()
+        text, cleaned = self._text(kind, scene)
         if kind is Kind.RIGHT:
-            self._originals.append((len(self._found), drawn))
+            self._originals.append((len(self._found), scene, image))
         return _Found(
-            Truth(pair_id, kind, drawn.scene, text, cleaned),
-            self._page(kind, drawn.image),
+            Truth(pair_id, kind, scene, text, cleaned),
+            self._page(kind, image),
             inline=kind is Kind.RIGHT and len(self._originals) % _INLINE_EVERY == 0,
         )
 
-    def _draw(self) -> _Drawn:
+    def _draw(self) -> tuple[Scene, Image]:
         """A scene whose image is at least `_APART` from all images before it."""
-        from kaption.workers.decode.hashes import dhash
-
         while True:
             scene = random_scene(self._rng, self._rng.choice(_RATIOS))
             image = render(scene, self._rng.choice(_SIDES), self._rng)
             value = dhash(image.convert("L"))
             if value is not None and all((value ^ h).bit_count() > _APART for h in self._hashes):
                 self._hashes.append(value)
-                return _Drawn(scene, image)
+                return scene, image
 
     def _copy(self, kind: Kind, pair_id: str) -> _Found:
         """A copy of an earlier RIGHT pair's image. Each image is copied once at most."""
-        from kaption.workers.demo.images import copied
-
-        at, drawn = self._originals.pop(self._rng.randrange(len(self._originals)))
+        at, scene, image = self._originals.pop(self._rng.randrange(len(self._originals)))
         first = self._found[at]
         group = first.truth.pair_id
         self._found[at] = replace(first, truth=replace(first.truth, group=group))
-        page = first.page if kind is Kind.EXACT else _jpeg(copied(drawn.image, self._rng))
-        text = describe(drawn.scene)
-        return _Found(Truth(pair_id, kind, drawn.scene, text, text, group), page)
+        page = first.page if kind is Kind.EXACT else _jpeg(images.copied(image, self._rng))
+        text = describe(scene)
+        return _Found(Truth(pair_id, kind, scene, text, text, group), page)
 
     def _text(self, kind: Kind, scene: Scene) -> tuple[str, str | None]:
         """(the alt text as found, the text that cleaning must make of it)."""
@@ -184,15 +147,12 @@ class Crawl:
         return text, text
 
     def _page(self, kind: Kind, image: Image) -> Page | None:
-        from kaption.workers.demo import images
-
         if kind is Kind.MISSING:
             return None
         if kind is Kind.NOT_AN_IMAGE:
             return Page(_HTML, "image/jpeg")
         if kind is Kind.FORMAT:
-            body, file_format = images.unusual(image, self._rng)
-            return Page(body, images.MEDIA_TYPES[file_format])
+            return Page(*images.unusual(image, self._rng))
         if kind is Kind.TINY:
             return Page(images.tiny(image, self._rng), "image/png")
         if kind is Kind.SINGLE_COLOUR:

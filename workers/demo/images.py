@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from io import BytesIO
-from types import MappingProxyType
 
 from PIL import Image
 
@@ -16,9 +14,6 @@ _TURNS = {
 }
 """By EXIF orientation: the turn of the stored pixels that a viewer turns back."""
 _ORIENTATION_TAG = 0x0112
-MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
-    {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif"}
-)
 
 
 def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -42,15 +37,14 @@ def rotated(image: Image.Image, rng: random.Random) -> bytes:
 
 
 def unusual(image: Image.Image, rng: random.Random) -> tuple[bytes, str]:
-    """(file, format) with a palette, with an alpha channel, as WebP or as GIF."""
+    """(file, media type) with a palette, with an alpha channel, as WebP or as GIF."""
     kind = rng.choice(("palette", "alpha", "WEBP", "GIF"))
     if kind == "palette":
-        return encoded(image.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"), "PNG"
-    if kind == "alpha":
-        image = image.copy()
+        image, kind = image.convert("P", palette=Image.Palette.ADAPTIVE), "PNG"
+    elif kind == "alpha":
+        image, kind = image.copy(), "PNG"
         image.putalpha(255)
-        return encoded(image, "PNG"), "PNG"
-    return encoded(image, kind), kind
+    return encoded(image, kind), f"image/{kind.lower()}"
 
 
 def copied(image: Image.Image, rng: random.Random) -> bytes:

@@ -34,8 +34,12 @@ _TILT = 0.14  # radians: enough to vary, too little to turn a square into a diam
 _OUTLINE = 0.1  # width as a fraction of the radius
 
 
-def paint(scene: Scene, size: int, rng: random.Random) -> Image.Image:
-    """Paint `scene` with a longest side of `size` pixels (see `scenes.render`)."""
+def render(scene: Scene, size: int, rng: random.Random) -> Image.Image:
+    """Paint a scene as an RGB image whose longest side is `size` pixels (32 to 2048).
+
+    The image is antialiased and crisp at every size. `rng` places the details of the background and
+    tilts the objects slightly. The same seed gives the same image.
+    """
     if not 32 <= size <= 2048:
         raise ValueError(f"size {size} is outside 32..2048")
     width = max(1, round(size * min(1.0, scene.ratio)))

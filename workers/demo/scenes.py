@@ -1,19 +1,14 @@
 """Scenes: a small visual world whose truth is known, for the demo and its models.
 
-A scene has one to three objects (shape, colour, texture, size) in one context, its background. The
-vocabulary has 8 shapes, 10 colours, 6 textures, 2 sizes and 12 contexts. Only `render` imports
-more than the standard library: `painting`, which makes the pixels.
+A scene has one to three objects (shape, colour, texture, size) in one context, its background.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 Shape = Literal["circle", "square", "triangle", "star", "heart", "cross", "ring", "crescent"]
 Color = Literal[
@@ -35,7 +30,6 @@ Context = Literal[
     "on a beach",
     "in a forest",
 ]
-Attribute = Literal["shape", "color", "texture", "size", "context"]
 Aspect = Literal["full", "appearance", "texture", "context"]
 
 SHAPES: tuple[Shape, ...] = get_args(Shape)
@@ -43,7 +37,6 @@ COLORS: tuple[Color, ...] = get_args(Color)
 TEXTURES: tuple[Texture, ...] = get_args(Texture)
 SIZES: tuple[Size, ...] = get_args(Size)
 CONTEXTS: tuple[Context, ...] = get_args(Context)
-ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 MAX_OBJECTS = 3
 
 # Radius of a large object, as a fraction of the frame's longest side, by the number of objects. Few
@@ -122,17 +115,6 @@ def _apart(a: tuple[float, float, float], b: tuple[float, float, float]) -> bool
     return abs(dx) >= _MIN_STEP_X and dx * dx + dy * dy >= gap * gap
 
 
-def render(scene: Scene, size: int, rng: random.Random) -> Image:
-    """Paint a scene as an RGB image whose longest side is `size` pixels (32 to 2048).
-
-    The image is antialiased and crisp at every size. `rng` places the details of the background and
-    tilts the objects slightly. The same seed gives the same image.
-    """
-    from kaption.workers.demo.painting import paint
-
-    return paint(scene, size, rng)
-
-
 def describe(scene: Scene, aspect: Aspect = "full") -> str:
     """A true caption of the whole scene (`full`) or of one aspect.
 
@@ -164,31 +146,6 @@ def join(phrases: Iterable[str]) -> str:
     """The phrases as a list in prose: "a", "a and b", "a, b and c"."""
     *rest, last = phrases
     return f"{', '.join(rest)} and {last}" if rest else last
-
-
-def alter(scene: Scene, rng: random.Random, attribute: Attribute | None = None) -> Scene:
-    """The scene with one attribute of one object, or the context, changed.
-
-    Its caption is a hard negative for the original image. The changed object still differs from
-    all others of the scene. Without `attribute` a random one is changed.
-    """
-    attribute = attribute or rng.choice(ATTRIBUTES)
-    if attribute == "context":
-        return replace(scene, context=rng.choice([c for c in CONTEXTS if c != scene.context]))
-    at = rng.randrange(len(scene.objects))
-    obj = scene.objects[at]
-    taken = {(o.shape, o.color) for o in scene.objects}
-    options: list[SceneObject]
-    if attribute == "shape":
-        options = [replace(obj, shape=s) for s in SHAPES if (s, obj.color) not in taken]
-    elif attribute == "color":
-        options = [replace(obj, color=c) for c in COLORS if (obj.shape, c) not in taken]
-    elif attribute == "texture":
-        options = [replace(obj, texture=t) for t in TEXTURES if t != obj.texture]
-    else:
-        options = [replace(obj, size=s) for s in SIZES if s != obj.size]
-    objects = (*scene.objects[:at], rng.choice(options), *scene.objects[at + 1 :])
-    return replace(scene, objects=objects)
 
 
 def wrong(scene: Scene, rng: random.Random) -> Scene:

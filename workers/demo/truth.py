@@ -6,51 +6,54 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from kaption.schemas import CaptionKind, CleanPair, DeadLetter, Reason, RejectedPair
 from kaption.workers.demo.scenes import COLORS, CONTEXTS, SHAPES, TEXTURES, Scene
 
 Terminal = CleanPair | RejectedPair | DeadLetter
-_COPIES = frozenset({Reason.DUPLICATE, Reason.NEAR_DUPLICATE})
+_OF_COPIES = frozenset({Reason.DUPLICATE, Reason.NEAR_DUPLICATE})
 
 
 class Kind(StrEnum):
     """The noise of a pair. A pair has exactly one kind, so that each kind can be counted."""
 
-    RIGHT = "right"
-    WRONG = "wrong alt text"
-    SLANG = "slang and typos"
-    MARKUP = "markup, mojibake"
-    FILE_NAME = "file name"
-    BOILERPLATE = "boilerplate"
-    LONG = "long text"
-    EXACT = "exact duplicate"
-    NEAR = "near duplicate"
-    CMYK = "CMYK"
-    ROTATED = "EXIF rotated"
-    FORMAT = "palette, alpha, WebP, GIF"
-    TRUNCATED = "truncated"
-    NOT_AN_IMAGE = "not an image"
-    TINY = "tiny"
-    EXTREME = "extreme ratio"
-    SINGLE_COLOUR = "single colour"
-    MISSING = "404"
-    SLOW = "slow server"
-    SILENT = "silent server"
-    OPTED_OUT = "opted out"
+    _value_: str
+    share: int
+    """How many of 103 pairs have this kind."""
+    due: Reason | None
+    """The one right reason to reject such a pair. None: it must be kept, unless it is a copy."""
+
+    def __new__(cls, name: str, share: int, due: Reason | None = None) -> Self:  # noqa: D102  # an enum's members
+        kind = str.__new__(cls, name)
+        kind._value_, kind.share, kind.due = name, share, due
+        return kind
+
+    RIGHT = "right", 18
+    WRONG = "wrong alt text", 16
+    SLANG = "slang and typos", 8
+    MARKUP = "markup, mojibake", 8
+    FILE_NAME = "file name", 6
+    BOILERPLATE = "boilerplate", 5
+    LONG = "long text", 5
+    EXACT = "exact duplicate", 5
+    NEAR = "near duplicate", 7
+    CMYK = "CMYK", 3
+    ROTATED = "EXIF rotated", 3
+    FORMAT = "palette, alpha, WebP, GIF", 3
+    TRUNCATED = "truncated", 3, Reason.TRUNCATED
+    NOT_AN_IMAGE = "not an image", 2, Reason.NOT_AN_IMAGE
+    TINY = "tiny", 2, Reason.TOO_SMALL
+    EXTREME = "extreme ratio", 2, Reason.EXTREME_RATIO
+    SINGLE_COLOUR = "single colour", 1, Reason.SINGLE_COLOUR
+    MISSING = "404", 2, Reason.FETCH_STATUS
+    SLOW = "slow server", 2
+    SILENT = "silent server", 1, Reason.FETCH_TIMEOUT
+    OPTED_OUT = "opted out", 1, Reason.OPTED_OUT
 
 
-REJECTED_FOR: Mapping[Kind, Reason] = {
-    Kind.TRUNCATED: Reason.TRUNCATED,
-    Kind.NOT_AN_IMAGE: Reason.NOT_AN_IMAGE,
-    Kind.TINY: Reason.TOO_SMALL,
-    Kind.EXTREME: Reason.EXTREME_RATIO,
-    Kind.SINGLE_COLOUR: Reason.SINGLE_COLOUR,
-    Kind.MISSING: Reason.FETCH_STATUS,
-    Kind.SILENT: Reason.FETCH_TIMEOUT,
-    Kind.OPTED_OUT: Reason.OPTED_OUT,
-}
-"""Kinds that must be rejected, with the one right reason."""
+COPIES = frozenset({Kind.EXACT, Kind.NEAR})
+"""Kinds whose image is that of an earlier pair. The pipeline must keep exactly one of the two."""
 RECAPTIONED = frozenset({Kind.WRONG, Kind.FILE_NAME})
 """Kinds whose alt text must not be kept as the best caption."""
 
@@ -139,9 +142,9 @@ def _mistake(
         return f"dead in {outcome.stage}: {outcome.error}"
     if fellows and _is_copy(outcome):
         return "all copies were rejected" if all(map(_is_copy, fellows)) else None
-    if truth.kind in (Kind.EXACT, Kind.NEAR) and not any(map(_is_copy, fellows)):
+    if truth.kind in COPIES and not any(map(_is_copy, fellows)):
         return "kept beside its copy"
-    due = REJECTED_FOR.get(truth.kind)
+    due = truth.kind.due
     if isinstance(outcome, RejectedPair):
         return None if outcome.reason is due else f"rejected: {outcome.reason} {outcome.detail}"
     if due is not None:
@@ -154,7 +157,7 @@ def _mistake(
 
 
 def _is_copy(outcome: Terminal | None) -> bool:
-    return isinstance(outcome, RejectedPair) and outcome.reason in _COPIES
+    return isinstance(outcome, RejectedPair) and outcome.reason in _OF_COPIES
 
 
 def agrees(text: str, scene: Scene) -> bool:

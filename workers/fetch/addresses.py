@@ -13,12 +13,11 @@ discard, unique local (fc00::/7, with the metadata address fd00:ec2::254), link-
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 
-Network = IPv4Network | IPv6Network
-
-_DENIED_V4 = {
-    IPv4Network(cidr): what
+_GLOBAL_V6 = IPv6Network("2000::/3")
+_DENIED = {
+    ip_network(cidr): what
     for cidr, what in {
         "0.0.0.0/8": "this network",
         "10.0.0.0/8": "private",
@@ -36,12 +35,6 @@ _DENIED_V4 = {
         "203.0.113.0/24": "documentation",
         "224.0.0.0/4": "multicast",
         "240.0.0.0/4": "reserved",
-    }.items()
-}
-_GLOBAL_V6 = IPv6Network("2000::/3")
-_DENIED_V6 = {
-    IPv6Network(cidr): what
-    for cidr, what in {
         "2001::/23": "IETF protocol assignments, Teredo",
         "2001:db8::/32": "documentation",
         "2002::/16": "6to4",
@@ -57,21 +50,13 @@ class AddressRules:
     """
 
     def __init__(self, allow_networks: Iterable[str] = ()) -> None:
-        self._allowed: tuple[Network, ...] = tuple(ip_network(text) for text in allow_networks)
+        self._allowed = tuple(map(ip_network, allow_networks))
 
     def refusal(self, address: str) -> str | None:
         """Why the fetcher must not connect to this numeric address, or None if it may."""
         parsed = ip_address(address)
         if any(parsed in network for network in self._allowed):
             return None
-        return _refusal_v4(parsed) if isinstance(parsed, IPv4Address) else _refusal_v6(parsed)
-
-
-def _refusal_v4(address: IPv4Address) -> str | None:
-    return next((what for network, what in _DENIED_V4.items() if address in network), None)
-
-
-def _refusal_v6(address: IPv6Address) -> str | None:
-    if address not in _GLOBAL_V6:
-        return "not a global unicast address"
-    return next((what for network, what in _DENIED_V6.items() if address in network), None)
+        if parsed.version == 6 and parsed not in _GLOBAL_V6:
+            return "not a global unicast address"
+        return next((what for network, what in _DENIED.items() if parsed in network), None)

@@ -6,13 +6,14 @@ import random
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kaption.schemas import Reason
 from kaption.workers.fetch.addresses import AddressRules
 from kaption.workers.fetch.failure import TransientError
-from kaption.workers.fetch.hosts import HostSlots
 from kaption.workers.fetch.request import Body, Requester
 from kaption.workers.fetch.resolver import LookUp, Resolver, system_look_up
 from kaption.workers.fetch.target import read_target
@@ -38,6 +39,30 @@ class Fetched:
     """The URL after redirects, normalised (IDNA, percent-encoding), without fragment."""
     media_type: str
     """The server's claim in lower case without parameters. It may be empty or wrong."""
+
+
+class HostSlots:
+    """Counts the connections of each host. A host without connections takes no memory."""
+
+    def __init__(self, per_host: int) -> None:
+        self._per_host = per_host
+        self._busy: Counter[str] = Counter()
+        self._freed = threading.Condition()
+
+    @contextmanager
+    def slot(self, host: str) -> Iterator[None]:
+        """Wait for a free slot of `host` and hold it."""
+        with self._freed:
+            self._freed.wait_for(lambda: self._busy[host] < self._per_host)
+            self._busy[host] += 1
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._busy[host] -= 1
+                if not self._busy[host]:
+                    del self._busy[host]
+                self._freed.notify_all()
 
 
 class Fetcher:

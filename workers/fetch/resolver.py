@@ -31,9 +31,14 @@ LookUp = Callable[[str, int], list[Endpoint]]
 """Returns the addresses of a host and port, in the order to try them. Raises OSError (gaierror)."""
 
 
-def system_look_up(host: str, port: int) -> list[Endpoint]:
+def system_look_up(host: str, port: int, flags: int = 0) -> list[Endpoint]:
     """Ask the system's resolver."""
-    return _endpoints(host, port, 0)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
+    return [
+        Endpoint(family, sockaddr)  # type: ignore[arg-type] # typeshed allows bytes paths
+        for family, _, _, _, sockaddr in found
+        if family in (socket.AF_INET, socket.AF_INET6)
+    ]
 
 
 class Resolver:
@@ -49,7 +54,7 @@ class Resolver:
         Raises TimeoutError, or the resolver's OSError (gaierror).
         """
         try:
-            return _endpoints(host, port, socket.AI_NUMERICHOST)
+            return system_look_up(host, port, socket.AI_NUMERICHOST)
         except socket.gaierror:
             pass  # not numeric: a name
         ends = time.monotonic() + timeout_s
@@ -79,12 +84,3 @@ class Resolver:
             answers.put(socket.gaierror(socket.EAI_NONAME, f"not a host name: {error}"))
         finally:
             self._slots.release()
-
-
-def _endpoints(host: str, port: int, flags: int) -> list[Endpoint]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)
-    return [
-        Endpoint(family, sockaddr)  # type: ignore[arg-type] # typeshed allows bytes paths
-        for family, _, _, _, sockaddr in found
-        if family in (socket.AF_INET, socket.AF_INET6)
-    ]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
+from kaption.workers.policy import ClipPolicy, TransformersPolicy
 from kaption.workers.runtime.stage import OutOfMemory
 
 if TYPE_CHECKING:
@@ -53,12 +54,17 @@ def torch_dtype(precision: str) -> torch.dtype:
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
 
-def use_threads(count: int) -> None:
-    """Set the number of torch's CPU threads in this process; 0 leaves torch's own choice."""
+def prepare_torch(policy: ClipPolicy | TransformersPolicy) -> tuple[torch.device, str]:
+    """Set torch's CPU threads in this process. Returns the device and the precision.
+
+    Raises Fatal for a device that is not there.
+    """
     import torch
 
-    if count > 0:
-        torch.set_num_threads(count)
+    if policy.threads > 0:
+        torch.set_num_threads(policy.threads)
+    device = pick_device(policy.device)
+    return device, pick_precision(policy.precision, device)
 
 
 def weights_digest(model: torch.nn.Module) -> str:

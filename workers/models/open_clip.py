@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
 from kaption.schemas.letterbox import Letterbox
-from kaption.workers.models.device import (
-    memory_guard,
-    pick_device,
-    pick_precision,
-    torch_dtype,
-    use_threads,
-    weights_digest,
-)
-from kaption.workers.models.recommended import recommended_score
+from kaption.workers.models.device import memory_guard, prepare_torch, torch_dtype, weights_digest
 from kaption.workers.policy import ClipPolicy
 
 if TYPE_CHECKING:
@@ -33,6 +25,9 @@ _TEXTS_AT_ONCE = 128
 """Texts in one batch of the model. A long text has many windows, so that the texts of a batch of
 records are too many at once."""
 _STEP = 16
+_PUBLISHED: dict[tuple[str, str | None], float] = {("ViT-B-32", "openai"): 0.28}
+"""Cosine from which on a published data set kept its pairs, by architecture and pretrained tag.
+LAION-5B (Schuhmann et al. 2022) kept English pairs at 0.28 and more; LAION-400M at 0.30."""
 
 
 def build(policy: ClipPolicy) -> OpenClipScorer:
@@ -40,9 +35,7 @@ def build(policy: ClipPolicy) -> OpenClipScorer:
     import open_clip
 
     name = f"local-dir:{DEMO_FOLDER}" if policy.model == "demo" else policy.model
-    use_threads(policy.threads)
-    device = pick_device(policy.device)
-    precision = pick_precision(policy.precision, device)
+    device, precision = prepare_torch(policy)
     try:
         model, _, _ = open_clip.create_model_and_transforms(
             name,
@@ -150,7 +143,7 @@ def _token_ids(tokenizer: Any) -> Callable[[str], Sequence[int]]:
 def _recommended(policy: ClipPolicy, name: str) -> float:
     if policy.recommended_score is not None:
         return policy.recommended_score
-    found = recommended_score(name, policy.pretrained)
+    found = _PUBLISHED.get((name.removesuffix("-quickgelu").replace("/", "-"), policy.pretrained))
     if name.startswith("local-dir:"):
         side_file = Path(name.removeprefix("local-dir:")) / _SIDE_FILE
         if side_file.is_file():

@@ -7,6 +7,7 @@ counts for that one token. So its score is close to that of the text without it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _OVERLAP_CLAUSES = 1
 """Each window repeats this many clauses of the one before, as far as they fit: a clause alone often
 lacks its subject."""
+
+_WORD = re.compile(r"\S+\s*|\s+")
+"""A word with the white space after it, or white space at the beginning."""
 
 CountTokens = Callable[[str], int]
 """Tokens of a text, begin and end marks included."""
@@ -121,7 +125,7 @@ def _pieces(text: str, count_tokens: CountTokens, max_tokens: int) -> Iterator[s
         if count_tokens(clause) <= max_tokens:
             yield clause
             continue
-        for word in _words(clause):
+        for word in _WORD.findall(clause):
             if count_tokens(word) <= max_tokens:
                 yield word
             else:
@@ -143,16 +147,6 @@ def _furthest(low: int, last: int, fits: Callable[[int], bool]) -> int:
             low += stride
         stride //= 2
     return low
-
-
-def _words(clause: str) -> Iterator[str]:
-    """Words, each with the white space after it."""
-    start = 0
-    for position in range(1, len(clause)):
-        if clause[position - 1].isspace() and not clause[position].isspace():
-            yield clause[start:position]
-            start = position
-    yield clause[start:]
 
 
 def _mean(cosines: list[float], windows: list[Window]) -> float:

@@ -15,8 +15,6 @@ _RIDERS = 4
 
 
 class _Open:
-    """A batch that is not full yet."""
-
     def __init__(self, since: float) -> None:
         self.since = since
         self.entries: list[Entry] = []

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any
 
-from kaption.workers.runtime.backoff import Stopped
+from kaption.workers.runtime.backoff import Backoff, Stopped
 from kaption.workers.runtime.bisection import Bisection
 from kaption.workers.runtime.entry import Batch, Entry
 from kaption.workers.runtime.outputs import Outputs
+from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.stage import Stage
 
 Done = Callable[[Batch, BaseException | None], None]
 
@@ -22,27 +25,24 @@ class Compute:
 
     def __init__(
         self,
-        name: str,
-        bisection: Bisection,
+        stage: Stage[Any, Any],
+        policy: RuntimePolicy,
+        backoff: Backoff,
         outputs: Outputs,
         clock: Callable[[], float],
         wanted: Callable[[Entry], bool],
-        queue: int,
     ) -> None:
-        """`wanted` says, on the compute thread, whether an entry is still to be processed.
-
-        `queue` is how many batches the thread has at most, the one in work included.
-        """
-        self._bisection = bisection
+        """`wanted` says, on the compute thread, whether an entry is still to be processed."""
+        self._bisection = Bisection(stage, policy, backoff)
         self._outputs = outputs
         self._clock = clock
         self._wanted = wanted
-        self._queue = queue
+        self._queue = policy.compute_queue
         self._queued: list[Batch] = []
         self._handed: list[Batch] = []
         self._work: SimpleQueue[Batch | None] = SimpleQueue()
         self._done: Done = lambda batch, error: None
-        self._thread = Thread(target=self._run, name=f"{name}-compute", daemon=True)
+        self._thread = Thread(target=self._run, name=f"{stage.name}-compute", daemon=True)
 
     def start(self, done: Done) -> None:
         """Start the thread. It calls `done` with each batch, and the error that ends the worker."""
@@ -97,8 +97,7 @@ class Compute:
             self._done(batch, None)
 
     def _process(self, batch: Batch) -> None:
-        # A partition may have gone to another worker while the batch waited. That worker
-        # processes these entries, so processing them here is wasted.
+        # Another worker may own a partition by now, and processes its entries.
         wanted: list[Entry] = []
         for entry in batch.entries:
             (wanted if self._wanted(entry) else batch.left).append(entry)

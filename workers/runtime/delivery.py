@@ -40,7 +40,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.messages import Partition
@@ -53,7 +52,7 @@ from kaption.connections.kafka.transaction import (
 )
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
-from kaption.workers.runtime.entry import Entry, Held
+from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.idle import IdlePositions, Reached
 from kaption.workers.runtime.outputs import Outputs
 from kaption.workers.runtime.policy import RuntimePolicy
@@ -66,35 +65,30 @@ _PAUSE_AFTER_REFUSAL_S = 0.1
 _PAUSE_BETWEEN_OPENINGS_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryParts:
-    """What a delivery works with."""
-
-    stage: str
-    session: Session
-    outputs: Outputs
-    rate: DeadLetterRate
-    held: Held
-    idle: IdlePositions
-    progress: Progress
-    policy: RuntimePolicy
-    clock: Callable[[], float]
-    """Monotonic seconds."""
-    later: Callable[[Callable[[], None]], None]
-    """Has the poll thread make a call. Any thread may use it."""
-
-
 class Delivery:
     """Belongs to the poll thread. At most one transaction is under way."""
 
-    def __init__(self, parts: DeliveryParts) -> None:
-        self._parts = parts
-        self._session = parts.session
-        self._policy = parts.policy
-        self._clock = parts.clock
+    def __init__(
+        self,
+        session: Session,
+        outputs: Outputs,
+        progress: Progress,
+        policy: RuntimePolicy,
+        clock: Callable[[], float],
+        later: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """`later`, on any thread, has the poll thread make a call; `clock` in monotonic seconds."""
+        self._session = session
+        self._outputs = outputs
+        self._progress = progress
+        self._policy = policy
+        self._clock = clock
+        self._later = later
+        self._rate = DeadLetterRate(policy, clock)
+        self.positions = IdlePositions(session, policy.idle_commit_s, clock)
         self._finished: deque[Sequence[Entry]] = deque()
         self._sent: list[Entry] = []
-        self._positions: Reached = {}
+        self._reached: Reached = {}
         self.records = 0
         """Records that are finished and not known to be committed."""
         self._thread: TransactionThread | None = None
@@ -122,7 +116,7 @@ class Delivery:
     def add(self, batch: Sequence[Entry]) -> None:
         """Take a finished batch. Raises Fatal if too many records are dead."""
         dead = sum(isinstance(entry.outcome, Dead) for entry in batch)
-        self._parts.rate.add(len(batch), dead)
+        self._rate.add(len(batch), dead)
         self._finished.append(batch)
         self.records += len(batch)
 
@@ -155,7 +149,7 @@ class Delivery:
         if group is None or not ours or self._clock() < self._not_before:
             return
         assert self._thread is not None
-        self._positions = ours
+        self._reached = ours
         offsets = {partition: position for partition, (_, position) in ours.items()}
         self._thread.commit([], offsets, group)
         self._under_way(self._policy.transaction_deadline_s)
@@ -163,7 +157,7 @@ class Delivery:
     def _open(self) -> None:
         self._thread = self._session.open_producer(
             {entry.partition for entry in self._sent},
-            lambda thread, result: self._parts.later(lambda: self._report(thread, result)),
+            lambda thread, result: self._later(lambda: self._report(thread, result)),
         )
         self._under_way(self._policy.rebuild_attempt_s)
 
@@ -211,7 +205,7 @@ class Delivery:
             case Committed():
                 self._failing_since = None
                 self._count("committed")
-                self._parts.idle.committed(self._positions)
+                self.positions.committed(self._reached)
                 self._settle(self._sent, [])
             case Opened(committed=committed):
                 self._resolve(committed)
@@ -253,21 +247,21 @@ class Delivery:
             entry = senders[index]
             if not isinstance(entry.outcome, Dead):
                 entry.die("the broker refused its output as too large", unexpected=False)
-                self._parts.outputs.build(entry)
+                self._outputs.build(entry)
 
     def _failed(self, error: Exception) -> None:
         """The outcome is unknown, or no producer could be opened. The next producer will tell."""
         _log.warning("session lost", extra={"error": repr(error), "records": len(self._sent)})
         if self._sent:
             self._count("unknown")
-        metrics.REBUILDS.labels(self._parts.stage).inc()
+        metrics.REBUILDS.labels(self._progress.stage).inc()
         self._leave_producer()
         self._deadline = None
         self._fail_since(error)
         self._not_before = self._clock() + _PAUSE_BETWEEN_OPENINGS_S
 
     def _settle(self, done: Sequence[Entry], again: Sequence[Entry]) -> None:
-        self._sent, self._positions = [], {}
+        self._sent, self._reached = [], {}
         if again:
             self._finished.appendleft(again)
         if done:
@@ -275,11 +269,10 @@ class Delivery:
 
     def _release(self, entries: Sequence[Entry], *, committed: bool) -> None:
         self.records -= len(entries)
-        self._parts.held.release(entries)
-        # `held` is set first, so that no reader sees a record both as held and as done.
-        self._parts.progress.held = self._parts.held.records
+        # First, so that no reader sees a record both as held and as done.
+        self._progress.held.release(entries)
         if committed:
-            self._parts.progress.committed(entries)
+            self._progress.committed(entries)
 
     def _leave_producer(self) -> None:
         self._session.abandon_producer()
@@ -301,7 +294,7 @@ class Delivery:
         self._deadline = self._began + seconds
 
     def _count(self, result: str) -> None:
-        stage = self._parts.stage
+        stage = self._progress.stage
         metrics.TRANSACTIONS.labels(stage, result).inc()
         metrics.TRANSACTION_SECONDS.labels(stage).observe(self._clock() - self._began)
 

@@ -15,20 +15,13 @@ from kaption.workers.runtime.stage import Dead, Incoming, Outcome
 class Consumed(Protocol):
     """A message as the consumer returns it; the engine reads these fields."""
 
-    @property
-    def topic(self) -> str: ...  # noqa: D102 - the broker's term
-    @property
-    def partition(self) -> int: ...  # noqa: D102 - the broker's term
-    @property
-    def offset(self) -> int: ...  # noqa: D102 - the broker's term
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102 - the broker's term
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102 - the broker's term
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102 - the broker's term
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102 - the broker's term
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(slots=True, eq=False)

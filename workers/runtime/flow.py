@@ -21,18 +21,17 @@ class Flow:
     def room(self) -> int:
         """How many more records may be read; 0 if none."""
         parts = self._parts
-        if parts.stop.asked or parts.held.bytes >= parts.policy.prefetch_bytes:
+        if parts.stop.asked or parts.progress.held.bytes >= parts.policy.prefetch_bytes:
             return 0
         ahead = 2 * parts.batching.max_records
         if parts.batching.per_partition:
-            # A shard that fills or is written must hold back no partition but its own, so only
-            # records in preparation count.
+            # A shard holds back no partition but its own: only records in preparation count.
             waiting, ahead = parts.batcher.waiting_entries, min(ahead, _LARGEST_POLL)
         else:
             # Records in delivery do not count, up to one transaction: a commit takes as long as
             # the preparation of dozens of records, which are to be read meanwhile.
             delivered = min(parts.delivery.records, parts.policy.transaction_records)
-            waiting = parts.held.records - parts.batcher.open_entries - delivered
+            waiting = parts.progress.held.records - parts.batcher.open_entries - delivered
         limit = ahead + parts.policy.prepare_threads
         # Once full, nothing is read until half of it is empty: many polls for a few records each
         # cost more than the records.
@@ -64,9 +63,8 @@ class Flow:
     def wait_s(self, still: bool) -> float:
         """Seconds for which a poll waits for records; `still`: every partition is paused."""
         parts = self._parts
-        busy = parts.held.records > 0 or not parts.delivery.open
+        busy = parts.progress.held.records > 0 or not parts.delivery.open
         if parts.session.joining or not (still or busy):
-            # While joining the wait is long even with work to do: the answer to a JoinGroup is
-            # lost if it comes while nobody is in poll().
+            # Long while joining: the answer to a JoinGroup is lost if nobody is in poll().
             return parts.policy.poll_s
         return 0.0 if still else _BUSY_WAIT_S

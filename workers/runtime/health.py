@@ -7,25 +7,13 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-
-class Probed(Protocol):
-    """What the health server asks a worker, on its own threads."""
-
-    @property
-    def name(self) -> str:
-        """The name of its stage."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether its poll thread comes round."""
-
-    def not_ready(self) -> str | None:
-        """What is missing before it can work; None if nothing is."""
+if TYPE_CHECKING:
+    from kaption.workers.runtime.worker import Worker
 
 
 class HealthServer:
@@ -34,7 +22,7 @@ class HealthServer:
     A probe succeeds only if all workers are well; its answer names those that are not.
     """
 
-    def __init__(self, workers: Sequence[Probed], port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
+    def __init__(self, workers: Sequence[Worker], port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
         handler = type("Handler", (_Handler,), {"workers": tuple(workers)})
         self._server = ThreadingHTTPServer((host, port), handler)
         self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
@@ -54,7 +42,7 @@ class HealthServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    workers: Sequence[Probed] = ()
+    workers: Sequence[Worker] = ()
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:

@@ -14,13 +14,12 @@ Reached = Mapping[Partition, tuple[int, int]]
 class IdlePositions:
     """Finds the positions of idle partitions that changed since they were committed.
 
-    Without them a group that has done everything would never reach lag 0: each transaction leaves
-    a marker in the topics it wrote to, no consumer is given the marker, and it counts as lag. A new
-    group commits its first positions too, so that its lag is known before its first batch.
+    Without them the lag never reaches 0: each transaction leaves a marker in its topics, which
+    counts as lag and which no consumer is given. A new group commits its first positions too, so
+    that its lag is known before its first batch.
 
-    `Delivery` commits them in a transaction like any other. A plain commit was rejected: the broker
-    may carry it out after the next transaction, if its answer was late or an error. That would
-    take offsets back, and records would be processed twice.
+    `Delivery` commits them in a transaction. A plain commit was rejected: after a late answer or
+    an error the broker may carry it out behind the next transaction, and so take offsets back.
     """
 
     def __init__(self, session: Session, every_s: float, clock: Callable[[], float]) -> None:

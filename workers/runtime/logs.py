@@ -47,9 +47,8 @@ def configure(
 ) -> None:
     """Set up the loggers of this process. Call it once, in a process that is ours.
 
-    Every module logs through the standard library, with fields in `extra`: Publisher and the
-    streams run in the user's process, where structlog, not set up, would print to stdout and pass
-    over what the user has set up. structlog only writes the lines here.
+    Every module logs through the standard library, with fields in `extra`, for some run in the
+    user's process: there structlog would print to stdout and pass over the user's own set-up.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,

@@ -74,7 +74,6 @@ class Opening:
             return answer
 
     def _leave(self) -> bool:
-        """Leave the thread behind, unless it has its answer already."""
         with self._lock:
             self._left = self._answers.empty()
             return self._left

@@ -21,7 +21,10 @@ from kaption.workers.runtime.stage import Dead, Emit, Reject, Stage
 # What a message takes on the wire besides key, value and headers: batch header, varints, and what
 # compression adds to bytes that do not compress.
 _OVERHEAD_BYTES = 1024
-_TRACE_PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+# Version 00 ends after the flags; ff is no version; neither id may be all zeros.
+_TRACE_PARENT = re.compile(
+    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
+)
 _SAMPLED = 1
 
 
@@ -156,14 +159,6 @@ def child_of(parent: str | None, random_source: random.Random) -> str:
     `parent` starts a new, sampled trace, as the standard asks.
     """
     span = f"{random_source.getrandbits(64) or 1:016x}"
-    match = _TRACE_PARENT.fullmatch(parent) if parent else None
-    if match and _valid_trace(match):
-        return f"00-{match[2]}-{span}-{int(match[4], 16) & _SAMPLED:02x}"
+    if match := _TRACE_PARENT.fullmatch(parent or ""):
+        return f"00-{match[1]}-{span}-{int(match[2], 16) & _SAMPLED:02x}"
     return f"00-{random_source.getrandbits(128) or 1:032x}-{span}-01"
-
-
-def _valid_trace(match: re.Match[str]) -> bool:
-    version, trace, span, _, more = match.groups()
-    if version == "ff" or (version == "00" and more):
-        return False
-    return bool(trace.strip("0") and span.strip("0"))

@@ -10,11 +10,9 @@ from queue import Empty, SimpleQueue
 from kaption.workers.runtime.batcher import Batcher
 from kaption.workers.runtime.compute import Compute
 from kaption.workers.runtime.delivery import Delivery
-from kaption.workers.runtime.entry import Held
-from kaption.workers.runtime.idle import IdlePositions
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.preparation import Preparation
-from kaption.workers.runtime.progress import Gauges
+from kaption.workers.runtime.progress import Progress
 from kaption.workers.runtime.resumption import Resumption
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Batching
@@ -56,11 +54,9 @@ class Parts:
     stop: StopRequest
     session: Session
     mailbox: Mailbox
-    held: Held
     preparation: Preparation
     batcher: Batcher
     compute: Compute
     delivery: Delivery
-    idle: IdlePositions
     resumption: Resumption
-    gauges: Gauges
+    progress: Progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kaption.connections.kafka.messages import Partition
+from kaption.workers.runtime import metrics
 from kaption.workers.runtime.backoff import Stopped
 from kaption.workers.runtime.entry import Batch, Consumed, Entry
 from kaption.workers.runtime.flow import Flow
@@ -46,7 +47,7 @@ class Poll:
         self._hand_on(room)
         parts.delivery.step()
         self._commit_idle_positions()
-        parts.gauges.show()
+        parts.progress.show(parts.session, parts.clock())
 
     @property
     def drained(self) -> bool:
@@ -89,9 +90,9 @@ class Poll:
         changes = ownership.changes
         if changes == self._changes:
             return
-        parts.gauges.partitions_changed(changes - self._changes)
+        metrics.REBALANCES.labels(parts.progress.stage).inc(changes - self._changes)
         self._changes = changes
-        parts.held.release(parts.batcher.drop(lambda entry: not ownership.holds(entry)))
+        parts.progress.held.release(parts.batcher.drop(lambda entry: not ownership.holds(entry)))
         parts.resumption.forget_all_but(ownership.owned)
         for partition, epoch in ownership.take_fresh():
             if partition in ownership.owned:
@@ -112,12 +113,11 @@ class Poll:
                 Entry(raw, partition, epoch, len(raw.value or b"") + len(raw.key or b""))
                 for raw in messages
             ]
-            parts.held.add(entries)
+            parts.progress.held.add(entries)
             parts.batcher.add(entries)
             parts.preparation.submit(entries)
 
     def _hand_on(self, room: int) -> None:
-        """Hand full batches to the compute thread."""
         parts = self._parts
         if parts.stop.asked and not self._closing:
             parts.compute.give_up_queued()
@@ -137,13 +137,13 @@ class Poll:
         # position of its partition is behind it.
         if parts.delivery.free and not parts.stop.asked:
             # A partition whose start is not known yet may have a position, but not the right one.
-            busy = parts.held.partitions | parts.resumption.asked.keys()
+            busy = parts.progress.held.partitions | parts.resumption.asked.keys()
             idle = parts.session.ownership.owned - busy
-            parts.delivery.commit_positions(parts.idle.moved(idle))
+            parts.delivery.commit_positions(parts.delivery.positions.moved(idle))
 
     def _prepared(self, chunk: Sequence[Entry], error: BaseException | None) -> None:
         if isinstance(error, Stopped):
-            self._parts.held.release(self._parts.batcher.give_up(chunk))
+            self._parts.progress.held.release(self._parts.batcher.give_up(chunk))
         elif error is not None:
             raise error
         self._parts.batcher.advance({entry.partition for entry in chunk})
@@ -153,9 +153,9 @@ class Poll:
             raise error
         parts = self._parts
         parts.compute.finished(batch)
-        parts.held.release(batch.left)
+        parts.progress.held.release(batch.left)
         if batch.entries:
-            parts.gauges.computed(batch, parts.compute.limit)
+            parts.progress.computed(batch, parts.compute.limit)
             parts.delivery.add(batch.entries)
 
     def _resumed(self, partition: Partition, epoch: int, start: int | BaseException) -> None:

@@ -54,10 +54,9 @@ class Preparation:
         ]
 
     def start(self, done: Done) -> None:
-        """Start the threads.
+        """Start the threads. They call `done` with each chunk of entries once it is ready.
 
-        They call `done` with each chunk of entries once it is ready, with Stopped and the chunk if
-        a stop ended its preparation, or with the error that ends the worker.
+        With it comes Stopped if a stop ended its preparation, or the error that ends the worker.
         """
         self._done = done
         for thread in self._threads:
@@ -87,8 +86,7 @@ class Preparation:
                 began = self._clock()
                 for entry in chunk:
                     self._prepare(entry)
-                # Threads that race lose an update of this moving average now and then. It only
-                # chooses the size of later chunks.
+                # Threads race here and may lose an update. It only sets the size of later chunks.
                 mean = (self._clock() - began) / len(chunk)
                 self._seconds += 0.1 * (mean - self._seconds)
                 self._done(chunk, None)

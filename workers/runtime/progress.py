@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -43,27 +43,28 @@ class Snapshot:
 
 
 class Progress:
-    """Counts for `stage`; every method may be called from any thread."""
+    """Counts for `stage`. Any thread may call `waits`, `committed` and `snapshot`."""
 
     def __init__(self, stage: str) -> None:
-        self._stage = stage
+        self.stage = stage
         self._lock = Lock()
         self._emitted = 0
         self._dead = 0
         self._rejected: Counter[str] = Counter()
         self._topics: Counter[str] = Counter()
-        self.held = 0
+        self.held = Held()
         self.position = 0
         self.lag = 0
         self.waiting_for: str | None = None
+        self._next = float("-inf")
 
     def waits(self, error: Retry) -> None:
         """Count a wait. The first one after a commit is logged, so an outage gives one line."""
-        metrics.RETRIES.labels(self._stage).inc()
+        metrics.RETRIES.labels(self.stage).inc()
         with self._lock:
             first, self.waiting_for = self.waiting_for is None, str(error)
         if first:
-            _log.warning("waiting", extra={"stage": self._stage, "why": str(error)})
+            _log.warning("waiting", extra={"stage": self.stage, "why": str(error)})
 
     def committed(self, entries: Iterable[Entry]) -> None:
         """Count entries whose outcome is committed."""
@@ -83,7 +84,7 @@ class Progress:
             self.waiting_for = None
             self._topics += topics
             for (outcome, why), count in counted.items():
-                metrics.OUTCOMES.labels(self._stage, outcome, why).inc(count)
+                metrics.OUTCOMES.labels(self.stage, outcome, why).inc(count)
                 if outcome == "rejected":
                     self._rejected[why] += count
                 elif outcome == "dead":
@@ -101,52 +102,25 @@ class Progress:
                 rejected=rejected,
                 dead=self._dead,
                 topics=dict(self._topics),
-                held=self.held,
+                held=self.held.records,
                 position=self.position,
                 lag=self.lag,
                 waiting_for=self.waiting_for,
             )
 
-
-class Gauges:
-    """Writes what the poll thread sees to the metrics and to `Progress`. Poll thread only."""
-
-    def __init__(
-        self,
-        stage: str,
-        session: Session,
-        held: Held,
-        progress: Progress,
-        clock: Callable[[], float],
-    ) -> None:
-        """`clock` gives monotonic seconds."""
-        self._stage = stage
-        self._session = session
-        self._held = held
-        self._progress = progress
-        self._clock = clock
-        self._next = clock()
-
-    def show(self) -> None:
-        """Update lag, position and held records, once a second."""
-        now = self._clock()
+    def show(self, session: Session, now: float) -> None:
+        """Update lag, position and the gauges, once a second; `now` in seconds. Poll thread."""
         if now < self._next:
             return
         self._next = now + _EVERY_S
-        session, held = self._session, self._held
-        lag = sum(session.lag().values())
-        self._progress.held, self._progress.lag = held.records, lag
-        self._progress.position = sum(filter(None, map(session.position, session.ownership.owned)))
-        metrics.LAG.labels(self._stage).set(lag)
-        metrics.HELD_RECORDS.labels(self._stage).set(held.records)
-        metrics.HELD_BYTES.labels(self._stage).set(held.bytes)
+        self.lag = sum(session.lag().values())
+        self.position = sum(filter(None, map(session.position, session.ownership.owned)))
+        metrics.LAG.labels(self.stage).set(self.lag)
+        metrics.HELD_RECORDS.labels(self.stage).set(self.held.records)
+        metrics.HELD_BYTES.labels(self.stage).set(self.held.bytes)
 
     def computed(self, batch: Batch, limit: int | None) -> None:
         """Count a batch; `limit` is the largest batch that fits the device, if one was halved."""
-        metrics.BATCH_SECONDS.labels(self._stage).observe(batch.seconds)
-        metrics.BATCH_RECORDS.labels(self._stage).observe(len(batch.entries))
-        metrics.BATCH_LIMIT.labels(self._stage).set(limit or 0)
-
-    def partitions_changed(self, changes: int) -> None:
-        """Count partitions that were assigned or lost."""
-        metrics.REBALANCES.labels(self._stage).inc(changes)
+        metrics.BATCH_SECONDS.labels(self.stage).observe(batch.seconds)
+        metrics.BATCH_RECORDS.labels(self.stage).observe(len(batch.entries))
+        metrics.BATCH_LIMIT.labels(self.stage).set(limit or 0)

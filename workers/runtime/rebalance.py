@@ -13,9 +13,8 @@ from kaption.workers.runtime.entry import Entry
 class Ownership:
     """The owned partitions, with an epoch each that rises at every assignment and every loss.
 
-    An entry carries the epoch under which it was read. Once the partition has another epoch, the
-    entry is dropped wherever it is: another worker may have processed it meanwhile. Epochs only
-    rise, so such an entry never becomes valid again.
+    An entry carries the epoch under which it was read. Once its partition has a higher one, the
+    entry is dropped for good: another worker may have processed it meanwhile.
 
     All methods may be called from any thread. `RebalanceListener` calls from the client's I/O
     thread, where a blocking call would raise.
@@ -47,10 +46,6 @@ class Ownership:
                 partition = Partition(*topic_partition)
                 self._raise(partition)
                 self._owned.discard(partition)
-
-    def forget(self) -> None:
-        """Note that all partitions are lost, because their consumer was closed."""
-        self.revoked([TopicPartition(*partition) for partition in self.owned])
 
     @property
     def owned(self) -> frozenset[Partition]:

@@ -9,12 +9,7 @@ from typing import Any, ClassVar
 
 from kaption.connections.kafka import offsets
 from kaption.connections.kafka.access import denial
-from kaption.connections.kafka.clients import (
-    MemberTimeouts,
-    TransactionTimeouts,
-    group_member,
-    transactional_producer,
-)
+from kaption.connections.kafka.clients import group_member, transactional_producer
 from kaption.connections.kafka.internals import (
     forget_offset_fetches,
     go_on_joining,
@@ -76,7 +71,7 @@ class Session:
     def replace_consumer(self) -> None:
         """Leave a consumer that fails behind and open another; we own no partition then."""
         self._listener.leave()
-        self.ownership.forget()
+        self.ownership.revoked(self.ownership.owned)
         self._start_closing()  # on a thread of its own, for it waits for the broker
         self.consumer = self._make_consumer()
 
@@ -157,11 +152,21 @@ class Session:
 
     def position(self, partition: Partition) -> int | None:
         """The next offset to read; None where the broker would have to be asked."""
-        return offsets.position(self.consumer, partition)
+        try:
+            found: int | None = self.consumer.position(TopicPartition(*partition), timeout_ms=0)
+        except KafkaError:
+            return None
+        return found
 
     def lag(self) -> dict[Partition, int]:
         """Records before the end of each of our partitions, where a fetch has told the end."""
-        return offsets.lag(self.consumer)
+        lags: dict[Partition, int] = {}
+        for partition in map(Partition._make, self.consumer.assignment()):
+            high = self.consumer.highwater(TopicPartition(*partition))
+            at = self.position(partition)
+            if high is not None and at is not None:
+                lags[partition] = max(0, high - at)
+        return lags
 
     def told(self, error: BaseException) -> str:
         """An error for people: the right that is missing, where that is the cause."""
@@ -184,21 +189,27 @@ class Session:
 
     def _make_consumer(self) -> Any:
         policy = self._policy
-        timeouts = MemberTimeouts(
-            policy.request_timeout_s, policy.session_timeout_s, policy.max_poll_interval_s
+        consumer = group_member(
+            self._connection,
+            self._group,
+            self._transactional_id,
+            request_s=policy.request_timeout_s,
+            session_s=policy.session_timeout_s,
+            poll_interval_s=policy.max_poll_interval_s,
         )
-        consumer = group_member(self._connection, self._group, self._transactional_id, timeouts)
         self._listener = RebalanceListener(self.ownership)
         consumer.subscribe(topics=self._topics, listener=self._listener)
         return consumer
 
     def _make_producer(self) -> Any:
         policy = self._policy
-        timeouts = TransactionTimeouts(
-            policy.request_timeout_s, policy.transaction_deadline_s, policy.transaction_timeout_s
-        )
         return transactional_producer(
-            self._connection, self._transactional_id, DEAD_MESSAGE_BYTES, timeouts
+            self._connection,
+            self._transactional_id,
+            DEAD_MESSAGE_BYTES,
+            request_s=policy.request_timeout_s,
+            block_s=policy.transaction_deadline_s,
+            expiry_s=policy.transaction_timeout_s,
         )
 
     def _outlived(self) -> bool:

@@ -15,7 +15,6 @@ class StopRequest:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """`clock` gives monotonic seconds."""
         self._clock = clock
         self._times = 0
         self._bells: set[SimpleQueue[None]] = set()

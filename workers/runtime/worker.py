@@ -17,19 +17,16 @@ from kaption.connections.settings import KafkaConnection
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.backoff import Backoff
 from kaption.workers.runtime.batcher import Batcher
-from kaption.workers.runtime.bisection import Bisection
 from kaption.workers.runtime.compute import Compute
-from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
-from kaption.workers.runtime.delivery import Delivery, DeliveryParts
-from kaption.workers.runtime.entry import Entry, Held
-from kaption.workers.runtime.idle import IdlePositions
+from kaption.workers.runtime.delivery import Delivery
+from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.opening import Opening
 from kaption.workers.runtime.outputs import Outputs
 from kaption.workers.runtime.parts import Mailbox, Parts
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.poll import Poll
 from kaption.workers.runtime.preparation import Preparation
-from kaption.workers.runtime.progress import Gauges, Progress
+from kaption.workers.runtime.progress import Progress
 from kaption.workers.runtime.resumption import Resumption
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
@@ -124,10 +121,10 @@ class Worker:
         """Construct all parts of this worker. Nothing is started yet."""
         stage, policy, clock, stop = self.stage, self._policy, self._clock, self._stop
         batching, prefix = stage.batching, self._connection.topic_prefix
-        mailbox, held = Mailbox(), Held()
+        mailbox = Mailbox()
         backoff = Backoff(policy, self._random, stop, self.progress.waits)
         outputs = Outputs(stage, prefix, self._now, self._random)
-        idle = IdlePositions(session, policy.idle_commit_s, clock)
+        topics = {prefix + topic.name: topic for topic in stage.inputs}
 
         def wanted(entry: Entry) -> bool:
             # A stop leaves the batches that are not in work yet. Open shards are written, though.
@@ -142,40 +139,12 @@ class Worker:
                 stop=stop,
                 session=session,
                 mailbox=mailbox,
-                held=held,
-                preparation=Preparation(
-                    stage,
-                    {prefix + topic.name: topic for topic in stage.inputs},
-                    policy,
-                    backoff,
-                    clock,
-                ),
+                preparation=Preparation(stage, topics, policy, backoff, clock),
                 batcher=Batcher(batching, clock),
-                compute=Compute(
-                    stage.name,
-                    Bisection(stage, policy, backoff),
-                    outputs,
-                    clock,
-                    wanted,
-                    policy.compute_queue,
-                ),
-                delivery=Delivery(
-                    DeliveryParts(
-                        stage=stage.name,
-                        session=session,
-                        outputs=outputs,
-                        rate=DeadLetterRate(policy, clock),
-                        held=held,
-                        idle=idle,
-                        progress=self.progress,
-                        policy=policy,
-                        clock=clock,
-                        later=mailbox.put,
-                    )
-                ),
-                idle=idle,
+                compute=Compute(stage, policy, backoff, outputs, clock, wanted),
+                delivery=Delivery(session, outputs, self.progress, policy, clock, mailbox.put),
                 resumption=Resumption(stage, session, backoff, policy.request_timeout_s),
-                gauges=Gauges(stage.name, session, held, self.progress, clock),
+                progress=self.progress,
             )
         )
 
@@ -199,7 +168,6 @@ class Worker:
 
     def _overdue(self) -> bool:
         """Whether the poll thread should have ended, but hangs in a call of the library."""
-        # Both limits are looked at here as well as in the poll thread, which may hang for long.
         now, last = self._clock(), self._last_step
         limit = 0.0 if self._stop.at_once else self._policy.grace_s
         late = self._stop.asked and self._stop.seconds > limit + _OVERDUE_S
@@ -208,26 +176,22 @@ class Worker:
     def _poll(self, poll: Poll) -> None:
         try:
             while not (poll.drained or self._stop.at_once):
-                self._step(poll)
+                try:
+                    poll.step()
+                except Session.errors as error:
+                    self._replace_consumer(error)
+                else:
+                    self._failing_since, self._failing_with = None, ""
                 self._last_step = self._clock()
         except BaseException as error:  # noqa: BLE001 - run() raises it
             self._failure = error
-
-    def _step(self, poll: Poll) -> None:
-        try:
-            poll.step()
-        except Session.errors as error:
-            self._replace_consumer(error)
-        else:
-            self._failing_since = None
-            self._failing_with = ""
 
     def _replace_consumer(self, error: Exception) -> None:
         assert self._session is not None
         now = self._clock()
         self._failing_since = self._failing_since or now
-        # Raises Fatal if the broker refuses us by now. A single missing right raises nothing: it
-        # may have been granted just now and be on its way to this broker.
+        # Raises Fatal if the broker refuses us by now. A missing right raises nothing: it may have
+        # been granted just now and be on its way to this broker.
         seen = check_access(self._connection, _LOOK_S)
         why = denial(self._connection, error) or seen or repr(error)
         if now - self._failing_since > self._policy.rebuild_limit_s:
@@ -247,8 +211,7 @@ class Worker:
         The stage is not closed if its `process` does not return: closing it would break the call
         in the middle.
         """
-        # Also after a failure: every wait of the other threads ends, and a poll thread that is
-        # left behind leaves when it wakes.
+        # Also after a failure: it ends every wait, and a poll thread left behind leaves.
         self._stop.ask()
         self._stop.ask()
         ended = poll is None or poll.stop(_CLOSE_S)
@@ -262,7 +225,7 @@ class Worker:
                 "worker left work undone, which comes again",
                 extra={
                     "stage": self.stage.name,
-                    "records": self.progress.held,
+                    "records": self.progress.held.records,
                     "stage_closed": ended,
                 },
             )

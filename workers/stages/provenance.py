@@ -18,7 +18,9 @@ class Tracer:
     def __init__(self, stage: str, now: Callable[[], datetime], *policies: Policy) -> None:
         """`policies` are all that the stage's results depend on. `now` returns aware UTC times."""
         self._stage = stage
-        self._config_hash = _config_hash(policies)
+        dumps = [policy.model_dump(mode="json") for policy in policies]
+        canonical = json.dumps(dumps, sort_keys=True, separators=(",", ":"))
+        self._config_hash = hashlib.sha256(canonical.encode()).hexdigest()[:16]
         self._software = f"kaption/{version('kaption')}"
         self._now = now
 
@@ -41,10 +43,3 @@ class Tracer:
             models=dict(models or {}),
             preprocessing_id=preprocessing_id,
         )
-
-
-def _config_hash(policies: tuple[Policy, ...]) -> str:
-    """First 16 hex digits of the sha256 over canonical JSON."""
-    dumps = [policy.model_dump(mode="json") for policy in policies]
-    text = json.dumps(dumps, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING
 from kaption.schemas import Caption, CaptionedPair, CaptionKind, IngestedPair, Route, ScoredPair
 from kaption.schemas.topics import CAPTIONED, INGESTED, SCORED
 from kaption.workers.policy import ScorePolicy
-from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Stage
-from kaption.workers.stages.alignment import Alignment
-from kaption.workers.stages.provenance import Tracer
+from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Stage
+from kaption.workers.stages.alignment import Aligned, Alignment
 
 if TYPE_CHECKING:
     from kaption.workers.stages.alignment import ImageInput
-
-_BATCH_WAIT_S = 1.0
-"""How long a batch that is not full waits for more records: full batches use the device best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,7 @@ class ScoreInput:
     """Seconds that the preparation took."""
 
 
-class ScoreStage(Stage[IngestedPair, ScoreInput]):
+class ScoreStage(Aligned, Stage[IngestedPair, ScoreInput]):
     """Sends pairs with a good alt text to select, all others to recaption."""
 
     name = "score"
@@ -41,19 +37,7 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
     def __init__(
         self, policy: ScorePolicy, alignment: Alignment, *, now: Callable[[], datetime]
     ) -> None:
-        self._policy = policy
-        self._alignment = alignment
-        self._tracer = Tracer(self.name, now, policy, alignment.policy)
-
-    @property
-    def batching(self) -> Batching:
-        """As the policy says."""
-        return Batching(self._policy.batch_records, _BATCH_WAIT_S)
-
-    def setup(self) -> None:
-        """Load the scorer. Raises Fatal."""
-        self._alignment.setup()
-        self._good_score = self._alignment.threshold(self._policy.good_score)
+        super().__init__(policy, alignment, policy.good_score, now)
 
     def prepare(self, message: Incoming[IngestedPair]) -> ScoreInput:
         """Get the cached embedding, else the pixels.
@@ -85,19 +69,13 @@ class ScoreStage(Stage[IngestedPair, ScoreInput]):
             for at, (pair, (_, prepared)) in enumerate(zip(pairs, batch, strict=True))
         ]
 
-    def ready(self) -> str | None:
-        """None when blob store and cache answer, else the error."""
-        return self._alignment.ready()
-
     def _route(self, pair: IngestedPair, original: Caption | None, seconds: float) -> Emit:
-        scorer = self._alignment
-        trace = self._tracer.trace(seconds, scorer.models, scorer.preprocessing_id)
         fields = dict(pair) | {
-            "original": original and scorer.fitted(original),
-            "provenance": pair.provenance.then(trace),
+            "original": original and self._alignment.fitted(original),
+            "provenance": self._traced(pair.provenance, seconds),
         }
         score = None if original is None else original.score
-        if score is not None and score >= self._good_score:
+        if score is not None and score >= self._threshold:
             good = CaptionedPair(**fields, route=Route.ALT_TEXT_GOOD)
             return Emit(((CAPTIONED, good),))
         return Emit(((SCORED, ScoredPair(**fields, route=Route.NEEDS_CAPTION)),))

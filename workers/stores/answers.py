@@ -76,8 +76,6 @@ class Answers(Forgetful):
         The first answer counts for every delivery and every worker. A refusal counts for its own
         delivery only: the answer of another delivery replaces it. Two round trips.
         """
-        if not origins and not found:
-            return []
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for origin, delivery, answer in zip(origins, deliveries, found, strict=True):
                 ttl_s = REFUSAL_TTL_S if isinstance(answer, Refusal) else self._ttl_s

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from kaption.schemas import Caption
-from kaption.workers.stores.footprint import Footprint, Forgetful
-from kaption.workers.stores.image_cache import ImageCache, Place
+from kaption.workers.stores.image_cache import TTL_S, ImageCache, Place
 
 if TYPE_CHECKING:
     import redis
@@ -28,43 +27,27 @@ class CaptionKey:
     """Digest of alt text, tags and so on, if the captioner's prompts use them, else empty."""
 
 
-TTL_S = 7 * 24 * 3600
-"""Seconds. The topics between the stages are kept as long: a replay within that time runs no model.
-"""
-
 _JSON = TypeAdapter(tuple[Caption, ...])
 
 
-class CaptionCache(Forgetful):
+class CaptionCache(ImageCache):
     """Candidates by image, captioner and context.
 
-    One hash for each image with a field for each captioner and context. The hash expires `ttl_s`
-    seconds after its last write. Every method raises Retry when Redis is down; any thread may call
-    them.
+    One hash for each image with a field for each captioner and context.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int = TTL_S) -> None:
-        self._cache = ImageCache(client, key_prefix, "cap", ttl_s)
+        super().__init__(client, key_prefix, "cap", ttl_s)
 
     def get(self, keys: Sequence[CaptionKey]) -> list[tuple[Caption, ...] | None]:
         """For each key the candidates, or None if they are not cached. One round trip."""
-        values = self._cache.get([_place(key) for key in keys])
+        values = self.get_bytes([_place(key) for key in keys])
         return [None if value is None else _JSON.validate_json(value) for value in values]
 
     def put(self, keys: Sequence[CaptionKey], captions: Sequence[tuple[Caption, ...]]) -> None:
         """Store the candidates of each key. One round trip."""
-        if not keys and not captions:
-            return
         values = [_JSON.dump_json(found, exclude_defaults=True) for found in captions]
-        self._cache.put([_place(key) for key in keys], values)
-
-    def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
-        """Remove all captions of the stored images."""
-        return self._cache.forget(footprints, dry_run=dry_run)
-
-    def ready(self) -> str | None:
-        """None when Redis answers, else the error."""
-        return self._cache.ready()
+        self.put_bytes([_place(key) for key in keys], values)
 
 
 def _place(key: CaptionKey) -> Place:

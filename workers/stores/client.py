@@ -15,6 +15,9 @@ from kaption.connections.tls import setting, tls_context, tls_refusal
 if TYPE_CHECKING:
     import redis
 
+    Keyspace = tuple[redis.Redis, str]
+    """A client, and the prefix of all keys."""
+
 CONNECT_TIMEOUT_S = 2.0
 REPLY_TIMEOUT_S = 10.0
 """Longer than the slowest script takes on a busy server. It bounds the wait for a silent server."""
@@ -47,8 +50,7 @@ def connect_redis(connection: RedisConnection) -> redis.Redis:
             health_check_interval=HEALTH_CHECK_S,
             retry=redis.retry.Retry(backoff, ATTEMPTS),
             decode_responses=False,
-            **_credentials(connection),
-            **_tls(connection),
+            **_options(connection),
         )
     except ValueError:
         # Neither quote nor chain the parser's error: it may hold part of a password.
@@ -135,25 +137,22 @@ def try_redis(client: redis.Redis, key_prefix: str) -> None:
         pipe.execute()
 
 
-def _credentials(connection: RedisConnection) -> dict[str, str]:
-    if connection.password is None and connection.username is None:
-        return {}
-    if "@" in urlsplit(connection.url.get_secret_value()).netloc:
+def _options(connection: RedisConnection) -> dict[str, str]:
+    """User, password and TLS files, as far as they are set."""
+    password = connection.password
+    credentials = {
+        "username": connection.username,
+        "password": password.get_secret_value() if password else None,
+    }
+    in_url = "@" in urlsplit(connection.url.get_secret_value()).netloc
+    if in_url and any(value is not None for value in credentials.values()):
         raise Fatal(
             f"{_URL} holds a user or password, and redis.username or redis.password is set too: "
             "keep one"
         )
-    given = {
-        "username": connection.username,
-        "password": connection.password.get_secret_value() if connection.password else None,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _tls(connection: RedisConnection) -> dict[str, str]:
-    given = {
+    files = {
         "ssl_ca_certs": connection.ca_file,
         "ssl_certfile": connection.certificate_file,
         "ssl_keyfile": connection.key_file,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in (credentials | files).items() if value is not None}

@@ -49,8 +49,6 @@ class Dedup(Forgetful):
 
     def holders(self, sha256s: Sequence[str]) -> list[Position | None]:
         """The owner of each sha256, or None. Claims nothing. One round trip."""
-        if not sha256s:
-            return []
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for sha256 in sha256s:
                 bucket, field = self._place("exact", bytes.fromhex(sha256))
@@ -63,8 +61,6 @@ class Dedup(Forgetful):
 
         Of two equal hashes in one call the first gets the claim.
         """
-        if not sha256s and not owners:
-            return []
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for sha256, owner in zip(sha256s, owners, strict=True):
                 bucket, field = self._place("exact", bytes.fromhex(sha256))
@@ -90,8 +86,6 @@ class Dedup(Forgetful):
         The first owner of a text has rank 1. An owner that asks again gets the same rank. Redis
         remembers the first `limit` owners of a text. One round trip.
         """
-        if not keys and not owners:
-            return []
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for key, owner in zip(keys, owners, strict=True):
                 bucket, field, later = self._text_place(key)

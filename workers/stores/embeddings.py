@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kaption.workers.stores.footprint import Footprint, Forgetful
-from kaption.workers.stores.image_cache import ImageCache, Place
+from kaption.workers.stores.image_cache import TTL_S, ImageCache, Place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,27 +25,21 @@ class EmbeddingKey:
     preprocessing_id: str
 
 
-TTL_S = 7 * 24 * 3600
-"""Seconds. The topics between the stages are kept as long, and nobody needs a vector for longer."""
-
-
-class EmbeddingCache(Forgetful):
+class EmbeddingCache(ImageCache):
     """Embeddings by image, model revision and preprocessing, as d little-endian float16.
 
     float16 halves the memory and changes a cosine by less than 1e-3. Reading normalises each vector
     to unit length again.
 
-    One hash for each image with a field for each revision and preprocessing. The hash expires
-    `ttl_s` seconds after its last write. Every method raises Retry when Redis is down; any thread
-    may call them.
+    One hash for each image with a field for each revision and preprocessing.
     """
 
     def __init__(self, client: redis.Redis, key_prefix: str, *, ttl_s: int = TTL_S) -> None:
-        self._cache = ImageCache(client, key_prefix, "emb", ttl_s)
+        super().__init__(client, key_prefix, "emb", ttl_s)
 
     def get(self, keys: Sequence[EmbeddingKey]) -> list[NDArray[np.float32] | None]:
         """For each key a unit vector of shape (d,), or None if it is not cached. One round trip."""
-        values = self._cache.get([_place(key) for key in keys])
+        values = self.get_bytes([_place(key) for key in keys])
         return [None if value is None else _unpack(value) for value in values]
 
     def put(
@@ -59,19 +52,9 @@ class EmbeddingCache(Forgetful):
         """
         if len(keys) != len(vectors):
             raise ValueError(f"{len(keys)} keys for {len(vectors)} vectors")
-        if not keys:
-            return []
         kept = [half.tobytes() for half in vectors.astype("<f2")]
-        self._cache.put([_place(key) for key in keys], kept)
+        self.put_bytes([_place(key) for key in keys], kept)
         return [_unpack(value) for value in kept]
-
-    def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
-        """Remove all embeddings of the stored images."""
-        return self._cache.forget(footprints, dry_run=dry_run)
-
-    def ready(self) -> str | None:
-        """None when Redis answers, else the error."""
-        return self._cache.ready()
 
 
 def _place(key: EmbeddingKey) -> Place:

@@ -137,8 +137,6 @@ class NearClaims:
         return None if kept is None else [Position.parse(holder.decode()) for holder in kept]
 
     def _owners(self, sequences: Sequence[int]) -> list[Position]:
-        if not sequences:
-            return []
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for number in sequences:
                 pipe.hget(f"{self._prefix}owner:{number // 256}", str(number % 256))

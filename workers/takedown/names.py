@@ -41,12 +41,10 @@ def kind_of(name: str, given: TakedownKind | None = None) -> TakedownKind:
 
 
 def _inferred(name: str) -> TakedownKind:
-    if _SHA256.fullmatch(name):
-        return TakedownKind.SHA256
-    if _URL.fullmatch(name):
-        return TakedownKind.URL
-    if _HOST.fullmatch(name):
-        return TakedownKind.DOMAIN
+    clear = {TakedownKind.SHA256: _SHA256, TakedownKind.URL: _URL, TakedownKind.DOMAIN: _HOST}
+    for kind, form in clear.items():
+        if form.fullmatch(name):
+            return kind
     if doubt := _doubt(name):
         raise UserError(
             f"{name[:200]!r} {doubt}: say which with --kind pair, url, sha256 or domain"

@@ -86,7 +86,8 @@ def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> SearchRes
         ends = reader.ends()
         for read in filter(None, reader.reads(ends)):
             _look(read, rules, finds)
-        blobs = finds.delivered | _images(finds.footprints)
+        shas = {sha for each in finds.footprints for sha in (each.sha256, each.original_sha256)}
+        blobs = finds.delivered | {sha for sha in shas if sha is not None}
         if blobs - named:
             blobs -= set(_needed(filter(None, reader.reads(ends)), rules, blobs))
     footprints = [
@@ -146,11 +147,6 @@ def _needed(reads: Iterable[Read], rules: Container[Rule], blobs: Collection[str
 def _sha256s(pair: AnyPair) -> list[str]:
     """Return the sha256 of the pair's image, as stored and as delivered."""
     return [value for kind, value in rules_for(pair) if kind is TakedownKind.SHA256]
-
-
-def _images(footprints: Iterable[Footprint]) -> set[str]:
-    known = {sha256 for each in footprints for sha256 in (each.sha256, each.original_sha256)}
-    return {sha256 for sha256 in known if sha256 is not None}
 
 
 def _pair(read: Read) -> AnyPair | None:

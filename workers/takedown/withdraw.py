@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kaption.connections.kafka.clients import IdempotentOptions, idempotent_producer
+from kaption.connections.kafka.clients import idempotent_producer
 from kaption.connections.kafka.library import KafkaError
 from kaption.connections.settings import KafkaConnection
 from kaption.producers.errors import PublishError
@@ -23,9 +23,10 @@ def withdraw(connection: KafkaConnection, topic: Topic, places: Iterable[tuple[i
     withdrawing their pairs again does no harm.
     """
     name = topic.prefixed(connection.topic_prefix).name
-    options = IdempotentOptions(request_s=_DELIVERY_S / 2, delivery_s=_DELIVERY_S)
     try:
-        producer = idempotent_producer(connection, options)
+        producer = idempotent_producer(
+            connection, request_s=_DELIVERY_S / 2, delivery_s=_DELIVERY_S
+        )
         try:
             sent = [
                 producer.send(name, value=None, key=pair_id.encode(), partition=partition)

@@ -1,10 +1,11 @@
-"""Cleans alt texts: a pass of small repairs, repeated until a pass changes nothing."""
+"""Cleans alt texts, by passes of small repairs until one changes nothing, and detects languages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,9 @@ from kaption.workers.text.boilerplate import strip_boilerplate
 from kaption.workers.text.characters import single_spaces, strip_invisible
 from kaption.workers.text.clauses import cut
 from kaption.workers.text.file_names import strip_file_names
+from kaption.workers.text.language import Detected, LanguageDetector
 from kaption.workers.text.links import strip_links, tidy
 from kaption.workers.text.markup import strip_markup
-from kaption.workers.text.notes import Note
 from kaption.workers.text.slang import replace_slang
 
 if TYPE_CHECKING:
@@ -25,6 +26,33 @@ _PASSES = 12
 """Pages encode a text up to three times by mistake. A text that needs more passes than this is made
 to cost time, and is emptied."""
 _RUNS = re.compile(r"([!?])\1+|([*~=_#\u2605\u2606\u2665\u2764\u25ba\u25b6])\2+|\.{4,}")
+
+
+class Note(StrEnum):
+    """What cleaning found in an alt text or did to it: the values of `IngestedPair.text_notes`."""
+
+    ENCODING = "encoding"
+    """Broken encoding, ligatures or decomposed characters were repaired."""
+    HTML = "html"
+    """Tags, comments or character references were removed."""
+    INVISIBLE = "invisible"
+    """Control, zero-width, bidirectional, private-use or replacement characters were removed."""
+    LINK = "link"
+    """URLs or e-mail addresses were removed."""
+    FILE_NAME = "file_name"
+    """The name of a file was removed."""
+    BOILERPLATE = "boilerplate"
+    """Phrases that pages put around every image were removed."""
+    SLANG = "slang"
+    """Slang or a typo was replaced."""
+    CUT = "cut"
+    """The text was longer than `TextPolicy.max_chars` and was cut."""
+    UNREADABLE = "unreadable"
+    """The text was encoded more often than cleaning undoes, and was emptied."""
+    EMPTY = "empty"
+    """Nothing usable is left."""
+    REPEATED = "repeated"
+    """The text stands at more images than `DedupPolicy.text_uses`, and was emptied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +86,29 @@ def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanTe
     if not text:
         found.add(Note.EMPTY)
     return CleanText(text, tuple(note for note in Note if note in found))
+
+
+@dataclass(frozen=True, slots=True)
+class AltText(CleanText):
+    """A cleaned alt text, and its language where the detector is sure."""
+
+    detected: Detected | None
+
+
+def read_alt_text(
+    text: str, declared: str | None, policy: TextPolicy, languages: LanguageDetector
+) -> AltText:
+    """Clean `text` and detect its language.
+
+    A detected language wins over the `declared` one: pages often copy theirs from a template. The
+    text is cleaned before detection, because markup and broken encoding mislead the detector. It is
+    cleaned again where the detected language has another slang table.
+    """
+    cleaned = clean(text, policy, declared)
+    detected = languages.detect(cleaned.text)
+    if detected is not None and (declared or "").split("-")[0].lower() != detected.tag:
+        cleaned = clean(text, policy, detected.tag)
+    return AltText(cleaned.text, cleaned.notes, detected)
 
 
 def _steps(

@@ -268,7 +268,7 @@ def test_a_memory_limit_too_low_to_start_is_fatal() -> None:
 def test_closing_ends_the_children_and_refuses_further_use() -> None:
     process_pool = DecodePool(ImagePolicy(), 2)
     process_pool.decode(GOOD)
-    pids = [pid for pid in process_pool.pids() if pid is not None]
+    pids = [each.pid for each in process_pool._processes if each.pid is not None]
 
     process_pool.close()
     process_pool.close()

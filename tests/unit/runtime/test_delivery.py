@@ -14,10 +14,8 @@ from kaption.connections.errors import Fatal
 from kaption.connections.kafka.messages import Partition
 from kaption.connections.kafka.transaction import Committed, Result, Unknown
 from kaption.schemas.topics import DEAD, RAW
-from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
-from kaption.workers.runtime.delivery import Delivery, DeliveryParts
-from kaption.workers.runtime.entry import Entry, Held
-from kaption.workers.runtime.idle import IdlePositions
+from kaption.workers.runtime.delivery import Delivery
+from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.outputs import Outputs
 from kaption.workers.runtime.parts import Mailbox
 from kaption.workers.runtime.policy import RuntimePolicy
@@ -40,26 +38,19 @@ class Case:
         self.session = FakeSession(self.broker)
         self.session.assign(P0, P1)
         self.clock = Clock()
-        self.held = Held()
         self.progress = Progress("toy")
+        self.held = self.progress.held
         self.outputs = Outputs(Toy(), "", lambda: datetime.now(UTC), random.Random(0))
         self.mailbox = Mailbox()
-        session = cast(Session, self.session)
-        self.idle = IdlePositions(session, policy.idle_commit_s, self.clock)
         self.delivery = Delivery(
-            DeliveryParts(
-                stage="toy",
-                session=session,
-                outputs=self.outputs,
-                rate=DeadLetterRate(policy, self.clock),
-                held=self.held,
-                idle=self.idle,
-                progress=self.progress,
-                policy=policy,
-                clock=self.clock,
-                later=self.mailbox.put,
-            )
+            cast(Session, self.session),
+            self.outputs,
+            self.progress,
+            policy,
+            self.clock,
+            self.mailbox.put,
         )
+        self.idle = self.delivery.positions
 
     def batch(self, *entries: Entry) -> None:
         """Have a batch finished whose records go on."""

@@ -35,7 +35,7 @@ class Case:
     def hold(self, number: int) -> list[Entry]:
         """Read records that stay in preparation."""
         entries = [entry(offset) for offset in range(number)]
-        self.parts.held.add(entries)
+        self.parts.progress.held.add(entries)
         return entries
 
 
@@ -53,9 +53,9 @@ def test_two_batches_and_a_record_for_each_thread_are_read_ahead(case: Case) -> 
 def test_nothing_is_read_once_it_is_full_until_half_of_it_is_empty(case: Case) -> None:
     entries = case.hold(LIMIT)
     assert case.flow.room() == 0
-    case.parts.held.release(entries[: LIMIT // 2])
+    case.parts.progress.held.release(entries[: LIMIT // 2])
     assert case.flow.room() == 0
-    case.parts.held.release(entries[LIMIT // 2 : LIMIT // 2 + 1])
+    case.parts.progress.held.release(entries[LIMIT // 2 : LIMIT // 2 + 1])
     assert case.flow.room() == LIMIT // 2 + 1
 
 

@@ -1,9 +1,11 @@
 import json
 import urllib.error
 import urllib.request
+from typing import cast
 
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.health import HealthServer
+from kaption.workers.runtime.worker import Worker
 
 
 class Probed:
@@ -25,7 +27,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 def test_probes_follow_the_worker_and_name_what_is_missing() -> None:
     worker = Probed()
-    with HealthServer([worker], 0, "127.0.0.1") as server:
+    with HealthServer([cast(Worker, worker)], 0, "127.0.0.1") as server:
         assert get(server.port, "/healthz")[0] == 200
         assert get(server.port, "/readyz")[0] == 200
         worker.problem = "redis is down"
@@ -37,7 +39,7 @@ def test_probes_follow_the_worker_and_name_what_is_missing() -> None:
 
 def test_metrics_are_served_with_what_to_do() -> None:
     metrics.OUTCOMES.labels("toy", "emitted", "").inc()
-    with HealthServer([Probed()], 0, "127.0.0.1") as server:
+    with HealthServer([cast(Worker, Probed())], 0, "127.0.0.1") as server:
         body = get(server.port, "/metrics")[1]
     assert 'kaption_outcomes_total{outcome="emitted",reason="",stage="toy"}' in body
     assert "look at the source of the pairs" in body

@@ -22,7 +22,7 @@ def test_an_emitted_record_has_key_origin_and_a_child_span() -> None:
     assert item.message
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     assert isinstance(item.raw, Consumed)
-    item.raw.headers.append((TRACE_HEADER, trace.encode()))
+    item.raw.headers = [(TRACE_HEADER, trace.encode())]
     build(item, Emit(((ECHO, item.message.record),)))
     ((topic, message),) = item.outgoing
     assert (topic, message.key) == ("x.pairs.ingested", b"p7")

@@ -112,7 +112,7 @@ def test_each_record_has_one_outcome_in_its_topic_and_all_offsets_are_committed(
             REJECTED.name: {"0/1": 1},
             DEAD.name: {"0/3": 1, "1/0": 1, "1/2": 1},
         }
-        assert it.parts.held.records == 0
+        assert it.parts.progress.held.records == 0
 
 
 def test_a_partition_lost_while_its_batch_is_in_compute_is_not_committed() -> None:
@@ -128,7 +128,7 @@ def test_a_partition_lost_while_its_batch_is_in_compute_is_not_committed() -> No
         it.until(lambda: it.records == 2)
         # Then only the other one is committed, and nothing is held for the lost one
         assert it.broker.committed == {P1: 2}
-        it.until(lambda: it.parts.held.records == 0)
+        it.until(lambda: it.parts.progress.held.records == 0)
 
 
 def test_a_partition_lost_before_its_batch_is_full_leaves_nothing_behind() -> None:
@@ -137,7 +137,7 @@ def test_a_partition_lost_before_its_batch_is_full_leaves_nothing_behind() -> No
         it.until(lambda: it.parts.batcher.open_entries == 5)
         it.session.revoke(P0)
         it.steps(2)
-        assert (it.parts.held.records, it.parts.batcher.open_entries) == (0, 0)
+        assert (it.parts.progress.held.records, it.parts.batcher.open_entries) == (0, 0)
 
 
 def test_a_partition_that_comes_back_is_read_from_its_committed_offset() -> None:
@@ -203,7 +203,7 @@ def test_a_partition_is_read_from_where_the_stage_says_and_not_before_it_does() 
     with rig(stage) as it:
         it.broker.produce(P0, ["text"] * 5)
         it.steps(5)
-        assert it.parts.held.records == 0
+        assert it.parts.progress.held.records == 0
         stage.gate.opened.set()
         it.until(lambda: it.records == 2)
         assert set(it.broker.outcomes()[ECHO.name]) == {"0/3", "0/4"}
@@ -248,10 +248,10 @@ def test_reading_stops_when_enough_is_held_and_the_membership_is_kept() -> None:
         it.broker.produce(P0, ["text"] * 500)
         it.until(lambda: it.session.paused == {P0, P1})
         # Given that all is paused: no more is read, but poll() is still called now and then
-        held, polls = it.parts.held.records, it.session.polls
+        held, polls = it.parts.progress.held.records, it.session.polls
         assert held < 60
         it.steps(4)
-        assert it.parts.held.records == held
+        assert it.parts.progress.held.records == held
         assert polls < it.session.polls <= polls + 4
         # When the stage goes on, then so does reading
         gate.opened.set()
@@ -282,7 +282,7 @@ def test_a_shard_that_is_written_holds_up_its_own_partition_only() -> None:
         it.steps(1)
         assert it.session.paused == {P0}
         it.broker.produce(P1, ["text"] * 3)
-        it.until(lambda: it.parts.held.records == 7)
+        it.until(lambda: it.parts.progress.held.records == 7)
         gate.opened.set()
         it.until(lambda: it.records == 4)
 

@@ -329,7 +329,7 @@ def test_a_stop_during_the_pause_after_a_failed_poll_still_pauses_between_tries(
     assert until(lambda: bool(kafka.sessions), LIMIT_S)
     kafka.session.member = False
     kafka.broker.produce(P0, ["text"])
-    assert until(lambda: it.worker.progress.held == 1, LIMIT_S)
+    assert until(lambda: it.worker.progress.held.records == 1, LIMIT_S)
     assert until(lambda: kafka.session.polls > 20, LIMIT_S)
 
     def fails() -> None:

@@ -87,8 +87,8 @@ def test_the_documented_rights_suffice_for_stages_and_takedowns(secure: SecureRe
     assert dedup.claim_near([7], [owner]) == [owner]
     assert dedup.count_text(["text"], [owner], 3) == [1]
     assert answers.get(owner, owner) is None
-    images.put([("ab" * 32, ("model",))], [b"vector"])
-    assert images.get([("ab" * 32, ("model",))]) == [b"vector"]
+    images.put_bytes([("ab" * 32, ("model",))], [b"vector"])
+    assert images.get_bytes([("ab" * 32, ("model",))]) == [b"vector"]
     assert takedowns.covering([raw(b"", 0).record]) == [None]
     left = Footprint(
         owner=str(owner),

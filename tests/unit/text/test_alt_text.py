@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 
 from kaption.workers.policy import TextPolicy
-from kaption.workers.text.alt_text import read_alt_text
+from kaption.workers.text.clean import Note, read_alt_text
 from kaption.workers.text.language import LanguageDetector
-from kaption.workers.text.notes import Note
 
 POLICY = TextPolicy(detect_languages=("en", "de", "fr"))
 

@@ -9,8 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kaption.workers.policy import TextPolicy
-from kaption.workers.text.clean import clean
-from kaption.workers.text.notes import Note
+from kaption.workers.text.clean import Note, clean
 
 POLICY = TextPolicy()
 _MARKUP = ["<b>", "</b>", "&amp;", "&lt;", "amp;", "lt;", "script>", "image:", "see", "lol", "B&W"]

@@ -21,9 +21,8 @@ from kaption.workers.stages.provenance import Tracer
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.takedowns import TakedownList
-from kaption.workers.text.alt_text import read_alt_text
+from kaption.workers.text.clean import Note, read_alt_text
 from kaption.workers.text.language import LanguageDetector
-from kaption.workers.text.notes import Note
 
 _BATCH_WAIT_S = 0.5
 """How long a batch that is not full waits for more records: it shares one commit with them."""

@@ -23,17 +23,13 @@ from kaption.schemas.limits import DETAIL_CHARS
 from kaption.schemas.topics import AUDIT, CAPTIONED, CLEAN
 from kaption.workers.checks.check import Check
 from kaption.workers.policy import SelectPolicy
-from kaption.workers.runtime.stage import Batching, Emit, Incoming, Outcome, Reject, Stage
-from kaption.workers.stages.alignment import Alignment
-from kaption.workers.stages.provenance import Tracer
+from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject, Stage
+from kaption.workers.stages.alignment import Aligned, Alignment
 from kaption.workers.stages.select.ranking import rank
 from kaption.workers.stores.takedowns import TakedownList
 
 if TYPE_CHECKING:
     from kaption.workers.stages.alignment import ImageInput
-
-_BATCH_WAIT_S = 1.0
-"""How long a batch that is not full waits for more records: full batches use the device best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class SelectInput:
     """Seconds that the preparation took."""
 
 
-class SelectStage(Stage[CaptionedPair, SelectInput]):
+class SelectStage(Aligned, Stage[CaptionedPair, SelectInput]):
     """Emits clean pairs, and a sample of them to pairs.audit for people.
 
     Select looks takedowns up once more, for pairs that had passed ingest when the takedown came.
@@ -67,21 +63,10 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         *,
         now: Callable[[], datetime],
     ) -> None:
+        super().__init__(policy, alignment, policy.min_score, now)
         self._policy = policy
-        self._alignment = alignment
         self._checks = tuple(checks)
         self._takedowns = takedowns
-        self._tracer = Tracer(self.name, now, policy, alignment.policy)
-
-    @property
-    def batching(self) -> Batching:
-        """As the policy says."""
-        return Batching(self._policy.batch_records, _BATCH_WAIT_S)
-
-    def setup(self) -> None:
-        """Load the scorer. Raises Fatal."""
-        self._alignment.setup()
-        self._min_score = self._alignment.threshold(self._policy.min_score)
 
     def prepare(self, message: Incoming[CaptionedPair]) -> SelectInput:
         """Check the captions, and get the image if a caption needs a score.
@@ -114,10 +99,6 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
             gone.get(at) or self._outcome(message.record, captions, prepared, share)
             for at, ((message, prepared), captions) in enumerate(zip(batch, scored, strict=True))
         ]
-
-    def ready(self) -> str | None:
-        """None when blob store and cache answer, else the error."""
-        return self._alignment.ready()
 
     def _checked(self, caption: Caption) -> Caption:
         results = tuple(check.check(caption) for check in self._checks)
@@ -152,16 +133,14 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         prepared: SelectInput,
         share: float,
     ) -> Outcome:
-        kept = rank(captions, self._policy, self._min_score)
+        kept = rank(captions, self._policy, self._threshold)
         if not kept:
             return Reject(Reason.LOW_ALIGNMENT, self._too_low(captions, prepared.failed))
-        scorer = self._alignment
-        trace = self._tracer.trace(prepared.seconds + share, scorer.models, scorer.preprocessing_id)
         fields = {name: value for name, value in pair if name in CleanPair.model_fields}
         fields |= {
-            "captions": tuple(scorer.fitted(caption) for caption in kept),
+            "captions": tuple(self._alignment.fitted(caption) for caption in kept),
             "original_score": _original_score((*captions, *prepared.failed)),
-            "provenance": pair.provenance.then(trace),
+            "provenance": self._traced(pair.provenance, prepared.seconds + share),
         }
         clean = CleanPair(**fields)
         if not sampled(pair.pair_id, self._policy.audit_fraction):
@@ -173,7 +152,7 @@ class SelectStage(Stage[CaptionedPair, SelectInput]):
         best = max(captions, key=lambda caption: caption.score or 0.0)
         detail = (
             f"best of {len(captions)}: {best.kind.value} {best.score:.3f}"
-            f" < min_score {self._min_score:.3f}"
+            f" < min_score {self._threshold:.3f}"
         )
         return detail + (f"; failed checks: {_failures(failed)}" if failed else "")[:DETAIL_CHARS]
 

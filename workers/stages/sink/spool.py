@@ -7,8 +7,6 @@ import os
 import shutil
 import uuid
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +44,16 @@ class ImageSpool:
     def open(self) -> None:
         """Remove the folders of dead processes and make one for this process."""
         self._parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._parent / _OPENING):
+        opening = _lock(self._parent / _OPENING)
+        try:
             for folder in self._parent.iterdir():
                 if folder.is_dir() and _abandoned(folder):
                     shutil.rmtree(folder)
             folder = self._parent / uuid.uuid4().hex
             folder.mkdir()
-            self._lock = os.open(folder / _IN_USE, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = _lock(folder / _IN_USE)
+        finally:
+            os.close(opening)
         self._folder = folder
 
     def add(self, data: bytes) -> SpooledImage:
@@ -73,21 +73,19 @@ class ImageSpool:
 
 
 def _abandoned(folder: Path) -> bool:
-    handle = os.open(folder / _IN_USE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(_lock(folder / _IN_USE, fcntl.LOCK_EX | fcntl.LOCK_NB))
     except BlockingIOError:
         return False
-    finally:
-        os.close(handle)
     return True
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _lock(path: Path, how: int = fcntl.LOCK_EX) -> int:
+    """A file handle that holds the lock until it is closed."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
+        fcntl.flock(handle, how)
+    except OSError:
         os.close(handle)
+        raise
+    return handle

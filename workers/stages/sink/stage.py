@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.chain import ManifestChain
 from kaption.objectstore.dataset.shard import EXTENSIONS, ShardSample
 from kaption.objectstore.store import ObjectStore
-from kaption.schemas import BlobRef, CleanPair, Reason, Topic
+from kaption.schemas import BlobRef, CleanPair, Reason
 from kaption.schemas.topics import CLEAN
 from kaption.workers.policy import SinkPolicy
 from kaption.workers.runtime.stage import Batching, Dead, Emit, Incoming, Outcome, Reject, Stage
@@ -57,9 +56,9 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
     get the same records agree on which images are missing (rejected as blob_missing).
     """
 
-    name: ClassVar[str] = "sink"
-    inputs: ClassVar[tuple[Topic, ...]] = (CLEAN,)
-    outputs: ClassVar[tuple[Topic, ...]] = ()
+    name = "sink"
+    inputs = (CLEAN,)
+    outputs = ()
 
     def __init__(
         self,

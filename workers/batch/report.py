@@ -1,13 +1,62 @@
-"""The summary of a run: outcomes, speed, and the alignment of texts before and after."""
+"""What a run tells: its progress, and at the end outcomes, speed and alignment before and after."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
-from kaption.workers.batch.run import RunReport
+from kaption.workers.batch.tally import Tally
+
+if TYPE_CHECKING:
+    from kaption.workers.runtime.progress import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did."""
+
+    published: int
+    """Inputs, with the unreadable ones."""
+    unreadable: int
+    seconds: float
+    tally: Tally
+    shards: int
+    faults: tuple[str, ...]
+    """Empty when every input has exactly one outcome and every clean pair is in the shards."""
+    not_understood: Mapping[str, int] = field(default_factory=dict)
+    """How often a field did not fit and went to `extra`, by field."""
+
+
+def progress_table(published: int, snapshots: Mapping[str, Snapshot]) -> Table:
+    """A table with a row for each stage."""
+    table = Table(
+        "stage", "done", "passed on", "rejected", "dead", "in hand", "", box=None, pad_edge=False
+    )
+    for column in table.columns[1:6]:
+        column.justify = "right"
+    table.add_row("published", str(published))
+    for stage, now in snapshots.items():
+        waiting = f"[yellow]waiting for {now.waiting_for}[/]" if now.waiting_for else ""
+        table.add_row(
+            stage,
+            str(now.records),
+            str(now.emitted),
+            str(sum(now.rejected.values())),
+            str(now.dead),
+            str(now.held),
+            waiting,
+        )
+    return table
+
+
+def progress_line(published: int, snapshots: Mapping[str, Snapshot]) -> str:
+    """The same numbers in one line."""
+    stages = "  ".join(f"{stage} {now.records}" for stage, now in snapshots.items())
+    return f"published {published}  {stages}"
 
 
 def summary(report: RunReport) -> dict[str, Any]:
