@@ -8,6 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kaption.schemas import ImageSource, RawPair
+from kaption.schemas.lenient import pair_id_of, read_raw_pair
+from kaption.schemas.limits import NAME_CHARS
+from kaption.schemas.odd_values import empty
+from kaption.schemas.plain_json import whole_characters
+
+_DERIVED = "derived"
 
 
 def pair_id(source: str | None, page_url: str | None, image: ImageSource) -> str:
@@ -27,9 +33,18 @@ def pair_id(source: str | None, page_url: str | None, image: ImageSource) -> str
 
 
 def identified(fields: Mapping[str, Any]) -> RawPair:
-    """A RawPair of the fields; derives a missing `pair_id`. Raises pydantic's ValidationError."""
-    given = fields.get("pair_id") is not None
-    pair = RawPair.model_validate(fields if given else {**fields, "pair_id": "derived"})
-    if given:
-        return pair
+    """A RawPair of the fields, as `read_raw_pair` reads them.
+
+    Derives a `pair_id` that is missing or none. Raises ValueError.
+    """
+    given = pair_id_of(fields.get("pair_id"))
+    if isinstance(given, str) and 0 < len(given) <= NAME_CHARS and given == whole_characters(given):
+        return read_raw_pair({**fields, "pair_id": given})
+    known = {**fields, "pair_id": _DERIVED}
+    if not empty(given):
+        # An unknown field, which goes to `extra`.
+        known["pair_id_given"] = given
+        noted = known.get("not_understood")
+        known["not_understood"] = [*(noted if isinstance(noted, (list, tuple)) else ()), "pair_id"]
+    pair = read_raw_pair(known)
     return pair.model_copy(update={"pair_id": pair_id(pair.source, pair.page_url, pair.image)})

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import threading
 from pathlib import Path
-from typing import TypeGuard
 
 from kaption.connections.errors import Fault
 from kaption.connections.settings import StoreConnection
 from kaption.objectstore import BlobStore, open_store
 from kaption.producers.errors import PublishError, TooLargeError
 from kaption.schemas import BlobRef, ImageSource
+from kaption.schemas.address import image_address, scheme_of
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
 
 BLOB_IMAGE_BYTES = 256 * 1024 * 1024
@@ -23,23 +24,46 @@ MEDIA_TYPE = "application/octet-stream"
 
 def image_source(
     image: bytes | Path | str,
-    folder: Path = Path(),
+    page_url: object = None,
+    folder: Path | None = None,
     max_bytes: int = BLOB_IMAGE_BYTES,
     advice: str = "give its URL, or a smaller one",
 ) -> tuple[ImageSource, bytes | None]:
     """The ImageSource of a record, and the bytes to store before the record is sent, or None.
 
-    A string with ``://`` is a URL; any other string is a file's path. Paths are relative to
-    `folder`. Bytes and files become inline images, or references to the blob store if they are
+    A string is a URL or a data: URI, with `page_url` as in `image_address`. It may come from a
+    stranger, so it names a file only where `folder` is given and the file lies below it, links
+    followed. Bytes and files become inline images, or references to the blob store if they are
     larger than INLINE_IMAGE_BYTES. Raises TooLargeError with `advice` for more than `max_bytes`,
-    OSError if a file cannot be read, and ValueError for what is no regular file.
+    OSError if a file cannot be read, and ValueError for other strings and for what is no regular
+    file.
     """
-    if is_url(image):
-        return ImageSource(url=image), None
-    content = _image_bytes(image, folder, max_bytes, advice)
+    shown = f"image file {str(image)[:200]!r}"
+    if isinstance(image, str):
+        image = _meant(image, page_url, folder)
+        if isinstance(image, str):
+            return ImageSource(url=image), None
+    if isinstance(image, Path):
+        where = f"{shown} in {(folder or Path()).absolute()}"
+        content = _file_bytes(image, shown, where, max_bytes, advice)
+    else:
+        content = image
+        _check_size(len(content), max_bytes, "the image", advice)
     if len(content) <= INLINE_IMAGE_BYTES:
         return ImageSource(inline=content), None
     return stored_source(content), content
+
+
+def file_below(folder: Path, name: str | Path) -> Path:
+    """The file `name` in `folder`, with links followed. Raises ValueError if it is not below."""
+    root = os.path.realpath(folder)
+    found = Path(os.path.realpath(folder / name))
+    if not found.is_relative_to(root):
+        raise ValueError(
+            f"image file {str(name)[:200]!r} lies outside of {folder.absolute()}: only files below "
+            "this folder are read, and links do not lead out of it; move the files there"
+        )
+    return found
 
 
 def stored_source(content: bytes) -> ImageSource:
@@ -48,18 +72,25 @@ def stored_source(content: bytes) -> ImageSource:
     return ImageSource(blob=BlobRef(sha256=sha256, bytes=len(content), media_type=MEDIA_TYPE))
 
 
-def is_url(image: bytes | Path | str) -> TypeGuard[str]:
-    """Whether it is a URL; otherwise it is bytes or the path of a file."""
-    return isinstance(image, str) and "://" in image
+def _meant(text: str, page_url: object, folder: Path | None) -> str | bytes | Path:
+    """A URL, the bytes of a data: URI, or a file below `folder`. Raises ValueError."""
+    if folder is None or text.startswith("//") or scheme_of(text) in ("http", "https", "data"):
+        return image_address(text, page_url)
+    try:
+        found = file_below(folder, text)
+    except ValueError:
+        # A path that is none of ours may be one on the page.
+        if text.startswith("/") and page_url:
+            return image_address(text, page_url)
+        raise
+    if text.startswith("/") and page_url and not found.exists():
+        return image_address(text, page_url)
+    if scheme_of(text) and not found.exists():
+        return image_address(text)  # says that it is no scheme for an image
+    return found
 
 
-def _image_bytes(image: bytes | Path | str, folder: Path, max_bytes: int, advice: str) -> bytes:
-    """The bytes themselves, or those of a file."""
-    if isinstance(image, bytes):
-        _check_size(len(image), max_bytes, "the image", advice)
-        return image
-    path = folder / image
-    shown = f"image file {str(image)[:200]!r}"
+def _file_bytes(path: Path, shown: str, where: str, max_bytes: int, advice: str) -> bytes:
     try:
         about = path.stat()
         # Reading a pipe or a device may never end.
@@ -68,7 +99,7 @@ def _image_bytes(image: bytes | Path | str, folder: Path, max_bytes: int, advice
         _check_size(about.st_size, max_bytes, shown, advice)
         return path.read_bytes()
     except OSError as error:
-        raise OSError(f"{shown} in {folder.absolute()}: {error.strerror}") from error
+        raise OSError(f"{where}: {error.strerror}") from error
 
 
 def _check_size(size: int, max_bytes: int, what: str, advice: str) -> None:
@@ -91,14 +122,16 @@ class ClaimCheck:
         self._opening = threading.Lock()
         self._blobs: BlobStore | None = None
 
-    def source(self, image: bytes | Path | str) -> tuple[ImageSource, bytes | None]:
+    def source(
+        self, image: bytes | Path | str, page_url: object = None
+    ) -> tuple[ImageSource, bytes | None]:
         """As `image_source`; without a blob store only inline images are taken.
 
         Raises TooLargeError, OSError and ValueError.
         """
         if self._connection is None:
-            return image_source(image, max_bytes=INLINE_IMAGE_BYTES, advice=NO_STORE)
-        return image_source(image)
+            return image_source(image, page_url, max_bytes=INLINE_IMAGE_BYTES, advice=NO_STORE)
+        return image_source(image, page_url)
 
     def reference(self, content: bytes) -> ImageSource:
         """As `stored_source`. Raises TooLargeError if there is no blob store."""

@@ -18,8 +18,9 @@ from kaption.producers.image import ClaimCheck
 from kaption.producers.options import PublisherOptions
 from kaption.producers.sending.sender import Sender
 from kaption.producers.spool.delivery import Spooled
-from kaption.schemas import ImageSource, RawPair, Topic, decode, encode, headers_of
+from kaption.schemas import ImageSource, RawPair, Topic, encode, headers_of
 from kaption.schemas.topics import RAW
+from kaption.schemas.wire import decode_strictly
 
 
 class Publisher:
@@ -97,10 +98,12 @@ class Publisher:
     def publish(self, pair: RawPair | None = None, /, **fields: Any) -> str:
         """Publish one pair, given as a RawPair or by its fields; returns its pair_id.
 
-        `image` is the image's bytes, path or URL, or an ImageSource. A missing `pair_id` is derived
-        from `source`, `page_url` and `image`. Kafka has the pair when a later `flush` returns.
+        `image` is the image's bytes, URL or Path, or an ImageSource. A string is never a path:
+        crawlers pass on what strangers wrote. A missing `pair_id` is derived from `source`,
+        `page_url` and `image`. Optional fields that do not fit go to `extra`, and `not_understood`
+        names them. Kafka has the pair when a later `flush` returns.
 
-        Raises ValueError (pydantic's, or a WireError) if the fields make no valid RawPair, OSError
+        Raises ValueError (pydantic's, or a WireError) if image or text make no RawPair, OSError
         if the image's file cannot be read, PublishError if the image cannot be stored, and what
         `publish_bytes` raises. After a failed connection it connects again, which may take
         `connect_timeout_s` even if `max_block_s` is shorter.
@@ -110,7 +113,7 @@ class Publisher:
         if pair is None:
             image = fields.get("image")
             if isinstance(image, (bytes, Path, str)):
-                fields["image"], large = self._claims.source(image)
+                fields["image"], large = self._claims.source(image, fields.get("page_url"))
             pair = identified(fields)
         message = _message(pair)
         if message.size > self._way.limit and pair.image.inline is not None:
@@ -189,5 +192,5 @@ class Publisher:
 def _message(pair: RawPair) -> Message:
     value = encode(pair)
     # pydantic's model_construct and model_copy validate nothing, and ingest would not read it.
-    decode(value, RawPair)
+    decode_strictly(value, RawPair)
     return Message(value, pair.pair_id.encode(), tuple(headers_of(pair)))

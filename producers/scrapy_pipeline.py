@@ -14,7 +14,6 @@ from pydantic import ValidationError
 
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.producers.errors import DeliveryError, PublishError, TooLargeError
-from kaption.producers.image import is_url
 from kaption.producers.options import PublisherOptions
 from kaption.producers.publisher import Publisher
 from kaption.producers.web import TdmRep, image_pairs
@@ -148,12 +147,6 @@ class KaptionPipeline:
         assert self._publisher is not None
         if self._given_up:
             raise PublishError("not published: the spider is closing; see the error above")
-        image = pair["image"]
-        if isinstance(image, str) and not is_url(image):
-            # Items come from strangers' pages, which must not read this machine's files.
-            raise ValueError(
-                f"image {image[:200]!r} is no URL; a file of your own is given as a pathlib.Path"
-            )
         self._publisher.publish(**pair)
 
     def _give_up(self, error: PublishError) -> None:

@@ -6,7 +6,14 @@ import json
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from kaption.schemas.caption import Caption
 from kaption.schemas.evidence import DetectedObject, OcrText, OptOutSignal, Tag
@@ -22,6 +29,7 @@ from kaption.schemas.limits import (
     Text,
     Url,
 )
+from kaption.schemas.odd_values import archive_time
 from kaption.schemas.plain_json import plain
 from kaption.schemas.provenance import Audit, DedupInfo, Provenance
 from kaption.schemas.record import Versioned
@@ -42,7 +50,7 @@ class Pair(Versioned):
     """The page that shows the image."""
     source: Name | None = None
     """The crawl or dataset that the pair comes from."""
-    fetched_at: AwareDatetime | None = None
+    fetched_at: Annotated[AwareDatetime, BeforeValidator(archive_time)] | None = None
     """When the crawler found the pair."""
     language: LanguageTag | None = None
     tags: Annotated[tuple[Tag, ...], Field(max_length=LIST_ITEMS)] = ()
@@ -61,6 +69,10 @@ class Pair(Versioned):
         ),
         AfterValidator(plain(EXTRA_DEPTH)),
     ] = Field(default_factory=dict)
+
+    not_understood: Annotated[tuple[Name, ...], Field(max_length=LIST_ITEMS)] = ()
+    """Fields whose given value did not fit. It is in `extra` as it was given, if it fits there; a
+    text was cut to its limit, and what is no character became U+FFFD."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,10 +1,79 @@
-"""Checks that a value survives JSON unchanged."""
+"""JSON that others wrote, and values that must survive JSON unchanged."""
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, time
 from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+_HALF = re.compile("[\ud800-\udfff]")
+_INTEGER_DIGITS = 4_000
+"""Python refuses to read or write an integer of more than 4,300 digits."""
+
+
+def read_json(raw: bytes) -> Any:
+    """The value of JSON bytes. Bytes that are no UTF-8 become U+FFFD.
+
+    Halves of surrogate pairs stay: whoever reads the value replaces and counts them. Raises
+    ValueError if it is no JSON, or nested too deeply.
+    """
+    try:
+        return from_json(raw)
+    except ValueError as error:
+        strict = error
+    try:
+        return json.loads(raw.decode(errors="replace"), parse_int=_integer)
+    except (ValueError, RecursionError):
+        raise strict from None
+
+
+def whole_characters(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair."""
+    return text if text.isascii() else _HALF.sub("\ufffd", text)
+
+
+def made_plain(value: Any, depth: int) -> Any:
+    """The nearest value that JSON has: null for NaN, a list for a tuple, text for a date.
+
+    Raises ValueError for bytes, for a number of thousands of digits, and for more than `depth`
+    nested levels.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return whole_characters(str(value))
+    if isinstance(value, int):
+        if value.bit_length() > 3 * _INTEGER_DIGITS:
+            raise ValueError("a number of too many digits")
+        return int(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        return None if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise ValueError("bytes are not plain JSON")  # noqa: TRY004 - as in _check
+    if isinstance(value, BaseModel):
+        return made_plain(value.model_dump(mode="json"), depth)
+    if isinstance(value, (Mapping, list, tuple, set, frozenset)):
+        if depth == 0:
+            raise ValueError("nested too deeply")
+        if isinstance(value, Mapping):
+            return {
+                whole_characters(str(key)): made_plain(each, depth - 1)
+                for key, each in value.items()
+            }
+        return [made_plain(each, depth - 1) for each in value]
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        return made_plain(value.tolist(), depth)
+    return whole_characters(str(value))
 
 
 def plain(depth: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -44,3 +113,7 @@ def _check(value: object, depth: int) -> None:
 def _check_text(text: str) -> None:
     if not text.isascii():
         text.encode()  # UnicodeEncodeError is a ValueError
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _INTEGER_DIGITS else digits

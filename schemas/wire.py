@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
+from kaption.schemas.lenient import needs_reading, read_raw_pair
+from kaption.schemas.pair import RawPair
+from kaption.schemas.plain_json import read_json
 from kaption.schemas.record import Position, Versioned
 
 SCHEMA_HEADER = "kaption-schema"
@@ -69,8 +72,8 @@ def decode(value: bytes | None, record_type: type[R], headers: Headers = ()) -> 
     """Decode one message.
 
     Producers in other languages may leave the schema header out. If the header is present, it must
-    name this record and a version that this software knows. Raises SchemaMismatchError or
-    MalformedRecordError.
+    name this record and a version that this software knows. A RawPair is read leniently (see
+    `read_raw_pair`): strangers write it. Raises SchemaMismatchError or MalformedRecordError.
     """
     _check_schema(header(headers, SCHEMA_HEADER), record_type)
     if value is None:
@@ -78,9 +81,38 @@ def decode(value: bytes | None, record_type: type[R], headers: Headers = ()) -> 
             f"the message is empty (a tombstone), expected a {record_type.__name__}"
         )
     try:
+        record = decode_strictly(value, record_type)
+    except MalformedRecordError as error:
+        if record_type is RawPair:
+            return cast("R", _foreign(value, error))
+        raise
+    if isinstance(record, RawPair) and needs_reading(record):
+        return cast("R", read_raw_pair(dict(record)))
+    return record
+
+
+def decode_strictly(value: bytes, record_type: type[R]) -> R:
+    """The record of JSON that keeps to the contract. Raises MalformedRecordError."""
+    try:
         return record_type.model_validate_json(value)
     except ValidationError as error:
         raise MalformedRecordError(explain(error, record_type)) from error
+
+
+def _foreign(value: bytes, strict: MalformedRecordError) -> RawPair:
+    try:
+        fields = read_json(value)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise strict
+    try:
+        return read_raw_pair(fields)
+    except ValidationError as error:
+        raise MalformedRecordError(explain(error, RawPair)) from error
+    except ValueError as error:
+        why = f"not a valid RawPair: image: {error}"[:_SUMMARY_CHARS]
+        raise MalformedRecordError(why) from error
 
 
 def explain(error: ValidationError, record_type: type[Versioned]) -> str:

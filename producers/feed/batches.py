@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -26,6 +27,8 @@ class SourceBatch:
     messages: list[Message] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     """Those of the messages that are no pair."""
+    not_understood: Counter[str] = field(default_factory=Counter)
+    """Fields that did not fit, by name."""
     cursor: str = ""
     size: int = 0
     """Bytes of the messages."""
@@ -41,6 +44,7 @@ class SourceBatch:
             self.unreadable.append(item)
             message = Message(item.raw, headers=tuple(item.headers))
         elif isinstance(item, RawPair):
+            self.not_understood.update(item.not_understood)
             message = Message(encode(item), item.pair_id.encode(), tuple(headers_of(item)))
         else:
             message = item

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -61,6 +62,8 @@ class Fed:
     published: int = 0
     """Records that this run published, unreadable ones included."""
     unreadable: int = 0
+    not_understood: Mapping[str, int] = field(default_factory=dict)
+    """How often a field did not fit and went to `extra`, by field."""
 
 
 class Feed:
@@ -128,6 +131,7 @@ class Feed:
                 fed,
                 published=fed.published + len(batch.messages),
                 unreadable=fed.unreadable + len(batch.unreadable),
+                not_understood=Counter(fed.not_understood) + batch.not_understood,
             )
             for each in batch.unreadable:
                 on_unreadable(each)

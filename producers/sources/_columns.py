@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kaption.producers.sources._pair import IMAGES, TEXT_NAMES, known_fields, pair_of
 from kaption.producers.sources._rows import Row
 from kaption.producers.sources.source import Item, SourceError, Unreadable
+from kaption.schemas.address import image_address, is_web
+from kaption.schemas.plain_json import whole_characters
 
 _URLS = ("url", "image_url", "img_url", "image_link", "image")
 _IMAGES = ("image", *sorted(IMAGES))
+_SHOWN_CHARS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Columns:
     """The name of the data set."""
     images: tuple[str, ...] = ()
     """Columns that the file itself declares to hold images."""
+    folder: Path | None = None
+    """Where the files lie that a string in the column `image` may name; None: it names none."""
 
     def check(self, place: object, columns: Collection[str]) -> None:
         """Raises SourceError if no column can be the image or the text.
@@ -43,17 +49,35 @@ class Columns:
         else:
             return
         raise SourceError(
-            f"{place} has no column for the {what} that is known: it has {', '.join(columns)}; "
-            f"give its name with -o {option}=NAME"
+            f"{place} has no column for the {what} that is known: it has "
+            f"{whole_characters(', '.join(columns))[:_SHOWN_CHARS]}; "
+            + (_delimiter_hint(columns) or f"give its name with -o {option}=NAME")
         )
+
+    def known(self, columns: Collection[str]) -> bool:
+        """Whether they name an image and a text."""
+        try:
+            self.check("", columns)
+        except SourceError:
+            return False
+        return True
+
+    def any_known(self, columns: Collection[str]) -> bool:
+        """Whether one of them is an image or a text."""
+        names = {name.lower() for name in columns}
+        known = (*self._bytes(), *self._urls(), *TEXT_NAMES)
+        return self.text in columns or not names.isdisjoint(known)
 
     def pair(self, row: Row) -> Item:
         """The row's pair, or an Unreadable with the reason."""
         if row.error is not None:
             return Unreadable(row.place, row.raw or b"", row.error)
         given = dict(row.fields)
-        if self.text is not None:
-            given["text"] = given.pop(self.text, None)
+        if self.text is not None and self.text != "text":
+            if "text" in given:
+                given["text_given"] = given.pop("text")
+            if self.text in given:
+                given["text"] = given.pop(self.text)
         image = self._image(given)
         fields = {
             name: value
@@ -64,20 +88,23 @@ class Columns:
             fields["image"] = image
         if self.source is not None:
             fields.setdefault("source", self.source)
-        return pair_of(fields, row.place, row.raw)
+        return pair_of(fields, row.place, row.raw, self.folder)
 
-    def _image(self, row: dict[str, Any]) -> dict[str, str] | bytes | None:
+    def _image(self, row: dict[str, Any]) -> Any:
         """Takes the image out of the row. Bytes come before URLs, which ingest has to fetch."""
         names = {name.lower(): name for name in row}
         for name in self._bytes():
             if isinstance(row.get(names.get(name, "")), bytes):
                 return bytes(row.pop(names[name]))
-        for name in self._urls():
-            url = row.get(names.get(name, ""))
-            # Not a path: tables come from strangers, who must not read this machine's files.
-            if isinstance(url, str) and url:
-                del row[names[name]]
-                return {"url": url}
+        # An object, or the path of a file, comes before an address that ingest has to fetch.
+        files = (self.image or "image",) if self.folder is not None else ()
+        for name in (*files, *self._urls()):
+            image = row.get(names.get(name.lower(), ""))
+            if _is_source(image):
+                return row.pop(names[name.lower()])
+            if isinstance(image, str) and image.strip():
+                del row[names[name.lower()]]
+                return image if name in files else _url(image, row.get("page_url"))
         return None
 
     def _bytes(self) -> tuple[str, ...]:
@@ -86,3 +113,26 @@ class Columns:
 
     def _urls(self) -> tuple[str, ...]:
         return (self.image.lower(),) if self.image else _URLS
+
+
+def _url(text: str, page_url: Any) -> str | bytes | dict[str, str]:
+    """The address. What is none stays a URL, which ingest refuses; it is never a path."""
+    try:
+        return image_address(text, page_url)
+    except ValueError:
+        return {"url": text}
+
+
+def _is_source(image: Any) -> bool:
+    return isinstance(image, Mapping) and not {"url", "inline", "blob"}.isdisjoint(image)
+
+
+def _delimiter_hint(columns: Collection[str]) -> str:
+    """What to do about a file whose columns are separated by another character, or no header."""
+    first = next(iter(columns), "")
+    for delimiter, name in ((";", ";"), ("\t", "tab"), ("|", "|"), (",", ",")):
+        if len(columns) == 1 and delimiter in first:
+            return f"its columns seem to be separated by {name!r}: give -o 'delimiter={name}'"
+    if any(is_web(name) for name in columns):
+        return "it seems to have no header: give the names of its columns with -o columns=NAME,NAME"
+    return ""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from kaption.producers.identity import identified
-from kaption.producers.image import image_source, is_url
+from kaption.producers.image import image_source
 from kaption.producers.sources.source import (
     CURSOR_CHARS,
     RAW_BYTES,
@@ -22,8 +20,11 @@ from kaption.producers.sources.source import (
     Unreadable,
 )
 from kaption.schemas import RawPair
+from kaption.schemas.address import is_web
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
+from kaption.schemas.odd_values import READERS, NotUnderstood, empty
 from kaption.schemas.pair import IMAGE_URL
+from kaption.schemas.plain_json import read_json
 from kaption.schemas.wire import explain
 
 IMAGES = frozenset(
@@ -40,24 +41,23 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
 }
 _ADDRESSES = (IMAGE_URL, "url", "img_url", "image_link")
 """Names of the column with the image's URL when the row holds the image itself."""
-_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 
 
 def pair_of(
-    fields: Mapping[str, Any], place: str, raw: bytes | None = None, folder: Path = Path()
+    fields: Mapping[str, Any], place: str, raw: bytes | None = None, folder: Path | None = None
 ) -> Item:
     """The pair of the fields, a Large one if its image needs the blob store, or an Unreadable.
 
-    A string as `image` is a URL, or a path relative to `folder`. If the image itself is given, its
-    URL goes to `extra`, under the name by which takedowns find it. An Unreadable holds `raw`, or
-    the fields as JSON if there are no raw bytes.
+    `image` may be bytes, a Path, or a string as in `image_source`: a file only below `folder`. If
+    the image itself is given, its URL goes to `extra`, under the name by which takedowns find it.
+    An Unreadable holds `raw`, or the fields as JSON if there are no raw bytes.
     """
     large: tuple[RawPair, bytes] | None = None
     try:
         image, content = fields.get("image"), None
         given = fields
-        if isinstance(image, (str, bytes)):
-            found, content = image_source(image, folder)
+        if isinstance(image, (str, bytes, Path)):
+            found, content = image_source(image, fields.get("page_url"), folder)
             given = {**(fields if found.url else _addressed(fields)), "image": found}
         pair = identified(given)
         if content is None:
@@ -81,33 +81,61 @@ def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a row under the names of RawPair's fields.
 
     Known are the names that img2dataset, LAION and WebDataset use, in upper or lower case. Empty
-    values are left out, except an empty text. A language that is no language tag, and a second
-    column for the same field with another value, keep their own names; if that is the field's name,
-    ``_given`` is added.
+    values are left out, except an empty text. A value that is not understood, and a second column
+    for the same field with another value, go to `extra` under their own names.
     """
     named = {name.lower(): name for name in row}
-    rest = {name: value for name, value in row.items() if not _empty(value)}
+    rest = {name: value for name, value in row.items() if not _missing(value)}
     fields: dict[str, Any] = {}
+    doubts: list[str] = []
     for field, names in _NAMES.items():
         for name in (named[each] for each in names if named.get(each) in rest):
-            if field == "language" and not _is_language(rest[name]):
+            try:
+                reading = READERS[field](rest[name])
+            except NotUnderstood:
+                doubts.append(field)
                 continue
-            if fields.setdefault(field, rest[name]) == rest[name]:
+            if fields.setdefault(field, reading.value) != reading.value:
+                continue
+            if reading.doubt:
+                doubts.append(field)
+            if not reading.doubt or not reading.keep:
                 del rest[name]
     if any(name in named for name in TEXT_NAMES):
         fields.setdefault("text", "")
-    twice = {name: f"{name}_given" for name in _NAMES if name in rest}
-    return {**{twice.get(name, name): value for name, value in rest.items()}, **fields}
+    extra = rest.pop("extra", {})
+    own = {name: rest.pop(name) for name in _NAMES if name in rest}
+    if own or doubts:
+        fields["extra"] = {**own, **(extra if isinstance(extra, Mapping) else {"extra": extra})}
+        fields["not_understood"] = tuple(dict.fromkeys(doubts))
+    elif extra:
+        fields["extra"] = extra
+    return {**rest, **fields}
 
 
 def described(
     name: str, content: bytes | None, text: bytes | None, source: str | None
 ) -> dict[str, Any]:
-    """The fields of an image, from the JSON `name` and the text beside it. Raises ValueError."""
-    given: Any = from_json(content) if content is not None else {}
-    if not isinstance(given, dict):
-        raise ValueError(f"{name} is not a JSON object")  # noqa: TRY004 - it is the file that is wrong
-    fields = known_fields({key: each for key, each in given.items() if key != "image"})
+    """The fields of an image, from the JSON `name` and the text beside it.
+
+    Beside a text the JSON is optional: what is no object goes to `extra`. Without one it holds the
+    text, and ValueError is raised.
+    """
+    fields: dict[str, Any] = {}
+    if content is not None:
+        try:
+            given, why = read_json(content), f"{name} is not a JSON object"
+        except ValueError as error:
+            given, why = None, str(error)
+        if isinstance(given, dict):
+            fields = known_fields({key: each for key, each in given.items() if key != "image"})
+        elif text is None:
+            raise ValueError(why)
+        else:
+            fields = {
+                "extra": {"json": content.decode(errors="replace")},
+                "not_understood": ("extra",),
+            }
     if text is not None:
         fields["text"] = text.decode(errors="replace").strip()
     if source is not None:
@@ -148,7 +176,7 @@ def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
         return fields
     named = {name.lower(): name for name in fields}
     names = (named[each] for each in _ADDRESSES if each in named)
-    name = next((each for each in names if is_url(fields[each])), IMAGE_URL)
+    name = next((each for each in names if is_web(fields[each])), IMAGE_URL)
     if name == IMAGE_URL:
         return fields
     rest = {each: value for each, value in fields.items() if each != name}
@@ -157,13 +185,9 @@ def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**rest, IMAGE_URL: fields[name]}
 
 
-def _empty(value: Any) -> bool:
+def _missing(value: Any) -> bool:
     # Data frames write NaN for a missing value, and LAION a question mark for a licence.
-    return value is None or value in ("", "?") or value != value
-
-
-def _is_language(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= 35 and _LANGUAGE.fullmatch(value) is not None
+    return not isinstance(value, (list, dict, tuple)) and (empty(value) or value == "?")
 
 
 def _shown(value: object) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from kaption.producers.sources._files import moved_to, opened_text
 from kaption.producers.sources.source import RAW_BYTES, SourceError
 
 _BATCH_ROWS = 256
@@ -59,26 +60,45 @@ class _Lines:
         del self.taken[1:]
 
 
+@dataclass(frozen=True, slots=True)
+class CsvForm:
+    """How a file separates its values."""
+
+    delimiter: str
+    quote: str | None
+    """None: a quote is a character like any other."""
+    columns: list[str] | None = None
+    """The names of the columns of a file without a header."""
+
+    def rows(self, lines: _Lines) -> Iterator[list[str]]:
+        """The values of each row; none for an empty line."""
+        if self.quote is not None:
+            return csv.reader(lines, delimiter=self.delimiter, quotechar=self.quote, strict=True)
+        cut = (line.rstrip("\r\n") for line in lines)
+        return (line.split(self.delimiter) if line else [] for line in cut)
+
+
 def csv_rows(
-    path: Path, delimiter: str, columns: list[str] | None, offset: int, number: int
+    path: Path, form: CsvForm, offset: int, number: int, check: Callable[[list[str]], None]
 ) -> Iterator[Row]:
     """The rows behind `offset`; the first of them has the number `number` + 1.
 
-    `columns` are the column names of a file without a header. Raises SourceError, OSError.
+    `check` is called with the names of the columns. Raises SourceError, OSError.
     """
-    with path.open("rb") as file:
+    columns = form.columns
+    with opened_text(path) as file:
         lines = _Lines(file)
         try:
-            header = columns or next(csv.reader(lines, delimiter=delimiter, strict=True), None)
+            header = columns or next(form.rows(lines), None)
         except (csv.Error, UnicodeDecodeError) as error:
             raise SourceError(f"{path}: its header cannot be read: {error}") from error
         if header is None:
             return
         header = [name.removeprefix("\ufeff").strip() for name in header]
-        if offset > file.seek(0, 2):
+        check(header)
+        if not moved_to(file, max(offset, 0 if columns else sum(map(len, lines.taken)))):
             raise SourceError(f"{path} is shorter than when it was read: --from-start reads it all")
-        file.seek(max(offset, 0 if columns else sum(map(len, lines.taken))))
-        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        rows = form.rows(lines)
         while True:
             lines.mark()
             number += 1
@@ -91,7 +111,7 @@ def csv_rows(
             except (csv.Error, UnicodeDecodeError) as error:
                 # A quote that is not closed takes in the lines behind it: read them again.
                 lines.give_back()
-                rows = csv.reader(lines, delimiter=delimiter, strict=True)
+                rows = form.rows(lines)
                 why = f"not CSV: {error}"
             if why is None and not values:
                 continue

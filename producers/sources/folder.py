@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
+from kaption.producers.image import file_below
 from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
 from kaption.producers.sources.source import RAW_BYTES, Found, Item, LocalSource, Unreadable
@@ -17,8 +18,8 @@ class Folder(LocalSource):
     """One pair per image in a folder and the folders below it, in the order of the paths.
 
     Beside ``a.jpg``, ``a.txt`` holds the text and ``a.json`` further fields, under the names of
-    img2dataset or of RawPair; without a ``.txt`` it holds the text too. `source` is the name of the
-    data set.
+    img2dataset or of RawPair; without a ``.txt`` it holds the text too. Links that lead out of the
+    folder are not followed. `source` is the name of the data set.
 
     A cursor is the path of the last image read. Images that are added later must have names that
     sort behind it.
@@ -29,7 +30,7 @@ class Folder(LocalSource):
         """A folder without shards, tables, archives, or files that describe these."""
         if "://" in location or not Path(location).is_dir():
             return False
-        files = (".tar", ".parquet", ".csv", ".tsv", ".warc", ".warc.gz")
+        files = (".tar", ".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".warc", ".warc.gz")
         other = (*files, *DERIVED, "_stats.json", INFO_FILE, SPLITS_FILE)
         return not any(each.name.endswith(other) for each in Path(location).iterdir())
 
@@ -59,15 +60,18 @@ class Folder(LocalSource):
         path = self._path / name
         try:
             beside = path.with_suffix(".json")
-            text = _read(path.with_suffix(".txt"))
-            fields = described(beside.name, _read(beside), text, self._source)
+            text = self._side(path.with_suffix(".txt"))
+            fields = described(beside.name, self._side(beside), text, self._source)
         except (OSError, ValueError) as error:
             return Unreadable(name, name.encode(errors="replace"), f"its side file: {error}")
-        return pair_of({**fields, "image": path.name}, name, folder=path.parent)
+        try:
+            found = file_below(self._path, name)
+        except ValueError as error:
+            return Unreadable(name, name.encode(errors="replace"), str(error))
+        return pair_of({**fields, "image": found}, name)
 
-
-def _read(path: Path) -> bytes | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return file.read(RAW_BYTES)
+    def _side(self, path: Path) -> bytes | None:
+        if not path.is_file():
+            return None
+        with file_below(self._path, path.relative_to(self._path)).open("rb") as file:
+            return file.read(RAW_BYTES)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._pair import cursor, parts_of
-from kaption.producers.sources._rows import Row, csv_rows, parquet_rows
+from kaption.producers.sources._rows import CsvForm, Row, csv_rows, parquet_rows
 from kaption.producers.sources.source import Found, LocalSource, SourceError
 
-_SUFFIXES = (".csv", ".tsv", ".parquet")
+_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+_TAB = "\t"
 
 
 class Table(LocalSource):
@@ -23,9 +25,11 @@ class Table(LocalSource):
     to `extra`, and empty values are left out.
 
     `columns` are the comma-separated column names of a CSV file without a header. `delimiter` is
-    one character; the default is a tab for .tsv, else a comma. `source` is the name of the data
-    set. A cursor is a file's name, an offset in bytes in that file, and a row number. Parquet needs
-    pyarrow.
+    one character or ``tab``; the default is a tab for .tsv, else a comma. `quote` is the character
+    around values that hold delimiters, or ``none``: by default none for tabs, else ``"``. Text
+    files may be in UTF-8, UTF-16 or UTF-32, and compressed with gzip. `source` is the name of the
+    data set. A cursor is a file's name, an offset in bytes in that file, and a row number. Parquet
+    needs pyarrow.
     """
 
     def __init__(
@@ -36,12 +40,17 @@ class Table(LocalSource):
         text_column: str | None = None,
         columns: str | None = None,
         delimiter: str | None = None,
+        quote: str | None = None,
         source: str | None = None,
     ) -> None:
         super().__init__(location)
         self._columns = Columns(image_column, text_column, source)
         self._header = columns.split(",") if columns else None
-        self._delimiter = delimiter
+        self._delimiter = _TAB if delimiter in ("tab", "\\t") else delimiter
+        self._quote = quote
+        for name, value in (("delimiter", self._delimiter), ("quote", quote)):
+            if value is not None and len(value) != 1 and (name, value) != ("quote", "none"):
+                raise SourceError(f"-o {name}={value}: give one character")
 
     @classmethod
     def recognises(cls, location: str) -> bool:
@@ -79,9 +88,12 @@ class Table(LocalSource):
     def _rows(self, path: Path, offset: int, number: int) -> Iterator[Row]:
         if path.suffix.lower() == ".parquet":
             return parquet_rows(path, number)
-        delimiter = self._delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
-        return csv_rows(path, delimiter, self._header, offset, number)
+        tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
+        delimiter = self._delimiter or (_TAB if tabs else ",")
+        quote = self._quote or ("none" if delimiter == _TAB else '"')
+        form = CsvForm(delimiter, None if quote == "none" else quote, self._header)
+        return csv_rows(path, form, offset, number, partial(self._columns.check, path))
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.suffix.lower() in _SUFFIXES)
+    return sorted(each for each in folder.iterdir() if each.name.lower().endswith(_SUFFIXES))

@@ -129,9 +129,11 @@ def test_nothing_invalid_is_sent_whatever_it_was_made_of(connection: KafkaConnec
         with pytest.raises(MalformedRecordError, match="text: String should have at most"):
             publisher.publish(unchecked)
         with pytest.raises(ValueError, match="text"):
-            publisher.publish(image=URL, text=None)  # type: ignore[call-overload]  # the case
+            publisher.publish(image=URL, text=7)  # type: ignore[call-overload]  # the case
+        with pytest.raises(ValueError, match=r"'/etc/hostname' is no URL"):
+            publisher.publish(image="/etc/hostname", text="t")
         with pytest.raises(OSError, match=r"no-such\.jpg.*No such file"):
-            publisher.publish(image="no-such.jpg", text="t")
+            publisher.publish(image=Path("no-such.jpg"), text="t")
 
     assert published(connection) == []
 
@@ -404,12 +406,13 @@ def test_a_large_image_goes_to_s3(tansu: Tansu, topic_prefix: str, s3: S3Bucket)
 
 def test_what_is_no_pair_leaves_no_blob(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> None:
     connection = with_topic(tansu.bootstrap, topic_prefix)
+    image = bytes(INLINE_IMAGE_BYTES + 1)
 
     with (
         Publisher(connection, store=StoreConnection(url=str(tmp_path))) as publisher,
         pytest.raises(ValueError, match="text"),
     ):
-        publisher.publish(image=bytes(INLINE_IMAGE_BYTES + 1), text="x" * 100_000)
+        publisher.publish(image=image, text=7)  # type: ignore[call-overload]  # the case
 
     assert list(tmp_path.iterdir()) == []
     assert published(connection) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from kaption.connections.kafka.messages import Message
@@ -26,6 +27,8 @@ class Feeder(threading.Thread):
         super().__init__(name="feeder", daemon=True)
         self.published = 0
         self.unreadable = 0
+        self.not_understood: Counter[str] = Counter()
+        """How often a field did not fit and went to `extra`, by field."""
         self.done = False
         """The broker has all inputs."""
         self.error: Exception | None = None
@@ -49,10 +52,12 @@ class Feeder(threading.Thread):
                         case Large():
                             self._claims.store(item.content)
                             publisher.publish(item.pair)
+                            self.not_understood.update(item.pair.not_understood)
                         case Message():
                             publisher.publish_bytes(item.value, item.key, item.headers)
                         case _:
                             publisher.publish(item)
+                            self.not_understood.update(item.not_understood)
                     self.published += 1
         except Exception as error:  # noqa: BLE001  # the run watches `error` and raises it
             self.error = error

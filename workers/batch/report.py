@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -27,6 +27,8 @@ class RunReport:
     shards: int
     faults: tuple[str, ...]
     """Empty when every input has exactly one outcome and every clean pair is in the shards."""
+    not_understood: Mapping[str, int] = field(default_factory=dict)
+    """How often a field did not fit and went to `extra`, by field."""
 
 
 def progress_table(published: int, snapshots: Mapping[str, Snapshot]) -> Table:
@@ -67,6 +69,7 @@ def summary(report: RunReport) -> dict[str, Any]:
     return {
         "published": report.published,
         "unreadable_lines": report.unreadable,
+        "fields_not_understood": dict(report.not_understood),
         "seconds": round(report.seconds, 2),
         "pairs_per_second": round(report.published / report.seconds, 2),
         "clean": tally.clean,
@@ -104,5 +107,8 @@ def print_summary(report: RunReport, console: Console) -> None:
             f"mean alignment of text and image: {data['score_before']} before, "
             f"{data['score_after']} after"
         )
+    if report.not_understood:
+        fields = ", ".join(f"{name} {count}" for name, count in report.not_understood.items())
+        console.print(f"fields that were not understood and went to extra: {fields}")
     for fault in report.faults:
         console.print(f"FAULT: {fault}", style="bold red")

@@ -123,6 +123,7 @@ class BatchRun:
         return RunReport(
             published=self._feeder.published,
             unreadable=self._feeder.unreadable,
+            not_understood=self._feeder.not_understood,
             seconds=seconds,
             tally=tally,
             shards=len(manifests),

@@ -24,10 +24,28 @@ Config = Annotated[
     ),
 ]
 
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", "-o", metavar="NAME=VALUE", help="Option of the format. May be repeated."
+    ),
+]
+
 _AGE = re.compile(r"([0-9]+)([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _UNBOUNDED = 10_000
 _LINE_S = 5.0
+
+
+def named(options: list[str] | None) -> dict[str, str]:
+    """The options of a format by name. Raises UserError."""
+    found = {}
+    for option in options or ():
+        name, separator, value = option.partition("=")
+        if not separator:
+            raise UserError(f"--option {option}: write NAME=VALUE")
+        found[name] = value
+    return found
 
 
 def age(text: str) -> timedelta | None:

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Unreadable, open_source
-from kaption.workers.cli.common import Config, Progress
-from kaption.workers.settings import UserError, load_settings
+from kaption.workers.cli.common import Config, Option, Progress, named
+from kaption.workers.settings import load_settings
 
 
 def command(
@@ -19,12 +19,7 @@ def command(
     format_: Annotated[
         str | None, typer.Option("--format", help="Format of the source. Default: by its name.")
     ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option", "-o", metavar="NAME=VALUE", help="Option of the format. May be repeated."
-        ),
-    ] = None,
+    option: Option = None,
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="At most this many records each second.")
     ] = None,
@@ -42,8 +37,7 @@ def command(
     """
     console = Console(stderr=True, highlight=False)
     settings = load_settings(config)
-    options = dict(_named(each) for each in option or ())
-    opened = open_source(source, format_, options, settings.store)
+    opened = open_source(source, format_, named(option), settings.store)
     started = time.monotonic()
     with console.status("connecting") as status:
         progress = Progress(console, status)
@@ -68,12 +62,8 @@ def command(
         f"{fed.published} records published, {fed.unreadable} of them unreadable, "
         "which will become dead letters"
     )
+    if fed.not_understood:
+        fields = ", ".join(f"{name} {count}" for name, count in fed.not_understood.items())
+        typer.echo(f"fields that were not understood and went to extra: {fields}")
     if fed.before and not fed.published:
         console.print("nothing is new; --from-start publishes everything again")
-
-
-def _named(option: str) -> tuple[str, str]:
-    name, separator, value = option.partition("=")
-    if not separator:
-        raise UserError(f"--option {option}: write NAME=VALUE")
-    return name, value

@@ -18,7 +18,7 @@ from kaption.schemas import DeadLetter, RejectedPair, encode
 from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import servers
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, Option, named
 from kaption.workers.runtime import logs
 from kaption.workers.settings import Settings, UserError, load_settings
 
@@ -45,6 +45,7 @@ def command(
     format_: Annotated[
         str | None, typer.Option("--format", help="Format of INPUT. Default: by its name.")
     ] = None,
+    option: Option = None,
     config: Config = None,
 ) -> None:
     """Run every stage over INPUT until each pair has an outcome, and write to OUT.
@@ -55,7 +56,8 @@ def command(
     """
     console = Console(stderr=True)
     settings = load_settings(config)
-    items = (found.item for found in open_source(source, format_, store=settings.store).read())
+    opened = open_source(source, format_, named(option), settings.store)
+    items = (found.item for found in opened.read())
     report = run_pairs(settings, items, out, (kafka, redis, store), console)
     finish(report, out, console)
 

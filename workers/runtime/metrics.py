@@ -79,6 +79,12 @@ RETRIES = Counter(
     "Waits because a server was down or busy. Moving: bring back the server that the log names.",
     _STAGE,
 )
+NOT_UNDERSTOOD = Counter(
+    "kaption_fields_not_understood_total",
+    "Fields of raw pairs whose given value did not fit and went to extra, by field. Many: look how "
+    "the source writes this field.",
+    ("field",),
+)
 
 
 def begin(stage: str) -> None:

@@ -9,8 +9,10 @@ from threading import Thread
 from typing import Any
 
 from kaption.connections.errors import Fatal
+from kaption.schemas.pair import RawPair
 from kaption.schemas.topics import Topic
 from kaption.schemas.wire import WireError, decode, origin_of
+from kaption.workers.runtime import metrics
 from kaption.workers.runtime.backoff import Backoff, Stopped
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.policy import RuntimePolicy
@@ -125,3 +127,8 @@ class Preparation:
             entry.die(str(error), unexpected=False)
         else:
             entry.message = Incoming(record, origin, position)
+            if isinstance(record, RawPair):
+                for name in record.not_understood:
+                    # Strangers write these names too: each label of its own would cost memory.
+                    known = name if name in RawPair.model_fields else "other"
+                    metrics.NOT_UNDERSTOOD.labels(known).inc()

@@ -50,3 +50,32 @@ def test_an_image_without_a_valid_side_file_is_unreadable_with_a_reason(
     assert isinstance(found, Unreadable)
     assert found.place == "a.jpg"
     assert error in found.error
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    images = tmp_path / "pictures"
+    images.mkdir()
+    (images / "a.jpg").symlink_to(tmp_path / "secret")
+    (images / "a.txt").write_bytes(b"a mug")
+    (images / "b.jpg").write_bytes(IMAGE)
+    (images / "b.txt").symlink_to(tmp_path / "secret")
+    (images / "c.jpg").symlink_to("b.jpg")
+    (images / "c.txt").write_bytes(b"a jug")
+
+    first, second, third = (found.item for found in open_source(str(images)).read())
+
+    assert isinstance(first, Unreadable)
+    assert isinstance(second, Unreadable)
+    assert "lies outside of" in first.error
+    assert "lies outside of" in second.error
+    assert isinstance(third, RawPair)
+    assert third.image.inline == IMAGE
+
+
+def test_a_broken_json_beside_a_text_costs_nothing(tmp_path: Path) -> None:
+    pair = one(tmp_path, a__jpg=IMAGE, a__txt=b"a mug", a__json=b"{oops")
+
+    assert isinstance(pair, RawPair)
+    assert (pair.text, pair.extra) == ("a mug", {"json": "{oops"})
+    assert pair.not_understood == ("extra",)

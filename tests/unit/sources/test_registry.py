@@ -25,7 +25,7 @@ def test_a_format_may_be_given(tmp_path: Path) -> None:
             "there is no format 'no-such': in --format write one of folder, ",
         ),
         ("table", {"color": "red"}, "table has no option color: it has columns, delimiter"),
-        ("jsonl", {"color": "red"}, "jsonl has no option color: it has none"),
+        ("jsonl", {"color": "red"}, "jsonl has no option color: it has image_column, source"),
         ("webdataset", {"store": "s3://"}, "webdataset has no option store: it has source"),
     ],
 )

@@ -51,7 +51,8 @@ def test_a_language_that_is_no_tag_keeps_its_own_name(tmp_path: Path) -> None:
 
     assert isinstance(pair, RawPair)
     assert pair.language is None
-    assert pair.extra == {"language_given": "nolang"}
+    assert pair.extra == {"language": "nolang"}
+    assert pair.not_understood == ("language",)
 
 
 def test_an_empty_text_is_kept(tmp_path: Path) -> None:

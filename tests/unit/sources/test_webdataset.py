@@ -33,6 +33,15 @@ def one(folder: Path, *members: tuple[str, bytes]) -> Item:
     return found.item
 
 
+def test_a_broken_json_beside_a_text_costs_nothing(tmp_path: Path) -> None:
+    members = (("1.jpg", IMAGE), ("1.json", b'{"tags": "cat'), ("1.txt", b"a mug"))
+
+    pair = one(tmp_path, *members)
+
+    assert isinstance(pair, RawPair)
+    assert (pair.text, pair.extra) == ("a mug", {"json": '{"tags": "cat'})
+
+
 class WithRanges(SimpleHTTPRequestHandler):
     """Answers ``Range: bytes=N-`` as object stores do."""
 
