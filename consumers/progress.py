@@ -15,7 +15,7 @@ PAIRS = BeforeValidator(dict)
 
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
+class StreamProgress:
     """What a reader needs to read exactly the rest: places and offsets, no data."""
 
     kind: ClassVar[str]

@@ -37,7 +37,7 @@ class PluginError(Fatal):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
+class PluginFamily:
     """One kind of plug-in."""
 
     noun: str

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kaption.plugins import Family, PluginError
+from kaption.plugins import PluginError, PluginFamily
 from kaption.workers.captioners.captioner import Captioner
 from kaption.workers.checks.check import Check
 from kaption.workers.models.scorer import Scorer
@@ -19,14 +19,14 @@ from kaption.workers.runtime.stage import Stage
 ALL = "all"
 """In `select.checks`: every check of this package."""
 
-CAPTIONERS = Family(
+CAPTIONERS = PluginFamily(
     noun="captioner",
     group="kaption.captioners",
     setting="recaption.captioners",
     package="kaption.workers.captioners",
     protocol=Captioner,
 )
-CHECKS = Family(
+CHECKS = PluginFamily(
     noun="check",
     group="kaption.checks",
     setting="select.checks",
@@ -34,14 +34,14 @@ CHECKS = Family(
     others=(ALL,),
     protocol=Check,
 )
-SCORERS = Family(
+SCORERS = PluginFamily(
     noun="scorer",
     group="kaption.scorers",
     setting="clip.scorer",
     package="kaption.workers.models",
     protocol=Scorer,
 )
-OWN_STAGES = Family(
+OWN_STAGES = PluginFamily(
     noun="stage",
     group="kaption.stages",
     setting="`kaption work`",

@@ -6,13 +6,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from kaption.consumers.progress import PAIRS, Progress
+from kaption.consumers.progress import PAIRS, StreamProgress
 from kaption.consumers.shards.index import Shard
 from kaption.consumers.shards.shuffle import Place
 
 
 @dataclass(slots=True, kw_only=True)
-class ShardProgress(Progress):
+class ShardProgress(StreamProgress):
     """How far one reader has come in one epoch."""
 
     kind: ClassVar[str] = "shards/2"

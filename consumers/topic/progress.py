@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from kaption.consumers.progress import PAIRS, Progress
+from kaption.consumers.progress import PAIRS, StreamProgress
 
 
 @dataclass(slots=True, kw_only=True)
-class TopicProgress(Progress):
+class TopicProgress(StreamProgress):
     """The next offset of each partition, and the offsets at which reading ends."""
 
     kind: ClassVar[str] = "topic/1"

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from kaption.connections.settings import StoreConnection
-from kaption.plugins import Family, PluginError
+from kaption.plugins import PluginError, PluginFamily
 from kaption.producers.sources.source import Source, SourceError
 
 
@@ -22,7 +22,7 @@ def _is_source(thing: object) -> bool:
     return inspect.isclass(thing) and issubclass(thing, Source) and not inspect.isabstract(thing)
 
 
-_SOURCES = Family(
+_SOURCES = PluginFamily(
     noun="format",
     group="kaption.sources",
     setting="--format",

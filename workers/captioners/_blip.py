@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import Answer, CandidateRow, Family
+from kaption.workers.captioners._family import CandidateRow, Drawn, Family
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,7 +18,7 @@ class Blip(Family):
     the attention mask, so padding would change the texts.
     """
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer per row."""
         import torch
 
@@ -26,7 +26,7 @@ class Blip(Family):
         text_config = model.config.text_config
         seen = model.vision_model(**self._loaded.pixels(images)).last_hidden_state
         prompts = {row.prompt: self._ids(row.prompt) for row in rows}
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Drawn] = {}
         for length in sorted({len(ids) for ids in prompts.values()}):
             at = [n for n, row in enumerate(rows) if len(prompts[row.prompt]) == length]
             group = [rows[n] for n in at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import Answer, CandidateRow, Family
+from kaption.workers.captioners._family import CandidateRow, Drawn, Family
 from kaption.workers.captioners._prefix import continue_prefix, read_prefix
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Blip2(Family):
     """Encodes each image once; OPT reads the query tokens once, too, for all candidates."""
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer per row."""
         import torch
 

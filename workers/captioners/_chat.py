@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
-from kaption.workers.captioners._family import Answer, CandidateRow, Family, Loaded
+from kaption.workers.captioners._family import CandidateRow, Drawn, Family, Loaded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,7 +28,7 @@ class Chat(Family):
         super().__init__(loaded)
         loaded.tokenizer.padding_side = "left"
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer per row."""
         loaded = self._loaded
         inputs = loaded.processor(

@@ -30,7 +30,7 @@ class CandidateRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Drawn:
     """What a model wrote for one row."""
 
     text: str
@@ -89,7 +89,7 @@ class Loaded:
         found = self.processor.image_processor(list(images), return_tensors="pt")
         return found.to(self.device, self.model.dtype)
 
-    def decode(self, tokens: torch.Tensor, ends: Sequence[int] = ()) -> list[Answer]:
+    def decode(self, tokens: torch.Tensor, ends: Sequence[int] = ()) -> list[Drawn]:
         """Answers of generated tokens, (rows, length).
 
         `ends` are the tokens that end an answer; unset, those of the model's generation config.
@@ -99,7 +99,7 @@ class Loaded:
         known = given if isinstance(given, list) else [given]
         stops = set(ends) or {*known, self.tokenizer.eos_token_id}
         return [
-            Answer(text, stops.isdisjoint(row))
+            Drawn(text, stops.isdisjoint(row))
             for text, row in zip(texts, tokens.tolist(), strict=True)
         ]
 
@@ -119,5 +119,5 @@ class Family(ABC):
         self._loaded = loaded
 
     @abstractmethod
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer for each row, without the prompt. Called under torch's inference mode."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import conversation
-from kaption.workers.captioners._family import Answer, CandidateRow, Family, Loaded
+from kaption.workers.captioners._family import CandidateRow, Drawn, Family, Loaded
 from kaption.workers.captioners._prefix import PROMPT_FIRST, continue_prefix, read_prefix
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Idefics3(Family):
         super().__init__(loaded)
         loaded.tokenizer.padding_side = "left"
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer per row."""
         loaded, processor = self._loaded, self._loaded.processor
         token = processor.image_token

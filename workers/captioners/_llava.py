@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import conversation
-from kaption.workers.captioners._family import Answer, CandidateRow, Family
+from kaption.workers.captioners._family import CandidateRow, Drawn, Family
 from kaption.workers.captioners._prefix import (
     PROMPT_FIRST,
     common_prefix,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Llava(Family):
     """Encodes each image once; the language model reads it once, too, for all prompts."""
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Answer]:
+    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer per row."""
         import torch
 

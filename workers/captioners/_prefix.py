@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kaption.workers.captioners._family import Answer, CandidateRow, Loaded
+from kaption.workers.captioners._family import CandidateRow, Drawn, Loaded
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,7 @@ def continue_prefix(
     prefix: Prefix,
     rests: Sequence[Sequence[int]],
     rows: Sequence[CandidateRow],
-) -> list[Answer]:
+) -> list[Drawn]:
     """Generate a text for each row, from the prefix of its image and the rest of its prompt.
 
     `rests` are the tokens behind the prefix; they are padded on the left, between prefix and rest.

@@ -62,7 +62,7 @@ def print_table(table: Table) -> None:
     console.print(table)
 
 
-class Progress:
+class ProgressLine:
     """A status line on a terminal, else a line every few seconds."""
 
     def __init__(self, console: Console, status: Status) -> None:

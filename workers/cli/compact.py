@@ -12,7 +12,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 
 from kaption.objectstore import open_store
-from kaption.workers.cli.common import Config, Progress, age
+from kaption.workers.cli.common import Config, ProgressLine, age
 from kaption.workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
 from kaption.workers.settings import UserError, load_settings
 
@@ -73,7 +73,7 @@ def command(
             writer=f"compact-{uuid.uuid4().hex}",
             spool=Path(sink.spool) if sink.spool else None,
         )
-        progress = Progress(console, status)
+        progress = ProgressLine(console, status)
         try:
             done = compactor.run(dry=dry_run, progress=lambda done: progress.show(_line(done)))
         except ValidationError as error:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Unreadable, open_source
-from kaption.workers.cli.common import Config, Option, Progress, named
+from kaption.workers.cli.common import Config, Option, ProgressLine, named
 from kaption.workers.settings import load_settings
 
 
@@ -40,7 +40,7 @@ def command(
     opened = open_source(source, format_, named(option), settings.store)
     started = time.monotonic()
     with console.status("connecting") as status:
-        progress = Progress(console, status)
+        progress = ProgressLine(console, status)
 
         def committed(fed: Fed) -> None:
             if fed.before and not fed.published:

@@ -35,7 +35,7 @@ class Site:
 
     def __init__(self, pages: Mapping[str, Page], host: str = "127.0.0.1", port: int = 0) -> None:
         self._closing = threading.Event()
-        handler = type("_SiteHandler", (_Handler,), {"pages": pages, "closing": self._closing})
+        handler = type("_SiteHandler", (_SiteHandler,), {"pages": pages, "closing": self._closing})
         self._host = host
         self._server = _Server((host, port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="demo-site")
@@ -61,7 +61,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # a crawl opens many connections at once; the default is 5
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _SiteHandler(BaseHTTPRequestHandler):
     pages: ClassVar[Mapping[str, Page]]
     closing: ClassVar[threading.Event]
 

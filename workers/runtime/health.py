@@ -23,7 +23,7 @@ class HealthServer:
     """
 
     def __init__(self, workers: Sequence[Worker], port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
-        handler = type("Handler", (_Handler,), {"workers": tuple(workers)})
+        handler = type("Handler", (_HealthHandler,), {"workers": tuple(workers)})
         self._server = ThreadingHTTPServer((host, port), handler)
         self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
 
@@ -41,7 +41,7 @@ class HealthServer:
         self._server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _HealthHandler(BaseHTTPRequestHandler):
     workers: Sequence[Worker] = ()
 
     def do_GET(self) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from kaption.connections.errors import Fatal
 from kaption.schemas import CaptionKind
 from kaption.workers.captioners._chat import Chat
-from kaption.workers.captioners._family import Answer, CandidateRow, Loaded
+from kaption.workers.captioners._family import CandidateRow, Drawn, Loaded
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
 from kaption.workers.captioners.transformers import TransformersCaptioner, build
@@ -49,7 +49,7 @@ def image_bytes(seed: int, size: tuple[int, int] = (48, 48)) -> Image.Image:
     return Image.fromarray(noise).resize(size)
 
 
-def alone(loaded: Loaded, shown: Image.Image, prompt: str) -> Answer:
+def alone(loaded: Loaded, shown: Image.Image, prompt: str) -> Drawn:
     """One image and one prompt through the processor and `generate` of the library."""
     blip = loaded.model.config.model_type == "blip"
     if loaded.model.config.model_type in ("llava", "idefics3", "smolvlm"):
