@@ -7,7 +7,16 @@ import sys
 
 import torch
 
-_MODULES = ("passthrough", "stages", "models", "ingest_images", "dedup", "memory", "gpu")
+_MODULES = (
+    "passthrough",
+    "stages",
+    "models",
+    "ingest_images",
+    "dedup",
+    "near_duplicates",
+    "memory",
+    "gpu",
+)
 
 
 def main() -> None:

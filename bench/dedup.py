@@ -13,6 +13,7 @@ import hashlib
 import random
 import statistics
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -21,10 +22,12 @@ import redis
 
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
+from kaption.workers.decode.likeness import PACKED_BYTES
 from kaption.workers.local import Valkey
 from kaption.workers.policy import DedupPolicy
 from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
+from kaption.workers.stores.near import Likeness
 
 PREFIX = "bench:"
 FILL = 1000
@@ -87,7 +90,9 @@ def _fill_near(client: redis.Redis, dedup: Dedup, entries: int) -> None:
     """Write the lists as claims would leave them, because claiming takes many minutes."""
     prefix = dedup._near._prefix
     hashes = np.array([_hash(number) for number in range(entries)], dtype=np.uint64)
-    records = np.stack([hashes, np.arange(1, entries + 1, dtype=np.uint64)], axis=1).astype(">u8")
+    checks = np.array([zlib.crc32(_sketch(n)) & 0xFFFF for n in range(entries)], dtype=np.uint64)
+    tails = checks << np.uint64(48) | np.arange(1, entries + 1, dtype=np.uint64)
+    records = np.stack([hashes, tails], axis=1).astype(">u8")
     for band in range(1, 5):
         words = (hashes >> np.uint64(64 - 16 * band)) & np.uint64(0xFFFF)
         order = np.argsort(words, kind="stable")
@@ -102,6 +107,8 @@ def _fill_near(client: redis.Redis, dedup: Dedup, entries: int) -> None:
         numbers = range(max(1, first), min(first + 256, entries + 1))
         owners = {str(number % 256): str(_owner(number - 1)) for number in numbers}
         client.hset(f"{prefix}owner:{first // 256}", mapping=cast(Any, owners))
+        sketches = {str(number % 256): _sketch(number - 1) for number in numbers}
+        client.hset(f"{prefix}sketch:{first // 256}", mapping=cast(Any, sketches))
     client.set(dedup._near._sequence, entries)
 
 
@@ -119,7 +126,8 @@ def _exact(dedup: Dedup, numbers: list[int], by: list[int] | None = None) -> obj
 
 def _near(dedup: Dedup, numbers: list[int]) -> object:
     return dedup.claim_near(
-        [_hash(number) ^ 0b10110 for number in numbers], [_owner(number + 7) for number in numbers]
+        [Likeness(_hash(number) ^ 0b10110, _sketch(number)) for number in numbers],
+        [_owner(number + 7) for number in numbers],
     )
 
 
@@ -129,6 +137,10 @@ def _sha256(number: int) -> str:
 
 def _hash(number: int) -> int:
     return int.from_bytes(hashlib.blake2b(number.to_bytes(8, "big"), digest_size=8).digest(), "big")
+
+
+def _sketch(number: int) -> bytes:
+    return random.Random(number).randbytes(PACKED_BYTES)
 
 
 def _owner(number: int) -> Position:

@@ -96,6 +96,6 @@ class ImageRef(Record):
     crawled_url: Url | None = None
     """The URL that the crawler gave, if it redirected to `url`."""
     perceptual_hash: Annotated[str, Field(pattern=r"^[a-z0-9]+:[0-9a-f]{16}$")] | None = None
-    """``algorithm:hex`` of 64 bits, such as ``dhash:ff00...``.
+    """``algorithm:hex`` of 64 bits, such as ``simhash:ff00...``. Older records have ``dhash:``.
 
     Absent where the image has too little structure to be hashed."""

@@ -88,10 +88,10 @@ class ImagePolicy(Policy):
 class DedupPolicy(Policy):
     """What counts as the same image or the same text."""
 
-    near_distance: Annotated[int, Field(ge=0, le=7)] = 6
-    """Hamming distance of the 64-bit dHash up to which two images may be the same. At 6 every
-    altered copy of a set of photographs was found and no two photographs were merged. Lower it when
-    alike but different images are rejected."""
+    near_distance: Annotated[int, Field(ge=0, le=7)] = 7
+    """Hamming distance of the 64-bit hashes up to which two images are compared. Their sketches
+    then decide whether they are the same image. Lower it to compare fewer images; more copies are
+    then missed."""
     text_uses: Annotated[int, Field(ge=0)] = 100
     """An alt text on more images than this describes none of them and is dropped; 0 sets no limit.
     Raise it for crawls where one text rightly stands at many images."""

@@ -47,7 +47,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "kaption.workers.models.device",
         "kaption.workers.text",
     ),
-    "kaption.workers.stores": (*BASICS, "kaption.connections", "kaption.workers.stores"),
+    "kaption.workers.stores": (
+        *BASICS,
+        "kaption.connections",
+        "kaption.workers.decode.likeness",
+        "kaption.workers.stores",
+    ),
     "kaption.workers.stages": (
         *BASICS,
         *INTERFACES,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import random
+from functools import cache
+
+import numpy as np
 
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
+from kaption.workers.decode.likeness import packed
+from kaption.workers.decode.sketch import CELLS
 from kaption.workers.policy import DedupPolicy
 from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
+from kaption.workers.stores.near import Likeness
 
 
 def owner(number: int) -> Position:
@@ -18,6 +24,17 @@ def owner(number: int) -> Position:
 def dedup_at(url: str, distance: int = 6, prefix: str = "kaption:") -> Dedup:
     client = connect_redis(RedisConnection.model_validate({"url": url}))
     return Dedup(client, prefix, DedupPolicy(near_distance=distance))
+
+
+@cache
+def picture(number: int) -> bytes:
+    """A sketch. Sketches of different numbers are not alike."""
+    return packed(np.random.default_rng(number).integers(0, 256, CELLS, np.uint8).tobytes())
+
+
+def looks(number: int, sketch: int = 0) -> Likeness:
+    """An image with this hash and picture."""
+    return Likeness(number, picture(sketch))
 
 
 def flipped(number: int, bits: int, rng: random.Random) -> int:
@@ -43,5 +60,5 @@ def claim_all(url: str, seed: int) -> list[Position]:
     while items:
         size = rng.randrange(1, 20)
         part, items = items[:size], items[size:]
-        answers += dedup.claim_near([number for number, _ in part], [by for _, by in part])
+        answers += dedup.claim_near([looks(number) for number, _ in part], [by for _, by in part])
     return answers

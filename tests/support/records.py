@@ -102,7 +102,7 @@ images = st.builds(
     original_bytes=sizes,
     original_format=names,
     url=maybe | urls,
-    perceptual_hash=maybe | st.just("dhash:00ff00ff00ff00ff"),
+    perceptual_hash=maybe | st.just("simhash:00ff00ff00ff00ff"),
 )
 captions = st.builds(
     Caption,

@@ -11,9 +11,9 @@ from kaption.schemas import Reason
 from kaption.workers.decode.colour import before_scaling, to_rgb
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.formats import sniff
-from kaption.workers.decode.hashes import dhash
 from kaption.workers.decode.reading import ImageReader
 from kaption.workers.decode.rules import check_content, check_size
+from kaption.workers.decode.sketch import sketch
 from kaption.workers.policy import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
@@ -70,6 +70,7 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
     check_content(luma)
     stored = _encoded(small, policy.quality)
     turned = transpose in _TURNED
+    drawn = sketch(small)
     return Decoded(
         jpeg=stored,
         width=small.width,
@@ -80,7 +81,7 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
         original_bytes=len(data),
         original_format=kind,
         original_sha256=hashlib.sha256(data).hexdigest(),
-        dhash=dhash(luma),
+        sketch=None if drawn is None else drawn.hex(),
     )
 
 

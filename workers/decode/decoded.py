@@ -24,10 +24,6 @@ class Decoded:
     original_format: str
     """One of `ImagePolicy.formats`."""
     original_sha256: str
-    dhash: int | None
-    """64-bit difference hash, or None for an image with too little structure (`hashes.dhash`)."""
-
-    @property
-    def perceptual_hash(self) -> str | None:
-        """`dhash` in the contract's form: ``dhash:`` and 16 hex digits."""
-        return None if self.dhash is None else f"dhash:{self.dhash:016x}"
+    sketch: str | None
+    """Thumbnails to judge near-duplicates by (`sketch.sketch`), as hex digits, because the child
+    process answers in JSON. None for an image with too little structure."""

@@ -18,8 +18,7 @@ from kaption.workers.demo.truth import COPIES, Kind, Truth
 
 _APART = 16
 """Smallest dHash distance between distinct images: a scene that is closer to another one is drawn
-again. Rendered scenes share twelve backgrounds, so 1 in 20,000 couples (10 scenes in 600) would
-fall within the distance of near-duplicates, which is 6. Photographs do not have that problem."""
+again. Rendered scenes share twelve backgrounds, so some would look like copies of others."""
 _SIDES = (320, 400, 480, 640)
 _RATIOS = (1.0, 4 / 3, 3 / 4, 3 / 2)
 _INLINE_EVERY = 5
@@ -114,7 +113,7 @@ class Crawl:
             scene = random_scene(self._rng, self._rng.choice(_RATIOS))
             image = render(scene, self._rng.choice(_SIDES), self._rng)
             value = dhash(image.convert("L"))
-            if value is not None and all((value ^ h).bit_count() > _APART for h in self._hashes):
+            if all((value ^ h).bit_count() > _APART for h in self._hashes):
                 self._hashes.append(value)
                 return scene, image
 

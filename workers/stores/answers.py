@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import TypeAdapter
 
 from kaption.schemas import ImageRef, Position, Reason
+from kaption.schemas.image import Base64
 from kaption.schemas.limits import Name
 from kaption.schemas.record import Record
 from kaption.workers.stores.client import ping, redis_errors
@@ -28,7 +29,18 @@ class Refusal(Record):
     not count for it, and ingest fetches the URL again."""
 
 
-Answer = ImageRef | Refusal
+class SketchedImage(ImageRef):
+    """The reference to an image, with the sketch by which near-duplicates are judged."""
+
+    sketch: Base64 | None = None
+    """`Likeness.sketch`. None for an image that is compared by its bytes alone."""
+
+    def reference(self) -> ImageRef:
+        """Without the sketch, as the record carries it."""
+        return ImageRef(**{name: getattr(self, name) for name in ImageRef.model_fields})
+
+
+Answer = SketchedImage | Refusal
 """The reference to an image has all that ingest needs to make the same pair again. The image is in
 the blob store before the answer is remembered."""
 
@@ -43,7 +55,7 @@ _JSON: TypeAdapter[Answer] = TypeAdapter(Answer)
 class Answers(Forgetful):
     """What the URL of a record gave first, so that each of its deliveries gives the same.
 
-    One string for each origin, about 600 bytes for an image with its URL. An image is remembered
+    One string for each origin, about 1.6 kB for an image. An image is remembered
     for `ttl_s` seconds: longer than a record may be delivered again. A full server that evicts keys
     with a TTL (volatile-*) may drop answers; the dedup claims still hold then.
 

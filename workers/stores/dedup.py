@@ -12,7 +12,7 @@ from kaption.schemas import Position
 from kaption.workers.policy import DedupPolicy
 from kaption.workers.stores.client import redis_errors
 from kaption.workers.stores.footprint import Footprint, Forgetful
-from kaption.workers.stores.near import NearClaims
+from kaption.workers.stores.near import Likeness, NearClaims
 
 if TYPE_CHECKING:
     import redis
@@ -71,14 +71,13 @@ class Dedup(Forgetful):
             answers = pipe.execute()
         return [Position.parse(holder.decode()) for holder in answers[1::2]]
 
-    def claim_near(self, hashes: Sequence[int], owners: Sequence[Position]) -> list[Position]:
-        """Claim each 64-bit perceptual hash. Two round trips for every 64 hashes.
+    def claim_near(self, images: Sequence[Likeness], owners: Sequence[Position]) -> list[Position]:
+        """Claim each image by what it looks like. Three round trips for every 64 images.
 
-        Returns the given owner, or the owner of an earlier hash within the configured Hamming
-        distance. A refused claim leaves no entry. Raises ValueError on a hash that is not an
-        unsigned 64-bit number.
+        Returns the given owner, or the owner of an earlier image that is alike. A refused claim
+        leaves no entry. Raises ValueError on a hash that is not an unsigned 64-bit number.
         """
-        return self._near.claim(hashes, owners)
+        return self._near.claim(images, owners)
 
     def count_text(self, keys: Sequence[str], owners: Sequence[Position], limit: int) -> list[int]:
         """The rank of each owner among the owners that used its text, at most limit + 1.

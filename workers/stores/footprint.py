@@ -11,6 +11,9 @@ from kaption.schemas import CleanPair, IngestedPair
 from kaption.schemas.limits import Name, Sha256, Text
 from kaption.schemas.record import Record
 
+HASH = "simhash:"
+"""Prefix of the perceptual hashes that near claims are made with. Older records have ``dhash:``."""
+
 
 class Footprint(Record):
     """The keys under which one pair has left entries, or only one image without a known pair."""
@@ -23,18 +26,18 @@ class Footprint(Record):
     original_sha256: Sha256 | None = None
     """The sha256 of the image as delivered."""
     perceptual_hash: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
-    """The 64-bit dHash."""
+    """The 64-bit hash. None also for a record whose hash is not a `HASH`: it has no near claim."""
     clean_text: Text = ""
 
     @classmethod
     def of(cls, pair: IngestedPair | CleanPair) -> Footprint:
         """The footprint of a pair that ingest let through."""
-        hashed = pair.image.perceptual_hash
+        hashed = pair.image.perceptual_hash or ""
         return cls(
             owner=pair.dedup.owner,
             sha256=pair.image.blob.sha256,
             original_sha256=pair.image.original_sha256,
-            perceptual_hash=None if hashed is None else int(hashed.partition(":")[2], 16),
+            perceptual_hash=int(hashed.removeprefix(HASH), 16) if hashed.startswith(HASH) else None,
             clean_text=pair.clean_text,
         )
 

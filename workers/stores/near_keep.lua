@@ -1,7 +1,9 @@
--- Keeps each hash, unless an entry that was kept after the look lies within the distance.
--- Returns the owner of each, or false if the look is too old and must be repeated.
+-- Keeps each image, unless one that is like it was kept after the look.
+-- Returns the owner of each, '' for an image that must be looked up again because another worker has
+-- kept an entry near it meanwhile, or false if the look is too old for all of them.
 -- KEYS[1] sequence, KEYS[2] list of the latest entries; ARGV[1] key prefix, ARGV[2] sequence seen
--- by the look, ARGV[3] distance, ARGV[4] length of the list, then hash, owner, hash, owner ...
+-- by the look, ARGV[3] distance, ARGV[4] length of the list, then five for each image: hash, check,
+-- sketch, owner, and the places of earlier images of this call that are like it ('1,4').
 local prefix, distance, length = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local sequence = tonumber(redis.call('GET', KEYS[1]) or '0')
 local fresh = sequence - tonumber(ARGV[2])
@@ -17,12 +19,6 @@ for byte = 0, 255 do
   ones[byte] = count
 end
 
-local function entry(hash, owner)
-  local words = {struct.unpack('>I2I2I2I2', hash)}
-  words.owner = owner
-  return words
-end
-
 local function near(one, other)
   local count = 0
   for band = 1, 4 do
@@ -33,27 +29,51 @@ local function near(one, other)
   return true
 end
 
-for i, text in ipairs(recent) do recent[i] = entry(text:sub(1, 8), text:sub(9)) end
-
-local function keep(new, hash)
-  sequence = sequence + 1
-  local record = hash .. struct.pack('>I8', sequence)
-  for band = 1, 4 do redis.call('APPEND', prefix .. band .. ':' .. new[band], record) end
-  redis.call('HSET', prefix .. 'owner:' .. math.floor(sequence / 256), sequence % 256, new.owner)
-  redis.call('RPUSH', KEYS[2], hash .. new.owner)
-  recent[#recent + 1] = new
+-- An entry of the list is hash, check, owner.
+for i, text in ipairs(recent) do
+  recent[i] = {struct.unpack('>I2I2I2I2', text)}
+  recent[i].text = text
 end
 
-local holders = {}
-for i = 5, #ARGV, 2 do
-  local new = entry(ARGV[i], ARGV[i + 1])
-  local holder
-  for _, kept in ipairs(recent) do
-    if near(new, kept) then holder = kept.owner break end
+-- The owner if this very image was kept already, '' if another entry is near it, else nil.
+local function overtaken(hash, check, owner)
+  local words, found = {struct.unpack('>I2I2I2I2', hash)}, nil
+  for _, entry in ipairs(recent) do
+    if entry.text == hash .. check .. owner then return owner end
+    if near(words, entry) then found = '' end
   end
-  if not holder then
-    keep(new, ARGV[i])
-    holder = new.owner
+  return found
+end
+
+local function keep(hash, check, sketch, owner)
+  sequence = sequence + 1
+  local record = hash .. check .. struct.pack('>I2I4', math.floor(sequence / 4294967296),
+    sequence % 4294967296)
+  for band, word in ipairs({struct.unpack('>I2I2I2I2', hash)}) do
+    if band <= 4 then redis.call('APPEND', prefix .. band .. ':' .. word, record) end
+  end
+  local block, field = math.floor(sequence / 256), sequence % 256
+  redis.call('HSET', prefix .. 'owner:' .. block, field, owner)
+  redis.call('HSET', prefix .. 'sketch:' .. block, field, sketch)
+  redis.call('RPUSH', KEYS[2], hash .. check .. owner)
+end
+
+local holders, kept = {}, {}
+for i = 5, #ARGV, 5 do
+  local hash, check, sketch, owner = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local holder = overtaken(hash, check, owner)
+  if holder then
+    if holder == owner then kept[#holders] = owner end
+  else
+    for place in ARGV[i + 4]:gmatch('%d+') do
+      local other = kept[tonumber(place)]
+      if other and (not holder or other == owner) then holder = other end
+    end
+    if not holder then
+      keep(hash, check, sketch, owner)
+      holder = owner
+      kept[#holders] = owner
+    end
   end
   holders[#holders + 1] = holder
 end

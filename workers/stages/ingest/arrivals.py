@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kaption.objectstore.blobs import BlobStore
-from kaption.schemas import BlobRef, ImageRef, ImageSource, RawPair, Reason
+from kaption.schemas import BlobRef, ImageSource, RawPair, Reason
 from kaption.workers.decode.decoded import Decoded
+from kaption.workers.decode.likeness import index_hash, packed
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.runtime.stage import Incoming, Reject
-from kaption.workers.stores.answers import Answer, Answers, Refusal
+from kaption.workers.stores.answers import Answer, Answers, Refusal, SketchedImage
+from kaption.workers.stores.footprint import HASH
 
 
 def delivered_bytes(
@@ -52,7 +54,7 @@ _BLOB_WRITERS = 8
 class Arrived:
     """A decoded image that is not claimed yet."""
 
-    image: ImageRef
+    image: SketchedImage
     jpeg: bytes | None
     """None: an earlier delivery of the record has stored it."""
 
@@ -108,7 +110,7 @@ class Arrivals:
         messages: Sequence[Incoming[RawPair]],
         arrived: Sequence[Arrived],
         rejected: Mapping[int, Reject],
-    ) -> list[ImageRef | Reject]:
+    ) -> list[SketchedImage | Reject]:
         """Store a batch's images, except those at the indices in `rejected`.
 
         Returns the image or the rejection that counts for each record. For a URL this may be the
@@ -145,7 +147,7 @@ class Arrivals:
         return Arrived(_image_ref(decoded, url, record.image.url), decoded.jpeg)
 
     def _first(
-        self, messages: Sequence[Incoming[RawPair]], found: Sequence[ImageRef | Reject]
+        self, messages: Sequence[Incoming[RawPair]], found: Sequence[SketchedImage | Reject]
     ) -> list[Answer]:
         return self._answers.first(
             [message.origin for message in messages],
@@ -163,9 +165,10 @@ def _reject(refusal: Refusal) -> Reject:
     return Reject(refusal.reason, refusal.detail)
 
 
-def _image_ref(decoded: Decoded, url: str | None, crawled_url: str | None) -> ImageRef:
+def _image_ref(decoded: Decoded, url: str | None, crawled_url: str | None) -> SketchedImage:
+    small = None if decoded.sketch is None else packed(bytes.fromhex(decoded.sketch))
     redirected = crawled_url is not None and crawled_url.partition("#")[0] != url
-    return ImageRef(
+    return SketchedImage(
         blob=BlobRef(sha256=decoded.sha256, bytes=len(decoded.jpeg), media_type=_JPEG),
         width=decoded.width,
         height=decoded.height,
@@ -176,5 +179,6 @@ def _image_ref(decoded: Decoded, url: str | None, crawled_url: str | None) -> Im
         original_format=decoded.original_format,
         url=url,
         crawled_url=crawled_url if redirected else None,
-        perceptual_hash=decoded.perceptual_hash,
+        perceptual_hash=None if small is None else f"{HASH}{index_hash(small):016x}",
+        sketch=small,
     )

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from kaption.schemas import ImageRef, Position, Reason
 from kaption.workers.policy import DedupPolicy
 from kaption.workers.runtime.stage import Reject
+from kaption.workers.stores.answers import SketchedImage
 from kaption.workers.stores.dedup import Dedup
+from kaption.workers.stores.footprint import HASH
+from kaption.workers.stores.near import Likeness
 
 
 class DuplicateClaims:
@@ -30,26 +33,26 @@ class DuplicateClaims:
         }
 
     def duplicates(
-        self, images: Mapping[int, ImageRef], origins: Sequence[Position]
+        self, images: Mapping[int, SketchedImage], origins: Sequence[Position]
     ) -> dict[int, Reject]:
         """Claim images by their index in the batch. Returns the rejections of duplicates by index.
 
         An exact claim is on the bytes as delivered, because those do not change with our decoder.
-        A perceptual claim follows only for an image that got its exact claim and has a hash.
+        A claim by looks follows only for an image that got its exact claim and has a sketch.
         """
         places = list(images)
         owners = self._dedup.claim_exact(
             [images[at].original_sha256 for at in places], [origins[at] for at in places]
         )
         rejected = _refused(places, owners, origins, Reason.DUPLICATE)
-        hashed = [
-            (at, number)
+        sketched = [
+            (at, likeness)
             for at in places
-            if at not in rejected and (number := _dhash(images[at])) is not None
+            if at not in rejected and (likeness := _likeness(images[at])) is not None
         ]
-        places = [at for at, _ in hashed]
+        places = [at for at, _ in sketched]
         owners = self._dedup.claim_near(
-            [number for _, number in hashed], [origins[at] for at in places]
+            [likeness for _, likeness in sketched], [origins[at] for at in places]
         )
         return rejected | _refused(places, owners, origins, Reason.NEAR_DUPLICATE)
 
@@ -83,7 +86,7 @@ def _refused(
     }
 
 
-def _dhash(image: ImageRef) -> int | None:
-    if image.perceptual_hash is None:
+def _likeness(image: SketchedImage) -> Likeness | None:
+    if image.sketch is None or image.perceptual_hash is None:
         return None
-    return int(image.perceptual_hash.removeprefix("dhash:"), 16)
+    return Likeness(int(image.perceptual_hash.removeprefix(HASH), 16), image.sketch)

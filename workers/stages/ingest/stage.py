@@ -148,7 +148,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         share = (time.perf_counter() - began) / len(batch)
         outcomes: dict[int, Outcome] = dict(rejected)
         for at, count in zip(kept, uses, strict=True):
-            pair = inputs[at].pair.model_copy(update={"image": images[at]})
+            pair = inputs[at].pair.model_copy(update={"image": images[at].reference()})
             pair = self._finished(pair, origins[at], count, inputs[at].seconds + share)
             outcomes[at] = Emit(((INGESTED, pair),))
         return [outcomes[at] for at in range(len(batch))]

@@ -1,0 +1,71 @@
+"""Sketches: small thumbnails of an image, by which near-duplicates are judged (`likeness`).
+
+A sketch is made in the decoding child process, with Pillow alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PIL import Image, ImageFilter
+
+from kaption.workers.decode.hashes import structure
+
+LUMA, CHROMA = 32, 8
+"""Sides of the thumbnails, in cells."""
+BLUR = 0.6
+"""Radius of a Gaussian blur, in cells. Without it a crop by half a cell changes fine detail too
+much to be undone by moving the cells."""
+CELLS = LUMA * LUMA + 2 * CHROMA * CHROMA
+MIN_STRUCTURE = 2.5
+"""Grey levels of `hashes.structure`. An image below it has no sketch, because flat images,
+gradients and vignettes look alike. They have up to 2.1, photographs 13 to 40, and fine textures
+(brick, grass) 2.9 to 4."""
+_FINE = 3 * LUMA
+"""Side of the thumbnail that is blurred, in pixels."""
+Box = tuple[int, int, int, int]
+_BORDER = 0.03
+"""A frame of up to this part of the height or width is cut off."""
+_EVEN = 24
+"""Grey levels within which a line of pixels is of one colour."""
+
+
+def sketch(image: Image.Image) -> bytes | None:
+    """One byte for each of `CELLS`: luma, blue chroma and red chroma of an RGB image.
+
+    None for an image with less structure than `MIN_STRUCTURE`.
+    """
+    luma = image.convert("L")
+    if structure(luma) < MIN_STRUCTURE:
+        return None
+    small = image.resize((_FINE, _FINE), Image.Resampling.HAMMING, _inside(luma), reducing_gap=2.0)
+    channels = small.filter(ImageFilter.GaussianBlur(BLUR * _FINE / LUMA)).convert("YCbCr").split()
+    return b"".join(
+        channel.resize((side, side), Image.Resampling.BOX).tobytes()
+        for channel, side in zip(channels, (LUMA, CHROMA, CHROMA), strict=True)
+    )
+
+
+def _inside(luma: Image.Image) -> tuple[int, int, int, int]:
+    """The box without a thin frame. The frame must have all four sides."""
+    width, height = luma.size
+    left = _frame(luma, width, lambda at: (at, 0, at + 1, height))
+    right = left and _frame(luma, width, lambda at: (width - at - 1, 0, width - at, height))
+    top = right and _frame(luma, height, lambda at: (0, at, width, at + 1))
+    bottom = top and _frame(luma, height, lambda at: (0, height - at - 1, width, height - at))
+    if not bottom:
+        return 0, 0, width, height
+    return left, top, width - right, height - bottom
+
+
+def _frame(luma: Image.Image, length: int, line: Callable[[int], Box]) -> int:
+    """Lines of one colour from the edge on, and the blurred one after them. 0: no thin frame."""
+    first = 0
+    for at in range(max(2, round(length * _BORDER)) + 1):
+        levels = sorted(luma.crop(line(at)).tobytes())
+        middle = levels[len(levels) // 2]
+        if at == 0:
+            first = middle
+        if levels[-1] - levels[0] > _EVEN or abs(middle - first) > _EVEN:
+            return at + 1 if at else 0
+    return 0
