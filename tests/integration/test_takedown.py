@@ -51,6 +51,10 @@ OTHERS = ("other-0", "other-1", "other-2")
 NAMES = (*KINDS, "late", *(f"killed-{step}" for step in STEPS), *OTHERS)
 
 
+_PATH = os.pathsep.join(map(str, Path(__file__).parents[1:3]))
+"""Where a subprocess finds `support` and, in a checkout that is not installed, `kaption`."""
+
+
 @dataclass
 class Pipeline:
     """All stages in one process, and what went through them."""
@@ -98,7 +102,7 @@ class Pipeline:
             start.append(killed_at)
         return subprocess.run(
             [*start, "takedown", *arguments],
-            env=os.environ | self.settings | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            env=os.environ | self.settings | {"PYTHONPATH": _PATH},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -81,8 +81,8 @@ RETRIES = Counter(
 )
 NOT_UNDERSTOOD = Counter(
     "kaption_fields_not_understood_total",
-    "Fields of raw pairs whose given value did not fit and went to extra, by field. Many: look how "
-    "the source writes this field.",
+    "Records of pairs.raw with a value that did not fit its field and went to extra, by field. "
+    "Rising: look how the source writes this field.",
     ("field",),
 )
 
