@@ -28,6 +28,8 @@ from support.sink_records import (
 )
 from support.stream_records import named, pair_ids, take_down, write_chains, write_shards
 
+pytestmark = pytest.mark.slow
+
 URL = "https://cdn.example.org/dog.jpg"
 NONE_SMALL = Limits(below=1, to=1, records=1)
 

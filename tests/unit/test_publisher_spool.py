@@ -22,6 +22,8 @@ from kaption.producers.spool.log import PAGE_BYTES, MessageLog
 from kaption.producers.spool.rows import Row, from_row, to_row
 from kaption.producers.spool.spool import Spool
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 ALL = 1024 * MIB
 

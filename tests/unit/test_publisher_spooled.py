@@ -23,6 +23,8 @@ from kaption.producers.sending.sender import Sender
 from kaption.producers.spool.delivery import Spooled
 from kaption.producers.spool.refused import refused
 
+pytestmark = pytest.mark.slow
+
 SPOOL_BYTES = 1_000_000
 
 

@@ -34,6 +34,8 @@ from support.sink_records import (
     stored,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def objects(tmp_path) -> FolderStore:

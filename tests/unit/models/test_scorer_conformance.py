@@ -7,6 +7,8 @@ from kaption.workers.plugins import SCORERS
 from kaption.workers.policy import ClipPolicy
 from support.tiny_models import tiny_clip
 
+pytestmark = pytest.mark.slow
+
 
 class TestOurScorers(ScorerConformance):
     @pytest.fixture(scope="class", params=SCORERS.names())

@@ -25,6 +25,8 @@ from kaption.workers.runtime.worker import Worker
 from support.engine import ECHO, POLICY, Toy
 from support.fake_session import FakeBroker, FakeSession, Fault, lost, refused, silent
 
+pytestmark = pytest.mark.slow
+
 P0, P1 = Partition(RAW.name, 0), Partition(RAW.name, 1)
 LIMIT_S = 20.0
 NEVER_S = 60.0

@@ -20,6 +20,8 @@ from kaption.workers.runtime.stop import StopRequest
 from support.engine import POLICY, Toy
 from support.entries import Consumed, entry
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 20.0
 Answers = SimpleQueue[tuple[Sequence[Entry], BaseException | None]]
 

@@ -24,6 +24,8 @@ from support.engine import POLICY, Toy, until
 from support.fake_session import FakeBroker, FakeSession
 from support.logs import logged
 
+pytestmark = pytest.mark.slow
+
 P0 = Partition(RAW.name, 0)
 LONG_S = 60.0
 AT_ONCE_S = 8.0

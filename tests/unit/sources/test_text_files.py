@@ -10,6 +10,8 @@ import pytest
 from kaption.producers.sources import Found, SourceError, Unreadable, open_source
 from kaption.schemas import RawPair
 
+pytestmark = pytest.mark.slow
+
 URL = "https://cdn.example/{}.jpg"
 TEXTS = ["a cat", "ein Krüg ☕", "红色的花瓶", 'the boss said "', "🎈 last"]
 ROWS = [{"url": URL.format(at), "caption": text} for at, text in enumerate(TEXTS)]

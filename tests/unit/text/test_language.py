@@ -9,6 +9,8 @@ from kaption.workers.policy import TextPolicy
 from kaption.workers.text.language import LanguageDetector
 from support.alt_texts import SOUND
 
+pytestmark = pytest.mark.slow
+
 # Few languages, so that the tests load few models.
 POLICY = TextPolicy(detect_languages=("en", "de", "fr", "ru", "zh"))
 TEXTS = {

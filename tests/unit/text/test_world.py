@@ -12,6 +12,8 @@ from kaption.workers.policy import TextPolicy
 from kaption.workers.text.clean import Note, clean
 from support.alt_texts import SOUND, TRICKY
 
+pytestmark = pytest.mark.slow
+
 POLICY = TextPolicy()
 BOILERPLATE = tomllib.loads(
     files("kaption.workers.text").joinpath("boilerplate.toml").read_text("utf-8")
