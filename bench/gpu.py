@@ -30,7 +30,8 @@ from kaption.workers.captioners.prompts import PROMPT_SETS
 from kaption.workers.captioners.transformers import build
 from kaption.workers.models.device import pick_device
 from kaption.workers.plugins import load_scorer
-from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.policy.score import ClipPolicy
 from kaption.workers.runtime.stage import OutOfMemory
 
 _CANDIDATES = 3
@@ -71,7 +72,7 @@ def _recaption(given: argparse.Namespace, device: torch.device) -> None:
     loaded = captioner._family._loaded
     reader = loaded.model.language_model
     reader.generation_config.min_new_tokens = given.tokens  # both sides use it
-    prompts = Counter({PROMPT_SETS["blip-2"][0].text(""): _CANDIDATES})
+    prompts = Counter({PROMPT_SETS["blip-2"][0].template: _CANDIDATES})
     images = noise_images(max(given.batches))
 
     def ours(count: int) -> object:

@@ -40,7 +40,7 @@ def kaption(urls: Sequence[str], threads: int) -> None:
     """Fetch with every check, decode in confined child processes, with the difference hash."""
     from kaption.workers.decode.pool import DecodePool
     from kaption.workers.fetch.fetcher import Fetcher
-    from kaption.workers.policy import FetchPolicy, ImagePolicy
+    from kaption.workers.policy.ingest import FetchPolicy, ImagePolicy
 
     fetcher = Fetcher(FetchPolicy(allow_networks=("127.0.0.0/8",), per_host=threads))
     with DecodePool(ImagePolicy(longest_side=SIDE, quality=QUALITY)) as pool:
@@ -50,7 +50,7 @@ def kaption(urls: Sequence[str], threads: int) -> None:
 def fetch_alone(urls: Sequence[str], threads: int) -> None:
     """Fetch as kaption does, and drop the bytes."""
     from kaption.workers.fetch.fetcher import Fetcher
-    from kaption.workers.policy import FetchPolicy
+    from kaption.workers.policy.ingest import FetchPolicy
 
     fetcher = Fetcher(FetchPolicy(allow_networks=("127.0.0.0/8",), per_host=threads))
     _each(urls, threads, fetcher.fetch)
@@ -190,8 +190,9 @@ def serve(folder: Path) -> None:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            body = contents[self.path.partition("?")[0]]
-            self.send_response(200)
+            body = contents.get(self.path.partition("?")[0])
+            self.send_response(404 if body is None else 200)  # there is no robots.txt
+            body = body or b""
             self.send_header("Content-Type", "image/jpeg")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -262,25 +263,32 @@ def main() -> None:
         cpu: dict[str, float] = {}
         wall: dict[str, float] = {}
         with serving(Path(folder)) as base:
+            chosen = {}
             for name in given.only or CONTENDERS:
                 python = given.peers if name in ("img2dataset", "OpenCV alone") else _HERE
-                if not python.exists():
+                if python.exists():
+                    chosen[name] = python
+                else:
                     print(f"{name}: left out, because {python} does not exist")
-                    continue
-                places = [
-                    str(paths[n % few])
-                    if name == "OpenCV alone"
-                    else f"{base}/{paths[n % few].name}?{n}"
-                    for n in range(given.images + few)
-                ]
-                few_runs = [
-                    measure(name, places[:few], given.threads, python) for _ in range(given.rounds)
-                ]
-                all_runs = [measure(name, places, given.threads, python) for _ in few_runs]
-                # Take each minimum, then the difference: the smallest difference would pick noise.
-                for at, cost in enumerate((cpu, wall)):
-                    least = min(run[at] for run in all_runs) - min(run[at] for run in few_runs)
-                    cost[name] = least / given.images
+            runs: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+            # In turns, so that a busy minute of the machine meets all of them.
+            for _ in range(given.rounds):
+                for name, python in chosen.items():
+                    places = [
+                        str(paths[n % few])
+                        if name == "OpenCV alone"
+                        else f"{base}/{paths[n % few].name}?{n}"
+                        for n in range(given.images + few)
+                    ]
+                    for long in (False, True):
+                        urls = places if long else places[:few]
+                        cost = measure(name, urls, given.threads, python)
+                        runs.setdefault((name, long), []).append(cost)
+            # Take each minimum, then the difference: the smallest difference would pick noise.
+            for name in chosen:
+                for at, cost_of in enumerate((cpu, wall)):
+                    least = [min(run[at] for run in runs[name, long]) for long in (True, False)]
+                    cost_of[name] = (least[0] - least[1]) / given.images
     _print(cpu, wall, size, given)
 
 
@@ -299,6 +307,8 @@ def _print(
     limit = cpu.get("OpenCV alone + fetch alone")
     if ours and limit:
         print(f"kaption / (OpenCV + fetch) = {ours / limit:.2f}, aim 1.3")
+    if ours and "img2dataset" in cpu:
+        print(f"kaption / img2dataset = {ours / cpu['img2dataset']:.2f}, aim 0.6")
 
 
 if __name__ == "__main__":

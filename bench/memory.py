@@ -144,7 +144,10 @@ def _worker(
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [program, "work", stage], env={**bare, **environment}, stdout=output, stderr=output
+            [program, "work", stage],
+            env={**bare, "KAPTION_MODELS": "demo", **environment},
+            stdout=output,
+            stderr=output,
         ) as process,
     ):
         try:

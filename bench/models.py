@@ -21,7 +21,8 @@ from PIL import Image
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.transformers import build
 from kaption.workers.plugins import load_scorer
-from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.policy.score import ClipPolicy
 
 Run = Callable[[], object]
 
@@ -57,7 +58,7 @@ def _recaption(given: argparse.Namespace) -> None:
     images = noise_images(given.batch)
     contexts = [CaptionContext("")] * len(images)
     asked = [caption.prompt_id for caption in captioner.caption(images[:1], contexts[:1])[0]]
-    texts = {prompt.id: prompt.text("") for prompt in captioner._prompts}
+    texts = {prompt.id: prompt.template for prompt in captioner._prompts}
     prompts = Counter(texts[name] for name in asked if name is not None)
     loaded = captioner._family._loaded
 

@@ -1,7 +1,8 @@
 """Measures how well near-duplicates are judged: `python -m bench.near_duplicates [--folder DIR]`.
 
-For each family of images: the share of altered copies that are found (recall), and the share of
-different images that are refused as copies of one before them (false refusals).
+For each family of images: the share of altered copies that are found (recall), the share of
+different images that are refused as copies of one before them (false refusals), and how many kept
+images were read to judge a thousand different ones.
 """
 
 from __future__ import annotations
@@ -9,19 +10,31 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from bench.near_images import FAMILIES, copies, folder
-from kaption.workers.decode.likeness import alike, index_hash, packed
+from bench.near_hostile import HOSTILE
+from bench.near_images import FAMILIES, copies, encoded, folder
+from kaption.workers.decode.comparison import Pixels, pixels_of, same
+from kaption.workers.decode.likeness import index_hash, packed
 from kaption.workers.decode.sketch import sketch
-from kaption.workers.policy import DedupPolicy, ImagePolicy
+from kaption.workers.policy.ingest import DedupPolicy, ImagePolicy
+from kaption.workers.stores.near import alike, chosen
+from kaption.workers.stores.near_paths import doubts
 
-Looks = tuple[int, bytes]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """What ingest knows of an image."""
+
+    hash: int
+    sketch: bytes
+    pixels: Pixels
 
 
 @dataclass(slots=True)
@@ -31,6 +44,8 @@ class Figures:
     images: int = 0
     """Different images that have a sketch."""
     refused: int = 0
+    read: int = 0
+    """Kept images that were read to judge the different ones."""
     copies: int = 0
     missed: Counter[str] = field(default_factory=Counter)
     """Copies that were not found, by the change."""
@@ -53,15 +68,21 @@ def main() -> None:
     parser.add_argument("--copied", type=int, default=25, help="images of a family to copy")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, action="append", default=[], help="your own images")
+    parser.add_argument("--only", action="append", help="one family")
     given = parser.parse_args()
-    families = {name: draw(given.images, given.seed) for name, draw in FAMILIES.items()}
+    draws = FAMILIES | HOSTILE
+    families = {name: draw(given.images, given.seed) for name, draw in draws.items()}
     families |= {str(path): folder(path, given.images, given.seed) for path in given.folder}
-    print("| family | different images | false refusals | copies | recall |\n|---|---|---|---|---|")
+    families = {name: each for name, each in families.items() if name in (given.only or families)}
+    print("| family | different images | false refusals | copies | recall | reads in 1,000 |")
+    print("|---|---|---|---|---|---|")
     for name, images in families.items():
         found = measure(images, given.copied, given.seed)
         print(
             f"| {name} | {found.images} | {found.false_refusals:.1%} | {found.copies} "
-            f"| {found.recall:.1%} | {dict(found.missed.most_common(3))}"
+            f"| {found.recall:.1%} | {1000 * found.read / max(1, found.images):.0f} "
+            f"| {dict(found.missed.most_common(3))}",
+            flush=True,
         )
 
 
@@ -73,7 +94,9 @@ def measure(images: Iterable[Image.Image], copied: int, seed: int) -> Figures:
     kept: list[Looks] = []
     for _, look in sketched:
         figures.images += 1
-        if found(look, kept):
+        holder, read = found(look, kept)
+        figures.read += read
+        if holder is not None:
             figures.refused += 1
         else:
             kept.append(look)
@@ -81,30 +104,35 @@ def measure(images: Iterable[Image.Image], copied: int, seed: int) -> Figures:
         for change, data in copies(image, rng):
             copy = looks(Image.open(BytesIO(data)))
             figures.copies += 1
-            if copy is None or not found(copy, [look]):
+            if copy is None or found(copy, [look])[0] is None:
                 figures.missed[change] += 1
     return figures
 
 
 def looks(image: Image.Image) -> Looks | None:
-    """The hash and the sketch of an image, scaled as ingest scales it."""
+    """The hash, the sketch and the stored picture of an image. None: it has no sketch."""
     small = image.convert("RGB")
     small.thumbnail((ImagePolicy().longest_side,) * 2)
     drawn = sketch(small)
-    if drawn is None:
+    shown = pixels_of(encoded(small, "JPEG", quality=ImagePolicy().quality))
+    if drawn is None or shown is None:
         return None
-    sketched = packed(drawn)
-    return index_hash(sketched), sketched
+    return Looks(index_hash(drawn), packed(drawn), shown)
 
 
-def found(look: Looks, kept: Iterable[Looks]) -> bool:
-    """Whether ingest would refuse the image after the kept ones."""
-    near = [
-        other
-        for number, other in kept
-        if (number ^ look[0]).bit_count() <= DedupPolicy().near_distance
-    ]
-    return any(alike(look[1], near))
+def found(look: Looks, kept: Sequence[Looks]) -> tuple[Looks | None, int]:
+    """The kept image that ingest would refuse this one for, and the images that it would read."""
+    differing = np.array([other.hash ^ look.hash for other in kept], np.uint64)
+    near = chosen(differing, doubts([look.sketch])[0], DedupPolicy().near_distance)
+    read: list[str] = []
+
+    def compared(_: str, other: str) -> bool:
+        read.append(other)
+        return same(look.pixels, kept[int(other, 16)].pixels)
+
+    places = [kept[at].sketch + at.to_bytes(32, "big") for at in near]
+    at = next(alike(look.sketch + b"\xff" * 32, places, compared), None)
+    return (None if at is None else kept[near[at]]), len(read)
 
 
 if __name__ == "__main__":

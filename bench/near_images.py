@@ -1,7 +1,8 @@
 """Families of different images, and altered copies of images, to measure near-duplicates with.
 
-Every family is drawn from a seed. The images of one family look alike on purpose: they share
-grounds, layouts and fonts, as the images of one web site do.
+Every family is drawn from a seed. Odd and even seeds draw from different photographs, so that
+weights fitted with one kind can be measured with the other. The images of one family look alike on
+purpose: they share grounds, layouts and fonts, as the images of one web site do.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def photographs(count: int, seed: int) -> Iterator[Image.Image]:
     """Parts of scikit-image's photographs that do not overlap and show something."""
     parts = [
         image.crop((left, top, left + 192, top + 160))
-        for name in _PHOTOGRAPHS
+        for name in _PHOTOGRAPHS[seed % 2 :: 2]
         for image in [_photograph(name)]
         for left in range(0, image.width - 191, 192)
         for top in range(0, image.height - 159, 160)
@@ -188,7 +189,7 @@ def text_cards(count: int, seed: int) -> Iterator[Image.Image]:
 def memes(count: int, seed: int) -> Iterator[Image.Image]:
     """Photographs with a caption in one of two layouts. One photograph has many captions."""
     rng = random.Random(seed)
-    pool = [_photograph(name).resize((480, 400)) for name in _PHOTOGRAPHS[:8]]
+    pool = [_photograph(name).resize((480, 400)) for name in _PHOTOGRAPHS[seed % 2 :: 2]]
     for number in range(count):
         photograph = rng.choice(pool)
         lines = _wrapped(_words(rng, rng.randint(5, 11)).upper(), 20)
@@ -224,7 +225,7 @@ def folder(path: Path, count: int, seed: int) -> Iterator[Image.Image]:
     """Images below a folder, on white where they are transparent."""
     found = sorted(
         one for one in path.rglob("*") if one.suffix.lower() in {".png", ".jpg", ".jpeg", ".webp"}
-    )
+    )[seed % 2 :: 2]
     for one in random.Random(seed).sample(found, min(count, len(found))):
         with Image.open(one) as image:
             yield _on_white(image)
@@ -247,10 +248,11 @@ def copies(image: Image.Image, rng: random.Random) -> Iterator[tuple[str, bytes]
     across, down = round(image.width * 0.02), round(image.height * 0.02)
     box = (across, down, image.width - across, image.height - down)
     yield "2 % cropped all round", encoded(image.crop(box), "JPEG", quality=85)
-    for factor in (0.9, 1.1):
+    for factor in (0.85, 0.9, 1.1, 1.15):
         changed = ImageEnhance.Brightness(image).enhance(factor)
         yield f"brightness {factor:g}", encoded(changed, "JPEG", quality=85)
-    yield "watermark", encoded(_watermarked(image), "JPEG", quality=85)
+    for ink in ((128, 128, 128, 128), (255, 255, 255, 255)):
+        yield "watermark", encoded(_watermarked(image, ink, rng), "JPEG", quality=85)
     width = max(1, round(min(image.size) * 0.01))
     framed = Image.new("RGB", (image.width + 2 * width, image.height + 2 * width), "black")
     framed.paste(image, (width, width))
@@ -264,12 +266,16 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def _watermarked(image: Image.Image) -> Image.Image:
-    """With a half-transparent word at the bottom right, a fifth of the width."""
+def _watermarked(image: Image.Image, ink: tuple[int, ...], rng: random.Random) -> Image.Image:
+    """With a word in a corner, a fifth of the width."""
     layer = Image.new("RGBA", image.size)
-    font = _font(_FONTS[0], max(8, image.width // 30))
-    at = (image.width * 0.97, image.height * 0.97)
-    ImageDraw.Draw(layer).text(at, "example.org", (128, 128, 128, 128), font, "rs")
+    across, down = rng.choice("lr"), rng.choice("as")
+    at = (
+        image.width * (0.03 if across == "l" else 0.97),
+        image.height * (0.03 if down == "a" else 0.97),
+    )
+    font = _font(_FONTS[0], max(6, image.width // 30))
+    ImageDraw.Draw(layer).text(at, "example.org", ink, font, across + down)
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
 
 

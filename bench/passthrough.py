@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import logging
 import statistics
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -24,6 +25,10 @@ from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartitio
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import RawPair
@@ -39,6 +44,14 @@ from tools.servers import ApacheKafka
 _OUT = Topic("pairs.out", RawPair, "what was passed through")
 _PARTITIONS = 4
 _TEXT_CHARS = 1200
+_THREADS = {
+    "kafka-io": "kafka-python's I/O",
+    "-transaction": "kafka-python's producer",
+    "-poll": "poll (kafka-python's consumer and the engine)",
+    "-prepare": "prepare (the engine)",
+    "-compute": "compute (the engine)",
+}
+"""What a thread does, by a part of its name."""
 
 
 class Passthrough(Stage[RawPair, RawPair]):
@@ -63,6 +76,15 @@ class Passthrough(Stage[RawPair, RawPair]):
     def process(self, batch: Sequence[tuple[Incoming[RawPair], RawPair]]) -> Sequence[Outcome]:
         """Emit each record."""
         return [Emit(((_OUT, record),)) for _, record in batch]
+
+
+class _Encoder(SpanExporter):
+    """A collector that takes no time: what remains is the cost on the worker's machine."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Encode them as OTLP does."""
+        encode_spans(spans).SerializeToString()
+        return SpanExportResult.SUCCESS
 
 
 class _Started(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
@@ -125,11 +147,13 @@ def bare(bootstrap: str, prefix: str, batch: int, records: int) -> float:
     return seconds
 
 
-def engine(bootstrap: str, prefix: str, batch: int, records: int) -> float:
+def engine(
+    bootstrap: str, prefix: str, batch: int, records: int, *, tracing: bool = False
+) -> float:
     """Seconds for `records`, from the assignment to the last commit."""
     stage = Passthrough(f"engine-{uuid.uuid4().hex[:8]}", batch)
     connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
-    worker = Worker(stage, connection, RuntimePolicy())
+    worker = Worker(stage, connection, RuntimePolicy(tracing=tracing))
     pipeline = Pipeline({stage.name: worker})
     pipeline.start()
     while worker.not_ready() is not None and not pipeline.failed.is_set():
@@ -138,9 +162,27 @@ def engine(bootstrap: str, prefix: str, batch: int, records: int) -> float:
     while worker.progress.snapshot().records < records and not pipeline.failed.is_set():
         time.sleep(0.02)
     seconds = time.perf_counter() - began
+    shares = ", ".join(f"{1e6 * used / records:.0f} {name}" for name, used in by_thread().items())
+    print(f"  us of a record in threads, start included: {shares}")
     pipeline.stop()
     pipeline.join()
     return seconds
+
+
+def by_thread() -> dict[str, float]:
+    """Processor seconds of this worker's threads. Only the producer's are the library's alone."""
+    used = dict.fromkeys(_THREADS.values(), 0.0)
+    for thread in threading.enumerate():
+        stat = Path(f"/proc/self/task/{thread.native_id}/schedstat")
+        for mark, kind in _THREADS.items():
+            if mark in thread.name:
+                used[kind] += int(stat.read_text().split()[0]) / 1e9
+    return used
+
+
+def traced(bootstrap: str, prefix: str, batch: int, records: int) -> float:
+    """As `engine`, with a span of each record and batch, each encoded for a collector."""
+    return engine(bootstrap, prefix, batch, records, tracing=True)
 
 
 def produce(bootstrap: str, prefix: str, records: int) -> None:
@@ -208,6 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bootstrap", help="a running Kafka; by default one is started")
     options = parser.parse_args(arguments)
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(_Encoder()))
+    trace.set_tracer_provider(provider)
     if options.bootstrap:
         rows(options.bootstrap, options)
     else:
@@ -218,12 +263,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def rows(bootstrap: str, options: Any) -> None:
     """Measure in turns and print the ratio of the medians."""
     for batch in options.batches:
-        rates: dict[str, list[float]] = {"bare": [], "engine": []}
+        rates: dict[str, list[float]] = {"bare": [], "engine": [], "traced": []}
         for _ in range(options.rounds):
             rates["bare"].append(measure(bare, bootstrap, batch, options.records))
             rates["engine"].append(measure(engine, bootstrap, batch, options.records))
-        ratio = statistics.median(rates["engine"]) / statistics.median(rates["bare"])
-        print(f"passthrough, batch {batch}: engine/bare = {ratio:.2f}", flush=True)
+            rates["traced"].append(measure(traced, bootstrap, batch, options.records))
+        bare_, plain, with_spans = (statistics.median(rates[name]) for name in rates)
+        print(
+            f"passthrough, batch {batch}: engine/bare = {plain / bare_:.2f}, "
+            f"traced/engine = {with_spans / plain:.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -13,9 +13,7 @@ import io
 import logging
 import statistics
 import time
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -25,7 +23,7 @@ from kafka import KafkaProducer
 from PIL import Image
 from pydantic import SecretStr
 
-from kaption.connections.kafka.topics import TopicAdmin
+from bench.fresh import fresh
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
@@ -37,7 +35,7 @@ from kaption.schemas import (
     encode,
     headers_of,
 )
-from kaption.schemas.topics import INGESTED, SCORED, TOPICS
+from kaption.schemas.topics import INGESTED, SCORED
 from kaption.testing.records import image_ref, scored_pair
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.local import Valkey
@@ -64,6 +62,7 @@ def main() -> None:
     cache = Path.home() / ".cache" / "kaption"
     with ApacheKafka(cache=cache) as kafka, Valkey() as valkey, TemporaryDirectory() as folder:
         settings = Settings(
+            models="demo",
             kafka=KafkaConnection(bootstrap=kafka.bootstrap),
             redis=RedisConnection(url=SecretStr(valkey.url)),
             store=StoreConnection(url=folder),
@@ -138,26 +137,19 @@ def _through_kafka(
     stage: str, settings: Settings, topic: Topic, pairs: Sequence[ScoredPair]
 ) -> float:
     """Seconds from joining the group to the last commit, on fresh topics and cache keys."""
-    name = f"bench-{uuid.uuid4().hex[:8]}"
-    fresh = settings.model_copy(
-        update={
-            "kafka": settings.kafka.model_copy(update={"topic_prefix": f"{name}."}),
-            "redis": settings.redis.model_copy(update={"key_prefix": f"{name}:"}),
-        }
-    )
-    with TopicAdmin(fresh.kafka) as admin:
-        admin.create([replace(each, partitions=4) for each in TOPICS])
-    producer = KafkaProducer(bootstrap_servers=fresh.kafka.bootstrap, linger_ms=20)
+    own = fresh(settings)
+    producer = KafkaProducer(bootstrap_servers=own.kafka.bootstrap, linger_ms=20)
     for pair in pairs:
-        record = IngestedPair.model_validate(pair.model_dump()) if topic is INGESTED else pair
+        kind = IngestedPair if topic is INGESTED else ScoredPair
+        record = kind(**{name: value for name, value in pair if name in kind.model_fields})
         producer.send(
-            fresh.kafka.topic_prefix + topic.name,
+            own.kafka.topic_prefix + topic.name,
             encode(record),
             key=pair.pair_id.encode(),
             headers=headers_of(record),
         )
     producer.close()
-    worker = build_worker(stage, fresh)
+    worker = build_worker(stage, own)
     thread = Thread(target=worker.run)
     thread.start()
     while worker.not_ready() is not None and thread.is_alive():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import UnionType
+
 
 class Fault(Exception):
     """Something could not be done: the class says what to do next, the text says why."""
@@ -20,3 +22,13 @@ class Retry(Fault):
 
 class Fatal(Fault):
     """The process cannot work (wrong model, bad settings): stop with a non-zero exit."""
+
+
+def must_be(value: object, kinds: type | UnionType, name: str, write: str) -> None:
+    """Raise TypeError unless the argument `name` is of these kinds; `write` is what to write.
+
+    The value is not shown: it may hold a password.
+    """
+    if not isinstance(value, kinds):
+        given = "the class itself" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} must be {write}, not {given}")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import difflib
+import re
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+_S3 = re.compile(r"s3://[^/]+(/|$)")
+_FOLDER = re.compile(r"(?![A-Za-z][A-Za-z0-9+.-]*:|s3/|$)", re.IGNORECASE)
+_BROKER = r"\s*(\[[0-9A-Fa-f:.]+\]|[^\s,;:/\[\]]+)(:[0-9]{1,5})?\s*"
+_BROKERS = re.compile(rf"{_BROKER}(,{_BROKER})*,?")
+_PORT = re.compile(r":([0-9]+)\s*(?:,|$)")
+_MAX_PORT = 65_535
+_TOPIC_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,200}")
 
 
 class _Connection(BaseModel):
@@ -16,6 +26,19 @@ class _Connection(BaseModel):
         # A refused value may be a secret, or be shown beside one.
         hide_input_in_errors=True,
     )
+
+    if not TYPE_CHECKING:  # type checkers see pydantic's own
+
+        def __new__(cls, *positional: object, **fields: object) -> Self:
+            """Refuse what pydantic would refuse in several lines that name no field."""
+            name, first = cls.__name__, next(iter(cls.model_fields))
+            if positional:
+                raise TypeError(f"{name} takes its fields by name: {name}({first}=...)")
+            for each in fields.keys() - cls.model_fields.keys():
+                close = difflib.get_close_matches(each, cls.model_fields, 1, 0.5)
+                meant = f"did you mean {close[0]}?" if close else f"such as {name}({first}=...)"
+                raise TypeError(f"{name} has no field {each}; {meant}")
+            return super().__new__(cls)
 
 
 class KafkaConnection(_Connection):
@@ -68,6 +91,12 @@ class KafkaConnection(_Connection):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
+        if not _BROKERS.fullmatch(self.bootstrap):
+            raise ValueError("bootstrap is host:port, several separated by commas, without http://")
+        if any(int(port) > _MAX_PORT for port in _PORT.findall(self.bootstrap)):
+            raise ValueError(f"bootstrap: a port is at most {_MAX_PORT}")
+        if not _TOPIC_PREFIX.fullmatch(self.topic_prefix):
+            raise ValueError("topic_prefix has letters A to Z, digits, . _ and -, at most 200")
         sasl = self.security_protocol.startswith("SASL_")
         if sasl and self.sasl_mechanism is None:
             raise ValueError(f"security_protocol {self.security_protocol} needs sasl_mechanism")
@@ -102,6 +131,9 @@ class RedisConnection(_Connection):
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """The server, as redis://, rediss:// (TLS) or unix://. It may hold a password, and so is shown
     as a secret."""
+    claim_urls: tuple[SecretStr, ...] = ()
+    """Further servers, each like url. The claims on the bytes of images are spread over url and
+    these. Only add to the end: each place in the list holds claims."""
     username: str | None = None
     """User of the log-in, where the URL names none."""
     password: SecretStr | None = None
@@ -127,6 +159,11 @@ class RedisConnection(_Connection):
     def _is_complete(self) -> Self:
         if not self.uses_tls and (self.ca_file or self.certificate_file):
             raise ValueError("ca_file and certificate_file need a url that begins with rediss://")
+        urls = [url.get_secret_value() for url in (self.url, *self.claim_urls)]
+        if len({url.startswith("rediss://") for url in urls}) > 1:
+            raise ValueError("url and claim_urls begin all with rediss://, or none does")
+        if len(set(urls)) < len(urls):
+            raise ValueError("claim_urls names a server twice, or that of url")
         _has_pair(self.certificate_file, self.key_file)
         return self
 
@@ -151,6 +188,11 @@ class StoreConnection(_Connection):
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
+        if not (_S3.match(self.url) or _FOLDER.match(self.url)):
+            raise ValueError(
+                f"url {self.url!r} is neither a folder nor s3://bucket/prefix; begin a folder's "
+                "name with ./ where it looks like an address"
+            )
         if (self.access_key is None) != (self.secret_key is None):
             raise ValueError("access_key and secret_key are set both or neither")
         if self.endpoint is not None:

@@ -13,7 +13,7 @@ OnDamage = Callable[[str, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class StreamOptions:
-    """What both streams ask."""
+    """Options that both streams have."""
 
     follow: bool = False
     """Wait for new pairs instead of ending with the last one that is there at the beginning."""
@@ -23,6 +23,8 @@ class StreamOptions:
     """Number of this process in the training group. None: as torch.distributed says."""
     world_size: int | None = None
     """Number of processes in the group; given together with `rank`."""
+    idle_error: bool = False
+    """Raise ValueError in a reader that has nothing to read, instead of logging a warning."""
     takedown_s: float = 60.0
     """Seconds between two looks at the takedowns."""
 

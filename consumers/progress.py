@@ -34,7 +34,7 @@ class StreamProgress:
     @classmethod
     def of(cls, state: dict[str, Any]) -> Self:
         """Return the progress of a state. Raises ValueError for the state of another stream."""
-        if state.get("kind") != cls.kind:
+        if not isinstance(state, Mapping) or state.get("kind") != cls.kind:
             raise ValueError(f"not the state of a {cls.stream} ({cls.kind}): {str(state)[:200]}")
         return TypeAdapter(cls).validate_python(state)
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from typing import NamedTuple
+
+_SPLITTING_MODULES = {"accelerate.data_loader", "transformers.trainer_pt_utils"}
+_SPLITTING_CLASSES = {"DataLoaderDispatcher", "IterableDatasetShard"}
+_log = logging.getLogger(__name__)
 
 
 class Share(NamedTuple):
@@ -24,18 +30,65 @@ class Share(NamedTuple):
             )
 
 
-def rank_of(rank: int | None, world_size: int | None) -> Share:
-    """Return the rank as given, else that of torch.distributed, else 0 of 1.
+class Rank:
+    """This process among those of the training group: as given, else as torch.distributed says.
 
-    Call it in the training process: DataLoader workers that were spawned do not know the group.
+    Make it in the training process: DataLoader workers that were spawned do not know the group.
     Raises ValueError where only one of the two is given or `rank` is not below `world_size`.
+
+    accelerate, and so the Trainer of transformers, splits a prepared DataLoader's samples itself:
+    one process reads for all, or each reads everything and keeps its part. It cannot be told that a
+    dataset is split already. So a stream that accelerate reads is not split between ranks here.
     """
-    if (rank is None) != (world_size is None):
-        raise ValueError("give rank and world_size, or neither")
-    if rank is not None and world_size is not None:
-        if not 0 <= rank < world_size:
+
+    def __init__(self, rank: int | None, world_size: int | None) -> None:
+        if (rank is None) != (world_size is None):
+            raise ValueError("give rank and world_size, or neither")
+        self._given = rank is not None
+        self._share = _group() if rank is None or world_size is None else Share(rank, world_size)
+        if not 0 <= self._share.number < self._share.total:
             raise ValueError(f"rank {rank} is not one of {world_size}")
-        return Share(rank, world_size)
+
+    def share(self) -> Share:
+        """Return the part that this DataLoader worker of the rank reads; call it there.
+
+        Raises ValueError where the rank was given and accelerate would split its part again.
+        """
+        from torch.utils.data import get_worker_info
+
+        rank, worker = self._outside_accelerate(), get_worker_info()
+        if worker is None:
+            return rank
+        # Neighbours in number are workers of different ranks, so that no rank has all of the rest.
+        return Share(worker.id * rank.total + rank.number, rank.total * worker.num_workers)
+
+    def _outside_accelerate(self) -> Share:
+        if self._share.total == 1 or not _accelerate_splits():
+            return self._share
+        if self._given:
+            raise ValueError(
+                f"rank {self._share.number} of {self._share.total} was given, and accelerate would "
+                "split that part again: leave out rank and world_size, or do not prepare the loader"
+            )
+        return Share(0, 1)
+
+    def __getstate__(self) -> dict[str, object]:
+        # A spawned worker of accelerate's dispatcher does not see who reads it.
+        return self.__dict__ | {"_share": self._outside_accelerate()}
+
+
+def tell_idle(share: Share, what: str, *, error: bool) -> None:
+    """Log, or with `error` raise as ValueError, that this reader has nothing to read."""
+    text = (
+        f"reader {share.number} of {share.total} has nothing to read: there are fewer {what} than "
+        "readers, which are ranks times DataLoader workers"
+    )
+    if error:
+        raise ValueError(text)
+    _log.warning(text)
+
+
+def _group() -> Share:
     import torch.distributed as group
 
     if group.is_available() and group.is_initialized():
@@ -43,12 +96,16 @@ def rank_of(rank: int | None, world_size: int | None) -> Share:
     return Share(0, 1)
 
 
-def share_of(rank: Share) -> Share:
-    """Return the part of the rank's share that this DataLoader worker reads; call it there."""
-    from torch.utils.data import get_worker_info
+def _accelerate_splits() -> bool:
+    """Whether one of accelerate's splitting classes is among the callers.
 
-    worker = get_worker_info()
-    if worker is None:
-        return rank
-    number = rank.number * worker.num_workers + worker.id
-    return Share(number, rank.total * worker.num_workers)
+    It leaves no other trace in the dataset that it reads. (`GradientState.active_dataloader` is
+    also set while the training loop reads other streams.)
+    """
+    frame = sys._getframe()
+    while (caller := frame.f_back) is not None:
+        frame = caller
+        module, owner = frame.f_globals.get("__name__"), frame.f_code.co_qualname.split(".")[0]
+        if module in _SPLITTING_MODULES and owner in _SPLITTING_CLASSES:
+            return True
+    return False

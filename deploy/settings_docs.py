@@ -29,7 +29,7 @@ _INTRODUCTION = f"""\
 <!-- Generated from the docstrings of the settings by `{COMMAND}`. Do not edit. -->
 
 Every setting of workers and commands. There are {{count}}; a first real run needs those of `kafka`,
-`redis` and `store`, and `clip.model`, `clip.pretrained` and `recaption.transformers.model`.
+`redis` and `store`, and `models`.
 
 A setting comes from the environment, else from one TOML file, else it has its default:
 
@@ -57,7 +57,7 @@ def document() -> str:
     settings = list(describe())
     sections: dict[str, list[Setting]] = {}
     for setting in settings:
-        # `stages` is a setting and a section at once.
+        # `models` and `stages` are settings and sections at once.
         section = setting.name.rpartition(".")[0] or setting.name
         sections.setdefault(section, []).append(setting)
     order = list(Settings.model_fields)
@@ -92,7 +92,7 @@ def _about(section: str) -> str:
     for part in section.split("."):
         found = model.model_fields[part].annotation
         if not (isinstance(found, type) and issubclass(found, BaseModel)):
-            return "Stages of your own."
+            return {"models": "The models.", "stages": "Stages of your own."}[section]
         model = found
     return " ".join((model.__doc__ or "").split())
 
@@ -140,10 +140,10 @@ def _for_helm(schema: Schema, models: Schema, units: dict[str, str], name: str =
     """Without what only code needs: references, titles, and defaults, for the chart has its own."""
     if "$ref" in schema:
         schema = models[schema["$ref"].rpartition("/")[2]] | schema
-    nullable = "anyOf" in schema
-    if nullable:
-        value, _null = schema["anyOf"]
-        schema = value | schema
+    first, *others = schema.get("anyOf", [schema])
+    nullable = {"type": "null"} in others
+    listed = any(each["type"] == "array" for each in others)
+    schema = first | schema
     kind = schema["type"]
     kept = {
         key: value
@@ -165,6 +165,7 @@ def _for_helm(schema: Schema, models: Schema, units: dict[str, str], name: str =
     if kind in _TEXTS:
         kept["pattern"] = _TEXTS[kind]
     kinds = [kind, *(["string"] if kind in _TEXTS else []), *(["null"] if nullable else [])]
+    kinds += ["array"] if listed else []
     if nullable and "enum" in kept:
         kept["enum"] = [*kept["enum"], None]
     return kept | {"type": kinds if len(kinds) > 1 else kind}

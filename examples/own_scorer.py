@@ -22,8 +22,9 @@ class TransformersClipSettings(BaseModel, frozen=True, extra="forbid"):
 
     model: str
     """A folder that save_pretrained wrote, or a hub name."""
-    recommended_score: float
-    """Cosine that separates right from wrong texts; measure it on pairs of your own."""
+    recommended_score: float | None = None
+    """Cosine that separates right from wrong texts, until it is measured on the stream. None:
+    nobody knows one."""
     device: str = "auto"
 
 

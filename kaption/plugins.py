@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -101,18 +101,18 @@ class PluginFamily:
         self._require(name, made)
         return made
 
-    def refuse_strangers(self, settings: Iterable[str], names: Iterable[str]) -> None:
-        """Raise PluginError where settings are given for a plug-in that is not in use: a typo."""
-        used = list(names)
-        if strangers := sorted(set(settings) - set(used)):
+    def make_all(
+        self, names: Sequence[str], settings: Mapping[str, Mapping[str, Any]], policy: BaseModel
+    ) -> tuple[Any, ...]:
+        """Make the plug-ins `names`. Settings for another one are a typo: raises PluginError."""
+        if strangers := sorted(set(settings) - set(names)):
             raise PluginError(
                 f"there are settings for the {self.noun} {strangers[0]!r}, which is not in use: "
-                f"{self.setting} names {', '.join(used) or 'none'}"
+                f"{self.setting} names {', '.join(names) or 'none'}"
             )
+        return tuple(self.make(name, settings.get(name), policy) for name in names)
 
-    def _checked(
-        self, name: str, model: type[BaseModel], settings: Mapping[str, Any]
-    ) -> BaseModel:
+    def _checked(self, name: str, model: type[BaseModel], settings: Mapping[str, Any]) -> BaseModel:
         try:
             return model(**settings)
         except ValidationError as error:
@@ -146,21 +146,14 @@ class PluginFamily:
             path, _, attribute = name.rpartition(".")
         where = f"the {self.noun} {name!r}"
         module = self._loaded(where, lambda: import_module(path))
-        if not attribute:
-            found = self.plugin_of(module)
-            if found is None:
-                raise PluginError(
-                    f"{where} is a module without a plug-in: write {path}:Name; "
-                    f"{_offered(module)}"
-                )
-            return found
-        found = module
-        for part in attribute.split("."):
+        found = module if attribute else self.plugin_of(module)
+        for part in filter(None, attribute.split(".")):
             found = getattr(found, part, None)
         if found is None:
-            raise PluginError(
-                f"{where} cannot be found: {path} has no {attribute}; {_offered(module)}"
-            )
+            fault = f"cannot be found: {path} has no {attribute}"
+            if not attribute:
+                fault = f"is a module without a plug-in: write {path}:Name"
+            raise PluginError(f"{where} {fault}; {_offered(module)}")
         return found
 
     def _loaded(self, where: str, load: Callable[[], Any]) -> Any:

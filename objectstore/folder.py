@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,10 +77,17 @@ class FolderStore(ObjectStore):
                     return datetime.fromtimestamp(self._path(key).stat().st_mtime, UTC)
         raise KeyError(key)
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Walk the folders that `prefix` names, each in the order of its keys."""
         start, _, _ = check_prefix(prefix).rpartition("/")
-        return self._walk(start, prefix)
+        keys = self._walk(start, prefix)
+        return (key for key in keys if key > after) if after else keys
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Read the folder once."""
+        start, _, _ = check_prefix(prefix).rpartition("/")
+        names = self._names(start)
+        return (name[:-1] for name in names if name.endswith("/") and name != f"{UNFINISHED}/")
 
     def delete(self, key: str) -> None:
         """Delete the file. Its folders stay, because another writer may be about to use them."""
@@ -105,16 +112,18 @@ class FolderStore(ObjectStore):
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[str]:
+    def _names(self, folder: str) -> Sequence[str]:
         with _translated(folder or "."):
             try:
                 with os.scandir(self._root / folder) as entries:
                     # A folder is sorted as "name/", as in keys: a-b, then a/b, then a0.
-                    names = sorted(e.name + "/" if e.is_dir() else e.name for e in entries)
+                    return sorted(e.name + "/" if e.is_dir() else e.name for e in entries)
             except (FileNotFoundError, NotADirectoryError):
                 self._check_root()
-                return
-        for name in names:
+                return ()
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[str]:
+        for name in self._names(folder):
             key = f"{folder}/{name}" if folder else name
             if name == f"{UNFINISHED}/" or not (key.startswith(prefix) or prefix.startswith(key)):
                 continue

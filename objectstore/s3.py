@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.settings import StoreConnection
 from kaption.objectstore import s3_client
-from kaption.objectstore.store import ObjectStore, check_key, check_prefix
+from kaption.objectstore.store import NO_CONDITIONS, ObjectStore, check_key, check_prefix
 
 MULTIPART_BYTES = 64 * 1024 * 1024
 """A file of this size or more is uploaded in parts of this size (boto3 enlarges the parts of files
@@ -25,11 +24,14 @@ class S3Store(ObjectStore):
     """Objects of one bucket, below a prefix.
 
     The server must support conditional writes (If-None-Match, as AWS and SeaweedFS do): a server
-    that ignores the condition would let two sinks commit the same shard. Every upload carries the
-    SHA-256 of its content, or of each part, so the server refuses bytes that the network damaged.
+    that ignores the condition would let two sinks commit the same shard. `try_store` notices it.
+    Every upload carries the MD5 of its content, or of each part, and is signed with its SHA-256. So
+    the server refuses bytes that the network damaged.
     """
 
-    def __init__(self, connection: StoreConnection) -> None:
+    def __init__(
+        self, connection: StoreConnection, observe: Callable[[float], object] | None = None
+    ) -> None:
         scheme, _, rest = connection.url.partition("://")
         self._bucket, _, prefix = rest.partition("/")
         if scheme != "s3" or not self._bucket:
@@ -37,6 +39,7 @@ class S3Store(ObjectStore):
         prefix = prefix.strip("/")
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._client = s3_client.connect(connection)
+        self._observe = observe
 
     def put(
         self, key: str, data: bytes | Path, *, media_type: str = "application/octet-stream"
@@ -51,7 +54,7 @@ class S3Store(ObjectStore):
         parts = TransferConfig(
             multipart_threshold=MULTIPART_BYTES, multipart_chunksize=MULTIPART_BYTES
         )
-        extra = {"ContentType": media_type, "ChecksumAlgorithm": "SHA256"}
+        extra = {"ContentType": media_type}
         with self._translated(key), data.open("rb") as file:
             self._client.upload_fileobj(
                 file, self._bucket, self._name(key), ExtraArgs=extra, Config=parts
@@ -66,9 +69,12 @@ class S3Store(ObjectStore):
                 try:
                     self._put(key, data, media_type, IfNoneMatch="*")
                 except ClientError as error:
-                    if s3_client.status_of(error) == 412:
+                    status = s3_client.status_of(error)
+                    if status == 412:
                         return False
-                    if s3_client.status_of(error) != 409:
+                    if s3_client.knows_no_conditions(error):
+                        raise Fatal(f"S3 refuses {key}: {error}; {NO_CONDITIONS}") from error
+                    if status != 409:
                         raise
                 else:
                     return True
@@ -77,7 +83,10 @@ class S3Store(ObjectStore):
         raise Retry(f"S3: other writers of {key} collided with this one {CONFLICT_TRIES} times")
 
     def get(self, key: str) -> bytes:
-        """Return the whole object. boto3 verifies its checksum where the server sends one."""
+        """Return the whole object. Its length is verified here, its content by those who know it.
+
+        Blobs and data objects have a SHA-256 in their key or manifest.
+        """
         with self._translated(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._name(key))
             with answer["Body"] as body:
@@ -100,25 +109,37 @@ class S3Store(ObjectStore):
         written: datetime = answer["LastModified"]
         return written
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """Read all keys, then return them in lexical order.
 
         They are sorted here, because S3 promises the order only for general purpose buckets, and
-        SeaweedFS sorts folder by folder.
+        SeaweedFS sorts folder by folder. A directory bucket knows no StartAfter.
         """
+        directory_bucket = self._bucket.endswith(s3_client.DIRECTORY_BUCKET)
+        skipped = {"StartAfter": self._prefix + after} if after else {}
+        found = self._listed("Contents", prefix, **({} if directory_bucket else skipped))
+        names = (each["Key"].removeprefix(self._prefix) for each in found)
+        return iter(sorted(name for name in names if name > after))
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Ask for the common prefixes of the keys."""
+        found = self._listed("CommonPrefixes", prefix, Delimiter="/")
+        start = len(self._prefix + prefix)
+        return iter(sorted({each["Prefix"][start:].rstrip("/") for each in found}))
+
+    def _listed(self, part: str, prefix: str, **options: str) -> Sequence[Any]:
         wanted = self._prefix + check_prefix(prefix)
         with self._translated(prefix):
             pages = self._client.get_paginator("list_objects_v2")
-            names = [
-                found["Key"]
-                for page in pages.paginate(Bucket=self._bucket, Prefix=wanted)
-                for found in page.get("Contents", ())
+            return [
+                each
+                for page in pages.paginate(Bucket=self._bucket, Prefix=wanted, **options)
+                for each in s3_client.page_of(page).get(part, ())
             ]
-        return iter(sorted(name.removeprefix(self._prefix) for name in names))
 
     def delete(self, key: str) -> None:
-        """Send one DELETE."""
-        with self._translated(key):
+        """Send one DELETE. Some servers answer 404 for a missing object."""
+        with suppress(KeyError), self._translated(key):
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
 
     def ready(self) -> str | None:
@@ -136,14 +157,15 @@ class S3Store(ObjectStore):
         return self._prefix + check_key(key)
 
     def _translated(self, key: str) -> AbstractContextManager[None]:
-        return s3_client.translated(self._bucket, key)
+        return s3_client.translated(self._bucket, key, self._observe)
 
     def _put(self, key: str, data: bytes, media_type: str, **conditions: str) -> None:
-        self._client.put_object(
+        answer = self._client.put_object(
             Bucket=self._bucket,
             Key=self._name(key),
             Body=data,
             ContentType=media_type,
-            ChecksumSHA256=base64.b64encode(hashlib.sha256(data).digest()).decode(),
             **conditions,
         )
+        if "ETag" not in answer:  # a proxy's page: nothing is stored
+            raise Fatal(s3_client.OTHER_SERVER)

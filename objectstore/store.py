@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+NO_CONDITIONS = (
+    "it does not honour If-None-Match: *, so two sinks could write one shard: use AWS S3, "
+    "Cloudflare R2, MinIO, SeaweedFS or another with conditional writes, or a folder"
+)
 MAX_KEY_CHARS = 900
 """S3 allows 1,024 bytes for a key, including the prefix in the store's URL."""
 
@@ -51,8 +55,19 @@ class ObjectStore(ABC):
         """Return when the object was last written, by the store's clock. Raises KeyError."""
 
     @abstractmethod
-    def list(self, prefix: str) -> Iterator[str]:
-        """Return the keys that start with `prefix`, in lexical order."""
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Return the keys that start with `prefix` and come after `after`, in lexical order.
+
+        With `after`, `prefix` has to be a folder that has no folders below it: SeaweedFS compares
+        the names of folders otherwise than their keys.
+        """
+
+    @abstractmethod
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Return the names of the folders below `prefix`, which ends with ``/``, in their order.
+
+        A folder may have no object left.
+        """
 
     @abstractmethod
     def delete(self, key: str) -> None:
@@ -68,7 +83,7 @@ class ObjectStore(ABC):
 
 
 def check_key(key: str) -> str:
-    """Return the key. Raises ValueError where it is empty, absolute, climbs or has other signs."""
+    """Return the key. Raises ValueError where it is empty, absolute, climbs or has another sign."""
     if len(key) > MAX_KEY_CHARS or _KEY.fullmatch(key) is None:
         raise ValueError(
             f"not an object key: {key[:300]!r}; give a relative path of [A-Za-z0-9._=-], no . or .."

@@ -38,7 +38,7 @@ class AsyncPublisher:
         *,
         topic: Topic = RAW,
         store: StoreConnection | None = None,
-        spool: Path | None = None,
+        spool: Path | str | None = None,
         options: PublisherOptions | None = None,
         threads: int = 8,
     ) -> None:
@@ -60,7 +60,7 @@ class AsyncPublisher:
     ) -> str: ...
 
     async def publish(self, pair: RawPair | None = None, /, **fields: Any) -> str:
-        """As `Publisher.publish`."""
+        """Do what `Publisher.publish` does, without blocking the event loop."""
         if pair is not None:
             return await self._call(partial(self._opened.publish, pair))
         return await self._call(partial(self._opened.publish, **fields))
@@ -68,15 +68,15 @@ class AsyncPublisher:
     async def publish_bytes(
         self, value: bytes, key: bytes | None = None, headers: Sequence[tuple[str, bytes]] = ()
     ) -> None:
-        """As `Publisher.publish_bytes`."""
+        """Do what `Publisher.publish_bytes` does, without blocking the event loop."""
         await self._call(partial(self._opened.publish_bytes, value, key, headers))
 
     async def flush(self) -> None:
-        """As `Publisher.flush`; it also reports the failures of cancelled calls."""
+        """Do what `Publisher.flush` does, and report the failures of cancelled calls too."""
         await self._finish(self._opened.flush)
 
     async def close(self) -> None:
-        """As `Publisher.close`."""
+        """Do what `Publisher.close` does, without blocking the event loop."""
         if self._publisher is None or self._closed:
             return
         self._publisher.check()

@@ -1,4 +1,4 @@
-"""What can go wrong when publishing: one class for each thing that the caller can do about it."""
+"""What can go wrong in a source and when publishing: one class for each thing to do about it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kaption.connections.kafka.messages import Message
+
+
+class SourceError(Exception):
+    """The source cannot be read; the message says what is wrong and what to do."""
 
 
 class PublishError(Exception):

@@ -57,7 +57,10 @@ def image_source(
 def file_below(folder: Path, name: str | Path) -> Path:
     """The file `name` in `folder`, with links followed. Raises ValueError if it is not below."""
     root = os.path.realpath(folder)
-    found = Path(os.path.realpath(folder / name))
+    try:
+        found = Path(os.path.realpath(folder / name))
+    except ValueError as error:
+        raise ValueError(f"image file {str(name)[:200]!r} is no name of a file") from error
     if not found.is_relative_to(root):
         raise ValueError(
             f"image file {str(name)[:200]!r} lies outside of {folder.absolute()}: only files below "
@@ -74,7 +77,8 @@ def stored_source(content: bytes) -> ImageSource:
 
 def _meant(text: str, page_url: object, folder: Path | None) -> str | bytes | Path:
     """A URL, the bytes of a data: URI, or a file below `folder`. Raises ValueError."""
-    if folder is None or text.startswith("//") or scheme_of(text) in ("http", "https", "data"):
+    web = text.startswith(("//", "/\\")) or scheme_of(text) in ("http", "https", "data")
+    if web or folder is None:
         return image_address(text, page_url)
     try:
         found = file_below(folder, text)

@@ -27,6 +27,10 @@ class PublisherOptions:
 
     With a spool it is sent again, and `flush` gives up after so many seconds without an
     acknowledgement."""
+    close_timeout_s: float = 15.0
+    """Seconds without an acknowledgement after which `close`, also at the end of a `with` block,
+    waits no longer. What is not sent is in the DeliveryError that it raises; with a spool it stays
+    in the folder."""
     linger_s: float = 0.02
     """Seconds that a message waits for others, to be sent together with them."""
 

@@ -10,17 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, overload
 
+from pydantic import ValidationError
+
+from kaption.connections.errors import must_be
 from kaption.connections.kafka.messages import Message
 from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.connections.traceparent import publishing
 from kaption.producers.errors import ClosedError, ForkedError, PublishError, TooLargeError
 from kaption.producers.identity import identified
 from kaption.producers.image import ClaimCheck
 from kaption.producers.options import PublisherOptions
 from kaption.producers.sending.sender import Sender
 from kaption.producers.spool.delivery import Spooled
-from kaption.schemas import ImageSource, RawPair, Topic, encode, headers_of
+from kaption.schemas import ImageSource, MalformedRecordError, RawPair, Topic, encode, headers_of
 from kaption.schemas.topics import RAW
-from kaption.schemas.wire import decode_strictly
+from kaption.schemas.wire import decode_strictly, explain
 
 
 class Publisher:
@@ -58,17 +62,23 @@ class Publisher:
         *,
         topic: Topic = RAW,
         store: StoreConnection | None = None,
-        spool: Path | None = None,
+        spool: Path | str | None = None,
         options: PublisherOptions | None = None,
     ) -> None:
         """Connect. With a spool, no broker is needed yet.
 
-        Raises PublishError if no broker answers within `connect_timeout_s`, or none has the topic,
-        and SpoolError if the folder cannot be used.
+        Raises TypeError for an argument of a wrong kind, PublishError if no broker answers within
+        `connect_timeout_s`, or none has the topic, and SpoolError if the folder cannot be used.
         """
+        must_be(connection, KafkaConnection, "connection", "KafkaConnection(bootstrap='host:9092')")
+        must_be(topic, Topic, "topic", "a Topic, such as kaption.schemas.topics.RAW")
+        must_be(store, StoreConnection | None, "store", "StoreConnection(url='s3://...') or None")
+        must_be(spool, str | Path | None, "spool", "the path of a folder")
+        must_be(options, PublisherOptions | None, "options", "PublisherOptions(...) or None")
         options = options or PublisherOptions()
         self._pid = os.getpid()
         self._closed = False
+        self._close_s = options.close_timeout_s
         self._claims = ClaimCheck(store)
         topic = topic.prefixed(connection.topic_prefix)
         self._where = f"{topic.name} at {connection.bootstrap}"
@@ -78,14 +88,8 @@ class Publisher:
         else:
             # The spool hands over one window at a time, which bounds what is in memory.
             sending = replace(options, buffer_bytes=sys.maxsize)
-            self._way = Spooled(
-                spool,
-                options.spool_bytes,
-                partial(Sender, connection, topic, sending),
-                limit=topic.max_message_bytes,
-                max_block_s=options.max_block_s,
-                patience_s=options.delivery_timeout_s,
-            )
+            connect = partial(Sender, connection, topic, sending)
+            self._way = Spooled(Path(spool), options, connect, topic.max_message_bytes)
 
     @overload
     def publish(self, pair: RawPair, /) -> str: ...
@@ -103,23 +107,28 @@ class Publisher:
         `page_url` and `image`. Optional fields that do not fit go to `extra`, and `not_understood`
         names them. Kafka has the pair when a later `flush` returns.
 
-        Raises ValueError (pydantic's, or a WireError) if image or text make no RawPair, OSError
-        if the image's file cannot be read, PublishError if the image cannot be stored, and what
-        `publish_bytes` raises. After a failed connection it connects again, which may take
-        `connect_timeout_s` even if `max_block_s` is shorter.
+        Raises ValueError with one line if image or text make no RawPair, TypeError if `pair` is
+        none, OSError if the image's file cannot be read, PublishError if the image cannot be
+        stored, and what `publish_bytes` raises. After a failed connection it connects again, which
+        may take `connect_timeout_s` even if `max_block_s` is shorter.
         """
         self.check()
         large: bytes | None = None
+        must_be(pair, RawPair | None, "pair", "a RawPair, or fields: publish(image=..., text=...)")
         if pair is None:
             image = fields.get("image")
-            if isinstance(image, (bytes, Path, str)):
-                fields["image"], large = self._claims.source(image, fields.get("page_url"))
-            pair = identified(fields)
-        message = _message(pair)
+            try:
+                if isinstance(image, (bytes, Path, str)):
+                    fields["image"], large = self._claims.source(image, fields.get("page_url"))
+                pair = identified(fields)
+            except ValidationError as error:
+                raise MalformedRecordError(explain(error, RawPair)) from None
+        trace = publishing(pair.pair_id)
+        message = _message(pair, trace)
         if message.size > self._way.limit and pair.image.inline is not None:
             large = pair.image.inline
             pair = pair.model_copy(update={"image": self._claims.reference(large)})
-            message = _message(pair)
+            message = _message(pair, trace)
         if large is not None:
             # Before the record is sent: ingest must find the image that the record names.
             self._claims.store(large)
@@ -149,12 +158,16 @@ class Publisher:
         self._way.flush()
 
     def close(self) -> None:
-        """`flush`, then close the connections; a second call does nothing."""
+        """`flush`, then close the connections; a second call does nothing.
+
+        Gives up after `close_timeout_s` without an acknowledgement: what is not sent then is in the
+        DeliveryError, or stays in the spool.
+        """
         if self._closed:
             return
         self.check()
         self._closed = True
-        self._way.close()
+        self._way.close(self._close_s)
 
     def check(self) -> None:
         """Raises ClosedError, or ForkedError in a forked child; returns at once."""
@@ -189,8 +202,8 @@ class Publisher:
         self._way.send(message)
 
 
-def _message(pair: RawPair) -> Message:
+def _message(pair: RawPair, trace: str | None) -> Message:
     value = encode(pair)
     # pydantic's model_construct and model_copy validate nothing, and ingest would not read it.
     decode_strictly(value, RawPair)
-    return Message(value, pair.pair_id.encode(), tuple(headers_of(pair)))
+    return Message(value, pair.pair_id.encode(), tuple(headers_of(pair, None, trace)))

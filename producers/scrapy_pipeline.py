@@ -17,6 +17,8 @@ from kaption.producers.errors import DeliveryError, PublishError, TooLargeError
 from kaption.producers.options import PublisherOptions
 from kaption.producers.publisher import Publisher
 from kaption.producers.web import TdmRep, image_pairs
+from kaption.producers.web.encoding import page_text
+from kaption.schemas.faults import one_line
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -46,8 +48,12 @@ def image_items(
         for name in response.headers
         for value in response.headers.getlist(name)
     ]
+    # Scrapy has no public name for an encoding that the spider chose; Scrapy's own `text` is not
+    # taken, because it knows Python's codecs and not those of browsers.
+    chosen = response._encoding
+    declared = f"charset={chosen}" if chosen else dict(headers).get("Content-Type", "")
     yield from image_pairs(
-        response.text,
+        page_text(response.body, declared),
         response.url,
         headers=headers,
         tdm_rep=tdm_rep,
@@ -91,9 +97,10 @@ class KaptionPipeline:
         if not settings.getdict("KAPTION_KAFKA").get("bootstrap"):
             raise ValueError('Scrapy setting KAPTION_KAFKA is missing: {"bootstrap": "kafka:9092"}')
         try:
-            connection = KafkaConnection(**settings.getdict("KAPTION_KAFKA"))
+            connection = KafkaConnection.model_validate(settings.getdict("KAPTION_KAFKA"))
         except ValidationError as error:
-            raise ValueError(f"Scrapy setting KAPTION_KAFKA: {error}") from error
+            told = one_line(error, "KafkaConnection", values=False)
+            raise ValueError(f"Scrapy setting KAPTION_KAFKA: {told}") from error
         source = settings.get("KAPTION_SOURCE") or crawler.spidercls.name
         try:
             given = _publisher_arguments(settings.getdict("KAPTION_PUBLISHER"))
@@ -180,7 +187,7 @@ def _publisher_arguments(setting: dict[str, Any]) -> dict[str, Any]:
     if "spool" in setting:
         given["spool"] = Path(setting["spool"])
     if "store" in setting:
-        given["store"] = StoreConnection(**setting["store"])
+        given["store"] = StoreConnection.model_validate(setting["store"])
     others = {name: value for name, value in setting.items() if name not in ("spool", "store")}
     known = [field.name for field in fields(PublisherOptions)]
     if unknown := sorted(set(others) - set(known)):

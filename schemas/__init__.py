@@ -1,6 +1,6 @@
 """The contract between crawlers, workers and training: records, topics and wire format."""
 
-from kaption.schemas.caption import Caption, CaptionKind, CheckResult
+from kaption.schemas.caption import Caption, CaptionKind, CheckResult, Doubt, TextSource
 from kaption.schemas.dead_letter import DeadLetter, OriginalHeader
 from kaption.schemas.evidence import Box, DetectedObject, OcrText, OptOutSignal, Tag
 from kaption.schemas.image import BlobRef, ImageRef, ImageSource
@@ -14,7 +14,15 @@ from kaption.schemas.pair import (
     Route,
     ScoredPair,
 )
-from kaption.schemas.provenance import Audit, AuditState, DedupInfo, Provenance, StageTrace
+from kaption.schemas.provenance import (
+    Audit,
+    AuditState,
+    CaptionerResult,
+    CaptionerUse,
+    DedupInfo,
+    Provenance,
+    StageTrace,
+)
 from kaption.schemas.record import Position, Record, Versioned
 from kaption.schemas.rejection import Reason, RejectedPair
 from kaption.schemas.takedown import Takedown, TakedownKind, rule_id, rules_for
@@ -39,11 +47,14 @@ __all__ = [
     "Caption",
     "CaptionKind",
     "CaptionedPair",
+    "CaptionerResult",
+    "CaptionerUse",
     "CheckResult",
     "CleanPair",
     "DeadLetter",
     "DedupInfo",
     "DetectedObject",
+    "Doubt",
     "ImageRef",
     "ImageSource",
     "IngestedPair",
@@ -67,6 +78,7 @@ __all__ = [
     "Tag",
     "Takedown",
     "TakedownKind",
+    "TextSource",
     "Topic",
     "Versioned",
     "WireError",

@@ -6,10 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kaption.schemas.limits import LIST_ITEMS, Name, Text
+from kaption.schemas.limits import LIST_ITEMS, Name, Text, Url
 from kaption.schemas.record import Record
 
-Confidence = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -26,28 +25,39 @@ class Tag(Record):
     """A label for the whole image."""
 
     name: Name
-    confidence: Confidence | None = None
+    confidence: Fraction | None = None
 
 
 class OcrText(Record):
     """A line of text that OCR read in the image."""
 
     text: Text
-    confidence: Confidence | None = None
+    confidence: Fraction | None = None
     box: Box | None = None
+    source: Name | None = None
+    """What read it, such as ``rapidocr``; absent where the crawler does not say."""
+    masked: Annotated[tuple[Name, ...], Field(max_length=LIST_ITEMS)] = ()
+    """Kinds of personal data that a mark stands for, such as ``email``."""
 
 
 class DetectedObject(Record):
     """One object in the image, with its attributes, such as colour or material."""
 
     label: Name
-    confidence: Confidence | None = None
+    confidence: Fraction | None = None
     box: Box | None = None
     attributes: Annotated[tuple[Name, ...], Field(max_length=LIST_ITEMS)] = ()
 
 
+class Face(Record):
+    """A face in an image. The box lies around it, in fractions of the stored image."""
+
+    box: Box
+    confidence: Fraction
+
+
 class OptOutSignal(Record):
-    """A signal on the page or in the response that forbids use for training.
+    """A signal of a page, a response, a site or an image file that forbids use for training.
 
     A signal that addresses only another crawler does not count: do not publish it.
     """
@@ -56,3 +66,5 @@ class OptOutSignal(Record):
     """The mechanism, for example ``robots_meta``, ``x_robots_tag`` or ``tdm_reservation``."""
     value: Text = ""
     """The text of the signal as it was found."""
+    source: Url | None = None
+    """The address whose answer says it, or ``image file``. Absent where the page says it."""

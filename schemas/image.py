@@ -8,7 +8,17 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
-from kaption.schemas.limits import INLINE_IMAGE_BYTES, Name, Sha256, Url
+from kaption.schemas.evidence import Face
+from kaption.schemas.limits import (
+    ALTERNATIVES,
+    INLINE_IMAGE_BYTES,
+    LIST_ITEMS,
+    Count,
+    Name,
+    Sha256,
+    Url,
+    Whole,
+)
 from kaption.schemas.record import Record
 
 
@@ -45,7 +55,7 @@ class BlobRef(Record):
     """Content in the blob store, under the sha256 of its bytes."""
 
     sha256: Sha256
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Whole
     """Size in bytes."""
     media_type: Name = "application/octet-stream"
 
@@ -61,6 +71,9 @@ class ImageSource(Record, json_schema_extra=_exactly_one):
     """The image of a raw pair: exactly one of a URL, inline bytes, or a blob reference."""
 
     url: Url | None = None
+    alternatives: Annotated[tuple[Url, ...], Field(max_length=ALTERNATIVES)] = ()
+    """Other URLs of the image at `url`, the best first, such as smaller sizes of a `srcset`. Ingest
+    tries them where `url` gives no usable image."""
     inline: (
         Annotated[Base64, Field(max_length=INLINE_IMAGE_BYTES), base64_schema(INLINE_IMAGE_BYTES)]
         | None
@@ -84,18 +97,29 @@ class ImageRef(Record):
     """
 
     blob: BlobRef
-    width: Annotated[int, Field(ge=1)]
-    height: Annotated[int, Field(ge=1)]
+    width: Count
+    height: Count
     original_sha256: Sha256
-    original_width: Annotated[int, Field(ge=1)]
-    original_height: Annotated[int, Field(ge=1)]
-    original_bytes: Annotated[int, Field(ge=1)]
+    original_width: Count
+    original_height: Count
+    original_bytes: Count
     original_format: Name
     url: Url | None = None
     """The URL after redirects. Absent where the image was not fetched from a URL."""
     crawled_url: Url | None = None
-    """The URL that the crawler gave, if it redirected to `url`."""
+    """The URL that the crawler gave, if another one gave the image: after redirects, or one of the
+    source's `alternatives`."""
+    faces: Annotated[tuple[Face, ...], Field(max_length=LIST_ITEMS)] | None = None
+    """Faces in the stored image, the surest first. Absent where nobody looked for faces."""
+    faces_blurred: bool = False
+    """Nothing of these faces is left in the stored image but a few cells of colour."""
+    nsfw: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How likely the stored image is pornographic. Absent where no model was asked."""
+    document: Annotated[float, Field(ge=0, le=1)] | None = None
+    """How likely the image shows an identity document, a driving licence or a CV. Absent where
+    nobody looked."""
     perceptual_hash: Annotated[str, Field(pattern=r"^[a-z0-9]+:[0-9a-f]{16}$")] | None = None
-    """``algorithm:hex`` of 64 bits, such as ``simhash:ff00...``. Older records have ``dhash:``.
+    """``algorithm:hex`` of 64 bits, such as ``simhash2:ff00...``. Older records have ``simhash:``
+    or ``dhash:``.
 
     Absent where the image has too little structure to be hashed."""

@@ -13,7 +13,15 @@ from pydantic import ValidationError
 
 from kaption.schemas.address import image_address, is_web
 from kaption.schemas.image import ImageSource
-from kaption.schemas.limits import EXTRA_BYTES, EXTRA_DEPTH, EXTRA_KEYS, LIST_ITEMS, NAME_CHARS
+from kaption.schemas.limits import (
+    ALTERNATIVES,
+    EXTRA_BYTES,
+    EXTRA_DEPTH,
+    EXTRA_KEYS,
+    LIST_ITEMS,
+    NAME_CHARS,
+    URL_CHARS,
+)
 from kaption.schemas.odd_values import READERS, NotUnderstood, empty
 from kaption.schemas.pair import IMAGE_URL, RawPair
 from kaption.schemas.plain_json import made_plain, whole_characters
@@ -41,8 +49,10 @@ def read_raw_pair(fields: Mapping[str, Any]) -> RawPair:
 
 def needs_reading(pair: RawPair) -> bool:
     """Whether a valid pair has an image URL that `read_raw_pair` may understand better."""
-    url = pair.image.url
-    return url is not None and (not is_web(url) or url[-1].isspace() or url[0].isspace())
+    if pair.image.url is None:
+        return False
+    urls = (pair.image.url, *pair.image.alternatives)
+    return not all(is_web(url) and url == url.strip() for url in urls)
 
 
 class _Fitting:
@@ -96,10 +106,9 @@ class _Fitting:
             try:
                 reading = READERS[name](value)
             except NotUnderstood:
-                if name in _REQUIRED:
-                    self._fields[name] = value
-                else:
-                    self._move(name, value)
+                if name == "text":
+                    self._fields[name] = ""  # the captioner may find one
+                self._move(name, value)
                 return
             self._fields[name] = reading.value
             if reading.doubt:
@@ -160,13 +169,16 @@ def _image(image: Any, page_url: Any) -> Any:
     """
     if isinstance(image, str):
         return _source(image_address(image, page_url))
-    if isinstance(image, ImageSource):
-        return _source_of_url(image.url, page_url) or image
-    if not isinstance(image, Mapping):
+    if not isinstance(image, (ImageSource, Mapping)):
         return image
     fields = dict(image)
+    others = fields.pop("alternatives", None)
+    if isinstance(others, (list, tuple)):
+        sources = [_source_of_url(each, page_url) or {} for each in others]
+        urls = [each["url"] for each in sources if 0 < len(each.get("url", "")) <= URL_CHARS]
+        fields["alternatives"] = urls[:ALTERNATIVES]
     if fields.get("inline") is None and fields.get("blob") is None:
-        return _source_of_url(fields.get("url"), page_url) or image
+        return fields | (_source_of_url(fields.get("url"), page_url) or {})
     blob = fields.get("blob")
     if isinstance(blob, Mapping):
         kind = blob.get("media_type")
@@ -183,4 +195,4 @@ def _source_of_url(url: Any, page_url: Any) -> dict[str, Any] | None:
 
 
 def _source(address: str | bytes) -> dict[str, Any]:
-    return {"url": address} if isinstance(address, str) else {"inline": address}
+    return {"url": address} if isinstance(address, str) else {"url": None, "inline": address}

@@ -29,11 +29,11 @@ class Letterbox:
     width: int
     interpolation: str
     """``bicubic`` or ``bilinear``."""
-    pad: tuple[int, int, int]
+    pad: tuple[int, ...]
     """Colour of the padding: red, green and blue from 0 to 255."""
-    mean: tuple[float, float, float]
+    mean: tuple[float, ...]
     """Per channel, for values from 0 to 1."""
-    std: tuple[float, float, float]
+    std: tuple[float, ...]
     """Per channel, for values from 0 to 1."""
 
     @classmethod
@@ -46,15 +46,11 @@ class Letterbox:
         """
         size = preprocess_cfg["size"]
         height, width = (size, size) if isinstance(size, int) else tuple(size)[-2:]
-        red, green, blue = (float(channel) for channel in preprocess_cfg["mean"])
+        mean, std = (tuple(map(float, preprocess_cfg[name])) for name in ("mean", "std"))
+        pad = tuple(round(channel * 255) for channel in mean)
         if preprocess_cfg["resize_mode"] == "longest":
-            fill = int(preprocess_cfg["fill_color"])
-            pad = (fill, fill, fill)
-        else:
-            pad = (round(red * 255), round(green * 255), round(blue * 255))
-        std_red, std_green, std_blue = (float(channel) for channel in preprocess_cfg["std"])
+            pad = (int(preprocess_cfg["fill_color"]),) * 3
         interpolation = "bilinear" if preprocess_cfg["interpolation"] == "bilinear" else "bicubic"
-        mean, std = (red, green, blue), (std_red, std_green, std_blue)
         return cls(height, width, interpolation, pad, mean, std)
 
     @cached_property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 MIB = 1024 * 1024
 
@@ -20,6 +20,8 @@ URL_CHARS = 8_192
 NAME_CHARS = 256
 DETAIL_CHARS = 4_096
 LIST_ITEMS = 256
+ALTERNATIVES = 4
+"""Other URLs of one image. Ingest asks for each of them in the worst case."""
 CAPTIONS = 64
 EXTRA_KEYS = 64
 EXTRA_BYTES = 16_384
@@ -31,9 +33,16 @@ RECORD_DEPTH = 64
 """Levels of nested lists and objects in a record that another record holds."""
 
 RAW_MESSAGE_BYTES = 7 * MIB
+RAW_BYTES = RAW_MESSAGE_BYTES - 64 * 1024
+"""Most bytes of the value of such a message: the rest is room for its key, headers and frame."""
 STAGE_MESSAGE_BYTES = 8 * MIB
 DEAD_MESSAGE_BYTES = 12 * MIB
 
+_INT64 = 2**63 - 1
+
+Whole = Annotated[int, Field(ge=0, le=_INT64)]
+"""Fits the columns of a shard's table: a larger number would stop the sink."""
+Count = Annotated[int, Field(ge=1, le=_INT64)]
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS)]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=URL_CHARS)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS)]

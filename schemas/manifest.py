@@ -10,13 +10,16 @@ from pydantic import AwareDatetime, Field
 from kaption.schemas.limits import LIST_ITEMS, Name, Sha256
 from kaption.schemas.record import Record, Versioned
 
+ObjectFormat = Literal["webdataset", "parquet", "counts"]
+"""``counts`` is a `Counts` as JSON. Shards of older versions have none."""
+
 
 class ShardObject(Record):
-    """One data object of a shard: a tar file or a Parquet file."""
+    """One data object of a shard: a tar file, a Parquet file or the counters of its pairs."""
 
     key: Annotated[str, Field(min_length=1, max_length=1024)]
     """The object's key, relative to the dataset's root."""
-    format: Literal["webdataset", "parquet"]
+    format: ObjectFormat
     bytes: Annotated[int, Field(ge=0)]
     sha256: Sha256
 
@@ -33,13 +36,16 @@ class Manifest(Versioned):
     """
 
     topic: Name
+    topic_id: Name | None = None
+    """The topic's id in Kafka, without which an offset means nothing: a topic that was deleted and
+    created again has the same offsets. None where it is not known."""
     partition: Annotated[int, Field(ge=0)]
     start: Annotated[int, Field(ge=0)]
     """First offset."""
     end: Annotated[int, Field(ge=1)]
     """First offset after the shard."""
     pairs: Annotated[int, Field(ge=0)]
-    """Number of pairs in each object. It may be less than `end - start`: transaction markers take
+    """Number of pairs in the shard. It may be less than `end - start`: transaction markers take
     offsets, and compaction drops replaced versions and pairs that were taken down."""
     writer: Name
     """Unique to one process. After a retried PUT it tells the process whether it wrote the manifest
@@ -59,6 +65,6 @@ def holds(entry: ShardObject, data: bytes) -> bool:
     return len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256
 
 
-def entry_of(manifest: Manifest, kind: Literal["webdataset", "parquet"]) -> ShardObject:
+def entry_of(manifest: Manifest, kind: ObjectFormat) -> ShardObject:
     """The manifest's object of that format. Raises StopIteration where there is none."""
     return next(entry for entry in manifest.objects if entry.format == kind)

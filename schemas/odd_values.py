@@ -21,8 +21,14 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 _LANGUAGE_CHARS = 35
 _WORD_CHARS = 100
 """A text is cut at a space only if the rest is not longer: many scripts have no spaces."""
-_SEPARATORS = re.compile(r"[,;|\n]")
+# Commas of Latin, Arabic, Chinese and Japanese too
+_SEPARATORS = re.compile(r"[,;|\n\u060c\u061b\u3001\uff0c\uff1b]")
 _LABELS = ("name", "label", "tag", "text", "class", "category")
+_TEXTS = ("text", "caption", "raw", "value", "@value", "sentence", "description", "alt", "title")
+"""Where an object holds a text: COCO, Flickr30k, JSON-LD and others."""
+_DEPTH = 3
+_MICROSECONDS, _NANOSECONDS = 10**14, 10**17
+"""From here on a number is no count of milliseconds, which ends in the year 5138."""
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(datetime)
 _NO = ("", "0", "false", "no", "none", "null", "nan")
 DECLARED = "declared"
@@ -53,16 +59,24 @@ def empty(value: Any) -> bool:
     return value is None or (isinstance(value, (list, tuple, dict)) and not value)
 
 
-def text(value: Any) -> Reading:
-    """An alt text; of several texts the first. A text above the limit is cut at a space."""
+def text(value: Any, depth: int = 0) -> Reading:
+    """An alt text; of several texts the first. A text above the limit is cut at a space.
+
+    A number is a text, and so is the first text in an object.
+    """
     if value is None or (isinstance(value, float) and value != value):
         return Reading("")
     if isinstance(value, (list, tuple)):
-        if not all(each is None or isinstance(each, str) for each in value):
-            raise NotUnderstood("a list of other things than texts")
-        texts = [each for each in value if each and each.strip()]
-        first = text(texts[0] if texts else "")
-        return Reading(first.value, first.doubt or len(texts) > 1, len(texts) > 1)
+        texts = [each for each in value if not empty(each)]
+        first = _inner_text(texts[0] if texts else "", depth)
+        return Reading(first.value, first.doubt or len(texts) > 1, first.keep or len(texts) > 1)
+    if isinstance(value, Mapping):
+        named = next((value[name] for name in _TEXTS if not empty(value.get(name))), None)
+        if named is None:
+            raise NotUnderstood("an object without a text")
+        return Reading(_inner_text(named, depth).value, doubt=True)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Reading(str(value), keep=False)
     if not isinstance(value, str):
         raise NotUnderstood("no text")
     whole = whole_characters(value)
@@ -70,6 +84,12 @@ def text(value: Any) -> Reading:
         space = whole.rfind(" ", TEXT_CHARS - _WORD_CHARS, TEXT_CHARS + 1)
         whole = whole[: space if space > 0 else TEXT_CHARS]
     return Reading(whole, whole != value, keep=False)
+
+
+def _inner_text(value: Any, depth: int) -> Reading:
+    if depth == _DEPTH:
+        raise NotUnderstood("a text too deep inside")
+    return text(value, depth + 1)
 
 
 def language(value: Any) -> Reading:
@@ -85,16 +105,31 @@ def moment(value: Any) -> Reading:
     if isinstance(value, bool):
         raise NotUnderstood("no time")
     found: datetime
+    known = archive_time(value)
+    if isinstance(known, int) and known >= _MICROSECONDS:
+        known = known / (10**9 if known >= _NANOSECONDS else 10**6)
     try:
-        found = _MOMENT.validate_python(archive_time(value))
+        found = _MOMENT.validate_python(known)
     except ValidationError:
         try:
             found = parsedate_to_datetime(_string(value))  # as in HTTP's headers
         except (TypeError, ValueError, IndexError, OverflowError) as error:
             raise NotUnderstood("no time") from error
     if found.tzinfo is not None:
-        return Reading(found)
+        return Reading(within_utc(found))
     return Reading(found.replace(tzinfo=UTC), doubt=True)
+
+
+def within_utc(time: datetime) -> datetime:
+    """The time unchanged. Raises NotUnderstood where UTC has no such year, for no table holds it.
+
+    .NET's empty time is 0001-01-01T00:00:00 in the local zone.
+    """
+    try:
+        time.astimezone(UTC)
+    except OverflowError as error:
+        raise NotUnderstood("no time") from error
+    return time
 
 
 def archive_time(value: Any) -> Any:
@@ -123,20 +158,15 @@ def opt_out(value: Any) -> Reading:
     return Reading(tuple(found[:LIST_ITEMS]), doubt=True, keep=False)
 
 
-def _name(value: Any) -> Reading:
-    given = _string(value)
-    found = whole_characters(given).strip()
-    if len(found) > NAME_CHARS:
-        raise NotUnderstood(f"more than {NAME_CHARS} characters")
-    return Reading(found, whole_characters(given) != given, keep=False)
+def _short(limit: int) -> Callable[[Any], Reading]:
+    def read(value: Any) -> Reading:
+        given = _string(value)
+        found = whole_characters(given)
+        if len(found.strip()) > limit:
+            raise NotUnderstood(f"more than {limit} characters")
+        return Reading(found.strip(), found != given, keep=False)
 
-
-def _url(value: Any) -> Reading:
-    given = _string(value)
-    found = whole_characters(given).strip()
-    if len(found) > URL_CHARS:
-        raise NotUnderstood(f"more than {URL_CHARS} characters")
-    return Reading(found, whole_characters(given) != given, keep=False)
+    return read
 
 
 def _string(value: Any) -> str:
@@ -214,14 +244,14 @@ def _item(value: Any, kind: type[Record], label: str) -> tuple[Record | None, bo
 
 READERS: Mapping[str, Callable[[Any], Reading]] = {
     "text": text,
-    "page_url": _url,
-    "source": _name,
+    "page_url": _short(URL_CHARS),
+    "source": _short(NAME_CHARS),
     "fetched_at": moment,
     "language": language,
     "tags": _list_of(Tag, "name", split=True),
     "ocr": _list_of(OcrText, "text", split=False),
     "objects": _list_of(DetectedObject, "label", split=True),
-    "licence": _name,
+    "licence": _short(NAME_CHARS),
     "opt_out": opt_out,
 }
 """How each field is read. A reader raises NotUnderstood."""

@@ -7,8 +7,35 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from kaption.schemas.limits import Detail, Name
+from kaption.schemas.limits import Count, Detail, Name, Whole
 from kaption.schemas.record import Record
+
+
+class CaptionerResult(StrEnum):
+    """What one captioner did for a pair."""
+
+    ASKED = "asked"
+    CACHED = "cached"
+    """It wrote its captions earlier, for the same image."""
+    NOT_NEEDED = "not_needed"
+    """A caption of the captioners before it reached `recaption.bar`."""
+    OVER_BUDGET = "over_budget"
+    """`recaption.daily_budget` was used up."""
+
+
+class CaptionerUse(Record):
+    """What one captioner did for a pair, and what it took. Cached captions take nothing."""
+
+    captioner: Name
+    """As in `recaption.captioners`."""
+    result: CaptionerResult
+    model_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """The pair's share of the time in which the captioner worked on its batch."""
+    input_tokens: Whole = 0
+    """A server counts the tokens of the image, too."""
+    output_tokens: Whole = 0
+    cost: Annotated[float, Field(ge=0)] = 0.0
+    """By the prices in the settings."""
 
 
 class StageTrace(Record):
@@ -26,6 +53,21 @@ class StageTrace(Record):
     """Revision of each model, by the model's name."""
     preprocessing_id: Name | None = None
     """Names the resizing, padding and normalisation of the images that the model saw."""
+    text_steps_id: Name | None = None
+    """Digest of the steps and tables that cleaned the alt text."""
+    tokens: Whole = 0
+    """Tokens, read and written, of all captioners for this record. Cached captions cost none."""
+    cost: Annotated[float, Field(ge=0)] = 0.0
+    """What all captioners cost, by the prices in the settings."""
+    captioners: Annotated[tuple[CaptionerUse, ...], Field(max_length=32)] = ()
+    """What each captioner did, in the order of the settings. Empty in stages other than
+    recaption."""
+    bank_id: Name | None = None
+    """Digest of the sha256 of all images that the captions were compared with. Absent where they
+    were compared with none, and in stages other than select."""
+    threshold: float | None = None
+    """Cosine that the pair's texts had to reach in the stages score and select, and the bar of the
+    captions in recaption. Absent where none was known yet, and in other stages."""
 
 
 class Provenance(Record):
@@ -42,12 +84,14 @@ class DedupInfo(Record):
     """What deduplication found about a pair that was kept."""
 
     owner: Name
-    """Origin (topic/partition/offset) that holds the claims on this image."""
-    text_uses: Annotated[int, Field(ge=1)] | None = None
+    """Origin (topic/partition/offset/topic-id) that holds the claims on this image."""
+    text_uses: Count | None = None
     """Number of pairs with this alt text so far, this one included. Counting stops one above the
     configured limit."""
     semantic_neighbour: Name | None = None
-    """pair_id of the nearest earlier image, if it lies within the configured distance."""
+    """pair_id of the nearest of the images kept before that show something else than one another,
+    if its cosine is at least the configured one. All pairs with one neighbour show what it shows.
+    """
     semantic_similarity: float | None = None
     """Cosine of the embeddings of this image and of `semantic_neighbour`."""
 

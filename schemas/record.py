@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-_POSITION = re.compile(r"([A-Za-z0-9._-]{1,249})/([0-9]{1,10})/([0-9]{1,19})")
+_POSITION = re.compile(
+    r"([A-Za-z0-9._-]{1,249})/([0-9]{1,10})/([0-9]{1,19})(?:/([A-Za-z0-9_-]{22}))?"
+)
 
 
 class Record(BaseModel):
@@ -40,7 +42,7 @@ class Versioned(Record):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """topic/partition/offset of a message.
+    """topic/partition/offset of a message, and the topic's id where it is known.
 
     A record's *origin* is its first position in pairs.raw. The origin owns the record's dedup
     claims, and it stays the same when the record is replayed.
@@ -49,14 +51,31 @@ class Position:
     topic: str
     partition: int
     offset: int
+    topic_id: str | None = None
+    """As Kafka prints it: 22 characters. A topic that was deleted and created again has the same
+    name and the same offsets, but another id."""
 
     def __str__(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        log = f"/{self.topic_id}" if self.topic_id else ""
+        return f"{self.topic}/{self.partition}/{self.offset}{log}"
+
+    def may_be(self, other: Position) -> bool:
+        """Whether both may be one message: an id that is not known is no difference."""
+        mine, theirs = ((each.topic, each.partition, each.offset) for each in (self, other))
+        return mine == theirs and not differ(self.topic_id, other.topic_id)
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read ``topic/partition/offset``. Raises ValueError."""
+        """Read ``topic/partition/offset`` or ``topic/partition/offset/topic-id``.
+
+        Raises ValueError.
+        """
         match = _POSITION.fullmatch(text)
         if match is None:
             raise ValueError(f"not topic/partition/offset: {text[:300]!r}")
-        return cls(match[1], int(match[2]), int(match[3]))
+        return cls(match[1], int(match[2]), int(match[3]), match[4])
+
+
+def differ(one: str | None, other: str | None) -> bool:
+    """Whether two topic ids are those of different topics; None: not known, which may be any."""
+    return one is not None and other is not None and one != other

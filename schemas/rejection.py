@@ -19,6 +19,7 @@ class Reason(StrEnum):
     """
 
     OPTED_OUT = "opted_out"
+    LICENCE_REFUSED = "licence_refused"
     # fetching the image
     FETCH_TIMEOUT = "fetch_timeout"
     FETCH_STATUS = "fetch_status"
@@ -42,7 +43,13 @@ class Reason(StrEnum):
     NEAR_DUPLICATE = "near_duplicate"
     SEMANTIC_DUPLICATE = "semantic_duplicate"
     TAKEN_DOWN = "taken_down"
+    FACES = "faces"
+    NSFW = "nsfw"
+    IDENTITY_DOCUMENT = "identity_document"
+    CV = "cv"
+    BLOCK_LISTED = "block_listed"
     # the text
+    PERSONAL_DATA = "personal_data"
     LANGUAGE_REFUSED = "language_refused"
     NO_CAPTION = "no_caption"
     LOW_ALIGNMENT = "low_alignment"

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated
-from urllib.parse import quote, urlsplit
 
 from pydantic import AwareDatetime, StringConstraints
 
+from kaption.schemas.address import host_named, host_of, normal
+from kaption.schemas.caption import TextSource
 from kaption.schemas.image import ImageRef
 from kaption.schemas.limits import URL_CHARS, Detail, Name
-from kaption.schemas.pair import CleanPair, IngestedPair, RawPair, image_url
+from kaption.schemas.pair import CleanPair, IngestedPair, RawPair, crawled_url, image_url
 from kaption.schemas.record import Versioned
-
-_URL = re.compile(r"(https?)://([^/?#\\]*)([^#]*).*", re.IGNORECASE | re.DOTALL)
-_PORTS = {"http": ":80", "https": ":443"}
-_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class TakedownKind(StrEnum):
@@ -33,6 +28,9 @@ class TakedownKind(StrEnum):
     """The sha256 of an image, as delivered or as stored."""
     DOMAIN = "domain"
     """A host name. It covers images and pages of that host and of all hosts below it."""
+    REFUSED = "refused"
+    """The pair_id of a pair that a person refused in the audit. Unlike `PAIR`, it leaves the image
+    to other pairs, and ends where the person takes the decision back."""
 
 
 Rule = tuple[TakedownKind, str]
@@ -43,8 +41,7 @@ class Takedown(Versioned):
     """A rule that withdraws every pair that it covers, now and in future.
 
     The dataset holds it as ``takedown/{id}.json`` beside the manifests. Hosts and URLs are compared
-    in the form that a browser sends: the host in lower case and Punycode, non-ASCII characters
-    percent-encoded as UTF-8, no default port, no fragment.
+    in one form for all spellings: see `address.normal`.
     """
 
     kind: TakedownKind
@@ -61,11 +58,11 @@ class Takedown(Versioned):
         """The takedown's rule. `rules_for` yields it for every covered pair."""
         match self.kind:
             case TakedownKind.URL:
-                return self.kind, _address(self.value)
+                return self.kind, normal(self.value)
             case TakedownKind.SHA256:
                 return self.kind, self.value.lower()
             case TakedownKind.DOMAIN:
-                return self.kind, _host(self.value)
+                return self.kind, host_named(self.value) or self.value.lower()
         return self.kind, self.value
 
     @property
@@ -86,19 +83,44 @@ class Takedown(Versioned):
         return self.model_copy(update=changes)
 
 
-def rules_for(pair: RawPair | IngestedPair | CleanPair) -> Iterator[Rule]:
-    """Every rule that would cover the pair, from the fields that its stage knows."""
+Coverable = RawPair | IngestedPair | CleanPair | TextSource
+"""What a takedown may cover: a pair, or the source of a text."""
+
+
+def rules_for(pair: Coverable) -> Iterator[Rule]:
+    """Every rule that would cover the pair, from the fields that its stage knows.
+
+    What covers the source of one of a clean pair's captions covers the pair.
+    """
+    yield from own_rules(pair)
+    if isinstance(pair, CleanPair):
+        for caption in pair.captions:
+            if caption.source is not None:
+                yield from own_rules(caption.source)
+
+
+def own_rules(pair: Coverable) -> Iterator[Rule]:
+    """The rules that would cover the pair's own id, image and page, whatever its captions are."""
     yield TakedownKind.PAIR, pair.pair_id
+    if isinstance(pair, TextSource):
+        yield from _of_addresses([pair.image_url, pair.crawled_url, pair.page_url])
+        return
+    yield TakedownKind.REFUSED, pair.pair_id
     image = pair.image
     if image.blob is not None:
         yield TakedownKind.SHA256, image.blob.sha256
-    addresses = [image_url(pair), pair.page_url]
+    addresses = [image_url(pair), crawled_url(pair), pair.page_url]
     if isinstance(image, ImageRef):
         yield TakedownKind.SHA256, image.original_sha256
-        addresses.append(image.crawled_url)
-    for url in addresses:
+    else:
+        addresses += image.alternatives
+    yield from _of_addresses(addresses)
+
+
+def _of_addresses(urls: Iterable[str | None]) -> Iterator[Rule]:
+    for url in urls:
         if url is not None:
-            yield TakedownKind.URL, _address(url)
+            yield TakedownKind.URL, normal(url)
             for domain in _domains(url):
                 yield TakedownKind.DOMAIN, domain
 
@@ -109,31 +131,9 @@ def rule_id(rule: Rule) -> str:
     return hashlib.sha256(f"{kind.value}:{value}".encode()).hexdigest()[:32]
 
 
-def _address(url: str) -> str:
-    """The URL as a browser sends it."""
-    match = _URL.fullmatch(url)
-    if match is None:
-        return url
-    scheme, (user, at, host), rest = match[1].lower(), match[2].rpartition("@"), match[3]
-    host = re.sub(f"({_PORTS[scheme]})+$", "", _host(host))
-    rest = quote(rest if rest.startswith("/") else f"/{rest}", safe=_ASCII)
-    return f"{scheme}://{user}{at}{host}{rest}"
-
-
 def _domains(url: str) -> Iterator[str]:
     """The URL's host and every domain above it."""
-    try:
-        name = _host(urlsplit(url).hostname or "")
-    except ValueError:
-        return
+    name = host_of(url)
     while name:
         yield name
         name = name.partition(".")[2]
-
-
-def _host(name: str) -> str:
-    name = name.lower().rstrip(".")
-    if not name.isascii():
-        with suppress(UnicodeError):  # not a valid host name: compare it unchanged
-            name = name.encode("idna").decode()
-    return name

@@ -58,10 +58,7 @@ CLEAN = Topic(
     retention_ms=-1,
 )
 REJECTED = Topic(
-    "pairs.rejected",
-    RejectedPair,
-    "rejected, with one reason each",
-    retention_ms=30 * _DAY_MS,
+    "pairs.rejected", RejectedPair, "rejected, with one reason each", retention_ms=30 * _DAY_MS
 )
 DEAD = Topic(
     "pairs.dead",
@@ -74,5 +71,14 @@ DEAD = Topic(
 AUDIT = Topic(
     "pairs.audit", CleanPair, "a sample of clean pairs for people", 3, retention_ms=90 * _DAY_MS
 )
+AUDITED = Topic(
+    "pairs.audited",
+    CleanPair,
+    "what people decided about the sample; the newest decision of each person and pair is kept",
+    partitions=3,
+    cleanup_policy="compact",
+    compaction_lag_ms=7 * _DAY_MS,
+    retention_ms=-1,
+)
 
-TOPICS = (RAW, INGESTED, SCORED, CAPTIONED, CLEAN, REJECTED, DEAD, AUDIT)
+TOPICS = (RAW, INGESTED, SCORED, CAPTIONED, CLEAN, REJECTED, DEAD, AUDIT, AUDITED)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TypeVar, cast
 
 from pydantic import ValidationError
 
+from kaption.schemas.faults import one_line
 from kaption.schemas.lenient import needs_reading, read_raw_pair
 from kaption.schemas.pair import RawPair
 from kaption.schemas.plain_json import read_json
@@ -17,6 +18,8 @@ from kaption.schemas.record import Position, Versioned
 SCHEMA_HEADER = "kaption-schema"
 ORIGIN_HEADER = "kaption-origin"
 TRACE_HEADER = "traceparent"
+UNREADABLE_HEADER = "kaption-unreadable"
+"""Of a dead letter's original: its value is a whole batch of the log, of these offsets."""
 
 _VERSION = re.compile(r"[1-9][0-9]{0,5}")
 _SUMMARY_CHARS = 2_000
@@ -49,12 +52,17 @@ def headers_of(
 
     `origin` is None only for a record that enters pairs.raw for the first time.
     """
-    headers = [(SCHEMA_HEADER, record.schema_name().encode())]
+    headers = [(SCHEMA_HEADER, _schema_of(type(record)))]
     if origin is not None:
         headers.append((ORIGIN_HEADER, str(origin).encode()))
     if traceparent is not None:
         headers.append((TRACE_HEADER, traceparent.encode()))
     return headers
+
+
+@cache
+def _schema_of(record_type: type[Versioned]) -> bytes:
+    return record_type.schema_name().encode()
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -116,15 +124,9 @@ def _foreign(value: bytes, strict: MalformedRecordError) -> RawPair:
 
 
 def explain(error: ValidationError, record_type: type[Versioned]) -> str:
-    """The first five errors of a record, field by field, in at most 2,000 characters."""
+    """The first errors of a record in one line, as `one_line` tells them."""
     name = record_type.__name__
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    shown = "; ".join(
-        f"{'.'.join(str(part) for part in fault['loc']) or name}: {fault['msg']}"
-        for fault in faults[:5]
-    )
-    more = f" (+{len(faults) - 5} more)" if len(faults) > 5 else ""
-    return f"not a valid {name}: {shown}{more}"[:_SUMMARY_CHARS]
+    return f"not a valid {name}: {one_line(error, name)}"
 
 
 def origin_of(headers: Headers, position: Position) -> Position:

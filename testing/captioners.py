@@ -12,7 +12,7 @@ from PIL import Image
 from kaption.schemas import CaptionKind, DetectedObject, OcrText
 from kaption.workers.captioners.captioner import CaptionContext, Captioner
 from kaption.workers.plugins import load_captioners
-from kaption.workers.policy import RecaptionPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy
 
 CONTEXTS = (
     CaptionContext("a red star", "en", objects=(DetectedObject(label="star"),)),
@@ -63,6 +63,15 @@ class CaptionerConformance:
         assert answers == first.caption(_images(first), CONTEXTS)
         assert answers == second.caption(_images(second), CONTEXTS)
         assert first.cache_id == second.cache_id
+
+    def test_prepared_images_have_the_answer_of_images(self, make: Make) -> None:
+        captioner = make()
+        images = _images(captioner)
+        prepare = getattr(captioner, "prepare", lambda image: image)
+
+        found = captioner.caption([prepare(image) for image in images], CONTEXTS)
+
+        assert found == captioner.caption(images, CONTEXTS)
 
     def test_the_answer_depends_on_the_context_only_if_it_says_so(self, make: Make) -> None:
         captioner = make()

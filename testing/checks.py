@@ -11,13 +11,9 @@ import pytest
 from kaption.schemas import Caption, CaptionKind
 from kaption.workers.checks.check import Check
 from kaption.workers.plugins import load_checks
-from kaption.workers.policy import SelectPolicy
+from kaption.workers.policy.select import SelectPolicy
 
-PLAIN = (
-    "A red vase on a wooden table.",
-    "木桌上放着一只红色的花瓶",
-    "Ένα κόκκινο βάζο σε τραπέζι",
-)
+PLAIN = ("A red vase on a wooden table.", "木桌上放着一只红色的花瓶", "Ένα κόκκινο βάζο σε τραπέζι")
 ODD = ("", " ", "\x00", "🙂" * 50, "a" * 60_000, "\ufffd")
 
 

@@ -60,7 +60,7 @@ def jpeg(number: int = 0, width: int = 256, height: int = 192) -> bytes:
     """Coloured patches as a JPEG. Other numbers give images that are no near-duplicates."""
     from PIL import Image
 
-    patches = random.Random(number).randbytes(6 * 6 * 3)  # noqa: S311 - a picture, no secret
+    patches = random.Random(number).randbytes(6 * 6 * 3)  # noqa: S311 - an image, no secret
     file = BytesIO()
     Image.frombytes("RGB", (6, 6), patches).resize((width, height)).save(file, "JPEG")
     return file.getvalue()
@@ -127,7 +127,7 @@ BUILDERS: Mapping[type[Versioned], Callable[..., Versioned]] = {
     CaptionedPair: captioned_pair,
     CleanPair: clean_pair,
 }
-"""By the type of record, what makes one."""
+"""The builders of records, by the type of record."""
 
 
 def _pair(number: int) -> dict[str, Any]:

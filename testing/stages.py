@@ -1,27 +1,23 @@
-"""What every stage keeps to, and what the engine does with a stage, by hand."""
+"""What every stage keeps to."""
 
 # ruff: noqa: D102 - a test's name says what it shows
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
 
-from kaption.connections.errors import Retry
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
     ImageRef,
     ImageSource,
     Pair,
-    Position,
     Provenance,
     RawPair,
     Reason,
@@ -32,65 +28,12 @@ from kaption.schemas import (
     headers_of,
 )
 from kaption.schemas.topics import DEAD, REJECTED
-from kaption.testing.records import blob_ref, image_ref, incoming, record_of, store_image
-from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject, Stage
+from kaption.testing.records import blob_ref, image_ref, record_of
+from kaption.testing.stage_bench import AnyStage, StageBench
+from kaption.workers.runtime.stage import Emit, Reject, Stage
 
-AnyStage = Stage[Any, Any]
 Outages = Mapping[str, Callable[[], AbstractContextManager[None]]]
 TEXT = "A large red circle on a snowy field"
-
-
-@dataclass
-class StageBench:
-    """A stage that is set up, with the store of its images."""
-
-    stage: AnyStage
-    blobs: BlobStore
-    record: Callable[[int, ImageRef], Any]
-    """Makes an input record of that number about that image."""
-    offsets: Iterator[int] = field(default_factory=itertools.count)
-
-    def messages(self, count: int) -> list[Incoming[Any]]:
-        """New records with new images, each after the one before in one partition."""
-        return [
-            self.message(offset, store_image(self.blobs, offset))
-            for offset in itertools.islice(self.offsets, count)
-        ]
-
-    def message(self, offset: int, image: ImageRef) -> Incoming[Any]:
-        """A record about that image, at that offset."""
-        return incoming(self.record(offset, image), offset, topic=self.stage.inputs[0].name)
-
-    def run(self, messages: list[Incoming[Any]]) -> list[Outcome]:
-        """Prepare each, process the batch; outcomes in the records' order."""
-        outcomes: dict[Position, Outcome] = {}
-        batch = []
-        for message in messages:
-            try:
-                batch.append((message, self.stage.prepare(message)))
-            except Reject as reject:
-                outcomes[message.position] = reject
-        done = self.stage.process(batch) if batch else ()
-        for (message, _), outcome in zip(batch, done, strict=True):
-            outcomes[message.position] = outcome
-        return [outcomes[message.position] for message in messages]
-
-    def attempt(
-        self, new: list[Incoming[Any]], prepared: list[tuple[Incoming[Any], Any]]
-    ) -> tuple[list[Outcome], list[str]]:
-        """Run records before preparation and after; their outcomes, and what has to wait."""
-        outcomes: list[Outcome] = []
-        retries: list[str] = []
-        calls: tuple[Callable[[], Sequence[Outcome]], ...] = (
-            lambda: self.run(new),
-            lambda: self.stage.process(prepared),
-        )
-        for call in calls:
-            try:
-                outcomes += call()
-            except Retry as retry:
-                retries.append(str(retry))
-        return outcomes, retries
 
 
 class StageConformance:
@@ -182,6 +125,10 @@ class StageConformance:
                     assert provenance.stages[:-1] == earlier
                     assert provenance.stages[-1].stage == bench.stage.name
 
+    def test_its_probe_works_again_and_again(self, bench: StageBench) -> None:
+        for _ in range(2):
+            bench.stage.probe()
+
     def test_a_record_whose_image_is_gone_is_rejected_and_the_others_go_on(
         self, bench: StageBench
     ) -> None:
@@ -243,7 +190,7 @@ class StageConformance:
 
 
 def _leaves(value: object) -> Iterator[object]:
-    """What outcomes are made of, but for what a clock said."""
+    """The values in outcomes, without times."""
     match value:
         case Emit():
             yield from _leaves(value.outputs)

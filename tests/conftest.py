@@ -1,6 +1,7 @@
 """Fixtures: real servers, shared by the session, with something fresh for each test."""
 
 import itertools
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,21 +9,31 @@ from pathlib import Path
 import pytest
 import redis
 
+from kaption.workers.decode.pool import DecodePool
 from kaption.workers.local import Tansu, Valkey
+from kaption.workers.policy.ingest import IngestPolicy
+from support.caption_server import TransformersServe
 from support.certificates import Authority
+from support.ingest_bench import Bench
 from support.parts import S3Bucket, cache_folder, serving
 from support.secure_kafka import SecureKafka
 from tools.servers import ApacheKafka, SeaweedFs
 
 _databases = itertools.count()
 _SERVERS = {"apache_kafka", "own_kafka", "secure_kafka", "tansu", "valkey", "seaweedfs"}
+_SERVERS |= {"caption_server"}
+_ON_SERVERS = "integration or chaos"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With -m "not slow", do not import a file that is slow as a whole: it may load torch."""
-    if "not slow" not in config.option.markexpr or collection_path.suffix != ".py":
+    """Do not import a file of which -m leaves out every test: it may load torch."""
+    chosen = config.option.markexpr
+    if collection_path.suffix != ".py" or not ("not slow" in chosen or chosen == _ON_SERVERS):
         return None
-    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text("utf-8") or None
+    text = collection_path.read_text("utf-8")
+    if chosen == _ON_SERVERS:
+        return not re.search(r"pytest\.mark\.(integration|chaos)\b", text) or None
+    return "\npytestmark = pytest.mark.slow\n" in text or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,6 +92,16 @@ def seaweedfs() -> Iterator[SeaweedFs]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def caption_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TransformersServe]:
+    """Give the session's caption server, with a tiny model that draws its tokens."""
+    from support.odd_models import drawing, qwen3_vl  # loads torch
+
+    model = drawing(qwen3_vl(tmp_path_factory.mktemp("served")))
+    with serving(TransformersServe(model)) as server:
+        yield server
+
+
 @pytest.fixture
 def redis_url(valkey: Valkey) -> str:
     """Give the URL of an empty database of its own."""
@@ -100,3 +121,14 @@ def s3(seaweedfs: SeaweedFs) -> S3Bucket:
 def topic_prefix() -> str:
     """Give a prefix that makes topic and group names the test's own."""
     return f"t{uuid.uuid4().hex[:8]}."
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Iterator[DecodePool]:
+    with DecodePool(IngestPolicy().image, 1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def bench(redis_url: str, tmp_path: Path, decoder: DecodePool) -> Bench:
+    return Bench.opened(redis_url, tmp_path, decoder)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,34 +14,31 @@ from kaption.plugins import PluginError, PluginFamily
 from kaption.workers.captioners.captioner import Captioner
 from kaption.workers.checks.check import Check
 from kaption.workers.models.scorer import Scorer
-from kaption.workers.policy import ClipPolicy, PluginSettings, RecaptionPolicy, SelectPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy
+from kaption.workers.policy.score import ClipPolicy
+from kaption.workers.policy.select import SelectPolicy
 from kaption.workers.runtime.stage import Stage
 
 ALL = "all"
 """In `select.checks`: every check of this package."""
+PERPLEXITY = "perplexity"
 
-CAPTIONERS = PluginFamily(
-    noun="captioner",
-    group="kaption.captioners",
-    setting="recaption.captioners",
-    package="kaption.workers.captioners",
-    protocol=Captioner,
-)
-CHECKS = PluginFamily(
-    noun="check",
-    group="kaption.checks",
-    setting="select.checks",
-    package="kaption.workers.checks",
-    others=(ALL,),
-    protocol=Check,
-)
-SCORERS = PluginFamily(
-    noun="scorer",
-    group="kaption.scorers",
-    setting="clip.scorer",
-    package="kaption.workers.models",
-    protocol=Scorer,
-)
+
+def _family(group: str, protocol: type, setting: str, *others: str) -> PluginFamily:
+    """A family whose own plug-ins lie in the folder of its interface."""
+    return PluginFamily(
+        noun=protocol.__name__.lower(),
+        group=group,
+        setting=setting,
+        package=protocol.__module__.rpartition(".")[0],
+        others=others,
+        protocol=protocol,
+    )
+
+
+CAPTIONERS = _family("kaption.captioners", Captioner, "recaption.captioners")
+CHECKS = _family("kaption.checks", Check, "select.checks", ALL)
+SCORERS = _family("kaption.scorers", Scorer, "clip.scorer")
 OWN_STAGES = PluginFamily(
     noun="stage",
     group="kaption.stages",
@@ -52,20 +50,23 @@ OWN_STAGES = PluginFamily(
 
 
 def load_captioners(policy: RecaptionPolicy) -> tuple[Captioner, ...]:
-    """The captioners that the policy names, in its order, models loaded. Raises Fatal."""
-    CAPTIONERS.refuse_strangers(policy.settings, policy.captioners)
-    return tuple(
-        CAPTIONERS.make(name, policy.settings.get(name), policy) for name in policy.captioners
-    )
+    """The captioners that the policy names, large ones last, models loaded. Raises Fatal."""
+    return CAPTIONERS.make_all(policy.named, policy.settings, policy)
 
 
-def load_checks(policy: SelectPolicy) -> tuple[Check, ...]:
-    """The checks that the policy names, in its order. Raises Fatal."""
+def load_checks(policy: SelectPolicy, *, alt_texts: bool = False) -> tuple[Check, ...]:
+    """The checks that the policy names, in its order. Raises Fatal.
+
+    With `alt_texts` only those that may refuse one: perplexity refuses captions of models alone.
+    """
+    left_out = () if policy.perplexity.model and PERPLEXITY not in policy.checks else (PERPLEXITY,)
+    every = [name for name in CHECKS.names() if name not in left_out]
     names: list[str] = []
     for name in policy.checks:
-        names += CHECKS.names() if name == ALL else (name,)
-    CHECKS.refuse_strangers(policy.settings, names)
-    checks = tuple(CHECKS.make(name, policy.settings.get(name), policy) for name in names)
+        names += every if name == ALL else (name,)
+    if alt_texts:
+        names = [name for name in names if name != PERPLEXITY]
+    checks: tuple[Check, ...] = CHECKS.make_all(names, policy.settings, policy)
     # The name of a check tells its results apart in a caption and in a rejection's detail.
     given = [check.name for check in checks]
     if twins := sorted({name for name in given if given.count(name) > 1}):
@@ -79,7 +80,9 @@ def load_scorer(policy: ClipPolicy) -> Scorer:
     return scorer
 
 
-def load_stage(name: str, settings: PluginSettings, *policies: BaseModel) -> Stage[Any, Any]:
+def load_stage(
+    name: str, settings: Mapping[str, Mapping[str, Any]], *policies: BaseModel
+) -> Stage[Any, Any]:
     """A user's stage, not yet set up. Raises Fatal.
 
     `settings` are those of all stages of users, by their names.

@@ -23,8 +23,15 @@ from kaption.schemas import (
     headers_of,
     origin_of,
 )
+from kaption.schemas.record import differ
 from kaption.schemas.topics import TOPICS
-from kaption.schemas.wire import ORIGIN_HEADER, SCHEMA_HEADER
+from kaption.schemas.wire import (
+    ORIGIN_HEADER,
+    SCHEMA_HEADER,
+    TRACE_HEADER,
+    UNREADABLE_HEADER,
+    header,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class Replayed(Source):
 
     A message keeps its origin, so deduplication gives the same answer as before. The cursor holds
     the offsets that earlier runs have read: a run with an earlier `since` replays only the rest.
+    They count for the same topic only, and not for another that was created under its name since.
     """
 
     def __init__(self, location: str, *, kafka: KafkaConnection, selection: Selection) -> None:
@@ -101,11 +109,16 @@ class _Passed:
     """
 
     def __init__(self, cursor: str | None) -> None:
-        self._spans: dict[str, list[list[int]]] = json.loads(cursor) if cursor else {}
+        saved = json.loads(cursor) if cursor else {}
+        self._topic_id: str | None = saved.pop("topic_id", None)
+        self._spans: dict[str, list[list[int]]] = saved
         self._ends: dict[str, int] = {}
 
     def add(self, position: Position) -> bool:
         """Record that a message was read. Returns whether no earlier run has read it."""
+        if differ(self._topic_id, position.topic_id):
+            self._spans.clear()  # offsets of a topic that was deleted and created again
+        self._topic_id = position.topic_id or self._topic_id
         number, offset = str(position.partition), position.offset
         spans = self._spans.setdefault(number, [])
         new = not any(first <= offset < end for first, end in spans)
@@ -118,7 +131,7 @@ class _Passed:
 
     @property
     def cursor(self) -> str:
-        return json.dumps(self._spans)
+        return json.dumps(({"topic_id": self._topic_id} if self._topic_id else {}) | self._spans)
 
 
 def _united(spans: list[list[int]]) -> list[list[int]]:
@@ -142,10 +155,9 @@ def replayable(read: Read, selection: Selection, prefix: str) -> tuple[str, Mess
     if isinstance(record, DeadLetter):
         return _of_letter(record, prefix)
     if isinstance(record, RejectedPair):
-        return _of_rejection(record, origin)
-    return selection.topic.name, Message(
-        encode(record), _key(record), tuple(headers_of(record, origin))
-    )
+        return _of_rejection(record, origin, read)
+    headers = headers_of(record, origin, header(read.headers, TRACE_HEADER))
+    return selection.topic.name, Message(encode(record), _key(record), tuple(headers))
 
 
 def _of_letter(letter: DeadLetter, prefix: str) -> tuple[str, Message] | None:
@@ -153,23 +165,30 @@ def _of_letter(letter: DeadLetter, prefix: str) -> tuple[str, Message] | None:
     if letter.value is None or topic not in {each.name for each in TOPICS}:
         return None
     headers = [(each.key, each.value or b"") for each in letter.headers]
-    if ORIGIN_HEADER not in {name for name, _ in headers}:
-        first = Position(letter.topic, letter.partition, letter.offset)
-        headers.append((ORIGIN_HEADER, str(first).encode()))
+    names = {name for name, _ in headers}
+    if UNREADABLE_HEADER in names:
+        return None
+    if ORIGIN_HEADER not in names:
+        headers.append((ORIGIN_HEADER, str(letter.position).encode()))
     return topic, Message(letter.value, letter.key, tuple(headers))
 
 
-def _of_rejection(rejected: RejectedPair, origin: Position) -> tuple[str, Message] | None:
+def _of_rejection(
+    rejected: RejectedPair, origin: Position, read: Read
+) -> tuple[str, Message] | None:
     kind = rejected.record_schema.partition("/")[0]
     topic = next((each.name for each in TOPICS if each.record.__name__ == kind), None)
     if topic is None:
         return None
-    headers = (
+    headers = [
         (SCHEMA_HEADER, rejected.record_schema.encode()),
         (ORIGIN_HEADER, str(origin).encode()),
-    )
+    ]
+    # The record goes on in its trace, below the span that rejected it.
+    if (trace := header(read.headers, TRACE_HEADER)) is not None:
+        headers.append((TRACE_HEADER, trace.encode()))
     value = json.dumps(rejected.record, ensure_ascii=False, separators=(",", ":")).encode()
-    return topic, Message(value, rejected.pair_id.encode(), headers)
+    return topic, Message(value, rejected.pair_id.encode(), tuple(headers))
 
 
 def _origin(read: Read) -> Position | None:

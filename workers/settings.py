@@ -7,16 +7,17 @@ Kaption reads the environment.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -26,8 +27,17 @@ from pydantic_settings import (
 )
 
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
-from kaption.workers import policy
+from kaption.schemas.faults import fault_text
+from kaption.workers.policy import Policy
+from kaption.workers.policy.audit import AuditPolicy
+from kaption.workers.policy.ingest import IngestPolicy
+from kaption.workers.policy.outputs import SinkPolicy, TakedownPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy
+from kaption.workers.policy.score import ClipPolicy, ScorePolicy
+from kaption.workers.policy.select import SelectPolicy
+from kaption.workers.presets import PresetName, no_model, with_preset
 from kaption.workers.runtime.policy import RuntimeSettings
+from kaption.workers.safety.policy import SafetyPolicy
 
 PREFIX = "KAPTION_"
 DELIMITER = "__"
@@ -59,7 +69,7 @@ class InvalidSettingsError(ValueError):
     """Settings that cannot be used; the message names each one and where it was looked for."""
 
 
-class HealthPolicy(policy.Policy):
+class HealthPolicy(Policy):
     """The HTTP server of a worker: /healthz, /readyz and /metrics."""
 
     host: str = "0.0.0.0"  # noqa: S104  # probes and scrapers come from outside the pod
@@ -81,20 +91,27 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
+    models: PresetName | None = None
+    """A scorer and a captioner that go together: ``small`` for a CPU, ``balanced`` or ``best`` for
+    a GPU, ``demo`` for the toys of the demo. clip.model and
+    recaption.transformers.model override it. Workers and `kaption run` need one or the
+    other."""
     kafka: KafkaConnection = KafkaConnection()
     redis: RedisConnection = RedisConnection()
     store: StoreConnection = StoreConnection()
     runtime: RuntimeSettings = RuntimeSettings()
     health: HealthPolicy = HealthPolicy()
-    ingest: policy.IngestPolicy = policy.IngestPolicy()
-    clip: policy.ClipPolicy = policy.ClipPolicy()
-    score: policy.ScorePolicy = policy.ScorePolicy()
-    recaption: policy.RecaptionPolicy = policy.RecaptionPolicy()
-    select: policy.SelectPolicy = policy.SelectPolicy()
-    sink: policy.SinkPolicy = policy.SinkPolicy()
-    takedown: policy.TakedownPolicy = policy.TakedownPolicy()
-    stages: policy.PluginSettings = {}
+    ingest: IngestPolicy = IngestPolicy()
+    clip: ClipPolicy = ClipPolicy()
+    score: ScorePolicy = ScorePolicy()
+    recaption: RecaptionPolicy = RecaptionPolicy()
+    select: SelectPolicy = SelectPolicy()
+    sink: SinkPolicy = SinkPolicy()
+    takedown: TakedownPolicy = TakedownPolicy()
+    audit: AuditPolicy = AuditPolicy()
+    stages: Mapping[str, Mapping[str, Any]] = {}
     """What stages of your own take as settings, by the names given to `kaption work`."""
+    safety: SafetyPolicy = SafetyPolicy()
 
     @classmethod
     def settings_customise_sources(
@@ -105,8 +122,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over what `load_settings` passes in from the file."""
-        return env_settings, init_settings
+        """Nothing but the arguments: `load_settings` reads the environment."""
+        return (init_settings,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_preset(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return with_preset(given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +136,12 @@ class Setting:
     """What a setting means."""
 
     name: str
-    """With its sections, such as ``ingest.fetch.attempts``."""
+    """The name with its sections, such as ``ingest.fetch.attempts``."""
     description: str
     unit: str
     """Empty where it has none."""
     default: object
-    """None: unset, as the description says."""
+    """The default value; None: the setting is unset."""
     schema: Mapping[str, Any]
     """Its JSON Schema: type, bounds, allowed values."""
 
@@ -138,21 +160,36 @@ class Sourced:
     source: str
 
 
-def load_settings(config: Path | None = None) -> Settings:
-    """Read and validate the settings. Raises InvalidSettingsError."""
+def load_settings(config: Path | None = None, models: str | None = None) -> Settings:
+    """Read and validate the settings; `models` goes before all. Raises InvalidSettingsError."""
     path = _config_path(config)
     _refuse_unknown_variables()
     try:
-        return Settings(**_read_file(path))
+        given = _over(_read_file(path), EnvSettingsSource(Settings)())
+        return Settings(**given if models is None else given | {"models": models})
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
+        faults = "; ".join(map(_fault, error.errors(include_url=False, include_context=False)))
         looked_in = f"environment {PREFIX}*{f' and {path}' if path else ''}"
         raise InvalidSettingsError(f"invalid settings: {faults} ({looked_in})") from error
     except SettingsError as error:
-        raise InvalidSettingsError(f"invalid settings in the environment: {error}") from error
+        names = ", ".join(_not_json()) or str(error)
+        raise InvalidSettingsError(
+            f"invalid settings in the environment: {names}: a list or a section is written as JSON,"
+            """ such as '["one", "two"]' or '{"name": 1}'"""
+        ) from error
+
+
+def require_models(settings: Settings, stages: Iterable[str]) -> None:
+    """Raise UserError where one of `stages` needs a model and none is chosen."""
+    clip, recaption = settings.clip, settings.recaption
+    scores = not {"score", "select"}.isdisjoint(stages) or (
+        "recaption" in stages and bool(recaption.large)
+    )
+    if scores and clip.scorer == "open_clip" and not clip.model:
+        raise UserError(no_model("clip.model"))
+    captions = "recaption" in stages and "transformers" in recaption.named
+    if captions and not recaption.transformers.model:
+        raise UserError(no_model("recaption.transformers.model"))
 
 
 def explain(settings: Settings, config: Path | None = None) -> Iterator[Sourced]:
@@ -167,6 +204,8 @@ def explain(settings: Settings, config: Path | None = None) -> Iterator[Sourced]
             source = f"environment {meanings[name].variable}"
         elif _has(from_file, parts):
             source = f"file {path}"
+        elif value != meanings[name].default and not isinstance(value, SecretStr):
+            source = f"models {settings.models}"
         else:
             source = "default"
         yield Sourced(meanings[name], _shown(value), source)
@@ -202,11 +241,26 @@ def _read_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InvalidSettingsError(f"settings file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InvalidSettingsError(
+            f"settings file {path} is not in UTF-8 (byte {error.start}): save it as UTF-8"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
         raise InvalidSettingsError(f"settings file {path} is not TOML: {error}") from error
+
+
+def _not_json() -> Iterator[str]:
+    """The variables whose value should be JSON and is not; pydantic-settings names the section."""
+    source = EnvSettingsSource(Settings)
+    for name, value in source.env_vars.items():
+        source.env_vars = {name: value}
+        try:
+            source()
+        except SettingsError:
+            yield name.upper()
 
 
 def _refuse_unknown_variables() -> None:
@@ -219,12 +273,45 @@ def _refuse_unknown_variables() -> None:
         if DELIMITER not in name and _SERVICE_LINK.search(name):
             continue
         if not any(name == field or name.startswith(field + DELIMITER) for field in known):
-            sections = ", ".join(Settings.model_fields)
+            meant = [setting.variable for setting in describe()] + [CONFIG_VARIABLE]
             raise InvalidSettingsError(
-                f"the environment variable {variable} sets nothing: names are "
-                f"{PREFIX}SECTION{DELIMITER}NAME, and the sections are {sections}; "
-                "`kaption settings` lists all settings"
+                f"the environment variable {variable} sets nothing{_meant(name, meant)}"
             )
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] in ("model_type", "model_attributes_type"):
+        first = next(each.name for each in describe() if each.name.startswith(f"{name}."))
+        return f"{name} is a section and has no value: set one of its settings, such as {first}"
+    settings = {setting.name: setting for setting in describe()}
+    if fault["type"] != "extra_forbidden":
+        schema = settings[name].schema if name in settings else {}
+        kinds = {each.get("type") for each in schema.get("anyOf", [schema])}
+        if not kinds <= {"integer", "number", "boolean", "null"}:
+            return f"{name}: {fault_text({**fault, 'input': {}})}"  # it may be a secret
+        unit = settings[name].unit
+        return f"{name}{f' (in {unit})' * bool(unit)}: {fault_text(fault)}"
+    names = [*settings]
+    meant = [*names, *(each.rpartition(".")[0] for each in names)]
+    return f"there is no setting {name}{_meant(name, meant)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, [each for each in known if each], 1)
+    if close:
+        return f": did you mean {close[0]}?"
+    sections = ", ".join(Settings.model_fields)
+    return f": the sections are {sections}; `kaption settings` lists all settings"
+
+
+def _over(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings, where those of `high` go before those of `low`."""
+    merged = dict(low) | dict(high)
+    for name in low.keys() & high.keys():
+        if isinstance(low[name], dict) and isinstance(high[name], dict):
+            merged[name] = _over(low[name], high[name])
+    return merged
 
 
 def _leaves(model: BaseModel, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -249,5 +336,5 @@ def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return "**********" if value.get_secret_value() else ""
     if isinstance(value, tuple | bool):
-        return json.dumps(value)  # as a variable would have it
+        return json.dumps(value, default=_shown)  # as a variable would have it
     return "" if value is None else str(value)

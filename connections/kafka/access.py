@@ -12,7 +12,6 @@ from typing import Any
 from kafka.errors import (
     AuthorizationError,
     GroupAuthorizationFailedError,
-    KafkaError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailedError,
 )
@@ -147,7 +146,7 @@ class _Attempt:
         try:
             self._socket.sendall(self._protocol.send_bytes())
             while data := self._socket.recv(_RECEIVE_BYTES):
-                for _, response in self._protocol.receive_bytes(data):
+                for response in self._responses(data):
                     return response
         except TimeoutError as error:
             raise TimeoutError(f"{self._address} does not answer") from error
@@ -160,11 +159,13 @@ class _Attempt:
             raise
         except OSError as error:
             raise ConnectionError(f"{self._address}: {error}") from error
-        except KafkaError as error:
-            raise ConnectionError(
-                f"{self._address} does not answer as Kafka does: {self._question}"
-            ) from error
         raise ConnectionError(f"{self._address} closes the connection: {self._question}")
+
+    def _responses(self, data: bytes) -> list[Any]:
+        try:
+            return [response for _, response in self._protocol.receive_bytes(data)]
+        except Exception as error:  # the library takes the bytes of any server apart
+            raise ConnectionError(f"does not answer as Kafka does: {self._question}") from error
 
     def _refusal(self) -> str:
         if self._connection.sasl_mechanism == "OAUTHBEARER":

@@ -11,9 +11,13 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import KafkaAdminClient
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from pydantic import SecretStr
 
+from kaption.connections.kafka.internals import (
+    OwnPartitionsAssignor,
+    claim_what_is_owned,
+    place_failures,
+)
 from kaption.connections.kafka.oauth import token_provider
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas.limits import MIB
@@ -66,18 +70,21 @@ def group_member(
     request_s: float,
     session_s: float,
     poll_interval_s: float,
+    pass_over: bool,
 ) -> Any:
     """A consumer that is to join `group`, without subscription yet.
 
     The group throws it out after `session_s` without a heartbeat, and it leaves by itself after
     `poll_interval_s` without a poll. `request_s`: for each request, and for the first broker.
+    `pass_over`: give a `PassedOver` for a batch that cannot be read, and do not raise
+    `UnreadableBatch`.
     """
-    return KafkaConsumer(
+    consumer = KafkaConsumer(
         **client_config(connection),
         client_id=client_id,
         group_id=group,
         # An instance, not the class: the default assignors stop the whole group at each rebalance.
-        partition_assignment_strategy=[CooperativeStickyAssignor()],
+        partition_assignment_strategy=[OwnPartitionsAssignor()],
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         isolation_level="read_committed",
@@ -93,6 +100,9 @@ def group_member(
         # The engine has metrics of its own; the library's cost several percent.
         metrics_enabled=False,
     )
+    claim_what_is_owned(consumer)
+    place_failures(consumer, pass_over=pass_over)
+    return consumer
 
 
 def group_offsets(
@@ -113,8 +123,11 @@ def group_offsets(
 
 
 def topic_consumer(connection: KafkaConnection, timeout_s: float) -> Any:
-    """A consumer of committed records in no group; it waits `timeout_s` for the first broker."""
-    return KafkaConsumer(
+    """A consumer of committed records in no group; it waits `timeout_s` for the first broker.
+
+    Its polls raise `UnreadableBatch` for a batch that cannot be read.
+    """
+    consumer = KafkaConsumer(
         **client_config(connection),
         group_id=None,
         enable_auto_commit=False,
@@ -124,6 +137,8 @@ def topic_consumer(connection: KafkaConnection, timeout_s: float) -> Any:
         bootstrap_timeout_ms=_ms(timeout_s),
         max_poll_records=_ALL_RECORDS,
     )
+    place_failures(consumer, pass_over=False)
+    return consumer
 
 
 def transactional_producer(
@@ -200,6 +215,7 @@ def admin_client(connection: KafkaConnection, timeout_s: float) -> Any:
         **client_config(connection),
         request_timeout_ms=_ms(timeout_s),
         bootstrap_timeout_ms=_ms(timeout_s),
+        reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
     )
 
 

@@ -6,10 +6,31 @@ the installed library no longer has it; another one fails when any other file to
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
-from kafka.errors import KafkaError
+from kafka.consumer.fetcher import Fetcher
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    AuthorizationError,
+    CorruptRecordError,
+    InconsistentTopicIdError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    UnknownTopicIdError,
+)
+from kafka.record.default_records import DefaultRecordBatch
+
+from kaption.connections.kafka.messages import Partition
+from kaption.connections.kafka.unreadable import PassedOver, UnreadableBatch
+from kaption.schemas.wire import UNREADABLE_HEADER
+
+_OFFSET_BYTES = 8
+_FETCH_BY_ID = 13
+"""The first version of Fetch that names topics by their ids, of Kafka 3.1 (KIP-516)."""
+_OTHER_TOPIC = (UnknownTopicIdError.errno, InconsistentTopicIdError.errno)
 
 
 def forget_offset_fetches(consumer: Any) -> None:
@@ -21,6 +42,35 @@ def forget_offset_fetches(consumer: Any) -> None:
     consumer._coordinator._offset_fetch_futures.clear()
 
 
+class OwnPartitionsAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # as _Fetcher
+    """Claims what its consumer owns when it joins; of one consumer, see `claim_what_is_owned`.
+
+    The library's claims what it was assigned last, also after the group has thrown its consumer
+    out. The leader then believes that two members own the same partitions, and gives some to the
+    one while the other may still commit for them: their records are done twice.
+    """
+
+    owned: Callable[[], Collection[Any]] = staticmethod(tuple)
+
+    def metadata(self, topics: Collection[str]) -> Any:
+        """What the consumer tells the group when it joins."""
+        self.member_assignment = self.owned()
+        return super().metadata(topics)
+
+
+def claim_what_is_owned(consumer: Any) -> None:
+    """Have the `OwnPartitionsAssignor` of a consumer claim what the consumer owns."""
+    coordinator = consumer._coordinator
+
+    def owned() -> Collection[Any]:
+        # In the middle of a rebalance a member that was thrown out keeps its partitions.
+        lost = coordinator._generation.is_lost()
+        return () if lost else tuple(coordinator._subscription.assigned_partitions())
+
+    for assignor in coordinator._assignors.values():
+        assignor.owned = owned
+
+
 def go_on_joining(consumer: Any) -> None:
     """Let the next poll finish a rebalance that has begun.
 
@@ -29,10 +79,26 @@ def go_on_joining(consumer: Any) -> None:
     them. If the poll ends before the broker has answered the assignment, no later poll sees a
     change, and none waits for the answer. The member then stays in its rebalance without a
     heartbeat, and the group loses it.
+
+    An answer that comes between two polls is forgotten by the next one, which joins anew: the whole
+    group is rebalanced again, and without end where the answers keep coming at such times.
     """
     coordinator = consumer._coordinator
     if coordinator.rebalance_in_progress():
+        answer = coordinator._join_task
+        if answer is not None and answer.is_done and not coordinator._generation.is_lost():
+            coordinator._join_task = _Unread(answer)
         coordinator.request_rejoin()
+
+
+class _Unread:
+    """An answer to a poll that has ended. The next poll takes it for one that is on its way."""
+
+    is_done = False
+
+    def __init__(self, answer: Any) -> None:
+        self.add_callback = answer.add_callback
+        self.add_errback = answer.add_errback
 
 
 def release_parked(consumer: Any) -> None:
@@ -66,3 +132,192 @@ def discard(producer: Any, timeout_s: float) -> None:
     # Its flush raises for each message that was given up just now.
     with suppress(KafkaError):
         producer.close(timeout=timeout_s)
+
+
+def place_failures(consumer: Any, *, pass_over: bool) -> None:
+    """Have polls raise `UnreadableBatch` for a batch that cannot be read.
+
+    With `pass_over` they return a `PassedOver` in its place, if the batch's end is known.
+
+    The fetcher raises whatever a codec or the broker raises, and does not say where. The poll after
+    that never returns: it asks a generator that has ended for more records.
+    """
+    consumer._fetcher.__class__ = _Fetcher
+    consumer._fetcher.ends = {}
+    consumer._fetcher.PartitionRecords = _PassingRecords if pass_over else _Records
+
+
+def fetch_by_id(consumer: Any, topic_id: Callable[[str], UUID | None]) -> None:
+    """Have fetches name topics by their ids, after `place_failures`.
+
+    The library names them by name alone, and reads on where another topic has taken the name.
+    """
+    consumer._fetcher.topic_id = topic_id
+
+
+def take_doubt(consumer: Any) -> bool:
+    """Whether an answer since the last call was not for a topic's id, or says that it is gone."""
+    fetcher = consumer._fetcher
+    doubt, fetcher.doubt = fetcher.doubt, False
+    return bool(doubt)
+
+
+class _Fetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
+    """Fetches by topic ids, and says where the broker, and no batch, is to blame for a failure."""
+
+    topic_id: Callable[[str], UUID | None] = staticmethod(lambda name: None)
+    doubt = False
+    ends: dict[Partition, int]
+    """Where the last batch ended that was read whole."""
+
+    def _create_fetch_requests(self) -> Any:
+        requests = super()._create_fetch_requests()
+        for request, offsets in requests.values():
+            topics = [*request.topics, *request.forgotten_topics_data]
+            names = {each.topic for each in topics} | {partition.topic for partition in offsets}
+            ids = {name: self.topic_id(name) for name in names}
+            if None in ids.values():
+                continue
+            for each in topics:
+                each.topic_id = ids[each.topic]
+            request._max_version = _FETCH_BY_ID
+        return requests
+
+    def _handle_fetch_response(
+        self, node_id: int, fetch_offsets: Any, send_time: float, response: Any
+    ) -> None:
+        names = {self.topic_id(each.topic): each.topic for each in fetch_offsets}
+        by_id = response.API_VERSION >= _FETCH_BY_ID
+        for topic in response.responses:
+            if by_id:
+                topic.topic = names[topic.topic_id]
+            if not by_id or any(each.error_code in _OTHER_TOPIC for each in topic.partitions):
+                self.doubt = True  # before the records can be seen
+        super()._handle_fetch_response(node_id, fetch_offsets, send_time, response)
+
+    def _parse_fetched_data(self, fetch: Any) -> Any:
+        partition = Partition(*fetch.topic_partition)
+        try:
+            parsed = super()._parse_fetched_data(fetch)
+        except (AuthorizationError, OffsetOutOfRangeError, MemoryError):
+            raise
+        except Exception as error:
+            raise UnreadableBatch(partition, fetch.fetched_offset, None, _told(error)) from error
+        if parsed is not None:
+            parsed.whole_until = self.ends.get(partition)
+            parsed.log_end = fetch.partition_data.high_watermark
+        return parsed
+
+    def _on_partition_records_drain(self, records: Any) -> None:
+        if records.whole:
+            self.ends[Partition(*records.topic_partition)] = records.next_fetch_offset
+        super()._on_partition_records_drain(records)
+
+
+class _Records(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python is untyped
+    """The records of one partition in one answer; says where they cannot be read."""
+
+    pass_over = False
+    next_fetch_offset: int
+    whole = False
+    """Whether all batches of the answer were read."""
+    whole_until: int | None = None
+    log_end = 0
+
+    def _unpack_records(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:
+        seen = _Seen(self, records)
+        try:
+            yield from super()._unpack_records(tp, seen, *deserializers)
+        except MemoryError:  # says nothing about the batch
+            raise
+        except Exception as error:
+            raw, first, last = seen.raw, self.next_fetch_offset, _last_offset(seen)
+            why = _told(error)
+            # Without this the next poll would ask this generator again, which has ended.
+            self.drain()
+            if not self.pass_over or last is None or last < first:
+                raise UnreadableBatch(Partition(*tp), first, last, why) from error
+            # The other batches of the answer are fetched again. An unread end of a transaction
+            # would make the library take the next one of its producer for aborted.
+            self.next_fetch_offset = last + 1
+            yield PassedOver(
+                tp.topic,
+                tp.partition,
+                offset=last,
+                timestamp=seen.batch.max_timestamp,
+                value=bytes(raw),
+                headers=((UNREADABLE_HEADER, f"{first}-{last}".encode()),),
+                why=why,
+            )
+
+
+class _PassingRecords(_Records):
+    pass_over = True
+
+
+class _Seen:
+    """Batches of an answer; keeps the one that was given last, and its bytes.
+
+    No checksum covers the offset of a batch. A wrong one would lose records, or give them twice.
+    """
+
+    def __init__(self, answer: _Records, records: Any) -> None:
+        self.records = records
+        self.batch: Any = None
+        self.raw: Any = None
+        self.answer = answer
+        self.due = answer.next_fetch_offset
+        # In the middle of a batch, where a reader may have begun, nobody knows where it begins.
+        self.inside = answer.whole_until != self.due
+
+    def next_batch(self) -> Any:
+        self.batch, self.raw = None, self.records._next_slice
+        batch = self.records.next_batch()
+        if isinstance(batch, DefaultRecordBatch):
+            batch = self.placed(batch)
+        self.batch = batch
+        self.answer.whole = batch is None
+        return batch
+
+    def placed(self, batch: Any) -> Any:
+        """The batch, or None where it is to be fetched again. Raises CorruptRecordError."""
+        first, last, due = batch.base_offset, batch.last_offset, self.due
+        if first < due and not self.inside:
+            raise CorruptRecordError("its offsets reach into the batch before")
+        if following := self.records._next_slice:
+            if int.from_bytes(following[:_OFFSET_BYTES]) <= last:
+                self.batch = batch
+                raise CorruptRecordError("its offsets reach into the next batch")
+        elif first > due:
+            # A gap is sound where a log was compacted, or where its batches were removed.
+            if last >= self.answer.log_end:
+                raise CorruptRecordError("its offsets reach past the end of the log")
+            if due > self.answer.fetch_offset:
+                return None  # as the first of the next answer it comes with the batch behind it
+        self.due, self.inside = last + 1, False
+        return batch
+
+
+def _last_offset(seen: _Seen) -> int | None:
+    """The last offset of the batch that was given last; None where damage may have changed it.
+
+    A wrong end would pass over sound records. So two numbers of the batch's header must agree, or
+    a sound batch behind it must tell. Most damage changes one place.
+    """
+    batch = seen.batch
+    if not isinstance(batch, DefaultRecordBatch):
+        return None
+    following = seen.records.next_batch() if seen.records.has_next() else None
+    before = None
+    if isinstance(following, DefaultRecordBatch) and following.validate_crc():
+        before = int(following.base_offset) - 1
+    if batch.records_count != batch.last_offset_delta + 1:
+        return before
+    last = int(batch.last_offset)
+    return None if before is not None and before < last else last
+
+
+def _told(error: Exception) -> str:
+    # Errors of the library name themselves.
+    text = str(error) if isinstance(error, KafkaError) else f"{type(error).__name__}: {error}"
+    return text.rstrip(": ")

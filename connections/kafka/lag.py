@@ -6,25 +6,48 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import stamina
 from kafka import TopicPartition
 from kafka.errors import KafkaError, LeaderNotAvailableError, UnknownBrokerIdError, for_code
 from kafka.protocol.consumer import OffsetSpec
 
 from kaption.connections.kafka.access import denial
+from kaption.connections.kafka.messages import Partition
 from kaption.connections.kafka.topics import TopicError, open_admin
+from kaption.connections.patience import repeated
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import Topic
+
+_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionProgress:
+    """Offsets of one group in one partition. Transaction markers take offsets, too."""
+
+    partition: Partition
+    begin: int
+    """The first offset in the log."""
+    done: int
+    """The offset after the last one that is done; without a commit, `begin`."""
+    end: int
+    """The offset after the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupProgress:
-    """Offsets of one group in the topics it reads, summed over partitions."""
+    """Offsets of one group in the topics it reads."""
 
-    committed: int
-    """Offsets done; partitions without a commit count from the log's start."""
-    lag: int
-    """Offsets to go. Transaction markers count until an idle worker commits past them."""
+    partitions: tuple[PartitionProgress, ...]
+
+    @property
+    def committed(self) -> int:
+        """Offsets done; partitions without a commit count from the log's start."""
+        return sum(each.done for each in self.partitions)
+
+    @property
+    def lag(self) -> int:
+        """Offsets to go. Transaction markers count until an idle worker commits past them."""
+        return sum(max(0, each.end - each.done) for each in self.partitions)
 
 
 class LagReader:
@@ -33,19 +56,16 @@ class LagReader:
     Raises TopicError, and Fatal where the broker refuses this client.
     """
 
-    def __init__(self, connection: KafkaConnection, timeout_s: float = 15.0) -> None:
+    def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
-        self._timeout_s = timeout_s
-        self._client = open_admin(connection, timeout_s)
+        self._client = open_admin(connection, _TIMEOUT_S)
 
     def progress(self, group: str, topics: Sequence[Topic]) -> GroupProgress:
         """How far `group` (with its prefix) is in `topics` (without)."""
         names = [topic.prefixed(self._connection.topic_prefix).name for topic in topics]
         try:
             # A new cluster has no coordinator for a moment, and leaders move.
-            for attempt in stamina.retry_context(on=_passing, timeout=self._timeout_s):
-                with attempt:
-                    return self._progress(group, names)
+            return repeated(lambda: self._progress(group, names), _passing, _TIMEOUT_S)
         except KafkaError as error:
             if missing := denial(self._connection, error):
                 raise TopicError(f"offsets of {group} cannot be read: {missing}") from error
@@ -53,7 +73,6 @@ class LagReader:
                 f"offsets of {group} cannot be read: {error}; is a topic missing? "
                 "`kaption topics check` tells"
             ) from error
-        raise AssertionError("stamina ends by returning or raising")
 
     def _progress(self, group: str, names: Sequence[str]) -> GroupProgress:
         partitions = []
@@ -69,13 +88,12 @@ class LagReader:
         # Not the last stable offset: records behind an open transaction are still to be done.
         end = self._client.list_partition_offsets(dict.fromkeys(partitions, OffsetSpec.LATEST))
         commits = self._client.list_group_offsets({group: partitions})[group]
-        committed = lag = 0
+        found = []
         for each in partitions:
             commit = commits[each].offset if each in commits else -1
-            done = max(commit, begin[each].offset)
-            committed += done
-            lag += max(0, end[each].offset - done)
-        return GroupProgress(committed, lag)
+            first, place = begin[each].offset, Partition(each.topic, each.partition)
+            found.append(PartitionProgress(place, first, max(commit, first), end[each].offset))
+        return GroupProgress(tuple(found))
 
     def __enter__(self) -> Self:
         return self
@@ -84,7 +102,7 @@ class LagReader:
         self._client.close()
 
 
-def _passing(error: Exception) -> bool:
+def _passing(error: BaseException) -> bool:
     # UnknownBrokerIdError: a partition has no leader, and the client looks up broker -1.
     return isinstance(error, KafkaError) and (
         bool(error.retriable) or isinstance(error, UnknownBrokerIdError)

@@ -31,6 +31,15 @@ class Message:
         return 512 + len(self.value) + len(self.key or b"") + headers
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A tombstone: what was sent under its key before is withdrawn."""
+
+    key: bytes
+    value: None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
 class Outgoing(NamedTuple):
     """A message, and the topic (its name on the broker) that it goes to."""
 

@@ -51,7 +51,7 @@ class FileTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-python h
         except (OSError, UnicodeDecodeError) as error:
             raise Fatal(f"{_FILE}: {self._path} cannot be read: {type(error).__name__}") from None
         if not token:
-            raise Fatal(f"{_FILE}: {self._path} is empty")
+            raise Fatal(f"{_FILE}: {self._path} is empty: put a token into it")
         return token
 
 
@@ -89,7 +89,9 @@ class EndpointTokens(AbstractTokenProvider):  # type: ignore[misc]  # kafka-pyth
             return str(answer["access_token"]), float(answer.get("expires_in", 0))
         except (ValueError, KeyError, TypeError, AttributeError):
             # Leave the parser's message out: it may hold parts of a token.
-            raise Fatal(f"{_URL} answers with something that is no OAuth token") from None
+            raise Fatal(
+                f"{_URL} answers with something that is no OAuth token: correct it"
+            ) from None
 
     def _post(self) -> bytes:
         url, secret = self._connection.oauth_token_url, self._connection.oauth_client_secret

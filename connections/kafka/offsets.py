@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,13 +12,19 @@ from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from kaption.connections.kafka.internals import forget_offset_fetches
 from kaption.connections.kafka.messages import Partition
+from kaption.schemas.record import differ
 
 
 def committed_offsets(
-    consumer: Any, partitions: Collection[Partition], timeout_s: float
+    consumer: Any,
+    partitions: Collection[Partition],
+    timeout_s: float,
+    topic_ids: Mapping[str, str],
 ) -> dict[Partition, int | None]:
     """Stable committed offsets of the consumer's group; None where nothing was ever committed.
 
+    None also where the offset was committed for another topic id: its metadata names the id. The
+    broker forgets offsets with their topic, but a commit may be late. `topic_ids` by topic.
     With read_committed the broker answers UNSTABLE_OFFSET_COMMIT while a transaction is open on an
     offset, and the client asks again. Raises KafkaTimeoutError.
     """
@@ -29,8 +35,8 @@ def committed_offsets(
         left_ms = max(1, round((deadline - time.monotonic()) * 1000))
         try:
             with _told_when_closed():
-                offsets[partition] = consumer.committed(
-                    TopicPartition(*partition), timeout_ms=left_ms
+                found = consumer.committed(
+                    TopicPartition(*partition), metadata=True, timeout_ms=left_ms
                 )
         except KafkaTimeoutError as error:
             raise KafkaTimeoutError(
@@ -38,6 +44,8 @@ def committed_offsets(
                 f"{consumer.config['group_id']}: the broker does not answer, or a transaction "
                 "hangs (`kafka-transactions.sh find-hanging` and `abort`)"
             ) from error
+        ours = found and not differ(found.metadata or None, topic_ids.get(partition.topic))
+        offsets[partition] = found.offset if ours else None
     return offsets
 
 

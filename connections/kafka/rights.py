@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
-import stamina
 from kafka.admin import ACLOperation
 from kafka.errors import (
     AuthorizationError,
@@ -19,6 +18,7 @@ from kafka.errors import (
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.kafka.access import not_allowed
 from kaption.connections.kafka.clients import admin_client
+from kaption.connections.patience import repeated
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import Topic
 from kaption.schemas.topics import DEAD, REJECTED
@@ -42,16 +42,21 @@ def check_rights(
     prefix = connection.topic_prefix
     reads = [prefix + topic.name for topic in inputs]
     writes = [prefix + topic.name for topic in (*outputs, REJECTED, DEAD)]
+
+    def find() -> list[str]:
+        with closing(admin_client(connection, timeout_s)) as client:
+            return [
+                *_topics(client, reads, ACLOperation.READ),
+                *_topics(client, writes, ACLOperation.WRITE),
+                *_group(client, prefix + stage),
+                *_transactional_id(client, transactional_id),
+            ]
+
     try:
         # A broker that has seen no group yet first creates the topic of their offsets.
-        for attempt in stamina.retry_context(on=CoordinatorNotAvailableError, timeout=timeout_s):
-            with attempt, closing(admin_client(connection, timeout_s)) as client:
-                missing = [
-                    *_topics(client, reads, ACLOperation.READ),
-                    *_topics(client, writes, ACLOperation.WRITE),
-                    *_group(client, prefix + stage),
-                    *_transactional_id(client, transactional_id),
-                ]
+        missing = repeated(
+            find, lambda error: isinstance(error, CoordinatorNotAvailableError), timeout_s
+        )
     except KafkaError as error:
         raise Retry(f"the broker cannot be asked for rights: {error!r}") from error
     if missing:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, Self
 
@@ -12,11 +12,13 @@ from kafka.admin import ConfigResource
 from kafka.errors import (
     AuthorizationError,
     IncompatibleBrokerVersion,
+    KafkaConnectionError,
     KafkaError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
 )
+from kafka.partitioner.default import murmur2
 from kafka.protocol.consumer import OffsetSpec
 
 from kaption.connections.kafka.access import check_access, denial, not_allowed
@@ -45,7 +47,8 @@ def open_admin(connection: KafkaConnection, timeout_s: float) -> Any:
         return admin_client(connection, timeout_s)
     except KafkaError as error:
         raise TopicError(
-            f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
+            f"no Kafka broker answers at {connection.bootstrap}: {seen or error}; "
+            "start it, or correct kafka.bootstrap"
         ) from error
 
 
@@ -59,6 +62,11 @@ def message_limit(connection: KafkaConnection, topic: str, timeout_s: float) -> 
         found = admin.describe_configs([resource], config_filter="all")["topic"]
     setting = found[topic].get(MESSAGE_BYTES)
     return int(setting["value"]) if setting else None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a key in a topic of so many, for our producers and those of Java."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 class TopicAdmin:
@@ -98,8 +106,31 @@ class TopicAdmin:
             self._client.wait_for_topics([topic.name for topic in missing])
         return [topic.name for topic in missing]
 
+    def delete(self, topics: Sequence[Topic], groups: Iterable[str] = ()) -> list[str]:
+        """Delete topics with all their records, and consumer groups; return what was deleted.
+
+        `groups` are without the prefix. A name that ends with - stands for every group whose name
+        begins with it. Raises TopicError, and deletes nothing, where a group has members.
+        """
+        there = [name for name, count in self._partitions(self._prefixed(topics)).items() if count]
+        prefix = self._connection.topic_prefix
+        with self._asking("delete topics and groups"):
+            known = [each["group_id"] for each in self._client.list_groups()]
+            found = [
+                each
+                for each in known
+                if any(_is_group(each, f"{prefix}{group}") for group in groups)
+            ]
+            # Groups first: one with members shows that somebody still uses the topics.
+            for group, answer in dict(self._client.delete_groups(found) if found else {}).items():
+                if answer not in ("OK", "GroupIdNotFoundError"):
+                    raise TopicError(f"consumer group {group}: {answer}; stop its workers first")
+            if there:
+                self._client.delete_topics(there)
+        return [*sorted(there), *found]
+
     def check(self, topics: Sequence[Topic]) -> list[Difference]:
-        """Each difference from the contract. More partitions than it has are none."""
+        """Each difference from the contract; more partitions than it has are no difference."""
         wanted = self._prefixed(topics)
         partitions = self._partitions(wanted)
         config = self._config(partitions)
@@ -110,10 +141,10 @@ class TopicAdmin:
         ]
 
     def apply(self, topics: Sequence[Topic]) -> list[Difference]:
-        """Create topics, add partitions, change settings; returns the differences there were.
+        """Create topics, add partitions, change settings; return the differences that it found.
 
-        A key's new records go to another partition than its old ones after partitions were added:
-        only the caller can know that this is wanted.
+        After partitions were added, a key's new records go to another partition than its old ones.
+        Only the caller can know that this is wanted.
         """
         found = self.check(topics)
         self.create(topics)
@@ -138,9 +169,10 @@ class TopicAdmin:
             for name, count in partitions.items()
             for number in range(count)
         ]
+        offsets = self._client.list_partition_offsets
         with self._asking("read offsets"):
-            begin = self._client.list_partition_offsets(dict.fromkeys(ids, OffsetSpec.EARLIEST))
-            end = self._client.list_partition_offsets(dict.fromkeys(ids, OffsetSpec.LATEST))
+            begin = _read(lambda: offsets(dict.fromkeys(ids, OffsetSpec.EARLIEST)))
+            end = _read(lambda: offsets(dict.fromkeys(ids, OffsetSpec.LATEST)))
         return [
             TopicState(
                 topic=topic.name,
@@ -170,7 +202,7 @@ class TopicAdmin:
     def _partitions(self, topics: Sequence[Topic]) -> dict[str, int]:
         """How many partitions each topic has; 0 where it does not exist."""
         with self._asking("read topics"):
-            found = self._client.describe_topics([topic.name for topic in topics])
+            found = _read(lambda: self._client.describe_topics([topic.name for topic in topics]))
             for topic in found:
                 if for_code(topic["error_code"]) is not UnknownTopicOrPartitionError:
                     _accept(topic["name"], topic["error_code"], None)
@@ -181,7 +213,8 @@ class TopicAdmin:
         # All settings of each topic: Tansu drops the connection when asked for some by name.
         resources = [ConfigResource("TOPIC", name) for name in existing]
         with self._asking("read topic settings"):
-            found = self._client.describe_configs(resources, config_filter="all")["topic"]
+            answer = _read(lambda: self._client.describe_configs(resources, config_filter="all"))
+        found = answer["topic"]
         # kafka-python drops the broker's refusal and returns no settings.
         if self._connection.security_protocol != "PLAINTEXT" and (
             unread := [name for name, count in existing.items() if count and not found[name]]
@@ -226,6 +259,22 @@ class TopicAdmin:
                 f"could not {what}: {error}; check that the broker at "
                 f"{self._connection.bootstrap} runs and lets this user do that"
             ) from error
+
+
+def _read(ask: Callable[[], Any]) -> Any:
+    """Ask for what changes nothing, and once more where the connection was lost meanwhile.
+
+    A broker closes a connection that was idle for long or whose token ran out. A change is not
+    asked for twice: the broker may have made it.
+    """
+    try:
+        return ask()
+    except KafkaConnectionError:
+        return ask()
+
+
+def _is_group(found: str, name: str) -> bool:
+    return found == name or (name.endswith("-") and found.startswith(name))
 
 
 def _accept(topic: str, error_code: int, message: str | None) -> None:

@@ -11,16 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from kafka import OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from kaption.connections.kafka.internals import discard
-from kaption.connections.kafka.messages import Outgoing, Partition
+from kaption.connections.kafka.messages import Message, Partition, Withdrawal
 
 T = TypeVar("T")
+Sent = tuple[str, Message | Withdrawal]
+"""A topic (its name on the broker), and what goes to it. An `Outgoing` is one."""
 _CLOSE_S = 5.0
+_NONE: Mapping[str, str] = MappingProxyType({})
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
@@ -101,18 +105,21 @@ class TransactionThread:
 
     def commit(
         self,
-        messages: Sequence[Outgoing],
+        messages: Sequence[Sent],
         offsets: Mapping[Partition, int],
         group: Any,
-        metadata: str = "",
+        metadata: Mapping[str, str] = _NONE,
     ) -> None:
         """Run one transaction. Reports Committed, Refused or Unknown.
 
-        `offsets` are the next ones to read; the broker keeps `metadata` beside each of them.
+        `offsets` are the next ones to read, if any; the broker keeps the `metadata` of their topic,
+        if it has any, beside each of them.
         `group` is the consumer's group metadata, or the name of a group without members.
         """
         positions = {
-            TopicPartition(*partition): OffsetAndMetadata(offset, metadata, -1)
+            TopicPartition(*partition): OffsetAndMetadata(
+                offset, metadata.get(partition.topic, ""), -1
+            )
             for partition, offset in offsets.items()
         }
         self._work.put(lambda: self._commit(messages, positions, group))
@@ -148,7 +155,7 @@ class TransactionThread:
 
     def _commit(
         self,
-        messages: Sequence[Outgoing],
+        messages: Sequence[Sent],
         offsets: Mapping[TopicPartition, OffsetAndMetadata],
         group: Any,
     ) -> Result:
@@ -168,7 +175,8 @@ class TransactionThread:
                 errors = enumerate(future.exception for future in futures)
                 too_large = [index for index, error in errors if isinstance(error, _TOO_LARGE)]
                 return Refused(failed[0] or KafkaError("not delivered"), too_large)
-            producer.send_offsets_to_transaction(offsets, group)
+            if offsets:
+                producer.send_offsets_to_transaction(offsets, group)
         except KafkaError as error:
             return Refused(error)
         producer.commit_transaction()
@@ -206,10 +214,10 @@ class BlockingTransactions:
 
     def commit(
         self,
-        messages: Sequence[Outgoing],
+        messages: Sequence[Sent],
         offsets: Mapping[Partition, int],
         group: Any,
-        metadata: str = "",
+        metadata: Mapping[str, str] = _NONE,
     ) -> Committed | Refused | Unknown:
         """Run one transaction as `TransactionThread.commit`, after `open`; its result.
 

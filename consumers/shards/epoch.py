@@ -5,6 +5,7 @@ An epoch has one round, or with `follow` one round for all the shards that came 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from kaption.consumers.options import ShardOptions
@@ -12,11 +13,13 @@ from kaption.consumers.shards.index import ShardIndex
 from kaption.consumers.shards.progress import ShardProgress
 from kaption.consumers.shards.reader import ShardReader
 from kaption.consumers.shards.shuffle import Place, ShuffleBuffer
-from kaption.consumers.shards.versions import replaced
-from kaption.consumers.share import Share
+from kaption.consumers.shards.versions import Replacements
+from kaption.consumers.share import Share, tell_idle
 from kaption.consumers.stream import Sample, draw
 from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.takedowns import Takedowns
+
+_log = logging.getLogger(__name__)
 
 
 class ShardEpoch:
@@ -36,10 +39,12 @@ class ShardEpoch:
         self._seed = seed
         self._share = share
         self._progress = progress
+        self._prefix = prefix
         self._index = ShardIndex(objects, prefix)
         self._reader = ShardReader(
             objects, prefix, self._index, progress.damaged, options.on_damage
         )
+        self._objects = objects
         self._takedowns = Takedowns(objects, prefix, every_s=options.takedown_s)
         self._buffer = ShuffleBuffer(seed, (progress.epoch, share.number), progress.drawn)
         self._buffer_size = options.buffer if options.shuffle else 0
@@ -55,6 +60,7 @@ class ShardEpoch:
     def samples(self) -> Iterator[Sample]:
         """Give the samples of the present round, then with `follow` of each new one."""
         self._index.refresh(self._progress.generations)
+        self._index.check_topics(self._progress.topic_ids)
         held = self._progress.buffer
         self._buffer.restore(held, self._reader.find(held))
         self._begun = True
@@ -69,12 +75,22 @@ class ShardEpoch:
                 if self._options.stop.wait(self._options.poll_s):
                     return
                 self._index.refresh()
+                self._index.check_topics(self._progress.topic_ids)
 
     def _plan(self) -> bool:
         """Plan a round of the shards after the last round's. Returns False where there are none."""
         progress = self._progress
         first = progress.plan is None
         shards = self._index.shards(progress.until, self._share, whole=first)
+        if first and not shards:
+            if self._index.ends():
+                tell_idle(self._share, "shards", error=self._options.idle_error)
+            else:
+                _log.warning(
+                    "there are no shards below the prefix %r: look at store and prefix, and whether"
+                    " a sink has closed its first shard",
+                    self._prefix,
+                )
         if self._options.shuffle:
             shards.sort(key=lambda each: draw(self._seed, "shard", progress.epoch, *each))
         progress.since, progress.until = progress.until, progress.until | self._index.ends()
@@ -95,22 +111,16 @@ class ShardEpoch:
     def _unread(self) -> Iterator[tuple[Place, Sample]]:
         progress = self._progress
         plan = progress.plan or []
-        old = self._replaced() if progress.shard < len(plan) else set()
+        replaced = Replacements(self._objects, self._reader, self._index, progress.until)
         while progress.shard < len(plan):
             shard = plan[progress.shard]
             for offset, sample in self._reader.samples(shard, progress.offset):
                 progress.offset = offset + 1
-                if (shard.partition, offset) in old:
+                if self._options.latest and replaced.hold(shard.partition, offset, sample.pair):
                     progress.skipped["replaced"] += 1
                 else:
                     yield (shard.partition, offset), sample
             progress.shard, progress.offset = progress.shard + 1, 0
-
-    def _replaced(self) -> set[Place]:
-        if not self._options.latest:
-            return set()
-        since, until = self._progress.since, self._progress.until
-        return replaced(self._reader, self._index.manifests(since, until), since, until)
 
     def _draw(self) -> Iterator[Sample]:
         sample = self._buffer.draw()

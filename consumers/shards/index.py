@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import heapq
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from itertools import groupby, pairwise
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 from kaption.consumers.share import Share
 from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.checkpoint import PartitionCheckpoint, ShardEntry
+from kaption.objectstore.dataset.index import DatasetIndex, PartitionShards, read_manifest
 from kaption.objectstore.dataset.layout import Layout
-from kaption.objectstore.dataset.manifests import ManifestCache, live
+from kaption.objectstore.dataset.manifests import live
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
 
@@ -29,7 +34,7 @@ class Shard(NamedTuple):
 
 
 class ShardIndex:
-    """The chain of manifests of each partition, as of the last look at the store.
+    """The chain of shards of each partition, as of the last look at the store.
 
     In each partition the first manifest starts at offset 0, every other one where the one before
     ends. Compaction puts one manifest in the place of several. Until the replaced ones are removed,
@@ -37,10 +42,14 @@ class ShardIndex:
     """
 
     def __init__(self, objects: ObjectStore, prefix: str) -> None:
-        self._folder = Layout(prefix).manifests()
-        self._cache = ManifestCache(objects, prefix)
-        self._chains: dict[int, list[Manifest]] = {}
+        self._objects = objects
+        self._layout = Layout(prefix)
+        self._folder = self._layout.manifests()
+        self._dataset = DatasetIndex(objects, prefix)
+        self._stored: dict[int, PartitionShards] = {}
+        self._chains: dict[int, list[ShardEntry]] = {}
         self._generations: dict[int, int] = {}
+        self._bare: set[int] = set()
 
     def refresh(self, generations: Mapping[int, int] | None = None) -> None:
         """Look at the store again.
@@ -50,29 +59,40 @@ class ShardIndex:
         (pydantic) for a manifest that cannot be parsed.
         """
         for tries_left in reversed(range(_TRIES)):
-            found = patiently(self._cache.read).values()
+            found = patiently(self._dataset.read)
             try:
-                chains = _chains(found)
+                chains = {number: _chain(live(each.entries)) for number, each in found.items()}
             except ShardError:
                 # A listing may miss shards that were written meanwhile and contain later ones.
                 if not tries_left:
                     raise
             else:
                 break
-        newest: dict[int, int] = {}
-        for each in found:
-            newest[each.partition] = max(each.generation, newest.get(each.partition, 0))
+        newest = {
+            number: max(entry.generation for entry in each.entries)
+            for number, each in found.items()
+        }
         for partition, wanted in (generations or {}).items():
             if wanted >= newest.get(partition, 0):
                 continue
-            earlier = _as_of(found, partition, wanted)
+            earlier = _as_of(found[partition].entries, wanted)
             if earlier and earlier[-1].end == chains[partition][-1].end:
                 chains[partition], newest[partition] = earlier, wanted
-        self._chains, self._generations = chains, newest
+        self._stored, self._chains, self._generations = found, chains, newest
 
     def generations(self) -> dict[int, int]:
         """Return the generation of each partition's chain."""
         return dict(self._generations)
+
+    def check_topics(self, known: dict[int, str]) -> None:
+        """Raise ShardError where a chain is of another topic than `known` says; add what is new."""
+        for partition, stored in self._stored.items():
+            found = stored.topic_id
+            if found is not None and found != known.setdefault(partition, found):
+                raise ShardError(
+                    f"partition {partition} below {self._folder} holds another topic than before "
+                    f"(id {found}, not {known[partition]}): begin anew, without a saved state"
+                )
 
     def ends(self) -> dict[int, int]:
         """Return the offset at which each partition's chain ends."""
@@ -81,75 +101,119 @@ class ShardIndex:
     def shards(self, since: Mapping[int, int], share: Share, *, whole: bool) -> list[Shard]:
         """Return the shards of a reader from the offsets `since` on, by partition.
 
-        The owner of a shard follows from its place among the sink's shards of its partition. This
-        place is the same for every reader at any time: chains grow only at their ends, and a merged
-        shard is given as its parts, which its manifest lists. With `whole` a merged shard is given
-        as one, so that one reader reads it once instead of several reading it in part. Then all
-        readers have to look at the same generation.
+        A shard goes to the reader that has the fewest offsets of the partition before it. This is
+        the same for every reader at any time: chains grow only at their ends, and a merged shard is
+        given as its parts, which its manifest lists.
+
+        With `whole` the parts of merged shards are dealt over all partitions instead: each reader
+        gets a run of them, one more or less than others get, and those of one shard as one. Then
+        all readers have to look at the same generation. Shards that are not merged are dealt within
+        their partition also then, because some readers may not see the newest ones yet.
         """
-        found = []
+        found, dealt = list[Shard](), 0
+        mine = self._run_of(share)
         for partition, chain in self._chains.items():
-            begun, place = since.get(partition, 0), 0
-            for number, each in enumerate(chain):
+            begun, dealer = since.get(partition, 0), _Dealer(partition, share.total)
+            for each in chain:
                 parts = _parts(each)
-                numbered = list(enumerate(parts, place))
-                if whole and len(parts) > 1:
-                    numbered = [(number, Shard(partition, each.start, each.end))]
-                place += len(parts)
+                given = [part for part in parts if dealer.owner(part) == share.number]
+                if whole and each.generation:
+                    run = parts[max(mine.start - dealt, 0) : max(mine.stop - dealt, 0)]
+                    own = [Shard(partition, run[0].start, run[-1].end)] if run else []
+                    dealt += len(parts)
+                else:
+                    own = given
                 found += [
                     Shard(partition, max(part.start, begun), part.end)
-                    for number, part in numbered
-                    if part.end > begun and share.owns(partition + number)
+                    for part in own
+                    if part.end > begun
                 ]
         return found
 
-    def manifests(self, since: Mapping[int, int], until: Mapping[int, int]) -> list[Manifest]:
-        """Return the manifests of the offsets from `since` up to `until`, by partition and start.
+    def _run_of(self, share: Share) -> range:
+        """Return the numbers of the parts of merged shards that belong to the reader."""
+        merged = (each for chain in self._chains.values() for each in chain if each.generation)
+        least, more = divmod(sum(len(_parts(each)) for each in merged), share.total)
+        start = share.number * least + min(share.number, more)
+        return range(start, start + least + (share.number < more))
 
-        A partition missing in `since` counts from 0, one missing in `until` is left out.
+    def checkpoint(self, partition: int) -> PartitionCheckpoint:
+        """Return the partition's checkpoint. The default knows nothing."""
+        if partition in self._bare or partition not in self._stored:
+            return PartitionCheckpoint()
+        return self._stored[partition].checkpoint
+
+    def lost(self, partition: int, checkpoint: PartitionCheckpoint) -> None:
+        """Look again, because an object that the checkpoint names cannot be read.
+
+        If there is no newer checkpoint, do without.
         """
-        return [
-            each
-            for chain in self._chains.values()
-            for each in chain
-            if each.end > since.get(each.partition, 0) and each.start < until.get(each.partition, 0)
-        ]
+        self.refresh()
+        if self.checkpoint(partition).number == checkpoint.number:
+            self._bare.add(partition)
 
-    def at(self, partition: int, offset: int) -> Manifest:
-        """Return the manifest that accounts for the offset. Raises ShardError where none does."""
-        for each in self._chains.get(partition, ()):
-            if each.start <= offset < each.end:
-                return each
+    def new(self, partition: int, until: int) -> list[ShardEntry]:
+        """Return the shards below `until` whose rows the checkpoint does not know."""
+        known = PartitionShards(self.checkpoint(partition))
+        return [each for each in known.new(self._chains[partition]) if each.start < until]
+
+    def at(self, partition: int, offset: int) -> ShardEntry:
+        """Return the shard that accounts for the offset. Raises ShardError where none does."""
+        chain = self._chains.get(partition, [])
+        place = bisect_right(chain, offset, key=lambda each: each.start) - 1
+        if place >= 0 and offset < chain[place].end:
+            return chain[place]
         raise ShardError(
             f"no manifest below {self._folder} accounts for offset {offset} of partition "
             f"{partition} any more: restore it, or begin a new epoch"
         )
 
+    def manifest(self, partition: int, offset: int) -> Manifest:
+        """Return the manifest that accounts for the offset. Raises ShardError where none does."""
+        for tries_left in reversed(range(_TRIES)):
+            entry = self.at(partition, offset)
+            try:
+                return patiently(partial(read_manifest, self._objects, self._layout, entry))
+            except KeyError:
+                if tries_left < _TRIES - 1:
+                    self._dataset.distrust(partition)
+                self.refresh()
+        raise ShardError(f"{self._layout.key_of(entry)} is gone: restore it, or begin a new epoch")
 
-def _chains(manifests: Iterable[Manifest]) -> dict[int, list[Manifest]]:
-    return {
-        partition: _chain(found)
-        for partition, found in groupby(live(manifests), key=lambda each: each.partition)
-    }
+
+class _Dealer:
+    """Deals the shards of one partition, in their order."""
+
+    def __init__(self, partition: int, readers: int) -> None:
+        # Partitions with few shards begin at readers that lie far apart (van der Corput sequence).
+        order = sorted(range(readers), key=lambda each: int(f"{each:064b}"[::-1], 2))
+        first = order[partition % readers]
+        turns = range(readers)
+        self._loads = [(0, turn, (first + turn) % readers) for turn in turns]  # a heap
+
+    def owner(self, shard: Shard) -> int:
+        """Return the reader of the next shard."""
+        load, turn, reader = self._loads[0]
+        heapq.heapreplace(self._loads, (load + shard.end - shard.start, turn, reader))
+        return reader
 
 
-def _as_of(manifests: Iterable[Manifest], partition: int, generation: int) -> list[Manifest]:
-    """Return the partition's chain as it was at the generation, or nothing where it has gaps."""
-    known = (m for m in manifests if m.partition == partition and m.generation <= generation)
+def _as_of(entries: Iterable[ShardEntry], generation: int) -> list[ShardEntry]:
+    """Return a partition's chain as it was at the generation, or nothing where it has gaps."""
     try:
-        return _chains(known).get(partition, [])
+        return _chain(live(each for each in entries if each.generation <= generation))
     except ShardError:
         return []
 
 
-def _parts(manifest: Manifest) -> list[Shard]:
-    """Return the shards of the sink that the manifest accounts for."""
-    bounds = [*(manifest.parts or (manifest.start,)), manifest.end]
-    return [Shard(manifest.partition, start, end) for start, end in pairwise(bounds)]
+def _parts(entry: ShardEntry) -> list[Shard]:
+    """Return the shards of the sink that the entry accounts for."""
+    bounds = [*(entry.parts or (entry.start,)), entry.end]
+    return [Shard(entry.partition, start, end) for start, end in pairwise(bounds)]
 
 
-def _chain(ordered: Iterable[Manifest]) -> list[Manifest]:
-    chain, end = list[Manifest](), 0
+def _chain(ordered: Iterable[ShardEntry]) -> list[ShardEntry]:
+    chain, end = list[ShardEntry](), 0
     for each in ordered:
         if each.start > end:
             raise ShardError(

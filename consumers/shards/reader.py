@@ -11,12 +11,18 @@ from kaption.consumers.options import OnDamage
 from kaption.consumers.shards.index import Shard, ShardIndex
 from kaption.consumers.stream import Sample
 from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.checkpoint import ShardEntry
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
-from kaption.schemas import Manifest
+from kaption.schemas import CleanPair, Manifest
 from kaption.schemas.manifest import entry_of
+from kaption.schemas.wire import explain
 
 _log = logging.getLogger(__name__)
+
+
+class MergedError(Exception):
+    """A shard was merged with others and removed since the last look at the store."""
 
 
 class ShardReader:
@@ -42,7 +48,7 @@ class ShardReader:
         """
         offset = max(offset, shard.start)
         while offset < shard.end:
-            manifest = self._index.at(shard.partition, offset)
+            manifest = self._index.manifest(shard.partition, offset)
             try:
                 data = self._data.read(manifest, "webdataset")
             except DamagedError as error:
@@ -53,20 +59,21 @@ class ShardReader:
                 yield from self._parsed(manifest, data, offset, shard.end)
             offset = manifest.end
 
-    def tables(self, manifest: Manifest) -> Iterator[bytes]:
-        """Give the shard's Parquet object, or nothing where it is damaged.
+    def table(self, entry: ShardEntry) -> bytes | None:
+        """Return the shard's Parquet object, or None where it is damaged.
 
-        Where the shard was merged and removed meanwhile, give those of the shards in its place.
+        Raises MergedError where the shard was merged and removed meanwhile.
         """
+        manifest = self._index.manifest(entry.partition, entry.start)
+        if ShardEntry.of(manifest) != entry:
+            raise MergedError
         try:
-            yield self._data.read(manifest, "parquet")
+            return self._data.read(manifest, "parquet")
         except DamagedError as error:
-            if not self._was_merged(manifest):
-                self._report(error.key, error.fault)
-                return
-            limits = {manifest.partition: manifest.start}, {manifest.partition: manifest.end}
-            for each in self._index.manifests(*limits):
-                yield from self.tables(each)
+            if self._was_merged(manifest):
+                raise MergedError from error
+            self._report(error.key, error.fault)
+            return None
 
     def find(self, places: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Sample]:
         """Return samples by partition and offset, without those that are gone.
@@ -95,15 +102,15 @@ class ShardReader:
             try:
                 sample = Sample(*parse_sample(members))
             except ValueError as error:
-                what = "no CleanPair: " if isinstance(error, ValidationError) else ""
-                self._report(f"{entry_of(manifest, 'webdataset').key}/{key}", f"{what}{error}")
+                told = explain(error, CleanPair) if isinstance(error, ValidationError) else error
+                self._report(f"{entry_of(manifest, 'webdataset').key}/{key}", str(told))
                 continue
             yield offset, sample
 
     def _was_merged(self, manifest: Manifest) -> bool:
         """Look at the store again; return whether another manifest is in the place of this one."""
         self._index.refresh()
-        return self._index.at(manifest.partition, manifest.start) != manifest
+        return self._index.at(manifest.partition, manifest.start) != ShardEntry.of(manifest)
 
     def _report(self, key: str, fault: str) -> None:
         if key in self._damaged:

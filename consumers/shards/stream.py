@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset
 
+from kaption.connections.errors import must_be
 from kaption.connections.settings import StoreConnection
 from kaption.consumers.options import ShardOptions
 from kaption.consumers.shards.epoch import ShardEpoch
 from kaption.consumers.shards.progress import ShardProgress
-from kaption.consumers.share import rank_of, share_of
+from kaption.consumers.share import Rank
 from kaption.consumers.stream import Sample
 from kaption.objectstore import ObjectStore, open_store
 
@@ -22,8 +23,10 @@ class ShardStream(IterableDataset[Sample]):
     """Gives each sample of the dataset at `prefix` once an epoch, over all ranks and workers.
 
     `store` is a connection, which is opened in the process that reads, or an object store that can
-    be pickled. Each shard belongs to one reader (a DataLoader worker of a rank). Readers may get
-    different numbers of samples, so a distributed training loop should count steps.
+    be pickled. Each shard belongs to one reader (a DataLoader worker of a rank), of a merged shard
+    each of its parts. Readers may get different numbers of samples, so a distributed training loop
+    should count steps. In a DataLoader that accelerate prepares (also by Trainer) ranks do not
+    count: accelerate deals the samples.
 
     **Order.** `seed` and epoch decide the order. `set_epoch` sets the epoch, as with torch's
     DistributedSampler. Without it every epoch has the same order.
@@ -31,11 +34,10 @@ class ShardStream(IterableDataset[Sample]):
     **Growth.** An epoch holds the shards that exist when it begins. With `follow` it goes on with
     new shards until `stop` is set.
 
-    **Versions.** With `latest` only the latest version of each pair is given, among the shards that
-    are planned together: those of the epoch, or those that one look of `follow` found. For that,
-    each reader reads the tables of all these shards. A version in a later shard does not take back
-    a sample that was given. A pair whose partition changed, because the topic got more partitions,
-    counts as two pairs.
+    **Versions.** With `latest` only the latest version of each pair is given, among all shards up
+    to the last that is planned: those of the epoch, or with `follow` those that the last look
+    found. A version in a later shard does not take back a sample that was given. A pair whose
+    partition changed, because the topic got more partitions, counts as two pairs.
 
     **Faults.** Size and sha256 of every object are verified. A damaged object is left out, logged
     once, counted in `damaged` and reported to `on_damage`. Pairs that are taken down are left out,
@@ -61,12 +63,15 @@ class ShardStream(IterableDataset[Sample]):
         *,
         seed: int = 0,
     ) -> None:
+        must_be(store, StoreConnection | ObjectStore, "store", "StoreConnection(url='out/store')")
+        must_be(options, ShardOptions | None, "options", "ShardOptions(...) or None")
+        must_be(seed, int, "seed", "a whole number")
         super().__init__()
         self._store = store
         self._prefix = prefix
         self._seed = seed
         self._options = options or ShardOptions()
-        self._rank = rank_of(self._options.rank, self._options.world_size)
+        self._rank = Rank(self._options.rank, self._options.world_size)
         self._epoch = torch.zeros((), dtype=torch.int64)
         # Shared memory, so that DataLoader workers that persist see a new epoch.
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -79,7 +84,7 @@ class ShardStream(IterableDataset[Sample]):
 
     def __iter__(self) -> Iterator[Sample]:
         progress = self._loaded or ShardProgress(epoch=int(self._epoch))
-        share = share_of(self._rank)
+        share = self._rank.share()
         share.check(progress.share)
         progress.share, self._loaded = share, None
         store = self._store

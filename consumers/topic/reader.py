@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
-from kaption.connections.errors import Fatal
+from kaption.connections.errors import Fatal, must_be
 from kaption.connections.kafka.access import check_access, denial
 from kaption.connections.kafka.clients import topic_consumer
+from kaption.connections.kafka.internals import fetch_by_id, take_doubt
 from kaption.connections.kafka.library import KafkaError, TopicPartition
+from kaption.connections.kafka.topic_ids import TopicIds
+from kaption.connections.kafka.unreadable import REPAIR, UnreadableBatch
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.stream import Stop
 from kaption.schemas import MalformedRecordError, Position, Topic, Versioned, WireError, decode
+from kaption.schemas.record import differ
 
 _POLL_MS = 500
 
@@ -40,6 +46,11 @@ class Read(NamedTuple):
     headers: list[tuple[str, bytes | None]]
 
 
+Wanted = Callable[[Any], bool]
+"""Tells of a message of kafka-python whether to decode it: it has `key`, `value`, `topic`,
+`partition`, `offset` and `timestamp` (ms since 1970-01-01 UTC)."""
+
+
 class TopicReader:
     """Iterates over the committed records of topics; each partition in offset order.
 
@@ -51,8 +62,9 @@ class TopicReader:
     iteration begins.
     timeout_s: for the first broker, and for the next records before the end.
 
-    Each iteration begins anew. Raises ReadError: no broker answers, a topic is missing, or nothing
-    came for `timeout_s` before the end. A context manager; otherwise call `close`.
+    Each iteration begins anew. Raises ReadError: no broker answers, a topic is missing or was
+    deleted and created again, a batch is damaged, or nothing came for `timeout_s` before the end.
+    A context manager; otherwise call `close`.
     """
 
     def __init__(
@@ -65,55 +77,79 @@ class TopicReader:
         follow_until: Stop | None = None,
         timeout_s: float = 30.0,
     ) -> None:
+        must_be(connection, KafkaConnection, "connection", "KafkaConnection(bootstrap='host:9092')")
+        for each in topics:
+            must_be(each, Topic, "each of topics", "a Topic, such as kaption.schemas.topics.CLEAN")
         self._topics = {each.prefixed(connection.topic_prefix).name: each for each in topics}
         self._since = start if isinstance(start, datetime) else None
         positions = () if isinstance(start, datetime) else start
-        self._start = {
-            TopicPartition(each.topic, each.partition): each.offset for each in positions
-        }
+        self._start = {TopicPartition(each.topic, each.partition): each for each in positions}
         self._owns = owns
         self._follow_until = follow_until
         self._timeout_s = timeout_s
         self._connection = connection
+        self._topic_ids = TopicIds(connection, timeout_s)
         seen = None
         try:
             seen = check_access(connection)
             self._consumer = topic_consumer(connection, timeout_s)
+            fetch_by_id(self._consumer, self._topic_ids.uuid)
         except Fatal as error:
             raise ReadError(str(error)) from error
         except KafkaError as error:
             raise ReadError(
-                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}"
+                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}; "
+                "start it, or correct kafka.bootstrap"
             ) from error
 
     def __iter__(self) -> Iterator[Read]:
         return (read for read in self.reads() if read is not None)
 
-    def reads(self, until: Mapping[tuple[str, int], int] | None = None) -> Iterator[Read | None]:
-        """As the iteration, with a None after each poll: no more records have arrived so far.
+    def reads(
+        self, until: Mapping[tuple[str, int], int] | None = None, wanted: Wanted | None = None
+    ) -> Iterator[Read | None]:
+        """Like the iteration, and None after each poll: no more records have arrived so far.
 
-        `until` gives ends that `ends` returned earlier; with `follow_until` there are none.
+        `until` gives ends that `ends` returned earlier; with `follow_until` there are none. Only
+        `wanted` messages are decoded and returned: a search by key is ten times as fast.
         """
-        try:
-            yield from self._records(until)
-        except KafkaError as error:
-            why = denial(self._connection, error) or error
-            raise ReadError(f"reading {', '.join(self._topics)} failed: {why}") from error
+        with self._told("reading"):
+            yield from self._records(until, wanted)
+
+    def begin_at(self, positions: Iterable[Position]) -> None:
+        """Begin later iterations there, in the partitions of these positions."""
+        self._start |= {TopicPartition(each.topic, each.partition): each for each in positions}
+
+    def topic_id(self, topic: str, expected: str | None = None) -> str | None:
+        """The id of a topic, by its name on the broker; None where the broker does not tell it.
+
+        Raises ReadError where it is not `expected`: offsets that were saved with that id are places
+        in a topic that is no more.
+        """
+        with self._told("reading"):
+            self._topic_ids.check([topic])
+        found = self._topic_ids.of(topic)
+        if differ(expected, found):
+            raise ReadError(
+                f"topic {topic} was deleted and created again (its id was {expected} and is "
+                f"{found}): begin without the saved state, to read it from its start"
+            )
+        return found
 
     def ends(self) -> dict[tuple[str, int], int]:
         """The offset after the last committed one, by topic (its name on the broker) and partition.
 
         Moves the reader: do not call it during an iteration.
         """
-        try:
+        with self._told("looking for the ends of"):
             return {(each.topic, each.partition): end for each, end in self._ends().items()}
-        except KafkaError as error:
-            why = denial(self._connection, error) or error
-            raise ReadError(f"ends of {', '.join(self._topics)}: {why}") from error
 
     def close(self) -> None:
         """Close the connections."""
+        if sys.is_finalizing():
+            return  # a generator left behind: the threads that Kafka's client waits for are gone
         self._consumer.close()
+        self._topic_ids.close()
 
     def __enter__(self) -> Self:
         return self
@@ -121,10 +157,14 @@ class TopicReader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _records(self, until: Mapping[tuple[str, int], int] | None) -> Iterator[Read | None]:
+    def _records(
+        self, until: Mapping[tuple[str, int], int] | None, wanted: Wanted | None
+    ) -> Iterator[Read | None]:
         partitions = self._assign()
         if not partitions:
             return
+        for topic, topic_id in {(each.topic, each.topic_id) for each in self._start.values()}:
+            self.topic_id(topic, topic_id)
         follow = self._follow_until is not None
         ends: Mapping[TopicPartition, int] = {}
         if not follow and until is None:
@@ -132,14 +172,18 @@ class TopicReader:
         elif not follow and until is not None:
             ends = {each: until.get((each.topic, each.partition), 0) for each in partitions}
         for partition, begin in self._begins(partitions).items():
-            self._consumer.seek(partition, self._start.get(partition, begin))
+            start = self._start.get(partition)
+            self._consumer.seek(partition, begin if start is None else start.offset)
         self._consumer.resume(*partitions)
         waiting_since = time.monotonic()
         while partitions := self._unfinished(partitions, ends):
             found = self._consumer.poll(timeout_ms=_POLL_MS)
+            if take_doubt(self._consumer):
+                self._topic_ids.check(self._topics)
             for partition, messages in found.items():
                 for message in messages:
-                    if message.offset < ends.get(partition, message.offset + 1):
+                    within = message.offset < ends.get(partition, message.offset + 1)
+                    if within and (wanted is None or wanted(message)):
                         yield self._read(message)
             yield None
             if self._follow_until is not None and self._follow_until.is_set():
@@ -148,6 +192,16 @@ class TopicReader:
                 waiting_since = time.monotonic()
             elif time.monotonic() - waiting_since > self._timeout_s:
                 raise ReadError(_stalled(partitions, self._timeout_s))
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaError, Fatal) as error:
+            if isinstance(error, UnreadableBatch):
+                raise ReadError(f"{error}; {REPAIR}") from error
+            why = denial(self._connection, error) or error
+            raise ReadError(f"{what} {', '.join(self._topics)} failed: {why}") from error
 
     def _begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         if self._since is None:
@@ -171,6 +225,7 @@ class TopicReader:
                 if self._owns is None or self._owns(number)
             ]
         if partitions:
+            self._topic_ids.check(self._topics)
             self._consumer.assign(partitions)
         return partitions
 
@@ -220,7 +275,9 @@ class TopicReader:
                 record = decode(message.value, self._topics[message.topic].record, headers)
         except WireError as error:
             record = error
-        return Read(Position(message.topic, message.partition, message.offset), record, headers)
+        topic_id = self._topic_ids.of(message.topic)
+        position = Position(message.topic, message.partition, message.offset, topic_id)
+        return Read(position, record, headers)
 
 
 def _stalled(partitions: Sequence[TopicPartition], seconds: float) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import Annotated, ClassVar
 
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.options import TopicOptions
-from kaption.consumers.share import Share
+from kaption.consumers.progress import PAIRS, StreamProgress
+from kaption.consumers.share import Share, tell_idle
 from kaption.consumers.stream import Sample
-from kaption.consumers.topic.progress import TopicProgress
 from kaption.consumers.topic.reader import Read, Tombstone, TopicReader
 from kaption.consumers.topic.window import RecordWindow, WindowEntry
 from kaption.objectstore import BlobStore, CorruptBlobError, ObjectStore
@@ -25,6 +27,22 @@ _log = logging.getLogger(__name__)
 
 _Ahead = deque[tuple[WindowEntry, Future[bytes] | None]]
 """Messages on their way to the training loop, each with its image that is being fetched."""
+
+
+@dataclass(slots=True, kw_only=True)
+class TopicProgress(StreamProgress):
+    """The next offset of each partition, and the offsets at which reading ends."""
+
+    kind: ClassVar[str] = "topic/1"
+    stream: ClassVar[str] = "TopicStream"
+    offsets: Annotated[dict[int, int], PAIRS] = field(default_factory=dict)
+    """The next offset to give, by partition."""
+    ends: Annotated[dict[int, int], PAIRS] | None = None
+    """The end by partition. None before it is taken, and in a stream with `follow`."""
+    topic_id: str | None = None
+    """Of the topic that the offsets are of; None where it is not known."""
+    skipped: Annotated[Counter[str], PAIRS] = field(default_factory=Counter)
+    """Messages left out, by reason."""
 
 
 class TopicRun:
@@ -66,7 +84,11 @@ class TopicRun:
         pool = ThreadPoolExecutor(options.fetchers, thread_name_prefix="images")
         try:
             with reader:
+                known = self.progress.topic_id
+                self.progress.topic_id = reader.topic_id(topic, known) or known
                 ends = self._ends(reader, topic)
+                if not (reader.ends() if ends is None else ends):
+                    tell_idle(self._share, "partitions", error=options.idle_error)
                 if ends is not None:
                     going = takewhile(lambda _: not options.stop.is_set(), reader.reads(ends))
                     self._last = _last(going)

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
+from kaption.connections.errors import must_be
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.options import TopicOptions
-from kaption.consumers.share import rank_of, share_of
+from kaption.consumers.share import Rank
 from kaption.consumers.stream import Sample
-from kaption.consumers.topic.progress import TopicProgress
-from kaption.consumers.topic.run import TopicRun
+from kaption.consumers.topic.run import TopicProgress, TopicRun
 from kaption.objectstore import ObjectStore, open_store
 
 
@@ -22,7 +22,8 @@ class TopicStream(IterableDataset[Sample]):
 
     `store` is a connection, which is opened in the process that reads, or an object store that can
     be pickled. Each partition belongs to one reader (a DataLoader worker of a rank), so readers
-    beyond the number of partitions get nothing.
+    beyond the number of partitions get nothing. In a DataLoader that accelerate prepares (also by
+    Trainer) ranks do not count: accelerate deals the samples.
 
     Each iteration begins at the start of the log. It ends at the end that the log has then. With
     `follow` it goes on until `stop` is set; pairs that were read but not given until then are left
@@ -54,18 +55,21 @@ class TopicStream(IterableDataset[Sample]):
         prefix: str = "dataset",
         options: TopicOptions | None = None,
     ) -> None:
+        must_be(connection, KafkaConnection, "connection", "KafkaConnection(bootstrap='host:9092')")
+        must_be(store, StoreConnection | ObjectStore, "store", "StoreConnection(url='out/store')")
+        must_be(options, TopicOptions | None, "options", "TopicOptions(...) or None")
         super().__init__()
         self._connection = connection
         self._store = store
         self._prefix = prefix
         self._options = options or TopicOptions()
-        self._rank = rank_of(self._options.rank, self._options.world_size)
+        self._rank = Rank(self._options.rank, self._options.world_size)
         self._loaded: TopicProgress | None = None
         self._running: TopicRun | None = None
 
     def __iter__(self) -> Iterator[Sample]:
         progress = self._loaded or TopicProgress()
-        share = share_of(self._rank)
+        share = self._rank.share()
         share.check(progress.share)
         progress.share, self._loaded = share, None
         store = self._store

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset  # only training imports this module
 
+from kaption.connections.errors import must_be
 from kaption.consumers.stream import Sample, Stateful
 from kaption.consumers.training.buckets import LengthBuckets
 from kaption.consumers.training.examples import (
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Place:
+class _Iteration:
     """How far an iteration has come."""
 
     epoch: int = 0
@@ -39,7 +40,7 @@ class _Place:
     out: Counter[int] = field(default_factory=Counter)
     """Marks of samples from there on that have been in a batch."""
     again: Counter[int] = field(default_factory=Counter)
-    """Of these, marks of samples that a resumed stream gives once more, to be left out then."""
+    """Marks from `out` whose samples a resumed stream gives once more; they are left out then."""
 
 
 class TrainingBatches(IterableDataset[TrainingBatch]):
@@ -69,6 +70,9 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         buckets: LengthBuckets | None = None,
         seed: int = 0,
     ) -> None:
+        must_be(samples, Iterable, "samples", "a ShardStream or a TopicStream")
+        must_be(make, ExampleMaker, "make", "ExampleMaker(...)")
+        must_be(batch_size, int, "batch_size", "a whole number")
         super().__init__()
         self._samples = samples
         self._make = make
@@ -80,7 +84,7 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         # Shared memory, so that DataLoader workers that persist see a new epoch.
         self._epoch = torch.zeros((), dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._place = _Place()
+        self._place = _Iteration()
         self._loaded = False
         self.damaged = 0
         """Number of damaged images that this process left out."""
@@ -96,7 +100,7 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
 
     def __iter__(self) -> Iterator[TrainingBatch]:
         if not self._loaded:
-            self._place = _Place(int(self._epoch))
+            self._place = _Iteration(int(self._epoch))
         self._loaded = False
         return self._batches(iter(self._samples))
 
@@ -111,7 +115,7 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
         """Let the next iteration give what was left."""
         self._stream().load_state_dict(state["samples"])
         out = state["out"]
-        self._place = _Place(
+        self._place = _Iteration(
             state["epoch"], state["pool"], state["samples"], Counter(out), Counter(out)
         )
         self._loaded = True
@@ -135,23 +139,23 @@ class TrainingBatches(IterableDataset[TrainingBatch]):
                 if examples := self._examples(chosen):
                     yield self._collate(examples)
             place.pool += 1
-        self._place = _Place(int(self._epoch))
+        self._place = _Iteration(int(self._epoch))
 
-    def _next_pool(self, samples: Iterator[Sample], place: _Place) -> list[Sample]:
+    def _next_pool(self, samples: Iterator[Sample], place: _Iteration) -> list[Sample]:
         if isinstance(self._samples, Stateful):
             place.samples = self._samples.state_dict()
         place.out = +place.again
         return list(islice(samples, self._pool_size))
 
-    def _plan(self, words: Sequence[Worded], place: _Place) -> list[list[int]]:
+    def _plan(self, words: Sequence[Worded], place: _Iteration) -> list[list[int]]:
         lengths = [len(each.tokens) for each in words]
         return self._buckets.batches(lengths, self._batch_size, self._seed, place.epoch, place.pool)
 
-    def _more(self, samples: Iterator[Sample], place: _Place, count: int) -> Iterator[Worded]:
+    def _more(self, samples: Iterator[Sample], place: _Iteration, count: int) -> Iterator[Worded]:
         new = (sample for sample in samples if not self._passed_over(sample, place))
         return (self._make.worded(sample, place.epoch) for sample in islice(new, count))
 
-    def _passed_over(self, sample: Sample, place: _Place) -> bool:
+    def _passed_over(self, sample: Sample, place: _Iteration) -> bool:
         """Return whether the sample was in a batch before the state was saved; count it off."""
         mark = _mark(sample)
         if place.again[mark]:

@@ -56,6 +56,8 @@ class ExampleMaker:
         caption = self.mixing.caption(pair, epoch)
         original = caption.kind is CaptionKind.ORIGINAL
         language = pair.detected_language or pair.language if original else None
+        if caption.source is not None:
+            language = caption.source.language
         text = self.mixing.text_of(caption)
         return Worded(sample, text, language, self.tokens(text), epoch)
 

@@ -8,10 +8,7 @@ import unicodedata
 from functools import cache
 from importlib.resources import files
 
-_EDGE_LEFT, _EDGE_RIGHT = (
-    r"(?<![^\W_])",
-    r"(?![^\W_])",
-)  # in file names _ separates words
+_EDGE_LEFT, _EDGE_RIGHT = r"(?<![^\W_])", r"(?![^\W_])"  # in file names _ separates words
 _LETTERS = r"[^\W_]*"
 _QUOTED = re.compile('["\u201c-\u201f\u00ab\u00bb\u2039\u203a]')
 _BEYOND_LATIN = re.compile(r"(?![\u0000-\u024f\u1e00-\u1eff])[^\W\d_]")

@@ -15,10 +15,12 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from kaption.connections.errors import Fatal, Retry
-from kaption.objectstore.dataset.layout import Layout, number_of
+from kaption.objectstore.dataset.layout import Layout, number_of, partition_of
 from kaption.objectstore.dataset.manifests import encoded
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
+from kaption.schemas.record import differ
+from kaption.schemas.wire import explain
 
 
 class ManifestChain:
@@ -50,10 +52,38 @@ class ManifestChain:
         """Return the manifest that starts there, or None. Raises Fatal if it cannot be parsed."""
         return self._read(self._layout.manifest(partition, start))
 
+    def check_all(self, topic: str, topic_id: str | None, first: int = 0) -> None:
+        """Run `check` on the sink's last manifest of each partition from number `first` on."""
+        keys = self._objects.list(self._layout.manifests())
+        for partition, key in {partition_of(key): key for key in keys}.items():
+            if partition >= first and (manifest := self._read(key)) is not None:
+                self.check(manifest, topic, topic_id)
+
+    def check(self, manifest: Manifest, topic: str, topic_id: str | None) -> None:
+        """Raise Fatal where the manifest is of another topic: its offsets are other messages."""
+        prefix = self._layout.prefix
+        if manifest.topic != topic:
+            raise Fatal(
+                f"sink.prefix {prefix!r} holds shards of topic {manifest.topic}, not of {topic}: "
+                "give each topic a prefix of its own"
+            )
+        if differ(manifest.topic_id, topic_id):
+            raise Fatal(
+                f"sink.prefix {prefix!r} holds shards of an earlier topic {topic} (id "
+                f"{manifest.topic_id}), which was deleted and created again (id {topic_id}): give "
+                "sink.prefix a new value, and the new topic is written there from its start"
+            )
+
+    def take_topic(self, manifest: Manifest, topic_id: str) -> None:
+        """Note the topic's id in a manifest of an older version, which names none."""
+        named = manifest.model_copy(update={"topic_id": topic_id})
+        self._objects.put(self._layout.key_of(manifest), encoded(named))
+
     def commit(self, manifest: Manifest) -> Manifest:
         """Write the manifest unless one with its start exists; return the one that is stored.
 
         A repeated request finds the manifest that it wrote: with the same writer and objects.
+        Raises Fatal where the stored one is of another topic.
         """
         key = self._layout.manifest(manifest.partition, manifest.start)
         if self._objects.put_if_absent(key, encoded(manifest)):
@@ -61,6 +91,7 @@ class ManifestChain:
         found = self.read(manifest.partition, manifest.start)
         if found is None:
             raise Retry(f"{key} was there and is gone")
+        self.check(found, manifest.topic, manifest.topic_id)
         return found
 
     def floor(self, partition: int) -> int:
@@ -92,5 +123,5 @@ class ManifestChain:
             return Manifest.model_validate_json(data)
         except ValidationError as error:
             raise Fatal(
-                f"{key} is no manifest: {error}; restore it, or write to another sink.prefix"
+                f"{key} is {explain(error, Manifest)}; restore it, or write to another sink.prefix"
             ) from error

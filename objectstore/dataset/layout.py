@@ -2,12 +2,20 @@
 
 Below the dataset's prefix lie
 
-    data/{partition}/{start}-{end}-{writer}-{digest}.tar  a shard's samples; .parquet: its table
+    data/{partition}/{start}-{end}-{writer}-{digest}.tar  a shard's samples; .parquet: its table;
+                                                          .json: its counters
     manifest/{partition}/{start}.json                     manifest of a shard that the sink wrote
     merged/{partition}/{generation}.json                  manifest of a shard that compaction wrote
     floor/{partition}/{offset}                            see `Layout.floor`
+    checkpoint/{partition}/{number}.parquet               what a partition's manifests say
+    pairs/{partition}/{start}-{end}-{digest}.parquet      which pairs lie at which offsets
+    versions/{partition}/{end}-{digest}.parquet           replaced samples, and higher versions
     takedown/{id}.json                                    a takedown
     takedown-left/{run}.json                              what a takedown has yet to remove
+    takedown-lifted/{id}.json                             a takedown that was lifted
+    counts/{partition}.json                               counters of a partition's shards
+    refusals.json                                         counters of rejected pairs
+    README.md, croissant.json, sources.json, sources.md   what `kaption sources --write` tells
     probe/{writer}                                        written and deleted when a sink starts
 
 Numbers are zero-padded, so keys list in the order of their numbers.
@@ -16,8 +24,33 @@ Numbers are zero-padded, so keys list in the order of their numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from kaption.schemas import Manifest, Takedown
+from kaption.schemas import Takedown
+
+TARS = "data/*/*.tar"
+TABLES = "data/*/*.parquet"
+"""Patterns of a dataset's data objects, for programs that know no manifests."""
+
+
+class Placed(Protocol):
+    """What has a manifest's place: the manifest, or its entry in a checkpoint."""
+
+    @property
+    def partition(self) -> int:
+        """The number of the partition of pairs.clean."""
+
+    @property
+    def start(self) -> int:
+        """The first offset of the shard."""
+
+    @property
+    def end(self) -> int:
+        """First offset after the shard."""
+
+    @property
+    def generation(self) -> int:
+        """How often the shard was merged; 0 for a manifest of the sink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +90,35 @@ class Layout:
         """Compaction's manifests, of one partition or of all."""
         return f"{self._root}merged/{_folder(partition)}"
 
-    def key_of(self, manifest: Manifest) -> str:
+    def key_of(self, manifest: Placed) -> str:
         """The key of a manifest of either kind."""
         if manifest.generation:
             return self.merged(manifest.partition, manifest.generation)
         return self.manifest(manifest.partition, manifest.start)
 
     def floor(self, partition: int, offset: int) -> str:
-        """An object that says: sink's manifests that start below `offset` may have been removed."""
+        """An object that says: manifests of the sink below `offset` may have been removed."""
         return f"{self.floors(partition)}{offset:020d}"
 
     def floors(self, partition: int) -> str:
         """The floors of one partition; the highest holds."""
         return f"{self._root}floor/{_folder(partition)}"
+
+    def checkpoint(self, partition: int, number: int) -> str:
+        """A checkpoint; see `kaption.objectstore.dataset.checkpoint`. The highest number holds."""
+        return f"{self.checkpoints(partition)}{number:010d}.parquet"
+
+    def checkpoints(self, partition: int | None = None) -> str:
+        """The checkpoints, of one partition or of all."""
+        return f"{self._root}checkpoint/{_folder(partition)}"
+
+    def pairs(self, partition: int, start: int, end: int, digest: str) -> str:
+        """Which pairs lie at offsets [start, end); see `pair_rows`."""
+        return f"{self._root}pairs/{_folder(partition)}{start:020d}-{end:020d}-{digest}.parquet"
+
+    def versions(self, partition: int, end: int, digest: str) -> str:
+        """Replaced samples below `end`, or higher versions; see `PartitionCheckpoint`."""
+        return f"{self._root}versions/{_folder(partition)}{end:020d}-{digest}.parquet"
 
     def takedown(self, takedown: Takedown) -> str:
         """A takedown."""
@@ -87,6 +136,30 @@ class Layout:
         """What all runs have left. Not below `takedowns`, where readers expect nothing else."""
         return f"{self._root}takedown-left/"
 
+    def takedown_lifted(self, takedown: Takedown) -> str:
+        """A takedown that a person lifted. If it is stored as a takedown as well, that holds."""
+        return f"{self.takedowns_lifted()}{takedown.takedown_id}.json"
+
+    def takedowns_lifted(self) -> str:
+        """All takedowns that were lifted."""
+        return f"{self._root}takedown-lifted/"
+
+    def partition_counts(self, partition: int) -> str:
+        """The counters of a partition's shards."""
+        return f"{self.counts()}{partition:05d}.json"
+
+    def counts(self) -> str:
+        """The counters of all partitions."""
+        return f"{self._root}counts/"
+
+    def refusals(self) -> str:
+        """The counters of rejected pairs."""
+        return f"{self._root}refusals.json"
+
+    def described(self, name: str) -> str:
+        """A file that describes the dataset for people and other programs."""
+        return f"{self._root}{name}"
+
     def probe(self, writer: str) -> str:
         """An object with which a sink tries whether the store refuses a second write."""
         return f"{self._root}probe/{writer}"
@@ -97,13 +170,13 @@ class Layout:
 
 
 def shard_stem(partition: int, start: int, end: int, writer: str) -> str:
-    """How the keys of a shard's two objects begin, below the prefix; see `build_shard`."""
+    """How the keys of a shard's objects begin, below the prefix; see `build_shard`."""
     return f"data/{_folder(partition)}{start:020d}-{end:020d}-{writer}"
 
 
 def number_of(key: str) -> int:
     """The number that ends a key: a manifest's start or generation, a floor's offset."""
-    return int(_name(key))
+    return int(_name(key).removesuffix(".parquet"))
 
 
 def partition_of(key: str) -> int:

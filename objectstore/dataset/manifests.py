@@ -8,15 +8,17 @@ higher generation counts.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from kaption.objectstore.dataset.layout import Layout, partition_of
+from kaption.objectstore.dataset.layout import Layout, Placed, partition_of
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
 
 _READERS = 16
 _TRIES = 10
+P = TypeVar("P", bound=Placed)
 
 
 def read_manifests(objects: ObjectStore, prefix: str = "") -> list[Manifest]:
@@ -27,16 +29,15 @@ def read_manifests(objects: ObjectStore, prefix: str = "") -> list[Manifest]:
     return live(ManifestCache(objects, prefix).read().values())
 
 
-def ends(objects: ObjectStore, prefix: str) -> dict[int, int]:
-    """Return the offset after the last shard, by partition. Reads one manifest of each partition.
+def last_manifests(objects: ObjectStore, prefix: str) -> dict[int, Manifest]:
+    """Return the manifest of the last shard, by partition. Reads one manifest of each partition.
 
     The sink's last manifest is enough, because compaction never removes it.
     """
     keys = objects.list(Layout(prefix).manifests())
     last = {partition_of(key): key for key in keys}  # keys list in the order of their offsets
     return {
-        partition: Manifest.model_validate_json(objects.get(key)).end
-        for partition, key in last.items()
+        partition: Manifest.model_validate_json(objects.get(key)) for partition, key in last.items()
     }
 
 
@@ -72,21 +73,23 @@ class ManifestCache:
         return dict(self._known)
 
 
-def live(manifests: Iterable[Manifest]) -> list[Manifest]:
-    """Return the manifests that count, sorted by partition and start.
+def live(manifests: Iterable[P]) -> list[P]:
+    """Return the manifests that count, or their entries, sorted by partition and start.
 
     A manifest does not count if it shares an offset with one of a higher generation.
     """
-    by_partition: dict[int, list[Manifest]] = {}
+    by_partition: dict[int, list[P]] = {}
     for each in manifests:
         by_partition.setdefault(each.partition, []).append(each)
-    counted: list[Manifest] = []
+    counted: list[P] = []
     for _, found in sorted(by_partition.items()):
-        merged: list[Manifest] = []
+        merged: list[P] = []
         for each in sorted(found, key=lambda each: each.generation, reverse=True):
             if each.generation and not _overlaps(merged, each):
                 insort(merged, each, key=_start)
-        sinks = [each for each in found if not (each.generation or _overlaps(merged, each))]
+        sinks = [each for each in found if not each.generation]
+        if merged:
+            sinks = [each for each in sinks if not _overlaps(merged, each)]
         counted += sorted(merged + sinks, key=_start)
     return counted
 
@@ -96,11 +99,11 @@ def encoded(manifest: Manifest) -> bytes:
     return manifest.model_dump_json(indent=1).encode()
 
 
-def _start(manifest: Manifest) -> int:
+def _start(manifest: Placed) -> int:
     return manifest.start
 
 
-def _overlaps(ordered: list[Manifest], manifest: Manifest) -> bool:
+def _overlaps(ordered: Sequence[Placed], manifest: Placed) -> bool:
     """Whether the manifest shares an offset with one of `ordered`, which share none themselves."""
     place = bisect_left(ordered, manifest.end, key=_start)
     return place > 0 and ordered[place - 1].end > manifest.start

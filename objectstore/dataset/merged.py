@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from kaption.objectstore.dataset.checkpoint import ShardEntry
+from kaption.objectstore.dataset.index import DatasetIndex, PartitionShards, chain_of
 from kaption.objectstore.dataset.layout import Layout
-from kaption.objectstore.dataset.manifests import ManifestCache, encoded, live
+from kaption.objectstore.dataset.manifests import encoded
 from kaption.objectstore.open import patiently
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
@@ -23,28 +25,29 @@ class MergedManifests:
     def __init__(self, objects: ObjectStore, prefix: str, partition: int) -> None:
         self._objects = objects
         self._layout = Layout(prefix)
-        self._cache = ManifestCache(objects, prefix, partition)
+        self._partition = partition
+        self._index = DatasetIndex(objects, prefix, partition)
 
-    def known(self) -> dict[str, Manifest]:
-        """Return all manifests of the partition by key, also those that do not count."""
-        return patiently(self._cache.read)
+    def stored(self) -> PartitionShards:
+        """Return all that is stored of the partition."""
+        return patiently(self._index.read).get(self._partition, PartitionShards())
 
-    def chain(self) -> list[Manifest]:
-        """Return the manifests that count, by start."""
-        return live(self.known().values())
+    def chain(self) -> list[ShardEntry]:
+        """Return the shards that count, by start."""
+        return chain_of(self.stored())
 
-    def commit(self, run: Iterable[Manifest], manifest: Manifest) -> bool:
+    def commit(self, run: Iterable[ShardEntry], manifest: Manifest) -> bool:
         """Put the manifest in the place of the run, under the next generation.
 
-        Returns False, and changes nothing, unless every manifest of the run still counts. Before
-        this call no reader sees the merged shard; after it every reader that looks does.
+        Returns False, and changes nothing, unless every shard of the run still counts. Before this
+        call no reader sees the merged shard; after it every reader that looks does.
         """
         while True:
-            known = self.known().values()
-            counted = live(known)
+            known = self.stored()
+            counted = set(chain_of(known))
             if any(each not in counted for each in run):
                 return False
-            newest = max(each.generation for each in known)
+            newest = max(each.generation for each in known.entries)
             if self._write(manifest.model_copy(update={"generation": newest + 1})):
                 return True
 

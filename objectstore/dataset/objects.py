@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.shard import untar
 from kaption.objectstore.open import patiently
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest, ShardObject
-from kaption.schemas.manifest import entry_of, holds
+from kaption.schemas.manifest import ObjectFormat, entry_of, holds
 
 
 def read_samples(
@@ -46,18 +47,21 @@ class DamagedError(Exception):
 class DataObjects:
     """The data objects of the dataset at `prefix`, each read whole and verified."""
 
-    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+    def __init__(self, objects: ObjectStore, prefix: str, *, patient: bool = True) -> None:
+        """If `patient`, reading waits for a store that is down. Otherwise it raises Retry."""
         self._objects = objects
         self._layout = Layout(prefix)
+        self._patient = patient
 
-    def read(self, manifest: Manifest, kind: Literal["webdataset", "parquet"]) -> bytes:
-        """Return a shard's object of that format; wait for a store that is down.
+    def read(self, manifest: Manifest, kind: ObjectFormat) -> bytes:
+        """Return a shard's object of that format.
 
-        Raises DamagedError for an object that is missing or has another size or sha256.
+        Raises DamagedError for an object that is missing or has another size or sha256, and Retry.
         """
         entry = entry_of(manifest, kind)
+        get = partial(self._objects.get, self._layout.object(entry.key))
         try:
-            data = patiently(lambda: self._objects.get(self._layout.object(entry.key)))
+            data = patiently(get) if self._patient else get()
         except KeyError as error:
             raise DamagedError(manifest, entry, "missing") from error
         if not holds(entry, data):

@@ -1,4 +1,4 @@
-"""The format of a shard: a WebDataset tar of samples, and a Parquet table beside it.
+"""The format of a shard: a WebDataset tar of samples, a Parquet table and counters beside it.
 
 A sample is three members of the tar that share its key: the image, ``json`` (the CleanPair) and
 ``txt`` (the best caption).
@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from kaption.objectstore.dataset.counting import Counting
 from kaption.objectstore.dataset.table import row, write_parquet
 from kaption.schemas import CleanPair, Position, ShardObject
+from kaption.schemas.manifest import ObjectFormat
 
 EXTENSIONS = {
     "image/jpeg": "jpg",
@@ -52,20 +54,23 @@ class ShardFile:
 
 def build_shard(
     folder: Path, stem: str, samples: Sequence[ShardSample]
-) -> tuple[ShardFile, ShardFile]:
-    """Write the tar and the table into `folder`, to be stored as ``{stem}-{digest}.tar`` and
-    ``.parquet``.
+) -> tuple[ShardFile, ShardFile, ShardFile]:
+    """Write the tar, the table and the counters into `folder`, to be stored as
+    ``{stem}-{digest}.tar``, ``.parquet`` and ``.json``.
 
     The digest is that of the tar's content. So a writer's second attempt with the same records
     overwrites the objects of the first, and an attempt with other records never does.
     """
-    tar, table = folder / "shard.tar", folder / "shard.parquet"
+    tar, table, counts = (folder / f"shard.{ending}" for ending in ("tar", "parquet", "json"))
     _write_tar(tar, samples)
-    write_parquet(table, (row(sample.key, sample.position, sample.pair) for sample in samples))
+    counting = Counting()
+    write_parquet(table, map(counting.add_row, _rows(samples)))
+    counts.write_text(counting.total().model_dump_json(), encoding="utf-8")
     named = f"{stem}-{_sha256(tar)[:16]}"
     return (
         _described(tar, f"{named}.tar", "webdataset", "application/x-tar"),
         _described(table, f"{named}.parquet", "parquet", "application/vnd.apache.parquet"),
+        _described(counts, f"{named}.json", "counts", "application/json"),
     )
 
 
@@ -82,11 +87,15 @@ def offset_of(key: str) -> int:
 
 
 def parse_sample(members: Mapping[str, bytes]) -> tuple[CleanPair, bytes]:
-    """Return a sample's pair and its image as stored. Raises ValueError for members without."""
+    """Return a sample's pair and its stored image. Raises ValueError where either is missing."""
     images = members.keys() - {"json", "txt"}
     if "json" not in members or len(images) != 1:
-        raise ValueError(f"not json and one image, but {', '.join(sorted(members))}")
+        raise ValueError(f"a sample is json, txt and an image, not {', '.join(sorted(members))}")
     return CleanPair.model_validate_json(members["json"]), members[images.pop()]
+
+
+def _rows(samples: Iterable[ShardSample]) -> Iterator[dict[str, Any]]:
+    return (row(sample.key, sample.position, sample.pair) for sample in samples)
 
 
 def _write_tar(path: Path, samples: Sequence[ShardSample]) -> None:
@@ -111,9 +120,7 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-def _described(
-    path: Path, key: str, kind: Literal["webdataset", "parquet"], media_type: str
-) -> ShardFile:
+def _described(path: Path, key: str, kind: ObjectFormat, media_type: str) -> ShardFile:
     entry = ShardObject(key=key, format=kind, bytes=path.stat().st_size, sha256=_sha256(path))
     return ShardFile(path, media_type, entry)
 

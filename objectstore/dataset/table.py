@@ -8,8 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kaption.schemas import CleanPair, Position
-from kaption.schemas.pair import image_url
+from kaption.schemas import CleanPair, Position, TextSource
+from kaption.schemas.pair import crawled_url, image_url
 
 ROWS = 2048
 """Rows of one row group."""
@@ -17,9 +17,10 @@ VERSION_COLUMNS = ["pair_id", "version", "offset"]
 """What `older_versions` needs of a table."""
 # The columns that are fields of the pair and of its image, under the same names.
 _OF_PAIR = ["pair_id", "version", "text", "clean_text", "original_score", "language"]
-_OF_PAIR += ["detected_language", "licence", "source", "page_url", "fetched_at"]
+_OF_PAIR += ["detected_language", "licence", "licence_id", "source", "page_url"]
+_OF_PAIR += ["fetched_at", "original_specificity"]
 _OF_IMAGE = ["width", "height", "original_sha256", "original_width", "original_height"]
-_OF_IMAGE += ["crawled_url", "perceptual_hash"]
+_OF_IMAGE += ["perceptual_hash", "faces_blurred", "nsfw", "document"]
 
 
 def table_schema() -> Any:
@@ -27,6 +28,7 @@ def table_schema() -> Any:
     import pyarrow as pa
 
     text, real, whole = pa.string(), pa.float64(), pa.int64()
+    source = pa.struct([(name, text) for name in TextSource.model_fields])
     caption = pa.struct(
         [
             pa.field("text", text, nullable=False),
@@ -34,11 +36,18 @@ def table_schema() -> Any:
             ("model", text),
             ("revision", text),
             ("prompt_id", text),
+            ("aspect", text),
             ("score", real),
+            ("specificity", real),
             ("fitted_text", text),
+            ("truncated", pa.bool_()),
+            ("cut", pa.list_(text)),
+            ("masked", pa.list_(text)),
+            ("grounding", real),
+            ("source", source),
         ]
     )
-    signal = pa.struct([("kind", text), ("value", text)])
+    signal = pa.struct([("kind", text), ("value", text), ("source", text)])
     required = {"key": text, "pair_id": text, "version": whole, "partition": whole}
     required |= {"offset": whole, "sha256": text, "media_type": text, "bytes": whole}
     required |= {"width": whole, "height": whole, "text": text, "clean_text": text}
@@ -46,8 +55,13 @@ def table_schema() -> Any:
     required |= {"original_sha256": text, "original_width": whole, "original_height": whole}
     required |= {"dedup_owner": text, "audit_state": text, "provenance": text, "extra": text}
     optional = {"caption_score": real, "original_score": real, "language": text}
+    optional |= {"caption_specificity": real, "original_specificity": real}
     optional |= {"detected_language": text, "licence": text, "source": text, "page_url": text}
+    optional |= {"licence_id": text, "faces": whole, "faces_blurred": pa.bool_()}
+    optional |= {"nsfw": real, "document": real}
     optional |= {"image_url": text, "crawled_url": text, "perceptual_hash": text}
+    optional |= {"masked": pa.list_(text)}
+    optional |= {"semantic_neighbour": text, "semantic_similarity": real}
     optional |= {"text_uses": whole, "fetched_at": pa.timestamp("us", tz="UTC")}
     return pa.schema(
         [pa.field(name, kind, nullable=False) for name, kind in required.items()]
@@ -66,15 +80,21 @@ def row(key: str, position: Position, pair: CleanPair) -> dict[str, Any]:
         "partition": position.partition,
         "offset": position.offset,
         "image_url": image_url(pair),
+        "crawled_url": crawled_url(pair),
         "caption": best.text,
         "caption_score": best.score,
+        "caption_specificity": best.specificity,
         "captions": [
-            caption.model_dump(mode="json", exclude={"window_scores", "checks"})
+            caption.model_dump(mode="json", exclude={"window_scores", "checks", "doubts"})
             for caption in pair.captions
         ],
         "opt_out": [signal.model_dump(mode="json") for signal in pair.opt_out],
         "dedup_owner": pair.dedup.owner,
         "text_uses": pair.dedup.text_uses,
+        "semantic_neighbour": pair.dedup.semantic_neighbour,
+        "semantic_similarity": pair.dedup.semantic_similarity,
+        "masked": list(pair.masked),
+        "faces": None if pair.image.faces is None else len(pair.image.faces),
         "audit_state": pair.audit.state.value,
         "provenance": pair.provenance.model_dump_json(),
         "extra": json.dumps(pair.extra, sort_keys=True),

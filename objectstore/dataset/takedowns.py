@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -44,10 +45,22 @@ class Takedowns:
 
     def covers(self, pair: CleanPair) -> bool:
         """Return whether any takedown covers the pair, as `Takedown.covers` does for one."""
+        return self.hold(rules_for(pair))
+
+    def hold(self, rules: Iterable[Rule]) -> bool:
+        """Return whether there is a takedown with any of these rules."""
+        self._look()
+        return bool(self._rules) and not self._rules.isdisjoint(rules)
+
+    def digest(self) -> str:
+        """A digest of the takedowns that `covers` asks; see `takedowns_digest`."""
+        self._look()
+        return takedowns_digest(self._known)
+
+    def _look(self) -> None:
         if self._clock() >= self._due:
             patiently(self._refresh)
             self._due = self._clock() + self._every_s
-        return bool(self._rules) and not self._rules.isdisjoint(rules_for(pair))
 
     def _refresh(self) -> None:
         keys = takedown_keys(self._objects, self._prefix)
@@ -56,9 +69,41 @@ class Takedowns:
         self._rules = frozenset(each.rule for each in self._known.values())
 
 
+def takedowns_digest(keys: Iterable[str]) -> str:
+    """A digest of takedowns by their keys: 32 hexadecimal digits."""
+    names = "\n".join(sorted(map(takedown_id_of, keys)))
+    return hashlib.sha256(names.encode()).hexdigest()[:32]
+
+
 def add_takedown(objects: ObjectStore, prefix: str, takedown: Takedown) -> bool:
     """Store a takedown, for all readers. Returns False where the same one was stored before."""
     return objects.put_if_absent(Layout(prefix).takedown(takedown), encode(takedown))
+
+
+def lift_takedown(objects: ObjectStore, prefix: str, takedown: Takedown) -> bool:
+    """Delete a takedown, and say that it was lifted. Returns False where there is none.
+
+    A takedown that is only missing still holds for workers, see `TakedownList`. Therefore the lift
+    is written first.
+    """
+    key = Layout(prefix).takedown(takedown)
+    if not objects.exists(key):
+        return False
+    mark_lifted(objects, prefix, takedown)
+    objects.delete(key)
+    return True
+
+
+def mark_lifted(objects: ObjectStore, prefix: str, takedown: Takedown) -> None:
+    """Say that a takedown was lifted. It may be one of another prefix."""
+    objects.put(
+        Layout(prefix).takedown_lifted(takedown), encode(takedown), media_type="application/json"
+    )
+
+
+def lifted_ids(objects: ObjectStore, prefix: str) -> set[str]:
+    """Return the ids of all takedowns that were lifted, also of those that hold again."""
+    return set(map(takedown_id_of, objects.list(Layout(prefix).takedowns_lifted())))
 
 
 def takedown_keys(objects: ObjectStore, prefix: str) -> set[str]:

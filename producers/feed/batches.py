@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from kaption.connections.kafka.messages import Message
+from kaption.connections.traceparent import publishing
+from kaption.producers.errors import SourceError
 from kaption.producers.feed.checkpoint import Place
 from kaption.producers.image import ClaimCheck
-from kaption.producers.sources.source import Found, Item, Large, Source, SourceError, Unreadable
+from kaption.producers.sources.source import Found, Item, Large, Source, Unreadable
 from kaption.schemas import RawPair, encode, headers_of
 
 _BATCH_RECORDS = 1_000
@@ -26,7 +28,7 @@ class SourceBatch:
 
     messages: list[Message] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
-    """Those of the messages that are no pair."""
+    """What was read and is no pair; `messages` holds it too."""
     not_understood: Counter[str] = field(default_factory=Counter)
     """Fields that did not fit, by name."""
     cursor: str = ""
@@ -45,7 +47,8 @@ class SourceBatch:
             message = Message(item.raw, headers=tuple(item.headers))
         elif isinstance(item, RawPair):
             self.not_understood.update(item.not_understood)
-            message = Message(encode(item), item.pair_id.encode(), tuple(headers_of(item)))
+            headers = headers_of(item, None, publishing(item.pair_id))
+            message = Message(encode(item), item.pair_id.encode(), tuple(headers))
         else:
             message = item
         self.messages.append(message)

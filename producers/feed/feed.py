@@ -12,8 +12,13 @@ from typing import Any
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.access import check_access, denial
 from kaption.connections.kafka.clients import transactional_producer
-from kaption.connections.kafka.library import AuthorizationError, KafkaError
+from kaption.connections.kafka.library import (
+    AuthorizationError,
+    KafkaError,
+    UnknownTopicOrPartitionError,
+)
 from kaption.connections.kafka.messages import Message, Outgoing
+from kaption.connections.kafka.topic_ids import TopicIds
 from kaption.connections.kafka.transaction import (
     BlockingTransactions,
     Committed,
@@ -21,6 +26,7 @@ from kaption.connections.kafka.transaction import (
     Unknown,
 )
 from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.connections.tls import setting
 from kaption.producers.errors import PublishError, TooLargeError
 from kaption.producers.feed.batches import Rate, batches
 from kaption.producers.feed.checkpoint import START, Checkpoint, Place
@@ -86,6 +92,12 @@ class Feed:
         self._rate = Rate(options.rate) if options.rate is not None else None
         self._checkpoint = Checkpoint(connection, self._topic.name, source.identity)
         self._transactions = BlockingTransactions(self._checkpoint.group, options.transaction_s)
+        self._topic_ids = TopicIds(
+            connection,
+            max(_REQUEST_S, options.recover_s),
+            "run it again from the source's start (--from-start), for what was published before is "
+            "gone",
+        )
         self._place = START
 
     def run(
@@ -100,6 +112,9 @@ class Feed:
         """
         try:
             fed = self._run(on_commit, on_unreadable)
+        except UnknownTopicOrPartitionError as error:
+            self._transactions.abandon()
+            raise PublishError(f"{self._connection.bootstrap}: {error.args[0]}") from error
         except (KafkaError, TimeoutError) as error:
             self._transactions.abandon()
             why = denial(self._connection, error) or error
@@ -110,13 +125,20 @@ class Feed:
         except BaseException:
             self._transactions.abandon()
             raise
+        finally:
+            self._topic_ids.close()
         self._transactions.close()
         return fed
 
     def _run(
         self, on_commit: Callable[[Fed], None], on_unreadable: Callable[[Unreadable], None]
     ) -> Fed:
-        check_access(self._connection)
+        if seen := check_access(self._connection):
+            raise PublishError(
+                f"no broker answers at {self._connection.bootstrap} ({seen}): start it, or set "
+                f"{setting('kafka', 'bootstrap')}"
+            )
+        self._topic_ids.check([self._topic.name])
         self._place = self._transactions.open(self._producer, self._read)
         # Commit the known place first. Later a place that differs from it tells the outcome of a
         # transaction; and the broker forgets an offset by the time of its last commit.
@@ -146,7 +168,7 @@ class Feed:
                 outgoing,
                 {self._checkpoint.partition: place.published},
                 self._checkpoint.group,
-                place.metadata,
+                {self._topic.name: place.metadata},
             )
             if isinstance(result, Committed):
                 break
@@ -154,6 +176,7 @@ class Feed:
             give_up = give_up or time.monotonic() + self._options.recover_s
             if self._recover(place, give_up, result.error).published == place.published:
                 break
+        self._topic_ids.check([self._topic.name])
         self._place = place
 
     def _raise_if_waiting_is_vain(
@@ -169,7 +192,7 @@ class Feed:
             raise result.error
 
     def _recover(self, place: Place, give_up: float, why: Exception) -> Place:
-        """Where the source is, after a transaction to `place` whose outcome is unknown."""
+        """The place of the source after a transaction to `place` whose outcome is unknown."""
         while True:
             try:
                 found = self._transactions.open(partial(self._next_producer, place), self._read)

@@ -19,7 +19,7 @@ _held: WeakSet[ForkAware] = WeakSet()
 
 
 def let_go_after_fork(held: ForkAware) -> None:
-    """From now on, call `held.let_go` in every forked child, as long as `held` lives."""
+    """Call `held.let_go` in every child that is forked from now on, as long as `held` lives."""
     _held.add(held)
 
 

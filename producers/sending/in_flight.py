@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from kaption.connections.kafka.messages import Message
 from kaption.producers.errors import BufferFullError, DeliveryError, Failure
@@ -31,6 +32,8 @@ class InFlight:
         self._waiting: dict[int, tuple[Message, float]] = {}
         self._failures: list[Failure] = []
         self._held_bytes = 0
+        self._finished = 0
+        """Messages that were delivered or have failed."""
 
     def admit(self, message: Message, max_block_s: float) -> int:
         """Wait for room, up to `max_block_s`; returns the message's number.
@@ -58,6 +61,7 @@ class InFlight:
             waiting = self._waiting.pop(number, None)
             if waiting is not None:
                 self._held_bytes -= waiting[0].size
+                self._finished += 1
                 self._changed.notify_all()
 
     def failed(self, number: int, error: Exception) -> None:
@@ -66,18 +70,27 @@ class InFlight:
             waiting = self._waiting.pop(number, None)
             if waiting is not None:
                 self._failures.append(Failure(waiting[0], error))
+                self._finished += 1
                 self._changed.notify_all()
 
-    def settle(self) -> None:
+    def settle(self, patience_s: float = float("inf")) -> None:
         """Wait until every message admitted before this call is delivered or has failed.
 
+        After `patience_s` seconds in which nothing was acknowledged, all of them have failed.
         Raises DeliveryError with all failures so far.
         """
         with self._changed:
             last = self._admitted
             # Each message has a deadline, so this ends.
-            self._wait(lambda: next(iter(self._waiting), last + 1) > last, float("inf"))
+            while (first := next(iter(self._waiting), last + 1)) <= last:
+                if not self._wait(partial(self._moved, self._finished), patience_s):
+                    error = TimeoutError(f"nothing was acknowledged for {patience_s:g} s")
+                    for number in [each for each in self._waiting if first <= each <= last]:
+                        self.failed(number, error)
             self._report()
+
+    def _moved(self, finished: int) -> bool:
+        return self._finished != finished
 
     def _fits(self, message: Message) -> bool:
         # A message that is larger than the buffer waits until it is alone.

@@ -69,18 +69,21 @@ class Sender:
         future.add_callback(lambda _: self._in_flight.delivered(number))
         future.add_errback(partial(self._in_flight.failed, number))
 
-    def flush(self) -> None:
-        """Wait until all is acknowledged or has failed. Raises DeliveryError."""
+    def flush(self, patience_s: float = float("inf")) -> None:
+        """Wait until all is acknowledged or has failed. Raises DeliveryError.
+
+        After `patience_s` seconds without an acknowledgement all has failed.
+        """
         try:
-            self._in_flight.settle()
+            self._in_flight.settle(patience_s)
         except DeliveryError:
             self._abandon()
             raise
 
-    def close(self) -> None:
+    def close(self, patience_s: float = float("inf")) -> None:
         """`flush`, then close the connections."""
         try:
-            self.flush()
+            self.flush(patience_s)
         finally:
             self.stop()
         # What another thread sent in between has failed: only this flush reports it.
@@ -143,7 +146,8 @@ class Sender:
             raise PublishError(str(error)) from error
         except KafkaError as error:
             raise PublishError(
-                f"no broker answers at {self._connection.bootstrap}: {seen or error}"
+                f"no broker answers at {self._connection.bootstrap}: {seen or error}; start it, "
+                "correct the address, or give the Publisher a spool, which needs no broker yet"
             ) from error
         try:
             # Looked up here, so that `send` has nothing to wait for.

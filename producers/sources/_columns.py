@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kaption.producers.errors import SourceError
 from kaption.producers.sources._pair import IMAGES, TEXT_NAMES, known_fields, pair_of
 from kaption.producers.sources._rows import Row
-from kaption.producers.sources.source import Item, SourceError, Unreadable
+from kaption.producers.sources.source import Item, Unreadable
 from kaption.schemas.address import image_address, is_web
 from kaption.schemas.plain_json import whole_characters
 

@@ -1,4 +1,4 @@
-"""Text files as UTF-8 bytes: plain, compressed with gzip, or in UTF-16 or UTF-32."""
+"""Text files as UTF-8 bytes: plain, compressed with gzip, or in another encoding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from kaption.producers.sources.source import SourceError
+from kaption.producers.errors import SourceError
 
 _CHUNK = 256 * 1024
 _GZIP = b"\x1f\x8b"
@@ -22,20 +22,89 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_START = 4096
+_CONTINUED = bytes(range(0x80, 0xC0))
+_SHOWN_LINES, _SHOWN_CHARS = 200, 80
+_SAMPLE = 16 * 1024 * 1024
+"""Bytes at the beginning that are looked at to see whether a file is in UTF-8."""
+# Encodings that hold all of another one, which programs call by its name.
+_LARGER = {
+    "ascii": "cp1252",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+}
+_NEVER = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
+"""Control characters that text does not have. A damaged line may have some of them."""
 
 
 @contextmanager
-def opened_text(path: Path) -> Iterator[BinaryIO]:
+def opened_text(path: Path, encoding: str | None = None) -> Iterator[BinaryIO]:
     """The file's text in UTF-8, seekable. Seeking back in one that is converted reads it again.
 
-    The content tells compression and encoding, not the name. Raises SourceError if the compressed
-    data is damaged or cut off, and OSError.
+    The content tells compression, not the name. A byte order mark tells the encoding, else
+    `encoding`; without both it is UTF-8. Carriage returns alone become line breaks. Raises
+    SourceError if the compressed data is damaged or cut off, if the file begins with what no text
+    has, or if it is in another encoding, and OSError.
     """
+    codec = None if encoding is None else codec_named(encoding)
+    if encoding is not None and codec is None:
+        raise SourceError(f"-o encoding={encoding}: Python knows no encoding of that name")
     try:
-        with _open(path) as file:
+        with _open(path, codec) as file:
+            start = file.read(_START)
+            if len(start.translate(None, _NEVER)) < 0.9 * len(start):
+                raise SourceError(
+                    f"{path} is no text in UTF-8: if the file has another format, name it with"
+                    " --format; UTF-16 and UTF-32 without a byte order mark need"
+                    " -o encoding=utf-16-le or the like"
+                )
+            file.seek(0)
+            if codec is None:
+                _refuse_other_encodings(path, file)
             yield file
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise SourceError(f"{path} is damaged or cut off: {error}; fetch it again") from error
+
+
+def codec_named(encoding: str) -> str | None:
+    """Python's codec for an encoding's name, or for what holds all of it; None if it knows none."""
+    try:
+        found = codecs.lookup(encoding.strip())
+    except (LookupError, ValueError):
+        return None
+    name = found.name
+    return _LARGER.get(name, name) if found._is_text_encoding else None
+
+
+def text_in(content: bytes) -> str:
+    """A short text in whatever encoding: as its byte order mark says, UTF-8, or what it seems.
+
+    A file beside an image has no option that names its encoding, and U+FFFD would lose its letters.
+    """
+    mark = next((name for mark, name in _MARKS if content.startswith(mark)), None)
+    if mark is not None:
+        return content.decode(mark, "replace")
+    try:
+        return from_utf8(content).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        return content.decode(codec_named(_guessed(content) or "") or "cp1252", "replace")
+
+
+def from_utf8(content: bytes) -> str:
+    """The text. Surrogates that Java and some databases write become one character, or U+FFFD.
+
+    Raises UnicodeDecodeError.
+    """
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        halves = content.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass")
+        return halves.decode("utf-16", "replace")
 
 
 def moved_to(file: BinaryIO, offset: int) -> bool:
@@ -47,46 +116,93 @@ def moved_to(file: BinaryIO, offset: int) -> bool:
     return len(file.read(1)) == 1
 
 
-def _open(path: Path) -> BinaryIO:
+def _refuse_other_encodings(path: Path, file: BinaryIO) -> None:
+    """Raise SourceError with what to do if the text is not in UTF-8. Seeks to the start.
+
+    A line in another encoding is hardly ever valid in UTF-8 as well, so fewer wrong lines than
+    right ones are damage. A file is not decoded by a guess: a wrong one spoils all texts unseen.
+    """
+    good = number = 0
+    wrong: list[tuple[int, bytes]] = []
+    while file.tell() < _SAMPLE and (part := file.read(_CHUNK)):
+        part += file.readline(_CHUNK)
+        if part.isascii():
+            number += part.count(b"\n")
+            continue
+        for line in part.splitlines(keepends=True):
+            number += line.endswith(b"\n")
+            if not line.isascii() and _is_utf8(line):
+                good += 1
+            elif not line.isascii():
+                wrong.append((number, line))
+    file.seek(0)
+    if good >= len(wrong):
+        return
+    at, line = wrong[0]
+    guess = _guessed(b"".join(each for _, each in wrong[:_SHOWN_LINES]))
+    codec = None if guess is None else codec_named(guess)
+    seems = ""
+    if codec is not None:
+        shown = line.decode(codec, "replace").strip()
+        seems = f" It seems to be in {guess}: then the line reads {shown[:_SHOWN_CHARS]!r}."
+    raise SourceError(
+        f"{path} is not in UTF-8, first in line {at}.{seems} Give its encoding with"
+        f" -o encoding={guess if codec else 'NAME'}, or -o encoding=utf-8 to pass over such lines"
+    )
+
+
+def _is_utf8(line: bytes) -> bool:
+    """Whether a line, or a part of a long one that begins or ends within a character, is."""
+    try:
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogatepass")
+        decoder.decode(line.lstrip(_CONTINUED))
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guessed(text: bytes) -> str | None:
+    """The encoding that a text seems to have, if the detector (extra `sources`) is installed."""
+    try:
+        from turbohtml.detect import detect
+    except ImportError:
+        return None
+    return detect(text).encoding
+
+
+def _open(path: Path, codec: str | None) -> BinaryIO:
     def raw() -> BinaryIO:
-        file = path.open("rb")
-        packed = file.read(len(_GZIP)) == _GZIP
-        file.seek(0)
-        return cast("BinaryIO", io.BufferedReader(_Unpacked(file), _CHUNK)) if packed else file
+        with path.open("rb") as file:
+            packed = file.read(len(_GZIP)) == _GZIP
+        return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
 
     file = raw()
-    start = file.read(4)
-    encoding = next((name for mark, name in _MARKS if start.startswith(mark)), None)
-    if encoding is None:
+    start = file.read(_CHUNK)
+    encoding = next((name for mark, name in _MARKS if start.startswith(mark)), codec or "utf-8")
+    returns = encoding == "utf-8" and b"\r" in start and b"\n" not in start
+    if encoding == "utf-8" and not returns:
         file.seek(0)
         return file
     file.close()
-    return cast("BinaryIO", io.BufferedReader(_Converted(raw, encoding), _CHUNK))
-
-
-class _Unpacked(gzip.GzipFile):
-    """A gzip file that closes the file below."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__(fileobj=file, mode="rb")
-        self._below = file
-
-    def close(self) -> None:
-        super().close()
-        self._below.close()
+    return cast("BinaryIO", io.BufferedReader(_Converted(raw, encoding, returns), _CHUNK))
 
 
 class _Converted(io.RawIOBase):
-    """A file in another encoding, as UTF-8. What is no character becomes U+FFFD."""
+    """A file in another encoding, as UTF-8. What is no character becomes U+FFFD.
 
-    def __init__(self, raw: Callable[[], BinaryIO], encoding: str) -> None:
+    With `returns` it is in UTF-8, and each carriage return becomes a line break.
+    """
+
+    def __init__(self, raw: Callable[[], BinaryIO], encoding: str, returns: bool) -> None:
         self._raw = raw
         self._encoding = encoding
+        self._returns = returns
         self._begin()
 
     def _begin(self) -> None:
         self._file = self._raw()
-        self._decoder = codecs.getincrementaldecoder(self._encoding)(errors="replace")
+        self._errors = "surrogateescape" if self._returns else "replace"
+        self._decoder = codecs.getincrementaldecoder(self._encoding)(errors=self._errors)
         self._left = b""
         self._at = 0
         self._ended = False
@@ -116,7 +232,9 @@ class _Converted(io.RawIOBase):
         while not self._left and not self._ended:
             part = self._file.read(_CHUNK)
             self._ended = not part
-            self._left = self._decoder.decode(part, final=self._ended).encode(errors="replace")
+            text = self._decoder.decode(part, final=self._ended)
+            text = text.replace("\r", "\n") if self._returns else text
+            self._left = text.encode(errors=self._errors)
         given = self._left[: len(buffer)]
         self._left = self._left[len(given) :]
         buffer[: len(given)] = given

@@ -9,19 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kaption.producers.errors import SourceError
 from kaption.producers.identity import identified
 from kaption.producers.image import image_source
-from kaption.producers.sources.source import (
-    CURSOR_CHARS,
-    RAW_BYTES,
-    Item,
-    Large,
-    SourceError,
-    Unreadable,
-)
+from kaption.producers.sources._files import text_in
+from kaption.producers.sources.source import CURSOR_CHARS, Item, Large, Unreadable
 from kaption.schemas import RawPair
 from kaption.schemas.address import is_web
-from kaption.schemas.limits import INLINE_IMAGE_BYTES
+from kaption.schemas.limits import INLINE_IMAGE_BYTES, RAW_BYTES
 from kaption.schemas.odd_values import READERS, NotUnderstood, empty
 from kaption.schemas.pair import IMAGE_URL
 from kaption.schemas.plain_json import read_json
@@ -137,7 +132,7 @@ def described(
                 "not_understood": ("extra",),
             }
     if text is not None:
-        fields["text"] = text.decode(errors="replace").strip()
+        fields["text"] = text_in(text).strip()
     if source is not None:
         fields.setdefault("source", source)
     return fields

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kaption.producers.sources._files import moved_to, opened_text
-from kaption.producers.sources.source import RAW_BYTES, SourceError
+from kaption.producers.errors import SourceError
+from kaption.producers.sources._files import from_utf8, opened_text
+from kaption.schemas.limits import RAW_BYTES
 
+_SEPARATOR = re.compile(r"(?:\ufeff)?\"?sep=(.)\"?[,;\t]*", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?:\w+:)?//\S+|\S+\.(?:jpe?g|jfif|png|gif|webp|avif|bmp|tiff?|heic)", re.I)
+_TAB = "\t"
+_SKIPPED_BYTES = 1024 * 1024
 _BATCH_ROWS = 256
 _CHUNK_ROWS = 16
 """Rows that are converted to Python values at once: a batch may hold gigabytes of images."""
@@ -34,11 +41,15 @@ class Row:
 
 
 class _Lines:
-    """Lines of a binary file as text; `taken` holds the lines since the last `mark`."""
+    """Lines of a binary file as text; `taken` holds the lines since the last `mark`.
+
+    The first of them is line `first` of the file, counted from 1.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.taken: list[bytes] = []
+        self.first = 1
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -48,10 +59,31 @@ class _Lines:
         if not line:
             raise StopIteration
         self.taken.append(line)
-        return line.decode()
+        return from_utf8(line)
 
     def mark(self) -> None:
+        self.first += sum(line.endswith(b"\n") for line in self.taken)
         self.taken = []
+
+    def move(self, offset: int) -> bool:
+        """Seek to an offset behind the last mark, and count the lines before it.
+
+        Returns False if the file is shorter.
+        """
+        self._file.seek(0)
+        left, self.first, self.taken = offset, 1, []
+        while left and (part := self._file.read(min(left, _SKIPPED_BYTES))):
+            left -= len(part)
+            self.first += part.count(b"\n")
+        return not left
+
+    def opening(self, quote: str) -> int:
+        """The line on which the last quoted value in the lines taken begins."""
+        begins, inside, mark = 0, False, quote.encode()
+        for at, line in enumerate(self.taken):
+            for _ in range(line.replace(mark * 2, b"").count(mark)):
+                begins, inside = (begins, False) if inside else (at, True)
+        return self.first + begins
 
     def give_back(self) -> None:
         """Seek back to the second of the lines taken, so that it is read again."""
@@ -69,6 +101,8 @@ class CsvForm:
     """None: a quote is a character like any other."""
     columns: list[str] | None = None
     """The names of the columns of a file without a header."""
+    encoding: str | None = None
+    """The file's encoding, if it is not UTF-8 and has no byte order mark."""
 
     def rows(self, lines: _Lines) -> Iterator[list[str]]:
         """The values of each row; none for an empty line."""
@@ -76,6 +110,64 @@ class CsvForm:
             return csv.reader(lines, delimiter=self.delimiter, quotechar=self.quote, strict=True)
         cut = (line.rstrip("\r\n") for line in lines)
         return (line.split(self.delimiter) if line else [] for line in cut)
+
+    def otherwise(self, line: bytes) -> list[str]:
+        """The values of a line that is no row to `rows`; none if it is no row even so.
+
+        It may have quotes behind a backslash, as Spark and MySQL write them, or a long value.
+        """
+        if self.quote is None:
+            return []
+        escape = "\\" if b"\\" + self.quote.encode() in line else None
+        limit = csv.field_size_limit(RAW_BYTES)
+        try:
+            reader = csv.reader(
+                [line.decode()],
+                delimiter=self.delimiter,
+                quotechar=self.quote,
+                escapechar=escape,
+                doublequote=escape is None,
+                strict=True,
+            )
+            return next(reader)
+        except (csv.Error, UnicodeDecodeError, StopIteration):
+            return []
+        finally:
+            csv.field_size_limit(limit)
+
+    def check(self, values: list[str], taken: list[bytes]) -> None:
+        """Raise csv.Error if the lines of one row are rows: a later quote closed an open one.
+
+        A line is a row if it has as many values, and an image's address where this row has one. A
+        text of several lines has its row's address once, so that no such text is taken for rows.
+        """
+        wanted = [at for at, value in enumerate(values) if _ADDRESS.fullmatch(value.strip())]
+        if self.quote is None or len(taken) < 2 or not wanted:
+            return
+        rows = 0
+        for line in taken:
+            parts = [part.strip(f" \r\n{self.quote}") for part in self._alone(line)]
+            more = len(parts) - len(values)
+            rows += more >= 0 and (
+                all(_ADDRESS.fullmatch(parts[at]) for at in wanted)
+                or all(_ADDRESS.fullmatch(parts[at + more]) for at in wanted)
+            )
+        if rows > 1:
+            raise csv.Error("it takes in the rows behind it")
+
+    def _alone(self, line: bytes) -> list[str]:
+        """The values of a line; a quote without its other half is a character."""
+        text = from_utf8(line)
+        if self.quote and text.count(self.quote) % 2 == 0:
+            with suppress(csv.Error, StopIteration):
+                return next(csv.reader([text], delimiter=self.delimiter, quotechar=self.quote))
+        return text.split(self.delimiter)
+
+    def why_not(self, error: Exception, lines: _Lines) -> str:
+        """Why the lines taken are no row."""
+        if self.quote is not None and isinstance(error, csv.Error) and len(lines.taken) > 1:
+            return f"the quote on line {lines.opening(self.quote)} is not closed ({error})"
+        return f"line {lines.first} is not CSV: {error}"
 
 
 def csv_rows(
@@ -86,17 +178,23 @@ def csv_rows(
     `check` is called with the names of the columns. Raises SourceError, OSError.
     """
     columns = form.columns
-    with opened_text(path) as file:
+    with opened_text(path, form.encoding) as file:
         lines = _Lines(file)
         try:
-            header = columns or next(form.rows(lines), None)
+            header = columns or next(filter(any, form.rows(lines)), None)
+            if header and (told := _SEPARATOR.fullmatch(form.delimiter.join(header))):
+                # Excel writes the separator into a line of its own.
+                form = replace(form, delimiter=told[1])
+                header = next(filter(any, form.rows(lines)), None)
         except (csv.Error, UnicodeDecodeError) as error:
-            raise SourceError(f"{path}: its header cannot be read: {error}") from error
+            raise SourceError(
+                f"{path}: its header cannot be read ({error}): correct its first line"
+            ) from error
         if header is None:
             return
-        header = [name.removeprefix("\ufeff").strip() for name in header]
+        header = _distinct([name.removeprefix("\ufeff").strip() for name in header])
         check(header)
-        if not moved_to(file, max(offset, 0 if columns else sum(map(len, lines.taken)))):
+        if not lines.move(max(offset, 0 if columns else sum(map(len, lines.taken)))):
             raise SourceError(f"{path} is shorter than when it was read: --from-start reads it all")
         rows = form.rows(lines)
         while True:
@@ -106,20 +204,36 @@ def csv_rows(
             why = None
             try:
                 values = next(rows)
+                form.check(values, lines.taken)
             except StopIteration:
                 return
             except (csv.Error, UnicodeDecodeError) as error:
                 # A quote that is not closed takes in the lines behind it: read them again.
+                broken = form.why_not(error, lines)
                 lines.give_back()
                 rows = form.rows(lines)
-                why = f"not CSV: {error}"
+                values = form.otherwise(lines.taken[0]) if lines.taken else []
+                why = None if len(values) == len(header) else broken
             if why is None and not values:
                 continue
+            while len(values) > len(header) and not values[-1]:
+                del values[-1]  # a separator that ends the line
             if why is None and len(values) != len(header):
-                why = f"the row has {len(values)} fields, the header {len(header)}"
+                why = (
+                    f"line {lines.first} has {len(values)} values, the header {len(header)}; "
+                    f"{'a tab' if form.delimiter == _TAB else repr(form.delimiter)} separates them"
+                )
             raw = b"".join(lines.taken)[:RAW_BYTES]
             fields = dict(zip(header, values, strict=False)) if why is None else {}
             yield Row(f"{path.name}:row {number}", fields, raw, why, file.tell(), number)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names, a number behind each that comes again: none of their values is lost."""
+    return [
+        name if name not in names[:at] else f"{name}_{names[:at].count(name) + 1}"
+        for at, name in enumerate(names)
+    ]
 
 
 def parquet_rows(path: Path, done: int) -> Iterator[Row]:
@@ -141,7 +255,9 @@ def parquet_rows(path: Path, done: int) -> Iterator[Row]:
             batches = file.iter_batches(_BATCH_ROWS, row_groups=groups)
             yield from _rows(path.name, batches, number, done)
     except pa.ArrowException as error:
-        raise SourceError(f"{path} cannot be read as Parquet: {error}") from error
+        raise SourceError(
+            f"{path} cannot be read as Parquet ({error}): write or fetch it again"
+        ) from error
 
 
 def stream_rows(path: Path, name: str, done: int) -> Iterator[Row]:
@@ -158,7 +274,9 @@ def stream_rows(path: Path, name: str, done: int) -> Iterator[Row]:
                 raise SourceError(f"{path} is cut off: write or copy it again")
             yield from _rows(name, pa.ipc.open_stream(file), 0, done)
     except pa.ArrowException as error:
-        raise SourceError(f"{path} cannot be read as an Arrow stream: {error}") from error
+        raise SourceError(
+            f"{path} cannot be read as an Arrow stream ({error}): write it again"
+        ) from error
 
 
 def _rows(name: str, batches: Iterable[Any], number: int, done: int) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from typing import IO, cast
 
 from kaption.connections.errors import Fault
 from kaption.connections.settings import StoreConnection
-from kaption.producers.sources.source import SourceError
+from kaption.producers.errors import SourceError
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TIMEOUT_S = 60.0
@@ -44,7 +44,7 @@ def shards_of(location: str, suffix: str, store: StoreConnection) -> list[str]:
     else:
         return [location]
     if not found:
-        raise SourceError(f"{location} holds no {suffix} files")
+        raise SourceError(f"{location} holds no {suffix} files: give their folder")
     return found
 
 
@@ -69,7 +69,7 @@ def _file(shard: str, offset: int, store: StoreConnection) -> IO[bytes]:
         try:
             file = BytesIO(open_store(store.model_copy(update={"url": folder})).get(key))
         except KeyError as error:
-            raise SourceError(f"there is no object {shard}") from error
+            raise SourceError(f"there is no object {shard}: correct the address") from error
     else:
         file = Path(shard).open("rb")  # noqa: SIM115 - who asked for it closes it
     file.seek(offset)

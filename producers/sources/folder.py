@@ -10,8 +10,9 @@ from pathlib import Path
 from kaption.producers.image import file_below
 from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
-from kaption.producers.sources.source import RAW_BYTES, Found, Item, LocalSource, Unreadable
-from kaption.producers.sources.warc import DERIVED
+from kaption.producers.sources.source import Found, Item, LocalSource, Unreadable
+from kaption.producers.sources.warc import ARCHIVES
+from kaption.schemas.limits import RAW_BYTES
 
 
 class Folder(LocalSource):
@@ -30,9 +31,9 @@ class Folder(LocalSource):
         """A folder without shards, tables, archives, or files that describe these."""
         if "://" in location or not Path(location).is_dir():
             return False
-        files = (".tar", ".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".warc", ".warc.gz")
-        other = (*files, *DERIVED, "_stats.json", INFO_FILE, SPLITS_FILE)
-        return not any(each.name.endswith(other) for each in Path(location).iterdir())
+        files = (".tar", ".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", *ARCHIVES)
+        other = (*files, "_stats.json", INFO_FILE, SPLITS_FILE)
+        return not any(each.name.lower().endswith(other) for each in Path(location).iterdir())
 
     def _read(self, after: str | None) -> Iterator[Found]:
         images = self._images()

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from kaption.producers.errors import SourceError
 from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import stream_rows
-from kaption.producers.sources.source import Found, LocalSource, SourceError
+from kaption.producers.sources.source import Found, LocalSource
+from kaption.schemas.faults import one_line
 
 SPLITS_FILE = "dataset_dict.json"
 INFO_FILE = "dataset_info.json"
@@ -100,4 +102,5 @@ def _read(path: Path, shape: type[T]) -> T:
     try:
         return shape.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise SourceError(f"{path} is not what `datasets` writes: {error}") from error
+        told = one_line(error, shape.__name__)
+        raise SourceError(f"{path} is not what `datasets` writes: {told}") from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from kaption.producers.errors import SourceError
 from kaption.producers.sources.folder import Folder
-from kaption.producers.sources.source import Found, LocalSource, Source, SourceError
+from kaption.producers.sources.source import Found, LocalSource, Source
 from kaption.producers.sources.table import Table
 from kaption.producers.sources.webdataset import WebDataset
 
@@ -35,5 +36,7 @@ class Img2dataset(LocalSource):
         elif next(self._path.glob("*.parquet"), None):
             inner = Table(location, source=self._source)
         else:
-            raise SourceError(f"{self._path} holds nothing that img2dataset writes")
+            raise SourceError(
+                f"{self._path} holds nothing that img2dataset writes: give its output folder"
+            )
         return inner.read(after)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
+from kaption.producers.errors import SourceError
 from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._files import moved_to, opened_text
+from kaption.producers.sources._json_values import Shape, joined_values, shape_of, values_of
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import Row
-from kaption.producers.sources.source import (
-    RAW_BYTES,
-    Found,
-    Item,
-    LocalSource,
-    SourceError,
-    Unreadable,
-)
+from kaption.producers.sources.source import Found, Item, LocalSource, Unreadable
+from kaption.schemas.limits import RAW_BYTES
 from kaption.schemas.plain_json import read_json
 
 _SUFFIXES = tuple(
@@ -29,9 +26,12 @@ _FIRST_RECORDS = 20
 _FIRST_BYTES = 2 * RAW_BYTES
 """They are held in memory until then, up to this size and one line."""
 _MARK = b"\xef\xbb\xbf"
-_SPACE = b" \t\r\n"
-_BLANK = re.compile(r"[ \t\r\n]*")
-_CHUNK = 1024 * 1024
+# JSON text sequences (RFC 7464) begin each record with it.
+_RECORD_SEPARATOR = b"\x1e"
+_LAST_COMMA = re.compile(rb",(?=\s*\}\Z)")
+# One object behind another on a line: a writer ended before its line break.
+_JOINED = re.compile(rb"\}\s*,?\s*\{")
+_PYTHON_CHARS = 10_000
 
 
 class _Record(NamedTuple):
@@ -44,15 +44,18 @@ class _Record(NamedTuple):
 
 
 class Jsonl(LocalSource):
-    """One pair per line; empty lines are skipped. A file that begins with ``[`` is an array.
+    """One pair per line; empty lines are skipped.
+
+    A file may also be an array, an object with lists of pairs in it, such as ``{"data": [...]}``,
+    or objects that go over several lines.
 
     Names are found as in `Table`: those of RawPair, and url, caption and the like; `image_column`
     and `text_column` give other names. `image` may be a string: a URL, a data: URI, or a path below
     the file's folder. `pair_id` may be missing. `source` is the name of the data set. The file may
-    be in UTF-8, UTF-16 or UTF-32, and compressed with gzip.
+    be compressed with gzip, and is in UTF-8 or in what a byte order mark or `encoding` says.
 
-    A cursor is the offset of the next line (in an array: of the next value) in bytes, and the
-    number of lines before it. Lines that are appended later are read by the next run.
+    A cursor is the offset of the next line or value in bytes, and the number of lines or values
+    before it. Lines that are appended later are read by the next run.
     """
 
     def __init__(
@@ -61,25 +64,28 @@ class Jsonl(LocalSource):
         *,
         image_column: str | None = None,
         text_column: str | None = None,
+        encoding: str | None = None,
         source: str | None = None,
     ) -> None:
         super().__init__(location)
+        self._encoding = encoding
         self._columns = Columns(image_column, text_column, source, folder=self._path.parent)
 
     @classmethod
     def recognises(cls, location: str) -> bool:
-        """By its name."""
+        """Whether its name ends as that of a JSON file."""
         return "://" not in location and location.lower().endswith(_SUFFIXES)
 
     def _read(self, after: str | None) -> Iterator[Found]:
-        with opened_text(self._path) as file:
+        with opened_text(self._path, self._encoding) as file:
             offset, number = parts_of(after, int, int)
-            if _is_array(file):
-                found = self._array(file, offset, number)
-            else:
+            shape = shape_of(file, self._columns.any_known)
+            if shape is Shape.LINES:
                 if not _begins_line(file, offset):
                     raise self._changed(number)
                 found = self._lines(file, offset, number)
+            else:
+                found = self._values(file, shape, offset, number)
             if after is None:
                 found = self._checked(found)
             for each in found:
@@ -89,8 +95,12 @@ class Jsonl(LocalSource):
         """The same records. Raises SourceError if the names of the first objects match nothing."""
         first: list[_Record] = []
         records: list[dict[str, Any]] = []
+        begun = False
         for each in found:
             fields = _fields(each)
+            if not begun:
+                self._refuse_other_forms(each, fields)
+                begun = True
             if not fields and not records:
                 yield each
                 continue
@@ -108,6 +118,18 @@ class Jsonl(LocalSource):
         yield from first
         yield from found
 
+    def _refuse_other_forms(self, first: _Record, fields: dict[str, Any]) -> None:
+        if any(isinstance(each, dict) and "0" in each for each in fields.values()):
+            raise SourceError(
+                f"{self._path} holds columns, not records: write it with"
+                " DataFrame.to_json(orient='records', lines=True)"
+            )
+        if not fields and _is_python(first):
+            raise SourceError(
+                f"{self._path} holds dictionaries as Python prints them, not JSON: write each with"
+                " json.dumps"
+            )
+
     def _lines(self, file: BinaryIO, offset: int, number: int) -> Iterator[_Record]:
         while line := file.readline(RAW_BYTES + 2):
             number += 1
@@ -124,15 +146,21 @@ class Jsonl(LocalSource):
                     "images by URL or path"
                 )
                 yield _Record(raw[:RAW_BYTES], place, cursor(offset, number), why)
+            elif _JOINED.search(raw) and (ends := joined_values(raw)):
+                # The cursor lies inside the line, and the line is not counted before its end.
+                begin = offset - len(line) + line.index(raw)
+                for start, end in pairwise((0, *ends)):
+                    last = end == ends[-1]
+                    at = cursor(offset, number) if last else cursor(begin + end, number - 1)
+                    yield _Record(raw[start:end], place, at)
             elif raw.strip():
                 yield _Record(raw, place, cursor(offset, number))
 
-    def _array(self, file: BinaryIO, offset: int, number: int) -> Iterator[_Record]:
-        mark = 0 if offset else _mark(file)
-        if not moved_to(file, offset or mark):
+    def _values(self, file: BinaryIO, shape: Shape, offset: int, number: int) -> Iterator[_Record]:
+        if not moved_to(file, offset):
             raise self._changed(number)
         try:
-            for raw, end in _values(file, offset, mark):
+            for raw, end in values_of(file, shape, offset, self._columns.any_known):
                 number += 1
                 yield _Record(raw, f"{self._path.name}:{number}", cursor(end, number))
         except SourceError as error:
@@ -149,7 +177,7 @@ class Jsonl(LocalSource):
         if found.error is not None:
             return Unreadable(place, raw, found.error)
         try:
-            fields = read_json(raw)
+            fields = _read(raw)
         except ValueError as error:
             return Unreadable(place, raw, f"not JSON: {error}")
         if not isinstance(fields, dict):
@@ -157,10 +185,30 @@ class Jsonl(LocalSource):
         return self._columns.pair(Row(place, fields, raw, None, 0, 0))
 
 
+def _read(raw: bytes) -> Any:
+    """As `read_json`. A comma behind the record, or behind its last value, is passed over."""
+    try:
+        return read_json(raw)
+    except ValueError:
+        plain = raw.strip(_RECORD_SEPARATOR + b", \t\r\n;")
+        return read_json(_LAST_COMMA.sub(b"", plain))
+
+
+def _is_python(found: _Record) -> bool:
+    """Whether it is a dictionary as Python writes it, with single quotes, None and True."""
+    text = found.raw[:_PYTHON_CHARS].decode(errors="replace").strip()
+    if not text.startswith("{'"):
+        return False
+    try:
+        return isinstance(ast.literal_eval(text), dict)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
 def _fields(found: _Record) -> dict[str, Any]:
     """A record's fields; none for what is no object."""
     try:
-        fields = read_json(found.raw) if found.error is None else None
+        fields = _read(found.raw) if found.error is None else None
     except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}
@@ -174,7 +222,9 @@ def _begins_line(file: BinaryIO, offset: int) -> bool:
     at = file.read(2)
     file.seek(offset)
     whole = len(before) == min(offset, 1)
-    return whole and (offset == 0 or before == b"\n" or at in (b"", b"\r\n") or at[:1] == b"\n")
+    return whole and (
+        offset == 0 or before in (b"\n", b"}") or at in (b"", b"\r\n") or at[:1] == b"\n"
+    )
 
 
 def _skip_line(file: BinaryIO, line: bytes) -> tuple[int, int]:
@@ -185,65 +235,3 @@ def _skip_line(file: BinaryIO, line: bytes) -> tuple[int, int]:
         skipped += len(line)
         length += len(line.rstrip(b"\r\n"))
     return skipped, length
-
-
-def _mark(file: BinaryIO) -> int:
-    """The bytes of the byte order mark."""
-    file.seek(0)
-    return len(_MARK) if file.read(len(_MARK)) == _MARK else 0
-
-
-def _is_array(file: BinaryIO) -> bool:
-    """Whether the file begins with ``[`` and then an object, as no line of a pair does."""
-    start = file.read(4096).removeprefix(_MARK).lstrip(_SPACE)
-    file.seek(0)
-    return start[:1] == b"[" and start[1:].lstrip(_SPACE)[:1] in (b"{", b"]")
-
-
-def _values(file: BinaryIO, offset: int, mark: int) -> Iterator[tuple[bytes, int]]:
-    """The values of an array behind `offset`, each with the offset behind it.
-
-    `mark` is the length of the byte order mark before an array that is read from its start.
-
-    Raises SourceError where it is no array of values that fit into a message.
-    """
-    # Latin-1 keeps one character for each byte. The structure of JSON is ASCII.
-    decoder = json.JSONDecoder(parse_int=str, strict=False)
-    buffer, at, start = "", 0, offset or mark
-    expected = "," if offset else "["
-
-    def more() -> bool:
-        nonlocal buffer
-        part = file.read(max(_CHUNK, len(buffer)))
-        buffer += part.decode("latin-1")
-        return bool(part)
-
-    def peek() -> str:
-        nonlocal at
-        while True:
-            at = _BLANK.match(buffer, at).end()  # type: ignore[union-attr] # matches nothing too
-            if at < len(buffer):
-                return buffer[at]
-            if not more():
-                raise SourceError(f"the array ends at byte {start + at} without a ]")
-
-    while (found := peek()) != "]":
-        if found != expected:
-            raise SourceError(f"no {expected!r} but {found!r} at byte {start + at} of the array")
-        at, expected = at + 1, ","
-        if peek() == "]":
-            return
-        while True:
-            try:
-                _, end = decoder.raw_decode(buffer, at)
-                break
-            except (ValueError, RecursionError) as error:
-                if len(buffer) - at > RAW_BYTES or not more():
-                    raise SourceError(
-                        f"the value at byte {start + at} of the array is not JSON or larger than "
-                        f"{RAW_BYTES} bytes: {error}"
-                    ) from error
-        raw, at = buffer[at:end].encode("latin-1"), end
-        yield raw, start + end
-        if at > _CHUNK:
-            buffer, start, at = buffer[at:], start + at, 0

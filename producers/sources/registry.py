@@ -10,7 +10,8 @@ from typing import Any
 
 from kaption.connections.settings import StoreConnection
 from kaption.plugins import PluginError, PluginFamily
-from kaption.producers.sources.source import Source, SourceError
+from kaption.producers.errors import SourceError
+from kaption.producers.sources.source import Source
 
 
 def _source_of(module: ModuleType) -> type[Source] | None:
@@ -64,10 +65,20 @@ def open_source(
     of installed packages. `options` are keyword arguments of the source's class. `store` is passed
     to a class that takes one: it reads ``s3://`` with that endpoint and those credentials.
     """
+    if not location:
+        # As a path it would be the present folder.
+        raise SourceError("the name of the source is empty: give a file, a folder or a URL")
     # A source of the user's own may take a location that is no path.
     ours = format_ is None or format_ in _SOURCES.names()
-    if ours and "://" not in location and "{" not in location and not Path(location).exists():
-        raise SourceError(f"there is no file {location}")
+    if ours and "://" not in location and "{" not in location:
+        path = Path(location)
+        if location == "-" or (path.exists() and not (path.is_file() or path.is_dir())):
+            raise SourceError(
+                f"{location} is no file: after a stop a pipe cannot be read again, so write its"
+                " lines into a file first"
+            )
+        if not path.exists():
+            raise SourceError(f"there is no file {location}")
     if format_ is None:
         format_ = _recognised(location)
     kind = find_source(format_)

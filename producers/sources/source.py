@@ -9,19 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaption.connections.kafka.messages import Message
+from kaption.producers.errors import SourceError
 from kaption.schemas import RawPair
-from kaption.schemas.limits import RAW_MESSAGE_BYTES
 
 SOURCE_PLACE_HEADER = "kaption-source-place"
 SOURCE_ERROR_HEADER = "kaption-source-error"
 CURSOR_CHARS = 2_000
-RAW_BYTES = RAW_MESSAGE_BYTES - 64 * 1024
-"""Most bytes of `Unreadable.raw`: it leaves room for the message's key, headers and frame."""
 _HEADER_CHARS = 2_000
-
-
-class SourceError(Exception):
-    """The source cannot be read; the message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,7 @@ class LocalSource(Source):
         return f"{type(self).__name__.lower()}:{self._path.resolve()}"
 
     def read(self, after: str | None = None) -> Iterator[Found]:
-        """As `Source.read`."""
+        """Read the pairs, as `Source.read` says."""
         try:
             yield from self._read(after)
         except OSError as error:
@@ -128,4 +122,4 @@ class LocalSource(Source):
 
     @abstractmethod
     def _read(self, after: str | None) -> Iterator[Found]:
-        """As `read`, but raises OSError where a file cannot be read."""
+        """Read the pairs for `read`. It may raise OSError, which `read` turns into SourceError."""

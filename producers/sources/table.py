@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from kaption.producers.errors import SourceError
 from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import CsvForm, Row, csv_rows, parquet_rows
-from kaption.producers.sources.source import Found, LocalSource, SourceError
+from kaption.producers.sources.source import Found, LocalSource
 
 _SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 _TAB = "\t"
@@ -27,9 +28,9 @@ class Table(LocalSource):
     `columns` are the comma-separated column names of a CSV file without a header. `delimiter` is
     one character or ``tab``; the default is a tab for .tsv, else a comma. `quote` is the character
     around values that hold delimiters, or ``none``: by default none for tabs, else ``"``. Text
-    files may be in UTF-8, UTF-16 or UTF-32, and compressed with gzip. `source` is the name of the
-    data set. A cursor is a file's name, an offset in bytes in that file, and a row number. Parquet
-    needs pyarrow.
+    files may be compressed with gzip, and are in UTF-8 or in what a byte order mark or `encoding`
+    says. `source` is the name of the data set. A cursor is a file's name, an offset in bytes in
+    that file, and a row number. Parquet needs pyarrow.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Table(LocalSource):
         columns: str | None = None,
         delimiter: str | None = None,
         quote: str | None = None,
+        encoding: str | None = None,
         source: str | None = None,
     ) -> None:
         super().__init__(location)
@@ -48,6 +50,7 @@ class Table(LocalSource):
         self._header = columns.split(",") if columns else None
         self._delimiter = _TAB if delimiter in ("tab", "\\t") else delimiter
         self._quote = quote
+        self._encoding = encoding
         for name, value in (("delimiter", self._delimiter), ("quote", quote)):
             if value is not None and len(value) != 1 and (name, value) != ("quote", "none"):
                 raise SourceError(f"-o {name}={value}: give one character")
@@ -91,7 +94,8 @@ class Table(LocalSource):
         tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
         delimiter = self._delimiter or (_TAB if tabs else ",")
         quote = self._quote or ("none" if delimiter == _TAB else '"')
-        form = CsvForm(delimiter, None if quote == "none" else quote, self._header)
+        quote_mark = None if quote == "none" else quote
+        form = CsvForm(delimiter, quote_mark, self._header, self._encoding)
         return csv_rows(path, form, offset, number, partial(self._columns.check, path))
 
 

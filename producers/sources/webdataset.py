@@ -7,11 +7,13 @@ from os.path import commonprefix
 from pathlib import Path
 
 from kaption.connections.settings import StoreConnection
+from kaption.producers.errors import SourceError
 from kaption.producers.image import BLOB_IMAGE_BYTES
 from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources._shards import opened, shards_of
 from kaption.producers.sources._tar import DamagedTarError, Member, members
-from kaption.producers.sources.source import RAW_BYTES, Found, Item, Source, SourceError, Unreadable
+from kaption.producers.sources.source import Found, Item, Source, Unreadable
+from kaption.schemas.limits import RAW_BYTES
 
 _TEXTS = ("txt", "caption", "text")
 

@@ -20,6 +20,7 @@ from kaption.producers.errors import (
     StillSpooledError,
     TooLargeError,
 )
+from kaption.producers.options import PublisherOptions
 from kaption.producers.spool.refused import REFUSED_FILE, refuse
 from kaption.producers.spool.spool import Spool
 from kaption.schemas.limits import MIB
@@ -46,26 +47,19 @@ class Spooled:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        max_bytes: int,
-        connect: Callable[[], Sender],
-        *,
-        limit: int,
-        max_block_s: float,
-        patience_s: float,
+        self, folder: Path, options: PublisherOptions, connect: Callable[[], Sender], limit: int
     ) -> None:
         """`connect` raises PublishError while there is no broker.
 
         `limit` is the largest message in bytes until the first connection tells the topic's own.
-        `flush` gives up after `patience_s` seconds without an acknowledgement. Raises SpoolError.
+        Raises SpoolError.
         """
         self.limit = limit
         self._folder = folder
         self._connect = connect
-        self._max_block_s = max_block_s
-        self._patience_s = patience_s
-        self._spool = Spool(folder, max_bytes)
+        self._max_block_s = options.max_block_s
+        self._patience_s = options.delivery_timeout_s
+        self._spool = Spool(folder, options.spool_bytes)
         self._sender: Sender | None = None
         self._stopping = threading.Event()
         self._problem: Exception | None = None
@@ -73,7 +67,7 @@ class Spooled:
         self._broken: Exception | None = None
         """What ended the thread."""
         self._refusals: deque[Failure] = deque()
-        """Not reported yet."""
+        """Messages that Kafka refused and that were not reported yet."""
         self._thread = threading.Thread(target=self._run, name="kaption-spool", daemon=True)
         self._thread.start()
 
@@ -87,18 +81,20 @@ class Spooled:
                 raise
             raise BufferFullError(f"{error}; now: {self._problem}") from error
 
-    def flush(self) -> None:
+    def flush(self, patience_s: float | None = None) -> None:
         """Wait until all that was sent before this call is delivered.
 
-        Raises StillSpooledError when nothing was acknowledged for `patience_s`, and DeliveryError
-        with the messages that the broker refuses for good; each is reported once.
+        Raises StillSpooledError when nothing was acknowledged for `patience_s` (None: for
+        `delivery_timeout_s`), and DeliveryError with the messages that the broker refuses for good;
+        each is reported once.
         """
+        patience_s = self._patience_s if patience_s is None else patience_s
         end = self._spool.end
         while (seen := self._spool.acknowledged) < end and self._broken is None:
-            if not self._spool.wait(lambda: self._moved(seen), self._patience_s):
+            if not self._spool.wait(lambda: self._moved(seen), patience_s):
                 raise StillSpooledError(
                     f"records wait in the spool {self._folder}, nothing was acknowledged for "
-                    f"{self._patience_s:g} s ({self._problem or 'no answer'}): they are sent when "
+                    f"{patience_s:g} s ({self._problem or 'no answer'}): they are sent when "
                     "the broker is back, also by the next Publisher with this spool"
                 )
         self._check()
@@ -108,10 +104,10 @@ class Spooled:
             error.add_note(f"they are kept in {self._folder / REFUSED_FILE}")
             raise error
 
-    def close(self) -> None:
+    def close(self, patience_s: float | None = None) -> None:
         """`flush`, then let go of the folder; what was not delivered stays in it."""
         try:
-            self.flush()
+            self.flush(patience_s)
         finally:
             self._stopping.set()
             self._spool.wake()
@@ -122,10 +118,8 @@ class Spooled:
             self._spool.close()
 
     def _check(self) -> None:
-        if self._broken is not None:
-            raise SpoolError(f"the spool in {self._folder} came to a stop: {self._broken}") from (
-                self._broken
-            )
+        if (broken := self._broken) is not None:
+            raise SpoolError(f"the spool in {self._folder} came to a stop: {broken}") from broken
 
     def _moved(self, seen: int) -> bool:
         return self._spool.acknowledged != seen or self._broken is not None

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class MessageLog:
     last: int
     """Number of the newest message, also of one that is deleted; 0 before the first one."""
     done: int
-    """The messages up to this number are deleted."""
+    """The messages up to this number are delivered, and deleted unless the disk was full."""
     used_bytes: int
     """Bytes that the messages take in the database's file."""
 
@@ -68,11 +68,12 @@ class MessageLog:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FolderLock(folder)
-            try:
+            with sqlite_calls, ExitStack() as undo:
+                undo.callback(self._lock.release)
                 self._connection = self._open(folder / "messages.db")
-            except BaseException:
-                self._lock.release()
-                raise
+                undo.callback(self._connection.close)
+                self._prepare()
+                undo.pop_all()
         except (OSError, sqlite3.OperationalError) as error:
             raise SpoolError(f"the spool in {folder} cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:
@@ -89,18 +90,16 @@ class MessageLog:
             call = self._connection.execute
             try:
                 call("BEGIN IMMEDIATE")
-                number = self.last
+                numbered = [(at, *row) for at, row in enumerate(rows, start=self.last + 1)]
                 for begin in range(0, len(rows), _ROWS):
-                    some = rows[begin : begin + _ROWS]
-                    # One statement for all rows: Python's other threads run during each statement,
+                    # One statement for many rows: Python's other threads run during each statement,
                     # and this one, which they wait for, must wait for its turn again.
-                    numbered = [(at, *row) for at, row in enumerate(some, start=number + 1)]
-                    number += len(some)
+                    some = numbered[begin : begin + _ROWS]
                     places = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
                     statement = f"INSERT INTO messages VALUES {places}"  # noqa: S608 - of marks alone
-                    call(statement, tuple(chain(*numbered)))
+                    call(statement, tuple(chain(*some)))
                 call("COMMIT")
-                self.last = number
+                self.last += len(rows)
             except BaseException:
                 if self._connection.in_transaction:
                     call("ROLLBACK")
@@ -111,10 +110,12 @@ class MessageLog:
             self._measure()
 
     def delete(self, done: int) -> None:
-        """Delete the messages up to number `done`. Raises sqlite3.Error and OSError.
+        """Delete the messages up to number `done`; they are not read again.
 
         This is not synced: a power cut may bring them back, and the next `append` syncs it too.
+        Raises sqlite3.Error and OSError; a later call deletes these messages too.
         """
+        self.done = done
         with sqlite_calls:
             self._lock.note(self.last, done)
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -122,7 +123,6 @@ class MessageLog:
                 self._connection.execute("DELETE FROM messages WHERE number <= ?", (done,))
             finally:
                 self._connection.execute("PRAGMA synchronous=FULL")
-            self.done = done
             free_bytes = self._measure()
             # Until then new messages use the room of deleted ones.
             if self.used_bytes <= _SHRINK_BYTES and free_bytes >= 4 * _SHRINK_BYTES:
@@ -131,13 +131,13 @@ class MessageLog:
                     self._connection.execute("VACUUM")
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def read(self, after: int, max_bytes: int) -> list[tuple[int, Message]]:
-        """The messages behind number `after` with their numbers: up to `max_bytes`, at least one.
+    def read(self, max_bytes: int) -> list[tuple[int, Message]]:
+        """The first messages with their numbers: up to `max_bytes`, at least one.
 
         Raises SpoolError if one is missing or damaged.
         """
         found: list[tuple[int, Message]] = []
-        size, last = 0, self.last
+        size, after, last = 0, self.done, self.last
         # In slices, so that a thread that publishes waits for one of them at most.
         while size < max_bytes and (
             rows := self._slice(after, min(_SLICE_BYTES, max_bytes - size))
@@ -177,19 +177,12 @@ class MessageLog:
             raise sqlite3.DatabaseError(f"{path} is missing")
         # Nobody else may read the file; SQLite gives its WAL the same rights.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        with sqlite_calls:
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?vfs=unix-none",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            try:
-                self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
-            return self._connection
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?vfs=unix-none",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
 
     def _prepare(self) -> None:
         for setting in (
@@ -219,19 +212,16 @@ class MessageLog:
     def _slice(self, after: int, max_bytes: int) -> list[tuple[int, Row]]:
         rows: list[tuple[int, Row]] = []
         size = 0
-        with sqlite_calls:
-            try:
-                cursor = self._connection.execute(
-                    "SELECT * FROM messages WHERE number > ? ORDER BY number", (after,)
-                )
+        query = "SELECT * FROM messages WHERE number > ? ORDER BY number"
+        try:
+            with sqlite_calls, closing(self._connection.execute(query, (after,))) as cursor:
                 for number, *row in cursor:
                     rows.append((number, tuple(row)))
                     size += len(row[2]) + len(row[3])
                     if size >= max_bytes:
                         break
-                cursor.close()
-            except sqlite3.DatabaseError as error:
-                raise self._damaged(error) from error
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
         return rows
 
     def _extreme(self, which: str) -> int:

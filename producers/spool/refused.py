@@ -14,7 +14,8 @@ from kaption.producers.spool.log import sqlite_calls
 from kaption.producers.spool.rows import TABLE, from_row, to_row
 
 REFUSED_FILE = "refused.db"
-"""In a spool's folder. A database of its own, because the spool's is open to one process only."""
+"""A file in the spool's folder. It is a database of its own, because only one process may open the
+spool's."""
 
 
 def refuse(folder: Path, messages: Iterable[Message]) -> None:

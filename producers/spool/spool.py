@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,24 +39,27 @@ class Spool:
     be written.
     """
 
-    def __init__(
-        self, folder: Path, max_bytes: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self._clock = clock
-        self._changed = threading.Condition()
         self._messages = MessageLog(folder)
-        self.end = self._messages.last
-        """Number of the last message that is on the disk."""
-        self.acknowledged = self._messages.done
-        """Number of the last message that `acknowledge` was told of."""
+        self._changed = threading.Condition()
         self._queue: list[_Entry] = []
         self._queued_bytes = 0
-        """Of the messages in the queue and in the group that is being written."""
+        """Bytes of the messages in the queue and in the group that is being written."""
         self._writing = False
         self._undeleted = False
         self._closed = False
+
+    @property
+    def end(self) -> int:
+        """Number of the last message that is on the disk."""
+        return self._messages.last
+
+    @property
+    def acknowledged(self) -> int:
+        """Number of the last message that `acknowledge` was told of."""
+        return self._messages.done
 
     def append(self, message: Message, max_block_s: float) -> None:
         """Put a message behind all others; it is on the disk when this returns.
@@ -68,7 +70,15 @@ class Spool:
         # Rounded up to pages; the table may need another page to point at these.
         entry = _Entry(to_row(message), (message.size // PAGE_BYTES + 2) * PAGE_BYTES)
         with self._changed:
-            self._wait_for_room(entry, max_block_s)
+            room = self._changed.wait_for(lambda: self._closed or self._fits(entry), max_block_s)
+            if self._closed:
+                raise ClosedError("this Publisher is closed: make another one")
+            if not room:
+                raise BufferFullError(
+                    f"the spool in {self._folder} holds {self._used()} bytes of at most "
+                    f"{self._max_bytes}, and no room came for {max_block_s:g} s: check the broker, "
+                    "or raise spool_bytes"
+                )
             self._queue.append(entry)
             self._queued_bytes += entry.size
         while not self._is_done(entry):
@@ -84,7 +94,7 @@ class Spool:
 
         Returns an empty list if all is acknowledged. Raises SpoolError if messages are damaged.
         """
-        return self._messages.read(self.acknowledged, max_bytes)
+        return self._messages.read(max_bytes)
 
     def acknowledge(self, number: int) -> None:
         """The messages up to `number` are delivered: they are not read again, their room is free.
@@ -105,9 +115,7 @@ class Spool:
             self._undeleted = True
         except sqlite3.DatabaseError as error:
             raise SpoolError(f"the spool in {self._folder} is damaged: {error}") from error
-        with self._changed:
-            self.acknowledged = number
-            self._changed.notify_all()
+        self.wake()
 
     def wait(self, until: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until `until` is true; returns its last answer. It is asked after each change."""
@@ -128,29 +136,16 @@ class Spool:
             self._queue = []
         self._messages.close()
 
-    def _wait_for_room(self, entry: _Entry, max_block_s: float) -> None:
-        end = self._clock() + max_block_s
-        while not (self._closed or self._fits(entry)):
-            left = end - self._clock()
-            if left <= 0:
-                raise BufferFullError(
-                    f"the spool in {self._folder} holds {self._used()} bytes of at most "
-                    f"{self._max_bytes}, and no room came for {max_block_s:g} s: check the broker, "
-                    "or raise spool_bytes"
-                )
-            self._changed.wait(left)
-        if self._closed:
-            raise ClosedError("this Publisher is closed: make another one")
-
     def _fits(self, entry: _Entry) -> bool:
         # A message that is larger than the spool goes alone.
-        empty = not self._queue and not self._writing and self.acknowledged == self.end
-        return empty or self._used() + entry.size <= self._max_bytes
+        alone = not self._queued_bytes and self.acknowledged == self.end
+        return alone or self._used() + entry.size <= self._max_bytes
 
     def _used(self) -> int:
         return self._messages.used_bytes + self._queued_bytes
 
     def _is_done(self, entry: _Entry) -> bool:
+        # A lock that each thread holds in turn was rejected: groups got a third as large.
         with self._changed:
             self._changed.wait_for(lambda: entry.done or not self._writing)
             return entry.done
@@ -174,7 +169,6 @@ class Spool:
             error = raised
         finally:
             with self._changed:
-                self.end = self._messages.last
                 self._writing = False
                 self._settle(group, error)
 

@@ -1,10 +1,10 @@
 """Finds the images of a web page with their texts, licences and opt-outs.
 
-Needs parsel (extra `scrapy`).
+Needs parsel (extras `scrapy` and `sources`).
 """
 
-from kaption.producers.web.opt_out import opt_out_signals
+from kaption.producers.web.opt_out import image_signals, opt_out_signals
 from kaption.producers.web.pairs import image_pairs
-from kaption.producers.web.tdm_rep import TdmRep
+from kaption.schemas.opt_outs.tdm_rep import TdmRep
 
-__all__ = ["TdmRep", "image_pairs", "opt_out_signals"]
+__all__ = ["TdmRep", "image_pairs", "image_signals", "opt_out_signals"]

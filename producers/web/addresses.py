@@ -1,155 +1,130 @@
-"""Finds the addresses of an <img>: src, srcset, <picture>, and the attributes of lazy loading."""
+"""Finds the addresses of an image on a page, and chooses among them."""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
-from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Container
 from itertools import islice
-from urllib.parse import unquote_to_bytes, urlsplit
+from typing import Any, NamedTuple
 
+from kaption.producers.web.candidates import NOT_DECODED, Kind, candidates_of
 from kaption.producers.web.document import Document, Element
+from kaption.producers.web.elements import PageImages
+from kaption.producers.web.placeholders import is_no_image, may_be_blank, stem_of
+from kaption.producers.web.signs import is_template
+from kaption.producers.web.srcset import Candidate
+from kaption.schemas.address import image_address
+from kaption.schemas.limits import ALTERNATIVES
 
 DATA_URI_BYTES = range(512, 256 * 1024 + 1)
 """Sizes of images inside the page that are taken: smaller ones are placeholders."""
+WIDEST = 8_000
+"""Pixels. Ingest accepts 64 million by default: a square of this width."""
+USUAL_WIDTH = 300
+"""Pixels that are assumed where nothing is known: previews are smaller, other sizes larger."""
 
-# lazysizes, jQuery Lazy Load, WP Rocket and Jetpack, slick, echo.js, Flickity.
-_LAZY = (
-    "data-src",
-    "data-original",
-    "data-lazy-src",
-    "data-lazy",
-    "data-echo",
-    "data-flickity-lazyload",
-)
-_SRCSETS = ("srcset", "data-srcset", "data-lazy-srcset", "data-flickity-lazyload-srcset")
-# Most <source> elements that are read of one <picture>: it bounds what a hostile page costs.
-_SOURCES = 32
-_ADDRESS = re.compile(r"[\s,]*(\S+)")
-_DESCRIPTORS = re.compile(r"[^,]*,?")
-# Formats that ingest does not decode.
-_NOT_DECODED = ("image/svg+xml", "image/jxl", "image/heic", "image/heif")
+# Most that are read of one element: it bounds what a hostile page costs.
+_CANDIDATES = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One of the addresses of an image, with the size that its `srcset` tells."""
+class FoundImage(NamedTuple):
+    """An address that is an image's, as a browser understands it."""
 
-    address: str
-    width: int = 0
-    """In pixels; 0 if unknown."""
-    density: float = 1.0
-    placeholder: bool = False
-    """Whether a script replaces it later: it may be a blank image."""
+    image: str
+    """A URL, or a data: URI."""
+    candidate: Candidate
+    kind: Kind
 
-
-@dataclass(frozen=True, slots=True)
-class PageImage:
-    """The image of a pair."""
-
-    image: dict[str, str]
-    """Fields of `RawPair.image`: either `url`, or `inline` with base64."""
-    width: int = 0
-    """In pixels, from the `srcset`; 0 if unknown."""
+    @property
+    def is_url(self) -> bool:
+        """Whether it is no data: URI."""
+        return not self.image.startswith("data:")
 
 
-def image_of(
-    img: Element, document: Document, archived: Container[str] = (), min_width: int = 0
-) -> PageImage | None:
-    """The largest image that an <img> names, or None.
+def addresses_of(element: Element, document: Document, images: PageImages) -> list[FoundImage]:
+    """All addresses of an element's image, those of its placeholders among them."""
+    found: dict[str, FoundImage] = {}
+    for kind, candidate in islice(candidates_of(element, images), _CANDIDATES):
+        image = _understood(candidate.address, document)
+        if image is None:
+            continue
+        held = found.setdefault(image, FoundImage(image, candidate, kind))
+        if candidate.width > held.candidate.width:
+            found[image] = held._replace(candidate=candidate)
+    return list(found.values())
 
-    URLs come before images inside the page (data URIs). Addresses in `archived` come before others,
-    unless they are known to be narrower than `min_width` pixels, or are placeholders, which may be
-    blank.
+
+def settled(found: list[FoundImage]) -> list[FoundImage]:
+    """An image's addresses, with the kind REPLACED for placeholders."""
+    lazy = [each.image for each in found if each.kind is Kind.LAZY and each.is_url]
+    stems = {stem_of(image) for image in lazy} - {""}
+
+    def kind(each: FoundImage) -> Kind:
+        # What a script replaces is a small size of the image, or the same spinner for all images.
+        replaced = lazy and (not each.is_url or stem_of(each.image) not in stems)
+        replaced = replaced or (len(found) > 1 and each.is_url and may_be_blank(each.image))
+        return Kind.REPLACED if each.kind is Kind.PLAIN and replaced else each.kind
+
+    # Sizes that a script reads come before the one that it replaces.
+    first = sorted(found, key=lambda each: bool(lazy) and each.kind is Kind.PLAIN)
+    return [each._replace(kind=kind(each)) for each in first]
+
+
+def chosen(
+    found: Collection[FoundImage], archived: Container[str] = (), min_width: int = 0
+) -> tuple[dict[str, Any], int] | None:
+    """The largest image that ingest accepts, and its width; None if none is left.
+
+    The image has the fields of `RawPair.image`: `url` and perhaps `alternatives`, or `inline` in
+    base64. The width is in pixels, as the page says; 0 if unknown. URLs come before images inside
+    the page (data URIs). URLs in `archived` come before others, unless they are known to be
+    narrower than `min_width` pixels.
     """
 
-    def rank(found: tuple[Candidate, dict[str, str]]) -> tuple[bool, bool, int, float]:
-        each, image = found
-        url = image.get("url")
-        at_hand = url in archived and not each.placeholder
-        wide = not each.width or each.width >= min_width
-        return url is not None, at_hand and wide, each.width, each.density
+    def rank(each: FoundImage) -> tuple[bool, bool, int, float]:
+        width, density = each.candidate.width, each.candidate.density
+        at_hand = each.image in archived and (not width or width >= min_width)
+        fits = width <= WIDEST
+        return at_hand, fits, (width or USUAL_WIDTH) if fits else -width, density
 
-    images = [(each, _image(each.address, document)) for each in _candidates(img)]
-    found = [(each, image) for each, image in images if image is not None]
-    if not found:
+    # Of equals the first stays first.
+    urls = sorted((each for each in found if each.is_url), key=rank, reverse=True)
+    if urls:
+        others = [each.image for each in urls[1 : ALTERNATIVES + 1]]
+        image = {"url": urls[0].image, **({"alternatives": others} if others else {})}
+        return image, urls[0].candidate.width
+    inline = [content for each in found if (content := _inline(each.image))]
+    return ({"inline": inline[0]}, 0) if inline else None
+
+
+def image_url(address: str, document: Document) -> str | None:
+    """The absolute URL of an image's address, or None if it is no image's or a placeholder's."""
+    if is_template(address):
         return None
-    # The first of equals: max keeps it.
-    best, image = max(found, key=rank)
-    return PageImage(image, best.width)
+    url = document.absolute(address)
+    return None if url is None or url == document.address or is_no_image(url) else url
 
 
-def srcset(text: str) -> Iterator[Candidate]:
-    """The candidates of a `srcset`, parsed as in the HTML standard: addresses may hold commas."""
-    at = 0
-    while found := _ADDRESS.match(text, at):
-        address, at = found[1], found.end()
-        descriptors = ""
-        if address.endswith(","):
-            address = address.rstrip(",")
-        elif after := _DESCRIPTORS.match(text, at):
-            descriptors, at = after[0].rstrip(","), after.end()
-        if address:
-            yield _described(address, descriptors)
-
-
-def _described(address: str, descriptors: str) -> Candidate:
-    width, density = 0, 1.0
-    for each in descriptors.split():
-        if re.fullmatch(r"[0-9]{1,6}w", each):
-            width = int(each[:-1])
-        elif re.fullmatch(r"[0-9]{0,3}(\.[0-9]{1,6})?x", each) and each != "x":
-            density = float(each[:-1])
-    return Candidate(address, width, density)
-
-
-def _candidates(img: Element) -> Iterator[Candidate]:
-    lazy = any(img.get(name) for name in (*_LAZY, *_SRCSETS[1:]))
-    yield from _srcsets(img, lazy=lazy)
-    for name in (*_LAZY, "src"):
-        if address := img.get(name):
-            yield Candidate(address, placeholder=lazy and name == "src")
-    # All ancestors: the parser takes <source> for an element with content, around the <img>.
-    picture = next(img.iterancestors("picture"), None)
-    if picture is not None:
-        for source in islice(picture.iter("source"), _SOURCES):
-            if (source.get("type") or "").strip().lower() not in _NOT_DECODED:
-                yield from _srcsets(source)
-
-
-def _srcsets(element: Element, *, lazy: bool = False) -> Iterator[Candidate]:
-    for name in _SRCSETS:
-        for each in srcset(element.get(name) or ""):
-            yield replace(each, placeholder=lazy and name == "srcset")
-
-
-def _image(address: str, document: Document) -> dict[str, str] | None:
+def _understood(address: str, document: Document) -> str | None:
     address = address.strip()
     if address[:5].lower() == "data:":
-        return _from_data(address[5:])
-    url = document.absolute(address)
-    if url is None or urlsplit(url).path.lower().endswith((".svg", ".svgz")):
-        return None
-    return {"url": url}
-
-
-def _from_data(uri: str) -> dict[str, str] | None:
-    """The image of a data URI (RFC 2397), without its scheme."""
-    head, _, body = uri.partition(",")
-    media_type, *parameters = [part.strip().lower() for part in head.split(";")]
-    # Percent-encoding writes one byte as three characters.
-    if not media_type.startswith("image/") or len(body) > 3 * DATA_URI_BYTES.stop:
-        return None
-    if media_type in _NOT_DECODED:
-        return None
-    content = unquote_to_bytes(body)
-    if "base64" in parameters:
-        try:
-            content = base64.b64decode(b"".join(content.split()) + b"==")
-        except binascii.Error:
+        # Images that move while the real one loads are GIFs.
+        media_type = re.split("[;,]", address[5:], maxsplit=1)[0].strip().lower()
+        if media_type in (*NOT_DECODED, "image/gif") or not media_type.startswith("image/"):
             return None
-    if len(content) not in DATA_URI_BYTES:
+        return "data:" + address[5:]
+    return image_url(address, document)
+
+
+def _inline(uri: str) -> str | None:
+    """The image of a data: URI in base64."""
+    # Percent-encoding writes one byte as three characters.
+    if len(uri) > 3 * DATA_URI_BYTES.stop:
         return None
-    return {"inline": base64.b64encode(content).decode()}
+    try:
+        content = image_address(uri)
+    except ValueError:
+        return None
+    assert isinstance(content, bytes)  # of a data: URI
+    return base64.b64encode(content).decode() if len(content) in DATA_URI_BYTES else None

@@ -6,23 +6,24 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from pydantic import TypeAdapter, ValidationError
 
+from kaption.schemas.address import parsed
 from kaption.schemas.limits import URL_CHARS, LanguageTag
 
 Element = Any
 """An lxml.html.HtmlElement; lxml publishes no types."""
 
 _LANGUAGE: TypeAdapter[str] = TypeAdapter(LanguageTag)
-# Characters that stay unquoted in a URL; "%", because quoted characters must stay as they are.
-_SAFE = "/%:@!$&'()*+,;=?~[]|"
 # Elements that do not separate words.
 _INLINE = {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "em", "font", "i", "ins", "kbd"}
 _INLINE |= {"mark", "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "u", "wbr"}
 _STYLE = re.compile(r"(?:^|;)\s*(?:width|height)\s*:\s*([0-9]{1,6})(?:\.[0-9]*)?px", re.IGNORECASE)
 _PIXELS = re.compile(r"\s*([0-9]{1,6})(?:\.[0-9]*)?\s*(?:px)?\s*", re.IGNORECASE)
+_BLANKS = re.compile(r"\s+")
+# Most elements that one text is read of: it bounds what a hostile page costs.
+_ELEMENTS = 500
 _UNSEEN = {"script", "style", "template", "noscript", "head"}
 
 
@@ -39,6 +40,12 @@ class Document:
         text = html.encode("utf-8", "replace").decode()
         self.root: Element = Selector(text=text, type="html").root
         self.url = url
+        # In what a browser has rendered their content is a text.
+        for element in list(self.root.iter("noscript"))[:_ELEMENTS]:
+            if "<img" in (element.text or "").lower() and not len(element):
+                copy = Selector(text=element.text, type="html").root
+                element.text = None
+                element.extend(copy.findall("body/*"))
 
     @cached_property
     def base(self) -> str:
@@ -57,6 +64,11 @@ class Document:
             if isinstance(element.tag, str) and (name := element.get("id")):
                 found.setdefault(name, element)
         return found
+
+    @cached_property
+    def address(self) -> str | None:
+        """The page's own URL as `absolute` writes it."""
+        return _joined(self.url, self.url)
 
     def absolute(self, address: str) -> str | None:
         """The absolute http or https URL without its fragment, or None for any other address."""
@@ -83,9 +95,9 @@ def text_of(element: Element, limit: int) -> str:
     """The visible text of an element with single spaces, cut at `limit` characters."""
     pieces = []
     size = 0
-    for piece in _pieces(element):
+    for piece in filter(None, _pieces(element)):
         # Shortened first: most of a very long text is cut off in the end.
-        pieces.append(re.sub(r"\s+", " ", piece[: 8 * limit]))
+        pieces.append(_BLANKS.sub(" ", piece[: 8 * limit]))
         size += len(pieces[-1])
         if size > 2 * limit:
             break
@@ -114,28 +126,24 @@ def pixels(text: str) -> int | None:
 
 
 def _joined(base: str, address: str) -> str | None:
-    address = re.sub(r"[\t\r\n]", "", address).partition("#")[0].strip()
-    if not address:
+    if not address.partition("#")[0].strip():
         return None
-    try:
-        parts = urlsplit(urljoin(base, address))
-        _ = parts.port  # raises ValueError if it is no number
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            return None
-        path, query = quote(parts.path, safe=_SAFE), quote(parts.query, safe=_SAFE)
-        url = urlunsplit((parts.scheme, parts.netloc, path, query, ""))
-    except ValueError:
+    url = parsed(address, base)
+    if url is None:
         return None
-    return url if len(url) <= URL_CHARS else None
+    url.hash = ""
+    return url.href if url.protocol in ("http:", "https:") and len(url.href) <= URL_CHARS else None
 
 
 def _pieces(top: Element) -> Iterator[str]:
     """Texts in order, with a space at the edges of blocks. No recursion: pages nest deeply."""
     yield top.text or ""
     open_elements = [(top, iter(top))]
-    while open_elements:
+    read = 0
+    while open_elements and read < _ELEMENTS:
         element, children = open_elements[-1]
         child = next(children, None)
+        read += child is not None
         if child is None:
             open_elements.pop()
             if open_elements:

@@ -20,7 +20,6 @@ SHARDS = 40
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
 def test_killed_at_any_moment_it_leaves_each_record_in_one_shard(tmp_path: Path) -> None:
     # Given many small shards, and a reader in the middle of them
     objects = FolderStore(tmp_path / "store")
@@ -50,5 +49,6 @@ def test_killed_at_any_moment_it_leaves_each_record_in_one_shard(tmp_path: Path)
     assert killed > KILLS // 2
     assert offsets_in(objects) == list(range(SHARDS))
     assert all(each.generation for each in read_manifests(objects, "dataset"))
-    assert len(orphans_in(objects)) == 2  # of the sink's last shard
+    # Except the objects of the sink's last shard, whose manifest stays
+    assert len({Path(key).stem for key in orphans_in(objects)}) == 1
     assert sorted(given + pair_ids(running)) == sorted(f"0-{n}" for n in range(SHARDS))

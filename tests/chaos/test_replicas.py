@@ -21,14 +21,14 @@ def test_replicas_that_come_and_go_give_one_outcome_each(
     choose = random.Random(seed)
     stream = Stream(apache_kafka.bootstrap, topic_prefix)
     stream.produce(["text"] * 300)
-    ever = [Running(Toy(seconds=0.05), stream)]
+    ever = [Running(Toy(seconds=0.05), stream.connection)]
     here = list(ever)
     try:
         # When replicas join and leave at random moments, most of them inside a rebalance
         for _ in range(8):
             time.sleep(choose.uniform(0.2, 4.0))
             if len(here) < 2 or (len(here) < _REPLICAS and choose.random() < 0.5):
-                here.append(Running(Toy(seconds=0.05), stream))
+                here.append(Running(Toy(seconds=0.05), stream.connection))
                 ever.append(here[-1])
             else:
                 here.pop(choose.randrange(len(here))).stop()

@@ -22,7 +22,7 @@ def test_a_late_answer_is_not_given_to_a_later_call(
         stream = Stream(own_kafka.bootstrap, topic_prefix)
         behind = stream.connection.model_copy(update={"bootstrap": own_kafka.proxy_bootstrap})
         topic = topic_prefix + RAW.name
-        session = Session(behind, "late", [topic], "late", POLICY, pause_new=False)
+        session = Session(behind, "late", [topic], "late", POLICY)
         try:
             assert until(lambda: session.poll(0.1, 1) is not None and not session.joining)
             partition = Partition(topic, 0)

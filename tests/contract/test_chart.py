@@ -70,6 +70,7 @@ def test_every_kind_of_the_operators_is_rendered() -> None:
         "ScaledObject",
         "TriggerAuthentication",
         "ServiceMonitor",
+        "PodMonitor",
         "PrometheusRule",
     }
 

@@ -6,10 +6,21 @@ import pytest
 
 from kaption.schemas import TOPICS
 from kaption.workers.wiring import STAGES
-from support.chart import Manifest, container, named, pods, render, settings
+from support.chart import CHART, Manifest, container, helm, named, pods, render, settings
 
 GPU_STAGES = {"score", "recaption", "select"}
 KEDA = ["gpu-keda", "hardened", "oauth"]
+HPA = "HorizontalPodAutoscaler"
+CAPTIONS = ("--set", "captionServer.enabled=true,captionServer.prometheus=http://prometheus")
+
+
+def behavior(scaled: Manifest) -> dict[str, Any]:
+    spec = scaled["spec"]
+    if scaled["kind"] != HPA:
+        spec = spec["advanced"]["horizontalPodAutoscalerConfig"]
+    found = spec["behavior"]
+    assert isinstance(found, dict)
+    return found
 
 
 def trigger(values: str, stage: str) -> dict[str, Any]:
@@ -103,8 +114,8 @@ def test_keda_logs_in_with_the_secrets_of_the_workers(
     assert trigger(values, "score")["authenticationRef"] == {"name": "kaption-kafka"}
     assert {it["parameter"]: it["key"] for it in spec["secretTargetRef"]} == secrets
     assert {it["parameter"]: it["key"] for it in spec["configMapTargetRef"]} == maps
-    data = named(manifests, "ConfigMap")["settings"]["data"]
-    assert set(maps.values()) <= data.keys()
+    data = {f"kaption-{name}": it["data"] for name, it in named(manifests, "ConfigMap").items()}
+    assert all(it["key"] in data[it["name"]] for it in spec["configMapTargetRef"])
 
 
 def test_keda_may_use_a_trigger_authentication_of_the_user() -> None:
@@ -138,3 +149,41 @@ def test_without_an_autoscaler_the_values_set_replicas() -> None:
     assert not named(manifests, "HorizontalPodAutoscaler") | named(manifests, "ScaledObject")
     replicas = {k: it["spec"]["replicas"] for k, it in named(manifests, "Deployment").items()}
     assert replicas == dict.fromkeys(STAGES, 1) | {"ingest": 5}
+
+
+@pytest.mark.parametrize(("values", "kind"), [("minimal", HPA), ("gpu-keda", "ScaledObject")])
+def test_workers_leave_one_by_one_and_join_a_few_at_a_time(values: str, kind: str) -> None:
+    for options in ((), ("--set", "startLimitSeconds=600")):
+        manifests = render(values, *options)
+        for stage, it in named(manifests, kind).items():
+            down, up = behavior(it)["scaleDown"], behavior(it)["scaleUp"]
+            probe = container(pods(manifests)[stage])["startupProbe"]
+
+            # A worker must not be removed while another one still loads its models.
+            loading = probe["periodSeconds"] * probe["failureThreshold"]
+            assert down["stabilizationWindowSeconds"] == loading
+            assert down["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 60}]
+            assert up["policies"] == [{"type": "Pods", "value": 4, "periodSeconds": 60}]
+
+
+def test_the_behavior_of_an_autoscaler_may_be_set() -> None:
+    options = (
+        "behavior.scaleDown.stabilizationWindowSeconds=0,behavior.scaleDown.selectPolicy=Disabled,"
+        "behavior.scaleUp=null"
+    )
+    made = named(render("minimal", "--set", options), HPA)["score"]
+
+    assert behavior(made).keys() == {"scaleDown"}
+    assert behavior(made)["scaleDown"]["stabilizationWindowSeconds"] == 0
+    assert behavior(made)["scaleDown"]["selectPolicy"] == "Disabled"
+
+
+@pytest.mark.parametrize("options", [("--set", "autoscaler=keda"), CAPTIONS])
+def test_a_keda_that_is_too_old_is_refused(options: tuple[str, ...]) -> None:
+    def made(*versions: str) -> str:
+        asked = [it for each in versions for it in ("--api-versions", each)]
+        return helm("template", "kaption", str(CHART), *options, *asked).stderr
+
+    assert "older than 2.13" in made("keda.sh/v1alpha1")
+    assert not made("keda.sh/v1alpha1", "eventing.keda.sh/v1alpha1")
+    assert not made()  # without a cluster nobody knows

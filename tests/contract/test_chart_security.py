@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from kaption.workers.fetch import addresses
+from kaption.workers.policy.audit import AuditPolicy
 from kaption.workers.settings import HealthPolicy
 from support.chart import VALUES, Manifest, container, named, pods, render, template, variables
 
@@ -78,7 +79,8 @@ def test_secrets_appear_as_references_only() -> None:
     hidden = re.compile("PASSWORD|SECRET|ACCESS_KEY")
 
     assert not named(manifests, "Secret")
-    assert not [it for it in named(manifests, "ConfigMap")["settings"]["data"] if hidden.search(it)]
+    maps = named(manifests, "ConfigMap").values()
+    assert not [it for each in maps for it in each["data"] if hidden.search(it)]
     for pod in pods(manifests).values():
         held = {it["name"]: it for it in container(pod)["env"] if hidden.search(it["name"])}
         assert {name: next(iter(it["valueFrom"])) for name, it in held.items()} == dict.fromkeys(
@@ -155,11 +157,34 @@ def test_all_pods_reach_only_the_servers_and_dns() -> None:
         ("stores", [8333]),
     ]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    (entered,) = policy["ingress"]
-    assert [it["port"] for it in entered["ports"]] == [HealthPolicy().port]
+    entered = [it["port"] for rule in policy["ingress"] for it in rule["ports"]]
+    assert entered == [HealthPolicy().port, AuditPolicy().port]
     for pod in named(render("hardened"), "Deployment").values():
         labels = pod["spec"]["template"]["metadata"]["labels"]
         assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_pods_reach_the_dns_cache_of_their_node_or_the_dns_of_openshift() -> None:
+    def rule(*options: str) -> Manifest:
+        policy = named(render("hardened", *options), "NetworkPolicy")[""]["spec"]
+        first: Manifest = policy["egress"][0]
+        return first
+
+    dns = "networkPolicy.dns[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name"
+    openshift = rule("--set", f"{dns}=openshift-dns,networkPolicy.dnsPorts={{53,5353}}")
+
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule()["to"]
+    assert [it["port"] for it in openshift["ports"]] == [53, 53, 5353, 5353]
+    assert "openshift-dns" in str(openshift["to"])
+
+
+def test_pods_may_have_a_dns_configuration_of_their_own() -> None:
+    options = "dnsPolicy=None,dnsConfig.nameservers={169.254.20.10}"
+
+    for pod in pods(render("hardened", "--set", options)).values():
+        assert pod["dnsPolicy"] == "None"
+        assert pod["dnsConfig"] == {"nameservers": ["169.254.20.10"]}
+    assert "dns" not in template("defaults")
 
 
 def test_ingest_reaches_the_internet_but_no_private_network() -> None:

@@ -41,8 +41,9 @@ def test_every_stage_has_a_deployment_and_a_disruption_budget(values: str) -> No
     manifests = render(values)
     workers, budgets = named(manifests, "Deployment"), named(manifests, "PodDisruptionBudget")
 
-    assert workers.keys() == budgets.keys() == STAGES.keys()
-    for stage, it in workers.items():
+    assert workers.keys() - {"audit"} == budgets.keys() == STAGES.keys()
+    for stage in STAGES:
+        it = workers[stage]
         labels = it["spec"]["template"]["metadata"]["labels"]
         assert container(pods(manifests)[stage])["args"] == ["work", stage]
         assert it["spec"]["selector"] == budgets[stage]["spec"]["selector"]
@@ -81,6 +82,7 @@ def test_each_component_runs_its_command() -> None:
     }
 
     assert ran == {
+        "audit": "audit serve",
         "topics": "topics create",
         "models": "doctor --no-servers",
         "doctor": " ".join(["doctor --no-models", *(f"--stage {name}" for name in sorted(STAGES))]),
@@ -162,12 +164,18 @@ def test_the_grace_period_covers_the_batch_and_its_commit(values: str, stage: st
 def test_the_spool_volume_holds_two_shards_for_each_partition(values: str) -> None:
     manifests = render(values)
     sink, pod = settings(manifests, "sink").sink, pods(manifests)["sink"]
-    (room,) = (it["emptyDir"]["sizeLimit"] for it in pod["volumes"] if it["name"] == "spool")
+    (spool,) = (it for it in pod["volumes"] if it["name"] == "spool")
+    if "ephemeral" in spool:
+        claim = spool["ephemeral"]["volumeClaimTemplate"]["spec"]
+        room = claim["resources"]["requests"]["storage"]
+        assert "ephemeral-storage" not in container(pod)["resources"]["requests"]
+    else:
+        room = spool["emptyDir"]["sizeLimit"]
+        assert container(pod)["resources"]["requests"]["ephemeral-storage"] == room
     mounts = {it["name"]: it["mountPath"] for it in container(pod)["volumeMounts"]}
     partitions = max(topic.partitions for topic in STAGES["sink"])
 
     assert mebibytes(room) * 2**20 > 2 * partitions * sink.shard_bytes
-    assert container(pod)["resources"]["requests"]["ephemeral-storage"] == room
     assert mounts["spool"] == sink.spool
 
 
@@ -206,19 +214,66 @@ def test_node_selectors_tolerations_and_priorities_reach_the_pods() -> None:
     assert made["topics"]["priorityClassName"] == "low"
 
 
-def test_a_change_of_settings_restarts_workers_and_makes_new_jobs() -> None:
-    before, after = render("hardened"), render("hardened", "--set", "settings.clip.model=other")
+@pytest.mark.parametrize("values", VALUES)
+def test_the_map_of_settings_cannot_change_and_all_pods_name_it(values: str) -> None:
+    manifests = render(values)
+    (name,) = (it for it in named(manifests, "ConfigMap") if it.startswith("settings-"))
+
+    assert named(manifests, "ConfigMap")[name]["immutable"] is True
+    for pod in pods(manifests).values():
+        if pod["containers"][0]["name"] == "kaption":
+            sources = container(pod)["envFrom"]
+            assert sources == [{"configMapRef": {"name": f"kaption-{name}"}}]
+
+
+@pytest.mark.parametrize(
+    "change", ["settings.clip.model=other", "settings.kafka.bootstrap=b:1", "settings.models=null"]
+)
+def test_a_change_of_settings_makes_another_map_pods_and_jobs(change: str) -> None:
+    before, after = render("hardened"), render("hardened", "--set", change)
 
     for stage in STAGES:
-        sums = {
-            named(it, "Deployment")[stage]["spec"]["template"]["metadata"]["annotations"][
-                "checksum/settings"
-            ]
-            for it in (before, after)
-        }
-        assert len(sums) == 2
-    assert not named(before, "Job").keys() & named(after, "Job").keys()
+        templates = [named(it, "Deployment")[stage]["spec"]["template"] for it in (before, after)]
+        assert templates[0] != templates[1]
+    for kind in ("ConfigMap", "Job"):
+        assert not named(before, kind).keys() & named(after, kind).keys()
     assert named(before, "Job").keys() == named(render("hardened"), "Job").keys()
+
+
+def test_what_is_no_setting_keeps_the_map() -> None:
+    after = render("defaults", "--set", "stages.sink.replicas=3,stages.sink.settings.clip.model=a")
+
+    assert named(render("defaults"), "ConfigMap") == named(after, "ConfigMap")
+
+
+def test_deployments_take_annotations_of_their_own() -> None:
+    on = r"deploymentAnnotations.reloader\.stakater\.com/auto=true"
+    made = named(
+        render("defaults", "--set-string", on, "--set", "audit.enabled=true"), "Deployment"
+    )
+
+    assert made.keys() == STAGES.keys() | {"audit"}
+    for it in made.values():
+        assert it["metadata"]["annotations"] == {"reloader.stakater.com/auto": "true"}
+        assert "reloader.stakater.com/auto" not in it["spec"]["template"]["metadata"].get(
+            "annotations", {}
+        )
+
+
+def test_the_job_of_the_topics_may_have_its_own_user_and_role() -> None:
+    options = (
+        r"topics.settings.kafka.username=kaption-topics,topics.serviceAccountName=admin,"
+        r"topics.secrets.kafka\.password.secret=admin,topics.secrets.kafka\.password.key=password"
+    )
+    manifests = render("hardened", "--set", options)
+    made = pods(manifests)
+
+    assert settings(manifests, "topics").kafka.username == "kaption-topics"
+    assert made["topics"]["serviceAccountName"] == "admin"
+    for component in made.keys() - {"topics", "captions"}:  # nor does `helm test` use it
+        assert settings(manifests, component).kafka.username == "kaption"
+        assert made[component]["serviceAccountName"] == "kaption"
+        assert not [it for it in container(made[component])["env"] if "'admin'" in str(it)]
 
 
 def test_models_are_stored_in_the_mounted_volume() -> None:
@@ -259,3 +314,16 @@ def test_the_chart_matches_the_dockerfile() -> None:
         stage: "kaption:0.1.0-gpu" if stage in GPU_STAGES else "kaption:0.1.0" for stage in STAGES
     }
     assert re.search(r"-t kaption:0.1.0-gpu --target worker-gpu ", dockerfile)
+
+
+def test_variables_of_opentelemetry_reach_every_pod() -> None:
+    options = ["--set", "settings.runtime.tracing=true"]
+    options += ["--set-string", "otel.OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318"]
+    manifests = render(VALUES[0], *options)
+
+    for stage in STAGES:
+        environment = {
+            each["name"]: each.get("value") for each in container(pods(manifests)[stage])["env"]
+        }
+        assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+        assert settings(manifests, stage).runtime.tracing

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
@@ -18,9 +20,17 @@ from kaption.workers.wiring import STAGES
 from support.command_line import parse
 from support.compose import COMPOSE, OURS, ROOT, SERVICES, TEXT, WORKERS, mounts
 from support.images import STAGES as TARGETS
+from support.images import last
 
 EXAMPLE = (ROOT / ".env.example").read_text("utf-8")
 COMPUTING = {"score", "recaption", "select"}
+DECLARED = {
+    "kafka": {"/etc/kafka/secrets", "/var/lib/kafka/data", "/mnt/shared/config"},
+    "valkey": {"/data"},
+    "seaweedfs": {"/data"},
+    "prometheus": {"/prometheus"},
+}
+"""The folders that the images of servers declare as volumes."""
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yml").read_text())
 
 
@@ -63,8 +73,12 @@ def test_commands_and_settings_of_our_services_are_valid(name: str) -> None:
 
 def test_the_example_lists_every_variable_with_its_default() -> None:
     told = dict(re.findall(r"^#(\w+)=(.*)$", EXAMPLE, re.MULTILINE))
-    asked = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", TEXT))
-    ours = {name: value.strip("'") for name, value in told.items() if name.startswith("KAPTION_")}
+    asked = dict(re.findall(r"\$\{(\w+):?-([^}]*)\}", TEXT))
+    ours = {
+        name: value.strip("'")
+        for name, value in told.items()
+        if name.startswith("KAPTION_") and name not in asked
+    }
 
     assert told.keys() - ours.keys() == asked.keys() | {"COMPOSE_PROFILES"}
     assert {name: told[name] for name in asked} == asked
@@ -81,11 +95,30 @@ def test_the_example_names_the_settings_that_it_cannot_change() -> None:
     assert {it for it in dotted | {"health.port"} if not re.search(rf"\b{it}\b", EXAMPLE)} == set()
 
 
-def test_the_profiles_are_gpu_and_demo() -> None:
+def test_the_profiles_are_audit_gpu_vllm_demo_and_monitoring() -> None:
     profiles = {name: it["profiles"] for name, it in SERVICES.items() if "profiles" in it}
 
     assert {name for name, it in profiles.items() if it == ["demo"]} == {"crawl"}
-    assert set().union(*profiles.values()) == {"gpu", "demo"}
+    assert {name for name, it in profiles.items() if it == ["vllm"]} == {"vllm"}
+    assert {name for name, it in profiles.items() if it == ["audit"]} == {"audit"}
+    monitoring = {name for name, it in profiles.items() if it == ["monitoring"]}
+    assert monitoring == {"prometheus", "grafana"}
+    assert set().union(*profiles.values()) == {"audit", "gpu", "vllm", "demo", "monitoring"}
+    # What runs without a profile waits for nothing that a profile starts.
+    for name in SERVICES.keys() - profiles.keys():
+        assert not profiles.keys() & SERVICES[name].get("depends_on", {}).keys()
+
+
+def test_the_caption_server_has_a_gpu_and_serves_where_the_document_says() -> None:
+    server = SERVICES["vllm"]
+    told = (ROOT / "docs" / "captioners.md").read_text("utf-8")
+
+    (device,) = server["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert ":8000/health" in server["healthcheck"]["test"][-1]
+    assert "KAPTION_RECAPTION__OPENAI__BASE_URL=http://vllm:8000/v1" in told
+    (model,) = re.findall(r"OPENAI__MODEL=(.+)", told)
+    assert f"--model={model}" in server["command"]
 
 
 def test_ingest_may_fetch_from_the_demo_network_alone() -> None:
@@ -103,7 +136,7 @@ def test_the_crawl_serves_images_at_the_url_in_its_pairs() -> None:
     (alias,) = crawl["networks"]["demo"]["aliases"]
 
     assert options["--url"] == f"http://{alias}:{options['--port']}"
-    assert f", {options['--port']})" in crawl["healthcheck"]["test"][-1]
+    assert crawl["healthcheck"]["test"][-1].endswith(f"/{options['--port']}")
 
 
 def test_the_store_has_the_key_that_the_workers_use() -> None:
@@ -147,7 +180,7 @@ def test_our_images_have_this_version_and_a_target_of_the_dockerfile(name: str) 
     assert tag == version("kaption") + suffixes[build["target"]]
 
 
-@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"topics"}))
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - {"topics", "bucket"}))
 def test_each_long_running_service_has_a_health_check_and_restarts(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
 
@@ -156,9 +189,33 @@ def test_each_long_running_service_has_a_health_check_and_restarts(name: str) ->
 
 
 def test_health_checks_ask_the_default_port() -> None:
-    address = f":{HealthPolicy().port}/healthz"
+    address = f"/{HealthPolicy().port} &&"
 
     assert all(address in it["healthcheck"]["test"][-1] for it in WORKERS.values())
+
+
+@pytest.mark.parametrize(("alive", "expected"), [(True, 0), (False, 1)])
+def test_the_health_check_of_workers_reads_the_answer(alive: bool, expected: int) -> None:
+    # Given a worker that is alive, or one that is not
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/healthz"
+            self.send_response(200 if alive else 503)
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # When both health checks run
+        in_image = json.loads(last("worker-cpu", "HEALTHCHECK").partition("CMD ")[2])
+        in_compose = [it.replace("$$", "$") for it in WORKERS["sink"]["healthcheck"]["test"][1:]]
+        port = str(server.server_port)
+        codes = [
+            subprocess.run([it.replace("8080", port) for it in check], check=False).returncode
+            for check in (in_image, in_compose)
+        ]
+        server.shutdown()
+    # Then they tell the one from the other
+    assert codes == [expected, expected]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -167,7 +224,7 @@ def test_services_wait_for_what_they_depend_on(name: str) -> None:
         ends = SERVICES[other]["restart"] == "on-failure"
         assert it["condition"] == ("service_completed_successfully" if ends else "service_healthy")
     if name in WORKERS:
-        assert SERVICES[name]["depends_on"].keys() == {"topics", "valkey", "seaweedfs"}
+        assert SERVICES[name]["depends_on"].keys() == {"topics", "bucket", "valkey", "seaweedfs"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -208,7 +265,7 @@ def test_workers_have_writable_volumes(name: str) -> None:
     volumes = OURS[name].get("volumes", ())
 
     # A tmpfs is memory, and shards are too large for it.
-    assert ("/tmp" in volumes) is (name == "sink")
+    assert ("spool:/tmp" in volumes) is (name == "sink")
     assert ("/tmp" in OURS[name]["tmpfs"]) is (name != "sink")
     assert (name in WORKERS) is ("models:/models" in volumes)
 
@@ -218,6 +275,10 @@ def test_volumes_are_declared_and_files_exist() -> None:
     files = {source for source in sources if source.startswith("./")}
 
     assert sources - files == COMPOSE["volumes"].keys()
+    # One without a name stays behind after each `down`.
+    assert all(":" in volume for it in SERVICES.values() for volume in it.get("volumes", ()))
+    for name, folders in DECLARED.items():
+        assert folders <= mounts(name).keys() | set(SERVICES[name].get("tmpfs", ()))
     assert not [source for source in files if not (ROOT / source).exists()]
 
 
@@ -226,6 +287,7 @@ def test_ports_are_published_on_loopback_only() -> None:
 
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+    assert len(re.findall(r"127\.0\.0\.1:\$\{\w+_PORT:-\d+\}:\d+", TEXT)) == len(published)
 
 
 def test_prometheus_finds_every_worker_and_the_alerts() -> None:
@@ -233,7 +295,9 @@ def test_prometheus_finds_every_worker_and_the_alerts() -> None:
     (found,) = job["dns_sd_configs"]
     (rules,) = PROMETHEUS["rule_files"]
 
-    assert set(found["names"]) == WORKERS.keys()
+    (shared,) = found["names"]
+    for it in WORKERS.values():
+        assert it["networks"]["default"]["aliases"] == [shared]
     assert found["port"] == HealthPolicy().port
     assert mounts("prometheus")[rules] == "./deploy/helm/kaption/files/alerts.yaml"
 

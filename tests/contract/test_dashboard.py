@@ -18,11 +18,11 @@ EXPRESSIONS = list(in_dashboard(DASHBOARD))
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_panels_use_existing_metrics_and_labels(expression: str) -> None:
-    asked = re.findall(r"by \(([^)]*)\)|(\w+)=~?\"", expression)
+    asked = re.findall(r"(?:by|on) \(([^)]*)\)|(\w+)=~?\"", expression)
     named = {label for both in asked for label in re.findall(r"\w+", "".join(both))}
 
     assert used(expression) <= exported()
-    assert named - {"namespace", "le"} <= labels()  # Prometheus adds these two
+    assert named - {"namespace", "le", "instance"} <= labels()  # Prometheus adds these
 
 
 def test_every_metric_has_a_panel() -> None:
@@ -37,7 +37,15 @@ def test_every_metric_has_a_panel() -> None:
 def test_rows_group_panels_by_the_operators_question() -> None:
     rows = [panel["title"] for panel in PANELS if panel["type"] == "row"]
 
-    assert rows == ["Flow", "Delivery", "Compute", "Processes"]
+    assert rows == ["Flow", "Delivery", "Compute", "Processes", "Waiting and results"]
+
+
+def test_panels_show_our_processes_alone() -> None:
+    of_any = [it for it in EXPRESSIONS if not all(name.startswith("kaption_") for name in used(it))]
+
+    assert of_any
+    # Each Python program exports these too, also those beside ours in the namespace.
+    assert all(re.search(r" and on \(instance\) kaption_\w+", it) for it in of_any)
 
 
 def test_variables_used_in_queries_are_declared() -> None:

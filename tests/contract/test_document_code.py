@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,7 +36,7 @@ def python_blocks(document: str) -> list[str]:
 README_PUBLISH, README_TRAIN = python_blocks("README.md")
 PUBLISH, PUBLISH_ASYNC, PUBLISH_SPOOL, PUBLISH_LARGE = python_blocks("docs/crawlers.md")
 READ_TOPIC, READ_SHARDS, READ_DATASETS = python_blocks("docs/output.md")
-SHARD_STREAM, TOPIC_STREAM, BATCHES = python_blocks("docs/training.md")
+SHARD_STREAM, ACCELERATE, TOPIC_STREAM, BATCHES = python_blocks("docs/training.md")
 (TAKEN_DOWN,) = python_blocks("docs/takedown.md")
 RUN_HERE = {"README.md", *(f"docs/{name}.md" for name in ("crawlers", "output", "training"))} | {
     "docs/takedown.md"
@@ -212,7 +213,8 @@ def clean(kafka: KafkaConnection, dataset: FolderStore) -> KafkaConnection:
 def test_the_topic_is_read(clean: KafkaConnection) -> None:
     printed = run(READ_TOPIC, **{"kafka:9092": clean.bootstrap})
 
-    assert printed == ["pairs.clean/0/0 Größe 7 0.3"]
+    (line,) = printed
+    assert re.fullmatch(r"pairs\.clean/0/0/[A-Za-z0-9_-]{22} Größe 7 0\.3", line)
 
 
 def test_training_reads_the_topic(clean: KafkaConnection) -> None:
@@ -227,6 +229,10 @@ def test_training_reads_shards(dataset: FolderStore, block: str, epochs: int) ->
 
     once = [f"Größe {number} {len(jpeg(number))}" for number in range(2)]
     assert sorted(printed) == sorted(once * epochs)
+
+
+def test_a_loader_that_accelerate_prepares_gives_tensors(dataset: FolderStore) -> None:
+    assert run(ACCELERATE) == ["torch.Size([2])"]
 
 
 def test_training_reads_batches(dataset: FolderStore) -> None:

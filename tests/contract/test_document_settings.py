@@ -16,7 +16,8 @@ from support.documents import (
     is_setting,
 )
 
-SECTIONS = "|".join(Settings.model_fields)
+# `models` is a setting without a section; models.volume is a value of the chart.
+SECTIONS = "|".join(Settings.model_fields.keys() - {"models"})
 
 
 @each_document

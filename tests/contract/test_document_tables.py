@@ -3,12 +3,15 @@
 import re
 from pathlib import Path
 
-from contract.test_imports import BASICS, FLOORS, INTERFACES, MAY_IMPORT
 from kaption.schemas import TOPICS, Reason
+from kaption.workers.captioners._shared import SharedPrefix
+from kaption.workers.captioners.transformers import FAMILIES
 from kaption.workers.cli.app import app
 from kaption.workers.wiring import OUTPUTS, STAGES
 from support.documents import ROOT
+from support.import_rules import BASICS, FLOORS, INTERFACES, MAY_IMPORT
 
+CAPTIONERS = ROOT / "docs" / "captioners.md"
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 OPERATING = ROOT / "docs" / "operating.md"
 OUTPUT = ROOT / "docs" / "output.md"
@@ -44,6 +47,18 @@ def test_every_reason_for_rejection_is_explained() -> None:
     told = [codes(reason)[0] for reason, _ in rows(OUTPUT, "Reasons for rejection")]
 
     assert told == [each.value for each in Reason]
+
+
+def test_the_table_of_families_is_what_the_captioner_knows() -> None:
+    table = rows(CAPTIONERS, "Families")
+
+    told = {name: sharing for cell, sharing, _ in table for name in codes(cell)}
+
+    assert set(told) == set(FAMILIES)
+    assert {name for name, sharing in told.items() if "read once" in sharing} == {
+        name for name, family in FAMILIES.items() if family is SharedPrefix
+    }
+    assert all("encoded" in sharing for sharing in told.values())
 
 
 def test_the_table_of_stages_is_the_flow() -> None:

@@ -3,18 +3,27 @@
 import json
 import re
 import subprocess
+import tomllib
 
 import pytest
 
-from kaption.workers.local.process import wheel_binary
+from hashes import BUILD, EXTRAS, HASHES
+from kaption.workers.local.server import wheel_binary
 from kaption.workers.settings import HealthPolicy
-from support.images import DOCKERFILE, ROOT, STAGES, copied_from_context, needs, steps
+from support.compose import WORKERS
+from support.images import DOCKERFILE, ROOT, STAGES, copied_from_context, last, needs, steps
 
 TARGETS = ("worker-cpu", "worker-gpu", "tools")
 
 
-def last(name: str, instruction: str) -> str:
-    return [value for it, value in steps(name) if it == instruction][-1]
+def requirements(extra: str) -> set[str]:
+    """Names of the packages that an extra, and the package itself, ask for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"][extra]]
+    names = [
+        re.split(r"[^\w.-]", it, maxsplit=1)[0] for it in asked if not it.startswith("kaption[")
+    ]
+    return {re.sub(r"[-_.]+", "-", it.lower()) for it in names}
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -49,15 +58,15 @@ def test_the_health_check_of_workers_asks_the_default_port() -> None:
     port = HealthPolicy().port
     check = last("worker-cpu", "HEALTHCHECK")
 
-    assert json.loads(check.partition("CMD ")[2])[0] == "python"
-    assert f"http://127.0.0.1:{port}/healthz" in check
+    assert f"/dev/tcp/127.0.0.1/{port} &&" in json.loads(check.partition("CMD ")[2])[-1]
     assert last("worker-cpu", "EXPOSE") == str(port)
     assert last("tools", "HEALTHCHECK") == "NONE"
 
 
 @pytest.mark.parametrize("environment", ["worker-environment", "tools-environment"])
 def test_a_change_of_code_does_not_reinstall_dependencies(environment: str) -> None:
-    assert copied_from_context(environment) == {"pyproject.toml", "constraints.txt"}
+    listed = {"pyproject.toml", "deploy/hashes.txt"}
+    assert copied_from_context(environment) == listed
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -88,4 +97,48 @@ def test_every_folder_that_the_package_links_to_is_copied() -> None:
 def test_the_code_is_a_layer_above_its_dependencies(target: str) -> None:
     copied = [value for it, value in steps(target) if it == "COPY"]
 
-    assert [value.split()[1] for value in copied] == ["/opt/kaption", "/code"]
+    torch = [] if target == "tools" else ["/rest"]
+    assert [value.split()[1] for value in copied] == ["/opt/kaption", *torch, "/code"]
+
+
+@pytest.mark.parametrize("target", ["worker-cpu", "worker-gpu"])
+def test_torch_is_a_layer_of_its_own(target: str) -> None:
+    first = next(value for it, value in steps(target) if it == "COPY")
+    installs = [value for it, value in STAGES["torch-environment"].steps if it == "RUN"]
+
+    assert first.startswith("--from=torch-environment ")
+    assert len(installs) == 1
+    assert installs[0].rstrip().endswith("torch torchvision")
+    # No change of the code, of the version or of another package reinstalls it.
+    assert "requirements" not in needs("torch-environment")
+
+
+def test_images_for_cpus_have_no_cuda_unless_they_are_asked_to() -> None:
+    workers = {it["build"]["target"]: it["build"]["args"] for it in WORKERS.values()}
+    (default,) = [value for it, value in STAGES["torch-environment"].steps if it == "ARG"]
+
+    assert default == f"TORCH_INDEX={workers['worker-cpu']['TORCH_INDEX']}"
+    assert default.endswith("/cpu")
+    assert workers["worker-gpu"]["TORCH_INDEX"] is None
+
+
+@pytest.mark.parametrize(
+    "name", ["pip", "requirements", "wheel", "worker-environment", "tools-environment"]
+)
+def test_nothing_is_installed_whose_hash_is_unknown(name: str) -> None:
+    installs = [value for it, value in STAGES[name].steps if it == "RUN"]
+
+    assert re.search(r"constraint hashes\.txt|-c (hashes|torch)\.txt|-r pip\.txt", installs[0])
+
+
+def test_hashes_are_those_of_the_pinned_versions() -> None:
+    pinned = set((ROOT / "constraints.txt").read_text("utf-8").splitlines())
+    hashed = {line.split(" --hash=sha256:")[0]: line for line in HASHES.read_text().splitlines()}
+    named = {re.sub(r"[-_.]+", "-", it.lower()) for it in hashed}
+
+    assert named <= {re.sub(r"[-_.]+", "-", it.lower()) for it in pinned}
+    assert all(re.search(r"( --hash=sha256:[0-9a-f]{64})+$", line) for line in hashed.values())
+    for extra in [*EXTRAS.split(","), "build"]:
+        wanted = (*BUILD,) if extra == "build" else requirements(extra)
+        missing = {it for it in wanted if not any(line.startswith(f"{it}==") for line in named)}
+        assert missing == set(), f"run `python deploy/hashes.py`: {extra}"

@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from functools import cache
 from typing import Any
 
 import jsonschema
@@ -17,9 +18,14 @@ from support.records import RECORDS
 PAIR = {"pair_id": "a", "text": "t", "image": {"url": "https://example.org/a.jpg"}}
 
 
+@cache
+def validator(record: type[Versioned]) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(json_schema(record))
+
+
 @pytest.fixture(scope="module")
 def raw_pair() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json_schema(RawPair))
+    return validator(RawPair)
 
 
 @pytest.mark.parametrize("record", RECORDS)
@@ -39,11 +45,7 @@ def test_each_file_is_a_valid_json_schema(record: type[Versioned]) -> None:
 @given(st.sampled_from(list(RECORDS)).flatmap(lambda kind: RECORDS[kind]))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_encoded_record_is_valid(record: Versioned) -> None:
-    jsonschema.validate(
-        json.loads(encode(record)),
-        json_schema(type(record)),
-        cls=jsonschema.Draft202012Validator,
-    )
+    validator(type(record)).validate(json.loads(encode(record)))
 
 
 LARGEST = b64encode(bytes(INLINE_IMAGE_BYTES)).decode()

@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,37 @@ import kafka
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import Fetcher
+from kafka.consumer.subscription_state import SubscriptionState
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.base import Generation
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.producer.sender import Sender
+from kafka.protocol.api_message import ApiMessage
+from kafka.record import MemoryRecords
 
 TOUCHED = [
     (KafkaConsumer, "_coordinator"),
     (ConsumerCoordinator, "_offset_fetch_futures"),
     (ConsumerCoordinator, "rebalance_in_progress"),
     (ConsumerCoordinator, "request_rejoin"),
+    (ConsumerCoordinator, "_join_task"),
+    (ConsumerCoordinator, "_assignors"),
+    (ConsumerCoordinator, "_generation"),
+    (Generation, "is_lost"),
+    (ConsumerCoordinator, "_subscription"),
+    (SubscriptionState, "assigned_partitions"),
+    (CooperativeStickyAssignor, "member_assignment"),
     (KafkaConsumer, "_fetcher"),
     (Fetcher, "_next_partition_records"),
+    (Fetcher, "_parse_fetched_data"),
+    (Fetcher, "_on_partition_records_drain"),
+    (Fetcher, "_unpack_records"),
+    (Fetcher, "drain"),
+    (Fetcher, "next_fetch_offset"),
+    (MemoryRecords, "_next_slice"),
+    (Fetcher, "_create_fetch_requests"),
+    (Fetcher, "_handle_fetch_response"),
+    (ApiMessage, "_max_version"),
     (KafkaProducer, "_closed"),
     (KafkaProducer, "_unregister_cleanup"),
     (KafkaProducer, "_sender"),
@@ -66,6 +88,7 @@ def of_class(kind: type[Any]) -> set[str]:
     return set().union(*(defined_in(ast.parse(source)) for source in sources))
 
 
+@cache
 def private_names_of_the_library() -> set[str]:
     files = Path(kafka.__file__).parent.rglob("*.py")
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in files]

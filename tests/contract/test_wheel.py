@@ -42,7 +42,7 @@ class Installed:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
         )
 
     def python(self, script: str, *arguments: str) -> str:
@@ -71,7 +71,7 @@ def succeed(command: Sequence[str], of: KafkaConnection | None = None) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 

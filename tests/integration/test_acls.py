@@ -73,7 +73,6 @@ def granted(secure_kafka: SecureKafka, kaption: Kaption) -> None:
     kaption("topics", "topics", "create")
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.usefixtures("granted")
 def test_each_stage_works_as_its_own_user(
     secure_kafka: SecureKafka, kaption: Kaption, topic_prefix: str, redis_url: str, tmp_path: Path
@@ -83,6 +82,7 @@ def test_each_stage_works_as_its_own_user(
         return secure_kafka.scram(name, topic_prefix=topic_prefix)
 
     shared = Settings(
+        models="demo",
         redis=RedisConnection(url=SecretStr(redis_url)),
         store=StoreConnection(url=str(tmp_path / "store")),
         **_IMPATIENT,
@@ -111,6 +111,7 @@ _IMPATIENT: dict[str, Any] = {
 }
 _COMMANDS = (
     ("status", "status", "--interval", "0.1"),
+    ("status", "report", "--to", "report.html"),
     ("status", "topics", "check"),
     ("ingest", "doctor", "--no-models", "--stage", "ingest"),
     ("sink", "doctor", "--no-models", "--stage", "sink"),
@@ -224,7 +225,6 @@ def test_a_worker_that_loses_a_right_stops_and_names_it(
     assert "does not let User:kaption-other" in str(error)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("at_work", [200.0], indirect=True)
 def test_a_worker_whose_password_is_changed_stops_and_says_so(
     secure_kafka: SecureKafka, at_work: Future[None]

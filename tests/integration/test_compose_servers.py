@@ -6,6 +6,7 @@ Only addresses and folders differ from those in a container.
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -14,8 +15,7 @@ from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.objectstore import open_store
 from kaption.schemas import TOPICS
-from kaption.workers.local.process import wheel_binary
-from kaption.workers.local.server import HOST
+from kaption.workers.local.server import HOST, wheel_binary
 from support.compose import SERVICES, WORKERS
 from support.parts import cache_folder, serving
 from tools.servers import ApacheKafka, SeaweedFs
@@ -68,8 +68,13 @@ class ComposeSeaweedFs(SeaweedFs):
 
 
 def test_kafka_serves_both_listeners_and_creates_our_topics() -> None:
-    # Given the broker of compose
+    # Given the broker of compose, which its health check finds
     with serving(ComposeKafka(cache=cache_folder())) as broker:
+        _, *check = SERVICES["kafka"]["healthcheck"]["test"]
+        port = broker.bootstrap.rpartition(":")[2]
+        subprocess.run(
+            [it.replace("9092", port).replace("$$", "$") for it in check], check=True, timeout=30
+        )
         # When topics are created through the inner listener, as the service `topics` does
         with TopicAdmin(KafkaConnection(bootstrap=broker.bootstrap)) as admin:
             created = admin.create(TOPICS)
@@ -81,11 +86,16 @@ def test_kafka_serves_both_listeners_and_creates_our_topics() -> None:
 
 
 def test_the_store_accepts_the_writes_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given the S3 server of compose, still without a bucket
+    # Given the S3 server of compose, and the bucket that a service of it makes
     for name, value in SERVICES["seaweedfs"]["environment"].items():
         monkeypatch.setenv(name, value)
     worker = WORKERS["sink"]["environment"]
     with serving(ComposeSeaweedFs()) as server:
+        bucket = SERVICES["bucket"]
+        program = bucket["command"][0].replace("http://seaweedfs:8333", server.endpoint)
+        for _ in range(2):  # again at each `up`
+            made = [sys.executable, "-c", program]
+            subprocess.run(made, env=os.environ | bucket["environment"], check=True, timeout=60)
         # When a store with the address and key of a worker writes
         connection = StoreConnection.model_validate(
             {
@@ -96,8 +106,8 @@ def test_the_store_accepts_the_writes_of_workers(monkeypatch: pytest.MonkeyPatch
             }
         )
         store = open_store(connection)
+        assert store.ready() is None
         # Then the object exists and conditional writes are honoured
         assert store.put_if_absent("manifest", b"one")
         assert not store.put_if_absent("manifest", b"two")
         assert store.get("manifest") == b"one"
-        assert store.ready() is None

@@ -82,7 +82,7 @@ def test_kafka_keeps_its_data_and_address_through_kill9_and_restart(
     produce(bootstrap, f"{topic_prefix}pairs")
 
     own_kafka.kill9()
-    assert not own_kafka.process.running
+    assert not own_kafka.running
     own_kafka.start()
     own_kafka.restart()
 

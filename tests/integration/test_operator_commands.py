@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
+from kaption.schemas import TOPICS
 from support.parts import S3Bucket
 from tools.servers import ApacheKafka
 
@@ -37,7 +38,7 @@ def kaption(apache_kafka: ApacheKafka, topic_prefix: str, redis_url: str, s3: S3
             env=os.environ | settings | changed,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 
@@ -52,7 +53,7 @@ def test_doctor_reports_each_problem_until_it_is_repaired(kaption: Command) -> N
     # When the topics are created
     created = kaption("topics", "create")
     assert created.returncode == 0, created.stderr
-    assert created.stdout.count("created ") == 8
+    assert created.stdout.count("created ") == len(TOPICS)
     # Then doctor and check find nothing wrong
     after = kaption("doctor", "--no-models")
     assert after.returncode == 0, after.stdout
@@ -110,10 +111,10 @@ def test_status_counts_produced_pairs_as_lag_of_ingest(kaption: Command, tmp_pat
     source.write_text("\n".join(lines))
     # When the file is published
     ended = kaption("produce", str(source))
-    # Then all lines are in pairs.raw and the bad one is reported. Ingest lags by three records and,
-    # for each of their partitions, the marker of the commit.
+    # Then all lines are in pairs.raw and the bad one is reported. Ingest lags by three records,
+    # although the marker of the commit takes an offset in each of their partitions.
     assert ended.returncode == 0, ended.stderr
     assert "3 records published, 1 of them unreadable" in ended.stdout
     assert "pairs.jsonl:3" in ended.stderr
     status = kaption("status", "--interval", "0.1")
-    assert re.search(r"ingest +0 +[4-6] +0\.0", status.stdout), status.stdout + status.stderr
+    assert re.search(r"ingest +0 +3 +0\.0", status.stdout), status.stdout + status.stderr

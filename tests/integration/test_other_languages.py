@@ -39,7 +39,7 @@ def run_example(
             pytest.fail("the example for Node needs node 18 or later on the PATH")
         pytest.skip("no node on the PATH")
     command = [node, str(EXAMPLE), connection.bootstrap, connection.topic_prefix + topic]
-    return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, input=lines, capture_output=True, text=True, timeout=600)
 
 
 def read_raw(connection: KafkaConnection) -> list[Read]:

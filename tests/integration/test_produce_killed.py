@@ -27,7 +27,6 @@ MAKERS = [make for makers in inputs.INPUTS.values() for make in makers]
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_killed_at_any_moment_it_publishes_each_record_once(
     apache_kafka: ApacheKafka,

@@ -109,7 +109,7 @@ def test_a_forked_child_makes_its_own(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
     assert (ended.returncode, ended.stderr) == (3, "")
@@ -127,7 +127,7 @@ def test_in_a_forked_child_the_publisher_of_an_event_loop_says_so(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
     assert (ended.returncode, ended.stderr) == (5, "")
@@ -142,7 +142,7 @@ def test_a_child_does_not_keep_the_spool(tansu: Tansu, topic_prefix: str, tmp_pa
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")

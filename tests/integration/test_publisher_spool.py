@@ -141,7 +141,11 @@ def test_it_opens_accepts_and_closes_without_a_broker(tmp_path: Path) -> None:
         KafkaConnection(bootstrap=NOWHERE),
         spool=tmp_path,
         options=PublisherOptions(
-            spool_bytes=20_000, max_block_s=0, connect_timeout_s=0.3, delivery_timeout_s=1
+            spool_bytes=20_000,
+            max_block_s=0,
+            connect_timeout_s=0.3,
+            delivery_timeout_s=1,
+            close_timeout_s=2,
         ),
     )
     with pytest.raises(BufferFullError, match="raise spool_bytes"):  # noqa: PT012 - the loop fills

@@ -6,11 +6,15 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import redis
 import skimage.data
 
+from kaption.connections.kafka.topics import open_admin
+from kaption.connections.settings import KafkaConnection
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.s3 import S3Store
@@ -54,12 +58,13 @@ def test_a_run_on_the_users_servers_can_be_repeated(
             [
                 Path(sys.executable).with_name("kaption"),
                 *("run", source, tmp_path / f"out{number}", "--config", config),
+                *("--models", "demo"),
                 *servers,
             ],
             env=os.environ | store,
             capture_output=True,
             text=True,
-            timeout=140,
+            timeout=600,
             check=False,
         )
         # Then all pairs come out each time
@@ -69,6 +74,15 @@ def test_a_run_on_the_users_servers_can_be_repeated(
         prefixes.append(told[1])
     # And the shards of each run are at the place that it printed
     assert prefixes[0] != prefixes[1]
+    # And nothing is left on the broker and in Redis
+    names = [prefix.removeprefix("dataset/") for prefix in prefixes]
+    with closing(open_admin(KafkaConnection(bootstrap=apache_kafka.bootstrap), 10)) as admin:
+        left = [*admin.list_topics(), *(group["group_id"] for group in admin.list_groups())]
+    assert [each for each in left if each.startswith(tuple(names))] == []
+    with redis.from_url(redis_url) as client:
+        assert [
+            key for key in client.scan_iter() if any(name.encode() in key for name in names)
+        ] == []
     objects = S3Store(s3.connection())
     for prefix in prefixes:
         manifests = read_manifests(objects, prefix)

@@ -41,7 +41,7 @@ from support.token_endpoint import TokenEndpoint
 from support.web import get
 from tools.servers import SeaweedFs
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(500)]
+pytestmark = pytest.mark.integration
 
 REDIS_PASSWORD = "planted/redis%pass"
 PAGE_USER, PAGE_PASSWORD, SIGNATURE = "planteduser", "plantedpagepass", "plantedsignature"
@@ -64,7 +64,7 @@ class Planted:
             env=os.environ | self.settings | changed,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
             check=False,
             cwd=self.folder,
         )

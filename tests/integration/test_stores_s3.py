@@ -3,9 +3,9 @@
 import socket
 
 import pytest
-import stamina
 
 from kaption.connections.errors import Fatal, Retry
+from kaption.objectstore.open import patiently
 from kaption.objectstore.s3 import S3Store
 from support.parts import S3Bucket
 from tools.servers import SeaweedFs
@@ -59,7 +59,5 @@ def test_a_restarted_server_still_has_the_objects():
 
         # When it starts again / Then the same client goes on, once the server finds its volumes
         server.start()
-        for attempt in stamina.retry_context(on=Retry, attempts=None, timeout=60):
-            with attempt:
-                assert store.get("m") == b"manifest"
+        assert patiently(lambda: store.get("m")) == b"manifest"
         assert store.put_if_absent("m", b"other") is False

@@ -45,7 +45,7 @@ from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
 
-KINDS = ("pair", "image-url", "sent-with-url", "page-url", "delivered", "stored", "domain")
+KINDS = ("a-pair", "image-url", "sent-with-url", "page-url", "delivered", "stored", "domain")
 SENT = "https://cdn.sent.example/a.png"
 OTHERS = ("other-0", "other-1", "other-2")
 NAMES = (*KINDS, "late", *(f"killed-{step}" for step in STEPS), *OTHERS)
@@ -106,7 +106,7 @@ class Pipeline:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 
@@ -147,7 +147,7 @@ def pipeline(
         worker.start()
         stack.callback(worker.kill9)
         made.publish(*map(made.raw, NAMES))
-        assert until(lambda: _sunk(made.objects) == len(NAMES), 120), worker.log.read_text()[-4000:]
+        assert until(lambda: _sunk(made.objects) == len(NAMES), 300), worker.log.read_text()[-4000:]
         made.pairs = {pair.pair_id: pair for pair in made.read(CLEAN)}
         yield made
 

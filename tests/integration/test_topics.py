@@ -1,17 +1,25 @@
 """The topics of the contract on a broker: created, compared, changed, counted."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
+from faults import Direction, FaultProxy
 from kaption.connections.kafka.clients import client_config
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
+from kaption.producers.feed.feed import Feed
+from kaption.producers.sources import open_source
 from kaption.schemas import TOPICS
 from kaption.schemas.topics import CLEAN, DEAD, RAW
 from kaption.workers.local import Tansu
+from kaption.workers.wiring import STAGES
+from support.engine import until
 from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
@@ -21,11 +29,6 @@ BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
 def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
     server = request.getfixturevalue(request.param)
     return KafkaConnection(bootstrap=server.bootstrap, topic_prefix=topic_prefix)
-
-
-@pytest.fixture
-def kafka_connection(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConnection:
-    return KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
 
 
 @pytest.fixture
@@ -79,17 +82,18 @@ def test_apply_changes_settings_and_creates_missing_topics(admin: TopicAdmin) ->
     mended = admin.apply([RAW, DEAD])
 
     assert [each.setting for each in mended] == ["retention.ms", "max.message.bytes", "exists"]
-    assert admin.check([RAW, DEAD]) == []
+    # A broker shows what it has been told a moment later
+    assert until(lambda: not admin.check([RAW, DEAD]), 30)
 
 
 @pytest.mark.integration
-def test_apply_adds_partitions(kafka_connection: KafkaConnection) -> None:
-    with TopicAdmin(kafka_connection) as admin:
+def test_apply_adds_partitions(kafka: KafkaConnection) -> None:
+    with TopicAdmin(kafka) as admin:
         admin.create([replace(RAW, partitions=2)])
 
         admin.apply([RAW])
 
-        assert len(admin.describe([RAW])[0].partitions) == RAW.partitions
+        assert until(lambda: len(admin.describe([RAW])[0].partitions) == RAW.partitions, 30)
 
 
 def test_a_broker_that_cannot_add_partitions_is_named_as_the_fault(
@@ -105,9 +109,9 @@ def test_a_broker_that_cannot_add_partitions_is_named_as_the_fault(
 
 @pytest.mark.integration
 def test_a_refused_setting_is_reported_with_the_brokers_reason(
-    kafka_connection: KafkaConnection,
+    kafka: KafkaConnection,
 ) -> None:
-    with TopicAdmin(kafka_connection) as admin:
+    with TopicAdmin(kafka) as admin:
         with pytest.raises(TopicError, match=r"pairs\.raw: .*sometimes"):
             admin.create([replace(RAW, cleanup_policy="sometimes")])
         admin.create([RAW])
@@ -140,3 +144,51 @@ def test_a_silent_address_is_an_error_that_names_it() -> None:
 
     with pytest.raises(TopicError, match=r"no Kafka broker answers at 127\.0\.0\.1:9"):
         TopicAdmin(connection, timeout_s=1)
+
+
+def test_deleting_removes_topics_and_the_groups_of_stages_and_feeds(
+    connection: KafkaConnection, admin: TopicAdmin, topic_prefix: str, tmp_path: Path
+) -> None:
+    # Given topics that a feed and another deployment use
+    other = KafkaConnection(bootstrap=connection.bootstrap, topic_prefix=f"other-{topic_prefix}")
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text('{"image": "https://a.example/a.jpg", "text": "a"}\n')
+    admin.create(TOPICS)
+    with TopicAdmin(other) as others:
+        others.create([RAW])
+        Feed(connection, open_source(str(pairs))).run()
+        # When the topics are deleted, and once more
+        deleted = admin.delete(TOPICS, (*STAGES, "produce-"))
+        again = admin.delete(TOPICS, (*STAGES, "produce-"))
+        # Then the topics are gone, and nothing of the other deployment
+        names = [topic_prefix + topic.name for topic in TOPICS]
+        assert [name for name in deleted if "produce-" not in name] == sorted(names)
+        assert again == []
+        assert others.check([RAW]) == []
+        others.delete([RAW])
+    # And a feed into new topics begins anew
+    admin.create(TOPICS)
+    fed = Feed(connection, open_source(str(pairs))).run()
+    assert (fed.before, fed.published) == (0, 1)
+
+
+@pytest.mark.integration
+def test_a_connection_that_is_lost_before_the_answer_is_opened_again(
+    apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    # Given a client whose broker is asked and loses the connection before it answers
+    connection = KafkaConnection(bootstrap=apache_kafka.proxy_bootstrap, topic_prefix=topic_prefix)
+    with (
+        FaultProxy(apache_kafka.proxied_port, apache_kafka.proxy_port) as proxy,
+        TopicAdmin(connection) as admin,
+        ThreadPoolExecutor() as pool,
+    ):
+        admin.create([RAW])
+        for read in (admin.check, admin.describe):
+            proxy.freeze(Direction.ANSWERS)
+            asked = pool.submit(read, [RAW])
+            time.sleep(1.0)
+            proxy.cut()
+            proxy.restore()
+            # Then it is asked again, and the caller learns nothing of it
+            assert isinstance(asked.result(30), list)

@@ -40,7 +40,7 @@ def start(tmp_path: Path) -> Start:
 
 
 def said(process: "subprocess.Popen[str]") -> list[str]:
-    out, error = process.communicate(timeout=120)
+    out, error = process.communicate(timeout=600)
     assert process.returncode == 0, error
     return out.splitlines()
 
@@ -67,7 +67,7 @@ def test_compact_reports_what_it_did(start, objects, tmp_path):
     assert done == [
         "5 shards into 2, 50.0KiB into 20.0KiB, 1 pairs taken down",
         "3 shards removed that were merged more than 0s ago",
-        "1 old objects that no manifest names",
+        "1 old objects that no manifest names were deleted",
     ]
     assert offsets_in(objects) == [0, 2, 0, 1]
     assert objects.exists("dataset/data/00000/left-0-days-ago.tar")
@@ -79,7 +79,20 @@ def test_compact_reports_what_it_did(start, objects, tmp_path):
 )
 def test_a_wrong_option_is_named(start, option, value, advice):
     process = start(option, value)
-    _, error = process.communicate(timeout=120)
+    _, error = process.communicate(timeout=600)
     assert process.returncode == 1
     assert error.startswith(f"kaption: {option} {value}: give")
     assert advice in error
+
+
+def test_a_store_that_is_not_there_is_an_error_and_one_without_shards_is_none(start, tmp_path):
+    for arguments in ((), ("--dry-run",)):
+        process = start(*arguments)
+        _, error = process.communicate(timeout=600)
+        assert process.returncode == 1
+        assert error.startswith(f"kaption: there is no folder {tmp_path}/store: set store.url")
+        assert not (tmp_path / "store").exists()
+
+    (tmp_path / "store").mkdir()
+
+    assert f"{tmp_path}/store holds no shards below dataset/ so far" in said(start())

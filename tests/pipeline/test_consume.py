@@ -61,7 +61,7 @@ def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
             env=os.environ | settings,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

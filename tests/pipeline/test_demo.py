@@ -8,7 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from kaption.workers.report.gallery import read_cards
 from support.documents import ROOT, blocks
+from support.reporting import agrees
 
 PAIRS = 100
 
@@ -27,7 +29,7 @@ def test_a_noisy_crawl_gets_the_right_outcomes(tmp_path: Path) -> None:
         [program, "demo", "--out", out, "--pairs", str(PAIRS), "--seed", "3"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
     # Then every pair has one outcome, and nearly all are right (a cropped copy may be missed)
@@ -41,7 +43,31 @@ def test_a_noisy_crawl_gets_the_right_outcomes(tmp_path: Path) -> None:
     assert summary["best_caption"]["vlm"] > 0
     with Image.open(out / "contact-sheet.png") as sheet:
         assert sheet.width > 1000
+    # And the report shows the numbers of the summary, and the image of each copy
+    page = (out / "report.html").read_text("utf-8")
+    assert summary["flow"][0]["came"] == summary["published"] == PAIRS
+    assert agrees(page, summary)
+    assert len(page) < 5_000_000 * PAIRS / 300
+    cards = [*read_cards(out / "sample.jsonl")]
+    assert len(cards) == PAIRS
+    copies = [card for card in cards if card.copy_of]
+    assert all(card.kept_blob for card in copies)
+    # And of a copy its own image too, unless the record brought it along: which of two equal
+    # pictures comes first is chance, and only what an address gave is remembered
+    assert all(card.blob for card in copies if card.address)
     # And the README shows lines as they are printed
     (shown,) = (each.text for each in blocks(ROOT / "README.md") if "judged right" in each.text)
     printed = shape(ended.stderr)
     assert [line for line in shown.splitlines() if shape(line) not in printed] == []
+    # And the data set can say where it comes from
+    told = subprocess.run(
+        [program, "sources", out / "store", "--to", "json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    sources = json.loads(told.stdout)
+    assert (sources["pairs"], sources["exact"]) == (summary["clean"], True)
+    assert sources["rejected"] == summary["rejected"]
+    assert sources["opt_outs"]["honoured"]["any kind"] > 0

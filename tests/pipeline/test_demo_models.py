@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,17 +29,11 @@ from tools.demo_models.measure import (
 from tools.demo_models.train_captioner import SEED as CAPTIONER_SEED
 from tools.demo_models.train_clip import SEED as CLIP_SEED
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MODELS = Path(kaption.workers.demo.__file__).parent / "models"
 CLIP, CAPTIONER = MODELS / "clip", MODELS / "captioner"
 FIVE_MEGABYTES = 5 * 1000 * 1000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # two threads are slower than one on a busy machine
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

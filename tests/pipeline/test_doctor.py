@@ -12,6 +12,7 @@ from support.tiny_models import tiny_blip
 
 def test_models_load_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
     # Given the demo's models and a broker that does not exist
+    monkeypatch.setenv("KAPTION_MODELS", "demo")
     monkeypatch.setenv("KAPTION_KAFKA__BOOTSTRAP", "127.0.0.1:1")
     # When doctor skips the servers
     ended = CliRunner().invoke(app, ["doctor", "--no-servers"])
@@ -23,6 +24,8 @@ def test_models_load_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None
         ["ok", "checks:"],
     ]
     assert "calls a red disc" in ended.output
+    # And it says that they are toys
+    assert ended.output.count("a toy that knows the rendered scenes") == 2
 
 
 def test_the_models_are_tried_and_a_checkpoint_without_weights_is_named(
@@ -30,6 +33,7 @@ def test_the_models_are_tried_and_a_checkpoint_without_weights_is_named(
 ) -> None:
     # Given a captioner some of whose weights are missing
     folder = tiny_blip(tmp_path)
+    monkeypatch.setenv("KAPTION_MODELS", "demo")
     change_weights(folder, lambda weights: weights.pop(next(iter(weights))))
     monkeypatch.setenv("KAPTION_RECAPTION__TRANSFORMERS__MODEL", str(folder))
     # When doctor looks at the models

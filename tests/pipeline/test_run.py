@@ -18,8 +18,8 @@ from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.folder import FolderStore
 from kaption.producers.sources import Unreadable
-from kaption.producers.sources.source import SOURCE_PLACE_HEADER
-from kaption.schemas import DeadLetter, decode
+from kaption.schemas import DeadLetter
+from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import servers
 from kaption.workers.batch.tally import Tally
@@ -34,7 +34,7 @@ PHOTOGRAPHS = {
 }
 
 
-def kaption(*arguments: str | Path, timeout_s: float = 200) -> subprocess.CompletedProcess[str]:
+def kaption(*arguments: str | Path, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
     program = Path(sys.executable).with_name("kaption")
     return subprocess.run(
@@ -69,7 +69,7 @@ def test_photographs_come_out_in_the_shards(photographs: Path, tmp_path: Path) -
     # When the pipeline runs over them (the demo model's thresholds do not apply to photographs)
     config = tmp_path / "kaption.toml"
     config.write_text("[score]\ngood_score = -1.0\n[select]\nmin_score = -1.0\n")
-    ended = kaption("run", source, out, "--config", config)
+    ended = kaption("run", source, out, "--models", "demo", "--config", config)
     # Then each input has an outcome, and bad lines are named
     assert ended.returncode == 0, ended.stderr
     assert "pairs.jsonl:6" in ended.stderr
@@ -100,21 +100,18 @@ def test_many_bad_lines_do_not_stop_the_run(photographs: Path, tmp_path: Path) -
     source = _write(photographs / "pairs.jsonl", pairs)
     out = tmp_path / "out"
     # When the pipeline runs over them
-    ended = kaption("run", source, out)
+    ended = kaption("run", source, out, "--models", "demo")
     # Then every good line has an outcome
     assert ended.returncode == 0, ended.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["clean"] + sum(summary["rejected"].values()) == len(PHOTOGRAPHS)
     # And every bad line is a dead letter that names the line
-    dead = [decode(line, DeadLetter) for line in (out / "dead.jsonl").read_bytes().splitlines()]
-    places = {
-        (header.value or b"").decode().rpartition("/")[2]
-        for letter in dead
-        for header in letter.headers
-        if header.key == SOURCE_PLACE_HEADER
+    dead = [json.loads(line) for line in (out / "dead.jsonl").read_text().splitlines()]
+    assert {each["text"] for each in dead} == {"{no json}"}
+    assert {each["place"].rpartition("/")[2] for each in dead} == {
+        f"pairs.jsonl:{number}" for number in range(1, bad + 1)
     }
-    assert len(dead) == bad
-    assert places == {f"pairs.jsonl:{number}" for number in range(1, bad + 1)}
+    assert sorted(each["number"] for each in dead) == list(range(1, bad + 1))
 
 
 def test_a_lost_outcome_ends_the_run_with_a_fault(
@@ -131,8 +128,11 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
     monkeypatch.setattr(Tally, "add", add_others)
     items = [Unreadable("a:1", b"found", "no JSON"), Unreadable("a:2", b"lost", "no JSON")]
     # When it runs
-    with servers(Settings(), tmp_path, None, None, None) as settings:
-        report = BatchRun(settings, items, lambda read: None, Console(quiet=True)).run()
+    with (
+        Journal(tmp_path / "out", {}) as journal,
+        servers(Settings(models="demo"), journal, None, None, None) as settings,
+    ):
+        report = BatchRun(settings, items, journal, Console(quiet=True)).run()
     # Then it ends and reports the fault
     assert report.faults == ("1 of 2 inputs have no outcome",)
 
@@ -142,7 +142,7 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
     [
         (["run", "none.jsonl", "out"], "there is no file none.jsonl"),
         (
-            ["run", __file__, str(Path(__file__).parent), "--format", "jsonl"],
+            ["run", __file__, str(Path(__file__).parent), "--format", "jsonl", "--models", "demo"],
             "is not an empty folder",
         ),
         (["work", "polish"], "there is no stage 'polish'"),
@@ -161,8 +161,9 @@ def test_a_model_that_cannot_be_loaded_stops_the_run(photographs: Path, tmp_path
     source = _write(photographs / "pairs.jsonl", [{"image": "coffee.png", "text": "coffee"}])
     config = tmp_path / "kaption.toml"
     config.write_text('[clip]\nmodel = "local-dir:nowhere"\n')
-    ended = kaption("run", source, tmp_path / "out", "--config", config)
+    ended = kaption("run", source, tmp_path / "out", "--models", "demo", "--config", config)
     assert ended.returncode == 1
+    assert not (tmp_path / "out").exists()
     assert "nowhere" in ended.stderr
     assert "Traceback" not in ended.stderr
 
@@ -176,7 +177,7 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
         config.write_text('[ingest.fetch]\nallow_networks = ["127.0.0.0/8"]\n')
         program = Path(sys.executable).with_name("kaption")
         run = subprocess.Popen(
-            [program, "run", source, tmp_path / "out", "--config", config],
+            [program, "run", source, tmp_path / "out", "--models", "demo", "--config", config],
             stderr=subprocess.PIPE,
             text=True,
             # A background process of a script ignores SIGINT, and its children would too.
@@ -188,5 +189,69 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
         _, said = run.communicate(timeout=60)
         connection.close()
     # Then it ends with the status of an interrupted program, without a traceback
-    assert run.returncode != 0
+    assert run.returncode == 130
     assert "Traceback" not in said
+    # And it says what is kept
+    assert "Kept: 0 clean pairs in shards" in said
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(photographs: Path, tmp_path: Path) -> None:
+    # Given a run over good and bad lines that is interrupted at a silent web server
+    program = Path(sys.executable).with_name("kaption")
+    config, out = tmp_path / "kaption.toml", tmp_path / "out"
+    config.write_text(
+        '[ingest.fetch]\nallow_networks = ["127.0.0.0/8"]\nattempts = 1\n'
+        "total_timeout_s = 600.0\nanswer_timeout_s = 600.0\n"
+        "[score]\ngood_score = -1.0\n[select]\nmin_score = -1.0\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.jpg"
+        pairs: list[object] = [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
+        # The silent one is last: outcomes of a partition come in the order of its records.
+        pairs += ["{no json}\n", pairs[0], {"image": url, "text": "an image that never comes"}]
+        source = _write(photographs / "pairs.jsonl", pairs)
+        command: list[str | Path] = [
+            program,
+            "run",
+            source,
+            out,
+            "--models",
+            "demo",
+            "--config",
+            config,
+        ]
+        run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        connection, _ = silent.accept()
+        # A line every ten seconds tells how many pairs are done: all but the one that never comes.
+        assert run.stderr is not None
+        assert any(line.startswith("6 of ") for line in run.stderr)
+        run.send_signal(signal.SIGINT)
+        assert "Kept: 4 clean pairs in shards" in run.communicate(timeout=60)[1]
+        connection.close()
+    # When another input is given for its folder, and then the same command
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(photographs / "coffee.png", elsewhere)
+    other = kaption("run", elsewhere, out, "--format", "folder", "--models", "demo")
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    # Then the other one is refused, and every input has exactly one outcome
+    assert "interrupted run with another input" in other.stderr
+    assert ended.returncode == 0, ended.stderr
+    assert "going on: " in ended.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["published"], summary["clean"], summary["dead"]) == (7, 4, {"ingest": 1})
+    assert sum(summary["rejected"].values()) == 2
+    manifests = read_manifests(FolderStore(out / "store"), "dataset")
+    assert sum(manifest.pairs for manifest in manifests) == 4
+    assert len((out / "dead.jsonl").read_text().splitlines()) == 1
+    # And when the input grew at its beginning, the new pair is done and the old ones are not
+    grown = [{"image": "coffee.png", "text": "the same cup again"}, *pairs]
+    shutil.copy(Path(skimage.data.__file__).parent / "cell.png", photographs)
+    grown.insert(2, {"image": "cell.png", "text": "a cell under the microscope"})
+    _write(source, grown)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "going on: 7 inputs have their outcome already" in ended.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["published"], summary["clean"], summary["dead"]) == (9, 5, {"ingest": 1})
+    assert summary["rejected"]["ingest.duplicate"] == 2

@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
+from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.servers import servers, store_folder
 from kaption.workers.settings import Settings, UserError
 
@@ -24,25 +25,26 @@ PRODUCTION = Settings(
     ),
     store=StoreConnection(url="s3://bucket", endpoint="https://s3.example", ca_file="ca.pem"),
 )
+OUT = "out"
 GIVEN = ("broker.example:9093", "rediss://cache.example", "s3://other")
 
 
 def test_local_servers_do_not_get_the_users_secrets(tmp_path: Path) -> None:
     # Given settings for production / When a run starts local servers
-    with servers(PRODUCTION, tmp_path, None, None, None) as run:
+    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), None, None, None) as run:
         # Then the run uses nothing but their addresses
         bootstrap, topics = run.kafka.bootstrap, run.kafka.topic_prefix
         assert run.kafka == KafkaConnection(bootstrap=bootstrap, topic_prefix=topics)
         url, keys = run.redis.url, run.redis.key_prefix
         assert run.redis == RedisConnection(url=url, key_prefix=keys)
-        assert run.store == StoreConnection(url=str(store_folder(tmp_path)))
+        assert run.store == StoreConnection(url=str(store_folder(tmp_path / OUT)))
         assert "example" not in bootstrap + url.get_secret_value()
         # And the shards are at the usual place
         assert run.sink == PRODUCTION.sink
 
 
 def test_the_users_servers_are_reached_with_the_settings(tmp_path: Path) -> None:
-    with servers(PRODUCTION, tmp_path, *GIVEN) as run:
+    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), *GIVEN) as run:
         assert (run.kafka.bootstrap, run.kafka.ca_file) == (GIVEN[0], "ca.pem")
         assert run.kafka.password == SecretStr("hunter2")
         assert (run.redis.url, run.redis.ca_file) == (SecretStr(GIVEN[1]), "ca.pem")
@@ -51,8 +53,8 @@ def test_the_users_servers_are_reached_with_the_settings(tmp_path: Path) -> None
 
 def test_each_run_has_its_own_prefixes_on_the_users_servers(tmp_path: Path) -> None:
     names = []
-    for _ in range(2):
-        with servers(PRODUCTION, tmp_path, *GIVEN) as run:
+    for out in ("one", "other"):
+        with servers(PRODUCTION, Journal(tmp_path / out, {}), *GIVEN) as run:
             names.append((run.kafka.topic_prefix, run.redis.key_prefix, run.sink.prefix))
     assert all(one != other for one, other in zip(*names, strict=True))
     assert all(shards.startswith("dataset/run-") for _, _, shards in names)
@@ -61,6 +63,8 @@ def test_each_run_has_its_own_prefixes_on_the_users_servers(tmp_path: Path) -> N
 def test_an_address_must_fit_the_other_settings(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match=r"--redis .*rediss://"),
-        servers(PRODUCTION, tmp_path, GIVEN[0], "redis://cache.example", GIVEN[2]),
+        servers(
+            PRODUCTION, Journal(tmp_path / OUT, {}), GIVEN[0], "redis://cache.example", GIVEN[2]
+        ),
     ):
         pass

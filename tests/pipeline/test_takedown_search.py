@@ -14,6 +14,8 @@ from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
     TOPICS,
     BlobRef,
+    Caption,
+    CaptionKind,
     ImageSource,
     Pair,
     RawPair,
@@ -21,6 +23,7 @@ from kaption.schemas import (
     RejectedPair,
     Takedown,
     TakedownKind,
+    TextSource,
     Topic,
     Versioned,
     encode,
@@ -78,6 +81,43 @@ def refused(record: Pair) -> RejectedPair:
         record_schema=record.schema_name(),
         record=record.model_dump(mode="json", exclude_defaults=True),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (TakedownKind.DOMAIN, "BÜCHER。example."),
+        (TakedownKind.URL, "https:\\\\bücher.example:443\\ä.jpg#top"),
+    ],
+)
+def test_pairs_are_found_by_any_spelling_of_their_addresses(
+    kafka: KafkaConnection, send: Send, tmp_path: Path, kind: TakedownKind, value: str
+) -> None:
+    # Given pairs whose page, image, redirecting address or noted image is one address, and another
+    url = "HTTPS://me@xn--bcher-kva.example./x/../%c3%a4.jpg"
+    blobs = FolderBlobs(tmp_path)
+    pairs = [ingested(stored_blob(blobs, seed), "text", f"pair-{seed}") for seed in range(5)]
+    told: list[dict[str, object]] = [
+        {"url": url},
+        {"url": "https://a.test/", "crawled_url": url},
+        {"url": None},
+        {},
+        {},
+    ]
+    others: list[dict[str, object]] = [
+        {},
+        {},
+        {"extra": {"image_url": url}},
+        {"page_url": url},
+        {"page_url": url[:-11]},
+    ]
+    for pair, image, changes in zip(pairs, told, others, strict=True):
+        changes["image"] = pair.image.model_copy(update=image)
+        send(INGESTED, pair.pair_id, pair.model_copy(update=changes))
+    # When / Then
+    covered = pairs if kind is TakedownKind.DOMAIN else pairs[:4]
+    found = find(kafka, kind, value).remains.footprints
+    assert set(found) == {Footprint.of(pair) for pair in covered}
 
 
 def test_pairs_between_the_stages_and_rejected_pairs_are_found(
@@ -197,3 +237,47 @@ def test_an_image_that_another_pair_also_has_is_not_refused(
     # When its image is, as it was delivered / Then what the other needs stays in the same way
     if same == "stored":
         assert find(kafka, TakedownKind.SHA256, "d" * 64).remains.blobs == ("d" * 64,)
+
+
+def test_a_text_that_was_found_with_a_copy_of_an_image_is_withdrawn_without_the_image(
+    kafka: KafkaConnection, send: Send, tmp_path: Path
+) -> None:
+    # Given a pair with a caption from a copy's page, and the rejection of that copy
+    blobs, page = BlobStore(FolderStore(tmp_path)), "https://copy.example/page"
+    copied = RawPair(
+        pair_id="copy", text="a red vase", page_url=page, image=ImageSource(inline=b"bytes")
+    )
+    caption = Caption(
+        text="a red vase",
+        kind=CaptionKind.ORIGINAL,
+        source=TextSource(pair_id="copy", page_url=page),
+    )
+    pair = stored(blobs, 0, pair_id="kept").record
+    pair = pair.model_copy(update={"captions": (*pair.captions, caption)})
+    rejected = refused(copied).model_copy(
+        update={"reason": Reason.NEAR_DUPLICATE, "detail": f"of {pair.dedup.owner}"}
+    )
+    send(REJECTED, "copy", rejected)
+    send(CLEAN, "kept", pair)
+
+    # When / Then the pair is withdrawn; its image and claims stay; the remembered text goes
+    for kind, value in ((TakedownKind.DOMAIN, "copy.example"), (TakedownKind.PAIR, "copy")):
+        remains = find(kafka, kind, value).remains
+        assert remains.pairs == ((1, "kept"),)
+        assert (remains.blobs, remains.images) == ((), ())
+        assert remains.footprints == (Footprint(copy_of=pair.dedup.owner, pair_id="copy"),)
+
+
+def test_a_later_text_is_found_by_the_copy_that_brought_it(
+    kafka: KafkaConnection, send: Send, tmp_path: Path
+) -> None:
+    # Given a pair that came through ingest once more because of a copy
+    pair = ingested(stored_blob(FolderBlobs(tmp_path), 0), "text", "kept")
+    source = TextSource(pair_id="copy", page_url="https://copy.example/page")
+    send(INGESTED, "kept", pair)
+    send(INGESTED, "kept", pair.model_copy(update={"brought_by": source}))
+
+    # When / Then the remembered text goes, and the pair, its image and its claims stay
+    remains = find(kafka, TakedownKind.DOMAIN, "copy.example").remains
+    assert (remains.pairs, remains.blobs, remains.images) == ((), (), ())
+    assert remains.footprints == (Footprint(copy_of=pair.dedup.owner, pair_id="copy"),)

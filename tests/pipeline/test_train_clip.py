@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 from kafka import KafkaProducer
 
 from kaption.connections.kafka.clients import client_config
@@ -36,15 +35,9 @@ from kaption.workers.local import Tansu
 from support.tiny_models import tiny_clip
 from support.training_samples import ListedStream, clean_pair
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "train_clip.py"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # two threads are slower than one on a busy machine
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +142,6 @@ def crawling(connection: KafkaConnection, store: StoreConnection) -> Iterator[th
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(600)
 def test_a_killed_training_resumes_on_the_live_topic(
     tansu: Tansu, topic_prefix: str, tmp_path: Path
 ) -> None:

@@ -331,6 +331,23 @@ TRICKY = (
     "Neue Burg Wache | Schinkel",
     "Bus stop, U-Bahn entrance and a bike",
     "Ice cream | Gelato | Glace",
+    "Fuente: plaza con una fuente de piedra y palomas",
+    "Getty Center in Los Angeles",
+    "Reuters building in London",
+    "AP exam booklet on a desk",
+    "NASA astronaut in a white suit",
+    "A cat on a pillow / a dog on the floor",
+    "Google search page on a phone / laptop",
+    "Photo from a train window of green hills",
+    "Image on a phone of a smiling child",
+    "Foto de la catedral en Sevilla",
+    "Camera 📷 on a tripod by the sea",
+    "@ sign in neon above a bar",
+    "Photo by the window: two girls read",
+    "Image generated with a pen plotter on paper",
+    "Instagram and Facebook icons on a screen",
+    "Фото автора книги у окна",
+    "Ph. D. student in a laboratory",
 )
-"""Sound alt texts with words and marks that the rules look for. They were written after the rules;
+"""Sound alt texts with words and marks that the rules look for. Most were written after the rules;
 three are changed: two name a file, and one begins with a title's label."""

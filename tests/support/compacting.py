@@ -25,3 +25,8 @@ def compact(
 def retire_all(objects: ObjectStore, before: datetime = LATER, *, prefix: str = "dataset") -> int:
     partitions = {each.partition for each in read_manifests(objects, prefix)}
     return sum(retire(objects, prefix, partition, before) for partition in sorted(partitions))
+
+
+def ranges(objects: ObjectStore) -> list[tuple[int, int, int]]:
+    """Return partition, start and end of each shard that counts."""
+    return [(m.partition, m.start, m.end) for m in read_manifests(objects, "dataset")]

@@ -10,9 +10,13 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text("utf-8")
-COMPOSE: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", TEXT))
+COMPOSE: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", TEXT))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: it for name, it in SERVICES.items() if it["image"].startswith("kaption:")}
+OURS = {
+    name: it
+    for name, it in SERVICES.items()
+    if it["image"].startswith("kaption:") and "entrypoint" not in it
+}
 WORKERS = {name: it for name, it in OURS.items() if it["command"][0] == "work"}
 
 

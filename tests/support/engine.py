@@ -46,8 +46,14 @@ class Toy(Stage[RawPair, str]):
     inputs: ClassVar[tuple[Topic, ...]] = (RAW,)
     outputs: ClassVar[tuple[Topic, ...]] = (ECHO,)
 
-    def __init__(self, records: int = 16, wait_s: float = 0.1, seconds: float = 0.0) -> None:
-        self._batching = Batching(records, wait_s)
+    def __init__(
+        self,
+        records: int = 16,
+        wait_s: float = 0.1,
+        seconds: float = 0.0,
+        any_order: bool = False,
+    ) -> None:
+        self._batching = Batching(records, wait_s, any_order=any_order)
         self._seconds = seconds
         self.sizes: list[int] = []
         self.processed: Counter[str] = Counter()
@@ -59,6 +65,8 @@ class Toy(Stage[RawPair, str]):
         return self._batching
 
     def prepare(self, message: Incoming[RawPair]) -> str:
+        if self._batching.any_order and message.position.offset % 5 == 0:
+            time.sleep(0.1)  # gets ready after those behind it
         match message.record.text:
             case "reject":
                 raise Reject(Reason.TOO_SMALL, "as told")
@@ -77,6 +85,20 @@ class Toy(Stage[RawPair, str]):
         return [Emit(((ECHO, message.record),)) for message, _ in batch]
 
 
+class Probed(Toy):
+    """A toy with a probe, which works unless `broken` is raised."""
+
+    def __init__(self, records: int = 16, broken: Exception | None = None) -> None:
+        super().__init__(records)
+        self.broken = broken
+        self.probes = 0
+
+    def probe(self) -> None:
+        self.probes += 1
+        if self.broken is not None:
+            raise self.broken
+
+
 class Stream:
     """The toy's topics on one broker."""
 
@@ -91,9 +113,11 @@ class Stream:
         )
         admin.close()
 
-    def produce(self, texts: Sequence[str | bytes]) -> None:
+    def produce(self, texts: Sequence[str | bytes], codec: str | None = None) -> None:
         """Send one record for each text. Bytes are sent as they are."""
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=5)
+        producer = KafkaProducer(
+            bootstrap_servers=self.bootstrap, acks="all", linger_ms=50, compression_type=codec
+        )
         for text in texts:
             number = self.produced
             self.produced += 1
@@ -133,9 +157,9 @@ class Stream:
         return sum(ends.values())
 
     def outcomes(self) -> Counter[str]:
-        """How many committed outcomes each input record has, by its origin."""
+        """How many committed outcomes each input record has, by its origin without topic id."""
         return Counter(
-            header(message.headers, ORIGIN_HEADER) or ""
+            (header(message.headers, ORIGIN_HEADER) or "").rpartition("/")[0]
             for topic in (ECHO, REJECTED, DEAD)
             for message in self.read(topic)
         )
@@ -168,11 +192,12 @@ _TOPICS = (RAW, ECHO, REJECTED, DEAD)
 class Running:
     """A worker on a thread."""
 
-    def __init__(self, stage: Toy, stream: Stream, policy: RuntimePolicy = POLICY) -> None:
-        self.stage = stage
-        self.worker = Worker(stage, stream.connection, policy)
+    def __init__(
+        self, stage: Stage[Any, Any], kafka: KafkaConnection, policy: RuntimePolicy = POLICY
+    ) -> None:
+        self.worker = Worker(stage, kafka, policy)
         self.error: BaseException | None = None
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
@@ -185,18 +210,21 @@ class Running:
     def records(self) -> int:
         return self.worker.progress.snapshot().records
 
+    def ends(self, within_s: float = 30.0) -> bool:
+        self.thread.join(within_s)
+        return not self.thread.is_alive()
+
     def stop(self, timeout_s: float = 30.0) -> None:
         self.worker.stop()
-        self.thread.join(timeout_s)
-        if self.thread.is_alive():
+        if not self.ends(timeout_s):
             self.worker.stop()
-            self.thread.join(timeout_s)
+            self.ends(timeout_s)
 
 
 @contextmanager
 def running(stage: Toy, stream: Stream, policy: RuntimePolicy = POLICY) -> Iterator[Running]:
     """A worker that runs during the block."""
-    worker = Running(stage, stream, policy)
+    worker = Running(stage, stream.connection, policy)
     try:
         yield worker
     finally:

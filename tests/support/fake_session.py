@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kafka import TopicPartition
@@ -13,12 +14,16 @@ from kafka.errors import KafkaConnectionError, KafkaError
 
 from kaption.connections.kafka.messages import Outgoing, Partition
 from kaption.connections.kafka.transaction import Committed, Opened, Refused, Result, Unknown
+from kaption.schemas.topics import RAW
 from kaption.schemas.wire import encode
 from kaption.testing.records import raw_pair
 from kaption.workers.runtime.rebalance import Ownership
 from support.entries import Consumed
 
 STALE = KafkaError("stale generation")
+
+P0, P1 = Partition(RAW.name, 0), Partition(RAW.name, 1)
+"""Partitions that a session may be given."""
 
 
 class Clock:
@@ -108,7 +113,8 @@ class FakeBroker:
             return Refused(STALE)
         if fault is None or fault.carried_out:
             self.messages += [
-                Sent(one.topic, one.message.key or b"", one.message.value) for one in messages
+                Sent(one.topic, one.message.key or b"", one.message.value or b"")
+                for one in messages
             ]
             self.committed |= offsets
         return Committed() if fault is None else fault.answer
@@ -128,13 +134,29 @@ class FakeProducer:
         self.report(broker.openings.popleft() if broker.openings else opened)
 
     def commit(
-        self, messages: Sequence[Outgoing], offsets: Mapping[Partition, int], group: int
+        self,
+        messages: Sequence[Outgoing],
+        offsets: Mapping[Partition, int],
+        group: int,
+        metadata: Mapping[str, str],
     ) -> None:
         self.report(self._broker.commit(messages, offsets, group))
 
     def report(self, result: Result | None) -> None:
         if result is not None:
             self._done(self, result)
+
+
+class FakeTopicIds:
+    """Of a broker that tells none."""
+
+    known: Mapping[str, str] = MappingProxyType({})
+
+    def check(self, topics: Collection[str], *, patient: bool = True) -> None:
+        pass
+
+    def of(self, topic: str) -> str | None:
+        return self.known.get(topic)
 
 
 class FakeSession:
@@ -144,11 +166,13 @@ class FakeSession:
 
     def __init__(self, broker: FakeBroker) -> None:
         self.broker = broker
+        self.topic_ids = FakeTopicIds()
         self.ownership = Ownership(lambda partitions: None)
         self.positions: dict[Partition, int] = {}
         self.paused: frozenset[Partition] = frozenset()
         self.member = True
         self.joining = False
+        self.unreadable: str | None = None
         self.polls = 0
         self.failing: Callable[[], object] = lambda: None
         """Called in each poll; may raise or wait."""
@@ -181,6 +205,9 @@ class FakeSession:
         if not found:
             time.sleep(min(timeout_s, 0.001))
         return found
+
+    def unreadable_topics(self) -> str | None:
+        return self.unreadable
 
     def pause_only(self, wanted: Collection[Partition]) -> None:
         self.paused = frozenset(wanted)
@@ -217,6 +244,10 @@ class FakeSession:
     def lag(self) -> dict[Partition, int]:
         owned = self.ownership.owned
         return {each: len(self.broker.log.get(each, [])) - self.positions[each] for each in owned}
+
+    @property
+    def caught_up(self) -> bool:
+        return not any(self.lag().values())
 
     def told(self, error: BaseException) -> str:
         return repr(error)

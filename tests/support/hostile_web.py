@@ -27,7 +27,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen(self)
         name, _, argument = self.path.lstrip("/").partition("/")
         self.close_connection = True
-        getattr(self, f"do_{name.replace('-', '_')}")(unquote(argument))
+        # /robots.txt and its like are asked for, too.
+        act = getattr(self, f"do_{name.replace('-', '_')}", lambda _: self.answer(b"", 404))
+        act(unquote(argument))
 
     def log_message(self, *_: object) -> None:
         pass
@@ -39,6 +41,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_raw(self, argument: str) -> None:
+        """Send what the test put into `raw` under this name, byte by byte as it is."""
+        self.wfile.write(self.server.raw[argument])
+
     def do_ok(self, _: str) -> None:
         self.answer(BODY, Content_Type="Image/PNG; charset=x", Set_Cookie="a=b")
 
@@ -47,6 +53,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_to(self, argument: str) -> None:
         self.answer(b"", 302, Location=argument)
+
+    def do_gate(self, argument: str) -> None:
+        """Redirect to the same URL with the cookie `argument`, until it comes back with it."""
+        if argument.partition(";")[0] in self.headers.get("Cookie", "").split("; "):
+            self.do_ok("")
+        else:
+            self.answer(b"", 302, Location=self.path, Set_Cookie=argument)
 
     def do_loop(self, _: str) -> None:
         self.answer(b"", 301, Location="/loop")
@@ -66,6 +79,21 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "1000")
         self.end_headers()
         self.drip(b"x")
+
+    def do_late(self, argument: str) -> None:
+        """Answer after some seconds, with a status; a redirect leads to the same address."""
+        seconds, status = argument.split("/")
+        time.sleep(float(seconds))
+        self.answer(BODY, int(status), Location=self.path)
+
+    def do_steady(self, argument: str) -> None:
+        """Send this many pieces of 8 KiB, one each 50 ms."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(int(argument) * 8192))
+        self.end_headers()
+        for _ in range(int(argument)):
+            self.wfile.write(b"x" * 8192)
+            time.sleep(0.05)
 
     def do_slow_headers(self, _: str) -> None:
         self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -131,7 +159,9 @@ class HostileWeb(ThreadingHTTPServer):
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         super().__init__((address, port), _Handler)
         self.requests: Counter[str] = Counter()
+        self.raw: dict[str, bytes] = {}
         self.last_headers: dict[str, str] = {}
+        self.last_line = ""
         self.server_names: list[str] = []
         self.lock = threading.Lock()
         self.stopping = threading.Event()
@@ -151,6 +181,7 @@ class HostileWeb(ThreadingHTTPServer):
         with self.lock:
             self.requests[handler.path] += 1
             self.last_headers = dict(handler.headers.items())
+            self.last_line = handler.requestline
 
     def use_tls(self, configure: Callable[[ssl.SSLContext], object]) -> None:
         """Use TLS from now on, with the certificate that `configure` puts into the context."""

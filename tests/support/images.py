@@ -57,6 +57,11 @@ def steps(name: str) -> list[Step]:
     return [*(steps(base) if base in STAGES else ()), *own]
 
 
+def last(name: str, instruction: str) -> str:
+    """The arguments of the last instruction of a kind, the one that holds."""
+    return [value for it, value in steps(name) if it == instruction][-1]
+
+
 def needs(name: str) -> set[str]:
     """The stages that a stage is based on or copies from, and itself."""
     others = {STAGES[name].base, *STAGES[name].copied_from} & STAGES.keys()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from kaption.connections.settings import RedisConnection
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.takedowns import takedown_ids
+from kaption.objectstore.dataset.takedowns import lifted_ids, takedown_ids
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import ImageSource, IngestedPair, Position, RawPair, Reason
 from kaption.testing.records import incoming, raw_pair
@@ -22,11 +23,13 @@ from kaption.workers.demo.painting import render
 from kaption.workers.demo.scenes import random_scene
 from kaption.workers.demo.site import FETCH
 from kaption.workers.fetch.fetcher import Fetcher
-from kaption.workers.policy import DedupPolicy, IngestPolicy, TextPolicy
-from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
-from kaption.workers.stages.ingest.stage import IngestInput, IngestParts, IngestStage
+from kaption.workers.policy.ingest import DedupPolicy, IngestPolicy, TextPolicy
+from kaption.workers.runtime.stage import Emit, Incoming, Later, Outcome, Reject
+from kaption.workers.stages.ingest.arrivals import IngestParts
+from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.copy_texts import CopyTexts
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.takedowns import TakedownList
 from kaption.workers.text.language import LanguageDetector
@@ -42,6 +45,7 @@ class Bench:
     blobs: BlobStore
     dedup: Dedup
     answers: Answers
+    copies: CopyTexts
     takedowns: TakedownList
     decoder: DecodePool
     policy: IngestPolicy = field(default_factory=lambda: IngestPolicy(text=TEXT, fetch=FETCH))
@@ -56,12 +60,21 @@ class Bench:
             BlobStore(objects),
             Dedup(client, prefix, DedupPolicy()),
             Answers(client, prefix, ttl_s=60),
-            TakedownList(client, prefix, partial(takedown_ids, objects, "dataset")),
+            CopyTexts(client, prefix, 8),
+            TakedownList(
+                client,
+                prefix,
+                partial(takedown_ids, objects, "dataset"),
+                partial(lifted_ids, objects, "dataset"),
+            ),
             decoder,
         )
 
     def stage(
-        self, blobs: BlobStore | None = None, policy: IngestPolicy | None = None
+        self,
+        blobs: BlobStore | None = None,
+        policy: IngestPolicy | None = None,
+        **others: Any,
     ) -> IngestStage:
         policy = policy or self.policy
         parts = IngestParts(
@@ -70,8 +83,10 @@ class Bench:
             blobs or self.blobs,
             self.dedup,
             self.answers,
+            self.copies,
             self.takedowns,
             LanguageDetector(policy.text),
+            **others,
         )
         made = IngestStage(policy, parts, now=lambda: NOW)
         made.setup()
@@ -84,13 +99,22 @@ class Bench:
         outcomes: dict[Position, Outcome] = {}
         for message in messages:
             try:
-                batch.append((message, stage.prepare(message)))
+                batch.append((message, prepared(stage, message)))
             except Reject as reject:
                 outcomes[message.origin] = reject
         done = stage.process(batch) if batch else []
         for (message, _), outcome in zip(batch, done, strict=True):
             outcomes[message.origin] = outcome
         return [outcomes[message.origin] for message in messages]
+
+
+def prepared(stage: IngestStage, message: Incoming[RawPair]) -> IngestInput:
+    """Prepare a record, and again after each pause, as the engine does."""
+    while True:
+        try:
+            return stage.prepare(message)
+        except Later as later:
+            time.sleep(later.after_s)
 
 
 def image_bytes(seed: int, size: int = 256, kind: str = "PNG", crop: float = 0.0) -> bytes:

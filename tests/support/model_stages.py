@@ -58,6 +58,6 @@ def taken_down(url: str, *takedowns: Takedown) -> TakedownList:
     return TakedownList(redis.Redis.from_url(url), "t:", lambda known: ids)
 
 
-def message(record: R) -> Incoming[R]:
-    """One input record at the beginning of its partition."""
-    return incoming(record)
+def message(record: R, offset: int = 0) -> Incoming[R]:
+    """One input record, by default at the beginning of its partition."""
+    return incoming(record, offset)

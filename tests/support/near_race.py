@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from typing import cast
 
 import numpy as np
+import redis
 
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.decode.likeness import packed
 from kaption.workers.decode.sketch import CELLS
-from kaption.workers.policy import DedupPolicy
+from kaption.workers.policy.ingest import DedupPolicy
 from kaption.workers.stores.client import connect_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.near import Likeness
@@ -27,14 +29,22 @@ def dedup_at(url: str, distance: int = 6, prefix: str = "kaption:") -> Dedup:
 
 
 @cache
-def picture(number: int) -> bytes:
+def packed_sketch(number: int) -> bytes:
     """A sketch. Sketches of different numbers are not alike."""
     return packed(np.random.default_rng(number).integers(0, 256, CELLS, np.uint8).tobytes())
 
 
+def leaves(url: str, tree: int) -> list[bytes]:
+    """The entries of each leaf of a tree."""
+    client = redis.Redis.from_url(url)
+    names = list(client.scan_iter(match=f"*near2:{tree}*"))
+    found = cast("list[bytes]", client.mget(names)) if names else []
+    return [entries for entries in found if entries != b"/"]
+
+
 def looks(number: int, sketch: int = 0) -> Likeness:
-    """An image with this hash and picture."""
-    return Likeness(number, picture(sketch))
+    """An image with this hash and sketch."""
+    return Likeness(number, packed_sketch(sketch), f"{sketch:064x}")
 
 
 def flipped(number: int, bits: int, rng: random.Random) -> int:

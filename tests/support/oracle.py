@@ -15,6 +15,8 @@ from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.schemas import DeadLetter, Reason, RejectedPair, decode
 from kaption.schemas.topics import CAPTIONED, CLEAN, DEAD, INGESTED, RAW, REJECTED, SCORED
+from kaption.workers.stores.near import LOOK_BYTES
+from kaption.workers.stores.owners import Owners
 from support.dataset_faults import chain_faults, object_faults
 
 
@@ -54,7 +56,7 @@ class Oracle:
             headers = {header.key: header.value for header in letter.headers}
             origin = headers.get("kaption-origin")
             place = f"{letter.topic}/{letter.partition}/{letter.offset}"
-            ended[origin.decode() if origin else place] += 1
+            ended[_place(origin.decode()) if origin else place] += 1
         return ended
 
     def faults(self) -> list[str]:
@@ -69,8 +71,18 @@ class Oracle:
             for found in self._of(REJECTED.name)
             if decode(found.value, RejectedPair).reason is Reason.NEAR_DUPLICATE
         }
-        exact = _owners(client, f"{{{key_prefix}}}exact:*")
-        near = _owners(client, f"{{{key_prefix}}}near:owner:*")
+        names = Owners(client, f"{{{key_prefix}}}topics")
+        buckets = client.scan_iter(match=f"{{{key_prefix}}}exact:*", count=1000, _type="hash")
+        exact = {
+            _place(str(names.unpacked(owner)))
+            for bucket in buckets
+            for owner in cast("list[bytes]", client.hvals(bucket))
+        }
+        near = {
+            _place(held[LOOK_BYTES:].decode())
+            for block in client.scan_iter(match=f"{{{key_prefix}}}near2:look:*", count=1000)
+            for held in cast("list[bytes]", client.hvals(block))
+        }
         # The owner of a near-duplicate's bytes was rejected, because a near copy is kept already.
         faults = [f"{owner} owns bytes, not ingested" for owner in exact - ingested - near_copies]
         faults += [f"{owner} owns a hash, not ingested" for owner in near - ingested]
@@ -127,7 +139,7 @@ class Oracle:
                     place = f"{topic}/{message.partition}/{message.offset}"
                     headers = dict(message.headers)
                     origin = headers.get("kaption-origin", place.encode()).decode()
-                    yield Found(place, origin, message.value)
+                    yield Found(place, _place(origin), message.value)
 
 
 def origins_of(messages: list[Found]) -> set[str]:
@@ -135,8 +147,6 @@ def origins_of(messages: list[Found]) -> set[str]:
     return {found.origin for found in messages}
 
 
-def _owners(client: redis.Redis, pattern: str) -> set[str]:
-    buckets = client.scan_iter(match=pattern, count=1000)
-    return {
-        owner.decode() for bucket in buckets for owner in cast("list[bytes]", client.hvals(bucket))
-    }
+def _place(origin: str) -> str:
+    """topic/partition/offset of an origin, without the topic's id."""
+    return "/".join(origin.split("/")[:3])

@@ -1,5 +1,6 @@
 """Creates a topic for one test and reads what was published to it."""
 
+import os
 from dataclasses import replace
 
 from kaption.connections.kafka.topics import TopicAdmin
@@ -31,3 +32,8 @@ def published_pairs(connection: KafkaConnection) -> list[RawPair]:
 
 def pair(number: int, text: str = "t") -> RawPair:
     return raw_pair(number, text=text, image=ImageSource(url=URL))
+
+
+def noisy(number: int, size: int) -> RawPair:
+    """Make a pair whose image cannot be compressed."""
+    return raw_pair(number, text="t", image=ImageSource(inline=os.urandom(size)))

@@ -18,7 +18,12 @@ class Replica:
         self.stage = stage
         self.log = folder / f"{stage}-{number}.log"
         bare = {name: value for name, value in os.environ.items() if "KAPTION" not in name.upper()}
-        self._environment = {**bare, "OMP_NUM_THREADS": "1", **settings}
+        self._environment = {
+            **bare,
+            "OMP_NUM_THREADS": "1",
+            "KAPTION_MODELS": "demo",
+            **settings,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

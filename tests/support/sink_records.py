@@ -10,7 +10,7 @@ from kaption.objectstore.dataset.objects import read_rows, read_samples
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import CleanPair, DedupInfo, Manifest
 from kaption.testing.records import caption, clean_pair, image_ref, incoming
-from kaption.workers.policy import SinkPolicy
+from kaption.workers.policy.outputs import SinkPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
 from kaption.workers.stages.sink.stage import PreparedImage, SinkStage
 from support.dataset_faults import chain_faults, object_faults

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,11 +101,12 @@ def warc(folder: Path) -> str:
     images = [f'<img src="/{at}.jpg" alt="{_escaped(text)}">' for at, text in _numbered()]
     html = "text/html; charset=utf-8"
     path = folder / "crawl.warc.gz"
+    broken = gzip.compress(b"a page")[:10] + b"\xff broken"
     records = [
         warc_record("http://shop.example/a/", html, page(images[:2])),
         warc_record("http://cdn.example/1.jpg", "image/jpeg", IMAGE),
         warc_record("http://shop.example/b/", html, page(images[2:3])),
-        warc_record("http://shop.example/c/", f"{html}\r\nContent-Encoding: gzip", b"no gzip"),
+        warc_record("http://shop.example/c/", f"{html}\r\nContent-Encoding: gzip", broken),
         warc_record("http://shop.example/d/", html, page(images[3:])),
     ]
     path.write_bytes(b"".join(gzip.compress(record) for record in records))
@@ -146,13 +148,15 @@ def page(images: Iterable[str]) -> bytes:
     return f'<html><base href="http://cdn.example/">{blocks}</html>'.encode()
 
 
-def warc_record(url: str, media_type: str, body: bytes, status: str = "200 OK") -> bytes:
-    """A response, uncompressed."""
+def warc_record(
+    url: str, media_type: str, body: bytes, status: str = "200 OK", warc: str = "", kind: str = ""
+) -> bytes:
+    """A response, or another `kind`, uncompressed; `warc` holds further headers of the record."""
     http = f"HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\n\r\n".encode() + body
     head = (
-        f"WARC/1.1\r\nWARC-Type: response\r\nWARC-Target-URI: {url}\r\n"
-        "WARC-Date: 2026-01-02T03:04:05Z\r\n"
-        "WARC-Record-ID: <urn:uuid:12345678-1234-1234-1234-123456789abc>\r\n"
+        f"WARC/1.1\r\nWARC-Type: {kind or 'response'}\r\nWARC-Target-URI: {url}\r\n"
+        f"WARC-Date: 2026-01-02T03:04:05Z\r\n{warc}"
+        f"WARC-Record-ID: <urn:uuid:{uuid5(NAMESPACE_URL, url)}>\r\n"
         "Content-Type: application/http; msgtype=response\r\n"
         f"Content-Length: {len(http)}\r\n\r\n"
     )

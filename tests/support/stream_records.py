@@ -1,12 +1,15 @@
 """Datasets for streams to read, written by the sink, with real images where a test needs them."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from kaption.consumers import ShardOptions, ShardStream
 from kaption.consumers.stream import Sample
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.takedowns import add_takedown
@@ -17,6 +20,14 @@ from support.sink_records import TOPIC, done, now, open_sink, run, stored
 
 Chains = Mapping[int, Sequence[Sequence[int]]]
 """The offsets of each shard, by partition."""
+
+CHAINS: Chains = {
+    0: [[0, 1, 2], [4, 5], [7, 8, 9]],
+    1: [[0, 1, 2, 3], [5]],
+    2: [[2, 3], [4, 5], [6, 7], [8, 9]],
+}
+ALL = sorted(f"{p}-{offset}" for p, chain in CHAINS.items() for each in chain for offset in each)
+"""The names of the pairs of `CHAINS`."""
 
 
 def jpeg(number: int) -> bytes:
@@ -90,3 +101,10 @@ def take_down(
 def pair_ids(samples: Iterable[Sample]) -> list[str]:
     """Return the samples' pair_ids; also a collate_fn."""
     return [sample.pair.pair_id for sample in samples]
+
+
+def resumed(objects: ObjectStore, state: dict[str, Any], **options: Any) -> ShardStream:
+    """Make a stream that goes on from a state, which has been JSON meanwhile."""
+    stream = ShardStream(objects, options=ShardOptions(**options))
+    stream.load_state_dict(json.loads(json.dumps(state)))
+    return stream

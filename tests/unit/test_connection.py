@@ -39,6 +39,14 @@ TOKENS: dict[str, Any] = {
             TOKENS | {"oauth_token_url": f"https://me:{SECRET}@login.example.org/"},
             "without user and password",
         ),
+        (KafkaConnection, {"bootstrap": ""}, "bootstrap is host:port"),
+        (KafkaConnection, {"bootstrap": "kafka:port"}, "bootstrap is host:port"),
+        (KafkaConnection, {"bootstrap": "kafka:9092/topic"}, "bootstrap is host:port"),
+        (KafkaConnection, {"bootstrap": "a:9092;b:9092"}, "several separated by commas"),
+        (KafkaConnection, {"bootstrap": "a:9092 b:9092"}, "several separated by commas"),
+        (KafkaConnection, {"bootstrap": f"SSL://{SECRET}:9092"}, "bootstrap is host:port"),
+        (KafkaConnection, {"topic_prefix": "my crawl."}, "topic_prefix has letters"),
+        (KafkaConnection, {"topic_prefix": "x" * 201}, "topic_prefix has letters"),
         (RedisConnection, {"password": SECRET, "ca_file": "ca.pem"}, "rediss://"),
         (StoreConnection, {"secret_key": SECRET}, "access_key and secret_key"),
         (StoreConnection, {"endpoint": f"http://me:{SECRET}@s3"}, "without user and password"),
@@ -51,6 +59,13 @@ def test_settings_that_do_not_fit_together_are_refused(
     with pytest.raises(ValidationError, match=expected) as raised:
         kind(**given)
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "bootstrap", ["kafka", "kafka:9092,", "a:1, b_c.d-e:2", "[::1]:9092,10.0.0.1:9", "кафка:9092"]
+)
+def test_addresses_of_brokers_are_accepted(bootstrap: str) -> None:
+    assert KafkaConnection(bootstrap=bootstrap, topic_prefix="my-crawl_2.").bootstrap == bootstrap
 
 
 def test_a_client_gets_its_configuration_and_shows_no_password() -> None:

@@ -33,13 +33,15 @@ from kaption.workers.demo.contact_sheet import choose, contact_sheet
 from kaption.workers.demo.crawl import Crawl
 from kaption.workers.demo.scenes import Scene, SceneObject
 from kaption.workers.demo.site import FETCH, Page, Site
-from kaption.workers.demo.truth import Kind, Terminal, Truth, agrees, judge
+from kaption.workers.demo.truth import Noise, Terminal, Truth, agrees, judge
 from kaption.workers.fetch.fetcher import Fetcher
-from kaption.workers.policy import IngestPolicy
+from kaption.workers.policy.ingest import IngestPolicy
 from kaption.workers.runtime.stage import Emit, Incoming, Outcome, Reject
-from kaption.workers.stages.ingest.stage import IngestInput, IngestParts, IngestStage
+from kaption.workers.stages.ingest.arrivals import IngestParts
+from kaption.workers.stages.ingest.stage import IngestInput, IngestStage
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.copy_texts import CopyTexts
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.text.language import LanguageDetector
 from support.model_stages import taken_down
@@ -90,14 +92,14 @@ def test_the_same_seed_gives_the_same_crawl() -> None:
 def test_a_crawl_has_every_kind_of_noise_and_unique_ids(crawl: Crawl) -> None:
     records = list(crawl.records("http://x"))
 
-    assert {truth.kind for truth in crawl.truths} == set(Kind)
+    assert {truth.kind for truth in crawl.truths} == set(Noise)
     assert [record.pair_id for record in records] == [truth.pair_id for truth in crawl.truths]
     assert len({record.pair_id for record in records}) == len(records) == 60
     assert sum(record.image.inline is not None for record in records) >= 1
 
 
 def test_copies_come_in_groups_of_two_with_one_right_pair(crawl: Crawl) -> None:
-    groups: dict[str, list[Kind]] = {}
+    groups: dict[str, list[Noise]] = {}
     for truth in crawl.truths:
         if truth.group:
             groups.setdefault(truth.group, []).append(truth.kind)
@@ -105,12 +107,14 @@ def test_copies_come_in_groups_of_two_with_one_right_pair(crawl: Crawl) -> None:
     assert groups
     for kinds in groups.values():
         assert len(kinds) == 2
-        assert Kind.RIGHT in kinds
-        assert set(kinds) & {Kind.EXACT, Kind.NEAR}
+        assert Noise.RIGHT in kinds
+        assert set(kinds) & {Noise.EXACT, Noise.NEAR}
 
 
 def test_distinct_images_have_distant_hashes(crawl: Crawl) -> None:
-    whole = {t.pair_id: t for t in crawl.truths if t.kind not in (Kind.EXACT, Kind.NEAR, Kind.TINY)}
+    whole = {
+        t.pair_id: t for t in crawl.truths if t.kind not in (Noise.EXACT, Noise.NEAR, Noise.TINY)
+    }
     hashes = {}
     for path, page in crawl.pages.items():
         pair_id = path.removeprefix("/images/").removesuffix(".jpg")
@@ -165,20 +169,20 @@ def test_a_text_agrees_if_it_names_true_attributes_and_no_others(text: str, true
 @pytest.mark.parametrize(
     ("kind", "outcome", "right"),
     [
-        (Kind.RIGHT, "kept", True),
-        (Kind.RIGHT, Reason.LOW_ALIGNMENT, False),
-        (Kind.RIGHT, Reason.NEAR_DUPLICATE, False),
-        (Kind.WRONG, "kept", True),
-        (Kind.WRONG, "original", False),
-        (Kind.SLANG, "uncleaned", False),
-        (Kind.TINY, Reason.TOO_SMALL, True),
-        (Kind.TINY, Reason.TRUNCATED, False),
-        (Kind.TINY, "kept", False),
-        (Kind.MISSING, None, False),
+        (Noise.RIGHT, "kept", True),
+        (Noise.RIGHT, Reason.LOW_ALIGNMENT, False),
+        (Noise.RIGHT, Reason.NEAR_DUPLICATE, False),
+        (Noise.WRONG, "kept", True),
+        (Noise.WRONG, "original", False),
+        (Noise.SLANG, "uncleaned", False),
+        (Noise.TINY, Reason.TOO_SMALL, True),
+        (Noise.TINY, Reason.TRUNCATED, False),
+        (Noise.TINY, "kept", False),
+        (Noise.MISSING, None, False),
     ],
 )
 def test_one_pair_is_judged_by_its_kind(
-    kind: Kind, outcome: str | Reason | None, right: bool
+    kind: Noise, outcome: str | Reason | None, right: bool
 ) -> None:
     truth = Truth("a", kind, SCENE, "alt", "a striped circle")
     outcomes: dict[str, Terminal] = {}
@@ -203,8 +207,8 @@ def test_exactly_one_of_an_image_and_its_copy_must_be_kept(
     first: str, second: str, right: int
 ) -> None:
     truths = [
-        Truth("a", Kind.RIGHT, SCENE, "alt", group="g"),
-        Truth("b", Kind.NEAR, SCENE, "alt", group="g"),
+        Truth("a", Noise.RIGHT, SCENE, "alt", group="g"),
+        Truth("b", Noise.NEAR, SCENE, "alt", group="g"),
     ]
     outcomes: dict[str, Terminal] = {
         truth.pair_id: kept(truth, "a striped circle")
@@ -217,7 +221,7 @@ def test_exactly_one_of_an_image_and_its_copy_must_be_kept(
 
 
 def test_the_judgement_counts_true_texts_before_and_after() -> None:
-    truths = [Truth(name, Kind.WRONG, SCENE, "a blue star") for name in "ab"]
+    truths = [Truth(name, Noise.WRONG, SCENE, "a blue star") for name in "ab"]
     outcomes: dict[str, Terminal] = {
         "a": kept(truths[0], "a striped circle"),
         "b": kept(truths[1], "a dotted circle"),
@@ -237,7 +241,7 @@ def test_the_contact_sheet_shows_each_kept_kind(crawl: Crawl) -> None:
     image = Image.new("RGB", (400, 300), (1, 2, 3))
     sheet = contact_sheet([(image, truth, pair) for truth, pair in chosen])
 
-    assert {truth.kind for truth, _ in chosen} == set(Kind)
+    assert {truth.kind for truth, _ in chosen} == set(Noise)
     counts = Counter(sheet.get_flattened_data())
     assert counts[1, 2, 3] == 24 * 168 * 126
     assert counts[16, 110, 56] > 100  # true texts in green
@@ -255,6 +259,7 @@ def test_ingest_gives_the_outcomes_that_the_truth_demands(
         BlobStore(FolderStore(tmp_path)),
         Dedup(connect_redis(connection), connection.key_prefix, policy.dedup),
         Answers(connect_redis(connection), connection.key_prefix, ttl_s=policy.answers_ttl_s),
+        CopyTexts(connect_redis(connection), connection.key_prefix, policy.dedup.copy_texts),
         taken_down(redis_url),
         LanguageDetector(policy.text.model_copy(update={"detect_languages": ("en", "de")})),
     )

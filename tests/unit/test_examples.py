@@ -19,7 +19,9 @@ from kaption.testing.sources import SourceConformance, Write
 from kaption.testing.stages import StageConformance
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.plugins import load_checks, load_scorer
-from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SelectPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy
+from kaption.workers.policy.score import ClipPolicy
+from kaption.workers.policy.select import SelectPolicy
 from kaption.workers.runtime.stage import Emit
 from kaption.workers.settings import Settings
 from kaption.workers.wiring import AnyStage, build_stage

@@ -7,8 +7,10 @@ from typing import assert_type
 import pytest
 
 import kaption
-from kaption.producers import Publisher
-from kaption.schemas import RawPair
+from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.consumers import ShardStream, TopicReader, TopicStream, TrainingBatches
+from kaption.producers import AsyncPublisher, Publisher
+from kaption.schemas import CleanPair, RawPair
 
 HEAVY = ("torch", "boto3", "redis", "pyarrow", "numpy", "PIL", "transformers")
 
@@ -37,9 +39,22 @@ def test_another_name_is_refused() -> None:
 
 
 def test_type_checkers_see_the_classes_themselves() -> None:
+    assert_type(kaption.AsyncPublisher, type[AsyncPublisher])
+    assert_type(kaption.CleanPair, type[CleanPair])
+    assert_type(kaption.KafkaConnection, type[KafkaConnection])
     assert_type(kaption.Publisher, type[Publisher])
     assert_type(kaption.RawPair, type[RawPair])
+    assert_type(kaption.ShardStream, type[ShardStream])
+    assert_type(kaption.StoreConnection, type[StoreConnection])
+    assert_type(kaption.TopicReader, type[TopicReader])
+    assert_type(kaption.TopicStream, type[TopicStream])
+    assert_type(kaption.TrainingBatches, type[TrainingBatches])
+    assert len(kaption.__all__) == 10  # a new name needs its line above
+
+
+def test_a_name_is_the_class_of_its_home() -> None:
     assert kaption.Publisher is Publisher
+    assert kaption.ShardStream is ShardStream
 
 
 @pytest.mark.parametrize(

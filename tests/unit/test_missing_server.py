@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kaption.workers.local import MissingServer, Valkey
-from kaption.workers.local.process import wheel_binary
+from kaption.workers.local.server import wheel_binary
 from support.parts import serving
 from tools.servers import ApacheKafka
 

@@ -25,7 +25,11 @@ UNDERSTOOD = [
     ("tags", '["cat", "pet"]', ["cat", "pet"]),
     ("tags", [{"label": "cat", "confidence": 0.5}, None, ""], ["cat"]),
     ("objects", ["cat"], ["cat"]),
+    ("tags", "猫、犬\uff0c鳥\uff1b魚", ["猫", "犬", "鳥", "魚"]),
+    ("tags", "قطة، كلب؛ طائر", ["قطة", "كلب", "طائر"]),
     ("ocr", "SALE, 50%", ["SALE, 50%"]),
+    ("fetched_at", 1767323045000000, MOMENT),
+    ("fetched_at", 1767323045000000000, MOMENT),
     ("language", "en_US", "en-US"),
     ("language", "de_DE.UTF-8", "de-DE"),
     ("fetched_at", "20260102030405", MOMENT),
@@ -53,6 +57,8 @@ NOT_UNDERSTOOD = [
     ("page_url", "https://a.example/" + "x" * 9_000),
     ("fetched_at", "yesterday"),
     ("fetched_at", True),
+    ("fetched_at", "0001-01-01T00:00:00+01:00"),
+    ("fetched_at", "9999-12-31T23:59:59.9999999-05:00"),
     ("extra", [1, 2]),
     ("extra", "note"),
 ]
@@ -121,6 +127,16 @@ def test_more_than_a_list_holds_is_cut(tmp_path: Path) -> None:
         ([], "", ()),
         (["", "a cat"], "a cat", ()),
         (["a cat", "my cat"], "a cat", ("text",)),
+        (1984, "1984", ()),
+        (3.5, "3.5", ()),
+        ([1984], "1984", ()),
+        ({"raw": "a cat", "sentid": 3}, "a cat", ("text",)),
+        ([{"caption": "a cat"}, {"caption": "my cat"}], "a cat", ("text",)),
+        ({"@value": "a cat", "@language": "en"}, "a cat", ("text",)),
+        ({"text": ["a cat"]}, "a cat", ("text",)),
+        (True, "", ("text",)),
+        ({"en": "a cat"}, "", ("text",)),
+        ([[[[[["a cat"]]]]]], "", ("text",)),
         ("I love \ud83d", "I love \ufffd", ("text",)),
         ("x" * (TEXT_CHARS + 1), "x" * TEXT_CHARS, ("text",)),
         ("word " * TEXT_CHARS, ("word " * TEXT_CHARS)[:65_534], ("text",)),
@@ -132,6 +148,7 @@ def test_a_text_of_another_shape_is_read(
     tmp_path: Path, text: object, read: str, noted: tuple[str, ...]
 ) -> None:
     for pair in ways(tmp_path, {"text": text}):
+        assert pair.extra == ({"text": text} if noted and not isinstance(text, str) else {})
         assert pair.text[: len(read)] == read
         assert len(pair.text) <= TEXT_CHARS
         assert pair.not_understood == noted
@@ -196,11 +213,17 @@ def test_a_pair_id_that_is_none_is_derived(given: object) -> None:
 
 
 ADDRESSES = [
+    ("ht\ntps:\t//cdn.example/1.jpg", None, "ht\ntps:\t//cdn.example/1.jpg"),
+    ("/1.jpg", "ht\ttp://shop.example\n/a/", "http://shop.example/1.jpg"),
+    ("da\nta:image/png,%89PNG", None, b"\x89PNG"),
     ("HTTPS://cdn.example/1.jpg", None, "HTTPS://cdn.example/1.jpg"),
     (f"  {URL}\n", None, URL),
     ("//cdn.example/a.jpg", None, "https://cdn.example/a.jpg"),
     ("//cdn.example/a.jpg", PAGE, "http://cdn.example/a.jpg"),
     ("/img/x.jpg?w=1", PAGE, "http://shop.example/img/x.jpg?w=1"),
+    ("/..//a.example/x.jpg", PAGE, "http://shop.example/..//a.example/x.jpg"),
+    ("/\\cdn.example/a.jpg", PAGE, "http://cdn.example/a.jpg"),
+    ("/x.jpg", "HTTPS:\\\\shop.example?a=/b", "HTTPS:\\\\shop.example/x.jpg"),
     ("data:image/png;base64,iVBO Rw0K", None, b"\x89PNG\r\n"),
     ("DATA:image/gif,GIF89a%00", None, b"GIF89a\0"),
     ("data:image/png;base64,_-8", None, b"\xff\xef"),
@@ -215,11 +238,12 @@ REFUSED = [
     " file:/etc/hostname",
     "ftp://a.example/1.jpg",
     "///etc/hostname",
+    "/\\/etc/hostname",
+    "\\\\server\\x.jpg",
     "//",
     "~/.ssh/id_rsa",
     "",
     "data:text/html,<p>",
-    "data:,x",
     "data:image/png;base64,@@@",
     "data:image/png;base64,",
     "javascript:alert(1)",
@@ -278,9 +302,11 @@ def test_lines_name_files_below_their_folder_only(tmp_path: Path) -> None:
         "deep/../../in-other/secret.jpg",
         "/proc/self/environ",
         "loop.jpg",
+        "deep/a.jpg\0",
+        "\ud800.jpg",
         "DEEP/../../in-other/secret.jpg",
     ):
         found = item(refused)
         assert isinstance(found, Unreadable), refused
-        assert b"secret" not in found.raw.replace(refused.encode(), b"")
+        assert b"secret" not in found.raw.replace(refused.encode(errors="replace"), b"")
     assert item("/img/x.jpg", page_url=PAGE).image.url == "http://shop.example/img/x.jpg"

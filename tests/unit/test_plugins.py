@@ -11,7 +11,9 @@ from kaption.connections.settings import StoreConnection
 from kaption.producers.sources import SourceError, open_source
 from kaption.testing.records import caption
 from kaption.workers.plugins import load_captioners, load_checks, load_scorer
-from kaption.workers.policy import ClipPolicy, RecaptionPolicy, SelectPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy
+from kaption.workers.policy.score import ClipPolicy
+from kaption.workers.policy.select import SelectPolicy
 from kaption.workers.settings import Settings, load_settings
 from kaption.workers.wiring import build_stage, require_stage
 
@@ -143,8 +145,8 @@ def test_a_wrong_short_name_lists_what_there_is(name: str) -> None:
         load_captioners(RecaptionPolicy(captioners=(name,)))
 
     assert str(raised.value) == (
-        f"there is no captioner {name!r}: in recaption.captioners write one of rules,"
-        ' transformers, or your own as "package.module:Name"'
+        f"there is no captioner {name!r}: in recaption.captioners write one of openai,"
+        ' rules, transformers, or your own as "package.module:Name"'
     )
 
 

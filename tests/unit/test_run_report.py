@@ -8,9 +8,12 @@ import pytest
 import typer
 from rich.console import Console
 
+from kaption.workers.batch.journal import Journal
+from kaption.workers.batch.progress import Display
 from kaption.workers.batch.report import RunReport
 from kaption.workers.batch.tally import Tally
 from kaption.workers.cli.run import finish
+from kaption.workers.runtime.progress import Snapshot
 
 
 def report(*faults: str) -> RunReport:
@@ -26,7 +29,7 @@ def test_a_run_with_faults_fails_and_names_them(tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), record=True)
     # When it finishes
     with pytest.raises(typer.Exit) as ended:
-        finish(report(fault), tmp_path, console)
+        finish(report(fault), Journal(tmp_path, {}), console)
     # Then it fails, and the fault is printed and in the summary
     assert ended.value.exit_code == 1
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -35,5 +38,36 @@ def test_a_run_with_faults_fails_and_names_them(tmp_path: Path) -> None:
 
 
 def test_a_run_without_faults_succeeds(tmp_path: Path) -> None:
-    finish(report(), tmp_path, Console(quiet=True))
+    finish(report(), Journal(tmp_path, {}), Console(quiet=True))
     assert json.loads((tmp_path / "summary.json").read_text())["faults"] == []
+
+
+def snapshot(waiting_for: str | None = None) -> Snapshot:
+    return Snapshot(3, 2, {"too_small": 1}, 0, {}, 4, 7, 0, waiting_for)
+
+
+def test_without_a_terminal_a_line_comes_now_and_then() -> None:
+    # Given a display on no terminal, and an earlier attempt with 100 outcomes
+    now = 0.0
+    console = Console(file=io.StringIO(), record=True, width=200)
+    with Display(console, 100, lambda: now) as display:
+        # When it is told the numbers every second for 25 s
+        for second in range(26):
+            now = float(second)
+            display.show(100 + 2 * second, 200, 200, {"ingest": snapshot("Redis: away [1]")})
+    # Then there are two lines, with rate, time and what is waited for
+    lines = console.export_text().splitlines()
+    assert len(lines) == 2
+    assert lines[0] == (
+        "120 of 200 pairs, 2.0/s, 0:00:10 elapsed, 0:00:40 left, ingest waits for Redis: away [1]"
+    )
+
+
+def test_on_a_terminal_there_is_a_bar_with_the_stages() -> None:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120)
+    with Display(console, 0) as display:
+        display.show(3, None, 7, {"ingest": snapshot("S3: away [/x]")})
+        display.show(3, 7, 7, {"ingest": snapshot("S3: away [/x]")})
+    assert "3/7" in file.getvalue()
+    assert "waiting for S3: away [/x]" in file.getvalue()

@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner
 
 import settings_docs
+from kaption.connections.settings import StoreConnection
 from kaption.workers.cli.app import app
 from kaption.workers.runtime.policy import RuntimePolicy, RuntimeSettings
 from kaption.workers.settings import (
@@ -94,7 +96,10 @@ def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         ("KAPTION_BOOTSTRAP", "x", "KAPTION_BOOTSTRAP"),
         ("KAPTION_SCORE__BATCH_RECORDS", "0", "score.batch_records"),
         ("KAPTION_SELECT__KEEP", "two", "select.keep"),
-        ("KAPTION_KAFKA", "{", "kafka"),
+        ("KAPTION_KAFKA", "{", "KAPTION_KAFKA.*as JSON"),
+        ("KAPTION_STORE", "/data", "KAPTION_STORE.*as JSON"),
+        ("KAPTION_INGEST__TEXT__LANGUAGES", "en", "KAPTION_INGEST__TEXT__LANGUAGES.*as JSON"),
+        ("KAPTION_RECAPTION__CAPTIONERS", "rules", "KAPTION_RECAPTION__CAPTIONERS.*as JSON"),
     ],
 )
 def test_an_error_names_the_wrong_variable(
@@ -109,6 +114,42 @@ def test_an_error_names_the_wrong_variable(
 def test_an_error_names_the_wrong_file(tmp_path: Path, text: str) -> None:
     config = _write(tmp_path, text)
     with pytest.raises(InvalidSettingsError, match=r"kaption\.toml"):
+        load_settings(config)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("SINK__SHARD_BYTES", "256MiB", r"sink\.shard_bytes \(in bytes\): .*given '256MiB'"),
+        ("SINK__SHARD_AGE_S", "5m", r"sink\.shard_age_s \(in seconds\): .*given '5m'"),
+        ("CLIP__THREADS", "two", r"clip\.threads .*integer.*given 'two'"),
+        ("HEALTH__PORT", "99999", r"health\.port: .* 65535 \(given '99999'\)"),
+    ],
+)
+def test_an_error_shows_unit_and_value(
+    variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"KAPTION_{variable}", value)
+    with pytest.raises(InvalidSettingsError, match=told):
+        load_settings()
+
+
+def test_an_error_about_a_secret_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAPTION_KAFKA", '{"password": 4711}')
+    with pytest.raises(InvalidSettingsError, match=r"kafka\.password: Input should be") as raised:
+        load_settings()
+    assert "4711" not in str(raised.value)
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    config = _write(tmp_path, '\ufeff[kafka]\nbootstrap = "file:1"\n')
+    assert load_settings(config).kafka.bootstrap == "file:1"
+
+
+def test_a_file_in_another_encoding_says_so(tmp_path: Path) -> None:
+    config = tmp_path / "kaption.toml"
+    config.write_bytes('[kafka]\ntopic_prefix = "crédit"'.encode("latin-1"))
+    with pytest.raises(InvalidSettingsError, match=r"kaption\.toml is not in UTF-8 .*save it as"):
         load_settings(config)
 
 
@@ -174,3 +215,52 @@ def test_the_engine_takes_the_settings_and_adds_its_own_limits() -> None:
     assert policy.transaction_deadline_s == 60.0
     # The broker must not abort a transaction that its worker still commits.
     assert policy.transaction_timeout_s > 60.0
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("KAPTION_KAFKA_BOOTSTRAP", "KAPTION_KAFKA__BOOTSTRAP"),
+        ("KAPTION_MODEL", "KAPTION_MODELS"),
+        ("KAPTION_KAFKA__BOOTSTRP", "kafka.bootstrap"),
+        ("KAPTION_CLIPP__MODEL", "KAPTION_CLIP__MODEL"),
+        ("KAPTION_INGEST__FETCH__ATTEMPT", "ingest.fetch.attempts"),
+        ("KAPTION_CONFG", "KAPTION_CONFIG"),
+    ],
+)
+def test_a_misspelt_variable_is_answered_with_the_one_that_was_meant(
+    variable: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "x")
+    with pytest.raises(InvalidSettingsError, match=rf"did you mean {meant}\?"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("[kafak]\nbootstrap = 'x'", "kafka"),
+        ("[ingest.fetch]\nper_hots = 3", "ingest.fetch.per_host"),
+        ("model = 'small'", "models"),
+        ("[sink]\nshard_age = 3", "sink.shard_age_s"),
+    ],
+)
+def test_a_misspelt_line_of_the_file_is_answered_too(line: str, meant: str, tmp_path: Path) -> None:
+    config = tmp_path / "kaption.toml"
+    config.write_text(line)
+    with pytest.raises(InvalidSettingsError, match=rf"did you mean {meant}\?"):
+        load_settings(config)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3:/bucket", "s3:bucket", "s3://", "s3:///x", "S3://b", "s3/b", "file:///x", "gs://b", ""],
+)
+def test_a_store_that_looks_like_an_address_is_no_folder(url: str) -> None:
+    with pytest.raises(ValidationError, match="neither a folder nor s3://bucket/prefix"):
+        StoreConnection(url=url)
+
+
+@pytest.mark.parametrize("url", ["s3://b", "s3://b/p", "data", "/data", "./s3:x", "~/d", "a/b:c"])
+def test_folders_and_buckets_are_stores(url: str) -> None:
+    assert StoreConnection(url=url).url == url

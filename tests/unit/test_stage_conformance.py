@@ -21,20 +21,15 @@ from kaption.connections.settings import RedisConnection, StoreConnection
 from kaption.schemas import CaptionedPair, ImageRef
 from kaption.schemas.topics import TOPICS
 from kaption.testing.records import caption
-from kaption.testing.stages import Outages, StageBench, StageConformance
+from kaption.testing.stage_bench import StageBench
+from kaption.testing.stages import Outages, StageConformance
 from kaption.workers.local import Valkey
 from kaption.workers.plugins import OWN_STAGES
-from kaption.workers.policy import (
-    ClipPolicy,
-    ImagePolicy,
-    IngestPolicy,
-    RecaptionPolicy,
-    SamplingPolicy,
-    SelectPolicy,
-    SinkPolicy,
-    TextPolicy,
-    TransformersPolicy,
-)
+from kaption.workers.policy.ingest import ImagePolicy, IngestPolicy, TextPolicy
+from kaption.workers.policy.outputs import SinkPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.policy.score import ClipPolicy
+from kaption.workers.policy.select import SelectPolicy
 from kaption.workers.runtime.stage import Stage
 from kaption.workers.settings import Settings
 from kaption.workers.wiring import OUTPUTS, STAGES, AnyStage, build_stage
@@ -117,14 +112,18 @@ def _settings(connection: RedisConnection, folder: Path) -> Settings:
         ingest=IngestPolicy(
             image=ImagePolicy(decode_processes=1), text=TextPolicy(detect_languages=("en", "de"))
         ),
-        clip=ClipPolicy(device="cpu", threads=1),
+        clip=ClipPolicy(model="demo", device="cpu", threads=1),
         recaption=RecaptionPolicy(
             transformers=TransformersPolicy(
-                device="cpu", threads=1, sampling=SamplingPolicy(candidates=2, max_new_tokens=8)
+                model="demo",
+                device="cpu",
+                threads=1,
+                sampling=SamplingPolicy(candidates=2, max_new_tokens=8),
             )
         ),
-        # The captions here are of no image in particular.
-        select=SelectPolicy(min_score=-1.0, audit_fraction=0.5),
+        # The captions here are of no image in particular. The cost of worn phrases moves with each
+        # batch, so it is the one number that a record may not get again.
+        select=SelectPolicy(min_score=-1.0, audit_fraction=0.5, worn_cost=0.0),
         sink=SinkPolicy(spool=str(folder)),
     )
 

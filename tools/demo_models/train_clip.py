@@ -52,6 +52,7 @@ class ClipRecipe:
     chunks: int = 14
     rate: float = 1e-3
     warm_up: int = 100
+    seed: int = SEED  # of the weights, the tokenizer, the scenes and the sentences
 
 
 def encode_text(model: CLIP, tokens: Tensor) -> Tensor:
@@ -80,8 +81,8 @@ class Trainer:
 
     def __init__(self, recipe: ClipRecipe) -> None:
         self.recipe = recipe
-        self.rng = random.Random(SEED)  # noqa: S311 (training data, no secret)
-        self.tokenizer = train_tokenizer(SEED)
+        self.rng = random.Random(recipe.seed)  # noqa: S311 (training data, no secret)
+        self.tokenizer = train_tokenizer(recipe.seed)
         self.model = CLIP(**MODEL_CFG)
         self.facts, self.patches = FactHead(EMBED), PatchHeads(WIDTH)
         self.bias = torch.nn.Parameter(torch.tensor(-0.5))
@@ -172,11 +173,11 @@ def report(hits: Tensor, **losses: Tensor) -> str:
 
 def train(out: Path, recipe: ClipRecipe) -> None:
     """Train and write the folder `out`. Prints a line every 50 steps."""
-    torch.manual_seed(SEED)
-    order = np.random.default_rng(SEED)
+    torch.manual_seed(recipe.seed)
+    order = np.random.default_rng(recipe.seed)
     trainer = Trainer(recipe)
     began = time.monotonic()
-    chunks = stream(SEED, recipe.chunks)
+    chunks = stream(recipe.seed, recipe.chunks)
     for step, batch in enumerate(
         islice(batches(chunks, recipe.patch_batch, order), recipe.patch_steps)
     ):

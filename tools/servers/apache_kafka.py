@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from kaption.workers.local.probe import kafka_answers
-from kaption.workers.local.process import ServerError
-from kaption.workers.local.server import HOST, LocalServer
+from kaption.workers.local.server import HOST, LocalServer, ServerError
+from kaption.workers.local.servers import kafka_answers
 from tools.servers.kafka_jars import java_program, kafka_jars
 
 _PROPERTIES = """\
@@ -39,7 +38,7 @@ transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 """
 # For tests: a quick start and little memory count more than throughput.
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-_FORMAT_TIMEOUT_S = 60
+_FORMAT_TIMEOUT_S = 180
 _OWN_PORTS = 4
 
 
@@ -68,7 +67,7 @@ class ApacheKafka(LocalServer):
     """
 
     name: ClassVar[str] = "Apache Kafka"
-    start_timeout_s: ClassVar[float] = 90.0
+    start_timeout_s: ClassVar[float] = 180.0
 
     def __init__(
         self,

@@ -5,10 +5,10 @@ import re
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
-from kaption.workers.local.process import MissingServer, ServerError
+from kaption.workers.local.server import MissingServer, ServerError
 
 _POM = Path(__file__).with_name("kafka-pom.xml")
 _JAVA_MINIMUM = 17
@@ -40,15 +40,15 @@ def kafka_jars(cache: Path) -> Path:
     if maven is None:
         raise MissingServer("Apache Kafka's jars need Maven: apt-get install maven")
     cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        fetched = Path(folder, "jars")
-        _run_maven(maven, fetched)
-        # Rename the folder when it is complete, so that no process uses a part of it. If another
-        # process was faster the rename fails, and its jars are the same.
-        with suppress(OSError):
-            fetched.rename(jars)
-    if not jars.is_dir():
-        raise ServerError(f"{jars} could not be written")
+    # One process fetches and the others wait: Maven's own cache is not for several at once.
+    with (cache / f"{jars.name}.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        if not jars.is_dir():
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                fetched = Path(folder, "jars")
+                _run_maven(maven, fetched)
+                # Rename the folder when it is complete, so that no process uses a part of it.
+                fetched.rename(jars)
     return jars
 
 

@@ -5,10 +5,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
+from urllib.request import urlopen
 
-from kaption.workers.local.probe import http_answers
-from kaption.workers.local.process import wheel_binary
-from kaption.workers.local.server import HOST, LocalServer
+from kaption.workers.local.server import HOST, LocalServer, wheel_binary
 
 _SERVICES = ("s3", "master", "volume", "filer")
 
@@ -76,7 +75,7 @@ class SeaweedFs(LocalServer):
         ]
 
     def _probe(self) -> None:
-        http_answers(self.ports[0], "/healthz")
+        urlopen(f"http://{HOST}:{self.ports[0]}/healthz", timeout=2).close()
 
 
 def _identity(access_key: str, secret_key: str, actions: str) -> dict[str, object]:

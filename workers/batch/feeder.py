@@ -7,10 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from kaption.connections.kafka.messages import Message
-from kaption.connections.settings import KafkaConnection, StoreConnection
+from kaption.connections.traceparent import publishing
 from kaption.producers.image import ClaimCheck
 from kaption.producers.publisher import Publisher
 from kaption.producers.sources import Item, Large, Unreadable
+from kaption.schemas import encode, headers_of
+from kaption.schemas.wire import ORIGIN_HEADER
+from kaption.workers.batch.journal import Journal
+from kaption.workers.batch.tally import Tally
+from kaption.workers.settings import Settings
 
 
 class Feeder(threading.Thread):
@@ -18,14 +23,19 @@ class Feeder(threading.Thread):
 
     def __init__(
         self,
-        kafka: KafkaConnection,
-        store: StoreConnection,
+        settings: Settings,
         items: Iterable[Item],
+        journal: Journal,
+        earlier: Tally,
         warn: Callable[[str], None],
     ) -> None:
-        """`warn` is called with one line of text for each unreadable item."""
+        """An input with an outcome in `earlier` is not published again.
+
+        `warn` is called with one line of text for each unreadable item.
+        """
         super().__init__(name="feeder", daemon=True)
-        self.published = 0
+        self.published = earlier.inputs
+        """Inputs that have an outcome of an earlier attempt, or were published."""
         self.unreadable = 0
         self.not_understood: Counter[str] = Counter()
         """How often a field did not fit and went to `extra`, by field."""
@@ -33,33 +43,52 @@ class Feeder(threading.Thread):
         """The broker has all inputs."""
         self.error: Exception | None = None
         """What ended the thread, if it failed. The run raises it."""
-        self._kafka = kafka
-        self._claims = ClaimCheck(store)
+        self._kafka = settings.kafka
+        self._claims = ClaimCheck(settings.store)
         self._items = items
+        self._journal = journal
+        # The tally itself goes on counting in another thread.
+        self._has_outcome = bytes(earlier.seen)
         self._warn = warn
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Publish nothing more."""
+        self._stopped = True
 
     def run(self) -> None:
         """Publish all inputs, then set `done`."""
         try:
             with Publisher(self._kafka) as publisher:
                 for item in self._items:
-                    match item:
-                        case Unreadable():
-                            # Published unchanged: ingest turns it into a dead letter.
-                            publisher.publish_bytes(item.raw, headers=item.headers)
-                            self.unreadable += 1
-                            self._warn(f"{item.place}: {item.error}")
-                        case Large():
-                            self._claims.store(item.content)
-                            publisher.publish(item.pair)
-                            self.not_understood.update(item.pair.not_understood)
-                        case Message():
-                            publisher.publish_bytes(item.value, item.key, item.headers)
-                        case _:
-                            publisher.publish(item)
-                            self.not_understood.update(item.not_understood)
-                    self.published += 1
+                    if self._stopped:
+                        return
+                    self._feed(publisher, item)
         except Exception as error:  # noqa: BLE001  # the run watches `error` and raises it
             self.error = error
         else:
             self.done = True
+
+    def _feed(self, publisher: Publisher, item: Item) -> None:
+        message = self._message(item)
+        number = self._journal.inputs.number(message.value)
+        if self._has_outcome[number : number + 1] > b"\0":
+            return
+        if isinstance(item, Large):
+            self._claims.store(item.content)
+        self.published += 1
+        origin = (ORIGIN_HEADER, str(self._journal.origin(number)).encode())
+        publisher.publish_bytes(message.value, message.key, (*message.headers, origin))
+
+    def _message(self, item: Item) -> Message:
+        if isinstance(item, Unreadable):
+            # Published unchanged: ingest turns it into a dead letter.
+            self.unreadable += 1
+            self._warn(f"{item.place}: {item.error}")
+            return Message(item.raw, None, tuple(item.headers))
+        if isinstance(item, Message):
+            return item
+        pair = item.pair if isinstance(item, Large) else item
+        self.not_understood.update(pair.not_understood)
+        headers = headers_of(pair, traceparent=publishing(pair.pair_id))
+        return Message(encode(pair), pair.pair_id.encode(), tuple(headers))

@@ -1,18 +1,15 @@
-"""What a run tells: its progress, and at the end outcomes, speed and alignment before and after."""
+"""What a run tells at its end: outcomes, speed and alignment before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from kaption.workers.batch.tally import Tally
-
-if TYPE_CHECKING:
-    from kaption.workers.runtime.progress import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,58 +26,21 @@ class RunReport:
     """Empty when every input has exactly one outcome and every clean pair is in the shards."""
     not_understood: Mapping[str, int] = field(default_factory=dict)
     """How often a field did not fit and went to `extra`, by field."""
-
-
-def progress_table(published: int, snapshots: Mapping[str, Snapshot]) -> Table:
-    """A table with a row for each stage."""
-    table = Table(
-        "stage", "done", "passed on", "rejected", "dead", "in hand", "", box=None, pad_edge=False
-    )
-    for column in table.columns[1:6]:
-        column.justify = "right"
-    table.add_row("published", str(published))
-    for stage, now in snapshots.items():
-        waiting = f"[yellow]waiting for {now.waiting_for}[/]" if now.waiting_for else ""
-        table.add_row(
-            stage,
-            str(now.records),
-            str(now.emitted),
-            str(sum(now.rejected.values())),
-            str(now.dead),
-            str(now.held),
-            waiting,
-        )
-    return table
-
-
-def progress_line(published: int, snapshots: Mapping[str, Snapshot]) -> str:
-    """The same numbers in one line."""
-    stages = "  ".join(f"{stage} {now.records}" for stage, now in snapshots.items())
-    return f"published {published}  {stages}"
+    dataset: Mapping[str, str | None] = field(default_factory=dict)
+    """Address of the user's `store`, None for the one in the folder, and `prefix` in it."""
 
 
 def summary(report: RunReport) -> dict[str, Any]:
-    """The summary as plain data, for summary.json.
-
-    The scores are means over the clean pairs whose alt text has a score.
-    """
-    tally = report.tally
-    compared = max(1, tally.compared)
+    """The summary as plain data, for summary.json. The report of the run shows these numbers."""
     return {
         "published": report.published,
         "unreadable_lines": report.unreadable,
         "fields_not_understood": dict(report.not_understood),
         "seconds": round(report.seconds, 2),
         "pairs_per_second": round(report.published / report.seconds, 2),
-        "clean": tally.clean,
-        "rejected": {
-            f"{stage}.{reason}": count for (stage, reason), count in tally.rejected.most_common()
-        },
-        "dead": dict(tally.dead),
-        "best_caption": dict(tally.kept.most_common()),
-        "score_before": round(tally.score_before / compared, 4) if tally.compared else None,
-        "score_after": round(tally.score_after / compared, 4) if tally.compared else None,
+        **report.tally.numbers(),
         "shards": report.shards,
+        "dataset": dict(report.dataset),
         "faults": list(report.faults),
     }
 
@@ -98,6 +58,8 @@ def print_summary(report: RunReport, console: Console) -> None:
     for stage, count in data["dead"].items():
         table.add_row(f"dead: {stage}", str(count), style="red")
     console.print(table)
+    if report.tally.captioners.results:
+        console.print(report.tally.captioners.table(report.tally.clean))
     console.print(
         f"{data['published']} pairs in {data['seconds']} s ({data['pairs_per_second']}/s), "
         f"{data['shards']} shards"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from kaption.connections.errors import Fault
+from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
+from kaption.schemas import TOPICS
+from kaption.schemas.faults import one_line
+from kaption.workers.batch.journal import Journal
 from kaption.workers.settings import Settings, UserError
+from kaption.workers.wiring import STAGES
 
 _SESSION_TIMEOUT_S = 6.0
 
@@ -25,26 +30,27 @@ def store_folder(out: Path) -> Path:
 
 @contextmanager
 def servers(
-    settings: Settings, out: Path, kafka: str | None, redis: str | None, store: str | None
+    settings: Settings, journal: Journal, kafka: str | None, redis: str | None, store: str | None
 ) -> Iterator[Settings]:
     """Start the missing servers. Yields settings that point to the run's servers.
 
     `kafka`, `redis` and `store` are the addresses of the user's servers; None starts a local server
-    or takes a folder below `out`. The user's servers keep the TLS and password settings, local
+    or takes a folder below OUT. The user's servers keep the TLS and password settings, local
     servers have none.
 
     Topics, consumer groups, Redis keys and the shards in the user's store get a prefix of this run
-    alone, so that a second run on the same servers does not meet them.
+    alone, so that a second run on the same servers does not meet them. Topics and groups are of one
+    attempt and are deleted at its end.
 
     Raises UserError if an address does not fit the other settings, ServerError and MissingServer.
     """
-    name = f"run-{uuid.uuid4().hex[:8]}"
-    topics, keys = f"{name}.", f"kaption:{name}:"
+    keys = f"kaption:{journal.name}:"
     # No limit on dead letters: the user is told of every bad line of the file, and many bad lines
     # must not stop the run. A broken stage still does (see Bisection).
     runtime = settings.runtime.model_copy(update={"dead_letter_rate": None})
     sink = settings.sink
     with ExitStack() as stack:
+        topics = f"{journal.name}-{journal.attempt}."
         if kafka is None:
             from kaption.workers.local import Tansu
 
@@ -57,15 +63,15 @@ def servers(
         if redis is None:
             from kaption.workers.local import Valkey
 
-            valkey = stack.enter_context(Valkey())
+            valkey = stack.enter_context(Valkey(journal.servers / "valkey", durable=True))
             server = RedisConnection(url=SecretStr(valkey.url), key_prefix=keys)
         else:
             server = _given("--redis", settings.redis, url=redis, key_prefix=keys)
         if store is None:
-            objects = StoreConnection(url=str(store_folder(out)))
+            objects = StoreConnection(url=str(store_folder(journal.out)))
         else:
             objects = _given("--store", settings.store, url=store)
-            sink = sink.model_copy(update={"prefix": f"{sink.prefix}/{name}"})
+            sink = sink.model_copy(update={"prefix": f"{sink.prefix}/{journal.name}"})
         yield settings.model_copy(
             update={
                 "kafka": broker,
@@ -77,10 +83,25 @@ def servers(
         )
 
 
+def clean_up(settings: Settings, journal: Journal, say: Callable[[str], None]) -> None:
+    """Delete the topics and groups of all attempts on the user's broker, or name what stays."""
+    for attempt in range(1, journal.attempt + 1):
+        prefix = f"{journal.name}-{attempt}."
+        broker = settings.kafka.model_copy(update={"topic_prefix": prefix})
+        try:
+            with TopicAdmin(broker) as admin:
+                admin.delete(TOPICS, STAGES)
+        except (TopicError, Fault) as error:
+            say(
+                f"topics and groups that begin with {prefix} are left at {broker.bootstrap}"
+                f" ({error}): KAPTION_KAFKA__TOPIC_PREFIX={prefix} kaption topics delete"
+            )
+
+
 def _given(option: str, connection: C, **changed: str) -> C:
     """`connection` with the address of the user's server."""
     try:
         return type(connection).model_validate(dict(connection) | changed)
     except ValidationError as error:
-        faults = "; ".join(fault["msg"] for fault in error.errors(include_url=False))
-        raise UserError(f"{option} does not fit the other settings: {faults}") from error
+        told = one_line(error, option, values=False)
+        raise UserError(f"{option} does not fit the other settings: {told}") from error

@@ -60,7 +60,7 @@ class Standstill:
         try:
             return all(self._is_done(*stage) for stage in self._stages.items())
         except ReadError:
-            return False  # the broker is away: the workers wait for it, and so does the run
+            return False  # the workers meet the same fault: they wait for its end, or end the run
 
     def _is_done(self, stage: str, progress: Progress) -> bool:
         with TopicReader(self._kafka, STAGES[stage]) as reader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,75 +10,51 @@ from kaption.connections.settings import KafkaConnection
 from kaption.consumers import Read, TopicReader
 from kaption.schemas import CleanPair, DeadLetter, Position, RejectedPair, origin_of
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
+from kaption.workers.report.census import Census
 
 
 @dataclass
-class Tally:
-    """Counts of terminal outcomes: clean pairs, rejections and dead letters."""
+class Tally(Census):
+    """Counts of the outcomes of a run, and which input has how many."""
 
-    clean: int = 0
-    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Rejections by (stage, reason)."""
-    dead: Counter[str] = field(default_factory=Counter)
-    """Dead letters by stage."""
-    kept: Counter[str] = field(default_factory=Counter)
-    """Clean pairs by the kind of their best caption."""
-    score_before: float = 0.0
-    """Sum of the alt texts' scores, over `compared` pairs."""
-    score_after: float = 0.0
-    """Sum of the best captions' scores, over `compared` pairs."""
-    compared: int = 0
-    """Clean pairs whose alt text has a score."""
-    seen: dict[int, bytearray] = field(default_factory=dict)
-    """For each partition of pairs.raw the number of outcomes of each offset, 255 at most."""
-
-    @property
-    def total(self) -> int:
-        """All outcomes, also second ones of the same input."""
-        return self.clean + self.rejected.total() + self.dead.total()
+    seen: bytearray = field(default_factory=bytearray)
+    """How many outcomes each input has, by its number; 255 at most."""
 
     def add(self, read: Read) -> None:
         """Count one message of a terminal topic."""
-        self._mark(_origin(read))
-        match read.record:
-            case CleanPair() as pair:
-                self.clean += 1
-                best = pair.captions[0]
-                self.kept[best.kind.value] += 1
-                if pair.original_score is not None and best.score is not None:
-                    self.compared += 1
-                    self.score_before += pair.original_score
-                    self.score_after += best.score
-            case RejectedPair() as pair:
-                self.rejected[pair.stage, pair.reason.value] += 1
-            case DeadLetter() as letter:
-                self.dead[letter.stage] += 1
-            case other:
-                raise TypeError(f"{read.position} holds no terminal outcome: {other}")
+        if not isinstance(read.record, CleanPair | RejectedPair | DeadLetter):
+            raise TypeError(f"{read.position} holds no terminal outcome: {read.record}")
+        self.mark(origin_of_read(read).offset)
+        self.count(read.record)
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs have an outcome."""
+        return len(self.seen) - self.seen.count(0)
 
     def faults(self, published: int) -> list[str]:
         """Sentences about inputs without an outcome or with several. Empty when all is right."""
-        once = sum(counts.count(1) for counts in self.seen.values())
-        more = sum(1 for counts in self.seen.values() for count in counts if count > 1)
+        more = self.inputs - self.seen.count(1)
         faults = []
         if more:
             faults.append(f"{more} inputs have more than one outcome")
-        if once + more != published:
-            faults.append(f"{published - once - more} of {published} inputs have no outcome")
+        if self.inputs != published:
+            faults.append(f"{published - self.inputs} of {published} inputs have no outcome")
         return faults
 
-    def _mark(self, origin: Position) -> None:
-        counts = self.seen.setdefault(origin.partition, bytearray())
-        if origin.offset >= len(counts):
-            counts.extend(bytes(origin.offset + 1 - len(counts)))
-        counts[origin.offset] = min(255, counts[origin.offset] + 1)
+    def mark(self, number: int) -> None:
+        """Note one outcome of this input."""
+        if number >= len(self.seen):
+            self.seen.extend(bytes(number + 1 - len(self.seen)))
+        self.seen[number] = min(255, self.seen[number] + 1)
 
 
-def _origin(read: Read) -> Position:
+def origin_of_read(read: Read) -> Position:
+    """The origin of an outcome; in a run its offset is the number of the input."""
     if isinstance(read.record, DeadLetter):
         letter = read.record
         headers = [(header.key, header.value) for header in letter.headers]
-        return origin_of(headers, Position(letter.topic, letter.partition, letter.offset))
+        return origin_of(headers, letter.position)
     return origin_of(read.headers, read.position)
 
 
@@ -89,9 +64,11 @@ class Follower(threading.Thread):
     It counts every message in `tally` and passes it to `on_read`.
     """
 
-    def __init__(self, connection: KafkaConnection, on_read: Callable[[Read], None]) -> None:
+    def __init__(
+        self, connection: KafkaConnection, tally: Tally, on_read: Callable[[Read], None]
+    ) -> None:
         super().__init__(name="tally", daemon=True)
-        self.tally = Tally()
+        self.tally = tally
         self.error: Exception | None = None
         self._connection = connection
         self._on_read = on_read

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from kaption.workers.captioners._family import CandidateRow, Drawn, Family
-
-if TYPE_CHECKING:
-    from PIL import Image
+from kaption.workers.captioners._family import CandidateRow, Drawn, Family, Shown
 
 
 class Blip(Family):
@@ -18,13 +14,13 @@ class Blip(Family):
     the attention mask, so padding would change the texts.
     """
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
+    def generate(self, shown: Sequence[Shown], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer per row."""
         import torch
 
         model, device = self._loaded.model, self._loaded.device
         text_config = model.config.text_config
-        seen = model.vision_model(**self._loaded.pixels(images)).last_hidden_state
+        seen = model.vision_model(**self._loaded.batch(shown)).last_hidden_state
         prompts = {row.prompt: self._ids(row.prompt) for row in rows}
         answers: dict[int, Drawn] = {}
         for length in sorted({len(ids) for ids in prompts.values()}):
@@ -45,7 +41,7 @@ class Blip(Family):
                 pad_token_id=text_config.pad_token_id,
                 **options,
             )
-            found = self._loaded.decode(tokens[:, length:], [text_config.sep_token_id])
+            found = self._loaded.decode(tokens[:, length:], [text_config.sep_token_id], options)
             answers |= dict(zip(at, found, strict=True))
         return [answers[n] for n in range(len(rows))]
 

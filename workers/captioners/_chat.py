@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
-from kaption.workers.captioners._family import CandidateRow, Drawn, Family, Loaded
+from kaption.workers.captioners._family import CandidateRow, Drawn, Family, Inputs, Loaded, Shown
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -18,29 +18,57 @@ _USER_ASSISTANT = ("LlavaProcessor", "LlavaNextProcessor", "Idefics3Processor", 
 
 
 class Chat(Family):
-    """Encodes an image once for each candidate.
+    """Prepares and encodes an image for each candidate, as the library does.
 
-    How candidates could share an encoded image differs from architecture to architecture: Qwen2-VL
-    counts positions on three axes, PaliGemma reads image and prompt in both directions.
+    Tests must show of an architecture that its candidates can share an encoded image: positions,
+    masks and caches differ.
     """
 
     def __init__(self, loaded: Loaded) -> None:
         super().__init__(loaded)
         loaded.tokenizer.padding_side = "left"
 
-    def generate(self, images: Sequence[Image.Image], rows: Sequence[CandidateRow]) -> list[Drawn]:
+    def processed(self, image: Image.Image) -> Inputs:
+        """The image with a prompt: some processors count the image's tokens in the prompt."""
+        return dict(self._inputs([image], [conversation(self._loaded.processor, "describe")]))
+
+    def prepare(self, image: Image.Image) -> Inputs:
+        """The image itself: how those of several images are joined, only the processor knows."""
+        return {"image": image}
+
+    def generate(self, shown: Sequence[Shown], rows: Sequence[CandidateRow]) -> list[Drawn]:
         """One answer per row."""
         loaded = self._loaded
-        inputs = loaded.processor(
-            # A list for each text: processors that take several images for a text require it.
-            images=[[images[row.image]] for row in rows],
-            text=[conversation(loaded.processor, row.prompt) for row in rows],
-            padding=True,
-            return_tensors="pt",
-        ).to(loaded.device, loaded.model.dtype)
+        inputs = self._inputs(
+            [shown[row.image].inputs["image"] for row in rows],
+            [conversation(loaded.processor, row.prompt) for row in rows],
+        ).to(loaded.device)
         length = inputs["input_ids"].shape[1]
-        out = loaded.model.generate(**inputs, **loaded.options(rows, length))
-        return loaded.decode(out[:, length:])
+        options = loaded.options(rows, length)
+        out = loaded.model.generate(**inputs, **options)
+        return loaded.decode(out[:, length:], options=options)
+
+    def _inputs(self, images: Sequence[Image.Image], texts: Sequence[str]) -> Any:
+        found = self._loaded.processor(
+            # A list for each text: processors that take several images for a text require it.
+            images=[[image] for image in images],
+            text=list(texts),
+            padding=len(texts) > 1,
+            return_tensors="pt",
+            **first_token(self._loaded.processor, texts[0]),
+        )
+        return found.to("cpu", self._loaded.model.dtype)
+
+
+def first_token(processor: Any, text: str) -> dict[str, bool]:
+    """Options of a processor: the first token is not added to a text that begins with it."""
+    first = processor.tokenizer.bos_token
+    return {"add_special_tokens": False} if first and text.startswith(first) else {}
+
+
+def image_mark(processor: Any, text: str) -> str:
+    """The mark that stands once for the image in a text of `conversation`."""
+    return next(mark for mark in _image_marks(processor) if text.count(mark) == 1)
 
 
 def conversation(processor: Any, prompt: str) -> str:
@@ -105,8 +133,6 @@ def _image_marks(processor: Any) -> list[str]:
 def _without_template(processor: Any, prompt: str) -> str:
     """The prompts of models that are older than chat templates, or are not for chats."""
     name = type(processor).__name__
-    if name == "PaliGemmaProcessor":
-        return f"{processor.image_token}{prompt}"
     if name == "PixtralProcessor":
         return f"[INST]{processor.image_token}{prompt}[/INST]"
     if name in _USER_ASSISTANT:

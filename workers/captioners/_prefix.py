@@ -21,15 +21,6 @@ PROMPT_FIRST = (
 )
 
 
-def common_prefix(rows: Sequence[Sequence[int]]) -> int:
-    """How many tokens all rows have in common at the start; at least one of each is left over."""
-    least = min(len(row) for row in rows) - 1
-    for position in range(least):
-        if len({row[position] for row in rows}) > 1:
-            return position
-    return least
-
-
 @dataclass(frozen=True, slots=True)
 class Prefix:
     """The tokens that all prompts about an image begin with, and the model's state after them.
@@ -67,28 +58,21 @@ def continue_prefix(
     """
     import torch
 
-    pad, device = _pad_id(loaded), loaded.device
+    pad, device = loaded.pad, loaded.device
     images = torch.tensor([row.image for row in rows], device=device)
-    prefix.cache.batch_select_indices(images)
+    prefix.cache.batch_select_indices(images.cpu())  # its layers may be on several devices
     room = -(-max(map(len, rests)) // _BUCKET) * _BUCKET
     ids = torch.tensor([[*[pad] * (room - len(rest)), *rest] for rest in rests], device=device)
     mask = torch.tensor(
         [[*[0] * (room - len(rest)), *[1] * len(rest)] for rest in rests], device=device
     )
     length = prefix.ids.shape[1] + room
+    options = loaded.options(rows, length)
     out = model.generate(
         input_ids=torch.cat([prefix.ids[images], ids], 1),
         attention_mask=torch.cat([prefix.mask[images], mask], 1),
         past_key_values=prefix.cache,
         pad_token_id=pad,
-        **loaded.options(rows, length),
+        **options,
     )
-    return loaded.decode(out[:, length:])
-
-
-def _pad_id(loaded: Loaded) -> int:
-    tokenizer = loaded.tokenizer
-    found: int = (
-        tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    )
-    return found
+    return loaded.decode(out[:, length:], options=options)

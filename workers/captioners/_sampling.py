@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from kaption.workers.policy import SamplingPolicy
+from kaption.workers.policy.recaption import SamplingPolicy
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _GAMMA = 0x9E3779B97F4A7C15 - 2**64
 _MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MIX_2 = 0x94D049BB133111EB - 2**64
+_LIKELIEST = 4
 _TOKEN_RULES = (
     *("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"),
     *("forced_bos_token_id", "forced_eos_token_id", "bad_words_ids"),
@@ -64,6 +65,8 @@ class CandidateSampler:
         self._policy = policy
         self._seeds = torch.tensor(seeds, dtype=torch.int64)
         self._prompt_length = prompt_length
+        self.likeliest: list[tuple[torch.Tensor, torch.Tensor]] = []
+        """For each step the model's own largest probabilities and their tokens, (rows, n) each."""
 
     def __call__(self, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         """Noisy logits from (rows, length) tokens so far and (rows, vocabulary) logits."""
@@ -71,6 +74,7 @@ class CandidateSampler:
 
         generated = ids[:, self._prompt_length :]
         logits = logits.float()
+        self.likeliest.append(logits.softmax(-1).topk(min(_LIKELIEST, logits.shape[1])))
         if generated.shape[1] and self._policy.repetition_penalty != 1:
             penalty = self._policy.repetition_penalty
             seen = logits.gather(1, generated)

@@ -8,23 +8,8 @@ from typing import Any
 
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners._chat import ANOTHER
-from kaption.workers.captioners._family import CandidateRow, Family, Loaded
+from kaption.workers.captioners._family import CandidateRow, Family, Loaded, Shown
 from kaption.workers.models.device import first_line
-
-
-def require_weights(model: str, info: dict[str, Any]) -> None:
-    """Raise Fatal where a checkpoint lacks weights, which transformers fills with random ones."""
-    for noun, how in (("missing", "missing from"), ("mismatched", "of another shape in")):
-        found = info.get(f"{noun}_keys") or ()
-        # A mismatched weight comes with both of its shapes.
-        names = sorted(each if isinstance(each, str) else str(each[0]) for each in found)
-        if names:
-            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-            raise Fatal(
-                f"the captioner model {model!r} cannot be used: {len(names)} of its weights are"
-                f" {how} its files ({some}), and the library would take random ones. Fetch the"
-                f" model again, or {ANOTHER}"
-            )
 
 
 def try_family(loaded: Loaded, prompts: Sequence[str], family: Callable[[Loaded], Family]) -> None:
@@ -36,14 +21,14 @@ def try_family(loaded: Loaded, prompts: Sequence[str], family: Callable[[Loaded]
     import torch
     from PIL import Image, ImageDraw
 
-    pictures = [Image.new("RGB", (96, 96), (230, 230, 230)) for _ in range(2)]
-    ImageDraw.Draw(pictures[0]).ellipse((8, 8, 88, 88), fill=(200, 30, 30))
-    ImageDraw.Draw(pictures[1]).rectangle((30, 4, 60, 92), fill=(20, 50, 200))
+    images = [Image.new("RGB", (96, 96), (230, 230, 230)) for _ in range(2)]
+    ImageDraw.Draw(images[0]).ellipse((8, 8, 88, 88), fill=(200, 30, 30))
+    ImageDraw.Draw(images[1]).rectangle((30, 4, 60, 92), fill=(20, 50, 200))
     short = loaded.sampling.model_copy(update={"max_new_tokens": 2})
     texts = list(dict.fromkeys(prompts))
     kind = loaded.model.config.model_type
     for text in texts:
-        seen = _first(loaded, short, family, pictures, [(0, text), (1, text)])
+        seen = _first(loaded, short, family, images, [(0, text), (1, text)])
         if torch.equal(seen[0], seen[1]):
             raise Fatal(
                 f"the model ({kind}) does not see the image: two images give the same answer to"
@@ -51,7 +36,7 @@ def try_family(loaded: Loaded, prompts: Sequence[str], family: Callable[[Loaded]
                 f" {ANOTHER}"
             )
     if len(texts) > 1:
-        seen = _first(loaded, short, family, pictures, [(0, text) for text in texts[:2]])
+        seen = _first(loaded, short, family, images, [(0, text) for text in texts[:2]])
         if torch.equal(seen[0], seen[1]):
             raise Fatal(
                 f"the model ({kind}) does not read the question: {texts[0]!r} and {texts[1]!r} give"
@@ -63,7 +48,7 @@ def _first(
     loaded: Loaded,
     sampling: Any,
     family: Callable[[Loaded], Family],
-    pictures: Sequence[Any],
+    images: Sequence[Any],
     asked: Sequence[tuple[int, str]],
 ) -> Any:
     """The first token's logits of each (image, prompt)."""
@@ -75,7 +60,8 @@ def _first(
     kind = loaded.model.config.model_type
     try:
         with torch.inference_mode():
-            answers = tried.generate(pictures, rows)
+            shown = [Shown("", tried.prepare(image)) for image in images]
+            answers = tried.generate(shown, rows)
     except (torch.OutOfMemoryError, Fatal):
         raise
     except Exception as error:  # a model that does not fit its family raises anything

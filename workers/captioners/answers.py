@@ -8,69 +8,71 @@ import ast
 import json
 import re
 
-_THOUGHT = re.compile(
-    r"<(think|thinking|thought|thoughts|reasoning|seed:think)>.*?</\1>|◁think▷.*?◁/think▷",
-    re.IGNORECASE | re.DOTALL,
+from kaption.workers.text.replies import (
+    EXCLAIMED,
+    ITEM,
+    LEAD_IN,
+    MARK,
+    SIGNS,
+    THOUGHT,
+    THOUGHT_END,
+    TITLE,
+    without_end,
 )
-_THOUGHT_END = re.compile(
-    r"\A.*(?:</(?:think|thinking|thought|thoughts|reasoning|seed:think)>|◁/think▷)",
-    re.IGNORECASE | re.DOTALL,
+
+# A model that loops writes one character thousands of times, and the patterns below would take
+# quadratic time for it: 2 s for 4,000 underscores.
+_RUN = re.compile(r"(.)\1{40,}", re.DOTALL)
+_THOUGHT = re.compile(f"{THOUGHT}.*?{THOUGHT_END}", re.IGNORECASE | re.DOTALL)
+_BEFORE = re.compile(
+    rf"""\A.*(?:{THOUGHT_END}|\[/INST\]|<\|channel\|>\s*final\b.*?<\|message\|>|assistantfinal)
+    | \A\s*(?:user|human|question|prompt|instruction|q)\s*:
+        .*?(?:\b(?:assistant|model|gpt|answer|response)|^a)\s*:
+    | \A(?!\W*(?:an?|the)\b)[^\n.:]{{0,30}}\bassistant\s*:
+    | \A\W*(?:step\ \w+|reasoning|rationale|analysis|thoughts?|title|objects|observations?|plan|tags
+        |key\ ?words)\b.*?\n[\W_]*(?:caption|description|alt[- ]?text|answer)[*_\s]*[:：][*_\s]*
+    | \A.*\b(?:final|best)\s+(?:caption|answer|description|alt[- ]?text)\b[*_\s]*:[*_\s]*""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE | re.MULTILINE,
 )
-_WRAPPER = re.compile(
-    r"</?(?:answer|caption|response|output|final|description|result|alt|text)>", re.IGNORECASE
-)
-_FINAL = re.compile(
-    r"\A.*\b(?:final|best)\s+(?:caption|answer|description|alt[- ]?text)\b[*_\s]*:[*_\s]*",
-    re.I | re.DOTALL,
-)
-"""Thoughts without a tag around them end so."""
-_FENCE = re.compile(r"\A\s*```[\w-]*\s*\n?(.*?)\s*(?:```.*)?\Z", re.DOTALL)
-_FIELD = re.compile(
-    r'"(?:caption|description|text|alt_text|alt|answer|response|output|content)"\s*:\s*'
-    r'"((?:[^"\\]|\\.)*)',
+"""The question, and thoughts, with a mark or words at their end."""
+_ELEMENT = r"<([A-Za-z][\w:-]{2,40})>(?:(?!<\1>).){0,20000}?</\1>\s*"
+_FIRST = re.compile(rf"\A\s*{_ELEMENT}", re.DOTALL)
+_LAST = re.compile(rf"(?<=[\n>.!?。])\s*{_ELEMENT}\Z", re.DOTALL)
+_CAPTIONS = re.compile(
+    r"(?:\w*(?:caption|description|answer|response|output|result|final|text|alt|json)s?"
+    r"|body|html|div|span|strong|mark|small|sub|sup|code|pre|ul|ol|li|h\d|p|b|i|u|s|em|ref|font)",
     re.IGNORECASE,
 )
-_KEYS = ("caption", "description", "text", "alt_text", "alt", "answer", "response", "output")
-_NOUN = (
-    r"(?:captions?|descriptions?|alt[- ]?texts?|answers?|responses?|sentences?|summary|options?"
-    r"|json|outputs?|results?)"
+"""Names of elements that may hold the caption. What another one holds is no part of it."""
+_PLACES = re.compile(r"<(box|bbox|quad|point|poly|loc)>[^<>]*</\1>", re.IGNORECASE)
+_HEAD = re.compile(r"\A\s*(?:#{1,6}[ \t]+([^\n]{1,80})|\*\*([^*\n]{1,80})\*\*[ \t]*)\n\s*(?=\S)")
+"""A title above a text, which is no part of its first sentence."""
+_ROLE = re.compile(r"\A\s*(?:assistant|model|user)\s*\n", re.IGNORECASE)
+_MARK = re.compile(MARK, re.IGNORECASE)
+_RULE = re.compile(r"^[ \t]*(?:[-*_=][ \t]*){3,}$", re.MULTILINE)
+_BOXED = re.compile(
+    r"\$*\\(?:boxed\{(?:\\(?:text|mathrm)\{)?|text\{)(.*?)\}{1,2}\$*\s*\Z", re.DOTALL
 )
-_LEAD_IN = re.compile(
-    rf"""\A(?:
-      (?:sure(?:\ thing)?|certainly|of\ course|absolutely|okay|ok|alright|got\ it|great|no\ problem
-        |gladly|happy\ to\ help|claro(?:\ que\ s[ií])?|por\ supuesto|bien\ s[ûu]r|d['’]accord
-        |natürlich|gerne?|certo|certamente|конечно|хорошо)
-        (?:\s*[!.,:]|\s+[-–—])\s*
-    | (?:当然(?:可以)?|好的|可以)[！!，,。：:]\s*
-    | (?:(?:here(?:['’]s|\ is|\ are)|this\ is|below\ is|the\ following\ is)\ [^.:\n]{{0,80}}?
-        \b{_NOUN}\b[^.:\n]{{0,80}}:)\s*
-    | here\ (?:you\ (?:go|are)|it\ is)\s*[:.!,]\s*
-    | (?:voici|hier\ ist|hier\ sind|aqu[ií]\ (?:está|tienes|hay|va)|ecco|aqui\ está|вот|以下是|这是)
-        [^.:：\n]{{0,80}}[:：]\s*
-    | (?:the\ )?(?:final\ |short\ |image\ |photo\ |picture\ |suggested\ |possible\ |new\ |best\ )*
-        {_NOUN}(?:\ (?:of|for)\ (?:the|this)\ (?:image|photo|picture))?(?:\ \d+)?(?:\ is)?\s*:\s*
-    | (?:assistant|bildunterschrift|beschreibung|légende|leyenda|descripción|didascalia|описание
-        |图片描述|描述|标题)\s*[:：]\s*
-    )""",
+_FENCE = re.compile(r"\A(?:[^`]{0,200}[:：]\**)?\s*```[\w-]*\s*\n?(.+?)\s*(?:```.*)?\Z", re.DOTALL)
+_FIELD = re.compile(
+    r"""["']?\b\w*?(?:caption|description|\btext|alt_text|\balt|answer|response|output|content)s?
+    ["']?\s*:\s*\[?\s*(?P<quote>["'])(?P<value>(?:\\.|(?!(?P=quote))[^\\])*)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_TITLE = re.compile(rf"\A[\W_]*(?:\w+ ){{0,2}}{_NOUN}[^\w\n]*\n", re.IGNORECASE)
-"""A first line that only names what follows."""
-_HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+|^[ \t]*>[ \t]+", re.MULTILINE)
+_KEYS = ("caption", "description", "text", "alt_text", "alt", "answer", "response", "output")
+_NAMED = ("caption", "description", "alt_text")
+"""Names of keys may end so: "long_caption"."""
+_HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+|^[ \t]*>[ \t]*", re.MULTILINE)
 _BULLET = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
-_EMPHASIS = re.compile(r"(\*\*\*|\*\*|\*|___|__|~~|`)(?=\S)(.+?)(?<=\S)\1", re.DOTALL)
+_EMPHASIS = re.compile(
+    r"(\*\*\*|\*\*|\*|___|__|~~|`|\b_)(?=\S)(.+?)(?<=\S)\1(?!(?<=_)\w)", re.DOTALL
+)
 _LINK = re.compile(r"!?\[([^\]\n]*)\]\([^)\s]*\)")
 _CHOICES = re.compile(r"\b(?:options|captions|descriptions|versions|choices|alternatives)\b", re.I)
-_FAREWELL = re.compile(
-    r"(?:\s|\A)(?:let me know\b|i hope (?:this|that)\b|feel free to\b|would you like\b"
-    r"|do you (?:want|need)\b|is there anything\b"
-    r"|if you(?:['’]d| would)? (?:like|need|want)\b).*\Z",
-    re.IGNORECASE | re.DOTALL,
-)
 _LITERAL_CHARS = 10_000
 _QUOTES = {'"': '"', "“": "”", "«": "»", "„": "“", "「": "」", "『": "』", "'": "'"}
 _SENTENCE = re.compile(
-    r"(?:[.!?…]+|[。！？｡।؟۔]+)[\"'”’»›)\]」』）】》]*(?=\s|\Z)|[。！？｡]+[」』）】》”]*"
+    r"(?:[.!?…]+|[。！？｡।؟۔။។።]+)[\"'”’»›)\]」』）】》]*(?=\s|\Z)|[。！？｡]+[」』）】》”]*"
 )
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:mr|mrs|ms|dr|prof|st|vs|no|fig|ca|approx|etc|[a-z]\.[a-z]|[^\W\d_])\.$", re.I
@@ -82,14 +84,32 @@ def caption_of(answer: str) -> str:
 
     What cannot be told from a caption stays: the check `prose` refuses it.
     """
-    text = _FINAL.sub("", _THOUGHT_END.sub("", _THOUGHT.sub("", answer)))
-    text = _unwrapped(_WRAPPER.sub("", text).strip())
+    answer = _RUN.sub(lambda found: found[1] * 40, answer)
+    text = _without_elements(_BEFORE.sub("", _BEFORE.sub("", _THOUGHT.sub("", answer))))
+    text = _BOXED.sub(r"\1", _ROLE.sub("", _RULE.sub("", _MARK.sub(_line, text))))
+    text = _unwrapped(text.strip())
     for _ in range(4):
         shorter = _unquoted(_unwrapped(_stripped(text)))
         if shorter in ("", text):
             break
         text = shorter
     return " ".join(text.split())
+
+
+def _without_elements(text: str) -> str:
+    """The text without elements of other names: `<plan>` before it, `<tags>` behind it."""
+    if "</" not in text:
+        return text
+    rest = _PLACES.sub("", text)
+    for form in (_FIRST, _LAST, _FIRST, _LAST):
+        found = form.search(rest)
+        if found and not _CAPTIONS.fullmatch(found[1]):
+            rest = rest[: found.start()] + rest[found.end() :]
+    return rest if rest.strip() else text
+
+
+def _line(mark: re.Match[str]) -> str:
+    return "\n" if mark[0].startswith(("</h", "<br")) else ""
 
 
 def whole_sentences(text: str) -> str:
@@ -103,32 +123,45 @@ def whole_sentences(text: str) -> str:
 
 
 def _stripped(text: str) -> str:
-    text = _TITLE.sub("", text)
-    led = _LEAD_IN.match(_EMPHASIS.sub(r"\2", _HEADING.sub("", text)).lstrip())
+    text = _without_head(EXCLAIMED.sub("", SIGNS.sub("", TITLE.sub("", text)), count=1))
+    items = ITEM.split(_EMPHASIS.sub(r"\2", text))
+    if len(items) > 2 and not items[0].strip():
+        text = next((item for item in items if item.strip()), "")
+    led = LEAD_IN.match(_EMPHASIS.sub(r"\2", _HEADING.sub("", text)).lstrip())
     plain = _EMPHASIS.sub(r"\2", _LINK.sub(r"\1", _HEADING.sub("", text))).strip()
     if led:
         plain = plain[led.end() :] if plain.startswith(led[0]) else plain
         items = _BULLET.split(plain)
         if len(items) > 2 and _CHOICES.search(led[0]):
             plain = next((item for item in items if item.strip()), "")
-    plain = _BULLET.sub("", plain)
-    shorter = _FAREWELL.sub("", plain)
-    return (shorter if shorter.strip() else plain).strip()
+    return without_end(_BULLET.sub("", plain)).strip()
+
+
+def _without_head(text: str) -> str:
+    """The text without its title; a caption in bold letters before a note is no title."""
+    head = _HEAD.match(text)
+    if head is None:
+        return text
+    title, rest = head[1] or head[2], text[head.end() :]
+    ends = title.rstrip()[-1:] in ".!?。！？"
+    noted = without_end(f"{title}.\n{rest}") != f"{title}.\n{rest}"
+    return text if ends or noted or len(rest) < len(title) else rest
 
 
 def _unwrapped(text: str) -> str:
     """The caption in a code fence or in JSON, also where its end was cut off."""
-    if text.startswith("```") and (found := _FENCE.match(text)):
+    if "```" in text and (found := _FENCE.match(text)):
         text = found[1].strip()
-    if text[:1] not in "{[" or not text:
-        return text
+    text = text.removesuffix("```").rstrip()
+    field = _FIELD.search(text)
+    if text[:1] not in ("{", "["):
+        # A member without its object: "caption": "..."
+        return _unescaped(field["value"]) if field and field.start() == 0 else text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        if (field := _FIELD.search(text)) is not None:
-            return _unescaped(field[1])
         value = _literal(text)
-    return _first_text(value) or text
+    return _first_text(value) or (_unescaped(field["value"]) if field else text)
 
 
 def _literal(text: str) -> object:
@@ -145,9 +178,12 @@ def _first_text(value: object) -> str | None:
     if isinstance(value, list):
         return next((text for each in value if (text := _first_text(each))), None)
     if isinstance(value, dict):
-        named = {str(key).lower(): each for key, each in value.items()}
-        inner = [named[key] for key in _KEYS if key in named] or list(named.values())
-        return next((text for each in inner if (text := _first_text(each))), None)
+        named = {str(key).lower().rstrip("s"): each for key, each in value.items()}
+        inner = [named[key] for key in _KEYS if key in named]
+        inner += [each for key, each in named.items() if key.endswith(_NAMED)]
+        texts = [text for each in inner if (text := _first_text(each))]
+        others = filter(None, map(_first_text, named.values()))
+        return texts[0] if texts else max(others, key=len, default=None)
     return None
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from kaption.schemas import Caption, DetectedObject, OcrText, Tag
 
@@ -21,11 +21,29 @@ class CaptionContext:
     tags: tuple[Tag, ...] = ()
     ocr: tuple[OcrText, ...] = ()
     objects: tuple[DetectedObject, ...] = ()
+    stored: bytes | None = field(default=None, repr=False, compare=False)
+    """The file that the image was read from, for captioners that send it on."""
+
+
+class Spend(NamedTuple):
+    """What the captions of one image took."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float = 0.0
+    """The price of these tokens, in the currency of the settings."""
 
 
 class Captioner(Protocol):
     """Makes candidate captions. Making the captioner loads its model, and raises Fatal with what to
     do where that fails.
+
+    One that must resize or cut images may have `prepare(image)`, which threads call at once.
+    `caption` then gets what it returned in place of an image, or an image where memory is short.
+    `nbytes` of what it returned is counted, where it is there.
+
+    One that counts tokens may have `spent`: for each image of the latest call a `Spend`. One whose
+    time costs something may have `second_price`. Both go into provenance, metrics and the budget.
     """
 
     name: str
@@ -47,7 +65,7 @@ class Captioner(Protocol):
     ) -> list[tuple[Caption, ...]]:
         """Return the candidates for each image, without scores; an empty tuple where there is none.
 
-        `images` are RGB; the n-th belongs to the n-th context. `images` is empty where
+        `images` are RGB, or prepared; the n-th belongs to the n-th context. `images` is empty where
         `uses_images` is False. Called by one thread. Raises Retry where a server is down, and
         OutOfMemory.
         """

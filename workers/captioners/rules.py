@@ -11,26 +11,19 @@ from collections import Counter
 from collections.abc import Sequence
 
 from kaption.schemas import Caption, CaptionKind
+from kaption.workers.captioners._nouns import counted, distinct, in_case, with_article
 from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.text.boilerplate import strip_boilerplate
 from kaption.workers.text.clauses import cut
+from kaption.workers.text.lines import in_reading_order, joined
 
-_REVISION = "1"
+_REVISION = "3"
 """Raise it when a template changes."""
 _CONFIDENT = 0.5
 """Evidence with less confidence is left out; evidence without a confidence is used."""
 _MOST = 8
 """At most so many objects, tags or lines of text are in one caption."""
 _OCR_CHARS = 120
-_IRREGULAR = {
-    "person": "people",
-    "man": "men",
-    "woman": "women",
-    "child": "children",
-    "sheep": "sheep",
-    "knife": "knives",
-    "mouse": "mice",
-}
-_NUMBERS = ("", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 class RulesCaptioner:
@@ -80,24 +73,34 @@ class RulesCaptioner:
 def _objects(context: CaptionContext, english: bool) -> str:
     """Objects with the same label and attributes are counted: ``two dogs and a red car``."""
     found = [thing for thing in context.objects if _sure(thing.confidence)]
-    counts = Counter(" ".join([*thing.attributes, thing.label]) for thing in found)
-    items = list(counts.items())[:_MOST]
+    counts = Counter(
+        _plain(*thing.attributes, in_case(thing.label) if english else thing.label)
+        for thing in found
+    )
+    items = [(name, count) for name, count in counts.items() if name][:_MOST]
     if not english:
         return ", ".join(name for name, _ in items)
-    return _listed([_counted(name, count) for name, count in items])
+    return _listed([counted(name, count) for name, count in items])
 
 
 def _tags(context: CaptionContext, english: bool) -> str:
     tags = [tag for tag in context.tags if _sure(tag.confidence)]
     tags.sort(key=lambda tag: -(tag.confidence or 0.0))
-    names = list(dict.fromkeys(tag.name.replace("_", " ").strip() for tag in tags))[:_MOST]
-    names = [name for name in names if name]
-    return _listed(names) if english else ", ".join(names)
+    # Taggers call images "stock photo" too.
+    names = list(dict.fromkeys(n for tag in tags if (n := strip_boilerplate(_plain(tag.name)))))
+    if not english:
+        return ", ".join(names[:_MOST])
+    return _listed([with_article(name) for name in distinct(names)[:_MOST]])
+
+
+def _plain(*words: str) -> str:
+    return " ".join(" ".join(words).replace("_", " ").split())
 
 
 def _seen_text(context: CaptionContext) -> str:
-    lines = [" ".join(line.text.split()) for line in context.ocr if _sure(line.confidence)]
-    return cut(" ".join(line for line in lines[:_MOST] if line), _OCR_CHARS)
+    lines = in_reading_order([line for line in context.ocr if _sure(line.confidence)])
+    texts = [line.text for line in lines if line.text.strip()]
+    return cut(joined(texts[:_MOST]), _OCR_CHARS)
 
 
 def _with_text(description: str, seen: str, english: bool) -> str:
@@ -111,24 +114,6 @@ def _listed(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _counted(name: str, count: int) -> str:
-    if count == 1:
-        return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
-    number = _NUMBERS[count] if count < len(_NUMBERS) else str(count)
-    return f"{number} {_plural(name)}"
-
-
-def _plural(name: str) -> str:
-    head, _, last = name.rpartition(" ")
-    if last in _IRREGULAR:
-        return f"{head} {_IRREGULAR[last]}".strip()
-    if name.endswith(("s", "x", "z", "ch", "sh")):
-        return f"{name}es"
-    if name.endswith("y") and name[-2:-1] not in "aeiou":
-        return f"{name[:-1]}ies"
-    return f"{name}s"
 
 
 def _sure(confidence: float | None) -> bool:

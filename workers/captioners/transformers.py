@@ -4,72 +4,85 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
 from kaption.schemas import Caption
-from kaption.workers.captioners._family import CandidateRow, Family, Loaded
+from kaption.workers.captioners._blip import Blip
+from kaption.workers.captioners._blip2 import Blip2, InstructBlip
+from kaption.workers.captioners._chat import Chat
+from kaption.workers.captioners._encoded import Encoded
+from kaption.workers.captioners._family import CandidateRow, Family, Loaded, Shown
+from kaption.workers.captioners._placement import placed, placement
 from kaption.workers.captioners._sampling import forget_sampling, image_digest, row_seed
-from kaption.workers.captioners._trial import require_weights, try_family
-from kaption.workers.captioners.answers import caption_of, whole_sentences
-from kaption.workers.captioners.captioner import CaptionContext
-from kaption.workers.captioners.prompts import PROMPT_SETS, Prompt
+from kaption.workers.captioners._shared import SharedPrefix
+from kaption.workers.captioners._trial import try_family
+from kaption.workers.captioners.captioner import CaptionContext, Spend
+from kaption.workers.captioners.prompts import PROMPT_SETS, Chain, Prompt, Question, prompt_set
 from kaption.workers.models.device import (
+    LOADING_ERRORS,
+    load_pretrained,
+    loading,
     loading_guard,
     memory_guard,
-    no_custom_code,
     prepare_torch,
-    torch_dtype,
     weights_digest,
 )
-from kaption.workers.policy import RecaptionPolicy, TransformersPolicy
-from kaption.workers.text.clauses import cut
+from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.presets import no_model
 
 if TYPE_CHECKING:
     from PIL import Image
 
+_ADVICE = (
+    "Give `demo`, a folder that save_pretrained wrote (model and processor), or a hub name (needs"
+    " the hub or its cache) of an image-text-to-text model such as BLIP, BLIP-2, LLaVA or SmolVLM"
+)
 DEMO_FOLDER = Path(__file__).parent.parent / "demo" / "models" / "captioner"
+FAMILIES: dict[str, type[Family]] = {
+    "blip": Blip,
+    "blip-2": Blip2,
+    "instructblip": InstructBlip,
+    "florence2": Encoded,
+    "paligemma": Encoded,
+    **dict.fromkeys(
+        (
+            *("gemma3", "idefics3", "internvl", "llava", "llava_next", "llava_onevision"),
+            *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "smolvlm"),
+        ),
+        SharedPrefix,
+    ),
+}
+"""Families by `model_type`; all others are Chat. Tests compare each with the library's answers."""
 _PLACES = ("name_or_path", "_name_or_path", "transformers_version")
-_ALT_TEXT_CHARS = 300
-"""A fused prompt quotes this much of the alt text: small models miss the question behind more."""
 
 
 def build(policy: RecaptionPolicy) -> TransformersCaptioner:
     """Load the model. Raises Fatal with what to do where it cannot be loaded."""
-    import transformers
-
-    library: Any = transformers  # its loaders have no types
-    library.logging.disable_progress_bar()
-    library.logging.set_verbosity_error()  # its reports of many lines; what is wrong is told below
     given = policy.transformers
+    what = f"the captioner model {given.model!r}"
+    if not given.model:
+        raise Fatal(no_model("recaption.transformers.model"))
     device, precision = prepare_torch(given)
     name = str(DEMO_FOLDER) if given.model == "demo" else given.model
-    what = f"the captioner model {given.model!r}"
-    source: dict[str, Any] = {"revision": given.revision, "trust_remote_code": False}
-    try:
-        with loading_guard(what), no_custom_code(what):
-            processor = library.AutoProcessor.from_pretrained(name, **source)
-            model, info = library.AutoModelForImageTextToText.from_pretrained(
-                name,
-                dtype=torch_dtype(precision),
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,
-                **source,
-            )
-            require_weights(given.model, info)
-            model = model.eval().requires_grad_(requires_grad=False).to(device)
-    # from_pretrained raises these for a wrong name, a missing file or package, no network, other
-    # weights and an unknown architecture.
-    except (
-        *(ImportError, OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError),
-    ) as error:
-        raise Fatal(_advice(given, error)) from error
+    classes = ("AutoProcessor", "AutoModelForImageTextToText")
+    place = placement(given, device, precision)
+    with loading(what, _ADVICE, LOADING_ERRORS):
+        processor, model = load_pretrained(what, name, given.revision, classes, _ADVICE, **place)
+        device = placed(what, model, place, device)
+        if getattr(processor, "tokenizer", None) is None:
+            raise ValueError("its processor has no tokenizer")
     forget_sampling(model)
-    if getattr(processor, "tokenizer", None) is None:
-        raise Fatal(_advice(given, ValueError("its processor has no tokenizer")))
     captioner = TransformersCaptioner(given, Loaded(model, processor, device, given.sampling))
+    if given.device_map and not isinstance(captioner._family, Chat):
+        raise Fatal(
+            f"models of the kind {model.config.model_type!r} are not spread over GPUs: unset"
+            " recaption.transformers.device_map"
+        )
     with loading_guard(what):
         captioner.try_out()
     return captioner
@@ -78,8 +91,8 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
 class TransformersCaptioner:
     """Asks the prompts of its set in turn, until there are `candidates` captions of an image.
 
-    Fused prompts are skipped where there is no alt text. The same image and context give the same
-    candidates in every batch, up to rounding: see `CandidateSampler`.
+    A prompt is skipped where there is nothing to put into it, such as no alt text. The same image
+    and context give the same candidates in every batch, up to rounding: see `CandidateSampler`.
     """
 
     name = "transformers"
@@ -89,12 +102,14 @@ class TransformersCaptioner:
         self._policy = policy
         self._loaded = loaded
         self._family = _family(loaded)
-        self._marks = loaded.marks
         self._prompts = _prompts(policy, loaded.model.config.model_type)
-        self._pad = _pad_colour(getattr(loaded.processor, "image_processor", None))
+        self._chain = Chain(self._prompts, policy.sampling.candidates, loaded.marks.broken)
+        self._pad = _pad_colour(loaded, self._family)
         self.model = policy.model
         self.revision = policy.revision or weights_digest(loaded.model)
-        self.uses_context = any(prompt.aspect == "fused" for prompt in self._prompts)
+        self.uses_context = self._chain.uses_context
+        self.spent: list[Spend] = []
+        self.second_price = policy.second_price
         parts = (
             self.model,
             self.revision,
@@ -102,74 +117,65 @@ class TransformersCaptioner:
             str(self._pad),
             policy.sampling.model_dump_json(),
             *_ways(loaded),
-            *(f"{prompt.id} {prompt.template}" for prompt in self._prompts),
+            *(f"{prompt.id} {prompt.digest}" for prompt in self._prompts),
         )
         self.cache_id: str | None = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def try_out(self) -> None:
         """Begin a caption with each prompt. Raises Fatal where the model cannot caption."""
-        alt_text = "a red circle"
-        try_family(self._loaded, [prompt.text(alt_text) for prompt in self._prompts], _family)
+        try_family(self._loaded, self._chain.samples(), _family)
+
+    def prepare(self, image: Image.Image) -> Shown:
+        """Resize, cut into tiles and normalise an image, once for all of its prompts."""
+        given = _squared(image, self._pad) if self._pad else image
+        return Shown(image_digest(image), self._family.prepare(given))
 
     def caption(
-        self, images: Sequence[Image.Image], contexts: Sequence[CaptionContext]
+        self, images: Sequence[Image.Image | Shown], contexts: Sequence[CaptionContext]
     ) -> list[tuple[Caption, ...]]:
-        """`candidates` captions for each image, without scores. Raises OutOfMemory."""
+        """`candidates` captions for each image, prepared or not. Raises OutOfMemory."""
         import torch
 
         if not contexts:
             return []
-        rows: list[CandidateRow] = []
-        asked: list[Prompt] = []
-        for at, (image, context) in enumerate(zip(images, contexts, strict=True)):
-            digest = image_digest(image)
-            alt_text = self._marks.broken(cut(context.alt_text, _ALT_TEXT_CHARS))
-            for number, prompt in enumerate(self._questions(alt_text)):
-                text = prompt.text(alt_text)
-                seed = row_seed(self._policy.sampling.seed, digest, text, number)
-                rows.append(CandidateRow(at, text, seed))
-                asked.append(prompt)
-        shown = [_squared(image, self._pad) for image in images] if self._pad else images
-        with memory_guard(), torch.inference_mode():
-            answers = self._family.generate(shown, rows)
+        read, written = [0] * len(contexts), [0] * len(contexts)
+        shown = [image if isinstance(image, Shown) else self.prepare(image) for image in images]
         found: list[list[Caption]] = [[] for _ in images]
-        for row, prompt, answer in zip(rows, asked, answers, strict=True):
-            text = caption_of(answer.text)
-            found[row.image].append(
-                Caption(
-                    text=whole_sentences(text) if answer.cut else text,
-                    kind=prompt.kind,
-                    truncated=answer.cut,
-                    model=self.model,
-                    revision=self.revision,
-                    prompt_id=prompt.id,
-                )
-            )
+        for link in self._chain.links:
+            # A model has one way to draw for all rows of a call.
+            calls = defaultdict[SamplingPolicy, list[tuple[CandidateRow, Question]]](list)
+            for at, (image, context) in enumerate(zip(shown, contexts, strict=True)):
+                for question in self._chain.questions(link, context, found[at]):
+                    sampling = question.prompt.drawn(self._policy.sampling)
+                    seed = row_seed(sampling.seed, image.digest, question.text, question.number)
+                    row = CandidateRow(at, question.text, seed)
+                    calls[sampling].append((row, question))
+            for sampling, asked in calls.items():
+                with memory_guard(), torch.inference_mode():
+                    answers = self._drawing(sampling).generate(shown, [row for row, _ in asked])
+                for (row, question), answer in zip(asked, answers, strict=True):
+                    read[row.image] += len(self._loaded.tokenizer(row.prompt).input_ids)
+                    written[row.image] += answer.tokens
+                    found[row.image].append(
+                        question.answered(
+                            answer.text,
+                            self.model,
+                            self.revision,
+                            truncated=answer.cut,
+                            doubts=answer.doubts,
+                        )
+                    )
+        self.spent = [Spend(*each) for each in zip(read, written, strict=True)]
         return [tuple(captions) for captions in found]
 
-    def _questions(self, alt_text: str) -> list[Prompt]:
-        usable = [p for p in self._prompts if p.aspect != "fused" or alt_text.strip()]
-        return [usable[n % len(usable)] for n in range(self._policy.sampling.candidates)]
+    def _drawing(self, sampling: SamplingPolicy) -> Family:
+        if sampling == self._policy.sampling:
+            return self._family
+        return _family(replace(self._loaded, sampling=sampling))
 
 
 def _family(loaded: Loaded) -> Family:
-    from kaption.workers.captioners._blip import Blip
-    from kaption.workers.captioners._blip2 import Blip2
-    from kaption.workers.captioners._chat import Chat
-    from kaption.workers.captioners._idefics3 import Idefics3
-    from kaption.workers.captioners._llava import Llava
-
-    families: dict[str, type[Family]] = {
-        "blip": Blip,
-        "blip-2": Blip2,
-        "idefics3": Idefics3,
-        "llava": Llava,
-        "smolvlm": Idefics3,
-    }
-    kind = loaded.model.config.model_type
-    if kind == "llava" and type(loaded.processor).__name__ != "LlavaProcessor":
-        return Chat(loaded)  # Pixtral: an image has as many tokens as its size needs
-    return families.get(kind, Chat)(loaded)
+    return FAMILIES.get(loaded.model.config.model_type, Chat)(loaded)
 
 
 def _ways(loaded: Loaded) -> Iterator[str]:
@@ -197,33 +203,44 @@ def _placeless(value: Any) -> Any:
 
 
 def _prompts(policy: TransformersPolicy, model_type: str) -> tuple[Prompt, ...]:
-    name = policy.prompts
-    if name == "auto":
+    given = policy.prompts
+    if given == "auto":
         own = "demo" if policy.model == "demo" else model_type
-        name = own if own in PROMPT_SETS else "chat"
-    if name not in PROMPT_SETS:
-        raise Fatal(
-            f"there is no prompt set {name!r}: set recaption.transformers.prompts to auto,"
-            f" {', '.join(sorted(PROMPT_SETS))}"
-        )
-    return PROMPT_SETS[name]
+        given = own if own in PROMPT_SETS else "chat"
+    return prompt_set(given, "recaption.transformers.prompts", "auto")
 
 
-def _pad_colour(image_processor: Any) -> tuple[int, int, int] | None:
+def _pad_colour(loaded: Loaded, family: Family) -> tuple[int, int, int] | None:
     """The colour to pad images with to a square; None for models that take any ratio.
 
     Models that see one square would squash or crop other images. Their mean colour is used, which
     normalisation turns into 0.
     """
+    image_processor = getattr(loaded.processor, "image_processor", None)
     size = getattr(image_processor, "size", None) or {}  # None where a model takes any size
     square = size.get("height") is not None and size.get("height") == size.get("width")
     crop = getattr(image_processor, "crop_size", None)
-    if hasattr(image_processor, "image_grid_pinpoints") or not (square or crop):
+    mean = getattr(image_processor, "image_mean", None)
+    if not (square or crop) or not mean:
         return None
-    if not getattr(image_processor, "image_mean", None):
+    try:
+        if _form(family, (1200, 400)) != _form(family, (1200, 1200)):
+            return None  # it cuts images into tiles, or has another way to keep their ratio
+    except Exception:  # noqa: BLE001 - the trial tells what is wrong with the model
         return None
-    red, green, blue = (round(channel * 255) for channel in image_processor.image_mean)
+    red, green, blue = (round(channel * 255) for channel in mean)
     return red, green, blue
+
+
+def _form(family: Family, size: tuple[int, int]) -> dict[str, Any]:
+    """What the processor makes of an image of this size, besides the pixels themselves."""
+    from PIL import Image
+
+    found = family.processed(Image.new("RGB", size))
+    return {
+        name: tuple(value.shape) if value.is_floating_point() else value.tolist()
+        for name, value in found.items()
+    }
 
 
 def _squared(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
@@ -233,12 +250,3 @@ def _squared(image: Image.Image, colour: tuple[int, int, int]) -> Image.Image:
     square = Image.new("RGB", (side, side), colour)
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
-
-
-def _advice(policy: TransformersPolicy, error: Exception) -> str:
-    why = " ".join(str(error).split())[:500]
-    return (
-        f"the captioner model {policy.model!r} cannot be loaded: {why}. Give `demo`, a folder that"
-        " save_pretrained wrote (model and processor), or a hub name (needs the hub or its cache)"
-        " of an image-text-to-text model such as BLIP, BLIP-2, LLaVA or SmolVLM"
-    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from kaption.schemas import Caption, CheckResult
 from kaption.workers.checks.words import count_words
-from kaption.workers.policy import SelectPolicy
+from kaption.workers.policy.select import SelectPolicy
 
 
 class LengthCheck:
-    """Passes texts of `min_words` to `max_words` words; the value is their number."""
+    """Passes texts of `min_words` to `max_words` words; the value is their number.
+
+    The stage select excuses short texts of people and rules that are specific: see its short.py.
+    """
 
     name = "length"
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 
-from kaption.schemas import Caption, CaptionKind, CheckResult
-from kaption.workers.policy import SelectPolicy
+from kaption.schemas import Caption, CheckResult
+from kaption.workers.checks.check import GENERATED
+from kaption.workers.text.replies import LEAD_IN, MARK, THOUGHT, without_end
 
 # The captioner `transformers` strips what it can. This is what remains, and what captioners of
 # users bring.
@@ -19,6 +20,7 @@ _NO_CAPTION = re.compile(
         |this\ is\ (?:a\ )?request)
     | \A\W*(?:let\ me\b|let['’]s\b|i\ (?:need|have|should|will|must|want|see|think|can)\b
         |i['’](?:ll|m|d|ve)\b|we\ (?:need|have|are|should|must)\b|my\ task\b|as\ requested\b
+        |as\ an?\ (?:ai|(?:large\ |vision\ )?language)\b
         |to\ (?:describe|caption)\ (?:this|the)\b|based\ on\ (?:the|this|your)\ (?:image|picture
         |photo|prompt|request))
     | \bthe\ user\ (?:wants?|asks?|asked|is\ asking|provided|gave|says|said|requests?)\b
@@ -29,16 +31,14 @@ _NO_CAPTION = re.compile(
         |step\ (?:\d+|one)|analy[sz]ing\ the\ (?:image|picture|photo))\b\W{0,4}(?::|\d\.)
     | \A\W*(?:用户|好的[，,]|当然[，,！!]|让我|嗯[，,]|首先[，,]用户)
     | \b(?:let\ me\ know\ if|i\ hope\ this\ helps|would\ you\ like\ me\ to|feel\ free\ to\ ask)\b
-    | ```|\*\*\S|\S\*\*|\A\s*\#{1,6}\s|\A\s*[-*+•]\s|!?\[[^\]]*\]\([^)]*\)|\A\s*\|.*\|
+    | ```|\\(?:boxed|text)\b|\*\*\S|\S\*\*
+    | \A\s*\#{1,6}\s|\A\s*[-*+•]\s|!?\[[^\]]*\]\([^)]*\)|\A\s*\|.*\|
     | \A\s*[{\[]\s*(?:["'{\[]|\Z)|"\s*:\s*["\[{]
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 
-
-def build(policy: SelectPolicy) -> ProseCheck:
-    """Make the check; it has no settings."""
-    return ProseCheck()
+_TAG = re.compile(f"{THOUGHT}|{MARK}", re.IGNORECASE)
 
 
 class ProseCheck:
@@ -48,7 +48,16 @@ class ProseCheck:
 
     def check(self, caption: Caption) -> CheckResult:
         """Look for the first sign of anything but a caption."""
-        generated = caption.kind in {CaptionKind.VLM, CaptionKind.FUSED}
-        found = _NO_CAPTION.search(caption.text) if generated else None
-        detail = f"not a plain caption: {found[0][:60]!r}" if found else ""
-        return CheckResult(name=self.name, passed=found is None, detail=detail)
+        generated = caption.kind in GENERATED
+        found = _first_sign(caption.text) if generated else ""
+        detail = f"not a plain caption: {found[:60]!r}" if found else ""
+        return CheckResult(name=self.name, passed=not found, detail=detail)
+
+
+def _first_sign(text: str) -> str:
+    if found := _NO_CAPTION.search(text) or LEAD_IN.match(text) or _TAG.search(text):
+        return found[0]
+    return text[len(without_end(text)) :]
+
+
+build = ProseCheck

@@ -12,12 +12,19 @@ import typer
 from rich.table import Table
 
 from kaption.schemas import TOPICS, Topic
-from kaption.schemas.topics import CLEAN, DEAD, INGESTED, RAW, REJECTED
+from kaption.schemas.topics import AUDIT, AUDITED, CLEAN, DEAD, INGESTED, RAW, REJECTED
 from kaption.workers.cli.common import Config, print_table
 from kaption.workers.settings import UserError, load_settings
 from kaption.workers.wiring import OUTPUTS, STAGES
 
 DESCRIBE = ("Describe", "DescribeConfigs")
+Of = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Stages or commands: ingest ... sink, publish, produce, replay, consume, "
+        "takedown, audit, status, topics. Default: all."
+    ),
+]
 
 
 class AclFormat(StrEnum):
@@ -49,13 +56,7 @@ class Grant:
 
 
 def command(
-    of: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Stages or commands: ingest ... sink, publish, produce, replay, consume, "
-            "takedown, status, topics. Default: all."
-        ),
-    ] = None,
+    of: Of = None,
     principal: Annotated[
         str | None,
         typer.Option(help="One Kafka user for all. Default: User:kaption-NAME for each."),
@@ -70,17 +71,11 @@ def command(
     Example: kaption topics acls ingest produce --format commands
     """
     kafka = load_settings(config).kafka
-    known = grants(kafka.topic_prefix)
-    if unknown := set(of or ()) - set(known):
-        raise UserError(
-            f"no stage or command is called {', '.join(sorted(unknown))}: choose from "
-            f"{', '.join(known)}"
-        )
-    chosen = {name: known[name] for name in of or known}
+    asked = chosen(of, kafka.topic_prefix)
     if principal is None:
-        lists = {f"User:kaption-{name}": list(merged(each)) for name, each in chosen.items()}
+        lists = {f"User:kaption-{name}": each for name, each in asked.items()}
     else:
-        lists = {principal: list(merged(grant for each in chosen.values() for grant in each))}
+        lists = {principal: list(merged(grant for each in asked.values() for grant in each))}
     listed = [(user, grant) for user, each in lists.items() for grant in each]
     if shown is AclFormat.COMMANDS:
         for user, grant in listed:
@@ -91,6 +86,17 @@ def command(
         operations = ", ".join(grant.operations)
         table.add_row(user, grant.resource, grant.name, grant.pattern, operations)
     print_table(table)
+
+
+def chosen(of: list[str] | None, prefix: str) -> dict[str, list[Grant]]:
+    """The ACLs of these stages and commands, or of all. Raises UserError for an unknown name."""
+    known = grants(prefix)
+    if unknown := set(of or ()) - set(known):
+        raise UserError(
+            f"no stage or command is called {', '.join(sorted(unknown))}: choose from "
+            f"{', '.join(known)}"
+        )
+    return {name: list(merged(known[name])) for name in of or known}
 
 
 def grants(prefix: str) -> dict[str, tuple[Grant, ...]]:
@@ -106,11 +112,17 @@ def grants(prefix: str) -> dict[str, tuple[Grant, ...]]:
         "consume": (_topic(CLEAN, prefix, "Read"),),
         "takedown": (
             *(_topic(topic, prefix, "Read") for topic in (INGESTED, REJECTED)),
-            _topic(CLEAN, prefix, "Read", "Write"),
+            *(_topic(topic, prefix, "Read", "Write") for topic in (CLEAN, AUDITED)),
         ),
+        "audit": (
+            _topic(AUDIT, prefix, "Read"),
+            _topic(AUDITED, prefix, "Read", "Write"),
+            _topic(CLEAN, prefix, "Write"),
+            Grant("transactional-id", f"{prefix}audit-", ("Write",), "prefixed"),
+        ),
+        # Also for `report` and `pair`.
         "status": (
-            *(_topic(topic, prefix, *DESCRIBE) for topic in TOPICS),
-            *(_topic(topic, prefix, "Read") for topic in (REJECTED, DEAD)),
+            *(_topic(topic, prefix, "Read", *DESCRIBE) for topic in TOPICS),
             *(Grant("group", prefix + stage, ("Describe",)) for stage in STAGES),
         ),
         "topics": tuple(

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +20,14 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from kaption.workers.settings import UserError
+from kaption.connections.errors import Retry
+from kaption.connections.kafka.access import check_access
+from kaption.connections.tls import setting
+from kaption.objectstore import open_store
+from kaption.workers.presets import TOY, PresetName
+from kaption.workers.runtime.backoff import LOADING
+from kaption.workers.settings import Settings, UserError
+from kaption.workers.stores.client import connect_all, try_redis
 
 Config = Annotated[
     Path | None,
@@ -24,10 +36,20 @@ Config = Annotated[
     ),
 ]
 
+FORMATS = "JSON lines, CSV, TSV, Parquet, images, tars, WARC, WACZ, WAT or a saved data set"
+"""What `produce` and `run` read, for their help."""
+
 Option = Annotated[
     list[str] | None,
     typer.Option(
         "--option", "-o", metavar="NAME=VALUE", help="Option of the format. May be repeated."
+    ),
+]
+
+Models = Annotated[
+    PresetName | None,
+    typer.Option(
+        "--models", help="Scorer and captioner: for a CPU, for a GPU (two), or the demo's toys."
     ),
 ]
 
@@ -86,7 +108,51 @@ def ask(question: str, otherwise: str) -> None:
         raise UserError(otherwise) from None
 
 
+def toys(settings: Settings) -> str:
+    """A warning where a configured model is the demo's; else nothing."""
+    named = {"scorer": settings.clip.model, "captioner": settings.recaption.transformers.model}
+    found = [role for role, model in named.items() if model == "demo"]
+    return "; ".join(f"the {role} is {TOY}" for role in found[:1]) + "; so is the captioner" * (
+        len(found) > 1
+    )
+
+
+def check_servers(settings: Settings, *, redis: bool) -> None:
+    """Raise UserError or Fatal if Kafka, the store or (with `redis`) Redis cannot be used now.
+
+    A server that goes away later is waited for. One that is away at the start is more often a
+    wrong address than an outage, and a supervisor starts the command again.
+    """
+    if seen := check_access(settings.kafka):
+        raise UserError(f"no Kafka broker answers ({seen}): {setting('kafka', 'bootstrap')}")
+    try:
+        # GET and not HEAD: an answer to HEAD has no body that says why the store refuses.
+        with suppress(KeyError):
+            open_store(settings.store).get("trial")
+    except Retry as error:
+        raise UserError(f"{error}: {setting('store', 'url')} is {settings.store.url}") from error
+    if redis:
+        try:
+            for client in connect_all(settings.redis):
+                try_redis(client, settings.redis.key_prefix)
+        except Retry as error:
+            raise UserError(f"{error}: {setting('redis', 'url')} names the server") from error
+
+
 def on_stop(stop: Callable[[], object]) -> None:
     """Call `stop` at SIGTERM and at Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+
+
+def leave_loading(code: int) -> None:
+    """End the process where a stop has left a model behind that is still being loaded.
+
+    Python would wait for its downloads, and might crash when the thread comes back from C++.
+    """
+    if any(thread.name.endswith(LOADING) for thread in threading.enumerate()):
+        logging.getLogger(__name__).info("stopped while a model was loaded")
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

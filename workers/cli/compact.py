@@ -12,7 +12,11 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from rich.console import Console
 
 from kaption.objectstore import open_store
+from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.open import try_store
+from kaption.schemas.faults import one_line
 from kaption.workers.cli.common import Config, ProgressLine, age
+from kaption.workers.cli.sources import keep_current
 from kaption.workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
 from kaption.workers.settings import UserError, load_settings
 
@@ -59,18 +63,24 @@ def command(
     Example: kaption compact --below 64MiB --to 256MiB --dry-run
     """
     settings = load_settings(config)
-    store, sink = open_store(settings.store), settings.sink
+    store, sink, url = open_store(settings.store), settings.sink, settings.store.url
     target = _bytes("--to", to) or sink.shard_bytes
+    least = _bytes("--below", below) or target // 2
     kept = age(grace)
     if kept is None:
         raise UserError(f"--grace {grace}: give an age such as 30m, 6h or 2d")
+    if not (url.startswith("s3://") or Path(url).expanduser().is_dir()):
+        raise UserError(f"there is no folder {url}: set store.url to the store of the shards")
     console = Console(stderr=True, highlight=False)
+    writer = f"compact-{uuid.uuid4().hex}"
+    if not dry_run:
+        try_store(store, Layout(sink.prefix).probe(writer))
     with console.status("looking for small shards") as status:
         compactor = Compactor(
             store,
             sink.prefix,
-            Limits(_bytes("--below", below) or target // 2, target, sink.shard_records),
-            writer=f"compact-{uuid.uuid4().hex}",
+            Limits(least, target, sink.shard_records),
+            writer=writer,
             spool=Path(sink.spool) if sink.spool else None,
         )
         progress = ProgressLine(console, status)
@@ -78,22 +88,28 @@ def command(
             done = compactor.run(dry=dry_run, progress=lambda done: progress.show(_line(done)))
         except ValidationError as error:
             raise UserError(
-                f"a manifest or takedown below {sink.prefix}/ cannot be read: {error}; restore it"
+                f"a manifest or takedown below {sink.prefix}/ cannot be read:"
+                f" {one_line(error, error.title)}; restore it"
             ) from error
         for fault in done.damaged:
             console.print(f"not merged: {fault}", markup=False, soft_wrap=True)
         typer.echo(_line(done))
+        if not compactor.partitions():
+            # No error: a scheduled compaction may be earlier than the first shard.
+            typer.echo(f"{url} holds no shards below {sink.prefix}/ so far")
         if not dry_run:
             status.update("removing shards that were merged earlier")
             before = datetime.now(UTC) - kept
             gone = sum(retire(store, sink.prefix, each, before) for each in compactor.partitions())
             typer.echo(f"{gone} shards removed that were merged more than {grace} ago")
+            keep_current(settings)
         if orphans:
             status.update("looking for data that no manifest names")
             found = find_orphans(store, sink.prefix, datetime.now(UTC) - max(kept, _UNCOMMITTED))
             for key in () if dry_run else found:
                 store.delete(key)
-            typer.echo(f"{len(found)} old objects that no manifest names")
+            done_to = "" if dry_run else " were deleted"
+            typer.echo(f"{len(found)} old objects that no manifest names{done_to}")
     if dry_run:
         typer.echo("nothing was changed: this was a dry run")
 

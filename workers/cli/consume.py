@@ -127,7 +127,8 @@ def _write_tars(
             shard = list(islice(samples(Path(spool)), records))
             if not shard:
                 return
-            for file in build_shard(Path(spool), f"{number:06d}", shard):
+            tar, table, _ = build_shard(Path(spool), f"{number:06d}", shard)
+            for file in (tar, table):
                 shutil.move(file.path, folder / file.entry.key)
         number += 1
         passed["pairs"] += len(shard)

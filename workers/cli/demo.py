@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from kaption.consumers import Read
 from kaption.schemas import CleanPair, DeadLetter, RejectedPair
 from kaption.workers.batch.servers import store_folder
 from kaption.workers.cli.common import Config
-from kaption.workers.cli.run import finish, run_pairs
+from kaption.workers.cli.run import run_pairs
 from kaption.workers.settings import load_settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(
     from kaption.workers.demo.site import FETCH, Site
 
     console = Console(stderr=True)
-    settings = load_settings(config)
+    settings = load_settings(config, "demo")
     settings = settings.model_copy(
         update={"ingest": settings.ingest.model_copy(update={"fetch": FETCH})}
     )
@@ -48,21 +49,25 @@ def command(
     with console.status(f"rendering a crawl of {pairs} pairs"):
         crawl = Crawl(seed, pairs)
     outcomes: dict[str, Terminal] = {}
+
+    def end() -> None:
+        from kaption.workers.demo.truth import judge
+
+        _print_judgement(judge(crawl.truths, outcomes), console)
+        sheet = _write_contact_sheet(out, crawl.truths, outcomes)
+        console.print(f"before and after: {sheet}")
+
     with Site(crawl.pages) as site:
-        report = run_pairs(
+        run_pairs(
             settings,
             crawl.records(site.url),
+            f"demo {seed} {pairs} {uuid.uuid4()}",  # each site has another port
             out,
             (None, None, None),
             console,
             lambda read: _remember(outcomes, read),
+            end,
         )
-    from kaption.workers.demo.truth import judge
-
-    _print_judgement(judge(crawl.truths, outcomes), console)
-    sheet = _write_contact_sheet(out, crawl.truths, outcomes)
-    console.print(f"before and after: {sheet}")
-    finish(report, out, console)
 
 
 def _remember(outcomes: dict[str, Terminal], read: Read) -> None:

@@ -15,13 +15,15 @@ from kaption.connections.kafka.rights import check_rights
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.tls import setting
 from kaption.objectstore import open_store
+from kaption.objectstore.open import try_store
 from kaption.schemas import TOPICS
 from kaption.schemas.topics import DEAD, REJECTED
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, Models
 from kaption.workers.plugins import load_captioners, load_checks, load_scorer
+from kaption.workers.presets import TOY
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.settings import Settings, UserError, load_settings
-from kaption.workers.stores.client import connect_redis, try_redis
+from kaption.workers.stores.client import connect_all, try_redis
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.wiring import OUTPUTS, STAGES
 
@@ -35,8 +37,9 @@ class UnhealthyError(Exception):
 
 def command(
     config: Config = None,
+    models: Models = None,
     servers: Annotated[bool, typer.Option(help="Check Kafka, Redis and the store.")] = True,
-    models: Annotated[bool, typer.Option(help="Load the models; downloads missing ones.")] = True,
+    no_models: Annotated[bool, typer.Option("--no-models", help="Do not load the models.")] = False,
     stage: Annotated[
         list[str] | None,
         typer.Option(help="Check on Kafka only what this stage needs. May be repeated."),
@@ -44,19 +47,21 @@ def command(
 ) -> None:
     """Check topics, rights, Redis, the store and the models. Exits with 1 if one is wrong.
 
+    Models that are not on this machine are downloaded.
+
     Example: kaption doctor --no-models --stage ingest
     """
     stages = stage or []
     if unknown := [each for each in stages if each not in STAGES]:
         raise UserError(f"no stage is called {unknown[0]!r}: choose from {', '.join(STAGES)}")
-    settings = load_settings(config)
+    settings = load_settings(config, models)
     console = Console(highlight=False)
     failed = False
     checks: dict[str, Callable[[Settings], str]] = {}
     if servers:
         checks = {"topics": partial(_topics, stages), "rights": partial(_rights, stages)}
         checks |= {"redis": _redis, "store": _store}
-    if models:
+    if not no_models:
         checks |= {"scorer": _scorer, "captioners": _captioners, "checks": _checks}
     for name, check in checks.items():
         try:
@@ -85,6 +90,8 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
     own, so one user rarely has the rights of all.
     """
     kafka, timeout_s = settings.kafka, RuntimePolicy.of(settings.runtime).request_timeout_s
+    if kafka.security_protocol == "PLAINTEXT":
+        return "not asked, because without TLS and SASL a broker cannot tell its clients apart"
     lacking = {}
     for each in stages or STAGES:
         identity = f"{kafka.topic_prefix}{each}-doctor"
@@ -101,33 +108,23 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
 
 
 def _redis(settings: Settings) -> str:
-    client = connect_redis(settings.redis)
     try:
-        try_redis(client, settings.redis.key_prefix)
+        for client in connect_all(settings.redis):
+            try_redis(client, settings.redis.key_prefix)
     except Retry as error:
         raise UnhealthyError(f"{error} ({setting('redis', 'url')} names the server)") from error
-    wrong = Dedup(client, settings.redis.key_prefix, settings.ingest.dedup).ready()
+    wrong = Dedup.connected(settings.redis, settings.ingest.dedup).ready()
     if wrong is not None:
         raise UnhealthyError(wrong)
     return "answers, and stores what is written"
 
 
 def _store(settings: Settings) -> str:
-    store = open_store(settings.store)
-    key = f"doctor/{uuid.uuid4().hex}"
-    # Not inside try: a refused delete would hide the error of a refused write.
-    first = store.put_if_absent(key, b"1")
-    try:
-        second = store.put_if_absent(key, b"2")
-        found = store.get(key)
-    finally:
-        store.delete(key)
-    if (first, second, found) != (True, False, b"1"):
-        raise UnhealthyError(
-            f"{settings.store.url} does not honour conditional writes (If-None-Match: *), so "
-            "shards could be written twice: use AWS S3, SeaweedFS, MinIO or a local folder"
-        )
-    return f"{settings.store.url} writes, reads and honours conditional writes"
+    try_store(open_store(settings.store), f"doctor/{uuid.uuid4().hex}", settings.sink.shard_bytes)
+    return (
+        f"{settings.store.url} takes a shard of {settings.sink.shard_bytes:,} bytes, reads, and "
+        "honours conditional writes"
+    )
 
 
 def _scorer(settings: Settings) -> str:
@@ -135,7 +132,10 @@ def _scorer(settings: Settings) -> str:
 
     scorer = load_scorer(settings.clip)
     told = try_scorer(scorer)
-    return f"{scorer.model} {scorer.revision}, recommended score {scorer.recommended_score}; {told}"
+    toy = f"; {TOY}" * (scorer.model == "demo")
+    known = scorer.recommended_score
+    score = "no recommended score" if known is None else f"recommended score {known:.4g}"
+    return f"{scorer.model} {scorer.revision}, {score}; {told}{toy}"
 
 
 def _captioners(settings: Settings) -> str:
@@ -154,14 +154,14 @@ def _said(captioner: Captioner) -> str:
         return ""
     image = Image.new("RGB", (224, 224), (245, 245, 245))
     ImageDraw.Draw(image).ellipse((40, 40, 184, 184), fill=(220, 20, 20))
-    (captions,) = captioner.caption([image], [CaptionContext("")])
+    (captions,) = captioner.caption([image], [CaptionContext("a picture")])
     said = next((caption.text for caption in captions if caption.text), "")
     if not said:
         raise UnhealthyError(
             f"{captioner.name} ({captioner.model}) has no caption for an image of a red disc: look"
             " at its model and its prompts"
         )
-    return f" calls a red disc {said[:80]!r}"
+    return f" calls a red disc {said[:80]!r}" + f"; {TOY}" * (captioner.model == "demo")
 
 
 def _checks(settings: Settings) -> str:

@@ -10,12 +10,13 @@ from rich.console import Console
 
 from kaption.producers.feed.feed import Fed, Feed, FeedOptions
 from kaption.producers.sources import Unreadable, open_source
-from kaption.workers.cli.common import Config, Option, ProgressLine, named
+from kaption.workers.cli.common import FORMATS, Config, Option, ProgressLine, named
+from kaption.workers.runtime.tracing import start_tracing
 from kaption.workers.settings import load_settings
 
 
 def command(
-    source: Annotated[str, typer.Argument(help="A file, folder or URL with pairs.")],
+    source: Annotated[str, typer.Argument(help=f"A file, folder or URL with pairs: {FORMATS}.")],
     format_: Annotated[
         str | None, typer.Option("--format", help="Format of the source. Default: by its name.")
     ] = None,
@@ -37,12 +38,16 @@ def command(
     """
     console = Console(stderr=True, highlight=False)
     settings = load_settings(config)
+    if settings.runtime.tracing:
+        start_tracing()
     opened = open_source(source, format_, named(option), settings.store)
-    started = time.monotonic()
+    started, last = time.monotonic(), Fed(0)
     with console.status("connecting") as status:
         progress = ProgressLine(console, status)
 
         def committed(fed: Fed) -> None:
+            nonlocal last
+            last = fed
             if fed.before and not fed.published:
                 console.print(
                     f"continuing: {fed.before} records were published before",
@@ -57,7 +62,11 @@ def command(
         # The default is a folder on this machine, which the workers do not read.
         store = settings.store if "url" in settings.store.model_fields_set else None
         how = FeedOptions(store=store, from_start=from_start, rate=rate)
-        fed = Feed(settings.kafka, opened, how).run(committed, unreadable)
+        try:
+            fed = Feed(settings.kafka, opened, how).run(committed, unreadable)
+        except KeyboardInterrupt:
+            typer.echo(f"stopped: {last.published} records published; the same command goes on")
+            raise typer.Exit(130) from None
     typer.echo(
         f"{fed.published} records published, {fed.unreadable} of them unreadable, "
         "which will become dead letters"

@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
+import signal
+import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from kaption.connections.errors import Fault
 from kaption.consumers import Read
+from kaption.objectstore import open_store
 from kaption.producers.sources import Item, open_source
-from kaption.schemas import DeadLetter, RejectedPair, encode
+from kaption.schemas.counts import Refusals
+from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.run import BatchRun
-from kaption.workers.batch.servers import servers
-from kaption.workers.cli.common import Config, Option, named
-from kaption.workers.runtime import logs
-from kaption.workers.settings import Settings, UserError, load_settings
+from kaption.workers.batch.servers import clean_up, servers
+from kaption.workers.cli.common import (
+    FORMATS,
+    Config,
+    Models,
+    Option,
+    check_servers,
+    leave_loading,
+    named,
+    toys,
+)
+from kaption.workers.cli.report import FILE, missing, write
+from kaption.workers.origin.refusals import store_refusals
+from kaption.workers.report.folder import run_report, with_copies
+from kaption.workers.settings import Settings, UserError, load_settings, require_models
+from kaption.workers.stores.client import forget
+from kaption.workers.wiring import STAGES
+
+_SAME_S = 0.5
+"""Some programs, such as `timeout`, send one signal to the process and once more to its group."""
 
 Kafka = Annotated[
     str | None, typer.Option(help="Your brokers, as host:port. Default: a broker of its own.")
@@ -36,9 +59,11 @@ Store = Annotated[
 def command(
     source: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="A file, folder or URL with pairs, as for `produce`."),
+        typer.Argument(metavar="INPUT", help=f"A file, folder or URL with pairs: {FORMATS}."),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A new or empty folder.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A new or empty folder, or that of this run.")
+    ],
     kafka: Kafka = None,
     redis: Redis = None,
     store: Store = None,
@@ -46,78 +71,160 @@ def command(
         str | None, typer.Option("--format", help="Format of INPUT. Default: by its name.")
     ] = None,
     option: Option = None,
+    models: Models = None,
     config: Config = None,
 ) -> None:
     """Run every stage over INPUT until each pair has an outcome, and write to OUT.
 
-    OUT gets the shards, summary.json, rejected.jsonl and dead.jsonl.
+    OUT gets the shards, summary.json, rejected.jsonl and dead.jsonl. After
+    Ctrl-C the same command goes on where it stopped. After the end it takes
+    what is new in INPUT.
 
-    Example: kaption run pairs.jsonl out
+    Example: kaption run pairs.jsonl out --models small
     """
     console = Console(stderr=True)
-    settings = load_settings(config)
+    settings = load_settings(config, models)
     opened = open_source(source, format_, named(option), settings.store)
     items = (found.item for found in opened.read())
-    report = run_pairs(settings, items, out, (kafka, redis, store), console)
-    finish(report, out, console)
+    # Before anything starts: an input without pairs, or with other names, is a mistake.
+    first = next(items, None)
+    if first is None:
+        raise UserError(f"{source} holds no pairs")
+    if warning := toys(settings):
+        console.print(warning, style="yellow", soft_wrap=True)
+    run_pairs(settings, chain([first], items), opened.identity, out, (kafka, redis, store), console)
 
 
 def run_pairs(
     settings: Settings,
     items: Iterable[Item],
+    identity: str,
     out: Path,
     given: tuple[str | None, str | None, str | None],
     console: Console,
-    on_read: Callable[[Read], None] | None = None,
-) -> RunReport:
-    """Run the pipeline over `items`.
+    on_read: Callable[[Read], None] = lambda read: None,
+    on_end: Callable[[], None] = lambda: None,
+) -> None:
+    """Run the pipeline over `items`, print the summary and write it.
 
-    `given` holds the addresses of the user's servers (kafka, redis, store); for None a local server
-    is started. `on_read` gets every outcome. Raises UserError.
+    `identity` names the input. `given` holds the addresses of the user's servers (kafka, redis,
+    store); for None a local server is started. `on_read` gets every outcome; `on_end` is called
+    before the summary. Raises UserError; exits with 1 if an input has no outcome, or two, and with
+    130 after Ctrl-C.
     """
-    # kafka-python warns about every connection that closes. That would hide the progress, and the
-    # workers themselves report a broker that is missing.
-    logs.configure(level=logging.WARNING)
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out} is not an empty folder: choose another; a run does not mix results")
-    out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        run_settings = stack.enter_context(servers(settings, out, *given))
-        record = stack.enter_context(_Refused(out))
-        if given[0] is not None:
-            console.print(f"names of topics begin with {run_settings.kafka.topic_prefix}")
-        if given[2] is not None:
-            console.print(f"shards are below {run_settings.sink.prefix}/")
+    # The display tells which server is away, and the error what went wrong; libraries' lines and
+    # the workers' own log would break it up.
+    logging.disable(logging.CRITICAL)
+    interruption = Interruption()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interruption)
+    require_models(settings, STAGES)
+    of = {
+        "input": identity,
+        "servers": [address and str(address) for address in given],
+        "models": [
+            settings.clip.model,
+            settings.clip.pretrained,
+            settings.recaption.transformers.model,
+        ],
+    }
 
-        def seen(read: Read) -> None:
-            record(read)
-            if on_read is not None:
-                on_read(read)
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
-        return BatchRun(run_settings, items, seen, console).run()
+    try:
+        with Journal(out, of) as journal, servers(settings, journal, *given) as run_settings:
+            check_servers(run_settings, redis=True)
+            if given[0] is not None:
+                say(f"names of topics begin with {run_settings.kafka.topic_prefix}")
+            if given[2] is not None:
+                say(f"shards are below {run_settings.sink.prefix}/")
+            run = BatchRun(run_settings, items, journal, console, on_read)
+            try:
+                report = run.run()
+                _keep_reasons(run_settings, report)
+            finally:
+                if given[0] is not None:
+                    clean_up(run_settings, journal, say)
+            as_given = given[2] is None or "://" in given[2]
+            store = given[2] if as_given else str(Path(str(given[2])).resolve())
+            dataset = {"store": store, "prefix": run_settings.sink.prefix}
+            report = replace(report, dataset=dataset)
+            on_end()
+            try:
+                journal.sample(with_copies(run.gallery.cards(), run_settings))
+            except (OSError, Fault) as error:
+                say(f"sample.jsonl is missing, so the report shows no pairs: {error}")
+            finish(
+                report,
+                journal,
+                console,
+                lambda: _write_report(journal.out, run_settings, say),
+                goes_on=given[1] is None,
+            )
+            if given[1] is not None:
+                forget(run_settings.redis)
+    except KeyboardInterrupt:
+        say("stopped")
+        leave_loading(130)
+        raise typer.Exit(130) from None
 
 
-def finish(report: RunReport, out: Path, console: Console) -> None:
-    """Print and write the summary. Exits with 1 if an input has no outcome, or two."""
-    (out / "summary.json").write_text(json.dumps(summary(report), indent=2) + "\n", "utf-8")
+def _keep_reasons(settings: Settings, report: RunReport) -> None:
+    """Keep why pairs were rejected beside the shards: the run's topics end with it."""
+    reasons = {f"{stage}.{why}": number for (stage, why), number in report.tally.rejected.items()}
+    refusals = Refusals(counted_at=datetime.now(UTC), reasons=reasons)
+    store_refusals(open_store(settings.store), settings.sink.prefix, refusals)
+
+
+class Interruption:
+    """Handles Ctrl-C and SIGTERM: the first raises KeyboardInterrupt, the second ends the process.
+
+    It ends like a killed one, which loses nothing. Another KeyboardInterrupt was rejected: what
+    waits for threads and servers would wait for them once more.
+    """
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def __call__(self, *_: object) -> None:
+        """Handle one signal."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+            raise KeyboardInterrupt
+        if now - self._first > _SAME_S:
+            os.write(2, b"\nstopped at once. The same command goes on from here\n")
+            os._exit(130)
+
+
+def finish(
+    report: RunReport,
+    journal: Journal,
+    console: Console,
+    then: Callable[[], None] = lambda: None,
+    *,
+    goes_on: bool = True,
+) -> None:
+    """Print and write the summary, and call `then`.
+
+    Exits with 1 if an input has no outcome, or two.
+    """
     print_summary(report, console)
-    console.print(f"results are in {out}")
+    journal.finish(summary(report), goes_on)
+    then()
+    console.print(f"results are in {journal.out}", soft_wrap=True)
     if report.faults:
         raise typer.Exit(1)
 
 
-class _Refused(ExitStack):
-    """Writes the rejected pairs and dead letters of a run to rejected.jsonl and dead.jsonl."""
-
-    def __init__(self, out: Path) -> None:
-        super().__init__()
-        names = {RejectedPair: "rejected.jsonl", DeadLetter: "dead.jsonl"}
-        self._files = {
-            kind: self.enter_context((out / name).open("w", encoding="utf-8"))
-            for kind, name in names.items()
-        }
-
-    def __call__(self, read: Read) -> None:
-        if isinstance(read.record, RejectedPair | DeadLetter):
-            self._files[type(read.record)].write(encode(read.record).decode() + "\n")
+def _write_report(out: Path, settings: Settings, say: Callable[[str], None]) -> None:
+    """Write the report. The run is complete without it."""
+    try:
+        write(out / FILE, lambda: run_report(out, settings))
+    except ModuleNotFoundError as error:
+        say(missing(error))
+    except (OSError, Fault, UserError) as error:
+        say(f"the report could not be written: {error}")
+    else:
+        say(f"the report is {out / FILE}")

@@ -1,10 +1,13 @@
-"""`kaption takedown`: refuse pairs, images, addresses or domains, and remove what there is."""
+"""`kaption takedown`: refuse pairs, images, addresses or domains, and remove what there is, or lift
+that.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +19,7 @@ from kaption.schemas import Takedown, TakedownKind
 from kaption.schemas.limits import DETAIL_CHARS
 from kaption.workers.cli.common import Config, ask
 from kaption.workers.settings import Settings, UserError, load_settings
+from kaption.workers.takedown.lifting import lift
 from kaption.workers.takedown.names import kind_of
 from kaption.workers.takedown.removal import Removal, Removed, samples_in_shards
 from kaption.workers.takedown.search import search
@@ -35,9 +39,16 @@ def command(
     kind: Annotated[
         TakedownKind | None, typer.Option(help="Kind of the names. Default: by their form.")
     ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take down the names in this file too, one a line."),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Recorded with the takedown.")] = "",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count what would be removed.")
+    ] = False,
+    lifts: Annotated[
+        bool, typer.Option("--lift", help="Lift these takedowns: what they cover may come again.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: Config = None,
@@ -51,21 +62,56 @@ def command(
 
     Example: kaption takedown example.org --reason "asked by the owner"
     """
-    takedowns = _requested(what or [], kind, reason)
+    names = [*(what or ()), *names_in(file)]
+    takedowns = _requested(names, kind, reason)
     settings = load_settings(config)
-    if not what:
+    if lifts:
+        if not names or dry_run:
+            raise UserError("--lift needs the names of takedowns, and has no --dry-run")
+        _lift(settings, takedowns)
+        return
+    if not names:
         objects, prefix = open_store(settings.store), settings.sink.prefix
-        takedowns = list(read_takedowns(objects, takedown_keys(objects, prefix)).values())
+        found = read_takedowns(objects, takedown_keys(objects, prefix)).values()
+        # Those of the audit leave the images, so that a person can take a decision back.
+        takedowns = [each for each in found if each.kind is not TakedownKind.REFUSED]
     removal = Removal(settings)
-    if dry_run or (what and not yes):
+    if dry_run or (names and not yes):
         with Console(stderr=True, highlight=False).status("searching"):
-            found = search(settings.kafka, takedowns)
-        counts = removal.count(found.remains)
-        typer.echo(_summary(counts, samples_in_shards(settings, found.versions)))
+            result = search(settings.kafka, takedowns)
+        counts = removal.count(result.remains)
+        typer.echo(_summary(counts, samples_in_shards(settings, result.versions)))
         if dry_run:
             return
         _confirm(takedowns, counts.pairs)
-    _carry_out(settings, removal, takedowns)
+    carry_out(settings, removal, takedowns)
+
+
+def _lift(settings: Settings, takedowns: Sequence[Takedown]) -> None:
+    for each, lifted in zip(takedowns, lift(settings, takedowns), strict=True):
+        told = f"{each.kind.value} {each.value} is lifted: takedown {each.takedown_id}"
+        if lifted.images:
+            told += f", and {lifted.images} images that it led to"
+        if not lifted.stored:
+            told += f"; it was not among those below {settings.sink.prefix!r}"
+        typer.echo(told)
+
+
+def names_in(file: Path | None) -> list[str]:
+    """Return the lines of a UTF-8 file that are not blank. Raises UserError where there are none.
+
+    The command without names repeats all takedowns, so an empty file must not mean that.
+    """
+    if file is None:
+        return []
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--file {file}: {error}; give a text file in UTF-8") from error
+    names = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
+    if not names:
+        raise UserError(f"--file {file} has no names: write one a line")
+    return names
 
 
 def _requested(what: Sequence[str], kind: TakedownKind | None, reason: str) -> list[Takedown]:
@@ -78,7 +124,8 @@ def _requested(what: Sequence[str], kind: TakedownKind | None, reason: str) -> l
     ]
 
 
-def _carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedown]) -> None:
+def carry_out(settings: Settings, removal: Removal, takedowns: Sequence[Takedown]) -> None:
+    """Refuse what they cover, and remove what is there of it. Raises Retry, Fatal, PublishError."""
     with Console(stderr=True, highlight=False).status("writing the takedown") as status:
         removal.refuse(takedowns)
         named = [each for each in takedowns if each.picture_of is None]

@@ -10,11 +10,14 @@ from rich.table import Table
 from kaption.connections.kafka.topics import TopicAdmin
 from kaption.schemas import TOPICS
 from kaption.workers.cli.acls import command as acls
-from kaption.workers.cli.common import Config, print_table
+from kaption.workers.cli.common import Config, ask, print_table
+from kaption.workers.cli.strimzi import command as strimzi
 from kaption.workers.settings import load_settings
+from kaption.workers.wiring import STAGES
 
 app = typer.Typer(no_args_is_help=True, help="Create, check or describe topics, and list ACLs.")
 app.command("acls")(acls)
+app.command("strimzi")(strimzi)
 
 
 def _admin(config: Config) -> TopicAdmin:
@@ -54,6 +57,27 @@ def check(config: Config = None) -> None:
     if differences:
         raise typer.Exit(1)
     typer.echo(f"{len(TOPICS)} topics match the contract")
+
+
+@app.command()
+def delete(
+    config: Config = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete the topics with all their records, and the consumer groups of stages and produce.
+
+    Stop the workers first. Shards, images and Redis stay.
+    """
+    kafka = load_settings(config).kafka
+    with TopicAdmin(kafka) as admin:
+        if not yes:
+            named = f"{kafka.topic_prefix}pairs.* and their consumer groups at {kafka.bootstrap}"
+            ask(f"delete {named}, with all records?", "nothing was deleted: say y, or give --yes")
+        deleted = admin.delete(TOPICS, (*STAGES, "produce-"))
+    for name in deleted:
+        typer.echo(f"deleted {name}")
+    if not deleted:
+        typer.echo("there was nothing to delete")
 
 
 @app.command()

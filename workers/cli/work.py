@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kaption.connections.errors import Retry
-from kaption.connections.kafka.access import check_access
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
-from kaption.objectstore import open_store
 from kaption.schemas.topics import DEAD, REJECTED
-from kaption.workers.cli.common import Config, on_stop
+from kaption.workers.cli.common import Config, Models, check_servers, leave_loading, on_stop, toys
 from kaption.workers.runtime import logs
+from kaption.workers.runtime.gpu import export_gpus
 from kaption.workers.runtime.health import HealthServer
 from kaption.workers.runtime.pipeline import Pipeline
-from kaption.workers.settings import Settings, UserError, load_settings
-from kaption.workers.stores.client import connect_redis, try_redis
+from kaption.workers.settings import Settings, UserError, load_settings, require_models
 from kaption.workers.wiring import STAGES, build_worker, require_stage
 
 if TYPE_CHECKING:
@@ -34,6 +30,7 @@ def command(
     stage: Annotated[
         str, typer.Argument(help=f"{', '.join(STAGES)}, all, or your own as package.module:Name.")
     ],
+    models: Models = None,
     config: Config = None,
 ) -> None:
     """Run a worker of a stage until SIGTERM.
@@ -42,42 +39,36 @@ def command(
     """
     if stage != "all":
         require_stage(stage)
-    settings = load_settings(config)
+    settings = load_settings(config, models)
+    names = tuple(STAGES) if stage == "all" else (stage,)
+    require_models(settings, names)
     logs.configure()
-    names = STAGES if stage == "all" else (stage,)
+    if warning := toys(settings):
+        _log.warning(warning)
     # A stage of the user's own looks for what it needs in its `setup`.
-    _check_servers(settings, redis=any(name in STAGES and name != "sink" for name in names))
     workers = {name: build_worker(name, settings) for name in names}
+    health = _health(list(workers.values()), settings)
+    check_servers(settings, redis=any(name in STAGES and name != "sink" for name in names))
     _check_topics(settings.kafka, workers.values())
     pipeline = Pipeline(workers)
     on_stop(pipeline.stop)
-    with HealthServer(list(workers.values()), settings.health.port, settings.health.host):
+    export_gpus()
+    with health:
         pipeline.start()
         pipeline.wait()
+    leave_loading(0)
 
 
-def _check_servers(settings: Settings, *, redis: bool) -> None:
-    """Raise Fatal if Kafka, the store or (with `redis`) Redis refuses the log-in.
-
-    A server that does not answer is only logged: workers wait for it.
-    """
-    if seen := check_access(settings.kafka):
-        _log.warning("no broker yet", extra={"error": seen})
-    for check in (_check_store, _check_redis) if redis else (_check_store,):
-        try:
-            check(settings)
-        except Retry as error:
-            _log.warning("a server does not answer yet", extra={"error": str(error)})
-
-
-def _check_store(settings: Settings) -> None:
-    # GET and not HEAD: an answer to HEAD has no body that says why the store refuses.
-    with suppress(KeyError):
-        open_store(settings.store).get("trial")
-
-
-def _check_redis(settings: Settings) -> None:
-    try_redis(connect_redis(settings.redis), settings.redis.key_prefix)
+def _health(workers: Sequence[Worker], settings: Settings) -> HealthServer:
+    """Take the port first, so that one in use is told before models are loaded."""
+    port = settings.health.port
+    try:
+        return HealthServer(workers, port, settings.health.host)
+    except OSError as error:
+        raise UserError(
+            f"health.port {port} cannot be used ({error.strerror}): set KAPTION_HEALTH__PORT to"
+            " another one, or to 0 for any"
+        ) from error
 
 
 def _check_topics(kafka: KafkaConnection, workers: Iterable[Worker]) -> None:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from kaption.objectstore import ObjectStore
-from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.checkpoint import ShardEntry
+from kaption.objectstore.dataset.checkpointer import Checkpointer
+from kaption.objectstore.dataset.counts import count_partition, store_counts, stored_counts
+from kaption.objectstore.dataset.index import (
+    DatasetIndex,
+    PartitionShards,
+    chain_of,
+    read_manifest,
+)
+from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.merged import MergedManifests
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
-from kaption.objectstore.dataset.takedowns import Takedowns
+from kaption.objectstore.dataset.takedowns import Takedowns, takedown_keys, takedowns_digest
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
+from kaption.schemas.counts import PartitionCounts
 from kaption.workers.compaction.merge import Merger
-from kaption.workers.compaction.obsolete import Obsolete, find_obsolete
-from kaption.workers.compaction.plan import Limits, Run, plan, tar_bytes
+from kaption.workers.compaction.obsolete import Obsolete, find_new_obsolete, find_obsolete
+from kaption.workers.compaction.plan import Limits, Run, plan
+
+_READERS = 16
 
 
 @dataclass(slots=True)
@@ -68,8 +82,7 @@ class Compactor:
 
     def partitions(self) -> list[int]:
         """Return the partitions that have shards."""
-        manifests = patiently(lambda: read_manifests(self._objects, self._prefix))
-        return sorted({each.partition for each in manifests})
+        return sorted(patiently(DatasetIndex(self._objects, self._prefix).read))
 
     def run(self, *, dry: bool = False, progress: Progress = lambda _: None) -> Compacted:
         """Compact every partition. With `dry`, only count what that would do.
@@ -78,53 +91,111 @@ class Compactor:
         the store stays down.
         """
         done = Compacted()
-        for partition in self.partitions():
+        takedowns = takedowns_digest(takedown_keys(self._objects, self._prefix))
+        counted = {} if dry else stored_counts(self._objects, self._prefix)
+        index = DatasetIndex(self._objects, self._prefix)
+        for partition, stored in sorted(patiently(index.read).items()):
             if dry:
                 self._foresee(partition, done)
-            else:
+            elif not self._is_done(stored, takedowns, counted.get(partition)):
                 self._compact(partition, done, progress)
         return done
 
+    def _is_done(
+        self, stored: PartitionShards, takedowns: str, counted: PartitionCounts | None
+    ) -> bool:
+        """Whether an earlier run has left nothing to do, as its checkpoint and counters say."""
+        chain, head = chain_of(stored), stored.checkpoint
+        end = chain[-1].end
+        return (
+            counted is not None
+            and (counted.end, counted.takedowns) == (end, takedowns)
+            and counted.generation == max(each.generation for each in chain)
+            and (head.examined, head.takedowns, head.unread) == (end, takedowns, ())
+            and not plan(chain, self._limits, ())
+        )
+
     def _compact(self, partition: int, done: Compacted, progress: Progress) -> None:
         manifests = MergedManifests(self._objects, self._prefix, partition)
-        damaged: set[Manifest] = set()
+        checkpoint = partial(Checkpointer(self._objects, self._prefix).write, partition)
+        damaged: set[ShardEntry] = set()
         again = True
         while again:
-            again, chain = False, manifests.chain()
-            obsolete = self._obsolete(chain)
-            for run in self._runs(chain, obsolete, damaged):
-                try:
-                    merged = self._merge(manifests, run, obsolete, done)
-                except DamagedError as error:
-                    damaged.add(error.manifest)
-                    done.damaged.append(str(error))
-                    merged = False
-                if merged:
-                    progress(done)
-                else:
-                    again = True
+            # What is left out has to be in a checkpoint before: readers that began earlier still
+            # have to know it.
+            again, stored = False, patiently(checkpoint)
+            chain = chain_of(stored)
+            # The takedowns are read once for each look at the chain: `every_s` never passes.
+            takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
+            try:
+                obsolete = find_new_obsolete(self._objects, self._prefix, stored, takedowns)
+                for run in self._runs(chain, obsolete, damaged):
+                    if self._merged(manifests, run, obsolete, done, damaged):
+                        progress(done)
+                    else:
+                        again = True
+            except KeyError:  # another compactor merged and removed a shard
+                again = True
+        examined = None
+        if not obsolete.unknown and obsolete.outdated.isdisjoint(it.start for it in damaged):
+            examined = obsolete.takedowns, chain[-1].end
+        patiently(partial(checkpoint, examined=examined))
+        self._count(manifests.chain(), chain, obsolete)
+
+    def _merged(
+        self,
+        manifests: MergedManifests,
+        run: Run,
+        obsolete: Obsolete,
+        done: Compacted,
+        damaged: set[ShardEntry],
+    ) -> bool:
+        try:
+            return self._merge(manifests, run, obsolete, done)
+        except DamagedError as error:
+            damaged.add(ShardEntry.of(error.manifest))
+            done.damaged.append(str(error))
+            return False
+
+    def _count(self, now: list[ShardEntry], read: list[ShardEntry], obsolete: Obsolete) -> None:
+        """Store the counters of the shards that took the place of those `read`."""
+        chain = [each for each in now if each.end <= read[-1].end]
+        # Another compactor may have merged shards across that end, and stores counters itself.
+        if chain and chain[-1].end == read[-1].end:
+            gone = obsolete.replaced | obsolete.taken_down
+            try:
+                shards = self._manifests(chain)
+            except KeyError:  # or removed them
+                return
+            counted, faults = count_partition(self._data, shards, gone, obsolete.takedowns)
+            if not faults:
+                store_counts(self._objects, self._prefix, chain[0].partition, counted)
+
+    def _manifests(self, chain: list[ShardEntry]) -> list[Manifest]:
+        read = partial(read_manifest, self._objects, Layout(self._prefix))
+        with ThreadPoolExecutor(_READERS) as pool:
+            return list(pool.map(lambda each: patiently(partial(read, each)), chain))
 
     def _foresee(self, partition: int, done: Compacted) -> None:
         def within(run: Run, offsets: frozenset[int]) -> int:
             return sum(run[0].start <= offset < run[-1].end for offset in offsets)
 
+        # A dry run writes no checkpoint, so it reads all tables.
         chain = MergedManifests(self._objects, self._prefix, partition).chain()
-        obsolete = self._obsolete(chain)
+        takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
+        obsolete = find_obsolete(self._data, self._manifests(chain), takedowns)
         replaced = obsolete.replaced - obsolete.taken_down
         for run in self._runs(chain, obsolete, damaged=set()):
-            size = sum(map(tar_bytes, run))
+            size = sum(each.tar_bytes for each in run)
             counts = {
                 "taken down": within(run, obsolete.taken_down),
                 "replaced": within(run, replaced),
             }
             _count(done, run, size, Counter(counts))
 
-    def _obsolete(self, chain: list[Manifest]) -> Obsolete:
-        # The takedowns are read once for each look at the chain: `every_s` never passes.
-        takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
-        return find_obsolete(self._data, chain, takedowns)
-
-    def _runs(self, chain: list[Manifest], obsolete: Obsolete, damaged: set[Manifest]) -> list[Run]:
+    def _runs(
+        self, chain: list[ShardEntry], obsolete: Obsolete, damaged: set[ShardEntry]
+    ) -> list[Run]:
         """Return the runs in the order in which they are merged. Damaged shards stay as they are.
 
         Runs with a sample that is taken down come last. Such a sample may have replaced an older
@@ -132,7 +203,7 @@ class Compactor:
         older version was, the older one would be the latest again.
         """
         runs: list[Run] = []
-        sound: list[Manifest] = []
+        sound: list[ShardEntry] = []
         for each in chain:
             if each in damaged:
                 runs += plan(sound, self._limits, obsolete.outdated)
@@ -140,7 +211,7 @@ class Compactor:
             else:
                 sound.append(each)
         runs += plan(sound, self._limits, obsolete.outdated)
-        return sorted(runs, key=lambda run: not obsolete.holding.isdisjoint(run))
+        return sorted(runs, key=lambda run: any(each.start in obsolete.holding for each in run))
 
     def _merge(
         self, manifests: MergedManifests, run: Run, obsolete: Obsolete, done: Compacted
@@ -150,13 +221,13 @@ class Compactor:
         if not manifests.commit(run, merged):
             self._merger.discard(merged)
             return False
-        _count(done, run, tar_bytes(merged), dropped)
+        _count(done, run, ShardEntry.of(merged).tar_bytes, dropped)
         return True
 
 
 def _count(done: Compacted, run: Run, size: int, dropped: Counter[str]) -> None:
     done.before += len(run)
     done.after += 1
-    done.bytes_before += sum(map(tar_bytes, run))
+    done.bytes_before += sum(each.tar_bytes for each in run)
     done.bytes_after += size
     done.dropped += dropped

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kaption.connections.errors import Fatal
 from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.index import read_manifest
 from kaption.objectstore.dataset.layout import Layout, shard_stem
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.shard import (
@@ -53,14 +54,17 @@ class Merger:
         """Upload the run's samples as one shard, without the obsolete ones.
 
         Returns the manifest, which the caller has to commit, and the number of samples left out by
-        reason. Raises DamagedError where a sample cannot be read, Fatal where the disk is full.
+        reason. Raises DamagedError where a sample cannot be read, KeyError where a shard of the run
+        was merged and removed meanwhile, Fatal where the disk is full.
         """
-        first, last = run[0], run[-1]
+        read = partial(read_manifest, self._objects, self._layout)
+        shards = [patiently(partial(read, each)) for each in run]
+        first, last = shards[0], shards[-1]
         dropped: Counter[str] = Counter()
         stem = shard_stem(first.partition, first.start, last.end, self._writer)
         try:
             with tempfile.TemporaryDirectory(dir=self._spool, prefix="kaption-") as folder:
-                samples = list(self._samples(run, obsolete, Path(folder), dropped))
+                samples = list(self._samples(shards, obsolete, Path(folder), dropped))
                 files = build_shard(Path(folder), stem, samples)
                 for file in files:
                     key = self._layout.object(file.entry.key)
@@ -70,6 +74,7 @@ class Merger:
             raise Fatal(f"spool: {error}; make room, or correct sink.spool") from error
         manifest = Manifest(
             topic=first.topic,
+            topic_id=last.topic_id,
             partition=first.partition,
             start=first.start,
             end=last.end,
@@ -87,9 +92,9 @@ class Merger:
             patiently(partial(self._objects.delete, self._layout.object(entry.key)))
 
     def _samples(
-        self, run: Run, obsolete: Obsolete, folder: Path, dropped: Counter[str]
+        self, shards: list[Manifest], obsolete: Obsolete, folder: Path, dropped: Counter[str]
     ) -> Iterator[ShardSample]:
-        for manifest in run:
+        for manifest in shards:
             found = 0
             for key, members in untar(self._data.read(manifest, "webdataset")):
                 found += 1

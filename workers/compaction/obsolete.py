@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import Any
 
+from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.index import PartitionShards, chain_of, read_manifest
+from kaption.objectstore.dataset.layout import Layout, Placed
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.pair_rows import (
+    REPLACED,
+    ROW,
+    of_same_pairs,
+    pair_rows,
+    stored_rows,
+)
 from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions
-from kaption.objectstore.dataset.takedowns import Takedowns
-from kaption.schemas import BlobRef, CleanPair, ImageRef, Manifest
+from kaption.objectstore.dataset.takedowns import Takedowns, takedowns_digest
+from kaption.objectstore.open import patiently
+from kaption.schemas import BlobRef, Caption, CleanPair, ImageRef, Manifest, TextSource
 
-_RULE_COLUMNS = ["sha256", "original_sha256", "image_url", "crawled_url", "page_url"]
-"""What a takedown looks at, besides the pair_id."""
+RULE_COLUMNS = ["sha256", "original_sha256", "image_url", "crawled_url", "page_url"]
+RULE_COLUMNS += ["captions.list.element.source"]
+"""What a takedown looks at, besides the pair_id. Tables from before captions had sources lack the
+last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +37,20 @@ class Obsolete:
     """Samples to leave out, by offset, and the shards that have to be written anew for them."""
 
     replaced: frozenset[int]
-    """Samples of which a later version of the pair is anywhere in the partition."""
+    """Samples of which a later version of the pair is anywhere in the partition, also those that an
+    earlier compaction left out."""
     taken_down: frozenset[int]
     """Samples that a takedown covers."""
-    holding: frozenset[Manifest]
-    """Shards that hold a sample that is taken down."""
-    outdated: frozenset[Manifest]
-    """Shards to write anew, however large: those in `holding`, and those with an older version of a
-    pair that is taken down. Without its successor the older version would be the latest again."""
+    takedowns: str
+    """Digest of the takedowns."""
+    holding: frozenset[int]
+    """Starts of the shards that hold a sample that is taken down."""
+    outdated: frozenset[int]
+    """Starts of the shards to write anew, however large: those in `holding`, and those with an
+    older version of a pair that is taken down. Without its successor the older version would be the
+    latest again."""
+    unknown: bool = False
+    """Whether the table of a shard could not be read."""
 
 
 def find_obsolete(
@@ -40,38 +61,82 @@ def find_obsolete(
     All versions of a pair are in one partition, that of its key, unless the number of the topic's
     partitions was changed. A version in a shard whose table is damaged replaces nothing.
     """
-    import pyarrow.parquet as pq
-
     tables: list[Any] = []
     taken_down: dict[int, str] = {}
     for manifest in chain:
-        try:
-            data = objects.read(manifest, "parquet")
-        except DamagedError:
-            continue
-        table = pq.read_table(BytesIO(data), columns=[*VERSION_COLUMNS, *_RULE_COLUMNS])
-        tables.append(table.select(VERSION_COLUMNS))
-        for row in table.to_pylist():
-            if takedowns.covers(_pair(row)):
-                taken_down[row["offset"]] = row["pair_id"]
+        with suppress(DamagedError):
+            table = _table(objects, manifest)
+            tables.append(table.select(VERSION_COLUMNS))
+            taken_down |= _covered(table, takedowns)
     replaced = older_versions(tables).to_pylist() if tables else []
     pair_ids = set(taken_down.values())
     predecessors = [row["offset"] for row in replaced if row["pair_id"] in pair_ids]
     return Obsolete(
         replaced=frozenset(row["offset"] for row in replaced),
         taken_down=frozenset(taken_down),
+        takedowns=takedowns.digest(),
         holding=_shards_of(taken_down, chain),
         outdated=_shards_of([*taken_down, *predecessors], chain),
     )
 
 
-def _shards_of(offsets: Iterable[int], chain: Sequence[Manifest]) -> frozenset[Manifest]:
+def find_new_obsolete(
+    objects: ObjectStore, prefix: str, stored: PartitionShards, takedowns: Takedowns
+) -> Obsolete:
+    """Find the obsolete rows as `find_obsolete` does, by a checkpoint that knows the partition.
+
+    It reads the tables of shards that were not searched for these takedowns before, and of shards
+    that may hold an older version of a taken down pair. Raises KeyError where a shard was merged
+    and removed meanwhile.
+    """
+    data, head, chain = DataObjects(objects, prefix), stored.checkpoint, chain_of(stored)
+    read = partial(read_manifest, objects, Layout(prefix))
+    digest, taken_down, unknown = takedowns.digest(), dict[int, str](), False
+    seen = head.examined if digest == head.takedowns else 0
+    for entry in chain if digest != takedowns_digest(()) else ():
+        if entry.end > seen:
+            try:
+                taken_down |= _covered(_table(data, patiently(partial(read, entry))), takedowns)
+            except DamagedError:
+                unknown = True
+    rows_at = partial(stored_rows, objects)
+    offsets = patiently(partial(rows_at, head.replaced, REPLACED))["offset"]
+    replaced = frozenset(offsets.tolist())
+    holding = outdated = _shards_of(taken_down, chain)
+    if taken_down:
+        named = pair_rows(taken_down.values(), 0, range(len(taken_down)))
+        same = (of_same_pairs(patiently(partial(rows_at, key, ROW)), named) for key in head.pairs)
+        older = replaced & {offset for rows in same for offset in rows["offset"].tolist()}
+        for entry in chain:
+            here = {offset for offset in older if entry.start <= offset < entry.end}
+            if here and entry.start not in outdated:
+                with suppress(DamagedError):
+                    table = _table(data, patiently(partial(read, entry)))
+                    if not here.isdisjoint(table["offset"].to_pylist()):
+                        outdated |= {entry.start}
+    return Obsolete(replaced, frozenset(taken_down), digest, holding, outdated, unknown)
+
+
+def _table(objects: DataObjects, manifest: Manifest) -> Any:
+    import pyarrow.parquet as pq
+
+    data = objects.read(manifest, "parquet")
+    # Not read_table: it knows no parts of a column, and the texts are most of a table.
+    return pq.ParquetFile(BytesIO(data)).read([*VERSION_COLUMNS, *RULE_COLUMNS])
+
+
+def _covered(table: Any, takedowns: Takedowns) -> dict[int, str]:
+    rows = table.to_pylist()
+    return {row["offset"]: row["pair_id"] for row in rows if takedowns.covers(pair_of(row))}
+
+
+def _shards_of(offsets: Iterable[int], chain: Sequence[Placed]) -> frozenset[int]:
     starts = [each.start for each in chain]
-    return frozenset(chain[bisect_right(starts, offset) - 1] for offset in offsets)
+    return frozenset(starts[bisect_right(starts, offset) - 1] for offset in offsets)
 
 
-def _pair(row: dict[str, Any]) -> CleanPair:
-    """Return a pair with no more than a takedown looks at."""
+def pair_of(row: dict[str, Any]) -> CleanPair:
+    """Return a pair with no more than a takedown looks at, of a row with `RULE_COLUMNS`."""
     blob = BlobRef.model_construct(sha256=row["sha256"])
     image = ImageRef.model_construct(
         blob=blob,
@@ -79,4 +144,10 @@ def _pair(row: dict[str, Any]) -> CleanPair:
         url=row["image_url"],
         crawled_url=row["crawled_url"],
     )
-    return CleanPair.model_construct(pair_id=row["pair_id"], page_url=row["page_url"], image=image)
+    sources = [each["source"] for each in row.get("captions") or () if each["source"]]
+    captions = tuple(
+        Caption.model_construct(source=TextSource.model_construct(**source)) for source in sources
+    )
+    return CleanPair.model_construct(
+        pair_id=row["pair_id"], page_url=row["page_url"], image=image, captions=captions
+    )

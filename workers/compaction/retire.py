@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import partial
 
 from kaption.objectstore import ObjectStore
+from kaption.objectstore.dataset.checkpoint import ShardEntry
+from kaption.objectstore.dataset.checkpointer import Checkpointer
+from kaption.objectstore.dataset.index import chain_of
 from kaption.objectstore.dataset.layout import Layout
-from kaption.objectstore.dataset.manifests import ManifestCache, live
+from kaption.objectstore.dataset.manifests import ManifestCache
 from kaption.objectstore.dataset.merged import MergedManifests
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
@@ -17,23 +22,31 @@ def retire(objects: ObjectStore, prefix: str, partition: int, before: datetime) 
     """Remove the partition's shards that were replaced at `before` or earlier; return how many.
 
     The floor is raised first, so that no sink trusts a place where a manifest was removed (see
-    `kaption.objectstore.dataset.chain`). Then each shard's data is deleted before its manifest: if
-    this is interrupted, the manifest still names what is left.
+    `kaption.objectstore.dataset.chain`). Then a checkpoint leaves the shards out, so that no reader
+    that looks from now on knows them; it names them until they are removed. Last, each shard's data
+    is deleted before its manifest: if this is interrupted, the manifest still names what is left.
     """
     layout = Layout(prefix)
-    known = MergedManifests(objects, prefix, partition).known()
-    chain = live(known.values())
-    due = _due(known, {layout.key_of(each) for each in chain}, chain, before)
-    starts = [each.start for each in due.values() if not each.generation]
+    stored = MergedManifests(objects, prefix, partition).stored()
+    chain = chain_of(stored)
+    due = _due(stored.entries, chain, before)
+    if not due and not stored.checkpoint.removing:
+        return 0
+    starts = [each.start for each in due if not each.generation]
     if starts:
         end = next(each.end for each in chain if each.end > max(starts))
         _raise_floor(objects, layout, partition, end)
-    kept = {entry.key for key, each in known.items() if key not in due for entry in each.objects}
-    for key, manifest in due.items():
-        for entry in manifest.objects:
-            if entry.key not in kept:
-                _delete(objects, layout.object(entry.key))
-        _delete(objects, key)
+    checkpoint = partial(Checkpointer(objects, prefix).write, partition)
+    left = patiently(partial(checkpoint, due))
+    for key in left.checkpoint.removing:
+        manifest = _read(objects, key)
+        if manifest is not None:
+            kept = _objects_of(objects, layout, left.entries, manifest)
+            for entry in manifest.objects:
+                if entry.key not in kept:
+                    _delete(objects, layout.object(entry.key))
+            _delete(objects, key)
+    patiently(partial(checkpoint, removed=left.checkpoint.removing))
     return len(due)
 
 
@@ -53,23 +66,43 @@ def find_orphans(objects: ObjectStore, prefix: str, before: datetime) -> list[st
 
 
 def _due(
-    known: Mapping[str, Manifest], counted: Collection[str], chain: list[Manifest], before: datetime
-) -> dict[str, Manifest]:
-    """Return the replaced manifests by key, except the sink's last: sinks find the end by it."""
-    last = max((each.start for each in known.values() if not each.generation), default=0)
-    return {
-        key: each
-        for key, each in known.items()
-        if key not in counted
+    entries: Collection[ShardEntry], chain: list[ShardEntry], before: datetime
+) -> list[ShardEntry]:
+    """Return the replaced shards, except the sink's last: sinks find the end by it."""
+    last = max((each.start for each in entries if not each.generation), default=0)
+    latest_us, counted = before.timestamp() * 1e6, set(chain)
+    starts = [each.start for each in chain]
+
+    def replaced_us(gone: ShardEntry) -> int:
+        first, end = bisect_right(starts, gone.start) - 1, bisect_left(starts, gone.end)
+        return min(each.created_us for each in _overlapping(chain[max(first, 0) : end], gone))
+
+    return [
+        each
+        for each in entries
+        if each not in counted
         and (each.generation or each.start != last)
-        and _replaced_at(each, chain) <= before
-    }
+        and replaced_us(each) <= latest_us
+    ]
 
 
-def _replaced_at(manifest: Manifest, chain: list[Manifest]) -> datetime:
-    return min(
-        each.created_at for each in chain if each.start < manifest.end and manifest.start < each.end
-    )
+def _overlapping(entries: Iterable[ShardEntry], shard: ShardEntry | Manifest) -> list[ShardEntry]:
+    return [each for each in entries if each.start < shard.end and shard.start < each.end]
+
+
+def _objects_of(
+    objects: ObjectStore, layout: Layout, entries: Iterable[ShardEntry], manifest: Manifest
+) -> set[str]:
+    """Return the objects of the shards in the manifest's place: a writer may write one twice."""
+    found = (_read(objects, layout.key_of(each)) for each in _overlapping(entries, manifest))
+    return {entry.key for each in found if each is not None for entry in each.objects}
+
+
+def _read(objects: ObjectStore, key: str) -> Manifest | None:
+    try:
+        return Manifest.model_validate_json(patiently(lambda: objects.get(key)))
+    except KeyError:
+        return None
 
 
 def _raise_floor(objects: ObjectStore, layout: Layout, partition: int, end: int) -> None:

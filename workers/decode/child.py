@@ -21,13 +21,14 @@ import time
 import warnings
 from dataclasses import asdict
 from io import BytesIO
+from typing import Any
 
 from PIL import AvifImagePlugin, Image
 
 from kaption.workers.decode.decode import decode
 from kaption.workers.decode.frames import PeerClosedError, receive_frame, send_frame
 from kaption.workers.decode.process import OUT_OF_MEMORY
-from kaption.workers.policy import ImagePolicy
+from kaption.workers.policy.ingest import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
 MAX_INPUT_BYTES = 1 << 30
@@ -81,10 +82,11 @@ def _serve(parent: socket.socket, policy: ImagePolicy) -> None:
     try:
         decoded = decode(data, policy)
     except Reject as refused:
-        head = {"reason": refused.reason.value, "detail": refused.detail}
+        head: dict[str, Any] = {"reason": refused.reason.value, "detail": refused.detail}
     else:
         jpeg = decoded.jpeg
         head = {name: value for name, value in asdict(decoded).items() if name != "jpeg"}
+        head["opt_out"] = [signal.model_dump() for signal in decoded.opt_out]
     signal.setitimer(signal.ITIMER_REAL, 0)
     # Without this, reading the next image could exceed the limit of this one.
     _limit_cpu(None)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from io import BytesIO
 
+import numpy as np
 from PIL import Image
 
 from kaption.schemas import Reason
+from kaption.workers.decode import pixels
 from kaption.workers.decode.colour import before_scaling, to_rgb
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.formats import sniff
+from kaption.workers.decode.metadata.declared import declared
 from kaption.workers.decode.reading import ImageReader
 from kaption.workers.decode.rules import check_content, check_size
 from kaption.workers.decode.sketch import sketch
-from kaption.workers.policy import ImagePolicy
+from kaption.workers.policy.ingest import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
 _CUT_SHORT = ("truncated", "incomplete", "unexpected end", "not enough", "buffer is not large")
@@ -57,24 +59,20 @@ def decode(data: bytes, policy: ImagePolicy) -> Decoded:
 def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
     reader = ImageReader(data, kind)
     width, height = reader.width, reader.height
+    said = declared(data, kind, reader.xmp)
     check_size(width, height, policy)
     transpose = reader.transpose()
     size = _fitted(width, height, policy.longest_side)
-    image = reader.load(size)
-    # Convert colours and transparency on the small image. Resizing weighs pixels by their alpha.
-    profile = image.info.get("icc_profile")
-    small = to_rgb(_scaled(before_scaling(image), size), profile, _BACKGROUND)
-    if transpose is not None:
-        small = small.transpose(transpose)
-    luma = small.convert("L")
+    small = _small(reader, size, transpose)
+    luma = pixels.luma(small)
     check_content(luma)
-    stored = _encoded(small, policy.quality)
+    stored = pixels.encoded(small, policy.quality)
     turned = transpose in _TURNED
-    drawn = sketch(small)
+    drawn = sketch(Image.fromarray(pixels.halved(small)), Image.fromarray(pixels.halved(luma)))
     return Decoded(
         jpeg=stored,
-        width=small.width,
-        height=small.height,
+        width=small.shape[1],
+        height=small.shape[0],
         sha256=hashlib.sha256(stored).hexdigest(),
         original_width=height if turned else width,
         original_height=width if turned else height,
@@ -82,6 +80,8 @@ def _decode(data: bytes, kind: str, policy: ImagePolicy) -> Decoded:
         original_format=kind,
         original_sha256=hashlib.sha256(data).hexdigest(),
         sketch=None if drawn is None else drawn.hex(),
+        opt_out=said.signals,
+        unreadable=said.unreadable,
     )
 
 
@@ -91,16 +91,22 @@ def _fitted(width: int, height: int, longest: int) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _scaled(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    # Hamming takes half the time of bicubic and is as sharp at the factors here. The decoder leaves
-    # a JPEG at 1 to 2 times the size, and reducing_gap reduces other formats to 2 to 4 times it.
-    if image.size == size:
-        return image
-    return image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
-
-
-def _encoded(image: Image.Image, quality: int) -> bytes:
-    image.info.clear()  # Pillow would write the profile and the comments into the file
-    out = BytesIO()
-    image.save(out, "JPEG", quality=quality)
-    return out.getvalue()
+def _small(
+    reader: ImageReader, size: tuple[int, int], transpose: Image.Transpose | None
+) -> pixels.Rgb:
+    """The upright sRGB image at `size` (before it is turned)."""
+    image = reader.load(size)
+    # Convert colours and transparency on the small image. Pillow weighs pixels by their alpha.
+    if isinstance(image, Image.Image):
+        image = before_scaling(image)
+        if image.mode == "RGB":
+            image = np.asarray(image)
+        elif image.size != size:
+            image = image.resize(size, Image.Resampling.HAMMING, reducing_gap=2.0)
+    if not isinstance(image, Image.Image):
+        image = pixels.scaled(image, size)
+        if reader.profile is None and transpose is None:
+            return image
+        image = Image.fromarray(image)
+    rgb = to_rgb(image, reader.profile, _BACKGROUND)
+    return np.asarray(rgb if transpose is None else rgb.transpose(transpose))

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kaption.schemas import Reason
+from kaption.workers.decode.colour import MAX_PROFILE_BYTES
 from kaption.workers.runtime.stage import Reject
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-MAX_PROFILE_BYTES = 4 * 1024 * 1024
 _CRITICAL = {b"IHDR", b"PLTE", b"IDAT"}
 _KEPT = {*_CRITICAL, b"tRNS", b"eXIf"}
 """Other chunks are dropped: texts (they may be bombs or have wrong checksums) and the later frames

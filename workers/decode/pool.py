@@ -10,7 +10,7 @@ from typing import Self
 from kaption.connections.errors import Fatal
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.process import DecodeProcess
-from kaption.workers.policy import ImagePolicy
+from kaption.workers.policy.ingest import ImagePolicy
 
 
 class DecodePool:

@@ -11,10 +11,11 @@ import time
 from contextlib import suppress
 
 from kaption.connections.errors import Fatal
-from kaption.schemas import Reason
+from kaption.schemas import OptOutSignal, Reason
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.frames import PeerClosedError, receive_frame, send_frame
-from kaption.workers.policy import ImagePolicy
+from kaption.workers.decode.metadata.declared import BLOCKS, MAX_SIGNALS
+from kaption.workers.policy.ingest import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 
 OUT_OF_MEMORY = 3
@@ -30,8 +31,8 @@ sys.path[:] = {path!r}
 from kaption.workers.decode.child import main
 main()
 """
-_NO_ENVIRONMENT: dict[str, str] = {}
-"""No credentials for an attacker who takes over the child."""
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""No credentials for an attacker who takes over the child. NumPy would start idle threads."""
 
 
 class DecodeProcess:
@@ -92,7 +93,7 @@ class DecodeProcess:
                 [sys.executable, "-c", _PROGRAM.format(path=sys.path)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                env=_NO_ENVIRONMENT,
+                env=_ENVIRONMENT,
                 start_new_session=True,  # Ctrl-C goes to the parent alone: it finishes its images
             )
         self._sock = ours
@@ -146,4 +147,14 @@ def _read(answer: bytes) -> Decoded:
     fields = json.loads(head)
     if "reason" in fields:
         raise Reject(Reason(fields["reason"]), str(fields["detail"])[:1000])
-    return Decoded(jpeg=jpeg, **fields)
+    # An image that took over the child may answer anything: each name counts a metric of its own.
+    said = [OptOutSignal.model_validate(each) for each in fields.pop("opt_out", ())]
+    broken = fields.pop("unreadable", ())
+    for later in ("faces", "faces_blurred", "nsfw"):  # found after decoding
+        fields.pop(later, None)
+    return Decoded(
+        jpeg=jpeg,
+        opt_out=tuple(said[:MAX_SIGNALS]),
+        unreadable=tuple(name for name in BLOCKS if name in broken),
+        **fields,
+    )

@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from kaption.schemas import Reason
-from kaption.workers.decode import jpeg, png
+from kaption.workers.decode import jpeg, pixels, png
 from kaption.workers.runtime.stage import Reject
 
 _READERS: dict[str, type[ImageFile]] = {
@@ -62,6 +62,16 @@ class ImageReader:
         self.width, self.height = self._image.size
         """In pixels before rotation, or after rotation for a TIFF."""
 
+    @property
+    def profile(self) -> bytes | None:
+        """The ICC profile, or None."""
+        return self._image.info.get("icc_profile")
+
+    @property
+    def xmp(self) -> object:
+        """The XMP packet that Pillow found, or None."""
+        return self._image.info.get("xmp")
+
     def transpose(self) -> Image.Transpose | None:
         """The transposition that makes the loaded image upright, or None."""
         if self._kind == "TIFF":
@@ -71,13 +81,16 @@ class ImageReader:
         except Exception:  # noqa: BLE001 # broken EXIF raises nearly any error; keep the image
             return None
 
-    def load(self, size: tuple[int, int]) -> Image.Image:
+    def load(self, size: tuple[int, int]) -> Image.Image | pixels.Rgb:
         """Decode the first frame. A JPEG may be scaled down already, but not below `size`.
 
         Raises Reject (truncated) if pixels are missing, and whatever Pillow raises.
         """
         if self._kind == "JPEG":
-            return self._load_jpeg(size)
+            fast = None
+            if self._image.mode == "RGB":
+                fast = pixels.decoded(self._data, (self.width, self.height), size)
+            return self._load_jpeg(size) if fast is None else fast
         self._image.load()
         if (
             self._png is not None

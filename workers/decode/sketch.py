@@ -1,4 +1,4 @@
-"""Sketches: small thumbnails of an image, by which near-duplicates are judged (`likeness`).
+"""Sketches: tiny thumbnails of an image, by which likely near-duplicates are found (`likeness`).
 
 A sketch is made in the decoding child process, with Pillow alone.
 """
@@ -7,22 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from kaption.workers.decode.hashes import structure
 
-LUMA, CHROMA = 32, 8
+LUMA, CHROMA = 16, 8
 """Sides of the thumbnails, in cells."""
-BLUR = 0.6
-"""Radius of a Gaussian blur, in cells. Without it a crop by half a cell changes fine detail too
-much to be undone by moving the cells."""
 CELLS = LUMA * LUMA + 2 * CHROMA * CHROMA
-MIN_STRUCTURE = 2.5
+MIN_STRUCTURE = 1.5
 """Grey levels of `hashes.structure`. An image below it has no sketch, because flat images,
 gradients and vignettes look alike. They have up to 2.1, photographs 13 to 40, and fine textures
 (brick, grass) 2.9 to 4."""
-_FINE = 3 * LUMA
-"""Side of the thumbnail that is blurred, in pixels."""
 Box = tuple[int, int, int, int]
 _BORDER = 0.03
 """A frame of up to this part of the height or width is cut off."""
@@ -30,20 +25,24 @@ _EVEN = 24
 """Grey levels within which a line of pixels is of one colour."""
 
 
-def sketch(image: Image.Image) -> bytes | None:
+def sketch(image: Image.Image, luma: Image.Image | None = None) -> bytes | None:
     """One byte for each of `CELLS`: luma, blue chroma and red chroma of an RGB image.
 
-    None for an image with less structure than `MIN_STRUCTURE`.
+    `luma` is the image in mode L. None for an image with less structure than `MIN_STRUCTURE`.
     """
-    luma = image.convert("L")
+    luma = luma or image.convert("L")
     if structure(luma) < MIN_STRUCTURE:
         return None
-    small = image.resize((_FINE, _FINE), Image.Resampling.HAMMING, _inside(luma), reducing_gap=2.0)
-    channels = small.filter(ImageFilter.GaussianBlur(BLUR * _FINE / LUMA)).convert("YCbCr").split()
+    channels = thumbnail(image, 4 * LUMA, luma).convert("YCbCr").split()
     return b"".join(
         channel.resize((side, side), Image.Resampling.BOX).tobytes()
         for channel, side in zip(channels, (LUMA, CHROMA, CHROMA), strict=True)
     )
+
+
+def thumbnail(image: Image.Image, side: int, luma: Image.Image) -> Image.Image:
+    """The image, without a thin frame, as a square of `side` pixels."""
+    return image.resize((side, side), Image.Resampling.HAMMING, _inside(luma), reducing_gap=2.0)
 
 
 def _inside(luma: Image.Image) -> tuple[int, int, int, int]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from kaption.schemas import CleanPair
-from kaption.workers.demo.truth import Kind, Terminal, Truth, agrees
+from kaption.workers.demo.truth import Noise, Terminal, Truth, agrees
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,16 +30,14 @@ def choose(
     truths: Sequence[Truth], outcomes: dict[str, Terminal], count: int = 24
 ) -> list[tuple[Truth, CleanPair]]:
     """At most `count` kept pairs. Kinds take turns, so that every kind of noise is shown."""
-    by_kind: dict[Kind, list[tuple[Truth, CleanPair]]] = {}
+    by_kind: dict[Noise, list[tuple[Truth, CleanPair]]] = {}
     for truth in truths:
         outcome = outcomes.get(truth.pair_id)
         if isinstance(outcome, CleanPair):
             by_kind.setdefault(truth.kind, []).append((truth, outcome))
-    chosen: list[tuple[Truth, CleanPair]] = []
-    for turn in range(max(map(len, by_kind.values()), default=0)):
-        chosen += [pairs[turn] for pairs in by_kind.values() if turn < len(pairs)]
-    shown = chosen[:count]
-    return sorted(shown, key=lambda pair: list(Kind).index(pair[0].kind))
+    turns = zip_longest(*by_kind.values())
+    chosen = [pair for turn in turns for pair in turn if pair is not None][:count]
+    return sorted(chosen, key=lambda pair: list(Noise).index(pair[0].kind))
 
 
 def contact_sheet(pairs: Sequence[tuple[Image, Truth, CleanPair]]) -> Image:

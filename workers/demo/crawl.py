@@ -14,7 +14,7 @@ from kaption.workers.demo import images, noise
 from kaption.workers.demo.painting import render
 from kaption.workers.demo.scenes import Scene, describe, random_scene, wrong
 from kaption.workers.demo.site import SILENT_S, SLOW_S, Page
-from kaption.workers.demo.truth import COPIES, Kind, Truth
+from kaption.workers.demo.truth import COPIES, Noise, Truth
 
 _APART = 16
 """Smallest dHash distance between distinct images: a scene that is closer to another one is drawn
@@ -22,6 +22,11 @@ again. Rendered scenes share twelve backgrounds, so some would look like copies 
 _SIDES = (320, 400, 480, 640)
 _RATIOS = (1.0, 4 / 3, 3 / 4, 3 / 2)
 _INLINE_EVERY = 5
+_NOISES = {
+    Noise.SLANG: noise.slang,
+    Noise.MARKUP: noise.markup,
+    Noise.BOILERPLATE: noise.boilerplate,
+}
 _HTML = b"<!DOCTYPE html><html><body><h1>Please log in</h1></body></html>"
 
 
@@ -74,37 +79,37 @@ class Crawl:
                 text=truth.alt_text,
                 page_url=f"{site}/pages/{truth.pair_id}.html",
                 source="demo",
-                opt_out=(signal,) if truth.kind is Kind.OPTED_OUT else (),
+                opt_out=(signal,) if truth.kind is Noise.OPTED_OUT else (),
             )
 
-    def _kinds(self, count: int) -> list[Kind]:
+    def _kinds(self, count: int) -> list[Noise]:
         """The kinds in order: one of each, the rest by share.
 
         Each copy stands after a RIGHT pair of its own, whose image it copies.
         """
-        rest = self._rng.choices(list(Kind), [kind.share for kind in Kind], k=count)
-        drawn = [*Kind, Kind.RIGHT, *rest][:count]
+        rest = self._rng.choices(list(Noise), [kind.share for kind in Noise], k=count)
+        drawn = [*Noise, Noise.RIGHT, *rest][:count]
         copies = [kind for kind in drawn if kind in COPIES]
         kinds = [kind for kind in drawn if kind not in COPIES]
-        room = kinds.count(Kind.RIGHT)
-        kinds += [Kind.RIGHT] * (len(copies) - room)
+        room = kinds.count(Noise.RIGHT)
+        kinds += [Noise.RIGHT] * (len(copies) - room)
         self._rng.shuffle(kinds)
         for at, copy in enumerate(copies[:room]):
-            rights = [index for index, kind in enumerate(kinds) if kind is Kind.RIGHT]
+            rights = [index for index, kind in enumerate(kinds) if kind is Noise.RIGHT]
             kinds.insert(self._rng.randint(rights[at] + 1, len(kinds)), copy)
         return kinds
 
-    def _make(self, kind: Kind, pair_id: str) -> _Found:
+    def _make(self, kind: Noise, pair_id: str) -> _Found:
         if kind in COPIES:
             return self._copy(kind, pair_id)
         scene, image = self._draw()
         text, cleaned = self._text(kind, scene)
-        if kind is Kind.RIGHT:
+        if kind is Noise.RIGHT:
             self._originals.append((len(self._found), scene, image))
         return _Found(
             Truth(pair_id, kind, scene, text, cleaned),
             self._page(kind, image),
-            inline=kind is Kind.RIGHT and len(self._originals) % _INLINE_EVERY == 0,
+            inline=kind is Noise.RIGHT and len(self._originals) % _INLINE_EVERY == 0,
         )
 
     def _draw(self) -> tuple[Scene, Image]:
@@ -117,54 +122,50 @@ class Crawl:
                 self._hashes.append(value)
                 return scene, image
 
-    def _copy(self, kind: Kind, pair_id: str) -> _Found:
+    def _copy(self, kind: Noise, pair_id: str) -> _Found:
         """A copy of an earlier RIGHT pair's image. Each image is copied once at most."""
         at, scene, image = self._originals.pop(self._rng.randrange(len(self._originals)))
         first = self._found[at]
         group = first.truth.pair_id
         self._found[at] = replace(first, truth=replace(first.truth, group=group))
-        page = first.page if kind is Kind.EXACT else _jpeg(images.copied(image, self._rng))
+        page = first.page if kind is Noise.EXACT else _jpeg(images.copied(image, self._rng))
         text = describe(scene)
         return _Found(Truth(pair_id, kind, scene, text, text, group), page)
 
-    def _text(self, kind: Kind, scene: Scene) -> tuple[str, str | None]:
+    def _text(self, kind: Noise, scene: Scene) -> tuple[str, str | None]:
         """(the alt text as found, the text that cleaning must make of it)."""
-        if kind is Kind.SLANG:
-            return noise.slang(scene, self._rng)
-        if kind is Kind.MARKUP:
-            return noise.markup(scene, self._rng)
-        if kind is Kind.BOILERPLATE:
-            return noise.boilerplate(scene, self._rng)
-        if kind is Kind.FILE_NAME:
+        if kind in _NOISES:
+            return _NOISES[kind](scene, self._rng)
+        if kind is Noise.FILE_NAME:
             return noise.file_name(self._rng), ""
-        if kind is Kind.LONG:
+        if kind is Noise.LONG:
             text = noise.long_text(scene, self._rng)
-        elif kind is Kind.WRONG:
+        elif kind is Noise.WRONG:
             text = describe(wrong(scene, self._rng))
         else:
             text = describe(scene)
         return text, text
 
-    def _page(self, kind: Kind, image: Image) -> Page | None:
-        if kind is Kind.MISSING:
+    def _page(self, kind: Noise, image: Image) -> Page | None:
+        if kind is Noise.MISSING:
             return None
-        if kind is Kind.NOT_AN_IMAGE:
+        if kind is Noise.NOT_AN_IMAGE:
             return Page(_HTML, "image/jpeg")
-        if kind is Kind.FORMAT:
+        if kind is Noise.FORMAT:
             return Page(*images.unusual(image, self._rng))
-        if kind is Kind.TINY:
+        if kind is Noise.TINY:
             return Page(images.tiny(image, self._rng), "image/png")
-        if kind is Kind.SINGLE_COLOUR:
+        if kind is Noise.SINGLE_COLOUR:
             return Page(images.single_colour(self._rng), "image/png")
-        if kind is Kind.CMYK:
+        if kind is Noise.CMYK:
             return _jpeg(images.cmyk(image))
-        if kind is Kind.ROTATED:
+        if kind is Noise.ROTATED:
             return _jpeg(images.rotated(image, self._rng))
-        if kind is Kind.TRUNCATED:
+        if kind is Noise.TRUNCATED:
             return _jpeg(images.truncated(image, self._rng))
-        if kind is Kind.EXTREME:
+        if kind is Noise.EXTREME:
             return _jpeg(images.extreme(image))
-        delay = {Kind.SLOW: SLOW_S, Kind.SILENT: SILENT_S}.get(kind, 0.0)
+        delay = {Noise.SLOW: SLOW_S, Noise.SILENT: SILENT_S}.get(kind, 0.0)
         return _jpeg(images.encoded(image, quality=92), delay)
 
 

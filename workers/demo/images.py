@@ -12,7 +12,7 @@ _TURNS = {
     6: Image.Transpose.ROTATE_90,
     8: Image.Transpose.ROTATE_270,
 }
-"""By EXIF orientation: the turn of the stored pixels that a viewer turns back."""
+"""How the stored pixels are turned, by the EXIF orientation that tells viewers to turn back."""
 _ORIENTATION_TAG = 0x0112
 
 

@@ -104,20 +104,9 @@ def file_name(rng: random.Random) -> str:
 
 
 _LEADS = (
-    "there is",
-    "here you see",
-    "a photo of",
-    "a picture of",
-    "an image of",
-    "you can see",
-    "this shows",
-    "look at",
-    "here is",
-    "we see",
-    "the photo shows",
-    "one can see",
-    "in the picture is",
-    "notice",
+    *("there is", "here you see", "a photo of", "a picture of", "an image of", "you can see"),
+    *("this shows", "look at", "here is", "we see", "the photo shows", "one can see"),
+    *("in the picture is", "notice"),
 )
 
 

@@ -132,14 +132,12 @@ def describe(scene: Scene, aspect: Aspect = "full") -> str:
 def describe_object(obj: SceneObject, aspect: Aspect = "full") -> str:
     """One object's noun phrase with its article. Raises ValueError for the aspect `context`."""
     if aspect == "full":
-        words = f"{obj.size} {obj.texture} {obj.color} {obj.shape}"
-    elif aspect == "appearance":
-        words = f"{obj.size} {obj.color} {obj.shape}"
-    elif aspect == "texture":
-        words = f"{obj.texture} {obj.shape}"
-    else:
-        raise ValueError(f"the aspect {aspect} does not describe an object")
-    return f"a {words}"
+        return f"a {obj.size} {obj.texture} {obj.color} {obj.shape}"
+    if aspect == "appearance":
+        return f"a {obj.size} {obj.color} {obj.shape}"
+    if aspect == "texture":
+        return f"a {obj.texture} {obj.shape}"
+    raise ValueError(f"the aspect {aspect} does not describe an object")
 
 
 def join(phrases: Iterable[str]) -> str:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar, Self
 
-from kaption.workers.policy import FetchPolicy
+from kaption.workers.policy.ingest import FetchPolicy
 
-FETCH = FetchPolicy(allow_networks=("127.0.0.0/8",), total_timeout_s=3.0, attempts=2)
-"""For fetching from `Site`: loopback is allowed, and a silent page ends after 6 s instead of 90."""
+FETCH = FetchPolicy(allow_networks=("127.0.0.0/8",), total_timeout_s=8.0, attempts=2)
+"""For fetching from `Site`: loopback is allowed, and a silent page ends after 8 s. The site and the
+models share this process: on a slow machine an answer takes seconds."""
 SLOW_S = 0.8
 """Delay of a slow page: within FETCH's deadline."""
 SILENT_S = 60.0

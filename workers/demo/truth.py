@@ -15,7 +15,7 @@ Terminal = CleanPair | RejectedPair | DeadLetter
 _OF_COPIES = frozenset({Reason.DUPLICATE, Reason.NEAR_DUPLICATE})
 
 
-class Kind(StrEnum):
+class Noise(StrEnum):
     """The noise of a pair. A pair has exactly one kind, so that each kind can be counted."""
 
     _value_: str
@@ -52,9 +52,9 @@ class Kind(StrEnum):
     OPTED_OUT = "opted out", 1, Reason.OPTED_OUT
 
 
-COPIES = frozenset({Kind.EXACT, Kind.NEAR})
+COPIES = frozenset({Noise.EXACT, Noise.NEAR})
 """Kinds whose image is that of an earlier pair. The pipeline must keep exactly one of the two."""
-RECAPTIONED = frozenset({Kind.WRONG, Kind.FILE_NAME})
+RECAPTIONED = frozenset({Noise.WRONG, Noise.FILE_NAME})
 """Kinds whose alt text must not be kept as the best caption."""
 
 
@@ -63,7 +63,7 @@ class Truth:
     """The truth about one pair."""
 
     pair_id: str
-    kind: Kind
+    kind: Noise
     scene: Scene
     """The scene that the image shows."""
     alt_text: str
@@ -87,7 +87,7 @@ class Judged:
 class Judgement:
     """How well a run did on a crawl."""
 
-    kinds: dict[Kind, Judged]
+    kinds: dict[Noise, Judged]
     kept: int = 0
     agreed_before: int = 0
     """Kept pairs whose alt text was true of the image."""
@@ -111,7 +111,7 @@ def judge(truths: Sequence[Truth], outcomes: Mapping[str, Terminal]) -> Judgemen
     for truth in truths:
         if truth.group is not None:
             groups.setdefault(truth.group, []).append(truth.pair_id)
-    judgement = Judgement({kind: Judged() for kind in Kind if any(t.kind is kind for t in truths)})
+    judgement = Judgement({kind: Judged() for kind in Noise if any(t.kind is kind for t in truths)})
     for truth in truths:
         outcome = outcomes.get(truth.pair_id)
         fellows = [

@@ -5,15 +5,17 @@ because `ipaddress.is_global` of Python 3.11 is wrong for 2002::/16 and fec0::/1
 cloud metadata addresses.
 
 Of IPv6 only global unicast (2000::/3) is allowed, minus the special networks in it. This one rule
-excludes unspecified, loopback, IPv4-mapped (::ffff:0:0/96), NAT64 (64:ff9b::/96, 64:ff9b:1::/48),
-discard, unique local (fc00::/7, with the metadata address fd00:ec2::254), link-local, site-local
-(fec0::/10) and multicast addresses.
+excludes unspecified, loopback, IPv4-mapped (::ffff:0:0/96), discard, unique local (fc00::/7, with
+the metadata address fd00:ec2::254), link-local, site-local (fec0::/10) and multicast addresses.
+An address that a NAT64 translates is judged by the IPv4 address in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+
+from kaption.workers.fetch import nat64
 
 _GLOBAL_V6 = IPv6Network("2000::/3")
 _DENIED = {
@@ -52,11 +54,19 @@ class AddressRules:
     def __init__(self, allow_networks: Iterable[str] = ()) -> None:
         self._allowed = tuple(map(ip_network, allow_networks))
 
-    def refusal(self, address: str) -> str | None:
-        """Why the fetcher must not connect to this numeric address, or None if it may."""
+    def refusal(self, address: str, translated: Iterable[IPv6Network] = ()) -> str | None:
+        """Why the fetcher must not connect to this numeric address, or None if it may.
+
+        `translated` are the NAT64 prefixes of this network.
+        """
         parsed = ip_address(address)
         if any(parsed in network for network in self._allowed):
             return None
+        if isinstance(parsed, IPv6Address) and (held := nat64.inside(parsed, translated)):
+            reasons = [
+                f"{each} by NAT64: {why}" for each in held if (why := self.refusal(str(each)))
+            ]
+            return next(iter(reasons), None)
         if parsed.version == 6 and parsed not in _GLOBAL_V6:
             return "not a global unicast address"
         return next((what for network, what in _DENIED.items() if parsed in network), None)

@@ -1,8 +1,8 @@
 """urllib3 connections over a socket that the caller connects.
 
-Only `_new_conn` is replaced. urllib3's own version would resolve the host name a second time and
-could get an address that nobody checked. The Host header, the TLS server name and the certificate
-check still use the URL's host.
+`_new_conn` is replaced, and the class that reads answers. urllib3's own `_new_conn` would resolve
+the host name a second time and could get an address that nobody checked. The Host header, the TLS
+server name and the certificate check still use the URL's host.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from kaption.workers.fetch.answer import Answer
 from kaption.workers.fetch.target import Target
 
 Dial = Callable[[], socket.socket]
@@ -25,6 +26,7 @@ logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 class _Plain(HTTPConnection):
     dial: Dial
+    response_class = Answer
 
     def _new_conn(self) -> socket.socket:
         return self.dial()
@@ -32,6 +34,7 @@ class _Plain(HTTPConnection):
 
 class _Secure(HTTPSConnection):
     dial: Dial
+    response_class = Answer
 
     def _new_conn(self) -> socket.socket:
         return self.dial()

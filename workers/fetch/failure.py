@@ -1,4 +1,4 @@
-"""Sorts the errors of one request: transient, or the record's rejection."""
+"""Sorts the errors of one request."""
 
 from __future__ import annotations
 
@@ -24,38 +24,48 @@ _DROPPED = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 _TRUST = (ssl.SSLError, ssl.CertificateError, urllib3.exceptions.SSLError)
 
 
-class TransientError(Exception):
-    """The request may succeed at another attempt.
+class FetchFailure(Exception):
+    """The server did not answer, or it answered that it cannot serve now."""
 
-    `reject` is the record's rejection if no attempt is left. `after_s` is the server's Retry-After
-    in seconds.
-    """
+    def __init__(
+        self,
+        reject: Reject,
+        *,
+        again: bool,
+        silent: bool = False,
+        after_s: float | None = None,
+    ) -> None:
+        """`reject` is the record's rejection if the URL is not asked again.
 
-    def __init__(self, reject: Reject, after_s: float | None = None) -> None:
+        `again`: another attempt soon may succeed. `silent`: no HTTP answer came. `after_s` is the
+        server's Retry-After in seconds.
+        """
         super().__init__(str(reject))
         self.reject = reject
+        self.again = again
+        self.silent = silent
         self.after_s = after_s
 
 
-def failure_of(error: Exception, host: str) -> Reject | TransientError:
-    """Sort one of REQUEST_ERRORS.
+def failure_of(error: Exception, host: str, *, answered: bool) -> FetchFailure:
+    """Sort one of REQUEST_ERRORS. `answered`: the head of an answer was read.
 
-    Transient errors are time-outs, dropped connections, incomplete bodies and a name server that
-    asks to try again. A refused connection, an unknown name or a bad certificate is final: another
-    attempt a second later would fail too.
+    Another attempt is for dropped connections, incomplete bodies and a name server that asks to try
+    again. After a time-out it would take as long again. A refused connection, an unknown name or a
+    bad certificate would fail again a second later.
     """
     causes = _chain(error)
     if any(isinstance(cause, _TIME_OUTS) for cause in causes):
-        return TransientError(Reject(Reason.FETCH_TIMEOUT, f"{host}: {_text(error)}"))
+        reject = Reject(Reason.FETCH_TIMEOUT, f"{host}: {_text(error)}")
+        return FetchFailure(reject, again=False, silent=True)
+    trusted = not any(isinstance(cause, _TRUST) for cause in causes)
+    again = trusted and any(
+        isinstance(cause, (*_DROPPED, http.client.IncompleteRead))
+        or (isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN)
+        for cause in causes
+    )
     reject = Reject(Reason.FETCH_FAILED, f"{host}: {_text(error)}")
-    if any(isinstance(cause, _TRUST) for cause in causes):
-        return reject
-    for cause in causes:
-        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_AGAIN:
-            return TransientError(reject)
-        if isinstance(cause, (*_DROPPED, http.client.IncompleteRead)):
-            return TransientError(reject)
-    return reject
+    return FetchFailure(reject, again=again, silent=not answered)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

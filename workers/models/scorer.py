@@ -16,19 +16,21 @@ class Scorer(Protocol):
     """Embeds images and texts into one space; their cosine says how well they fit.
 
     Making the scorer loads its model, and raises Fatal with what to do where that fails.
-    `preprocess` is called by many threads at once, the other methods by one.
+    `preprocess` is called by many threads at once, the other methods by one at a time: the stages
+    of a process share the scorer.
     """
 
     model: str
-    """In the provenance of every pair."""
+    """The name of the model, for the provenance of every pair."""
     revision: str
     """Another one wherever the embeddings change: cached embeddings are found by it."""
     preprocessing_id: str
     """Another one wherever `preprocess` gives other pixels."""
     context_length: int
     """Tokens of a text, begin and end marks included."""
-    recommended_score: float
-    """Cosine that separates right from wrong texts for this model (see its card)."""
+    recommended_score: float | None
+    """Cosine that separates right from wrong texts for this model (see its card), until thresholds
+    are measured on the stream. None: nobody has measured it."""
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """RGB image to a (3, h, w) tensor on the CPU.

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from kaption.workers.models.scorer import Scorer
@@ -53,12 +53,12 @@ class TextScore:
 
     score: float
     window_scores: tuple[float, ...]
+    vector: NDArray[np.float32] = field(compare=False)
+    """(d,): its product with an image's unit vector is the score of the text for that image."""
 
 
 def score_texts(
-    scorer: Scorer,
-    texts: Sequence[str],
-    images: NDArray[np.float32],
+    scorer: Scorer, texts: Sequence[str], images: NDArray[np.float32]
 ) -> list[TextScore]:
     """Score `texts[i]` against `images[i]`, a unit row of shape (d,); no text may be blank.
 
@@ -67,26 +67,29 @@ def score_texts(
     """
     if not texts:
         return []
-    parts = [windows_of(text, scorer.count_tokens, scorer.context_length) for text in texts]
-    flat = [window.text for windows in parts for window in windows]
-    vectors = scorer.encode_texts(flat)
+    count = cache(scorer.count_tokens)  # candidates are often equal, and so are their clauses
+    parts = [windows_of(text, count, scorer.context_length) for text in texts]
+    # Candidates are often equal, and a long text less a phrase has most of its windows: each
+    # different window is encoded once.
+    flat = dict.fromkeys(window.text for windows in parts for window in windows)
+    places = {text: at for at, text in enumerate(flat)}
+    vectors = scorer.encode_texts(list(flat))
     scored = []
-    start = 0
     for windows, image in zip(parts, images, strict=True):
-        cosines = [float(cosine) for cosine in vectors[start : start + len(windows)] @ image]
-        start += len(windows)
-        scored.append(TextScore(_mean(cosines, windows), tuple(cosines)))
+        own = vectors[[places[window.text] for window in windows]]
+        cosines = [float(cosine) for cosine in own @ image]
+        scored.append(TextScore(_mean(cosines, windows), tuple(cosines), _vector(own, windows)))
     return scored
 
 
 def windows_of(text: str, count_tokens: CountTokens, max_tokens: int) -> list[Window]:
     """All windows of a text, or `MOST_WINDOWS` at even distances where it has more."""
-    if len(text) > MOST_WINDOWS * max_tokens * _TOKEN_CHARS:
-        return _spread(text, count_tokens, max_tokens)
-    if count_tokens(text) > MOST_WINDOWS * max_tokens:
-        return _spread(text, count_tokens, max_tokens)
-    windows = split_windows(text, count_tokens, max_tokens, _OVERLAP_CLAUSES)
-    return windows if len(windows) <= MOST_WINDOWS else _spread(text, count_tokens, max_tokens)
+    most = MOST_WINDOWS * max_tokens
+    if len(text) <= most * _TOKEN_CHARS and count_tokens(text) <= most:
+        windows = split_windows(text, count_tokens, max_tokens, _OVERLAP_CLAUSES)
+        if len(windows) <= MOST_WINDOWS:
+            return windows
+    return _spread(text, count_tokens, max_tokens)
 
 
 def split_windows(
@@ -136,7 +139,7 @@ def fit(text: str, count_tokens: CountTokens, max_tokens: int) -> str:
 
 
 def _spread(text: str, count_tokens: CountTokens, max_tokens: int) -> list[Window]:
-    """The beginnings of as many parts of a text, which are about equally long."""
+    """The beginning of each of `MOST_WINDOWS` parts of a text, which are about equally long."""
     stride = -(-len(text) // MOST_WINDOWS)
     starts = [_next_start(text, at, stride) for at in range(0, len(text), stride)]
     marks = count_tokens("")
@@ -191,3 +194,9 @@ def _furthest(low: int, last: int, fits: Callable[[int], bool]) -> int:
 def _mean(cosines: list[float], windows: list[Window]) -> float:
     total = sum(window.weight for window in windows)
     return sum(cosine * w.weight for cosine, w in zip(cosines, windows, strict=True)) / total
+
+
+def _vector(vectors: NDArray[np.float32], windows: list[Window]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.average(vectors, axis=0, weights=[w.weight for w in windows]).astype(np.float32)

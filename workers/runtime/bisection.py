@@ -7,13 +7,15 @@ from typing import Any
 
 from kaption.connections.errors import Fatal
 from kaption.workers.runtime.backoff import Backoff, Stopped
-from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.entry import Entry, current
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.stage import Outcome, OutOfMemory, Stage
 
 
 class Bisection:
     """Halves a batch that fails until the failing record is alone; that one becomes Dead.
+
+    Whether such a record is bad or the stage is broken is decided by the stage's probe.
 
     A batch that runs out of memory is halved too. `limit` remembers the size that fits, because a
     later batch of the old size would fail again.
@@ -23,6 +25,7 @@ class Bisection:
         self._stage = stage
         self._policy = policy
         self._backoff = backoff
+        self._probed = type(stage).probe is not Stage.probe
         self.limit: int | None = None
         """The most records per call that fit the device; None: no batch was too large yet."""
 
@@ -32,11 +35,25 @@ class Bisection:
         # Records that were rejected or dead in preparation say nothing about `process`.
         tried = todo + [entry for entry in entries if entry.unexpected]
         self._solve(todo)
-        if len(tried) >= self._policy.broken_stage_records and all(e.unexpected for e in tried):
+        failed = [entry for entry in tried if entry.unexpected]
+        if self._probed and failed:
+            self._probe(failed[-1])
+        elif len(tried) == len(failed) >= self._policy.broken_stage_records:
             raise Fatal(
                 f"every record of a batch of {len(tried)} failed, so it is the stage "
-                f"{self._stage.name} that is broken; the last error was: {tried[-1].outcome}"
+                f"{self._stage.name} that is broken; the last error was: {failed[-1].outcome}"
             )
+
+    def _probe(self, failed: Entry) -> None:
+        try:
+            self._backoff.call(self._stage.probe)
+        except (Fatal, Stopped):
+            raise
+        except Exception as error:
+            raise Fatal(
+                f"the stage {self._stage.name} is broken: it fails with {failed.position} "
+                f"({failed.outcome}) and with a good record of its own ({_told(error)})"
+            ) from error
 
     def _solve(self, part: Sequence[Entry]) -> None:
         start = 0
@@ -76,13 +93,20 @@ class Bisection:
                 error = again
             else:
                 return
-        entry.die(f"{type(error).__name__}: {error}", unexpected=True)
+        entry.die(_told(error), unexpected=True)
+        # A probe is small: it says nothing about memory.
+        entry.own_fault = self._probed and not isinstance(error, (OutOfMemory, MemoryError))
 
     def _call(self, piece: Sequence[Entry]) -> Sequence[Outcome]:
         batch = [(entry.message, entry.prepared) for entry in piece]
+        current.entry = piece[0] if len(piece) == 1 else None
         outcomes = self._backoff.call(lambda: self._stage.process(batch))  # type: ignore[arg-type]  # an entry without outcome is decoded
         if len(outcomes) != len(piece):
             raise Fatal(
                 f"{self._stage.name}.process gave {len(outcomes)} outcomes for {len(piece)} records"
             )
         return outcomes
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

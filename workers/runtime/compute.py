@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
 from threading import Thread
@@ -9,7 +10,7 @@ from typing import Any
 
 from kaption.workers.runtime.backoff import Backoff, Stopped
 from kaption.workers.runtime.bisection import Bisection
-from kaption.workers.runtime.entry import Batch, Entry
+from kaption.workers.runtime.entry import Batch, Entry, current
 from kaption.workers.runtime.outputs import Outputs
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.stage import Stage
@@ -102,9 +103,8 @@ class Compute:
         for entry in batch.entries:
             (wanted if self._wanted(entry) else batch.left).append(entry)
         batch.entries = wanted
-        began = self._clock()
+        began, since = self._clock(), time.time_ns()
         self._bisection.run(batch.entries)
+        current.entry = None
         batch.seconds = self._clock() - began
-        for entry in batch.entries:
-            self._outputs.build(entry)
-            entry.prepared = None
+        self._outputs.build_batch(batch, since)

@@ -2,7 +2,8 @@
 
 1. compute.py finishes a batch: every entry has its outcome, and outputs.py has built its messages.
    poll.py receives the batch (`Poll._computed`) and calls `Delivery.add`.
-2. dead_letter_rate.py counts the dead records. Past the limit it raises Fatal before anything of
+2. dead_letter_rate.py counts the dead records, but for those that the stage's probe has shown to be
+   bad themselves. Past the limit it raises Fatal before anything of
    the batch is sent. The worker ends and the batch comes again after the restart.
 3. In the next round of the poll thread, `Delivery.step` takes the finished batches that fit one
    transaction, in the order in which they were finished. It drops the entries whose partition was
@@ -51,6 +52,7 @@ from kaption.connections.kafka.transaction import (
     TransactionThread,
 )
 from kaption.workers.runtime import metrics
+from kaption.workers.runtime.backoff import Outage
 from kaption.workers.runtime.dead_letter_rate import DeadLetterRate
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.idle import IdlePositions, Reached
@@ -96,7 +98,10 @@ class Delivery:
         self._deadline: float | None = None
         """When the thread's present work is too late; None: the thread has no work."""
         self._not_before = self._clock()
-        self._failing_since: float | None = None
+        self._failed_last = False
+        self._outage = Outage(policy.rebuild_limit_s, clock)
+        self._idle_outage = Outage(policy.rebuild_limit_s, clock)
+        """The outage of commits that hold positions alone. Their success does not end `_outage`."""
 
     @property
     def idle(self) -> bool:
@@ -106,7 +111,7 @@ class Delivery:
     @property
     def open(self) -> bool:
         """Whether there is a producer, if only on its way, and the last commit did not fail."""
-        return self._thread is not None and self._failing_since is None
+        return self._thread is not None and not self._failed_last
 
     @property
     def free(self) -> bool:
@@ -115,7 +120,7 @@ class Delivery:
 
     def add(self, batch: Sequence[Entry]) -> None:
         """Take a finished batch. Raises Fatal if too many records are dead."""
-        dead = sum(isinstance(entry.outcome, Dead) for entry in batch)
+        dead = sum(isinstance(entry.outcome, Dead) and not entry.own_fault for entry in batch)
         self._rate.add(len(batch), dead)
         self._finished.append(batch)
         self.records += len(batch)
@@ -151,7 +156,7 @@ class Delivery:
         assert self._thread is not None
         self._reached = ours
         offsets = {partition: position for partition, (_, position) in ours.items()}
-        self._thread.commit([], offsets, group)
+        self._thread.commit([], offsets, group, self._session.topic_ids.known)
         self._under_way(self._policy.transaction_deadline_s)
 
     def _open(self) -> None:
@@ -173,7 +178,8 @@ class Delivery:
             return
         assert self._thread is not None
         messages = [message for entry in self._sent for message in entry.outgoing]
-        self._thread.commit(messages, _next_offsets(self._sent), group)
+        offsets = _next_offsets(self._sent)
+        self._thread.commit(messages, offsets, group, self._session.topic_ids.known)
         self._under_way(self._policy.transaction_deadline_s)
 
     def _take(self) -> list[Entry]:
@@ -203,7 +209,8 @@ class Delivery:
         self._deadline = None
         match result:
             case Committed():
-                self._failing_since = None
+                self._failed_last = False
+                self._idle_outage.end()
                 self._count("committed")
                 self.positions.committed(self._reached)
                 self._settle(self._sent, [])
@@ -211,7 +218,7 @@ class Delivery:
                 self._resolve(committed)
                 # With entries left to commit it still fails: a producer that opens proves nothing.
                 if self.idle:
-                    self._failing_since = None
+                    self._failed_last = False
             case Refused(error=error, too_large=too_large):
                 self._count("aborted")
                 self._leave_producer()
@@ -265,6 +272,7 @@ class Delivery:
         if again:
             self._finished.appendleft(again)
         if done:
+            self._outage.end()
             self._release(done, committed=True)
 
     def _release(self, entries: Sequence[Entry], *, committed: bool) -> None:
@@ -279,14 +287,13 @@ class Delivery:
         self._thread = None
 
     def _fail_since(self, error: Exception) -> None:
-        now = self._clock()
-        if self._failing_since is None:
-            self._failing_since = now
-        if now - self._failing_since > self._policy.rebuild_limit_s:
+        self._failed_last = True
+        lasts = (self._idle_outage if self.idle else self._outage).failed()
+        if lasts:
             raise Fatal(
-                f"nothing could be committed for {now - self._failing_since:.0f} s, the last error "
-                f"was: {self._session.told(error)}; check the brokers and the topics, then restart "
-                "the worker"
+                f"nothing could be committed for {lasts:.0f} s, the last error was: "
+                f"{self._session.told(error)}; check the brokers and the topics, then restart the "
+                "worker"
             )
 
     def _under_way(self, seconds: float) -> None:

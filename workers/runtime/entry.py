@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kaption.connections.kafka.messages import Outgoing, Partition
+from kaption.connections.traceparent import traceparent_of
 from kaption.schemas import Position
+from kaption.schemas.wire import TRACE_HEADER, WireError, header
 from kaption.workers.runtime.stage import Dead, Incoming, Outcome
 
 
@@ -31,9 +34,11 @@ class Entry:
     raw: Consumed
     partition: Partition
     epoch: int
-    """Of the partition when the message was read. See `Ownership`."""
+    """The partition's epoch when the message was read. See `Ownership`."""
     bytes: int
-    """Of the message's key and value."""
+    """The size of the message's key and value."""
+    topic_id: str | None = None
+    """The id of the topic that the message was read from; None where the broker tells none."""
     ready: bool = False
     """The message is prepared, or has its outcome already."""
     message: Incoming[Any] | None = None
@@ -45,11 +50,17 @@ class Entry:
     """How many tries failed."""
     unexpected: bool = False
     """The stage failed with an error other than Dead, so its code may be at fault."""
+    own_fault: bool = False
+    """`process` failed with this record, and works with the stage's probe."""
+    since: int = 0
+    """When its preparation began, in nanoseconds of the epoch; 0 without tracing."""
+    trace: str | None = None
+    """The traceparent of its messages, once its span has begun; None without tracing."""
 
     @property
     def position(self) -> Position:
-        """Topic, partition and offset of the message."""
-        return Position(self.raw.topic, self.raw.partition, self.raw.offset)
+        """Topic, partition, offset and topic id of the message."""
+        return Position(self.raw.topic, self.raw.partition, self.raw.offset, self.topic_id)
 
     def die(self, why: str, *, unexpected: bool) -> None:
         """Set the outcome to Dead and free what was prepared."""
@@ -57,6 +68,29 @@ class Entry:
         self.unexpected = unexpected
         self.attempts = max(1, self.attempts)
         self.prepared = None
+
+
+def about(entry: Entry) -> dict[str, str]:
+    """What names the record in a log line: pair_id, origin and trace_id, as far as known."""
+    found: dict[str, str] = {"position": str(entry.position)}
+    if entry.message is not None:
+        found["pair_id"] = getattr(entry.message.record, "pair_id", "")
+        found["origin"] = str(entry.message.origin)
+    try:
+        parent = traceparent_of(entry.trace or header(entry.raw.headers, TRACE_HEADER))
+    except WireError:
+        parent = None
+    if parent is not None:
+        found["trace_id"] = f"{parent.trace_id:032x}"
+    return found
+
+
+class _Current(threading.local):
+    entry: Entry | None = None
+
+
+current = _Current()
+"""The record at which this thread is, for the lines that it logs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -79,14 +113,20 @@ class Held:
         self._records: Counter[Partition] = Counter()
         self.records = 0
         self.bytes = 0
+        self.reached: dict[Partition, int] = {}
+        """Per partition the time (ms) of the newest record without one waiting before it, or of
+        the first record."""
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Count entries that were read."""
         self._count(entries, 1)
+        for entry in entries:
+            self.reached.setdefault(entry.partition, entry.raw.timestamp)
 
     def release(self, entries: Sequence[Entry]) -> None:
         """Count entries off that are committed, or that this worker gives up."""
         self._count(entries, -1)
+        self.reached |= {entry.partition: entry.raw.timestamp for entry in entries}
 
     @property
     def partitions(self) -> Set[Partition]:

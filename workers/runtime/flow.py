@@ -8,6 +8,9 @@ from kaption.workers.runtime.parts import Parts
 # The longest wait for records while other threads work: a result of theirs lies unseen that long.
 _BUSY_WAIT_S = 0.01
 _LARGEST_POLL = 1024
+# How many records may wait for a foreign server or stand computed behind one that does: what a
+# worker reads at 800 a second while a server does not answer for ten seconds. About 15 kB each.
+_LARGEST_PARK = 8192
 
 
 class Flow:
@@ -35,7 +38,8 @@ class Flow:
         limit = ahead + parts.policy.prepare_threads
         # Once full, nothing is read until half of it is empty: many polls for a few records each
         # cost more than the records.
-        room = limit - waiting
+        parked = parts.batcher.parked + parts.preparation.waiting
+        room = min(limit - (waiting - parked), _LARGEST_PARK - parked)
         self._full = room <= (limit // 2 if self._full else 0)
         return 0 if self._full else room
 
@@ -44,17 +48,19 @@ class Flow:
         parts = self._parts
         ownership = parts.session.ownership
         owned, changes = ownership.owned, ownership.changes
-        if room <= 0:
-            wanted = owned
-        elif parts.batching.per_partition:
+        wanted = owned
+        if room > 0:
             writing = filter(None, (batch.partition for batch in parts.compute.batches))
-            wanted = frozenset({*parts.resumption.asked, *writing})
-        else:
-            wanted = frozenset(parts.resumption.asked)
+            wanted = frozenset({*parts.resumption.asked, *writing, *parts.unreadable.waiting()})
         if self._paused != (wanted, changes):
             parts.session.pause_only(wanted)
             self._paused = (wanted, changes)
         return bool(owned) and wanted >= owned
+
+    @property
+    def paused(self) -> frozenset[Partition]:
+        """The partitions that were not to be read at the last `pause`."""
+        return self._paused[0] if self._paused else frozenset()
 
     def poll_records(self, room: int) -> int:
         """The most records that one poll may return; at least 1, which is what Kafka accepts."""

@@ -10,6 +10,9 @@ from typing import TextIO
 
 import structlog
 
+from kaption.workers.runtime.entry import about, current
+
+_CHATTY = ("kafka", "botocore", "urllib3", "redis", "huggingface_hub", "transformers")
 _KAFKA_LINES = 20
 _KAFKA_EVERY_S = 10.0
 
@@ -40,11 +43,17 @@ class RateLimit(logging.Filter):
         return count < self._lines
 
 
-def configure(
-    stream: TextIO = sys.stderr,
-    level: int = logging.INFO,
-    clock: Callable[[], float] = time.monotonic,
-) -> None:
+def _name_record(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Add pair_id, origin and trace_id of the record at which the thread is, if it is at one."""
+    if current.entry is not None:
+        for name, value in about(current.entry).items():
+            event.setdefault(name, value)
+    return event
+
+
+def configure(stream: TextIO = sys.stderr) -> None:
     """Set up the loggers of this process. Call it once, in a process that is ours.
 
     Every module logs through the standard library, with fields in `extra`, for some run in the
@@ -62,13 +71,20 @@ def configure(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), _name_record, *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     # The filter is on the handler, because a filter on the logger "kafka" does not see what its
     # child loggers write.
-    limit = RateLimit(_KAFKA_LINES, _KAFKA_EVERY_S, clock)
-    handler.addFilter(lambda record: not record.name.startswith("kafka.") or limit.filter(record))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("kafka").setLevel(max(level, logging.WARNING))
+    limit = RateLimit(_KAFKA_LINES, _KAFKA_EVERY_S, time.monotonic)
+    # A crawl of what no stage can read makes as many dead letters as records, and a collector that
+    # is away fails every batch of spans.
+    limited = ("kafka.", "opentelemetry.", "kaption.workers.runtime.outputs")
+    handler.addFilter(lambda record: not record.name.startswith(limited) or limit.filter(record))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("kafka").setLevel(logging.WARNING)
+    if stream.isatty():
+        # Our own lines say which server is away; the libraries' tries would bury them.
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)

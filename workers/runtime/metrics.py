@@ -38,6 +38,19 @@ LAG = Gauge(
     "add replicas, up to the number of partitions.",
     _STAGE,
 )
+OLDEST_AGE = Gauge(
+    "kaption_oldest_record_age_seconds",
+    "Seconds since the time in the oldest message of a partition that has no committed outcome; "
+    "0 where none waits. Near the topic's retention: the broker will delete records unread, so "
+    "add workers or raise retention.ms. Rising by a second a second: the partition stands.",
+    ("stage", "topic", "partition"),
+)
+MESSAGES = Counter(
+    "kaption_messages_total",
+    "Records that were emitted, by topic. Not moving while the stage works: nothing "
+    "goes this way, so the next stage may have no worker.",
+    ("stage", "topic"),
+)
 HELD_RECORDS = Gauge(
     "kaption_held_records",
     "Records read and not committed yet. At its limit with an idle device: raise "
@@ -94,3 +107,5 @@ def begin(stage: str) -> None:
     """
     for metric in (REBUILDS, REBALANCES, RETRIES):
         metric.labels(stage)
+    for why in ("unexpected", "declared"):
+        OUTCOMES.labels(stage, "dead", why)

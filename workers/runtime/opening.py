@@ -14,8 +14,8 @@ from kaption.connections.errors import Fatal, Retry
 from kaption.connections.kafka.access import check_access
 from kaption.connections.kafka.rights import check_rights
 from kaption.connections.settings import KafkaConnection
+from kaption.connections.tls import setting
 from kaption.workers.runtime.policy import RuntimePolicy
-from kaption.workers.runtime.resumption import Resumption
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
 from kaption.workers.runtime.stop import StopRequest
@@ -117,13 +117,13 @@ class Opening:
                     [prefix + topic.name for topic in self._stage.inputs],
                     transactional_id,
                     self._policy,
-                    pause_new=Resumption.needed(self._stage),
                 )
             except (Session.errors, Retry) as error:
                 why = seen or repr(error)
                 if self._clock() > deadline:
                     raise Fatal(
-                        f"no Kafka broker answers at {self._connection.bootstrap}: {why}"
+                        f"no Kafka broker answers at {self._connection.bootstrap}: {why}; start it,"
+                        f" or correct {setting('kafka', 'bootstrap')}"
                     ) from error
                 self._note(why)
                 self._stop.wait(_PAUSE_AFTER_ERROR_S)

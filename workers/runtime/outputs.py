@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import random
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -11,21 +11,28 @@ from typing import Any
 from pydantic import ValidationError
 
 from kaption.connections.kafka.messages import Message, Outgoing
+from kaption.connections.traceparent import child_of, header_of
 from kaption.schemas import DeadLetter, OriginalHeader, RejectedPair, Versioned
 from kaption.schemas.limits import DETAIL_CHARS
 from kaption.schemas.topics import DEAD, REJECTED, Topic
-from kaption.schemas.wire import TRACE_HEADER, WireError, encode, header, headers_of, origin_of
-from kaption.workers.runtime.entry import Entry
+from kaption.schemas.wire import (
+    TRACE_HEADER,
+    WireError,
+    encode,
+    explain,
+    header,
+    headers_of,
+    origin_of,
+)
+from kaption.workers.runtime.entry import Batch, Entry, about
 from kaption.workers.runtime.stage import Dead, Emit, Reject, Stage
+from kaption.workers.runtime.tracing import Tracing
 
 # What a message takes on the wire besides key, value and headers: batch header, varints, and what
 # compression adds to bytes that do not compress.
 _OVERHEAD_BYTES = 1024
-# Version 00 ends after the flags; ff is no version; neither id may be all zeros.
-_TRACE_PARENT = re.compile(
-    r"(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?"
-)
-_SAMPLED = 1
+
+_log = logging.getLogger(__name__)
 
 
 class TooLarge(ValueError):
@@ -41,6 +48,7 @@ class Outputs:
         prefix: str,
         now: Callable[[], datetime],
         random_source: random.Random,
+        tracing: Tracing | None = None,
     ) -> None:
         self._stage = stage
         self._topics = {topic.name: topic.prefixed(prefix) for topic in stage.outputs}
@@ -48,12 +56,37 @@ class Outputs:
         self._dead = DEAD.prefixed(prefix)
         self._now = now
         self._random = random_source
+        self._tracing = tracing
 
-    def build(self, entry: Entry) -> None:
-        """Set `entry.outgoing` to the messages of its outcome.
+    def build_batch(self, batch: Batch, since: int) -> None:
+        """Build the messages of a processed batch, and end its span.
+
+        `since` is when its processing began, in nanoseconds since 1970.
+        """
+        spans = []
+        for entry in batch.entries:
+            spans.append(self.build(entry))
+            entry.prepared = None
+        if self._tracing is not None:
+            self._tracing.batch(batch, since, spans)
+
+    def build(self, entry: Entry) -> Any:
+        """Set `entry.outgoing` to the messages of its outcome; return the record's span.
 
         An outcome that cannot be written (too large, undeclared topic) makes the entry Dead.
+        Without tracing there is no span.
         """
+        if self._tracing is None:
+            self._build(entry)
+            return None
+        parent = self._parent(entry)
+        span = self._tracing.record(entry, parent)
+        entry.trace = header_of(span) or child_of(parent, self._random)
+        self._build(entry)
+        self._tracing.finish(entry, span)
+        return span
+
+    def _build(self, entry: Entry) -> None:
         if not isinstance(entry.outcome, Dead):
             try:
                 entry.outgoing = self._of_outcome(entry)
@@ -62,6 +95,7 @@ class Outputs:
             else:
                 return
         entry.outgoing = [self._dead_letter(entry)]
+        _log.warning("dead letter", extra={**about(entry), "error": str(entry.outcome)[:500]})
 
     def _of_outcome(self, entry: Entry) -> Sequence[Outgoing]:
         message, outcome = entry.message, entry.outcome
@@ -94,6 +128,7 @@ class Outputs:
             "topic": raw.topic,
             "partition": raw.partition,
             "offset": raw.offset,
+            "topic_id": entry.topic_id,
             "timestamp_ms": raw.timestamp,
             "stage": self._stage.name,
             "error": str(outcome)[:DETAIL_CHARS] or type(outcome).__name__,
@@ -112,7 +147,8 @@ class Outputs:
         except (ValidationError, TooLarge) as error:
             # The original is larger than the contract allows. The dead letter goes without it: its
             # topic, partition and offset still say where it is.
-            note = f"{fields['error']} (original not kept, it does not fit: {error})"
+            why = explain(error, DeadLetter) if isinstance(error, ValidationError) else error
+            note = f"{fields['error']} (original not kept, it does not fit: {why})"
             fields["error"] = note[:DETAIL_CHARS]
             return self._outgoing(
                 entry, self._dead, DeadLetter(**fields, key=None, value=None), trace
@@ -131,11 +167,13 @@ class Outputs:
         return Outgoing(topic.name, Message(value, key, tuple(headers)))
 
     def _trace(self, entry: Entry) -> str:
+        return entry.trace or child_of(self._parent(entry), self._random)
+
+    def _parent(self, entry: Entry) -> str | None:
         try:
-            parent = header(entry.raw.headers, TRACE_HEADER)
+            return header(entry.raw.headers, TRACE_HEADER)
         except WireError:
-            parent = None
-        return child_of(parent, self._random)
+            return None
 
 
 def _key(record: Versioned, otherwise: bytes | None) -> bytes | None:
@@ -150,15 +188,3 @@ def _origin(entry: Entry) -> Any:
         return origin_of(entry.raw.headers, entry.position)
     except WireError:
         return entry.position
-
-
-def child_of(parent: str | None, random_source: random.Random) -> str:
-    """The W3C traceparent (https://www.w3.org/TR/trace-context/) of what a stage makes of a record.
-
-    It keeps the trace and the sampled flag of `parent` and gets a new span. A missing or malformed
-    `parent` starts a new, sampled trace, as the standard asks.
-    """
-    span = f"{random_source.getrandbits(64) or 1:016x}"
-    if match := _TRACE_PARENT.fullmatch(parent or ""):
-        return f"00-{match[1]}-{span}-{int(match[2], 16) & _SAMPLED:02x}"
-    return f"00-{random_source.getrandbits(128) or 1:032x}-{span}-01"

@@ -17,6 +17,7 @@ from kaption.workers.runtime.resumption import Resumption
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Batching
 from kaption.workers.runtime.stop import StopRequest
+from kaption.workers.runtime.unreadable import UnreadablePlaces
 
 
 class Mailbox:
@@ -59,4 +60,5 @@ class Parts:
     compute: Compute
     delivery: Delivery
     resumption: Resumption
+    unreadable: UnreadablePlaces
     progress: Progress

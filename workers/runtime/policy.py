@@ -22,27 +22,37 @@ class RuntimeSettings(BaseModel):
 
     prepare_threads: Count = 8
     """Records that a worker prepares at once. In ingest each thread fetches one image: raise it
-    when web servers are slow and the processor is idle."""
+    when the processor is idle. Threads that wait for a web server for over a second do not
+    count."""
     prefetch_bytes: Count = 256 * 1024 * 1024
     """Most bytes of Kafka messages that a worker holds until their outcome is committed. Raise it
     when inline images fill it while the stage waits for records; lower it for a small container."""
     dead_letter_rate: Annotated[float, Field(gt=0, le=1)] | None = 0.5
     """Share of dead letters among the records of the last 5 minutes above which a worker stops,
     because then the stage is broken and not the records. Below 50 dead letters it never stops.
-    Set 1 to never stop for dead letters."""
+    Records do not count that fail while the stage works with a good record of its own. Set 1 to
+    never stop for dead letters."""
     transaction_deadline_s: Seconds = 15.0
     """Longest time from the begin of a Kafka transaction to its end. After it the worker opens a
     new connection and asks the brokers what was committed. Raise it when the alert
     KaptionTransactionsSlow fires and the brokers cannot be made faster."""
     rebuild_limit_s: Seconds = 300.0
-    """Longest time without a working Kafka connection. After it the worker exits and its
-    supervisor starts it again. Raise it when brokers are often away for longer."""
+    """Longest time without a working Kafka connection, and longest time for which the worker tries
+    to read a damaged batch. After it the worker exits and its supervisor starts it again. Raise it
+    when brokers are often away for longer."""
+    pass_over_unreadable: bool = False
+    """Whether a damaged batch of a topic goes to pairs.dead, as one dead letter with its bytes,
+    and reading goes on behind it. If false, its partition waits and then the worker exits."""
     session_timeout_s: Seconds = 20.0
     """Time after which Kafka gives the partitions of a silent worker to the others. It must lie
     between the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms."""
     grace_s: Seconds = 30.0
     """Time that a batch in compute has to finish when the worker is told to stop. Raise it when one
     batch takes longer, and compose's stop_grace_period with it; the chart does that by itself."""
+    tracing: bool = False
+    """Whether a span of each record and batch is exported by OTLP. It needs the extra `trace`. The
+    variables OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER and others of OpenTelemetry say where
+    and how many."""
 
 
 class RuntimePolicy(RuntimeSettings):
@@ -57,8 +67,8 @@ class RuntimePolicy(RuntimeSettings):
     attempts: Count = 3
     """Tries of a record that fails alone, before it becomes a dead letter."""
     broken_stage_records: Count = 4
-    """When all records of a batch fail unexpectedly and there are at least this many, the stage is
-    broken and not the records."""
+    """When all records of a batch fail unexpectedly and there are at least this many, a stage
+    without a probe of its own is taken for broken."""
     retry_initial_s: Seconds = 0.2
     """First wait between two tries while a server is down; it doubles, with jitter."""
     retry_max_s: Seconds = 10.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kaption.connections.kafka.messages import Partition
+from kaption.connections.kafka.unreadable import UnreadableBatch
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.backoff import Stopped
 from kaption.workers.runtime.entry import Batch, Consumed, Entry
@@ -39,12 +40,17 @@ class Poll:
         room = self._flow.room()
         still = self._flow.pause(room)
         if not still or parts.clock() - self._polled_at >= _STILL_POLL_S:
-            records = parts.session.poll(self._flow.wait_s(still), self._flow.poll_records(room))
+            records = self._read(still, room)
             self._polled_at = parts.clock()
             self._follow_rebalance()
             self._take(records)
         parts.mailbox.work(_STILL_POLL_S if still else 0.0)
         self._hand_on(room)
+        # While records are held, a partition may wait for its turn behind what is buffered.
+        held = parts.progress.held.records
+        parts.unreadable.look(
+            parts.session, parts.session.ownership.owned if held else self._flow.paused
+        )
         parts.delivery.step()
         self._commit_idle_positions()
         parts.progress.show(parts.session, parts.clock())
@@ -85,6 +91,14 @@ class Poll:
         """
         return self._parts.stop.asked and self._parts.batching.per_partition
 
+    def _read(self, still: bool, room: int) -> Mapping[Partition, Sequence[Consumed]]:
+        parts, flow = self._parts, self._flow
+        try:
+            return parts.session.poll(flow.wait_s(still), flow.poll_records(room))
+        except UnreadableBatch as error:
+            parts.unreadable.met(error)
+            return {}
+
     def _follow_rebalance(self) -> None:
         parts, ownership = self._parts, self._parts.session.ownership
         changes = ownership.changes
@@ -109,8 +123,9 @@ class Poll:
             if partition not in owned or partition in parts.resumption.asked:
                 continue
             epoch = ownership.epoch(partition)
+            topic_id = parts.session.topic_ids.of(partition.topic)
             entries = [
-                Entry(raw, partition, epoch, len(raw.value or b"") + len(raw.key or b""))
+                Entry(raw, partition, epoch, len(raw.value or b"") + len(raw.key or b""), topic_id)
                 for raw in messages
             ]
             parts.progress.held.add(entries)
@@ -146,17 +161,20 @@ class Poll:
             self._parts.progress.held.release(self._parts.batcher.give_up(chunk))
         elif error is not None:
             raise error
-        self._parts.batcher.advance({entry.partition for entry in chunk})
+        self._parts.batcher.advance(chunk)
 
     def _computed(self, batch: Batch, error: BaseException | None) -> None:
         if error is not None:
             raise error
         parts = self._parts
         parts.compute.finished(batch)
-        parts.progress.held.release(batch.left)
         if batch.entries:
             parts.progress.computed(batch, parts.compute.limit)
-            parts.delivery.add(batch.entries)
+        done, left = parts.batcher.computed(batch)
+        parts.progress.held.release(left)
+        # A record that was late may have held up more than one transaction takes.
+        for start in range(0, len(done), parts.policy.transaction_records):
+            parts.delivery.add(done[start : start + parts.policy.transaction_records])
 
     def _resumed(self, partition: Partition, epoch: int, start: int | BaseException) -> None:
         parts = self._parts

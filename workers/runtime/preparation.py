@@ -1,22 +1,24 @@
-"""The pool of threads that decodes and prepares records."""
+"""The threads that decode and prepare records."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from kaption.connections.errors import Fatal
+from kaption.connections.kafka.unreadable import PassedOver
 from kaption.schemas.pair import RawPair
 from kaption.schemas.topics import Topic
 from kaption.schemas.wire import WireError, decode, origin_of
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.backoff import Backoff, Stopped
-from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.entry import Entry, current
+from kaption.workers.runtime.lanes import SPARE_THREADS, Lanes
 from kaption.workers.runtime.policy import RuntimePolicy
-from kaption.workers.runtime.stage import Dead, Emit, Incoming, Reject, Stage
+from kaption.workers.runtime.stage import Dead, Emit, Incoming, Later, Reject, Stage
 
 _LARGEST_CHUNK = 64
 
@@ -47,11 +49,9 @@ class Preparation:
         self._done: Done = lambda chunk, error: None
         self._sized = stage.batching.max_bytes is not None
         self._seconds = policy.prepare_chunk_s
-        self._work: SimpleQueue[Sequence[Entry] | None] = SimpleQueue()
-        self._threads = [
-            Thread(target=self._run, name=f"{stage.name}-prepare-{n}", daemon=True)
-            for n in range(policy.prepare_threads)
-        ]
+        self._lanes = Lanes(policy.prepare_threads, stage.lane_width, clock)
+        self._threads: list[Thread] = []
+        self._starting = Lock()
 
     def start(self, done: Done) -> None:
         """Start the threads. They call `done` with each chunk of entries once it is ready.
@@ -59,20 +59,25 @@ class Preparation:
         With it comes Stopped if a stop ended its preparation, or the error that ends the worker.
         """
         self._done = done
-        for thread in self._threads:
-            thread.start()
+        # One thread more than may work looks whether a thread is slow, and takes its place.
+        for _ in range(self._policy.prepare_threads + 1):
+            self._start_thread()
 
     def submit(self, entries: Sequence[Entry]) -> None:
         """Queue entries, in chunks that take about `prepare_chunk_s` each. Poll thread."""
         wanted = int(self._policy.prepare_chunk_s / max(self._seconds, 1e-9))
         size = max(1, min(_LARGEST_CHUNK, wanted))
         for start in range(0, len(entries), size):
-            self._work.put(entries[start : start + size])
+            self._lanes.put(entries[start : start + size])
+
+    @property
+    def waiting(self) -> int:
+        """Entries whose preparation waits for a foreign server."""
+        return self._lanes.waiting
 
     def stop(self) -> None:
-        """Let every thread end after the chunk it is at."""
-        for _ in self._threads:
-            self._work.put(None)
+        """Let every thread end after the task it is at."""
+        self._lanes.stop()
 
     def join(self, timeout_s: float) -> None:
         """Wait up to `timeout_s` seconds, for all threads together, until they have ended."""
@@ -80,21 +85,59 @@ class Preparation:
         for thread in self._threads:
             thread.join(max(0.0, deadline - self._clock()))
 
+    def _start_thread(self) -> None:
+        with self._starting:
+            number = len(self._threads)
+            if number < self._policy.prepare_threads + SPARE_THREADS:
+                name = f"{self._stage.name}-prepare-{number}"
+                self._threads.append(Thread(target=self._run, name=name, daemon=True))
+                self._threads[-1].start()
+
     def _run(self) -> None:
-        while (chunk := self._work.get()) is not None:
+        while (taken := self._lanes.take()) is not None:
+            task, last = taken
+            if last:
+                self._start_thread()
+            chunk = task.entries
             try:
                 began = self._clock()
-                for entry in chunk:
-                    self._prepare(entry)
-                # Threads race here and may lose an update. It only sets the size of later chunks.
-                mean = (self._clock() - began) / len(chunk)
-                self._seconds += 0.1 * (mean - self._seconds)
-                self._done(chunk, None)
+                alone = len(chunk) == 1
+                prepared = [entry for entry in chunk if self._advance(entry, task.lane, alone)]
+                if task.lane is None and len(prepared) == len(chunk):
+                    # Threads race here and may lose an update. It only sets the size of later
+                    # chunks.
+                    mean = (self._clock() - began) / len(chunk)
+                    self._seconds += 0.1 * (mean - self._seconds)
+                if prepared:
+                    self._done(prepared, None)
             except BaseException as error:  # noqa: BLE001 - the worker raises it from run()
                 self._done(chunk, error)
 
+    def _advance(self, entry: Entry, lane: str | None, alone: bool) -> bool:
+        """Prepare one entry, in its lane. Returns whether it is ready; otherwise it comes again.
+
+        `alone`: no other entry of its chunk waits for this one.
+        """
+        if entry.message is None:
+            if self._policy.tracing:
+                entry.since = time.time_ns()
+            self._decode(entry)
+        if lane is None and entry.message is not None:
+            lane = self._stage.lane(entry.message)
+            if lane is not None and not self._lanes.enter(lane, entry, here=alone):
+                return False
+        try:
+            self._prepare(entry)
+        except Later as later:
+            self._lanes.later(entry, later.lane or lane, later.after_s)
+        finally:
+            current.entry = None
+            if lane is not None:
+                self._lanes.leave(lane, well=entry.ready and entry.outcome is None)
+        return entry.ready
+
     def _prepare(self, entry: Entry) -> None:
-        self._decode(entry)
+        current.entry = entry
         while entry.outcome is None:
             try:
                 assert entry.message is not None
@@ -105,7 +148,7 @@ class Preparation:
                 break
             except (Reject, Dead) as outcome:
                 entry.outcome = outcome
-            except (Fatal, Stopped):
+            except (Fatal, Stopped, Later):
                 raise
             except Exception as error:  # noqa: BLE001 - counted, and told in the dead letter
                 entry.attempts += 1
@@ -115,6 +158,9 @@ class Preparation:
 
     def _decode(self, entry: Entry) -> None:
         raw, position = entry.raw, entry.position
+        if isinstance(raw, PassedOver):
+            entry.die(f"the batch that ends here cannot be read: {raw.why}", unexpected=False)
+            return
         topic = self._topics[raw.topic]
         if raw.value is None and topic.cleanup_policy == "compact":
             # A tombstone says that its key's record was withdrawn. No stage has work with it.

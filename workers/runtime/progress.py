@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Retry
+from kaption.connections.kafka.messages import Partition
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.entry import Batch, Entry, Held
 from kaption.workers.runtime.stage import Dead, Emit, Reject
@@ -28,7 +30,7 @@ class Snapshot:
     records: int
     emitted: int
     rejected: dict[str, int]
-    """By reason."""
+    """Rejected records by reason."""
     dead: int
     topics: dict[str, int]
     """Messages by topic, without prefix, of emitted records."""
@@ -56,6 +58,10 @@ class Progress:
         self.position = 0
         self.lag = 0
         self.waiting_for: str | None = None
+        self.last_wait: str | None = None
+        """Why the stage waited last, also after it went on or ended."""
+        self._aged: set[Partition] = set()
+        """The partitions whose age is shown."""
         self._next = float("-inf")
 
     def waits(self, error: Retry) -> None:
@@ -63,6 +69,7 @@ class Progress:
         metrics.RETRIES.labels(self.stage).inc()
         with self._lock:
             first, self.waiting_for = self.waiting_for is None, str(error)
+            self.last_wait = self.waiting_for
         if first:
             _log.warning("waiting", extra={"stage": self.stage, "why": str(error)})
 
@@ -83,6 +90,8 @@ class Progress:
         with self._lock:
             self.waiting_for = None
             self._topics += topics
+            for name, count in topics.items():
+                metrics.MESSAGES.labels(self.stage, name).inc(count)
             for (outcome, why), count in counted.items():
                 metrics.OUTCOMES.labels(self.stage, outcome, why).inc(count)
                 if outcome == "rejected":
@@ -113,11 +122,27 @@ class Progress:
         if now < self._next:
             return
         self._next = now + _EVERY_S
-        self.lag = sum(session.lag().values())
+        lags = session.lag()
+        self.lag = sum(lags.values())
         self.position = sum(filter(None, map(session.position, session.ownership.owned)))
         metrics.LAG.labels(self.stage).set(self.lag)
         metrics.HELD_RECORDS.labels(self.stage).set(self.held.records)
         metrics.HELD_BYTES.labels(self.stage).set(self.held.bytes)
+        self._show_ages(lags, session.ownership.owned)
+
+    def _show_ages(self, lags: Mapping[Partition, int], owned: Set[Partition]) -> None:
+        for gone in self._aged - owned:
+            self.held.reached.pop(gone, None)
+            metrics.OLDEST_AGE.remove(self.stage, gone.topic, str(gone.partition))
+        self._aged = set(owned)
+        for partition in owned:
+            if not (lags.get(partition) or partition in self.held.partitions):
+                self.held.reached.pop(partition, None)
+            at = self.held.reached.get(partition, -1)
+            age = max(0.0, time.time() - at / 1000) if at >= 0 else 0.0  # -1: it has no time
+            metrics.OLDEST_AGE.labels(self.stage, partition.topic, str(partition.partition)).set(
+                age
+            )
 
     def computed(self, batch: Batch, limit: int | None) -> None:
         """Count a batch; `limit` is the largest batch that fits the device, if one was halved."""

@@ -1,4 +1,4 @@
-"""Where to start reading a partition, for a stage whose truth lies outside Kafka."""
+"""Where to start reading a partition: the committed offset, or what the stage says."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Done = Callable[[Partition, int, int | BaseException], None]
 class Resumption:
     """Asks `Stage.resume` on a thread of its own, because it may read a store and wait for it.
 
-    The public methods belong to the poll thread. A stage that does not override `resume` is never
-    asked: its partitions start where Kafka says.
+    The public methods belong to the poll thread. The library's own look at the committed offset
+    does not do: it cannot tell an offset that was committed for an earlier topic of the same name.
     """
 
     def __init__(
@@ -43,22 +43,15 @@ class Resumption:
         """The partitions whose start is not known yet, with the epoch of the question. They stay
         paused."""
 
-    @staticmethod
-    def needed(stage: Stage[Any, Any]) -> bool:
-        """Whether the stage says itself where a partition starts."""
-        return type(stage).resume is not Stage.resume
-
     def start(self, done: Done) -> None:
         """Start the thread. `done` gets partition, epoch, and the first offset or the error."""
         self._done = done
-        if self.needed(self._stage):
-            self._thread.start()
+        self._thread.start()
 
     def ask(self, partition: Partition, epoch: int) -> None:
         """Find the start of a newly assigned partition."""
-        if self.needed(self._stage):
-            self.asked[partition] = epoch
-            self._work.put((partition, epoch))
+        self.asked[partition] = epoch
+        self._work.put((partition, epoch))
 
     def forget_all_but(self, owned: Collection[Partition]) -> None:
         """Drop questions about partitions that are no longer assigned."""
@@ -85,10 +78,13 @@ class Resumption:
                 self._done(partition, epoch, error)
 
     def _start(self, partition: Partition) -> int:
+        topic, number = partition
         try:
+            self._session.topic_ids.check([topic], patient=False)
             committed = self._session.committed([partition], self._timeout_s)[partition]
             if committed is None:
                 committed = self._session.log_start(partition, self._timeout_s)
         except self._session.errors as error:
-            raise Retry(f"reading the committed offset of {partition}: {error!r}") from error
-        return self._stage.resume(partition.topic, partition.partition, committed)
+            why = self._session.told(error)
+            raise Retry(f"reading the committed offset of {topic}/{number}: {why}") from error
+        return self._stage.resume(topic, number, committed, self._session.topic_ids.of(topic))

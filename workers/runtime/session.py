@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Thread
 from typing import Any, ClassVar
 
+from kaption.connections.errors import Fatal
 from kaption.connections.kafka import offsets
-from kaption.connections.kafka.access import denial
+from kaption.connections.kafka.access import check_access, denial
 from kaption.connections.kafka.clients import group_member, transactional_producer
 from kaption.connections.kafka.internals import (
+    fetch_by_id,
     forget_offset_fetches,
     go_on_joining,
     release_parked,
+    take_doubt,
 )
 from kaption.connections.kafka.library import (
     KafkaError,
@@ -22,15 +26,18 @@ from kaption.connections.kafka.library import (
     UnknownMemberIdError,
 )
 from kaption.connections.kafka.messages import Partition
+from kaption.connections.kafka.topic_ids import TopicIds
 from kaption.connections.kafka.transaction import Result, TransactionThread
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas.limits import DEAD_MESSAGE_BYTES
+from kaption.workers.runtime.backoff import Outage
 from kaption.workers.runtime.entry import Consumed
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.rebalance import Ownership, RebalanceListener
 
 _log = logging.getLogger(__name__)
 _CLOSE_GRACE_S = 2.0
+_LOOK_S = 5.0
 
 
 class Session:
@@ -50,11 +57,10 @@ class Session:
         topics: Collection[str],
         transactional_id: str,
         policy: RuntimePolicy,
-        pause_new: bool,
     ) -> None:
         """Open the consumer and subscribe. Raises KafkaError when no broker answers.
 
-        If `pause_new`, partitions that are assigned start paused.
+        Partitions that are assigned start paused: see `Resumption`.
         """
         self._connection = connection
         self._group = group
@@ -62,9 +68,10 @@ class Session:
         self._transactional_id = transactional_id
         self._policy = policy
         self._producer: TransactionThread | None = None
-        self._pause_new = pause_new
+        self.topic_ids = TopicIds(connection, min(_LOOK_S, policy.request_timeout_s))
+        self._unchecked = Outage(policy.rebuild_limit_s, time.monotonic)
         self._members: dict[Partition, str] = {}
-        """By partition, the member id that we had when it was assigned."""
+        """The member id that this worker had when a partition was assigned, by partition."""
         self.ownership = Ownership(self._assigned)
         self.consumer = self._make_consumer()
 
@@ -76,7 +83,11 @@ class Session:
         self.consumer = self._make_consumer()
 
     def poll(self, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[Consumed]]:
-        """New records. Call it also while every partition is paused, for it drives rebalances."""
+        """New records. Call it also while every partition is paused, for it drives rebalances.
+
+        Raises `UnreadableBatch`, after which the consumer goes on, other KafkaErrors, and Fatal
+        where the records are of a topic that was deleted and created again.
+        """
         release_parked(self.consumer)
         go_on_joining(self.consumer)
         records: Mapping[Partition, Sequence[Consumed]] = self.consumer.poll(
@@ -84,7 +95,7 @@ class Session:
         )
         if self._outlived():
             raise UnknownMemberIdError("partitions were kept from a membership that has ended")
-        return records
+        return records if not take_doubt(self.consumer) or self._checked(records) else {}
 
     def pause_only(self, wanted: Collection[Partition]) -> None:
         """Pause these of our partitions and resume the others."""
@@ -140,11 +151,11 @@ class Session:
     def committed(
         self, partitions: Collection[Partition], timeout_s: float
     ) -> dict[Partition, int | None]:
-        """Stable committed offsets; None where nothing was ever committed. Any thread.
+        """Stable committed offsets; None where none was committed for this topic id. Any thread.
 
         Raises KafkaTimeoutError.
         """
-        return offsets.committed_offsets(self.consumer, partitions, timeout_s)
+        return offsets.committed_offsets(self.consumer, partitions, timeout_s, self.topic_ids.known)
 
     def log_start(self, partition: Partition, timeout_s: float) -> int:
         """The first offset that the log still holds. Any thread. Raises KafkaError."""
@@ -168,14 +179,33 @@ class Session:
                 lags[partition] = max(0, high - at)
         return lags
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether fetches have told that nothing is left to read in any of our partitions."""
+        lags = self.lag()
+        return not self.joining and all(lags.get(each) == 0 for each in self.ownership.owned)
+
+    def unreadable_topics(self) -> str | None:
+        """Why a topic cannot be read now, and what to do; None if all can. Any thread.
+
+        Raises KafkaError if no broker answers, and Fatal where a topic was created again.
+        """
+        return "; ".join(self.topic_ids.check(self._topics, patient=False)) or None
+
     def told(self, error: BaseException) -> str:
-        """An error for people: the right that is missing, where that is the cause."""
-        return denial(self._connection, error) or repr(error)
+        """An error for people: the right that is missing, where that is the cause. Any thread.
+
+        Raises Fatal where the broker refuses us by now. A missing right raises nothing: it may have
+        been granted just now and be on its way to this broker.
+        """
+        seen = check_access(self._connection, _LOOK_S)
+        return denial(self._connection, error) or seen or repr(error)
 
     def close(self, timeout_s: float) -> None:
         """Leave the group and close both clients; one that hangs is left to a daemon thread."""
         if self._producer is not None:
             self._producer.close(timeout_s)
+        self.topic_ids.close()
         closing = self._start_closing(timeout_ms=round(timeout_s * 1000))
         # The consumer keeps to its time-out only while its I/O thread runs.
         closing.join(timeout_s + _CLOSE_GRACE_S)
@@ -196,7 +226,9 @@ class Session:
             request_s=policy.request_timeout_s,
             session_s=policy.session_timeout_s,
             poll_interval_s=policy.max_poll_interval_s,
+            pass_over=policy.pass_over_unreadable,
         )
+        fetch_by_id(consumer, self.topic_ids.uuid)
         self._listener = RebalanceListener(self.ownership)
         consumer.subscribe(topics=self._topics, listener=self._listener)
         return consumer
@@ -211,6 +243,26 @@ class Session:
             block_s=policy.transaction_deadline_s,
             expiry_s=policy.transaction_timeout_s,
         )
+
+    def _checked(self, records: Mapping[Partition, Sequence[Consumed]]) -> bool:
+        """Whether the records are of the topics that we know; if nobody answers, read them again.
+
+        An error would replace the consumer, and the inference of what it holds would be repeated.
+        """
+        try:
+            self.topic_ids.check(self._topics, patient=False)
+        except KafkaError as error:
+            if not self._unchecked:
+                _log.warning("records wait for the topic's id", extra={"error": repr(error)})
+            if self._unchecked.failed():
+                raise Fatal(
+                    f"the broker does not tell topic ids ({self.told(error)}): check it"
+                ) from error
+            for partition in records.keys() & self.consumer.assignment():
+                self.seek(partition, records[partition][0].offset)
+            return False
+        self._unchecked.end()
+        return True
 
     def _outlived(self) -> bool:
         """Whether we still own a partition that an earlier membership of ours was assigned.
@@ -227,8 +279,7 @@ class Session:
         member = self.consumer.group_metadata().member_id
         self._members |= {Partition(*partition): member for partition in partitions}
         forget_offset_fetches(self.consumer)
-        if self._pause_new:
-            self.consumer.pause(*partitions)
+        self.consumer.pause(*partitions)
 
 
 def _close(consumer: Any, **limits: int) -> None:

@@ -5,10 +5,13 @@ The engine calls these methods, in this order and on these threads:
 ===========  ===================  ============================================================
 `setup`      main thread          once, before anything is consumed
 `resume`     a thread of its own  each time a partition is assigned; it stays paused meanwhile
-`prepare`    preparation pool     once per record and again after Retry; many at a time, in any
-                                  order
-`process`    compute thread       one batch at a time, in offset order per partition; again with
-                                  the batch or parts of it after Retry, OutOfMemory or an error
+`lane`       preparation pool     once per record, before `prepare`
+`prepare`    preparation pool     once per record and again after Retry and Later; many at a time,
+                                  in any order
+`process`    compute thread       one batch at a time, in offset order per partition unless
+                                  `Batching.any_order`; again with the batch or parts of it after
+                                  Retry, OutOfMemory or an error
+`probe`      compute thread       after a batch in which a record failed
 `ready`      health thread        on each readiness probe
 `close`      main thread          once, after the last `process`; a `prepare` that waits for a
                                   server may still run, and its result is dropped
@@ -24,8 +27,11 @@ engine's wait keeps the worker in its consumer group, and a stop ends it at once
 
 from __future__ import annotations
 
+import threading
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
@@ -54,6 +60,48 @@ class Dead(Fault):
 
     The engine sends its original bytes to pairs.dead, as a DeadLetter.
     """
+
+
+class Later(Fault):
+    """`prepare` cannot go on with this record now: a server asked for a pause.
+
+    The record waits `after_s` seconds without a thread, then it is prepared again, in `lane` if one
+    is given. Other than after Retry, all others go on: it is not one of our own servers that is
+    away.
+    """
+
+    def __init__(self, why: str, after_s: float, lane: str | None = None) -> None:
+        super().__init__(why)
+        self.after_s = after_s
+        self.lane = lane
+
+
+_abroad: dict[int, float] = {}
+
+
+@contextmanager
+def abroad() -> Iterator[None]:
+    """Around a call to a foreign server in `prepare`.
+
+    When it takes longer than a second, the engine prepares another record meanwhile.
+    """
+    me = threading.get_ident()
+    _abroad[me] = time.monotonic()
+    try:
+        yield
+    finally:
+        del _abroad[me]
+
+
+def nobody_abroad() -> bool:
+    """Whether no thread is in a call `abroad`."""
+    return not _abroad
+
+
+def seconds_abroad(thread: int) -> float:
+    """How long the thread with this identifier has been in its present call `abroad`."""
+    now = time.monotonic()
+    return now - _abroad.get(thread, now)
 
 
 class OutOfMemory(Fault):
@@ -95,6 +143,9 @@ class Batching:
     """Limit for the sum of `Stage.size_of`."""
     per_partition: bool = False
     """Each batch holds one partition. Only that partition waits while the batch is processed."""
+    any_order: bool = False
+    """Records that are prepared late do not hold up those behind them in their partition: these are
+    processed before. Commits stay in the order of the offsets."""
 
 
 class Stage(ABC, Generic[R, P]):
@@ -115,12 +166,26 @@ class Stage(ABC, Generic[R, P]):
     def setup(self) -> None:
         """Load models and reach stores. Raises Fatal, which says what to do."""
 
+    def lane(self, message: Incoming[R]) -> str | None:
+        """What the preparation of this record may have to wait for, such as a foreign server.
+
+        When `lane_width` records of one lane are being prepared, the others wait without a thread,
+        so that records of other lanes go on. None: it waits for nothing.
+        """
+        return None
+
+    @property
+    def lane_width(self) -> int:
+        """Most records of one lane that are prepared at once."""
+        return 1
+
     @abstractmethod
     def prepare(self, message: Incoming[R]) -> P:
         """Make one record ready for a batch.
 
         Raises Reject or Dead, which are the record's outcome: `process` does not see it. Raises
-        Retry if a server is down, and Fatal to stop the worker. After any other error the engine
+        Retry if a server is down, Later if the record alone must wait, and Fatal to stop the
+        worker. After any other error the engine
         tries again a few times, then the record is Dead.
         """
 
@@ -133,14 +198,25 @@ class Stage(ABC, Generic[R, P]):
         record is alone; that record is Dead.
         """
 
+    def probe(self) -> None:
+        """Process a small record of the stage's own that is known to be good; store nothing.
+
+        Raises any error if the stage is broken: then the worker stops. Raises Retry if a server is
+        down. If it returns, the records that failed are bad, however many they are. Without a probe
+        a batch of which every record failed stops the worker, from four records on.
+        """
+
     def size_of(self, message: Incoming[R], prepared: P) -> int:
         """Bytes that this item adds to a batch. Only called if `Batching.max_bytes` is set."""
         return 0
 
-    def resume(self, topic: str, partition: int, committed: int) -> int:
+    def resume(
+        self, topic: str, partition: int, committed: int, topic_id: str | None = None
+    ) -> int:
         """The offset from which a newly assigned partition is read.
 
         `committed` is the group's committed offset, or the start of the log if there is none.
+        `topic_id` tells this topic from an earlier one of its name; None where it is not known.
         Override it if what is done is known outside Kafka: the sink follows its chain of manifests.
         Raises Retry and Fatal.
         """

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from threading import Thread
 from typing import Any
 
 from kaption.connections.errors import Fatal
-from kaption.connections.kafka.access import check_access, denial
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.runtime import metrics
-from kaption.workers.runtime.backoff import Backoff
+from kaption.workers.runtime.backoff import Backoff, Outage, Stopped, unless_stopped
 from kaption.workers.runtime.batcher import Batcher
 from kaption.workers.runtime.compute import Compute
 from kaption.workers.runtime.delivery import Delivery
@@ -31,12 +30,14 @@ from kaption.workers.runtime.resumption import Resumption
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
 from kaption.workers.runtime.stop import StopRequest
+from kaption.workers.runtime.topic_watch import TopicWatch
+from kaption.workers.runtime.tracing import Tracing, start_tracing
+from kaption.workers.runtime.unreadable import UnreadablePlaces
 
 _log = logging.getLogger(__name__)
 _SUPERVISE_S = 0.1
 _CLOSE_S = 5.0
 _PAUSE_AFTER_ERROR_S = 0.5
-_LOOK_S = 5.0
 # How long the poll thread may take to see that it is to leave, before it is left behind.
 _OVERDUE_S = 2.0
 
@@ -52,24 +53,24 @@ class Worker:
         stage: Stage[Any, Any],
         connection: KafkaConnection,
         policy: RuntimePolicy | None = None,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        random_source: random.Random | None = None,
     ) -> None:
         self.stage = stage
         self.progress = Progress(stage.name)
         self._connection = connection
         self._policy = policy or RuntimePolicy()
-        self._clock = clock
-        self._now = now
-        self._random = random_source or random.Random()  # noqa: S311 - jitter and span ids
+        self._clock = clock = time.monotonic
+        self._random = random.Random()  # noqa: S311 - jitter and span ids
         self._stop = StopRequest(clock)
+        self._is_set_up = False
         self._session: Session | None = None
         self._last_step: float | None = None
         self._failure: BaseException | None = None
-        self._failing_since: float | None = None
+        self._outage = Outage(self._policy.rebuild_limit_s, clock)
         self._failing_with = ""
+        self._done_before = 0
+        self._watch: TopicWatch | None = None
+        self._unreadable = UnreadablePlaces(stage.name, self._policy, clock)
+        self._tracing = Tracing(stage.name, start_tracing()) if self._policy.tracing else None
         metrics.begin(stage.name)
 
     def stop(self) -> None:
@@ -79,19 +80,36 @@ class Worker:
         """
         self._stop.ask()
 
+    def set_up(self) -> None:
+        """Set the stage up once, which loads its models; `run` begins with it.
+
+        Waits for a server that the stage needs for it. Raises Fatal, and Stopped.
+        """
+        if not self._is_set_up:
+            waiting = Backoff(self._policy, self._random, self._stop, self.progress.waits)
+            unless_stopped(lambda: waiting.call(self.stage.setup), self._stop, self.stage.name)
+            self._is_set_up = True
+
     def run(self) -> None:
         """Set the stage up, work until `stop`, close the stage.
 
         Raises Fatal, which says why and what to do, if the worker cannot go on.
         """
-        self.stage.setup()
+        try:
+            self.set_up()
+        except Stopped:
+            return
         poll: Poll | None = None
         try:
             opening = Opening(self.stage, self._connection, self._policy, self._stop, self._clock)
             self._session = opening.run()
             if self._session is not None:
                 poll = self._assemble(self._session)
+                self._watch = TopicWatch(
+                    self._session, self._stop, self._policy.rebuild_limit_s, self._clock
+                )
                 poll.start()
+                self._watch.start()
                 self._supervise(poll)
         finally:
             self._close(poll)
@@ -113,9 +131,18 @@ class Worker:
         """What is missing before the worker can take partitions and work; None if nothing is."""
         if self._session is None:
             return "not connected to Kafka"
+        # These two may be why the worker is no member.
+        if self._watch is not None and self._watch.problem:
+            return self._watch.problem
+        if self._failing_with:
+            return self._failing_with
         if self._session.joining:
             return "no member of the consumer group"
-        return self.stage.ready()
+        if unreadable := self._unreadable.problem(self._session.ownership.owned):
+            return unreadable
+        # A server may answer `ready` and yet refuse the work: a full disk, a lost right.
+        waits = self.progress.waiting_for if self.progress.held.records else None
+        return self.stage.ready() or waits
 
     def _assemble(self, session: Session) -> Poll:
         """Construct all parts of this worker. Nothing is started yet."""
@@ -123,7 +150,7 @@ class Worker:
         batching, prefix = stage.batching, self._connection.topic_prefix
         mailbox = Mailbox()
         backoff = Backoff(policy, self._random, stop, self.progress.waits)
-        outputs = Outputs(stage, prefix, self._now, self._random)
+        outputs = Outputs(stage, prefix, partial(datetime.now, UTC), self._random, self._tracing)
         topics = {prefix + topic.name: topic for topic in stage.inputs}
 
         def wanted(entry: Entry) -> bool:
@@ -144,6 +171,7 @@ class Worker:
                 compute=Compute(stage, policy, backoff, outputs, clock, wanted),
                 delivery=Delivery(session, outputs, self.progress, policy, clock, mailbox.put),
                 resumption=Resumption(stage, session, backoff, policy.request_timeout_s),
+                unreadable=self._unreadable,
                 progress=self.progress,
             )
         )
@@ -161,6 +189,8 @@ class Worker:
                 self._failure = Fatal(
                     f"the poll thread has not come round for {self._policy.stuck_s:.0f} s"
                 )
+            if self._watch is not None and self._failure is None:
+                self._failure = self._watch.error
             if self._failure is not None or self._overdue():
                 break
         if self._failure is not None:
@@ -181,22 +211,30 @@ class Worker:
                 except Session.errors as error:
                     self._replace_consumer(error)
                 else:
-                    self._failing_since, self._failing_with = None, ""
+                    self._note_work()
                 self._last_step = self._clock()
         except BaseException as error:  # noqa: BLE001 - run() raises it
             self._failure = error
 
+    def _note_work(self) -> None:
+        """End the outage once records were committed, or all partitions are read to their end."""
+        if not self._outage:
+            return
+        assert self._session is not None
+        idle = not self.progress.held.records and self._session.caught_up
+        if idle or self.progress.snapshot().records > self._done_before:
+            self._outage.end()
+            self._failing_with = ""
+
     def _replace_consumer(self, error: Exception) -> None:
         assert self._session is not None
-        now = self._clock()
-        self._failing_since = self._failing_since or now
-        # Raises Fatal if the broker refuses us by now. A missing right raises nothing: it may have
-        # been granted just now and be on its way to this broker.
-        seen = check_access(self._connection, _LOOK_S)
-        why = denial(self._connection, error) or seen or repr(error)
-        if now - self._failing_since > self._policy.rebuild_limit_s:
+        if not self._outage:
+            self._done_before = self.progress.snapshot().records
+        lasts = self._outage.failed()
+        why = self._session.told(error)
+        if lasts:
             raise Fatal(
-                f"the consumer fails for {now - self._failing_since:.0f} s: {why}"
+                f"the consumer fails for {lasts:.0f} s: {why}; check the brokers and the topics"
             ) from error
         if why != self._failing_with:  # one line for each reason, not one for each try
             self._failing_with = why

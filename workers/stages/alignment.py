@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from math import isfinite
 from typing import TYPE_CHECKING, ClassVar
 
 from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import Caption, ImageRef, Provenance, StageTrace
-from kaption.schemas.limits import LIST_ITEMS
 from kaption.workers.models.scorer import Scorer
-from kaption.workers.models.windows import fit, score_texts
-from kaption.workers.policy import ClipPolicy, ScorePolicy, SelectPolicy
+from kaption.workers.models.windows import TextScore, fit, score_texts
+from kaption.workers.policy.score import ClipPolicy, ScorePolicy
+from kaption.workers.policy.select import SelectPolicy
 from kaption.workers.runtime.stage import Batching
-from kaption.workers.stages.images import open_stored
+from kaption.workers.stages.images import open_stored, red_square
 from kaption.workers.stages.provenance import Tracer
+from kaption.workers.stages.thresholds import Thresholds
+from kaption.workers.stores.cosines import Cell, CosineStore
 from kaption.workers.stores.embeddings import EmbeddingCache, EmbeddingKey
 
 if TYPE_CHECKING:
@@ -40,9 +43,11 @@ class Alignment:
         policy: ClipPolicy,
         blobs: BlobStore,
         embeddings: EmbeddingCache,
+        cosines: CosineStore,
         load_scorer: Callable[[ClipPolicy], Scorer],
     ) -> None:
         self.policy = policy
+        self.cosines = cosines
         self._blobs = blobs
         self._cache = embeddings
         self._load_scorer = load_scorer
@@ -55,6 +60,13 @@ class Alignment:
         """None when blob store and cache answer, else the error."""
         return self._blobs.ready() or self._cache.ready()
 
+    def probe(self) -> None:
+        """Score an image of our own. Raises any error of the scorer, ValueError for no number."""
+        vectors = self.scorer.encode_images([self.scorer.preprocess(red_square())])
+        (found,) = score_texts(self.scorer, ["a red square"], vectors)
+        if not isfinite(found.score):
+            raise ValueError(f"the scorer gives the score {found.score}")
+
     def prepare(self, image: ImageRef) -> ImageInput:
         """The cached embedding, else the pixels of the fetched image. Any thread may call it.
 
@@ -65,28 +77,15 @@ class Alignment:
             return vector
         return self.scorer.preprocess(open_stored(self._blobs, image))
 
-    def score(
-        self,
-        images: Sequence[ImageRef],
-        inputs: Sequence[ImageInput],
-        captions: Sequence[tuple[int, Caption]],
-    ) -> list[Caption]:
-        """Embed all images and score each caption against the image at its index.
+    def scores(
+        self, vectors: NDArray[np.float32], captions: Sequence[tuple[int, Caption]]
+    ) -> list[TextScore]:
+        """Score each caption against the row at its index: (n, d), from `embed`.
 
-        `inputs` are the results of `prepare` for `images`. All embeddings are cached. Returns the
-        captions in their order, with `score` and `window_scores`. Raises OutOfMemory, Retry.
+        Raises OutOfMemory.
         """
-        if not images:
-            return []
-        vectors = self._embed(images, inputs)
-        texts = [caption.text for _, caption in captions]
-        scores = score_texts(self.scorer, texts, vectors[[at for at, _ in captions]])
-        return [
-            caption.model_copy(
-                update={"score": s.score, "window_scores": s.window_scores[:LIST_ITEMS]}
-            )
-            for (_, caption), s in zip(captions, scores, strict=True)
-        ]
+        rows = vectors[[at for at, _ in captions]]
+        return score_texts(self.scorer, [caption.text for _, caption in captions], rows)
 
     def fitted(self, caption: Caption) -> Caption:
         """The caption, with `fitted_text` if its text is too long for the scorer."""
@@ -104,10 +103,10 @@ class Alignment:
             and trace.preprocessing_id == self.scorer.preprocessing_id
         )
 
-    def _embed(
+    def embed(
         self, images: Sequence[ImageRef], inputs: Sequence[ImageInput]
     ) -> NDArray[np.float32]:
-        """Embeddings as (n, d) unit rows. New ones go to the cache."""
+        """Embeddings as (n, d) unit rows. New ones go to the cache. Raises OutOfMemory, Retry."""
         import numpy as np
         import torch
 
@@ -125,8 +124,14 @@ class Alignment:
         return EmbeddingKey(image.blob.sha256, self.scorer.revision, self.scorer.preprocessing_id)
 
 
+def scored(caption: Caption, found: TextScore) -> Caption:
+    """The caption with its score."""
+    update = {"score": found.score, "window_scores": found.window_scores}
+    return caption.model_copy(update=update)
+
+
 class Aligned:
-    """What a stage has that scores captions and compares the scores with one threshold."""
+    """A stage that scores captions and compares the scores with one threshold for each pair."""
 
     name: ClassVar[str]
 
@@ -138,32 +143,50 @@ class Aligned:
         now: Callable[[], datetime],
         *others: SelectPolicy,
     ) -> None:
-        """The highest of `thresholds` holds: cosines, None for the one that the scorer recommends.
+        """`thresholds` are cosines; None is one that sets itself. The highest holds.
 
-        `others` are policies that decide as well, for the provenance.
+        `others` are further policies that decide, for the provenance.
         """
         self._alignment = alignment
-        self._given = tuple(thresholds)
+        self._fixed = [each for each in thresholds if each is not None]
+        self._sets_itself = None in thresholds
         self._batching = Batching(policy.batch_records, _BATCH_WAIT_S)
         self._tracer = Tracer(self.name, now, policy, alignment.policy, *others)
 
     @property
     def batching(self) -> Batching:
-        """As the policy says."""
+        """The batches of records that the policy asks for."""
         return self._batching
 
     def setup(self) -> None:
         """Load the scorer. Raises Fatal."""
         self._alignment.setup()
-        recommended = self._alignment.scorer.recommended_score
-        self._threshold = max(recommended if each is None else each for each in self._given)
+        scorer, policy = self._alignment.scorer, self._alignment.policy.thresholds
+        self._thresholds = Thresholds(self.name, self._alignment.cosines, scorer, policy)
+
+    def _least(self, cells: Sequence[Cell]) -> list[float | None]:
+        """The threshold for each cell; None where nothing is known yet. Raises Retry."""
+        measured = self._thresholds.of(cells) if self._sets_itself else [None] * len(cells)
+        known = [[*self._fixed, *([] if one is None else [one])] for one in measured]
+        return [max(each, default=None) for each in known]
 
     def ready(self) -> str | None:
         """None when blob store and cache answer, else the error."""
         return self._alignment.ready()
 
-    def _traced(self, earlier: Provenance, seconds: float) -> Provenance:
+    def probe(self) -> None:
+        """Score an image of our own. Raises any error if the scorer is broken."""
+        self._alignment.probe()
+
+    def _traced(
+        self,
+        earlier: Provenance,
+        seconds: float,
+        threshold: float | None,
+        bank_id: str | None = None,
+    ) -> Provenance:
         """The provenance with this stage's entry, which names the scorer."""
         scorer = self._alignment.scorer
         models = {scorer.model: scorer.revision}
-        return earlier.then(self._tracer.trace(seconds, models, scorer.preprocessing_id))
+        trace = self._tracer.trace(seconds, models, scorer.preprocessing_id)
+        return earlier.then(trace.model_copy(update={"bank_id": bank_id, "threshold": threshold}))

@@ -6,11 +6,18 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from kaption.objectstore.blobs import BlobStore, CorruptBlobError
-from kaption.schemas import ImageRef, Reason
+from kaption.schemas import BlobRef, ImageRef, Reason
 from kaption.workers.runtime.stage import Dead, Reject
 
 if TYPE_CHECKING:
     from PIL import Image
+
+
+def red_square() -> Image.Image:
+    """A good image for a stage's probe, of the size of small web images."""
+    from PIL import Image
+
+    return Image.new("RGB", (224, 224), (220, 20, 20))
 
 
 def open_stored(blobs: BlobStore, image: ImageRef) -> Image.Image:
@@ -20,18 +27,27 @@ def open_stored(blobs: BlobStore, image: ImageRef) -> Image.Image:
     re-encoded every stored image and bounded its size. Raises Reject if the blob is missing, Dead
     if it is damaged, Retry if the store is down.
     """
+    return opened(stored_bytes(blobs, image.blob), image.blob)
+
+
+def opened(data: bytes, blob: BlobRef) -> Image.Image:
+    """The image in a blob's bytes, decoded to RGB. Raises Dead if it is damaged."""
     from PIL import Image
 
     try:
-        data = blobs.get(image.blob)
-    except KeyError as error:
-        raise Reject(Reason.BLOB_MISSING, image.blob.sha256) from error
-    except CorruptBlobError as error:
-        raise Dead(str(error)) from error
-    try:
-        opened = Image.open(BytesIO(data))
-        opened.load()
+        image = Image.open(BytesIO(data))
+        image.load()
     # For damaged files Pillow raises these errors besides its own UnidentifiedImageError.
     except (OSError, SyntaxError, ValueError) as error:
-        raise Dead(f"stored image {image.blob.sha256} cannot be decoded: {error}") from error
-    return opened.convert("RGB")
+        raise Dead(f"stored image {blob.sha256} cannot be decoded: {error}") from error
+    return image.convert("RGB")
+
+
+def stored_bytes(blobs: BlobStore, blob: BlobRef) -> bytes:
+    """A blob's bytes. Raises Reject if it is missing, Dead if it is damaged, Retry."""
+    try:
+        return blobs.get(blob)
+    except KeyError as error:
+        raise Reject(Reason.BLOB_MISSING, blob.sha256) from error
+    except CorruptBlobError as error:
+        raise Dead(str(error)) from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 
-from kaption.schemas import StageTrace
+from kaption.schemas import CaptionerUse, StageTrace
 from kaption.workers.policy import Policy
 
 
@@ -29,6 +29,9 @@ class Tracer:
         seconds: float,
         models: Mapping[str, str] | None = None,
         preprocessing_id: str | None = None,
+        *,
+        text_steps_id: str | None = None,
+        uses: Sequence[CaptionerUse] = (),
     ) -> StageTrace:
         """The trace of one record.
 
@@ -42,4 +45,8 @@ class Tracer:
             seconds=max(0.0, seconds),
             models=dict(models or {}),
             preprocessing_id=preprocessing_id,
+            text_steps_id=text_steps_id,
+            tokens=sum(use.input_tokens + use.output_tokens for use in uses),
+            cost=sum(use.cost for use in uses),
+            captioners=tuple(uses),
         )

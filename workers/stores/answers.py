@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter
 
-from kaption.schemas import ImageRef, Position, Reason
+from kaption.schemas import ImageRef, OptOutSignal, Position, Reason
 from kaption.schemas.image import Base64
 from kaption.schemas.limits import Name
 from kaption.schemas.record import Record
-from kaption.workers.stores.client import ping, redis_errors
+from kaption.workers.stores.client import redis_errors
 from kaption.workers.stores.footprint import Footprint, Forgetful
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ class Refusal(Record):
 
 
 class SketchedImage(ImageRef):
-    """The reference to an image, with the sketch by which near-duplicates are judged."""
+    """The reference to an image, with what else ingest found of it."""
 
     sketch: Base64 | None = None
     """`Likeness.sketch`. None for an image that is compared by its bytes alone."""
+    opt_out: tuple[OptOutSignal, ...] = ()
+    """Signals at the image itself that did not lead to a refusal."""
 
     def reference(self) -> ImageRef:
-        """Without the sketch, as the record carries it."""
+        """The part that the record carries as its image."""
         return ImageRef(**{name: getattr(self, name) for name in ImageRef.model_fields})
 
 
@@ -55,7 +57,7 @@ _JSON: TypeAdapter[Answer] = TypeAdapter(Answer)
 class Answers(Forgetful):
     """What the URL of a record gave first, so that each of its deliveries gives the same.
 
-    One string for each origin, about 1.6 kB for an image. An image is remembered
+    One string for each origin, about 0.8 kB for an image. An image is remembered
     for `ttl_s` seconds: longer than a record may be delivered again. A full server that evicts keys
     with a TTL (volatile-*) may drop answers; the dedup claims still hold then.
 
@@ -79,6 +81,19 @@ class Answers(Forgetful):
         if isinstance(answer, Refusal) and answer.delivery != str(delivery):
             return None
         return answer
+
+    def images(self, origins: Sequence[str]) -> list[str | None]:
+        """The sha256 of the stored image that each origin's URL gave, if it is remembered.
+
+        One round trip.
+        """
+        if not origins:
+            return []
+        with redis_errors():
+            names = [f"{self._prefix}url:{origin}" for origin in origins]
+            held = cast("list[bytes | None]", self._client.mget(names))
+        answers = [each and _JSON.validate_json(each) for each in held]
+        return [it.blob.sha256 if isinstance(it, SketchedImage) else None for it in answers]
 
     def first(
         self, origins: Sequence[Position], deliveries: Sequence[Position], found: Sequence[Answer]
@@ -108,10 +123,6 @@ class Answers(Forgetful):
         with redis_errors():
             call = self._client.exists if dry_run else self._client.delete
             return call(*keys)
-
-    def ready(self) -> str | None:
-        """None when Redis answers, else the error."""
-        return ping(self._client)
 
     def _key(self, origin: Position) -> str:
         return f"{self._prefix}url:{origin}"

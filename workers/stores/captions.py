@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import TypeAdapter
 
 from kaption.schemas import Caption
-from kaption.workers.stores.image_cache import TTL_S, ImageCache, Place
+from kaption.workers.stores.image_cache import TTL_S, ImageCache
 
 if TYPE_CHECKING:
     import redis
 
 
-@dataclass(frozen=True, slots=True)
-class CaptionKey:
+class CaptionKey(NamedTuple):
     """Everything that a captioner's candidates depend on."""
 
     sha256: str
@@ -41,14 +39,10 @@ class CaptionCache(ImageCache):
 
     def get(self, keys: Sequence[CaptionKey]) -> list[tuple[Caption, ...] | None]:
         """For each key the candidates, or None if they are not cached. One round trip."""
-        values = self.get_bytes([_place(key) for key in keys])
+        values = self.get_bytes(keys)
         return [None if value is None else _JSON.validate_json(value) for value in values]
 
     def put(self, keys: Sequence[CaptionKey], captions: Sequence[tuple[Caption, ...]]) -> None:
         """Store the candidates of each key. One round trip."""
         values = [_JSON.dump_json(found, exclude_defaults=True) for found in captions]
-        self.put_bytes([_place(key) for key in keys], values)
-
-
-def _place(key: CaptionKey) -> Place:
-    return key.sha256, (key.captioner, key.context)
+        self.put_bytes(keys, values)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from prometheus_client import Histogram
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.settings import RedisConnection
@@ -26,9 +30,25 @@ ATTEMPTS = 3
 because every write of ours is idempotent."""
 HEALTH_CHECK_S = 30
 
-_TRANSIENT = ("BUSY", "MISCONF", "NOREPLICAS", "TRYAGAIN", "LOADING", "UNBLOCKED")
+REDIS_SECONDS = Histogram(
+    "kaption_redis_seconds",
+    "Seconds of one call to Redis, which may hold several commands. Rising: look at the server's "
+    "processor, its slow log and the network.",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10),
+)
+
 _TRIAL_S = 10
 _URL = setting("redis", "url")
+_TRANSIENT = {
+    "BUSY": "SCRIPT KILL ends the script",
+    "MISCONF": "give its disk room",
+    "NOREPLICAS": "bring its replicas back",
+    "LOADING": "wait until it has read its data",
+    "NOSCRIPT": "repeating helps",
+    "TRYAGAIN": "repeating helps",
+    "UNBLOCKED": "repeating helps",
+}
+"""How errors begin that time mends, with what helps."""
 
 
 def connect_redis(connection: RedisConnection) -> redis.Redis:
@@ -60,18 +80,29 @@ def connect_redis(connection: RedisConnection) -> redis.Redis:
         ) from None
 
 
+def connect_all(connection: RedisConnection) -> list[redis.Redis]:
+    """A client of the server, and one of each further server that has claims."""
+    urls = (connection.url, *connection.claim_urls)
+    return [connect_redis(connection.model_copy(update={"url": url})) for url in urls]
+
+
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Turn redis-py's errors into Retry and Fatal. Other errors pass through unchanged."""
+    """Turn redis-py's errors into Retry and Fatal.
+
+    A key that holds another type passes unchanged: it concerns one record, not the server.
+    """
     from redis import exceptions as raised
 
+    began = time.perf_counter()
     try:
         yield
+        REDIS_SECONDS.observe(time.perf_counter() - began)
     except raised.NoPermissionError as error:
         raise Fatal(
             f"Redis refuses a command to the user of {setting('redis', 'username')}: {error}; its "
             "ACL needs the keys that start with redis.key_prefix, plain and in braces, and the "
-            "commands for strings, hashes, lists, sets, scripts and INFO"
+            "commands for strings, hashes, lists, sets, sorted sets, scripts and INFO"
         ) from error
     except (
         raised.AuthenticationError,
@@ -89,22 +120,38 @@ def redis_errors() -> Iterator[None]:
         raised.OutOfMemoryError,
         raised.ClusterDownError,  # also MASTERDOWN
         raised.TryAgainError,
+        raised.NoScriptError,
     ) as error:
         if wrong := tls_refusal(error, setting("redis", "ca_file"), _URL, "the Redis server"):
             raise Fatal(wrong) from error
-        raise Retry(f"Redis: {error or type(error).__name__}") from error
+        raise Retry(f"Redis: {error or type(error).__name__}: {_helps(error)}") from error
     except raised.AskError as error:  # also MOVED
         raise Fatal(
             "Redis runs as a cluster, and the dedup scripts need one server: point redis.url at a "
             "single server, or at a primary with replicas behind one address"
         ) from error
     except raised.ResponseError as error:
-        text = str(error)
-        if text.startswith(_TRANSIENT):
-            raise Retry(f"Redis: {text}") from error
+        # redis-py puts the command before an error of a pipeline, and with it bytes of its values.
+        text = str(error).rpartition("caused error: ")[2]
+        for beginning, helps in _TRANSIENT.items():
+            if text.startswith(beginning):
+                raise Retry(f"Redis: {_line(text)}: {helps}") from error
         if "DB index is out of range" in text:
             raise Fatal(f"Redis: {text}; correct the database number in redis.url") from error
-        raise
+        if "WRONGTYPE" in text:
+            raise
+        advice = f"repeating does not help: correct the server, or {_URL}"
+        if text.startswith("DENIED"):  # protected mode
+            advice = f"give the server a password, and {setting('redis', 'password')}"
+        refused = _line(text) or "no reason given"
+        raise Fatal(f"Redis refuses a command: {refused}; {advice}") from error
+    except raised.InvalidResponse as error:
+        raise Fatal(f"what answers is not Redis ({_line(error)}): correct {_URL}") from error
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+        # redis-py takes the answer of another server apart without a check.
+        if not _in_redis(error):
+            raise
+        raise Fatal(f"what answers is not Redis ({_line(error)}): correct {_URL}") from error
 
 
 def ping(client: redis.Redis) -> str | None:
@@ -133,8 +180,48 @@ def try_redis(client: redis.Redis, key_prefix: str) -> None:
         pipe.lrange(f"{claim}:list", 0, 0)
         pipe.sadd(f"{claim}:set", "1")
         pipe.smismember(f"{claim}:set", ["1"])
-        pipe.delete(f"{claim}:set")
+        pipe.zadd(f"{claim}:sorted", {"1": 0})
+        pipe.delete(f"{claim}:set", f"{claim}:sorted")
         pipe.execute()
+
+
+def forget(connection: RedisConnection) -> None:
+    """Delete every key that begins with the prefix, plain and in braces. Raises Retry and Fatal."""
+    for client in connect_all(connection):
+        with redis_errors():
+            for prefix in (connection.key_prefix, f"{{{connection.key_prefix}}}"):
+                for key in client.scan_iter(match=f"{prefix}*", count=1000):
+                    client.unlink(key)
+
+
+def _helps(error: Exception) -> str:
+    """What ends an error for which we wait."""
+    from redis import exceptions as raised
+
+    if "max number of clients" in str(error):
+        return "raise its maxclients"
+    for kind, helps in (
+        (raised.BusyLoadingError, "wait until it has read its data"),
+        (raised.ReadOnlyError, f"point {_URL} at the primary and not at a replica"),
+        (raised.MasterDownError, f"bring its primary back, or point {_URL} at it"),
+        (raised.OutOfMemoryError, "raise its maxmemory"),
+        ((raised.TryAgainError, raised.NoScriptError), "repeating helps"),
+        (raised.ClusterDownError, f"point {_URL} at a single server"),
+    ):
+        if isinstance(error, kind):
+            return helps
+    return f"start it, or correct {_URL}, which begins with rediss:// where it speaks TLS"
+
+
+def _in_redis(error: Exception) -> bool:
+    """Whether it was raised inside redis-py, or by what that calls."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return any(name.startswith("redis.") for name in frames)
+
+
+def _line(error: object) -> str:
+    """The first sentence: an unknown server may write pages, on several lines."""
+    return " ".join(str(error).split()).partition(". ")[0][:200]
 
 
 def _options(connection: RedisConnection) -> dict[str, str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from kaption.workers.stores.image_cache import TTL_S, ImageCache, Place
+from kaption.workers.stores.image_cache import TTL_S, ImageCache
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingKey:
+class EmbeddingKey(NamedTuple):
     """Everything that an embedding depends on."""
 
     sha256: str
@@ -39,7 +37,7 @@ class EmbeddingCache(ImageCache):
 
     def get(self, keys: Sequence[EmbeddingKey]) -> list[NDArray[np.float32] | None]:
         """For each key a unit vector of shape (d,), or None if it is not cached. One round trip."""
-        values = self.get_bytes([_place(key) for key in keys])
+        values = self.get_bytes(keys)
         return [None if value is None else _unpack(value) for value in values]
 
     def put(
@@ -53,16 +51,21 @@ class EmbeddingCache(ImageCache):
         if len(keys) != len(vectors):
             raise ValueError(f"{len(keys)} keys for {len(vectors)} vectors")
         kept = [half.tobytes() for half in vectors.astype("<f2")]
-        self.put_bytes([_place(key) for key in keys], kept)
+        self.put_bytes(keys, kept)
         return [_unpack(value) for value in kept]
-
-
-def _place(key: EmbeddingKey) -> Place:
-    return key.sha256, (key.revision, key.preprocessing_id)
 
 
 def _unpack(value: bytes) -> NDArray[np.float32]:
     import numpy as np
 
-    vector = np.frombuffer(value, dtype="<f2").astype(np.float32)
-    return vector / np.float32(max(np.linalg.norm(vector), np.finfo(np.float32).tiny))
+    return unit(np.frombuffer(value, dtype="<f2"))
+
+
+def unit(halves: NDArray[np.float16]) -> NDArray[np.float32]:
+    """The vectors along the last axis at unit length."""
+    import numpy as np
+
+    vectors = halves.astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found: NDArray[np.float32] = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return found

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import Field
 
-from kaption.schemas import CleanPair, IngestedPair
+from kaption.schemas import CleanPair, IngestedPair, Position, Reason, RejectedPair
 from kaption.schemas.limits import Name, Sha256, Text
 from kaption.schemas.record import Record
 
-HASH = "simhash:"
-"""Prefix of the perceptual hashes that near claims are made with. Older records have ``dhash:``."""
+if TYPE_CHECKING:
+    from kaption.workers.runtime.stage import Reject
+
+HASH = "simhash2:"
+"""Prefix of the perceptual hashes that near claims are made with. Older records have
+``simhash:`` or ``dhash:``."""
 
 
 class Footprint(Record):
@@ -28,6 +32,11 @@ class Footprint(Record):
     perceptual_hash: Annotated[int, Field(ge=0, lt=1 << 64)] | None = None
     """The 64-bit hash. None also for a record whose hash is not a `HASH`: it has no near claim."""
     clean_text: Text = ""
+    copy_of: Name | None = None
+    """For a pair that ingest rejected as a copy, the origin that holds the image's claim. The
+    pair's text may be remembered with that image."""
+    pair_id: Name | None = None
+    """The pair_id of the pair or of such a copy."""
 
     @classmethod
     def of(cls, pair: IngestedPair | CleanPair) -> Footprint:
@@ -39,6 +48,7 @@ class Footprint(Record):
             original_sha256=pair.image.original_sha256,
             perceptual_hash=int(hashed.removeprefix(HASH), 16) if hashed.startswith(HASH) else None,
             clean_text=pair.clean_text,
+            pair_id=pair.pair_id,
         )
 
 
@@ -51,3 +61,13 @@ class Forgetful(Protocol):
         An entry that another owner has claimed since stays. `dry_run` only counts. The call may be
         repeated. Raises Retry when Redis is down.
         """
+
+
+def holder_of(rejected: Reject | RejectedPair) -> str | None:
+    """The origin that holds the image's claim, if ingest rejected the pair as a copy."""
+    if rejected.reason not in (Reason.DUPLICATE, Reason.NEAR_DUPLICATE):
+        return None
+    try:
+        return str(Position.parse(rejected.detail.removeprefix("of ")))
+    except ValueError:
+        return None

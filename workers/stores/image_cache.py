@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TTL_S = 7 * 24 * 3600
 """Seconds. The topics between the stages are kept as long: a replay within that time runs no model.
 """
-Place = tuple[str, tuple[str, ...]]
+Place = tuple[str, ...]
 """A stored image's sha256, and everything else that the value depends on."""
 
 
@@ -38,14 +38,14 @@ class ImageCache(Forgetful):
     def get_bytes(self, places: Sequence[Place]) -> list[bytes | None]:
         """For each place the value, or None. One round trip."""
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
-            for sha256, parts in places:
+            for sha256, *parts in places:
                 pipe.hget(self._key(sha256), _field(parts))
             return cast("list[bytes | None]", pipe.execute())
 
     def put_bytes(self, places: Sequence[Place], values: Sequence[bytes]) -> None:
         """Store a value at each place. One round trip."""
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
-            for (sha256, parts), value in zip(places, values, strict=True):
+            for (sha256, *parts), value in zip(places, values, strict=True):
                 pipe.hset(self._key(sha256), _field(parts), cast(Any, value))
                 pipe.expire(self._key(sha256), self._ttl_s)
             pipe.execute()
@@ -70,6 +70,6 @@ class ImageCache(Forgetful):
         return self._prefix + bytes.fromhex(sha256)
 
 
-def _field(parts: tuple[str, ...]) -> Any:
+def _field(parts: list[str]) -> Any:
     """Any, because redis-py accepts bytes as a field name and its types do not."""
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).digest()

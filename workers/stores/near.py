@@ -3,28 +3,63 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, cast
 
 from kaption.connections.errors import Retry
 from kaption.schemas import Position
 from kaption.workers.stores.client import redis_errors
+from kaption.workers.stores.near_paths import (
+    PATH_BYTES,
+    doubts,
+    likely_paths,
+    own_paths,
+    unlikeliness,
+)
 
 if TYPE_CHECKING:
     import redis
+    from redis.commands.core import Script
+
+    from kaption.workers.stores.near_paths import Floats, Hashes
 
 CHUNK = 64
-"""Claims in one look. With 1 M entries in Redis the answer of a look has about 1 MB."""
+"""Claims in one look."""
+LEAF = 64
+"""Entries of a leaf. Fewer take more memory and need more paths; more let a look read more."""
+LONGEST = 256
+"""Entries that a look reads of a leaf of one hash, at most: the latest."""
 RECENT = 4096
 """A look is repeated if other workers kept more than this many entries after it."""
 ROUNDS = 32
 """Looks before a claim gives up with Retry."""
-
-
 CANDIDATES = 128
-"""Kept images with near hashes whose sketches a look reads, at most: 93 kB for each claim."""
+"""Kept images with likely hashes whose sketches a look reads, at most: 21 kB for each claim. In
+families of look-alikes so many are likely; a photograph has a few."""
+LIKELY = 2.5
+"""`unlikeliness` of the hash up to which the sketch of a kept image is read. 99.6 % of altered
+copies are below. Farther images are read only among the `NEAREST`."""
+NEAREST = 8
+JUDGED = 4
+"""Images with the nearest sketches that are compared themselves, at most, for each claim. In
+families of a hundred look-alikes a copy's sketch was nearest to its own image or next to it."""
+
+LOOK_BYTES = 146
+"""Bytes of a sketch and a sha256. The owner follows them in Redis."""
+JUDGES = 8
+"""Claims that are judged at once: a store takes some tens of milliseconds for an image."""
+
+Same = Callable[[str, str], bool | None]
+"""Tells of two stored images, by their sha256, whether they are one. None: one of them is gone, and
+the sketches decide. Several threads call it. May raise Retry."""
+
+
+def unseen(_one: str, _other: str) -> None:
+    """Leaves the decision to the sketches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,45 +69,65 @@ class Likeness:
     hash: int
     """64 bits. Images that look alike have near hashes."""
     sketch: bytes
-    """A small picture. `alike` decides by two of them whether their images are one."""
+    """A tiny picture. Images whose sketches are far apart are different."""
+    sha256: str
+    """Of the stored image. `Same` decides by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _NearEntry:
+    """A kept image."""
+
+    owner: Position
+    look: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     hash: bytes
     check: bytes
-    sketch: bytes
+    look: bytes
     owner: Position
+    doubts: Floats
+    """Of the hash's 64 bits."""
+
+    @property
+    def number(self) -> int:
+        """The hash."""
+        return int.from_bytes(self.hash, "big")
 
 
 class NearClaims:
     """The set of kept images, with a hash, a sketch, an owner and a sequence number for each.
 
-    *Look.* A 64-bit hash is split into four bands of 16 bits, and each band's value names a list of
-    entries. Two hashes that differ by more than radius r_i in every band i have a distance of at
-    least sum(r_i + 1). A look therefore probes max(0, d - 3) bands with radius 1 (17 lists each)
-    and the other bands exactly, and finds every entry within distance d <= 7. (Norouzi, Punjani,
-    Fleet: Fast exact search in Hamming space with multi-index hashing, 2014.)
+    *Look.* Four trees order the images by their hashes, each from another bit on. A leaf has at
+    most `LEAF` entries, so a look reads as much in a large set as in a small one. It reads the
+    leaf of the hash in each tree, and those that the most doubtful bits lead to (`likely_paths`).
+    Of many images it finds most that are near, not all (docs/scaling.md). Lists that are named by
+    16 bits found all, but grew with the set; lists that all have equally many bits were long for
+    photographs, whose hashes crowd.
 
     *Judgement.* Images that differ may have near hashes, as logos on a white ground do. The
-    sketches of at most `CANDIDATES` entries are read and judged. Entries whose check (16 bits of
-    the sketch's CRC) agrees come first, then the nearest.
+    sketches of at most `CANDIDATES` entries are read. Entries whose check (16 bits of the CRC of
+    the sha256) agrees come first, then those whose differing bits are the most doubtful ones. Of
+    those whose sketches are not far the nearest `JUDGED` are compared as whole images, because a
+    sketch of four times the size took other words in a meme for a watermark.
 
-    *Decision.* A look reads the lists and the sequence number in one atomic script. Distances and
-    sketches are judged here, because Redis has one thread and the workers have many. A hit is
-    final: kept entries stay, the lowest sequence number wins, and later entries have higher
-    numbers. Without a hit a second script keeps the image if no entry near its hash is newer than
-    the look; otherwise the image is looked up again. The claim is thus one atomic decision, and
-    racing workers agree.
+    *Decision.* A look reads the leaves and the sequence number in one atomic script. Distances and
+    images are judged here, because Redis has one thread and the workers have many. A hit is
+    final: kept entries stay, and of equally near ones the earliest wins. Without a hit a second
+    script keeps the image if no entry near its hash is newer than the look; otherwise the image is
+    looked up again. The claim is thus one atomic decision, and racing workers agree.
 
-    *Takedown.* `forget` removes the entry of one owner atomically. If a look found that entry and
-    its owner is gone when it is read, the claim raises Retry.
+    *Takedown.* `forget` removes the entry of one owner atomically. An entry that is gone when a
+    claim reads it does not count.
 
     *Repetition.* An owner that holds an entry like its image gets it again, whatever was kept
-    since. A worker that dies between the two scripts has written nothing.
+    since: its own hash leads to its leaf, and no reading leaves out an entry with its check. A
+    worker that dies between the two scripts has written nothing.
 
-    An entry takes 16 bytes in each band, a short hash field for its owner and one for its sketch:
-    about 1 kB, of which the sketch has 726 bytes.
+    An entry takes 16 bytes in each tree, and a hash field with the sketch, the sha256 and the
+    owner.
     """
 
     def __init__(self, client: redis.Redis, prefix: str, distance: int) -> None:
@@ -81,25 +136,35 @@ class NearClaims:
         self._distance = distance
         self._sequence = f"{prefix}sequence"
         self._recent = f"{prefix}recent"
+        self._depth = 0
+        self._judges = ThreadPoolExecutor(JUDGES, "near-judge")  # no thread as yet
         lua = files("kaption.workers.stores")
-        self._look = client.register_script((lua / "near_look.lua").read_text("utf-8"))
-        self._keep = client.register_script((lua / "near_keep.lua").read_text("utf-8"))
-        self._forget = client.register_script((lua / "near_forget.lua").read_text("utf-8"))
+        tree = (lua / "near_tree.lua").read_text("utf-8")
+        self._look, self._keep, self._forget = (
+            client.register_script(tree + (lua / f"near_{name}.lua").read_text("utf-8"))
+            for name in ("look", "keep", "forget")
+        )
 
-    def claim(self, images: Sequence[Likeness], owners: Sequence[Position]) -> list[Position]:
-        """Claim each image. Returns the given owner, or the owner of the earliest one like it.
+    def claim(
+        self, images: Sequence[Likeness], owners: Sequence[Position], same: Same
+    ) -> list[Position]:
+        """Claim each image. Returns the given owner, or the owner of the nearest one like it.
 
         Raises ValueError on a hash that is not an unsigned 64-bit number, Retry when Redis is down.
         """
         if any(not 0 <= image.hash < 1 << 64 for image in images):
             raise ValueError("a perceptual hash is an unsigned 64-bit number")
+        if not images:
+            return []
+        doubtful = doubts([image.sketch for image in images])
         wanted = [
-            _Wanted(image.hash.to_bytes(8, "big"), _check(image.sketch), image.sketch, owner)
-            for image, owner in zip(images, owners, strict=True)
+            _Wanted(image.hash.to_bytes(8, "big"), _check(look), look, owner, doubt)
+            for image, owner, doubt in zip(images, owners, doubtful, strict=True)
+            for look in [image.sketch + bytes.fromhex(image.sha256)]
         ]
         holders: list[Position] = []
         for start in range(0, len(wanted), CHUNK):
-            holders += self._claim_chunk(wanted[start : start + CHUNK])
+            holders += self._claim_chunk(wanted[start : start + CHUNK], same)
         return holders
 
     def forget(self, held: Sequence[tuple[int, str]], *, dry_run: bool) -> int:
@@ -110,21 +175,23 @@ class NearClaims:
         found = 0
         for start in range(0, len(held), CHUNK):
             chunk = held[start : start + CHUNK]
-            items = [part for number, owner in chunk for part in (number.to_bytes(8, "big"), owner)]
-            with redis_errors():
-                found += int(
-                    self._forget(keys=[self._recent], args=[self._prefix, int(dry_run), *items])
-                )
+            paths = own_paths([number for number, _ in chunk])
+            items = [
+                part
+                for (number, owner), path in zip(chunk, paths, strict=True)
+                for part in (number.to_bytes(8, "big"), owner, path)
+            ]
+            found += int(self._run(self._forget, int(dry_run), LOOK_BYTES, *items))
         return found
 
-    def _claim_chunk(self, wanted: Sequence[_Wanted]) -> list[Position]:
+    def _claim_chunk(self, wanted: Sequence[_Wanted], same: Same) -> list[Position]:
         holders: dict[int, Position] = {}
         for _ in range(ROUNDS):
             open_ = [index for index in range(len(wanted)) if index not in holders]
-            seen, hits = self._hits([wanted[index] for index in open_])
+            seen, hits = self._hits([wanted[index] for index in open_], same)
             holders |= {i: hit for i, hit in zip(open_, hits, strict=True) if hit is not None}
             free = [index for index in open_ if index not in holders]
-            kept = self._keep_free(seen, [wanted[index] for index in free])
+            kept = self._keep_free(seen, [wanted[index] for index in free], same)
             if kept is not None:
                 holders |= {i: owner for i, owner in zip(free, kept, strict=True) if owner}
             if len(holders) == len(wanted):
@@ -134,99 +201,120 @@ class NearClaims:
             f"{RECENT} entries, during each of {ROUNDS} tries"
         )
 
-    def _hits(self, wanted: Sequence[_Wanted]) -> tuple[int, list[Position | None]]:
+    def _hits(self, wanted: Sequence[_Wanted], same: Same) -> tuple[int, list[Position | None]]:
         """The sequence number of the look, and for each image the owner of one like it."""
-        wide = max(0, self._distance - 3)
-        with redis_errors():
-            answer = cast(
-                "list[bytes]",
-                self._look(
-                    keys=[self._sequence], args=[self._prefix, wide, *(one.hash for one in wanted)]
-                ),
-            )
+        import numpy as np
+
+        doubtful = np.stack([one.doubts for one in wanted])
+        paths = likely_paths([one.number for one in wanted], doubtful, self._depth)
+        asked = [one.hash + one.check + path for one, path in zip(wanted, paths, strict=True)]
+        answer = self._run(self._look, 16 * LONGEST, *asked)
+        self._depth = round(int(answer[1]) * PATH_BYTES / sum(map(len, paths)))
         found = [
-            self._candidates(one, listed) for one, listed in zip(wanted, answer[1:], strict=True)
+            self._candidates(one, listed) for one, listed in zip(wanted, answer[2:], strict=True)
         ]
         entries = self._entries(sorted({number for numbers in found for number in numbers}))
-        return int(answer[0]), [
-            self._holder(one, [entries[number] for number in sorted(numbers)])
-            for one, numbers in zip(wanted, found, strict=True)
-        ]
+        near = [[entries[at] for at in sorted(numbers) if at in entries] for numbers in found]
+        return int(answer[0]), list(self._judges.map(self._holder, wanted, near, repeat(same)))
 
     def _candidates(self, one: _Wanted, listed: bytes) -> list[int]:
         """The sequence numbers of the entries to judge."""
         import numpy as np
 
         raw = np.frombuffer(listed, dtype=">u8").reshape(-1, 2)
-        far = np.bitwise_count(raw[:, 0] ^ np.frombuffer(one.hash, dtype=">u8"))
-        near = far <= self._distance
-        tails, far = raw[near, 1], far[near]
-        other = tails >> np.uint64(48) != int.from_bytes(one.check, "big")
-        numbers = tails & np.uint64((1 << 48) - 1)
-        order = np.lexsort((numbers, far, other))
-        return list(dict.fromkeys(numbers[order].tolist()))[:CANDIDATES]
+        mask = (1 << 48) - 1
+        numbers, once = np.unique(raw[:, 1] & mask, return_index=True)
+        differing = raw[once, 0] ^ one.number
+        near = np.bitwise_count(differing) <= self._distance
+        own = near & (raw[once, 1] >> 48 == int.from_bytes(one.check, "big"))
+        read = [*np.flatnonzero(own), *chosen(differing, one.doubts, self._distance)]
+        return list(dict.fromkeys(numbers[read].tolist()))[:CANDIDATES]
 
-    def _holder(
-        self, one: _Wanted, entries: Sequence[tuple[Position | None, bytes | None]]
-    ) -> Position | None:
-        """The owner itself if it holds an image like this, else the earliest that does."""
-        judged = [(owner, sketch) for owner, sketch in entries if sketch is not None]
-        if not judged:
-            return None
-        from kaption.workers.decode.likeness import alike
+    def _holder(self, one: _Wanted, entries: Sequence[_NearEntry], same: Same) -> Position | None:
+        """The owner itself if it holds an image like this, else the owner of the nearest one."""
+        mine = [each for each in entries if each.owner.may_be(one.owner)]
+        if any(True for _ in alike(one.look, [each.look for each in mine], same)):
+            return one.owner
+        others = [each for each in entries if each not in mine]
+        at = next(alike(one.look, [each.look for each in others], same), None)
+        return None if at is None else others[at].owner
 
-        like = alike(one.sketch, [sketch for _, sketch in judged])
-        holders = [owner for (owner, _), yes in zip(judged, like, strict=True) if yes]
-        if None in holders:
-            raise Retry("a near-duplicate was taken down, or Redis was emptied, during its look-up")
-        return one.owner if one.owner in holders else next(iter(holders), None)
-
-    def _keep_free(self, seen: int, free: Sequence[_Wanted]) -> list[Position | None] | None:
+    def _keep_free(
+        self, seen: int, free: Sequence[_Wanted], same: Same
+    ) -> list[Position | None] | None:
         """The owner of each image, None for one to look up again; None if the look is too old."""
         if not free:
             return []
         items: list[Any] = []
-        for at, one in enumerate(free):
-            places = ",".join(map(str, self._earlier(one, free[:at])))
-            items += [one.hash, one.check, one.sketch, str(one.owner), places]
-        with redis_errors():
-            kept = self._keep(
-                keys=[self._sequence, self._recent],
-                args=[self._prefix, seen, self._distance, RECENT, *items],
-            )
+        for at, (one, paths) in enumerate(
+            zip(free, own_paths([one.number for one in free]), strict=True)
+        ):
+            places = ",".join(map(str, self._earlier(one, free[:at], same)))
+            items += [one.hash, one.check, one.look, str(one.owner), paths, places]
+        kept = self._run(self._keep, seen, self._distance, RECENT, 16 * LEAF, *items)
         if kept is None:
             return None
         return [Position.parse(holder.decode()) if holder else None for holder in kept]
 
-    def _earlier(self, one: _Wanted, before: Sequence[_Wanted]) -> list[int]:
-        """The places of the images before this one that are like it."""
-        mine = int.from_bytes(one.hash, "big")
+    def _earlier(self, one: _Wanted, before: Sequence[_Wanted], same: Same) -> list[int]:
+        """The places of the images before this one that are like it, the nearest first."""
         near = [
             at
             for at, other in enumerate(before)
-            if (mine ^ int.from_bytes(other.hash, "big")).bit_count() <= self._distance
+            if (one.number ^ other.number).bit_count() <= self._distance
         ]
-        if not near:
-            return []
-        from kaption.workers.decode.likeness import alike
+        return [near[at] for at in alike(one.look, [before[at].look for at in near], same)]
 
-        like = alike(one.sketch, [before[at].sketch for at in near])
-        return [at for at, yes in zip(near, like, strict=True) if yes]
-
-    def _entries(self, numbers: Sequence[int]) -> dict[int, tuple[Position | None, bytes | None]]:
-        """The owner and the sketch of each sequence number. One round trip."""
+    def _entries(self, numbers: Sequence[int]) -> dict[int, _NearEntry]:
+        """The entries of these sequence numbers, those that are still kept. One round trip."""
         if not numbers:
             return {}
         with redis_errors(), self._client.pipeline(transaction=False) as pipe:
             for number in numbers:
-                for kind in ("owner", "sketch"):
-                    pipe.hget(f"{self._prefix}{kind}:{number // 256}", str(number % 256))
+                pipe.hget(f"{self._prefix}look:{number // 256}", str(number % 256))
             answers = cast("list[bytes | None]", pipe.execute())
         return {
-            number: (None if owner is None else Position.parse(owner.decode()), sketch)
-            for number, owner, sketch in zip(numbers, answers[::2], answers[1::2], strict=True)
+            number: _NearEntry(Position.parse(held[LOOK_BYTES:].decode()), held[:LOOK_BYTES])
+            for number, held in zip(numbers, answers, strict=True)
+            if held is not None
         }
 
+    def _run(self, script: Script, *items: Any) -> Any:
+        """What the script answers to these items, which follow the prefix and the depth."""
+        with redis_errors():
+            return script(
+                keys=[self._sequence, self._recent], args=[self._prefix, self._depth, *items]
+            )
 
-def _check(sketch: bytes) -> bytes:
-    return (zlib.crc32(sketch) & 0xFFFF).to_bytes(2, "big")
+
+def chosen(differing: Hashes, doubt: Floats, distance: int) -> list[int]:
+    """The places of the kept images whose sketches are read, the likeliest first.
+
+    `differing` has the bits in which their hashes differ from one with these doubts.
+    """
+    import numpy as np
+
+    places = np.flatnonzero(np.bitwise_count(differing) <= distance)
+    far = unlikeliness(differing[places], doubt)
+    count = max(NEAREST, np.count_nonzero(far <= LIKELY))
+    return [int(at) for at in places[np.argsort(far, kind="stable")[: min(count, CANDIDATES)]]]
+
+
+def alike(new: bytes, looks: Sequence[bytes], same: Same) -> Iterator[int]:
+    """The places of the looks that show the same image, the nearest first."""
+    if not looks:
+        return
+    from kaption.workers.decode.likeness import CLOSE, FAR, PACKED_BYTES, distances
+
+    sketch, sha256 = new[:PACKED_BYTES], new[PACKED_BYTES:].hex()
+    far = distances(sketch, [look[:PACKED_BYTES] for look in looks]).tolist()
+    near = sorted((at for at in range(len(looks)) if far[at] < FAR), key=far.__getitem__)
+    for at in near[:JUDGED]:
+        yes = looks[at] == new or same(sha256, looks[at][PACKED_BYTES:].hex())
+        if far[at] <= CLOSE if yes is None else yes:
+            yield at
+
+
+def _check(look: bytes) -> bytes:
+    # Of the sha256 alone: a sketch that is made again from the stored image is not quite the same.
+    return (zlib.crc32(look[-32:]) & 0xFFFF).to_bytes(2, "big")

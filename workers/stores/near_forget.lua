@@ -1,8 +1,8 @@
 -- Removes the kept entry of each hash if the given owner holds it. Returns how many there were.
 -- Several images may have one hash; an owner holds one entry.
--- KEYS[1] list of the latest entries; ARGV[1] key prefix, ARGV[2] 1 to only count, then hash, owner,
--- hash, owner ...
-local prefix, dry = ARGV[1], ARGV[2] == '1'
+-- KEYS[2] list of the latest entries; ARGV[3] 1 to only count, ARGV[4] bytes of a look, then three
+-- for each: hash, owner, and the paths of its leaves.
+local dry, size = ARGV[3] == '1', tonumber(ARGV[4])
 
 local function number_of(entry)
   local high, low = struct.unpack('>I2I4', entry, 11)
@@ -10,15 +10,14 @@ local function number_of(entry)
 end
 
 -- The entry of the hash that the owner holds, and its sequence number.
-local function entry_of(hash, owner)
-  local words = {struct.unpack('>I2I2I2I2', hash)}
-  local entries = redis.call('GET', prefix .. '1:' .. words[1]) or ''
+local function entry_of(hash, owner, path)
+  local _, entries = find_leaf(path)
   for at = 1, #entries, 16 do
     local entry = entries:sub(at, at + 15)
     if entry:sub(1, 8) == hash then
       local number = number_of(entry)
-      local owners = prefix .. 'owner:' .. math.floor(number / 256)
-      if redis.call('HGET', owners, number % 256) == owner then return entry, number end
+      local kept = redis.call('HGET', prefix .. 'look:' .. math.floor(number / 256), number % 256)
+      if kept and kept:sub(size + 1) == owner then return entry, number end
     end
   end
 end
@@ -33,23 +32,20 @@ local function without(entry, entries)
 end
 
 local found = 0
-for i = 3, #ARGV, 2 do
-  local hash, owner = ARGV[i], ARGV[i + 1]
-  local entry, number = entry_of(hash, owner)
+for i = 5, #ARGV, 3 do
+  local hash, owner, paths = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local entry, number = entry_of(hash, owner, paths:sub(1, 33))
   if entry then
     found = found + 1
     if not dry then
-      for band, word in ipairs({struct.unpack('>I2I2I2I2', hash)}) do
-        if band <= 4 then
-          local key = prefix .. band .. ':' .. word
-          local left = without(entry, redis.call('GET', key) or '')
-          if left == '' then redis.call('DEL', key) else redis.call('SET', key, left) end
-        end
+      for at = 1, #paths, 33 do
+        local name, entries, length = find_leaf(paths:sub(at, at + 32))
+        local left = without(entry, entries)
+        if left == '' and length == 1 then redis.call('DEL', name)
+        else redis.call('SET', name, left) end
       end
-      local block = math.floor(number / 256)
-      redis.call('HDEL', prefix .. 'owner:' .. block, number % 256)
-      redis.call('HDEL', prefix .. 'sketch:' .. block, number % 256)
-      redis.call('LREM', KEYS[1], 0, entry:sub(1, 10) .. owner)
+      redis.call('HDEL', prefix .. 'look:' .. math.floor(number / 256), number % 256)
+      redis.call('LREM', KEYS[2], 0, entry:sub(1, 10) .. owner)
     end
   end
 end

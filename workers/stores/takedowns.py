@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -9,7 +10,16 @@ from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 from kaption.connections.errors import Retry
-from kaption.schemas import CleanPair, IngestedPair, RawPair, Reason, rule_id, rules_for
+from kaption.schemas import (
+    CleanPair,
+    IngestedPair,
+    RawPair,
+    Reason,
+    TakedownKind,
+    rule_id,
+    rules_for,
+)
+from kaption.schemas.takedown import Coverable
 from kaption.workers.runtime.stage import Reject
 from kaption.workers.stores.client import redis_errors
 
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
     import redis
 
 
+_log = logging.getLogger(__name__)
 COMPARE_S = 300.0
 """Seconds between two comparisons of the copy with the dataset, in each worker. A Redis that came
 back with an older state has its newest takedowns again after at most this time. A Redis that came
@@ -36,6 +47,9 @@ class TakedownList:
     takedowns in every worker is expensive. The mark is a member of the set, so that both are lost
     together.
 
+    An id leaves the set only when a person lifts its takedown. That the dataset lacks it is no
+    reason: `sink.prefix` may be a new one, or the bucket was lost.
+
     Every method raises Retry when Redis or the dataset's store is down. Any thread may call them.
     """
 
@@ -44,19 +58,23 @@ class TakedownList:
         client: redis.Redis,
         key_prefix: str,
         read_ids: Callable[[Collection[str]], Collection[str]],
+        read_lifted: Callable[[], Collection[str]] = tuple,
         *,
         compare_s: float = COMPARE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`read_ids` returns the ids of all takedowns in the dataset. It is given the known ids,
         whose files it need not read again. It may raise Retry, and Fatal on an unreadable takedown.
+        `read_lifted` returns the ids of those that were lifted; one in the dataset holds again.
         """
         self._client = client
         self._key = f"{key_prefix}takedowns"
         self._read_ids = read_ids
+        self._read_lifted = read_lifted
         self._compare_s = compare_s
         self._clock = clock
         self._due = clock()
+        self._missing = 0
         self._comparing = threading.Lock()
 
     def add(self, ids: Collection[str]) -> None:
@@ -66,15 +84,27 @@ class TakedownList:
             while chunk := list(islice(members, _CHUNK)):
                 self._client.sadd(self._key, *chunk)
 
-    def covering(self, pairs: Sequence[RawPair | IngestedPair | CleanPair]) -> list[str | None]:
-        """For each pair the id of a takedown that covers it, or None.
+    def lift(self, ids: Collection[str]) -> None:
+        """No longer apply these takedowns. The caller has lifted them in the dataset before."""
+        with redis_errors():
+            self._client.srem(self._key, *map(bytes.fromhex, ids))
 
-        One round trip, unless a comparison with the dataset is due. Raises Fatal on an unreadable
-        takedown.
+    def covering(self, pairs: Sequence[Coverable], *, refused: bool = True) -> list[str | None]:
+        """For each pair or source of a text the id of a takedown that covers it, or None.
+
+        With `refused` false, what people refused in the audit does not count. One round trip,
+        unless a comparison with the dataset is due. Raises Fatal on an unreadable takedown.
         """
         if not pairs:
             return []
-        ids = [[rule_id(rule) for rule in rules_for(pair)] for pair in pairs]
+        ids = [
+            [
+                rule_id(rule)
+                for rule in rules_for(pair)
+                if refused or rule[0] is not TakedownKind.REFUSED
+            ]
+            for pair in pairs
+        ]
         found = self._look(ids)
         if found is None or self._clock() >= self._due:
             self._compare()
@@ -102,10 +132,11 @@ class TakedownList:
         return [listed[0] if listed else None for listed in held]
 
     def _compare(self) -> None:
-        """Make the set equal to the dataset's takedowns.
+        """Add the dataset's takedowns to the set, and remove those that were lifted.
 
-        Read the set first, then the dataset. A takedown is written to the dataset before it is
-        added to the set, so an id that is in the set and missing in the dataset was withdrawn.
+        Read the set first, then the lifts, then the takedowns. A takedown is written to the dataset
+        before it is added to the set. So an id that is in the set, was lifted and is missing in the
+        dataset was not taken down again.
         """
         with self._comparing:
             if self._clock() < self._due and self._look([]) is not None:
@@ -113,10 +144,22 @@ class TakedownList:
             with redis_errors():
                 members = cast("set[bytes]", self._client.smembers(self._key)) - {_WHOLE}
             held = {member.hex() for member in members}
+            lifted = set(self._read_lifted())
             wanted = set(self._read_ids(held))
             self.add(wanted - held)
             with redis_errors():
-                if withdrawn := held - wanted:
+                if withdrawn := (held & lifted) - wanted:
                     self._client.srem(self._key, *map(bytes.fromhex, withdrawn))
                 self._client.sadd(self._key, _WHOLE)
+            self._tell_missing(len(held - wanted - lifted))
             self._due = self._clock() + self._compare_s
+
+    def _tell_missing(self, count: int) -> None:
+        """Log how many takedowns the dataset lacks, when there are more than before."""
+        if count > self._missing:
+            _log.warning(
+                "Redis has takedowns that the data set lacks, perhaps of an earlier sink.prefix: "
+                "workers apply them, but readers of this data set do not: copy their files",
+                extra={"missing": count},
+            )
+        self._missing = count

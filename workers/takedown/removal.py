@@ -10,10 +10,11 @@ from functools import partial
 
 from kaption.objectstore import blob_key, open_store
 from kaption.objectstore.dataset.layout import Layout
-from kaption.objectstore.dataset.manifests import ends
+from kaption.objectstore.dataset.manifests import last_manifests
 from kaption.objectstore.dataset.takedowns import add_takedown
 from kaption.schemas import Position, Takedown
-from kaption.schemas.topics import CLEAN
+from kaption.schemas.record import differ
+from kaption.schemas.topics import AUDITED, CLEAN
 from kaption.workers.settings import Settings
 from kaption.workers.stores.footprint import Footprint
 from kaption.workers.takedown.search import Remains
@@ -49,7 +50,7 @@ class Removal:
        not be finished: the tombstones make the compacted topic forget which image a pair had.
     3. `remove` first refuses the images found, wherever they come from. It does so before it
        deletes their deduplication claims, which kept copies out until now. Then it sends tombstones
-       to pairs.clean, deletes the blobs, and deletes the entries in Redis.
+       to pairs.clean and pairs.audited, deletes the blobs, and deletes the entries in Redis.
     4. `finish` deletes what step 2 wrote.
 
     Every method may raise Retry, Fatal or PublishError. After that, run the command again.
@@ -97,6 +98,7 @@ class Removal:
         self.refuse(remains.images)
         progress(f"withdrawing {found.pairs} pairs from {CLEAN.name}")
         withdraw(self._kafka, CLEAN, remains.pairs)
+        withdraw(self._kafka, AUDITED, remains.decisions)
         progress(f"deleting {found.blobs} blobs")
         with ThreadPoolExecutor(_WRITERS) as threads:
             list(threads.map(self._objects.delete, map(blob_key, remains.blobs)))
@@ -118,5 +120,10 @@ class Removal:
 
 def samples_in_shards(settings: Settings, positions: Collection[Position]) -> int:
     """Count the messages of pairs.clean that lie before the end of their partition's shards."""
-    written = ends(open_store(settings.store), settings.sink.prefix)
-    return sum(each.offset < written.get(each.partition, 0) for each in positions)
+    last = last_manifests(open_store(settings.store), settings.sink.prefix)
+    return sum(
+        each.offset < last[each.partition].end
+        and not differ(last[each.partition].topic_id, each.topic_id)
+        for each in positions
+        if each.partition in last
+    )

@@ -21,10 +21,11 @@ from kaption.schemas import (
     rules_for,
 )
 from kaption.schemas.limits import Sha256
+from kaption.schemas.pair import decision_key
 from kaption.schemas.record import Record
-from kaption.schemas.takedown import Rule
-from kaption.schemas.topics import CLEAN, INGESTED, REJECTED, TOPICS
-from kaption.workers.stores.footprint import Footprint
+from kaption.schemas.takedown import Rule, own_rules
+from kaption.schemas.topics import AUDITED, CLEAN, INGESTED, REJECTED, TOPICS
+from kaption.workers.stores.footprint import Footprint, holder_of
 
 
 class Remains(Record):
@@ -38,14 +39,16 @@ class Remains(Record):
     """Images, as stored and as crawlers delivered them, that no other pair needs."""
     footprints: tuple[Footprint, ...] = ()
     """What Redis knows of the covered pairs."""
+    decisions: tuple[tuple[int, str], ...] = ()
+    """Partition and key of what people decided about the covered pairs, in pairs.audited."""
 
 
 AnyPair = RawPair | IngestedPair | CleanPair
 
-_SEARCHED = (CLEAN, INGESTED, REJECTED)
-"""Topics whose records name a stored image. pairs.clean keeps every pair. The other two keep pairs
-that are still between the stages, and pairs that a later stage rejected, for their retention time.
-"""
+_SEARCHED = (CLEAN, INGESTED, REJECTED, AUDITED)
+"""Topics whose records name a stored image. pairs.clean keeps every pair, and pairs.audited those
+that people judged. The other two keep pairs that are still between the stages, and pairs that a
+later stage rejected, for their retention time."""
 
 
 @dataclass
@@ -61,6 +64,10 @@ class SearchResult:
 class _Finds:
     clean: str
     """Name of pairs.clean on the broker, with the prefix."""
+    audited: str
+    """Name of pairs.audited on the broker, with the prefix."""
+    decisions: set[tuple[int, str]] = field(default_factory=set)
+    """Partition and key of covered decisions in pairs.audited."""
     standing: set[tuple[int, str]] = field(default_factory=set)
     """Partition and pair_id of pairs in pairs.clean whose newest message is covered."""
     versions: list[Position] = field(default_factory=list)
@@ -78,7 +85,8 @@ def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> SearchRes
     """
     rules = {takedown.rule: takedown for takedown in takedowns}
     named = {value for kind, value in rules if kind is TakedownKind.SHA256}
-    finds = _Finds(CLEAN.prefixed(kafka.topic_prefix).name)
+    clean, audited = (each.prefixed(kafka.topic_prefix).name for each in (CLEAN, AUDITED))
+    finds = _Finds(clean, audited)
     # A takedown of a sha256 names the image itself, even if no topic knows its pair any more.
     for value in sorted(named):
         finds.footprints[Footprint(sha256=value, original_sha256=value)] = None
@@ -102,6 +110,7 @@ def search(kafka: KafkaConnection, takedowns: Collection[Takedown]) -> SearchRes
         pairs=tuple(sorted(finds.standing)),
         blobs=tuple(sorted(blobs)),
         footprints=tuple(footprints),
+        decisions=tuple(sorted(finds.decisions)),
     )
     return SearchResult(remains, finds.versions)
 
@@ -111,20 +120,35 @@ def _look(read: Read, rules: Mapping[Rule, Takedown], finds: _Finds) -> None:
     if isinstance(read.record, Tombstone):
         if position.topic == finds.clean:
             finds.standing.discard((position.partition, read.record.key))
+        elif position.topic == finds.audited:
+            finds.decisions.discard((position.partition, read.record.key))
         return
-    pair = _pair(read)
+    pair = pair_in(read)
     if pair is None:
         return
-    covering = [rules[rule] for rule in rules_for(pair) if rule in rules]
+    covering = [rules[rule] for rule in own_rules(pair) if rule in rules]
     covered = bool(covering)
     if isinstance(pair, CleanPair):
+        # Who asks for a text that was found with a copy of the image does not ask for the image.
+        covered = not rules.keys().isdisjoint(rules_for(pair))
         # A later version may have another image from another place, and then is not covered.
-        finds.standing.discard((position.partition, pair.pair_id))
+        decision = position.topic == finds.audited
+        found = finds.decisions if decision else finds.standing
+        place = (position.partition, decision_key(pair) if decision else pair.pair_id)
+        found.discard(place)
         if covered:
-            finds.standing.add((position.partition, pair.pair_id))
-            finds.versions.append(position)
-    if not covered:
+            found.add(place)
+            if not decision:
+                finds.versions.append(position)
+    if isinstance(pair, IngestedPair) and pair.brought_by is not None:
+        copy = pair.brought_by
+        if not rules.keys().isdisjoint(own_rules(copy)):
+            footprint = Footprint(copy_of=pair.dedup.owner, pair_id=copy.pair_id)
+            finds.footprints[footprint] = None
+    if not covering:
         return
+    if isinstance(read.record, RejectedPair) and (holder := holder_of(read.record)):
+        finds.footprints[Footprint(copy_of=holder, pair_id=pair.pair_id)] = None
     if not isinstance(pair, RawPair):
         finds.footprints[Footprint.of(pair)] = None
     elif pair.image.blob is not None:
@@ -140,16 +164,16 @@ def _needed(reads: Iterable[Read], rules: Container[Rule], blobs: Collection[str
         pair = read.record
         if isinstance(pair, IngestedPair | CleanPair):
             shared = [sha256 for sha256 in _sha256s(pair) if sha256 in blobs]
-            if shared and not any(rule in rules for rule in rules_for(pair)):
+            if shared and not any(rule in rules for rule in own_rules(pair)):
                 yield from shared
 
 
 def _sha256s(pair: AnyPair) -> list[str]:
     """Return the sha256 of the pair's image, as stored and as delivered."""
-    return [value for kind, value in rules_for(pair) if kind is TakedownKind.SHA256]
+    return [value for kind, value in own_rules(pair) if kind is TakedownKind.SHA256]
 
 
-def _pair(read: Read) -> AnyPair | None:
+def pair_in(read: Read) -> AnyPair | None:
     """Return the pair in a message, or in the rejection that it holds, or None."""
     match read.record:
         case IngestedPair() | CleanPair() as pair:

@@ -39,17 +39,11 @@ _SHOP_WORDS = 4
 """The part after the last bar is taken for a shop's name up to this length."""
 _SHOP = re.compile(
     r"(?<!\w)(?:\w{0,30}shop|shops|shopping|stores?|boutique|webshop|online|official|outlet|etsy|"
-    r"ebay|"
-    r"amazon|shopify|walmart|aliexpress|inc\.?|ltd\.?|llc|gmbh|s\.?r\.?l\.?|blog|news|website|"
-    r"homepage|"
-    r"photography|stock photos?|marketplace|tienda|magasin|boutique en ligne|negozio|loja|winkel|"
-    r"sklep|"
-    r"obchod|butik|mağaza|toko|cửa hàng|магазин|интернет-магазин|крамниця|κατάστημα|חנות|متجر|"
-    r"فروشگاه|"
-    r"दुकान)(?!\w)|[\u00ae\u2122]|(?:\u5546\u57ce|\u5546\u5e97|\u5b98\u7f51|\u5b98\u7db2|"
-    r"\u65d7\u8230\u5e97|\u901a\u8ca9|"
-    r"\u516c\u5f0f\u30b5\u30a4\u30c8|\u30b7\u30e7\u30c3\u30d7|\uc1fc\ud551\ubab0|"
-    r"\uc2a4\ud1a0\uc5b4|\u0e23\u0e49\u0e32\u0e19)",
+    r"ebay|amazon|shopify|walmart|aliexpress|inc\.?|ltd\.?|llc|gmbh|s\.?r\.?l\.?|blog|news|"
+    r"website|homepage|photography|stock photos?|marketplace|tienda|magasin|boutique en ligne|"
+    r"negozio|loja|winkel|sklep|obchod|butik|mağaza|toko|cửa hàng|магазин|интернет-магазин|"
+    r"крамниця|κατάστημα|חנות|متجر|فروشگاه|दुकान)(?!\w)|[\u00ae\u2122]|(?:商城|商店|官网|官網|"
+    r"旗舰店|通販|公式サイト|ショップ|쇼핑몰|스토어|ร้าน)",
     re.IGNORECASE,
 )
 """Words of names of shops and sites. A part without one may be a painter's name or a translation:
@@ -73,18 +67,13 @@ def strip_boilerplate(text: str) -> str:
     text = _without_clauses(text, phrases.clause)
     text = _without_shop(text)
     match = phrases.tail.search(text)
-    if match and _last_word(text[: match.start()]) not in _OPEN:
+    if match and _OPEN.isdisjoint(text[: match.start()].casefold().split()[-1:]):
         text = text[: match.start()]
     return text
 
 
 def _core(text: str) -> str:
     return text.casefold().strip(_OUTER)
-
-
-def _last_word(text: str) -> str:
-    words = text.casefold().split()
-    return words[-1] if words else ""
 
 
 def _without_clauses(text: str, clauses: frozenset[str]) -> str:

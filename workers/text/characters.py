@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import zip_longest
 
 # Colours of a terminal; the second form is what is left of one whose escape character is gone.
 _TERMINAL = re.compile(
@@ -20,6 +21,17 @@ _REPEATED = re.compile(
     "([\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0dff\u0e31-\u0ecd])\\1{2,}"
 )
 
+# The flags of England, Scotland and Wales are written with tags. Any other tags are hidden text.
+_FLAG = re.compile(
+    "\U0001f3f4(?:"
+    + "|".join(
+        "".join(chr(0xE0000 + ord(letter)) for letter in name)
+        for name in ("gbeng", "gbsct", "gbwls")
+    )
+    + ")\U000e007f"
+)
+_STRUCK = re.compile("[\u0334-\u0338]")
+"""Strokes through a letter."""
 _INVISIBLE = re.compile(
     "["
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # C0 and C1 controls; the breaking ones are white space
@@ -30,9 +42,10 @@ _INVISIBLE = re.compile(
     "]+"
 )
 # Joiners carry meaning in Indic and Arabic scripts and in emoji: they stay between two characters
-# of such scripts.
+# of such scripts. One behind a virama makes another letter, also at the end of a word.
 _STRAY_JOINER = re.compile(
-    r"(?<![\u0300-\U0010ffff])[\u200c\u200d]+|[\u200c\u200d]+(?![\u0300-\U0010ffff])"
+    r"(?<![\u0300-\U0010ffff])[\u200c\u200d]+"
+    r"|(?<![\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u0dca])[\u200c\u200d]+(?![\u0300-\U0010ffff])"
 )
 _SPACE = re.compile(r"\s+")
 
@@ -42,9 +55,13 @@ def strip_invisible(text: str) -> str:
 
     Terminal colours, variation selectors that select nothing, and piled-up accents go too.
     """
-    text = _INVISIBLE.sub("", _TERMINAL.sub("", text))
-    text = _PILE.sub(_base, _VARIATION.sub(_variant, text))
-    return _STRAY_JOINER.sub("", _REPEATED.sub(_once, text))
+    text = _TERMINAL.sub("", text)
+    flags = _FLAG.findall(text)
+    parts = (_INVISIBLE.sub("", part) for part in _FLAG.split(text))
+    text = "".join(part + flag for part, flag in zip_longest(parts, flags, fillvalue=""))
+    text = _VARIATION.sub(_variant, text)
+    text = _PILE.sub(lambda pile: unicodedata.normalize("NFD", pile[1])[0], text)
+    return _STRUCK.sub("", _STRAY_JOINER.sub("", _REPEATED.sub(_once, text)))
 
 
 def single_spaces(text: str) -> str:
@@ -59,10 +76,6 @@ def _variant(match: re.Match[str]) -> str:
     if (symbol or (keycap and before in _KEYCAPS)) and selectors[0] in "\ufe0e\ufe0f":
         return before + selectors[0] + keycap
     return before + keycap
-
-
-def _base(match: re.Match[str]) -> str:
-    return unicodedata.normalize("NFD", match[1])[0]
 
 
 def _once(match: re.Match[str]) -> str:

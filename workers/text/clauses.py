@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 _CLOSING = "\"'”’»›)\\]」』）】》"
@@ -42,9 +42,12 @@ def split_clauses(text: str) -> list[str]:
     dashes between words and after line breaks, in Latin and CJK punctuation. An empty text has no
     pieces.
     """
-    ends = sorted({*_ends(text, _SENTENCE_END), *_ends(text, _CLAUSE_END), len(text)} - {0})
-    starts = [0, *ends[:-1]]
-    return [text[start:end] for start, end in zip(starts, ends, strict=True)] if text else []
+    return _pieces(text, {*_ends(text, _SENTENCE_END), *_ends(text, _CLAUSE_END)})
+
+
+def split_sentences(text: str) -> list[str]:
+    """Split a text after its sentences only, as `split_clauses` does."""
+    return _pieces(text, _ends(text, _SENTENCE_END))
 
 
 def cut(text: str, max_chars: int) -> str:
@@ -68,6 +71,12 @@ def cut(text: str, max_chars: int) -> str:
     if text[:end].strip():
         return _trimmed(text[:end], True)
     return _between_characters(text, max_chars)
+
+
+def _pieces(text: str, found: Iterable[int]) -> list[str]:
+    ends = sorted({*found, len(text)} - {0})
+    starts = [0, *ends[:-1]]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)] if text else []
 
 
 def _ends(text: str, pattern: re.Pattern[str]) -> Iterator[int]:

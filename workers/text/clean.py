@@ -1,18 +1,22 @@
-"""Cleans alt texts, by passes of small repairs until one changes nothing, and detects languages."""
+"""Cleans alt texts, by passes over one ordered list of small repairs, and detects languages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from kaption.workers.policy import TextPolicy
+from kaption.workers.policy.ingest import TextPolicy
 from kaption.workers.text.boilerplate import strip_boilerplate
 from kaption.workers.text.characters import single_spaces, strip_invisible
 from kaption.workers.text.clauses import cut
+from kaption.workers.text.codepages import plain_letters, reread, without_lost_letters
 from kaption.workers.text.file_names import strip_file_names
 from kaption.workers.text.language import Detected, LanguageDetector
 from kaption.workers.text.links import strip_links, tidy
@@ -65,6 +69,8 @@ class CleanText:
 
     text: str
     notes: tuple[Note, ...]
+    detected: Detected | None = None
+    """Its language, where `read_alt_text` is sure of it."""
 
 
 def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanText:
@@ -73,12 +79,12 @@ def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanTe
     Cleaning the result again changes nothing. `language` (BCP 47) picks the slang table. Raises
     nothing, whatever the text holds.
     """
-    steps = _steps(policy, language)
     found: set[Note] = set()
+    repairs = steps(policy, language)
     for _ in range(_PASSES):
         before = text
-        for step, note in steps:
-            changed = step(text)
+        for repair, note in repairs:
+            changed = repair(text)
             if changed != text:
                 found |= {note} if note else set()
                 text = changed
@@ -92,16 +98,9 @@ def clean(text: str, policy: TextPolicy, language: str | None = None) -> CleanTe
     return CleanText(text, tuple(note for note in Note if note in found))
 
 
-@dataclass(frozen=True, slots=True)
-class AltText(CleanText):
-    """A cleaned alt text, and its language where the detector is sure."""
-
-    detected: Detected | None
-
-
 def read_alt_text(
     text: str, declared: str | None, policy: TextPolicy, languages: LanguageDetector
-) -> AltText:
+) -> CleanText:
     """Clean `text` and detect its language.
 
     A detected language wins over the `declared` one: pages often copy theirs from a template. The
@@ -112,13 +111,17 @@ def read_alt_text(
     detected = languages.detect(cleaned.text, declared)
     if detected is not None and (declared or "").split("-")[0].lower() != detected.tag:
         cleaned = clean(text, policy, detected.tag)
-    return AltText(cleaned.text, cleaned.notes, detected)
+    return replace(cleaned, detected=detected)
 
 
-def _steps(
+def steps(
     policy: TextPolicy, language: str | None
 ) -> list[tuple[Callable[[str], str], Note | None]]:
-    """The steps of one pass, each with the note it leaves; None where a change is not counted."""
+    """The steps of one pass in their order, each with the note it leaves; None: not counted.
+
+    Each is a pure function of the text. Markup goes first, because it hides everything else; a step
+    that looks at the whole text comes after invisible characters and white space.
+    """
     return [
         (strip_markup, Note.HTML),
         (_repair_encoding, Note.ENCODING),
@@ -135,6 +138,19 @@ def _steps(
     ]
 
 
+@cache
+def steps_id() -> str:
+    """16 hex digits over the code and tables of this folder and the version of ftfy.
+
+    Any edit of a step, of a table or of the order changes them: nobody has to raise a version.
+    """
+    digest = sha256(version("ftfy").encode())
+    for file in sorted(files("kaption.workers.text").iterdir(), key=lambda file: file.name):
+        if file.name.endswith((".py", ".toml")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _one(run: re.Match[str]) -> str:
     return run[1] or ("..." if run[0][0] == "." else " ")
 
@@ -144,8 +160,8 @@ def _repair_encoding(text: str) -> str:
         return text
     import ftfy
 
-    fixed: str = ftfy.fix_text(text, _config())
-    return fixed
+    fixed: str = ftfy.fix_text(reread(text), _config())
+    return without_lost_letters(plain_letters(fixed))
 
 
 @cache

@@ -9,21 +9,21 @@ from urllib.parse import unquote
 _EXTENSION = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?|svg|heic|heif|ico|jfif|psd|raw|cr2|nef|pdf|mp4)$", re.I
 )
+_FOLDERS = re.compile(r"^(?:[a-z]:)?[\\/](?:[^\\/]{1,80}[\\/])*", re.IGNORECASE)
 _COUNTER = r"[\s_.()@x\d:-]"
 _CAMERA = (
     r"_?img|_?dsc|dscn|dscf|_?dsf|imgp|image|picture|pic|photo|foto|bild|imagen|gopr|mvi|pxl|cimg|"
     r"sam|kimg|hpim|sdc|vid|wp|fb_img|scan|received|snapchat|download|thumb(?:nail)?|banner|slide|"
-    r"hero|icon|logo|header|file|unnamed|untitled(?: design)?|unbenannt|"
-    r"screen[\s_-]?shot|bildschirmfoto|capture d.[ée]cran|captura de pantalla|"
-    r"whats[\s_-]?app[\s_-]?image|inbound|signal|telegram|lrm_export|"
+    r"hero|icon|logo|header|file|unnamed|untitled(?: design)?|unbenannt|screen[\s_-]?shot|"
+    r"bildschirmfoto|capture d.[ée]cran|captura de pantalla|whats[\s_-]?app[\s_-]?image|inbound|"
+    r"signal|telegram|lrm_export|"
     # The same in other languages
-    r"imagem|immagine|afbeelding|obr[aá]zek|obraz|resim|g[oö]rsel|gambar|h[iì]nh|[aả]nh|"
-    r"schermata|schermafbeelding|sk[aä]rmavbild|zrzut ekranu|sn[ií]mek obrazovky|"
-    r"ekran g[oö]r[uü]nt[uü]s[uü]|"
-    r"captura de tela|tangkapan layar|снимок|скриншот|изображение|фото|картинка|знімок|зображення|"
-    r"εικόνα|στιγμιότυπο|תמונה|צילום מסך|صورة|لقطة شاشة|تصویر|عکس|चित्र|फोटो|ภาพ|รูปภาพ|ดาวน์โหลด|"
-    r"사진|이미지|스크린샷|그림|画像|写真|スクリーンショット|ダウンロード|图片|圖片|照片|截图|截圖|屏幕截图|"
-    r"螢幕截圖|微信图片|微信截图|mmexport|下载|下載|图像|圖像"
+    r"imagem|immagine|afbeelding|obr[aá]zek|obraz|resim|g[oö]rsel|gambar|h[iì]nh|[aả]nh|schermata|"
+    r"schermafbeelding|sk[aä]rmavbild|zrzut ekranu|sn[ií]mek obrazovky|captura de tela|"
+    r"ekran g[oö]r[uü]nt[uü]s[uü]|tangkapan layar|снимок|скриншот|изображение|фото|картинка|"
+    r"знімок|зображення|εικόνα|στιγμιότυπο|תמונה|צילום מסך|صورة|لقطة شاشة|تصویر|عکس|चित्र|फोटो|"
+    r"ภาพ|รูปภาพ|ดาวน์โหลด|사진|이미지|스크린샷|그림|画像|写真|スクリーンショット|ダウンロード|"
+    r"图片|圖片|照片|截图|截圖|屏幕截图|螢幕截圖|微信图片|微信截图|mmexport|下载|下載|图像|圖像"
 )
 _NAME = re.compile(
     rf"(?:{_CAMERA})(?:{_COUNTER}|at|of|am|pm|cop(?:y|ie)|edit(?:ed)?|final|small|large|scaled|e)*",
@@ -32,17 +32,15 @@ _NAME = re.compile(
 _HAS_COUNTER = re.compile(r"[\d_]")
 _UNTITLED = re.compile(
     r"(?:untitled|unnamed|unbenannt|sans titre|sin t[ií]tulo|senza titolo|sem t[ií]tulo|"
-    r"bez n[aá]zvu|"
-    r"bez tytułu|naamloos|namnl[oö]st|adsız|без имени|безымянный|без названия|без назви|"
-    r"χωρίς τίτλο|"
-    r"ללא שם|بدون عنوان|無題|名称未設定|未命名|无标题|無標題|제목 없음|무제|"
+    r"bez n[aá]zvu|bez tytułu|naamloos|namnl[oö]st|adsız|без имени|безымянный|без названия|"
+    r"без назви|χωρίς τίτλο|ללא שם|بدون عنوان|無題|名称未設定|未命名|无标题|無標題|제목 없음|무제|"
     r"ไม่มีชื่อ|không có tiêu đề|tanpa judul)"
     r"[\s\d()_-]*",
     re.I,
 )
 _HASH = re.compile(
     r"(?=\S*\d)(?:[0-9a-f]{12,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
-    r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})",
+    r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})"
 )
 _NUMBER = re.compile(r"[\W\d_]*\d[\W\d_]*|P[A-Z]?\d{6,}|\d{3}_\d{4}")
 _LETTERS = re.compile(r"(?<!\S)[^\W\d_]{2,}")
@@ -54,8 +52,8 @@ _LEAST = 4
 _COUNTERS = re.compile(r"^(?:img|dsc|image|photo)[\s_-]+|[\s_-]+\(?\d{1,4}\)?$", re.I)
 # File names inside a longer text: only forms that are no words of a sentence.
 _TOKEN = re.compile(
-    r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|"
-    r"CIMG)[_-]?\d{3,}[\w-]*(?:\.\w{3,4})?[\])]?(?!\w)"
+    r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|CIMG)[_-]?\d{3,}[\w-]*"
+    r"(?:\.\w{3,4})?[\])]?(?!\w)"
     r"|(?<!\S)[\w%.-]+\.(?:jpe?g|png|gif|webp|avif|heic)(?!\w)",
     re.I,
 )
@@ -68,6 +66,8 @@ def strip_file_names(text: str) -> str:
     does one in a script without spaces: "红色的花瓶放在木桌上.jpg".
     """
     stem = _EXTENSION.sub("", text)
+    if stem != text:
+        stem = _FOLDERS.sub("", stem)
     if stem != text:
         stem = _decoded(stem)
     if _is_name(stem) or (stem != text and _NAME.fullmatch(stem)):

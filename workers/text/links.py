@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+_DATA = r"\bdata:(?:image|text|application)/[\w.+-]{1,60}[;,]\S*"
 _URL = re.compile(
-    r"""(?:\bhttps?://|\bftp://|\bwww\.(?=\w))[^\s<>"'`|]*[^\s<>"'`|.,;:!?)\]}]""", re.I
+    _DATA + r"""|(?:\bhttps?://|\bftp://|\bwww\.(?=\w))[^\s<>"'`|]*[^\s<>"'`|.,;:!?)\]}]""", re.I
 )
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 _SOURCE = re.compile(
@@ -14,10 +15,12 @@ _SOURCE = re.compile(
     re.I,
 )
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}|\uff08\s*\uff09|\u3010\s*\u3011")
+_SEPARATOR = r"[\s,;:|\u2022\u00b7\uff5c\uff0c\u3001\uff1b\uff1a\u060c\u061b]"
+# The look behind: without it a long row of separators takes quadratic time.
 _STRAY = re.compile(
-    r"^[\s,;:|\u2022\u00b7\uff5c\uff0c\u3001\uff1b\uff1a\u060c\u061b]+|^[.!?)\]]+(?=\s)"
+    rf"^{_SEPARATOR}+|^[.!?)\]]+(?=\s)"
     r"|(?:^|\s)[\u2013\u2014-](?=\s*$)|[(\[\uff08\u3010]\s*$"
-    r"|[\s,;:|\u2022\u00b7\uff5c\uff0c\u3001\uff1b\uff1a\u060c\u061b]+$"
+    rf"|(?<!{_SEPARATOR}){_SEPARATOR}+$"
 )
 _SPACED = re.compile(r"\s+(?=[)\]]|[,.](?:\s|$))|(?<=[(\[])\s+")
 

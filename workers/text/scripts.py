@@ -37,8 +37,8 @@ _LANGUAGES = {
     "TELUGU": "te",
     "THAI": "th",
 }
-"""By script, which is the first word in the Unicode names of its letters: its languages. All that
-are not named here use the Latin alphabet."""
+"""The languages of each script, which is the first word in the Unicode names of its letters. Those
+that are not named here use the Latin alphabet."""
 _NAMED = frozenset(" ".join(_LANGUAGES.values()).split())
 # Old forms that Japan replaced and that Chinese in Taiwan and Hong Kong still writes.
 _OLD_FORMS = frozenset(

@@ -11,6 +11,10 @@ from importlib.resources import files
 # Whole words, but none inside #tags, @names, paths, numbers with units, or names with dots or
 # hyphens.
 _TOKEN = re.compile(r"(?<![\w@#/&.'\u2019-])\w(?:[\w&-]*\w)?(?:/\w?)?(?![\w@/&'\u2019-])(?!\.\w)")
+_ENGLISH = re.compile(r"\b(?:the|of|with|this|your?|from|their|our)\b|\bw/", re.IGNORECASE)
+_NAMED = re.compile(
+    r"\b(?:letters?|vitamin|vowel|character|type|grade|size|named)\W+$", re.IGNORECASE
+)
 _SHORT = 2
 """A word of up to this length before a dot is an abbreviation ("Stuhl u. Tisch"), and stays."""
 
@@ -19,9 +23,10 @@ def replace_slang(text: str, language: str | None = None) -> str:
     """Replace slang and keep the case.
 
     `language` is a BCP 47 tag; its primary subtag picks the table. Without one, only entries are
-    used that are no word of any large language.
+    used that are no word of any large language, unless the text has an English word.
     """
-    table = _table(language.split("-")[0].lower() if language else "any")
+    name = "any_english" if _ENGLISH.search(text) else "any"
+    table = _table(language.split("-")[0].lower() if language else name)
     return _TOKEN.sub(partial(_replacement, table), text) if table else text
 
 
@@ -31,6 +36,8 @@ def _replacement(table: Mapping[str, tuple[str, bool]], match: re.Match[str]) ->
     if lower_only and not word.islower():
         return word
     if len(word) <= _SHORT and match.string[match.end() : match.end() + 1] == ".":
+        return word
+    if len(word) == 1 and _NAMED.search(match.string, max(0, match.start() - 12), match.start()):
         return word
     if plain == word or word.islower() or not plain.islower():
         return plain
@@ -43,7 +50,8 @@ def _replacement(table: Mapping[str, tuple[str, bool]], match: re.Match[str]) ->
 def _table(language: str) -> dict[str, tuple[str, bool]]:
     """By entry: its replacement, and whether it is replaced in lower case only."""
     tables = _tables()
-    sections = ("any", "en") if language == "en" else (language,)
+    english = {"en": ("any", "any_english", "en"), "any_english": ("any", "any_english")}
+    sections = english.get(language, (language,))
     table: dict[str, tuple[str, bool]] = {}
     for section in sections:
         table |= {word: (plain, False) for word, plain in tables.get(section, {}).items()}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+_CODE_CHARS = 200
 # The last words of variables that stand for a text of an image.
 _NAMES = (
     r"alt|alttext|alt_text|altname|title|name|caption|description|desc|image|img|photo|picture|pic|"
-    r"product|item|post|page|site|text|label|headline|filename|file|url|src|id|index|value|data|"
-    r"sku|"
+    r"product|item|post|page|site|text|label|headline|filename|file|url|src|id|index|value|data|sku|"
     r"brand|model|author|category|count|number|n|i|s|d|city|store|user|username|firstname|lastname"
 )
 _WORD = r"[A-Za-z_$][\w$]{0,60}"
@@ -16,35 +16,54 @@ _PATH = rf"{_WORD}(?:(?:\.|->|::|\[|\]|_|-){_WORD}|\[\d{{1,4}}\]){{1,8}}"
 _CAMEL = r"(?-i:[a-z]{1,30}(?:[A-Z][a-z0-9]{1,30}){1,6})"
 _VARIABLE = rf"(?:{_PATH}|{_CAMEL}|{_NAMES}|\d{{1,2}})"
 _LEFT = re.compile(
-    r"\{\{[^{}]{0,300}\}\}\}?|\{%[^{}]{0,300}%\}|\{#[^{}]{0,300}#\}|<%[^<>]{0,300}%>|<\?(?:php|"
-    r"=)[^<>]{0,300}\?>"
-    r"|[$#@]\{[^{}]{0,300}\}|\{\$[^{}]{1,100}\}|\[\[[+*~%$]?[\w.:-]{1,60}\]\]|\*\|[\w:]{1,60}\|\*"
-    rf"|\{{\s*{_VARIABLE}\s*\}}|\[\s*(?:{_PATH})\s*\](?!\()"
+    r"\{!!?[^{}!]{0,300}!!?\}|\{![\w.$]{1,100}\}|\[%[^\[\]%]{0,300}%\]|\[[!*+~][\w.:-]{1,60}[!*+~]?\]"
+    r"|<\$[\w.:]{1,60}\$?>|<(?:txp|exp|mt|c|s|f|h|jsp|asp|th|x):[\w.:-]{1,60}(?:\s[^<>]{0,200})?/?>"
+    r"|\{\{[^{}]{0,300}\}\}\}?|\{%[^{}]{0,300}%\}|\{#[^{}]{0,300}#\}|<%[^<>]{0,300}%>"
+    r"|<\?(?:php|=)[^<>]{0,300}\?>|[$#@]\{[^{}]{0,300}\}|\{\$[^{}]{1,100}\}|\[\[[!+*~%$]{0,2}[\w.:-]{1,60}\]\]|\*\|[\w:]{1,60}\|\*"
+    rf"|\{{\s*{_VARIABLE}(?:\s*\|[^{{}}]{{0,100}})?\s*\}}|\[\s*(?:{_PATH})\s*\](?!\()"
     r"|(?<![\w%])%%?[A-Za-z_][\w.-]{0,60}%%?(?!\w)|(?<![\w%])%(?:\d\$)?[sd@](?!\w)"
-    r"|__[A-Z][A-Z0-9_]{1,60}__|\[object [A-Z]\w{2,40}\]|"
-    r"function ?\w{0,40}\([\w, ]{0,60}\) ?\{.{0,300}"
-    r"|\[/?(?:caption|gallery|img|image|embed|url|video|vc_\w{1,40}|"
-    r"et_pb_\w{1,40})(?:\s[^\[\]]{0,300})?\]"
+    r"|__[A-Z][A-Z0-9_]{1,60}__|(##|@@|\^)[A-Z][A-Z0-9_]{1,60}\1(?!\w)"
+    r"|(?<!\w)%\([a-z_]\w{0,60}\)[sdf]?|\[object [A-Z]\w{2,40}\]"
+    r"|function ?\w{0,40}\([\w, ]{0,60}\) ?\{.{0,300}"
+    r"|\[/?(?:caption|gallery|img|image|embed|url|video|(?:vc|et_pb)_\w{1,40})(?:\s[^\[\]]{0,300})?\]"
     r"|(?<![\w.])@(?:model|item|viewbag|html|props)\.[\w.]{1,60}"
     r"|translation missing: [\w.-]{1,100}|liquid error:? .{0,200}",
     re.IGNORECASE | re.ASCII,
 )
 _MISSING = re.compile(
-    r"(?=[\W_]*\w)(?:[\s,;:|/()\-\u2013\u2014_.]|\b(?:undefined|null|nan|none)\b)+", re.IGNORECASE
+    r"(?=[\W_]*[nu])(?:[\s,;:|/()\-\u2013\u2014_.x\u00d7]|\b(?:undefined|null|nan|none|nil)\b)+"
+    r"|#(?:n/a|ref!|value!|name\?|div/0!|null!|num!)|<(?:undefined|null|none|empty string)>",
+    re.IGNORECASE,
 )
-
-
 _VARIABLE_ALONE = re.compile(
     rf"\$(?:{_WORD})|(?=.*_)(?:[a-z]{{1,20}}_){{0,4}}(?:{_NAMES})(?:_[a-z]{{1,20}}){{0,4}}|"
-    rf"todo\W*|lorem ipsum\b.*",
+    r"todo\W*|lorem ipsum\b.*|"
+    # A key of a translation, in a call or alone
+    rf"(?:i18n|intl|lang|t|tr|trans|translate|_|__|gettext|i18n\.t)?\(\s*(['\"])[\w.:-]{{1,80}}\1\s*\)|"
+    rf"(?:i18n|intl|lang)[:.][\w.:-]{{1,80}}|(?:[a-z]\w{{0,30}}\.){{1,6}}(?:{_NAMES})",
     re.IGNORECASE | re.ASCII,
 )
 """The name of a variable as the whole text, such as "product_title"."""
+_CODE = re.compile(
+    r"[$:@{<^(\[]{0,3}[a-z]+[0-9]*(?:(?:[._]|::?|->|\[\w{0,20}\]\.?)[a-z0-9]+){1,8}"
+    r"[}>^)\]]{0,3}(?:=([\"'])\w*\1)?",
+    re.IGNORECASE | re.ASCII,
+)
+"""A path of names without a space, in the notation of any language, as the whole text."""
+_NAMED = frozenset(name for name in _NAMES.split("|") if len(name) > 2) | {"images", "translation"}
+
+
+def _is_code(text: str) -> bool:
+    """Whether a text is a path whose last names stand for a text of an image."""
+    if len(text) > _CODE_CHARS or _CODE.fullmatch(text) is None:
+        return False
+    words = re.findall("[a-z]+", text.lower())
+    return not _NAMED.isdisjoint(words[-2:] if len(words) > 2 else words[-1:])
 
 
 def strip_templates(text: str) -> str:
     """Remove the marks of templates and of missing values; a text of nothing else is empty."""
-    if _MISSING.fullmatch(text) or _VARIABLE_ALONE.fullmatch(text):
+    if _MISSING.fullmatch(text) or _VARIABLE_ALONE.fullmatch(text) or _is_code(text):
         return ""
     if not any(mark in text for mark in "{%[_*<$#@:"):
         return text

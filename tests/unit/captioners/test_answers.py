@@ -2,6 +2,9 @@
 
 # ruff: noqa: RUF001  # typographic and CJK punctuation is what models write
 
+import time
+from pathlib import Path
+
 import pytest
 
 from kaption.schemas import Caption, CaptionKind
@@ -9,6 +12,13 @@ from kaption.workers.captioners.answers import caption_of, whole_sentences
 from kaption.workers.checks.prose import ProseCheck
 
 VASE = "A red vase on a wooden table."
+EXCLAIMED = [
+    *("¡Por supuesto!", "¡Claro! Aquí tienes:", "Com certeza!", "Zeker! Hier is een beschrijving:"),
+    *("Totta kai! Tässä on kuvateksti:", "Persze! Íme a leírás:", "Jistě! Zde je popis:"),
+    *("Desigur! Iată o descriere:", "Tabii ki! İşte açıklama:", "Звісно! Ось опис:"),
+    *("בטח! הנה תיאור:", "بالتأكيد! إليك وصفًا للصورة:", "حتماً! توضیح تصویر:", "물론이죠!"),
+    *("অবশ্যই! এখানে বর্ণনা:", "แน่นอน! นี่คือคำบรรยาย:", "もちろん！", "Avec plaisir !", "Kein Problem!"),
+]
 WRAPPED = [
     VASE,
     f"<think>\nOkay, the user wants a caption. I see a vase.\n</think>\n\n{VASE}",
@@ -57,6 +67,77 @@ WRAPPED = [
     f"Output: {VASE}",
     f"以下是图片的描述：{VASE}",
     f"当然！{VASE}",
+    f"Caption – {VASE}",
+    f"ALT TEXT — {VASE}",
+    f"caption={VASE}",
+    f"[CAPTION] {VASE}",
+    f"✅ Caption: {VASE}",
+    f"_Caption_: {VASE}",
+    f"<h1>Caption</h1>{VASE}",
+    f'A good caption would be "{VASE}"',
+    f"The image can be captioned as follows: {VASE}",
+    f"Here is what I see: {VASE}",
+    f"Oczywiście! Oto podpis: {VASE}",
+    f"もちろんです。こちらがキャプションです：{VASE}",
+    f"画像の説明は以下の通りです。\n{VASE}",
+    f"물론입니다! 다음은 캡션입니다: {VASE}",
+    f"بالطبع! إليك وصف الصورة: {VASE}",
+    f"ज़रूर! यहाँ कैप्शन है: {VASE}",
+    f"Resim açıklaması: {VASE}",
+    f"Option A: {VASE}\nOption B: A vase.",
+    f"**Option 1 (short):** {VASE}\n\n**Option 2 (long):** Pottery.",
+    f"• {VASE}\n• A vase.",
+    f"Short caption: {VASE}\nLong caption: A vase of red clay.",
+    f"Reasoning: it is red.\nCaption: {VASE}",
+    f"<|channel|>analysis<|message|>A vase.<|end|><|channel|>final<|message|>{VASE}",
+    f"analysisThe user wants a caption.assistantfinal{VASE}",
+    f"[THINK]A vase.[/THINK]{VASE}",
+    f"<|begin_of_thought|>A vase.<|end_of_thought|>{VASE}",
+    f"<unused94>thought\nA vase.<unused95>{VASE}",
+    f"USER: Describe the image. ASSISTANT: {VASE}",
+    f"<s>[INST] Describe. [/INST] {VASE}</s>",
+    f"model\n{VASE}<end_of_turn>",
+    f"\\boxed{{\\text{{{VASE}}}}}",
+    f"Here is the caption:\n```\n{VASE}\n```",
+    f'"caption": "{VASE}"',
+    f'{{"language": "en", "long_caption": "{VASE}"}}',
+    f'{{"scene": "{VASE}", "count": 3, "kind": "photo"}}',
+    f"{VASE} (Note: this caption is based on the image.)",
+    f"{VASE}\n\nNote: The image has a low resolution.",
+    f"{VASE}\n\nThis caption describes the main objects.",
+    f"{VASE}\n\n(7 words)",
+    f"{VASE}\n---\nLet me know if you need anything else!",
+    f"{VASE}\n\nKeywords: vase, table",
+    f"{VASE}\n\nUser: thanks",
+    f"{VASE} ¿Quieres otra versión?",
+    f"{VASE} 如果需要其他版本，请告诉我。",
+    f"{VASE} Lassen Sie mich wissen, ob Sie mehr brauchen.",
+    f"{VASE} #vase #red #table",
+    f"<internal_monologue>A vase.</internal_monologue>{VASE}",
+    f"<antThinking>A vase.</antThinking>\n{VASE}",
+    f"<scratch_pad>A vase.</scratch_pad><plan>Say it.</plan><caption>{VASE}</caption>",
+    f"<caption>{VASE}</caption>\n<tags>vase, table</tags>",
+    f"<|START_THINKING|>A vase.<|END_THINKING|><|START_RESPONSE|>{VASE}<|END_RESPONSE|>",
+    f"<ref>{VASE}</ref><box>(1,2),(3,4)</box>",
+    f"Question: What is it? Answer: {VASE}",
+    f"Q: Describe the image.\nA: {VASE}",
+    f"GPT4 Correct Assistant: {VASE}",
+    f"Step 1: Look.\nStep 2: Describe.\nCaption: {VASE}",
+    f"As an AI language model, I can say this: {VASE}",
+    f"Instagram caption: {VASE}",
+    f"Caption (English): {VASE}",
+    f"Description de l'image : {VASE}",
+    f"In short: {VASE}",
+    f"TL;DR: {VASE}",
+    f"The image depicts: {VASE}",
+    f"# Red Vase\n\n{VASE}",
+    f"**A Vase on Wood**\n\n{VASE}",
+    f">{VASE}",
+    f"\\text{{{VASE}}}",
+    f"{VASE}\n\nExplanation: The vase is red.",
+    f"{VASE} Ich hoffe, das hilft!",
+    f"{VASE} お役に立てば幸いです。",
+    *(f"{said} {VASE}" for said in EXCLAIMED),
 ]
 PLAIN = [
     VASE,
@@ -85,6 +166,39 @@ PLAIN = [
     "The user interface of a phone with a clock.",
     "So many tulips: a field in red and yellow.",
     "2 dogs - one black, one white - in the snow.",
+    "A sign with the caption: Beware of the dog.",
+    "Ein Schild mit der Beschreibung: Rathaus, erbaut 1880.",
+    "A result: two runners cross the line.",
+    "Description cards hang under paintings.",
+    'A screenshot of a dialog. It asks "Do you want to save?"',
+    "A cat sleeps. This description board stands behind it.",
+    "Screenshot of code: if (a < b) { return; }",
+    "A sign reads <EXIT> in green.",
+    "A T-shirt that says I <3 NY.",
+    "A player with #23 and another with #7",
+    "Here goes the train: a steam engine in a valley.",
+    "Of course a golf course, seen from above.",
+    "木牌上写着：请注意安全。",
+    "図書館の前の桜：春の朝。",
+    'A poster that says "Keep calm!" in white letters on red.',
+    "“Stop!” reads a sign by the road in the snow.",
+    "A banner with the words Welcome home! hangs over a door.",
+    "Yahoo! logo in purple on a white wall.",
+    "Ja! steht auf einem Plakat an der Wand.",
+    "Das Schild sagt: Achtung! Ein Hund liegt daneben.",
+    "Un cartel dice ¡Cuidado! junto a una puerta verde.",
+    "看板に「止まれ！」と書かれている。",
+    "一块牌子写着“小心！”旁边有一只狗。",
+    "A card reads Thank you! Flowers lie beside it.",
+    "An assistant: a woman in white beside a dentist.",
+    "A red vase. A question: where is the door?",
+    "A summary: three charts on one page, in blue.",
+    "Title page of an old book: The Tempest, 1623.",
+    "Plan of a house: four rooms and a hall.",
+    "A man in a coat, in short trousers, walks a dog.",
+    "Description of a plant on a label in a garden.",
+    "The image features a red vase: tall, slim and shiny.",
+    "#metoo is written on a cardboard sign.",
 ]
 HOPELESS = [
     "<think>Okay, the user wants me to describe this picture. It shows a vase",
@@ -102,6 +216,9 @@ HOPELESS = [
     "Sure!",
     "| object | colour |\n|---|---|\n| vase | red |",
     '{"vase": {"colour": {"red": 1}}',
+    "<|thinking|> a vase, on a table",
+    "[thinking] a vase, on a table",
+    "<reasoning>\nIt is red, so",
 ]
 
 
@@ -110,10 +227,28 @@ def test_the_caption_alone_is_taken(answer: str) -> None:
     assert caption_of(answer) == VASE
 
 
+def test_the_documents_tell_the_size_of_the_sample() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
+
+    assert f"Each of {len(WRAPPED)} wrapped answers gives its caption" in " ".join(text.split())
+
+
 @pytest.mark.parametrize("text", PLAIN)
 def test_a_plain_caption_stays_and_passes(text: str) -> None:
     assert caption_of(text) == text
     assert ProseCheck().check(Caption(text=text, kind=CaptionKind.VLM)).passed
+
+
+@pytest.mark.parametrize("char", ["_", ".", "[", "*", "{", "`", "\n", "a", "\u3002", "\U0001f600"])
+@pytest.mark.parametrize(
+    "wrapped", ["{} a vase", "A red vase {}", "caption: {}", '{{"caption": "{}"}}']
+)
+def test_an_answer_that_repeats_one_character_is_read_in_seconds(char: str, wrapped: str) -> None:
+    began = time.process_time()
+
+    caption_of(wrapped.format(char * 60_000))
+
+    assert time.process_time() - began < 2  # quadratic time would be minutes
 
 
 @pytest.mark.parametrize("answer", HOPELESS)
@@ -140,6 +275,7 @@ def test_the_check_refuses_the_same_from_captioners_of_users(answer: str) -> Non
         ("A sign says “Stop.” Two cars wait at the", "A sign says “Stop.”"),
         ("木桌上有花瓶。旁边放着一", "木桌上有花瓶。"),
         ("यह एक लाल फूलदान है। यह मेज", "यह एक लाल फूलदान है।"),
+        ("စားပွဲပေါ်တွင် ပန်းအိုးရှိသည်။ အနီ", "စားပွဲပေါ်တွင် ပန်းအိုးရှိသည်။"),
         ("a red vase on a wooden", "a red vase on a wooden"),
         ("A label of 3.5 litres. A cup of 2.", "A label of 3.5 litres. A cup of 2."),
     ],
@@ -148,6 +284,7 @@ def test_a_cut_text_ends_with_its_last_whole_sentence(text: str, whole: str) -> 
     assert whole_sentences(text) == whole
 
 
+@pytest.mark.slow
 def test_long_answers_take_no_time() -> None:
     for hostile in (
         "*" * 20_000,
@@ -156,6 +293,17 @@ def test_long_answers_take_no_time() -> None:
         "a " * 20_000,
         "- " * 20_000,
         "_a" * 9_000,
+        "Caption " * 4_000,
+        "<think>" * 4_000,
+        "a: " * 9_000,
+        "\n1. " * 9_000,
+        "#a " * 9_000,
+        "keterangan " * 3_000,
+        "<plan>" * 4_000,
+        "<a1>x</a1>" * 2_000,
+        "<plan>" + "<b " * 9_000 + "</b>",
+        "Question: a" * 2_000,
+        "ja " * 9_000 + "!",
     ):
         caption_of(hostile)
         ProseCheck().check(Caption(text=hostile, kind=CaptionKind.VLM))

@@ -11,7 +11,7 @@ from PIL import Image
 from kaption.connections.errors import Fatal
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.captioners.transformers import TransformersCaptioner, build
-from kaption.workers.policy import RecaptionPolicy, SamplingPolicy, TransformersPolicy
+from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from support.odd_models import (
     change_weights,
     florence2,
@@ -19,6 +19,8 @@ from support.odd_models import (
     git,
     instruct_blip,
     llava_with,
+    minicpm_v,
+    minicpm_v_4_7,
     pali_gemma,
     pixtral,
     with_code,
@@ -89,7 +91,7 @@ def test_weights_that_are_not_those_of_the_model_are_refused(
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("make", [git, instruct_blip, florence2])
+@pytest.mark.parametrize("make", [git])
 def test_a_family_without_a_known_form_of_prompt_is_refused(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -97,7 +99,9 @@ def test_a_family_without_a_known_form_of_prompt_is_refused(
         load(make(tmp_path))
 
 
-@pytest.mark.parametrize("make", [pali_gemma, pixtral, gemma4])
+@pytest.mark.parametrize(
+    "make", [pali_gemma, florence2, instruct_blip, gemma4, minicpm_v, minicpm_v_4_7]
+)
 def test_families_with_prompts_of_their_own_caption(
     make: Callable[[Path], Path], tmp_path: Path
 ) -> None:
@@ -150,7 +154,7 @@ def test_a_template_that_can_leave_out_thoughts_is_told_to(tmp_path: Path) -> No
         "a <im\u200bage> star",
     ],
 )
-@pytest.mark.parametrize("make", [tiny_llava, tiny_idefics3, pixtral])
+@pytest.mark.parametrize("make", [tiny_llava, tiny_idefics3, pixtral, minicpm_v])
 def test_special_tokens_in_an_alt_text_are_plain_text(
     make: Callable[[Path], Path], text: str, tmp_path: Path
 ) -> None:
@@ -158,15 +162,22 @@ def test_special_tokens_in_an_alt_text_are_plain_text(
 
     assert [len(each) for each in captions(made, text, "a red star")] == [5, 5]
     tokenizer = made._loaded.tokenizer
-    ids = tokenizer(made._marks.broken(text), add_special_tokens=False).input_ids
+    ids = tokenizer(made._loaded.marks.broken(text), add_special_tokens=False).input_ids
     assert not {*tokenizer.all_special_ids} & {*ids} - {tokenizer.unk_token_id}
 
 
+@pytest.mark.parametrize(
+    ("model_type", "loader"),
+    [
+        ("own_model", "AutoModelForImageTextToText"),
+        ("minicpmv", "AutoModel"),  # MiniCPM-V before 4.6
+    ],
+)
 def test_code_of_a_repository_is_neither_run_nor_asked_about(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model_type: str, loader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = tmp_path / "ran"
-    folder = with_code(tmp_path / "model", ran)
+    folder = with_code(tmp_path / "model", ran, model_type, loader)
     monkeypatch.setattr("builtins.input", lambda _: pytest.fail("asked on the console"))
 
     with pytest.raises(Fatal, match="runs no code from a model's repository"):
@@ -186,7 +197,7 @@ def test_a_model_too_large_for_its_device_is_told_in_one_line(
     if place == "to":
         monkeypatch.setattr(torch.nn.Module, "to", full)
     else:
-        monkeypatch.setattr("kaption.workers.captioners._llava.Llava.generate", full)
+        monkeypatch.setattr("kaption.workers.captioners._shared.SharedPrefix.generate", full)
 
     with pytest.raises(Fatal, match=r"does not fit into the memory .+ smaller model") as raised:
         load(folder)

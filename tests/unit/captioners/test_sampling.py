@@ -1,11 +1,20 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import AutoTokenizer
 
+from kaption.schemas import Doubt
+from kaption.workers.captioners._family import Loaded
 from kaption.workers.captioners._sampling import CandidateSampler, image_digest, row_seed
-from kaption.workers.policy import SamplingPolicy
+from kaption.workers.captioners.captioner import CaptionContext
+from kaption.workers.captioners.prompts import PROMPT_SETS, Chain
+from kaption.workers.captioners.transformers import DEMO_FOLDER
+from kaption.workers.policy.recaption import SamplingPolicy
 
+DEMO = AutoTokenizer.from_pretrained(DEMO_FOLDER)
 NO_TOKENS = torch.empty(1, 0, dtype=torch.int64)
 
 
@@ -76,3 +85,36 @@ def test_seeds_tell_images_prompts_and_numbers_apart() -> None:
 
     assert len(seeds) == 12
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize(("share", "rivals"), [(0.3, ("small",)), (0.05, None)])
+def test_a_word_is_doubtful_where_another_one_was_likely(
+    share: float, rivals: tuple[str, ...] | None
+) -> None:
+    # Given an answer, and a rival of its second word
+    tokens = DEMO("a large red star").input_ids[1:]
+    (rival,) = DEMO(" small").input_ids[1:-1]
+    sampler = CandidateSampler(SamplingPolicy(), [0], 0)
+    for step, token in enumerate([*tokens, 0]):  # a longer row of the batch goes on
+        chances = torch.zeros(1, len(DEMO))
+        chances[0, rival] = share if step == 1 else 0.0
+        chances[0, token] = 1 - chances.sum()
+        sampler(torch.tensor([tokens[:step]]), chances.log())
+    model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=tokens[-1]))
+    processor = SimpleNamespace(tokenizer=DEMO)
+    loaded = Loaded(model, processor, torch.device("cpu"), SamplingPolicy())
+    # When it is decoded
+    (found,) = loaded.decode(torch.tensor([[*tokens, 0]]), options={"logits_processor": [sampler]})
+    # Then the word is marked with its rival, if that was likely enough
+    assert found.text == "a large red star"
+    assert found.doubts == ((Doubt(start=2, rivals=rivals),) if rivals else ())
+
+
+def test_the_place_of_a_doubtful_word_is_that_in_the_caption() -> None:
+    chain = Chain(PROMPT_SETS["demo"][:1], 1, str)
+    (question,) = chain.questions(chain.links[0], CaptionContext(""), ())
+    doubts = (Doubt(start=0, rivals=("title",)), Doubt(start=11, rivals=("small",)))
+
+    found = question.answered("Caption: a large star", "m", "r", truncated=False, doubts=doubts)
+
+    assert (found.text, found.doubts) == ("a large star", (Doubt(start=2, rivals=("small",)),))

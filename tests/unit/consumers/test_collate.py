@@ -16,7 +16,7 @@ from kaption.consumers.training.buckets import LengthBuckets
 from kaption.consumers.training.examples import Collate, Example, ExampleMaker, TrainingBatch
 from kaption.consumers.training.images import ImageTransform
 from kaption.consumers.training.tokens import TextTokens
-from kaption.schemas import CaptionKind
+from kaption.schemas import CaptionKind, TextSource
 from kaption.schemas.letterbox import Letterbox
 from short_rows import take_short_rows
 from support.tiny_models import tiny_clip
@@ -291,3 +291,16 @@ def test_a_recaption_does_not_take_the_language_of_the_alt_text(make: ExampleMak
 
     assert make.worded(Sample(pair, b""), 0).language is None
     assert make.worded(Sample(alt_text, b""), 0).language == "pl"
+
+
+@pytest.mark.parametrize("language", ["de", None])
+def test_the_text_of_a_copy_has_the_language_of_the_copy(
+    make: ExampleMaker, language: str | None
+) -> None:
+    pair = clean_pair(1, "ein Hund", detected_language="pl")
+    source = TextSource(pair_id="copy", language=language)
+    text = pair.captions[0].model_copy(update={"kind": CaptionKind.ORIGINAL, "source": source})
+
+    found = make.worded(Sample(pair.model_copy(update={"captions": (text,)}), b""), 0)
+
+    assert found.language == language

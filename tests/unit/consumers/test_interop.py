@@ -166,7 +166,7 @@ def test_merged_shards_are_read_like_others(shards, pairs):
     named = [entry for each in read_manifests(objects, "dataset") for entry in each.objects]
 
     # When
-    tar, table = (str(shards.parent / entry.key) for entry in named)
+    tar, table, _ = (str(shards.parent / entry.key) for entry in named)
     samples = list(
         webdataset.WebDataset(tar, shardshuffle=False)
         .decode("pil")

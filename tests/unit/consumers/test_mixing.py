@@ -7,6 +7,8 @@ from kaption.consumers.training.mixing import Among, CaptionMixing
 from kaption.schemas import Caption, CaptionKind, CleanPair
 from support.training_samples import clean_pair
 
+pytestmark = pytest.mark.slow
+
 ORIGINAL = Caption(text="img 12", kind=CaptionKind.ORIGINAL, fitted_text="img")
 BEST, GOOD, FAIR = (Caption(text=text, kind=CaptionKind.VLM) for text in ("best", "good", "fair"))
 

@@ -5,7 +5,6 @@ import pytest
 from kaption.connections.errors import Fatal
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.takedowns import Takedowns
-from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair, Takedown, TakedownKind
 from support.sink_records import now, stored
 from support.stream_records import take_down
@@ -31,11 +30,6 @@ RULES = [
     (TakedownKind.DOMAIN, "org"),
     (TakedownKind.DOMAIN, "ample.org"),
 ]
-
-
-@pytest.fixture
-def objects(tmp_path) -> FolderStore:
-    return FolderStore(tmp_path / "store")
 
 
 def pairs(objects) -> list[CleanPair]:

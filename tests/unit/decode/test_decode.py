@@ -7,7 +7,7 @@ from PIL import Image, ImageCms
 
 from kaption.schemas import Reason
 from kaption.workers.decode.decode import decode
-from kaption.workers.policy import ImageFormat, ImagePolicy
+from kaption.workers.policy.ingest import ImageFormat, ImagePolicy
 from kaption.workers.runtime.stage import Reject
 from support.photographs import (
     GREY,
@@ -19,6 +19,8 @@ from support.photographs import (
     shows_quadrants,
     swapped_profile,
 )
+
+pytestmark = pytest.mark.slow
 
 POLICY = ImagePolicy()
 WHITE = (255, 255, 255)

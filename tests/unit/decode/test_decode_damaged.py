@@ -9,7 +9,7 @@ from PIL import Image
 
 from kaption.schemas import Reason
 from kaption.workers.decode.decode import decode
-from kaption.workers.policy import ImagePolicy
+from kaption.workers.policy.ingest import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 from support.photographs import (
     jpeg_with_height,
@@ -21,6 +21,8 @@ from support.photographs import (
     saved,
     shows_quadrants,
 )
+
+pytestmark = pytest.mark.slow
 
 POLICY = ImagePolicy()
 CUT = (Reason.TRUNCATED, Reason.DECODE_FAILED, Reason.NOT_AN_IMAGE)

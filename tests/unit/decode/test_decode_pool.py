@@ -21,7 +21,7 @@ from kaption.workers.decode.decode import decode
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.decode.process import DecodeProcess
-from kaption.workers.policy import ImagePolicy
+from kaption.workers.policy.ingest import ImagePolicy
 from kaption.workers.runtime.stage import Reject
 from support.photographs import opened, photograph, quadrants, saved, shows_quadrants, slow_jpeg
 
@@ -195,9 +195,9 @@ def test_the_time_limit_counts_for_each_image_alone() -> None:
 
 
 def test_an_image_that_needs_too_much_memory_ends_only_its_process() -> None:
-    large = saved(quadrants(7000, 7000), "PNG")
-    with DecodePool(ImagePolicy(decode_memory_bytes=150_000_000), 1) as pool:
-        with pytest.raises(Reject, match="more than 150000000 bytes of memory") as refused:
+    large = saved(quadrants(7900, 7900), "PNG")
+    with DecodePool(ImagePolicy(decode_memory_bytes=400_000_000), 1) as pool:
+        with pytest.raises(Reject, match="more than 400000000 bytes of memory") as refused:
             pool.decode(large)
 
         assert refused.value.reason == Reason.DECODE_FAILED
@@ -283,7 +283,7 @@ PARENT = """
 import sys, threading
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.process import DecodeProcess
-from kaption.workers.policy import ImagePolicy
+from kaption.workers.policy.ingest import ImagePolicy
 process = DecodeProcess(ImagePolicy(decode_cpu_s=1))
 process.decode(open(sys.argv[1], "rb").read())
 print(process.pid, flush=True)

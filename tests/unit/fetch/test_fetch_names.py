@@ -3,7 +3,7 @@
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from socket import AF_INET, EAI_AGAIN, gaierror
+from socket import AF_INET, AF_INET6, EAI_AGAIN, gaierror
 
 import pytest
 import trustme
@@ -13,6 +13,7 @@ from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.fetch.resolver import Endpoint
 from kaption.workers.runtime.stage import Reject
 from support.hostile_web import BODY, HostileWeb
+from support.web import Waits
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +111,9 @@ def test_a_look_up_that_hangs_ends_at_the_deadline(make_fetcher: MakeFetcher) ->
     assert refused.value.reason == Reason.FETCH_TIMEOUT
 
 
-def test_a_busy_name_server_is_asked_again(web: HostileWeb, make_fetcher: MakeFetcher) -> None:
+def test_a_busy_name_server_is_asked_again(
+    web: HostileWeb, make_fetcher: MakeFetcher, waits: Waits
+) -> None:
     asked: list[str] = []
 
     def busy(host: str, port: int) -> list[Endpoint]:
@@ -119,7 +122,7 @@ def test_a_busy_name_server_is_asked_again(web: HostileWeb, make_fetcher: MakeFe
             raise gaierror(EAI_AGAIN, "try again")
         return [Endpoint(AF_INET, ("127.0.0.1", port))]
 
-    fetcher = make_fetcher(attempts=2, look_up=busy, sleep=lambda _: None)
+    fetcher = make_fetcher(attempts=2, look_up=busy, waits=waits)
 
     assert fetcher.fetch(f"http://pictures.example:{web.port}/ok").data == BODY
 
@@ -182,3 +185,21 @@ def test_a_slow_tls_body_ends_at_the_deadline(
         fetcher.fetch(f"https://pictures.example:{web.port}/slow-body")
 
     assert refused.value.reason == Reason.FETCH_TIMEOUT
+
+
+def test_a_prefix_of_the_network_is_found_before_its_addresses_are_judged(
+    make_fetcher: MakeFetcher,
+) -> None:
+    # Given a name server that makes addresses below a prefix of its own
+    made = {"ipv4only.arpa": "2a00:64::192.0.0.170", "inside.example": "2a00:64::169.254.169.254"}
+
+    def look_up(host: str, port: int) -> list[Endpoint]:
+        return [Endpoint(AF_INET6, (made[host], port, 0, 0))]
+
+    # When a name leads to the metadata address behind it
+    with pytest.raises(Reject) as refused:
+        make_fetcher(look_up=look_up).fetch("http://inside.example/")
+
+    # Then nothing is dialled
+    assert refused.value.reason == Reason.FETCH_DENIED
+    assert "169.254.169.254 by NAT64" in refused.value.detail

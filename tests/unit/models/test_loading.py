@@ -13,7 +13,7 @@ import torch
 from kaption.connections.errors import Fatal
 from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.models.probe import try_scorer
-from kaption.workers.policy import ClipPolicy
+from kaption.workers.policy.score import ClipPolicy
 from support.odd_models import change_weights, coca, transformers_text
 from support.tiny_models import tiny_clip
 
@@ -150,7 +150,7 @@ def test_special_tokens_in_a_text_hide_nothing_from_the_clip_tokenizer(
     tags: Path, text: str
 ) -> None:
     scorer = tagged("plain")
-    rows = scorer._tokenizer([scorer._plain(text)])[0]
+    rows = scorer._tokens.rows([text])[0]
 
     whole, other, _ = _three(scorer, text)
 
@@ -168,7 +168,7 @@ def _three(scorer: OpenClipScorer, text: str) -> tuple[Any, Any, int]:
 def test_other_texts_have_the_tokens_that_the_tokenizer_gives(tags: Path, text: str) -> None:
     scorer = tagged("plain")
 
-    assert torch.equal(scorer._tokenizer([scorer._plain(text)]), scorer._tokenizer([text]))
+    assert torch.equal(scorer._tokens.rows([text]), scorer._tokens._tokenizer([text]))
 
 
 def test_a_text_of_nested_entities_takes_no_time(tags: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_scorer_too_large_for_its_device_is_told_in_one_line(
 
 
 def test_the_bundled_scorer_tells_colours() -> None:
-    told = try_scorer(build(ClipPolicy(device="cpu", threads=1)))
+    told = try_scorer(build(ClipPolicy(model="demo", device="cpu", threads=1)))
 
     assert told.right > told.images / 2
     assert str(told).startswith("told the colour of")

@@ -1,3 +1,5 @@
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +7,12 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from kaption.connections.errors import Fatal
+from kaption.workers.models._tokens import Tokens
 from kaption.workers.models.open_clip import OpenClipScorer, build
-from kaption.workers.policy import ClipPolicy
+from kaption.workers.policy.score import ClipPolicy
 from support.tiny_models import tiny_clip
 
 pytestmark = pytest.mark.slow
@@ -55,6 +59,36 @@ def test_texts_and_images_become_unit_rows_whatever_the_batch(scorer: OpenClipSc
     np.testing.assert_allclose(together[1], scorer.encode_images([pixels[1]])[0], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "text_tower",
+    [
+        {"pool_type": "eos"},
+        {"pool_type": "argmax"},
+        {"pool_type": "eos", "proj_bias": True},
+        # Here padding changes the row.
+        {"pool_type": "last"},
+        {"pool_type": "eos", "no_causal_mask": True},
+    ],
+)
+def test_texts_of_any_length_have_the_rows_that_the_model_gives_them(
+    text_tower: dict[str, object], tmp_path: Path
+) -> None:
+    folder = tiny_clip(tmp_path)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"] |= text_tower
+    name = f"local-dir:{folder}"
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    model = open_clip.create_model(name, require_pretrained=False, load_weights=False).eval()
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    texts = [" ".join(["a red star"] * count) for count in (9, 1, 20, 0, 2, 40)]
+
+    with torch.inference_mode():
+        expected = model.encode_text(open_clip.get_tokenizer(name)(texts), normalize=True)
+
+    rows = build(ClipPolicy(model=name, device="cpu")).encode_texts(texts)
+    np.testing.assert_allclose(rows, expected.numpy(), atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(64, 20), (20, 64), (500, 3)])
 def test_an_image_is_letterboxed_with_the_mean_colour(
     scorer: OpenClipScorer, size: tuple[int, int]
@@ -78,12 +112,10 @@ def test_tokens_are_counted_past_the_context(scorer: OpenClipScorer) -> None:
 
 
 def test_the_clip_tokenizer_is_counted_with_its_marks() -> None:
-    from kaption.workers.models.open_clip import _token_ids
-
     tokenizer = open_clip.get_tokenizer("ViT-B-32")
     row = tokenizer(["a red circle, on grass"])[0]
 
-    assert len(_token_ids(tokenizer)("a red circle, on grass")) == int((row != 0).sum())
+    assert Tokens(tokenizer).count("a red circle, on grass") == int((row != 0).sum())
 
 
 def test_the_revision_follows_the_weights(folder: Path, tmp_path: Path) -> None:
@@ -134,16 +166,26 @@ def test_missing_weights_are_not_replaced_by_random_ones(folder: Path, tmp_path:
         build(ClipPolicy(model=f"local-dir:{bare}"))
 
 
-def test_a_model_without_a_known_threshold_asks_for_one(tmp_path: Path) -> None:
+def test_a_model_without_a_known_threshold_recommends_none(tmp_path: Path) -> None:
     name = f"local-dir:{tiny_clip(tmp_path, recommended_score=None)}"
 
-    with pytest.raises(Fatal, match="recommended_score"):
-        build(ClipPolicy(model=name, device="cpu"))
+    assert build(ClipPolicy(model=name, device="cpu")).recommended_score is None
     assert (
         build(ClipPolicy(model=name, device="cpu", recommended_score=0.2)).recommended_score == 0.2
     )
 
 
+def test_a_siglip_model_has_a_threshold_of_its_own(tmp_path: Path) -> None:
+    # Given a model with the logit scale and bias of SigLIP, and no published threshold
+    folder = tiny_clip(tmp_path, recommended_score=None, logit_bias=-16.5, logit_scale=112.0)
+    # When it is loaded
+    scorer = build(ClipPolicy(model=f"local-dir:{folder}", device="cpu"))
+    # Then the threshold is the cosine at which the model gives a text a probability of 1 %
+    assert scorer.recommended_score is not None
+    probability = 1 / (1 + math.exp(-(scorer.recommended_score * 112.0 - 16.5)))
+    assert probability == pytest.approx(0.01, rel=1e-3)
+
+
 def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(Fatal, match="'cuda:99'"):
-        build(ClipPolicy(device="cuda:99"))
+        build(ClipPolicy(model="demo", device="cuda:99"))

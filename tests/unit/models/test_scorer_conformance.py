@@ -4,7 +4,7 @@ import pytest
 
 from kaption.testing.scorers import ScorerConformance
 from kaption.workers.plugins import SCORERS
-from kaption.workers.policy import ClipPolicy
+from kaption.workers.policy.score import ClipPolicy
 from support.tiny_models import tiny_clip
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.models.windows import MOST_WINDOWS, fit, score_texts, split_windows, windows_of
-from kaption.workers.policy import ClipPolicy
+from kaption.workers.policy.score import ClipPolicy
 from support.tiny_models import tiny_clip
 
 pytestmark = pytest.mark.slow

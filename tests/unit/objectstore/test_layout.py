@@ -17,9 +17,20 @@ from kaption.objectstore.dataset.layout import (
 from kaption.schemas import Takedown, TakedownKind
 from support.sink_records import manifest, now
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
-KINDS = ("data", "manifest", "merged", "floor", "takedown", "takedown-left", "probe")
-SPELLED = re.compile(rf"(?:^|/)(?:{'|'.join(KINDS)})/")
+KINDS = (
+    "data",
+    "manifest",
+    "merged",
+    "floor",
+    "takedown",
+    "takedown-left",
+    "takedown-lifted",
+    "probe",
+)
+SPELLED = re.compile(rf"(?:^|[^/]/)(?:{'|'.join(KINDS)})/")
 BLOB = re.compile(r"(?:^|/)blobs/")
 
 
@@ -33,6 +44,8 @@ def test_keys_are_what_the_documents_say(prefix: str, root: str) -> None:
     assert layout.floor(3, 50) == f"{root}floor/00003/00000000000000000050"
     assert layout.takedown(takedown) == f"{root}takedown/{takedown.takedown_id}.json"
     assert layout.takedown_left("run") == f"{root}takedown-left/run.json"
+    lifted = layout.takedown_lifted(takedown)
+    assert lifted == f"{root}takedown-lifted/{takedown.takedown_id}.json"
     assert layout.probe("w1") == f"{root}probe/w1"
     stem = shard_stem(3, 40, 50, "w1")
     assert stem == "data/00003/00000000000000000040-00000000000000000050-w1"
@@ -50,9 +63,10 @@ def test_each_key_is_below_the_prefix_by_which_its_kind_is_listed() -> None:
     assert layout.floor(3, 50).startswith(layout.floors(3))
     assert layout.object(shard_stem(3, 40, 50, "w1")).startswith(layout.objects())
     assert layout.takedown(takedown).startswith(layout.takedowns())
-    left = layout.takedown_left("run")
+    left, lifted = layout.takedown_left("run"), layout.takedown_lifted(takedown)
     assert left.startswith(layout.takedowns_left())
-    assert not left.startswith(layout.takedowns())
+    assert lifted.startswith(layout.takedowns_lifted())
+    assert not any(each.startswith(layout.takedowns()) for each in (left, lifted))
 
 
 def test_keys_are_parsed_into_what_they_were_made_of() -> None:

@@ -144,6 +144,25 @@ def test_more_keys_than_a_page_holds_are_all_listed(store):
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda key: store.put(key, b""), keys))
     assert list(store.list("many/")) == keys
+    assert list(store.list("many/", keys[1050])) == keys[1051:]
+
+
+@pytest.mark.parametrize(
+    ("after", "found"), [("0", ["1", "2", "4"]), ("1", ["2", "4"]), ("3", ["4"]), ("4", [])]
+)
+def test_a_listing_begins_after_a_key_whether_it_exists_or_not(store, after, found):
+    for name in ("1", "2", "4"):
+        store.put(f"a/b/{name}", b"")
+    store.put("a/b0", b"")
+    assert list(store.list("a/b/", f"a/b/{after}")) == [f"a/b/{name}" for name in found]
+
+
+def test_folders_are_named_without_what_is_in_them(store):
+    for key in ("a/00000/1", "a/00000/2/3", "a/00002/1", "a/b", "c/1"):
+        store.put(key, b"")
+    assert list(store.folders("a/")) == ["00000", "00002"]
+    assert list(store.folders("")) == ["a", "c"]
+    assert list(store.folders("missing/")) == []
 
 
 def test_an_object_has_the_time_when_it_was_last_written(store):

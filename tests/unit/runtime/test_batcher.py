@@ -16,7 +16,7 @@ class Clock:
 
 def put(batcher: Batcher, *entries: Entry) -> None:
     batcher.add(entries)
-    batcher.advance({item.partition for item in entries})
+    batcher.advance(entries)
 
 
 def offsets(batcher: Batcher) -> list[list[int]]:
@@ -51,7 +51,7 @@ def test_a_slow_record_holds_up_its_own_partition_only() -> None:
     put(batcher, slow, entry(1), entry(5, partition=1), entry(6, partition=1))
     assert offsets(batcher) == [[5, 6]]
     slow.ready = True
-    batcher.advance([slow.partition])
+    batcher.advance([slow])
     assert offsets(batcher) == [[0, 1]]
 
 
@@ -98,7 +98,7 @@ def test_whatever_becomes_ready_when_order_is_kept(
         out += [item for batch in batcher.full() for item in batch.entries]
     for item in late:
         item.ready = True
-        batcher.advance([item.partition])
+        batcher.advance([item])
         out += [item for batch in batcher.full() for item in batch.entries]
     # Then every partition came out whole and in order
     for partition, count in enumerate(counts):
@@ -117,3 +117,72 @@ def test_what_a_stop_gives_up_takes_along_what_stands_behind_it() -> None:
     assert sorted(item.raw.offset for item in given_up) == [1, 2, 3]
     assert (batcher.open_entries, batcher.waiting_entries) == (2, 0)
     assert batcher.give_up([waiting]) == []
+
+
+ANY_ORDER = Batching(2, 10.0, any_order=True)
+
+
+def commit(batcher: Batcher) -> list[int]:
+    """Compute what is full. Returns the offsets that may be committed."""
+    batches = list(batcher.full())
+    done = [item for batch in batches for item in batcher.computed(batch)[0]]
+    return [item.raw.offset for item in done]
+
+
+def test_in_any_order_a_slow_record_holds_up_nothing_but_the_commit() -> None:
+    # Given a record that is not ready, and others behind it
+    batcher = Batcher(ANY_ORDER, Clock())
+    slow = entry(0)
+    slow.ready = False
+    put(batcher, slow, entry(1), entry(2))
+    # When those are computed; then they wait for it, and nothing is committed
+    assert commit(batcher) == []
+    assert (batcher.parked, batcher.waiting_entries) == (2, 1)
+    slow.ready = True
+    put_again = [slow]
+    batcher.advance(put_again)
+    batcher.close_open()
+    assert commit(batcher) == [0, 1, 2]
+    assert (batcher.parked, batcher.waiting_entries) == (0, 0)
+
+
+def test_in_any_order_what_was_computed_for_a_lost_partition_is_counted_once() -> None:
+    batcher = Batcher(ANY_ORDER, Clock())
+    put(batcher, entry(0), entry(1), entry(2), entry(0, partition=1))
+    (full, other) = list(batcher.full())
+    dropped = batcher.drop(lambda item: item.partition.partition == 0)
+    assert sorted(item.raw.offset for item in dropped) == [0, 1, 2]
+    assert batcher.computed(full) == ([], [])
+    assert [item.raw.offset for item in batcher.computed(other)[0]] == [0]
+    assert (batcher.parked, batcher.open_entries) == (0, 0)
+
+
+def test_in_any_order_nothing_behind_a_record_that_a_stop_gave_up_is_committed() -> None:
+    batcher = Batcher(ANY_ORDER, Clock())
+    waiting = entry(1)
+    waiting.ready = False
+    put(batcher, entry(0), waiting, entry(2), entry(3))
+    batcher.give_up([waiting])
+    batcher.close_open()
+    assert commit(batcher) == [0]
+
+
+@given(st.permutations(range(12)), st.integers(1, 5))
+def test_in_any_order_commits_follow_the_offsets(order: list[int], size: int) -> None:
+    # Given entries of two partitions that get ready in any order
+    batcher = Batcher(Batching(size, 0.0, any_order=True), Clock())
+    items = [entry(number // 2, partition=number % 2) for number in range(12)]
+    for item in items:
+        item.ready = False
+    batcher.add(items)
+    done: list[Entry] = []
+    # When each batch is computed as soon as it is full
+    for number in order:
+        items[number].ready = True
+        batcher.advance([items[number]])
+        for batch in list(batcher.full()):
+            done += batcher.computed(batch)[0]
+    # Then every partition came out whole and in order
+    for partition in (0, 1):
+        seen = [item.raw.offset for item in done if item.partition.partition == partition]
+        assert seen == list(range(6))

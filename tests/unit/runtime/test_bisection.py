@@ -1,5 +1,3 @@
-import random
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -8,22 +6,11 @@ from hypothesis import strategies as st
 
 from kaption.connections.errors import Fatal, Retry
 from kaption.schemas import Reason
-from kaption.workers.runtime.backoff import Backoff, Stopped
-from kaption.workers.runtime.bisection import Bisection
+from kaption.workers.runtime.backoff import Stopped
 from kaption.workers.runtime.entry import Entry
 from kaption.workers.runtime.stage import Dead, Emit, OutOfMemory, Reject
-from kaption.workers.runtime.stop import StopRequest
-from support.engine import POLICY, Toy
-from support.entries import entry
-
-
-def bisection(stage: Toy, stopping: bool = False) -> Bisection:
-    policy = POLICY.model_copy(update={"retry_initial_s": 0.001, "retry_max_s": 0.002})
-    stop = StopRequest(time.monotonic)
-    if stopping:
-        stop.ask()
-    backoff = Backoff(policy, random.Random(1), stop, lambda error: None)
-    return Bisection(stage, policy, backoff)
+from support.engine import POLICY, Probed, Toy
+from support.entries import bisection, entry
 
 
 @given(
@@ -44,6 +31,58 @@ def test_exactly_the_culprits_are_dead(poisoned: list[bool], riders: int) -> Non
     assert [isinstance(item.outcome, Dead) for item in entries] == poisoned
     assert all(isinstance(item.outcome, (Dead, Emit)) for item in entries)
     assert all(isinstance(item.outcome, Reject) for item in refused)
+
+
+@pytest.mark.parametrize("bad", [1, 4, 16])
+def test_where_the_probe_works_the_records_are_bad_however_many(bad: int) -> None:
+    # Given a batch of which every record fails, in process or in preparation
+    stage = Probed()
+    entries = [entry(n, "poison") for n in range(bad)]
+    unprepared = entry(99)
+    unprepared.die("KeyError: 'x'", unexpected=True)
+    # When the stage works with a good record
+    bisection(stage).run([*entries, unprepared])
+    # Then these are dead letters; a failed preparation is not held against the record
+    assert all(isinstance(item.outcome, Dead) for item in entries)
+    assert [item.own_fault for item in (*entries, unprepared)] == [True] * bad + [False]
+    assert stage.probes == 1
+
+
+@pytest.mark.parametrize("texts", [["poison"], ["poison"] * 4, ["text", "poison", "text"]])
+def test_where_the_probe_fails_the_stage_is_broken_however_few(texts: list[str]) -> None:
+    stage = Probed(broken=RuntimeError("CUDA error"))
+    with pytest.raises(Fatal) as raised:
+        bisection(stage).run([entry(n, text) for n, text in enumerate(texts)])
+    told = str(raised.value)
+    assert told.startswith("the stage toy is broken: it fails with pairs.raw/0/")
+    assert "ValueError: poisoned" in told
+    assert "RuntimeError: CUDA error" in told
+
+
+def test_no_probe_is_made_while_nothing_fails_unexpectedly() -> None:
+    stage = Probed(broken=RuntimeError("not asked"))
+    refused = entry(1)
+    refused.outcome = Dead("as told")
+    bisection(stage).run([entry(0), refused])
+    assert stage.probes == 0
+
+
+def test_a_probe_that_waits_for_a_server_is_made_again() -> None:
+    stage = Probed(broken=Retry("down"))
+    with pytest.raises(Stopped):
+        bisection(stage, stopping=True).run([entry(0, "poison")])
+
+
+def test_a_lack_of_memory_is_not_held_against_the_record() -> None:
+    stage = Probed()
+
+    def full(texts: Sequence[str]) -> None:
+        raise OutOfMemory
+
+    stage.before = full
+    entries = [entry(n) for n in range(4)]
+    bisection(stage).run(entries)
+    assert [item.own_fault for item in entries] == [False] * 4
 
 
 def test_a_culprit_is_tried_again_before_it_is_dead() -> None:

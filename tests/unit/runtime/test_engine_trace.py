@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from kaption.workers.runtime.outputs import child_of
+from kaption.connections.traceparent import child_of
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

@@ -62,7 +62,7 @@ def test_nothing_is_read_once_it_is_full_until_half_of_it_is_empty(case: Case) -
 def test_records_of_an_open_batch_do_not_count(case: Case) -> None:
     entries = case.hold(5)
     case.parts.batcher.add(entries)
-    case.parts.batcher.advance([P0])
+    case.parts.batcher.advance(entries)
     assert case.flow.room() == LIMIT
 
 

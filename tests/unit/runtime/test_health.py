@@ -3,9 +3,13 @@ import urllib.error
 import urllib.request
 from typing import cast
 
+import pytest
+
 from kaption.workers.runtime import metrics
 from kaption.workers.runtime.health import HealthServer
 from kaption.workers.runtime.worker import Worker
+
+pytestmark = pytest.mark.slow
 
 
 class Probed:

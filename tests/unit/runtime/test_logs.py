@@ -27,7 +27,7 @@ def test_a_storm_of_one_message_is_cut_and_counted() -> None:
 def logged(code: str) -> list[dict[str, Any]]:
     """The lines of a process of its own: `configure` takes the root logger from pytest."""
     begin = "import logging; from kaption.workers.runtime.logs import configure"
-    code = f"{begin}; configure();{code}"
+    code = f"{begin}; configure()\n{code}"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -51,3 +51,42 @@ def test_only_the_storms_of_the_kafka_client_are_cut() -> None:
     )
 
     assert Counter(line["logger"] for line in lines) == {"kafka.conn": 20, "kafkaesque": 40}
+
+
+ENTRY = """
+from types import SimpleNamespace
+from kaption.schemas import Position
+from kaption.testing.records import incoming, raw_pair
+from kaption.workers.runtime.entry import Entry, current
+headers = [("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+raw = SimpleNamespace(topic="pairs.raw", partition=1, offset=7, headers=headers)
+entry = Entry(raw, None, 0, 0)
+log = logging.getLogger("anyone")
+"""
+
+
+def test_lines_name_the_record_at_which_their_thread_is() -> None:
+    lines = logged(
+        f"{ENTRY}current.entry = entry; log.info('not decoded yet')\n"
+        "entry.message = incoming(raw_pair(3), 9)\n"
+        "log.info('decoded', extra={'pair_id': 'named by the line itself'})\n"
+        "current.entry = None; log.info('about no record')"
+    )
+
+    first, second, third = lines
+    assert first["position"] == "pairs.raw/1/7"
+    assert first["trace_id"] == second["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert "pair_id" not in first
+    assert second["pair_id"] == "named by the line itself"
+    assert second["origin"].endswith("/9")
+    assert {"pair_id", "trace_id", "origin", "position"}.isdisjoint(third)
+
+
+def test_a_header_that_is_no_text_costs_no_line() -> None:
+    (line,) = logged(
+        f"{ENTRY}raw.headers = [('traceparent', bytes([255]))]; current.entry = entry\n"
+        "log.info('here')"
+    )
+
+    assert line["event"] == "here"
+    assert "trace_id" not in line

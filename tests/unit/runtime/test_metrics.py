@@ -10,7 +10,21 @@ from kaption.workers.runtime.worker import Worker
 from support.engine import Toy
 from support.metrics_in_use import OURS, Metric
 
-UNITS = ("Records", "Seconds", "Bytes", "Transactions", "Producers", "Partitions", "Waits")
+UNITS = (
+    *("Records", "Seconds", "Bytes", "Transactions", "Producers", "Partitions", "Waits"),
+    *(
+        "Requests",
+        "Tokens",
+        "Cost",
+        "Images",
+        "Cosine",
+        "Perplexity",
+        "Share",
+        "Shards",
+        "Reads",
+        "1 while",
+    ),
+)
 
 
 @pytest.mark.parametrize("metric", OURS, ids=str)

@@ -16,6 +16,8 @@ from kaption.workers.runtime.stop import StopRequest
 from support.engine import POLICY
 from support.fake_session import Clock
 
+pytestmark = pytest.mark.slow
+
 LONG_S = 60.0
 AT_ONCE_S = 5.0
 """Generous for a busy machine, and far below LONG_S."""
@@ -156,13 +158,13 @@ def test_a_stop_during_the_wait_gives_up_at_once(
     assert (server.calls, waits) == (1, ["down"])
 
 
-def test_the_first_try_is_made_although_a_stop_was_asked(stop: StopRequest) -> None:
+def test_the_first_try_is_made_and_told_although_a_stop_was_asked(stop: StopRequest) -> None:
     stop.ask()
     assert backoff(stop, []).call(Down(0)) == "up"
-    failing = Down(1e9)
+    failing, told = Down(1e9), list[str]()
     with pytest.raises(Stopped):
-        backoff(stop, []).call(failing)
-    assert failing.calls == 1
+        backoff(stop, told).call(failing)
+    assert (failing.calls, told) == (1, ["down"])
 
 
 def test_other_errors_are_not_caught(stop: StopRequest) -> None:

@@ -25,7 +25,11 @@ def test_a_format_may_be_given(tmp_path: Path) -> None:
             "there is no format 'no-such': in --format write one of folder, ",
         ),
         ("table", {"color": "red"}, "table has no option color: it has columns, delimiter"),
-        ("jsonl", {"color": "red"}, "jsonl has no option color: it has image_column, source"),
+        (
+            "jsonl",
+            {"color": "red"},
+            "jsonl has no option color: it has encoding, image_column",
+        ),
         ("webdataset", {"store": "s3://"}, "webdataset has no option store: it has source"),
     ],
 )
@@ -42,5 +46,7 @@ def test_an_unknown_format_or_option_is_named_in_the_error(
 
 
 def test_a_missing_file_is_named_in_the_error() -> None:
+    with pytest.raises(SourceError, match=r"name of the source is empty"):
+        open_source("")  # as an unset variable of the shell; not the present folder
     with pytest.raises(SourceError, match=r"there is no file none\.jsonl"):
         open_source("none.jsonl")

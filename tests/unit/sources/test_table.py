@@ -142,15 +142,16 @@ def test_quoted_line_breaks_belong_to_the_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        (b'"open quote\n' + b"x" * 200_000, "not CSV: field larger"),
-        (b'"a"b,c', "not CSV: "),
-        (b"\xff\xfe,c", "not CSV: 'utf-8'"),
-        (b"a,b,c", "the row has 3 fields, the header 2"),
+        (b'"open quote\n' + b"x" * 200_000, "the quote on line 3 is not closed (field larger"),
+        (b'"a"b,c', "line 3 is not CSV: "),
+        (b"\xff\xfe,c", "line 3 is not CSV: 'utf-8'"),
+        (b"a,b,c", "line 3 has 3 values, the header 2; ',' separates them"),
+        (b"a", "line 3 has 1 values, the header 2; ',' separates them"),
     ],
-    ids=["open_quote", "after_quote", "bytes", "fields"],
+    ids=["open_quote", "after_quote", "bytes", "many", "few"],
 )
 def test_a_damaged_row_costs_its_line_only(tmp_path: Path, line: bytes, error: str) -> None:
-    row = f"{URL},a\n".encode()
+    row = f"{URL},ä\n".encode()
 
     first, bad, *rest = csv_items(tmp_path, b"url,text\n" + row + line + b"\n" + row)
 
@@ -159,6 +160,109 @@ def test_a_damaged_row_costs_its_line_only(tmp_path: Path, line: bytes, error: s
     assert bad.error.startswith(error)
     assert bad.raw.splitlines() == line.splitlines()[:1]
     assert isinstance(rest[-1], RawPair)
+
+
+def test_a_bad_row_is_told_by_its_line_however_many_lines_the_rows_before_it_have(
+    tmp_path: Path,
+) -> None:
+    # Given blank lines, values of several lines, a wrong row, and a quote that is never closed
+    content = f'url,text\n\n{URL},"a\nb\nc"\n{URL},d,e\n{URL},"f\ng","h\n{URL},i\n'
+    path = tmp_path / "pairs.csv"
+    path.write_text(content)
+    found = list(open_source(str(path)).read())
+    # Then each names the line on which it begins
+    wrong, unclosed, *_ = [each.item for each in found if isinstance(each.item, Unreadable)]
+    assert wrong.error == "line 6 has 3 values, the header 2; ',' separates them"
+    assert unclosed.error.startswith("the quote on line 8 is not closed")
+    # And the same when reading goes on behind the first pair
+    again = [each.item for each in open_source(str(path)).read(found[0].cursor)]
+    assert again[0] == wrong
+    # And tabs are named
+    (tmp_path / "pairs.tsv").write_text(f"url\ttext\n{URL}\ta\tb\n")
+    (bad,) = open_source(str(tmp_path / "pairs.tsv")).read()
+    assert isinstance(bad.item, Unreadable)
+    assert bad.item.error == "line 2 has 3 values, the header 2; a tab separates them"
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "bad"),
+    [
+        ("url,text", ['{0},"24 inch', "{1},b", '{2},a TV of 24"', "{3},d"], 1),
+        ("url,text", ['{0},"red, old', '{1},TV 24"', "{2},c"], 1),
+        ("text,url", ['"a vase,{0}', "b,{1}", 'TV 24",{2}', "d,{3}"], 1),
+        ("text,url", ['"a vase,{0}', '"b, c",{1}', 'TV 24",{2}'], 1),
+        ("id,text,url,size", ['1,"a,{0},9', "2,b,{1},9", '3,c",{2},9'], 1),
+        ("url,text", ["{0},a", '{1},"b', '{2},"c', '{3},d"'], 2),
+    ],
+)
+def test_a_quote_that_a_later_row_closes_costs_no_other_row(
+    tmp_path: Path, header: str, rows: list[str], bad: int
+) -> None:
+    urls = [f"https://cdn.example/{at}" for at in range(len(rows))]
+    lines = [row.format(*urls) for row in rows]
+
+    items = csv_items(tmp_path, "\n".join([header, *lines, ""]))
+
+    read = [each.image.url for each in items if isinstance(each, RawPair)]
+    wrong = [each for each in items if isinstance(each, Unreadable)]
+    assert len(items) == len(rows)
+    assert len(wrong) == bad
+    assert all("is not closed" in each.error for each in wrong)
+    assert read == [url for url in urls if not any(url in str(each.raw) for each in wrong)]
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("url,text", '{0},"a vase,\nred, on a table\nTV 24"""'),
+        ("text,url", '"a vase\nTV 24"",\nb, c",{0}'),
+        ("id,text,url", '1,"b, c\n2,d, e\n\n3, f, g",{0}'),
+        ("url,text", '{0},"seen at\nhttps://shop.example/a.jpg\nin May"'),
+        ("url,text,page", '{0},"a\nb","{0}"'),
+        ("text,url", '"list:\na.jpg\nb.jpg, c.jpg",{0}'),
+    ],
+)
+def test_a_text_of_several_lines_is_one_row(tmp_path: Path, header: str, row: str) -> None:
+    line = row.format(URL)
+
+    items = csv_items(tmp_path, f"{header}\n{line}\n{line}\n")
+
+    assert [isinstance(each, RawPair) for each in items] == [True, True]
+    assert all(isinstance(each, RawPair) and "\n" in each.text for each in items)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (f"\n\nurl,text\n{URL},a b\n", ["a b"]),
+        (f"sep=;\r\nurl;text\r\n{URL};a b\r\n", ["a b"]),
+        (f"url,text\r{URL},a b\r{URL},c\r", ["a b", "c"]),
+        (f"url,text\n{URL},a b,\n{URL},c,,\n", ["a b", "c"]),
+        (f'url,text\n{URL},"a \\"red\\" vase"\n{URL},"c ""d"""\n', ['a "red" vase', 'c "d"']),
+    ],
+    ids=["blank", "excel", "returns", "last_delimiter", "backslash"],
+)
+def test_forms_that_other_programs_write_are_read(
+    tmp_path: Path, content: str, expected: list[str]
+) -> None:
+    items = csv_items(tmp_path, content)
+
+    assert [each.text if isinstance(each, RawPair) else each for each in items] == expected
+
+
+def test_a_long_value_costs_itself_alone(tmp_path: Path) -> None:
+    rows = "".join(f'{URL},"a b","{"x" * size}"\n' for size in (9, 300_000, 9))
+
+    items = csv_items(tmp_path, f"url,text,note\n{rows}")
+
+    assert [each.text for each in items if isinstance(each, RawPair)] == ["a b"] * 3
+
+
+def test_no_value_of_two_columns_with_one_name_is_lost(tmp_path: Path) -> None:
+    (pair,) = csv_items(tmp_path, f"url,text,note,note\n{URL},a b,one,two\n")
+
+    assert isinstance(pair, RawPair)
+    assert pair.extra == {"note": "one", "note_2": "two"}
 
 
 def test_a_file_that_is_no_parquet_is_an_error(tmp_path: Path) -> None:

@@ -206,3 +206,19 @@ def test_a_delimiter_that_was_hinted_at_is_understood(tmp_path: Path) -> None:
     path.write_text("url\tcaption\nu\ta cat\n")
 
     assert texts(found(path, delimiter="tab")) == ["a cat"]
+
+
+@pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.csv", "pairs.tsv"])
+@pytest.mark.parametrize(
+    "data",
+    [bytes(range(256)) * 40, b"\x89PNG\r\n\x1a\n" + bytes(900), LINES.encode("utf-16-le")],
+    ids=["bytes", "picture", "utf-16 without a mark"],
+)
+def test_a_file_that_is_no_text_stops_with_what_to_do(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+
+    with pytest.raises(SourceError, match=r"is no text in UTF-8.*--format"):
+        list(open_source(str(path)).read())

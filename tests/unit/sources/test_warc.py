@@ -74,7 +74,7 @@ def test_the_largest_size_in_the_archive_is_taken(
     (pair,) = pairs(archive(tmp_path, warc_record("http://a.example/", "text/html", html), *images))
 
     if taken is None:
-        assert pair.image == ImageSource(url="http://cdn.example/a.jpg")
+        assert pair.image.url == "http://cdn.example/a.jpg"
     else:
         assert pair.image == ImageSource(inline=IMAGE + taken.encode())
         assert pair.extra["image_url"] == f"http://cdn.example/{taken}.jpg"
@@ -127,6 +127,97 @@ def test_opt_outs_count_for_all_and_for_the_crawlers_named(tmp_path: Path) -> No
     (pair,) = pairs(path, agents="mybot,CCBot")
 
     assert [signal.value for signal in pair.opt_out] == ["noml", "ccbot: noai", "mybot: noindex"]
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [
+        ("X-Robots-Tag: mybot: noai", "x_robots_tag"),
+        ("TDM-Reservation: 1", "tdm_reservation"),
+        ("Content-Usage: train-ai=n", "content_usage"),
+        ("Content-Signal: ai-train=no", "content_signal"),
+        ("X-Robots-Tag: otherbot: noai", None),
+    ],
+)
+def test_opt_outs_in_the_headers_of_an_image_count_for_that_image(
+    tmp_path: Path, header: str, kind: str | None
+) -> None:
+    html = page(['<img src="a.jpg" alt="a mug">', '<img src="b.jpg" alt="a jug">'])
+    url = "http://cdn.example/a.jpg"
+    path = archive(
+        tmp_path,
+        warc_record("http://shop.example/", "text/html", html),
+        warc_record(url, f"image/jpeg\r\n{header}", IMAGE),
+        warc_record("http://cdn.example/b.jpg", "image/jpeg", IMAGE),
+    )
+
+    mug, jug = pairs(path, agents="mybot")
+
+    assert [(one.kind, one.source) for one in mug.opt_out] == ([(kind, url)] if kind else [])
+    assert jug.opt_out == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("robots.txt", "User-agent: *\nDisallow: /a", [("robots_txt", "Disallow: /a")]),
+        ("robots.txt", "User-agent: MyBot\nDisallow: /", [("robots_txt", "Disallow: /")]),
+        (
+            "robots.txt",
+            "User-agent: kaption\nDisallow: /*.jpg$",
+            [("robots_txt", "Disallow: /*.jpg$")],
+        ),
+        (
+            "robots.txt",
+            "User-agent: *\nContent-Signal: ai-train=no",
+            [("content_signal", "Content-Signal: ai-train=no")],
+        ),
+        ("robots.txt", "User-agent: otherbot\nDisallow: /", []),
+        ("robots.txt", "User-agent: *\nDisallow: /b\nAllow: /", []),
+        (
+            ".well-known/tdmrep.json",
+            '[{"location": "/*.jpg", "tdm-reservation": 1}]',
+            [("tdm_reservation", "1")],
+        ),
+        (".well-known/tdmrep.json", "<html>not found", []),
+    ],
+)
+def test_archived_files_of_the_images_server_count(
+    tmp_path: Path, name: str, content: str, said: list[tuple[str, str]]
+) -> None:
+    # Given a page, an image that is reached by a redirect, and a file of the image's server
+    url = f"http://cdn.example/{name}"
+    path = archive(
+        tmp_path,
+        warc_record("http://shop.example/", "text/html", page(['<img src="o.jpg" alt="a mug">'])),
+        warc_record(
+            "http://cdn.example/o.jpg", "text/html\r\nLocation: a.jpg", b"", status="302 Found"
+        ),
+        warc_record("https://CDN.example/a.jpg", "image/jpeg", IMAGE),
+        warc_record(url, "text/plain", content.encode()),
+        warc_record(f"http://shop.example/{name}", "text/plain", b"User-agent: *\nDisallow: /"),
+    )
+    # When / Then
+    (pair,) = pairs(path, agents="mybot")
+    assert pair.image.inline is not None
+    assert list(dict.fromkeys((one.kind, one.value) for one in pair.opt_out)) == said
+    assert {one.source for one in pair.opt_out} <= {url, url.replace("http:", "https:")}
+
+
+def test_the_archived_tdmrep_json_of_a_page_counts_for_its_images(tmp_path: Path) -> None:
+    rules = b'[{"location": "/art/", "tdm-reservation": 1}]'
+    html = page(['<img src="a.jpg" alt="a mug">'])
+    path = archive(
+        tmp_path,
+        warc_record("http://shop.example/art/1", "text/html", html),
+        warc_record("http://shop.example/2", "text/html", html.replace(b"a.jpg", b"b.jpg")),
+        warc_record("https://shop.example/.well-known/tdmrep.json", "application/json", rules),
+    )
+
+    art, other = pairs(path)
+
+    assert [(one.kind, one.value) for one in art.opt_out] == [("tdm_reservation", "1")]
+    assert other.opt_out == ()
 
 
 def conversion(kind: str = "conversion") -> bytes:

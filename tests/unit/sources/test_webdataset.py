@@ -13,8 +13,8 @@ import webdataset
 
 from kaption.objectstore import open_store
 from kaption.producers.sources import Item, Source, SourceError, Unreadable, open_source
-from kaption.producers.sources.source import RAW_BYTES
 from kaption.schemas import RawPair
+from kaption.schemas.limits import RAW_BYTES
 from support.parts import S3Bucket
 from support.source_inputs import IMAGE, TEXTS, shards, write_tar
 

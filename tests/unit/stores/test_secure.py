@@ -15,7 +15,7 @@ from kaption.connections.errors import Fatal
 from kaption.connections.settings import RedisConnection
 from kaption.schemas import Position
 from kaption.workers.local import Valkey
-from kaption.workers.policy import DedupPolicy
+from kaption.workers.policy.ingest import DedupPolicy
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.client import connect_redis, ping, try_redis
 from kaption.workers.stores.dedup import Dedup
@@ -88,8 +88,8 @@ def test_the_documented_rights_suffice_for_stages_and_takedowns(secure: SecureRe
     assert dedup.claim_near([looks(7)], [owner]) == [owner]
     assert dedup.count_text(["text"], [owner], 3) == [1]
     assert answers.get(owner, owner) is None
-    images.put_bytes([("ab" * 32, ("model",))], [b"vector"])
-    assert images.get_bytes([("ab" * 32, ("model",))]) == [b"vector"]
+    images.put_bytes([("ab" * 32, "model")], [b"vector"])
+    assert images.get_bytes([("ab" * 32, "model")]) == [b"vector"]
     assert takedowns.covering([raw(b"", 0).record]) == [None]
     left = Footprint(
         owner=str(owner),

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from kaption.workers.policy import TextPolicy
+from kaption.workers.policy.ingest import TextPolicy
 from kaption.workers.text.clean import Note, read_alt_text
 from kaption.workers.text.language import LanguageDetector
+
+pytestmark = pytest.mark.slow
 
 POLICY = TextPolicy(detect_languages=("en", "de", "fr"))
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kaption.workers.policy import TextPolicy
+from kaption.workers.policy.ingest import TextPolicy
 from kaption.workers.text.clean import Note, clean
+from kaption.workers.text.links import tidy
 
 POLICY = TextPolicy()
 _MARKUP = ["<b>", "</b>", "&amp;", "&lt;", "amp;", "lt;", "script>", "image:", "see", "lol", "B&W"]
@@ -188,3 +189,14 @@ def test_no_text_takes_more_than_linear_time(part: str) -> None:
     clean((part * 65_536)[:65_536], POLICY)
 
     assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("part", ["|", " | ", ": ", ";", "\u3001", ", "])
+def test_a_row_of_separators_is_removed_in_linear_time(part: str) -> None:
+    row = (part * 200_000)[:200_000]
+    started = time.process_time()
+
+    found = [tidy(f"{row}a{row}b"), tidy(f"a{row}b{row}")]
+
+    assert time.process_time() - started < 5  # quadratic time would be minutes
+    assert [each[0] + each[-1] for each in found] == ["ab", "ab"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kaption.producers.web import TdmRep, opt_out_signals
 from kaption.producers.web.document import Document
-from kaption.producers.web.tdm_rep import Reservation
+from kaption.schemas.opt_outs.tdm_rep import Reservation
 
 PAGE = "https://example.org/shop/mugs?page=2"
 
@@ -85,6 +85,31 @@ def test_other_words_in_a_page_are_no_signals(name: str, content: str) -> None:
         ("max-snippet:-1, max-video-preview: 3, noai", ["noai"]),
         ("not-yet-known: 5, noai", ["noai"]),
         ("max-image-preview: none", []),
+        ("max-image-preview:none", []),
+        # Other separators, quotes and versions
+        ("noai;noimageai", ["noai, noimageai"]),
+        ('index "noai" follow', ["noai"]),
+        ("otherbot/2.0: noindex noai; mybot/1.1: noai noml", ["mybot: noai, noml"]),
+        ("no-ai, No ImageAI", ["noai, noimageai"]),
+        ("'noai'", ["noai"]),
+        ("[noimageai]", ["noimageai"]),
+        ("noai=1", ["noai"]),
+        ("mybot: noai: true", ["mybot: noai"]),
+        ("noai=0, noml: false", []),
+        ("noai|noimageai", ["noai, noimageai"]),
+        ("noai/noimageai", ["noai, noimageai"]),
+        ("noai + noimageai & noml", ["noai, noimageai, noml"]),
+        ("noai\\, noml", ["noai, noml"]),
+        ("\u201cnoai\u201d, \u2018noml\u2019", ["noai, noml"]),
+        ("noai.", ["noai"]),
+        ("noimageai!", ["noimageai"]),
+        ("no-image-ai", ["noimageai"]),
+        ("no_image_ai, noimage-ai", ["noimageai"]),
+        ("noai=y, noml: *", ["noai, noml"]),
+        ("otherbot: noai|noml", []),
+        ("otherbot/1.5: \u201cnoai\u201d", []),
+        ("noaiplease, noai-preview, notranslate.", []),
+        ("otherbot: no-ai", []),
         ("all", []),
         (":,:", []),
     ],
@@ -137,6 +162,47 @@ def test_the_page_overrides_the_header_and_the_header_the_site(
     assert found == ([("tdm_reservation", "1")] if reserved else [])
 
 
+@pytest.mark.parametrize(
+    ("html", "headers", "found"),
+    [
+        ("", [("Content-Usage", "train-ai=n")], [("content_usage", "train-ai=n")]),
+        (
+            "",
+            [("Content-Usage", "bots=y"), ("content-usage", "ai=n")],
+            [("content_usage", "bots=y, ai=n")],
+        ),
+        ("", [("Content-Signal", "ai-train=no")], [("content_signal", "ai-train=no")]),
+        ('<meta name="content-usage" content="bots=n">', [], [("content_usage", "bots=n")]),
+        ('<meta http-equiv="Content-Usage" content="ai=n">', [], [("content_usage", "ai=n")]),
+        ('<meta http-equiv="X-Robots-Tag" content="noai">', [], [("x_robots_tag", "noai")]),
+        ('<meta property="robots" content="noai">', [], [("robots_meta", "noai")]),
+        ('<meta name=" Robots\n" content="\u201cnoai\u201d">', [], [("robots_meta", "noai")]),
+        ('<meta property="TDM_Reservation" content="1">', [], [("tdm_reservation", "1")]),
+        ('<meta http-equiv="refresh" content="train-ai=n">', [("Content-Usage", "search=n")], []),
+        ('<meta name="content-signal">', [("Content-Signal", "ai-train=yes")], []),
+    ],
+)
+def test_preferences_against_training_are_signals(
+    html: str, headers: list[tuple[str, str]], found: list[tuple[str, str]]
+) -> None:
+    assert signals(html, headers) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("X_Robots_Tag", "noai", ("x_robots_tag", "noai")),
+        ("tdm_reservation", "1", ("tdm_reservation", "1")),
+        ("CONTENT_USAGE", "train-ai=n", ("content_usage", "train-ai=n")),
+        ("Content_Signal", "ai-train=no", ("content_signal", "ai-train=no")),
+    ],
+)
+def test_a_name_with_underscores_counts(name: str, value: str, found: tuple[str, str]) -> None:
+    assert signals(headers=[(name, value)]) == [found]
+    if name != "X_Robots_Tag":
+        assert signals(f'<meta name="{name}" content="{value}">') == [found]
+
+
 def test_the_policy_is_recorded_too() -> None:
     headers = [("tdm-reservation", "1"), ("tdm-policy", "https://example.org/tdm.json")]
 
@@ -156,12 +222,60 @@ def test_the_policy_is_recorded_too() -> None:
         ("/*/b*c$", "https://example.org/a/b/c", True),
         ("/ü", "https://example.org/%C3%BC", True),
         ("*", "https://example.org/any", True),
+        ("shop/", "https://example.org/shop/a", True),
+        ("https://example.org/shop", "https://example.org/shop/a", True),
+        ("/a", "https:\\\\example.org\\a\\b.jpg", True),
     ],
 )
 def test_locations_are_patterns_as_in_robots_txt(location: str, url: str, matches: bool) -> None:
     rules = TdmRep.parse(json.dumps([{"location": location, "tdm-reservation": 1}]))
 
     assert rules.reservation(url) == (Reservation(reserved=True) if matches else None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '\ufeff[{"location": "/", "tdm-reservation": 1}]',
+        '[null, {"location": ["/a", "/b/*.jpg"], "tdm-reservation": true}]',
+        '{"Location": "/b", "TDM-Reservation": "1"}',
+        '[{"tdm-reservation": 1.0}]',
+        '{"tdm_reservation": 1}',
+        '[{"location": null, "TDM_Reservation": "\u20181\u2019"}]',
+    ],
+)
+def test_a_careless_tdmrep_json_reserves_too(content: str) -> None:
+    for form in (content, content.encode()):
+        assert TdmRep.parse(form).reservation("https://e.org/b/c.jpg") == Reservation(reserved=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        (["1;x=y"], [("tdm_reservation", "1")]),
+        (['"1"'], [("tdm_reservation", "1")]),
+        (["0", "1"], [("tdm_reservation", "1")]),
+        (["0, 1"], [("tdm_reservation", "1")]),
+        (["true"], [("tdm_reservation", "1")]),
+        (["'1'"], [("tdm_reservation", "1")]),
+        (["\u201c1\u201d"], [("tdm_reservation", "1")]),
+        (["?1"], [("tdm_reservation", "1")]),
+        (["01"], [("tdm_reservation", "1")]),
+        (["1.00"], [("tdm_reservation", "1")]),
+        (["[1]"], [("tdm_reservation", "1")]),
+        (["\uff11"], [("tdm_reservation", "1")]),
+        (["?0"], []),
+        (["00"], []),
+        (["1.5"], []),
+        (["11"], []),
+        (["-1"], []),
+        (["0"], []),
+        (["10"], []),
+        (["maybe"], []),
+    ],
+)
+def test_a_careless_header_reserves_too(values: list[str], found: list[tuple[str, str]]) -> None:
+    assert signals(headers=[("TDM-Reservation", value) for value in values]) == found
 
 
 def test_the_longest_location_decides() -> None:

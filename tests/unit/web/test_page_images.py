@@ -6,7 +6,9 @@ import os
 import pytest
 
 from kaption.producers.web import image_pairs
-from kaption.producers.web.addresses import Candidate, srcset
+from kaption.producers.web.addresses import WIDEST
+from kaption.producers.web.srcset import Candidate, srcset
+from kaption.workers.policy.ingest import ImagePolicy
 
 PAGE = "https://example.org/shop/mugs.html"
 TINY = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
@@ -28,6 +30,18 @@ def urls(html: str, page: str = PAGE) -> list[str]:
         ("blue mug.jpg", "https://example.org/shop/blue%20mug.jpg"),
         ("blue%20mug.jpg", "https://example.org/shop/blue%20mug.jpg"),
         ("krüge/ü.jpg", "https://example.org/shop/kr%C3%BCge/%C3%BC.jpg"),
+        ("https://Bücher.example:443/a.jpg", "https://xn--bcher-kva.example/a.jpg"),
+        ("//cdn.example\\i\\mug.jpg", "https://cdn.example/i/mug.jpg"),
+        ("\\\\cdn.example/mug.jpg", "https://cdn.example/mug.jpg"),
+        ("i\\mug.jpg", "https://example.org/shop/i/mug.jpg"),
+        ("https:mug.jpg", "https://example.org/shop/mug.jpg"),
+        ("http:/cdn.example/mug.jpg", "http://cdn.example/mug.jpg"),
+        ("/i/%2e%2e/mug.jpg", "https://example.org/mug.jpg"),
+        ("/100%/mug%2fa%2F.jpg?s=a%2B/=", "https://example.org/100%/mug%2fa%2F.jpg?s=a%2B/="),
+        ("image?id=7&amp;copy=1", "https://example.org/shop/image?id=7&copy=1"),
+        ("mug;v=1,2.jpg", "https://example.org/shop/mug;v=1,2.jpg"),
+        ("/image/7", "https://example.org/image/7"),
+        ("/i/m\nug.jpg", "https://example.org/i/mug.jpg"),
     ],
 )
 def test_addresses_are_those_a_browser_goes_to(address: str, url: str) -> None:
@@ -76,6 +90,37 @@ def test_the_largest_real_image_is_taken(attributes: str) -> None:
     assert urls(f'<img {attributes} alt="A mug">') == ["https://example.org/shop/mug.jpg"]
 
 
+@pytest.mark.parametrize(
+    ("html", "alternatives"),
+    [
+        ('srcset="a.jpg 300w, b.jpg 900w, c.jpg 600w" src="d.jpg"', ["c", "a", "d"]),
+        ('srcset="e.jpg 20000w, b.jpg 8000w, a.jpg 400w, c.jpg 9000w"', ["a", "c", "e"]),
+        ('srcset="a.jpg, b.jpg 2x, c.jpg 1.5x" src="a.jpg"', ["c", "a"]),
+        ('data-src="b.jpg" src="spinner-of-all.jpg"', []),
+        ('data-src="b-900x600.jpg" src="b-30x20.jpg"', ["b-30x20"]),
+        ('src="a.jpg" data-zoom-image="b.jpg" data-thumb="c.jpg"', ["a", "c"]),
+        ('src="b.jpg" data-src="data:image/png;base64,AAAA"', []),
+        (
+            'srcset="b.jpg 9w,' + ",".join(f"{n}.jpg {n}w" for n in range(1, 9)) + '"',
+            ["8", "7", "6", "5"],
+        ),
+    ],
+)
+def test_the_other_sizes_are_alternatives(html: str, alternatives: list[str]) -> None:
+    (pair,) = image_pairs(f'<img {html} alt="A mug">', PAGE, min_side=1)
+
+    names = [
+        url.rpartition("/")[2].removesuffix(".jpg")
+        for url in (pair["image"]["url"], *pair["image"].get("alternatives", ()))
+    ]
+    assert names[0].startswith("b")
+    assert names[1:] == alternatives
+
+
+def test_the_widest_image_is_as_wide_as_ingest_accepts() -> None:
+    assert ImagePolicy().max_pixels == WIDEST**2
+
+
 def test_the_sources_of_a_picture_element_are_read() -> None:
     html = """<picture>
         <source type="image/jxl" srcset="mug.jxl 2000w">
@@ -99,7 +144,13 @@ def test_without_sizes_a_picture_element_means_its_img() -> None:
         (" ,a.jpg 100w,b.jpg 200w 50h, ", [Candidate("a.jpg", 100), Candidate("b.jpg", 200)]),
         ("w_9,h_9/a.jpg 9w, b.jpg", [Candidate("w_9,h_9/a.jpg", 9), Candidate("b.jpg")]),
         ("a.jpg, b.jpg", [Candidate("a.jpg"), Candidate("b.jpg")]),
-        ("a.jpg huge", [Candidate("a.jpg")]),
+        ("a.jpg 1.5e1x,b.jpg .5x", [Candidate("a.jpg", 0, 15), Candidate("b.jpg", 0, 0.5)]),
+        ("a.jpg (1, 2) 3x, b.jpg", [Candidate("b.jpg")]),
+        ("a.jpg huge, b.jpg 1x 2x, c.jpg 9w 2x, d.jpg -1x, e.jpg 0w, f.jpg w, g.jpg 9h", []),
+        ("a.jpg 800, b.jpg 9.5w, c.jpg 9W, d.jpg +1x, e.jpg x, f.jpg 1x 9h", []),
+        ("a.jpg,b.jpg 2x", [Candidate("a.jpg,b.jpg", density=2)]),
+        ("a.jpg,, b.jpg", [Candidate("a.jpg"), Candidate("b.jpg")]),
+        ("a.jpg (", []),
         ("data:image/png;base64,AA== 2x", [Candidate("data:image/png;base64,AA==", density=2)]),
         ("", []),
         (",,", []),

@@ -47,6 +47,7 @@ def text_of(html: str) -> tuple[str, str]:
         ('<div>A mug<img src=m.jpg alt="IMG_0001.JPG"></div>', "nearby", "A mug"),
         ('<img src=m.jpg alt="IMG_0001.JPG">', "alt", "IMG_0001.JPG"),
         ('<amp-img src=m.jpg alt="A mug"></amp-img>', "alt", "A mug"),
+        ('<img src=m.jpg alt="1984">', "alt", "1984"),
     ],
 )
 def test_the_best_text_is_taken_and_its_place_recorded(html: str, source: str, text: str) -> None:
@@ -71,6 +72,7 @@ def test_all_texts_are_kept_in_extra() -> None:
         "<div>Words <img src=m.jpg role=presentation></div>",
         "<div>Words <img src=m.jpg><img src=n.jpg></div>",
         "<div>12 / 7 <img src=m.jpg></div>",
+        '<img src=m.jpg alt="★ ★ ★">',
     ],
 )
 def test_an_image_without_a_text_of_its_own_is_left_out(html: str) -> None:
@@ -130,6 +132,28 @@ def test_the_language_is_the_nearest_that_is_declared(html: str, language: str |
 )
 def test_a_page_with_one_licence_gives_it_to_its_images(links: str, licence: str | None) -> None:
     assert only(f"{links}<img src=m.jpg alt=x>").get("licence") == licence
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        (f'"{CC_0}"', CC_0),
+        ('{"@type": "CreativeWork", "url": "/terms"}', "https://example.org/terms"),
+        ('["CC BY 4.0"]', "CC BY 4.0"),
+        ('""', CC_BY),
+        ('"javascript:alert()"', "javascript:alert()"),
+        ('"//["', CC_BY),
+        (f'"{CC_0}"}}, {{"@type": "ImageObject", "url": "b.jpg", "license": "/own"', None),
+    ],
+)
+def test_json_ld_states_the_licence_of_its_image(licence: str, expected: str | None) -> None:
+    html = f"""<a rel=license href={CC_BY}>page</a><img srcset="m.jpg, b.jpg 2x" alt=x>
+        <img src=other.jpg alt=y><script type="application/ld+json">
+        [{{"@type": "ImageObject", "contentUrl": "m.jpg", "license": {licence}}}]</script>"""
+
+    licences = {pair["text"]: pair.get("licence") for pair in image_pairs(html, PAGE)}
+
+    assert licences == {"x": expected, "y": CC_BY}
 
 
 def test_a_licence_in_a_figure_overrides_that_of_the_page() -> None:

@@ -4,46 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kaption.objectstore.blobs import BlobStore
 from kaption.schemas import BlobRef, ImageSource, RawPair, Reason
+from kaption.schemas.limits import LIST_ITEMS
+from kaption.workers.checks.check import NO_MASKS, Masks
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.decode.likeness import index_hash, packed
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.runtime.stage import Incoming, Reject
+from kaption.workers.safety.documents import NO_DOCUMENTS, DocumentCheck
+from kaption.workers.safety.image_check import ImageCheck
+from kaption.workers.safety.policy import SafetyPolicy
+from kaption.workers.stages.ingest.addresses import Addresses
+from kaption.workers.stages.ingest.opt_outs import UNREADABLE, OptOuts, Signals
 from kaption.workers.stores.answers import Answer, Answers, Refusal, SketchedImage
+from kaption.workers.stores.copy_texts import CopyTexts
+from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.footprint import HASH
-
-
-def delivered_bytes(
-    source: ImageSource, fetcher: Fetcher, blobs: BlobStore, max_bytes: int
-) -> tuple[bytes, str | None]:
-    """The image's bytes, and the URL after redirects if they were fetched.
-
-    Raises Reject (fetch_*, too_large, blob_missing), Retry.
-    """
-    if source.inline is not None:
-        return source.inline, None
-    if source.url is not None:
-        fetched = fetcher.fetch(source.url)
-        return fetched.data, fetched.final_url
-    assert source.blob is not None  # exactly one is given
-    _refuse_large(source.blob.bytes, max_bytes)
-    try:
-        data = blobs.get(source.blob)
-    except KeyError as error:
-        raise Reject(Reason.BLOB_MISSING, source.blob.sha256) from error
-    # The size in the reference is only the crawler's claim.
-    _refuse_large(len(data), max_bytes)
-    return data, None
-
-
-def _refuse_large(size: int, max_bytes: int) -> None:
-    if size > max_bytes:
-        raise Reject(Reason.TOO_LARGE, f"blob of {size} bytes")
-
+from kaption.workers.stores.takedowns import TakedownList
+from kaption.workers.text.language import LanguageDetector
 
 _JPEG = "image/jpeg"
 _BLOB_WRITERS = 8
@@ -56,7 +38,26 @@ class Arrived:
 
     image: SketchedImage
     jpeg: bytes | None
-    """None: an earlier delivery of the record has stored it."""
+    """The image as it is to be stored; None: an earlier delivery of the record has stored it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestParts:
+    """What ingest works with. The stage closes the fetcher and the decoder."""
+
+    fetcher: Fetcher
+    decoder: DecodePool
+    blobs: BlobStore
+    dedup: Dedup
+    answers: Answers
+    copies: CopyTexts
+    takedowns: TakedownList
+    languages: LanguageDetector
+    safety: SafetyPolicy = field(default_factory=SafetyPolicy)
+    masks: Masks = NO_MASKS
+    documents: DocumentCheck = NO_DOCUMENTS
+    image_checks: Sequence[ImageCheck] = ()
+    """They see an image in this order, before anything of it is stored."""
 
 
 class Arrivals:
@@ -70,35 +71,24 @@ class Arrivals:
     worker may have fetched an image for the same record. Inline bytes and blobs never change.
     """
 
-    def __init__(
-        self,
-        fetcher: Fetcher,
-        decoder: DecodePool,
-        blobs: BlobStore,
-        answers: Answers,
-        max_bytes: int,
-    ) -> None:
-        self._fetcher = fetcher
-        self._decoder = decoder
-        self._blobs = blobs
-        self._answers = answers
+    def __init__(self, parts: IngestParts, opt_outs: OptOuts, max_bytes: int) -> None:
+        self._parts = parts
+        self._opt_outs = opt_outs
         self._max_bytes = max_bytes
-
-    def setup(self) -> None:
-        """Start the threads that write blobs. Call it before `keep`."""
-        self._writers = ThreadPoolExecutor(_BLOB_WRITERS, "blob-writer")
+        self._addresses = Addresses()
+        self._writers = ThreadPoolExecutor(_BLOB_WRITERS, "blob-writer")  # no thread as yet
 
     def get(self, message: Incoming[RawPair]) -> Arrived:
         """The remembered image of the record, else the fetched and decoded one.
 
-        Any thread may call it. Raises Reject, Retry, and Fatal when no decoder can be started.
+        Any thread may call it. Raises Reject, Later, Retry, and Fatal when no decoder starts.
         """
         if message.record.image.url is None:
-            return self._delivered(message.record)
-        answer = self._answers.get(message.origin, message.position)
+            return self._delivered(message.record, message.record.image)
+        answer = self._parts.answers.get(message.origin, message.position)
         if answer is None:
             try:
-                return self._delivered(message.record)
+                return self._addresses.first(message, self._delivered)
             except Reject as reject:
                 (answer,) = self._first([message], [reject])
         if isinstance(answer, Refusal):
@@ -122,7 +112,7 @@ class Arrivals:
             if one.jpeg is not None and at not in rejected
         ]
         # list() waits for all writes and raises the first error.
-        list(self._writers.map(lambda jpeg: self._blobs.put(jpeg, _JPEG), new))
+        list(self._writers.map(lambda jpeg: self._parts.blobs.put(jpeg, _JPEG), new))
         settled = [rejected.get(at, one.image) for at, one in enumerate(arrived)]
         fetched = [at for at, one in enumerate(arrived) if one.jpeg is not None and one.image.url]
         answers = self._first([messages[at] for at in fetched], [settled[at] for at in fetched])
@@ -130,26 +120,55 @@ class Arrivals:
             settled[at] = _reject(answer) if isinstance(answer, Refusal) else answer
         return settled
 
-    def ready(self) -> str | None:
-        """None when blob store and Redis answer, else the error."""
-        return self._blobs.ready() or self._answers.ready()
-
     def close(self) -> None:
         """End the decoding processes and the fetcher too: nobody else uses them."""
-        self._fetcher.close()
-        self._decoder.close()
-        if hasattr(self, "_writers"):
-            self._writers.shutdown()
+        self._parts.fetcher.close()
+        self._parts.decoder.close()
+        self._writers.shutdown()
 
-    def _delivered(self, record: RawPair) -> Arrived:
-        data, url = delivered_bytes(record.image, self._fetcher, self._blobs, self._max_bytes)
-        decoded = self._decoder.decode(data)
-        return Arrived(_image_ref(decoded, url, record.image.url), decoded.jpeg)
+    def _delivered(self, record: RawPair, source: ImageSource) -> Arrived:
+        data, url, said = self._bytes(source, record.page_url)
+        decoded = self._parts.decoder.decode(data)
+        for kind in decoded.unreadable:
+            UNREADABLE.labels(kind).inc()
+        self._opt_outs.refuse(decoded.opt_out)
+        for check in self._parts.image_checks:
+            decoded = check.seen(data, decoded)
+        image = _image_ref(decoded, url, record.image.url)
+        opt_out = (*said, *decoded.opt_out)[:LIST_ITEMS]
+        return Arrived(image.model_copy(update={"opt_out": opt_out}), decoded.jpeg)
+
+    def _bytes(
+        self, source: ImageSource, page_url: str | None
+    ) -> tuple[bytes, str | None, Signals]:
+        """The image's bytes; if they were fetched, the URL after redirects and opt-outs there.
+
+        Raises Reject (opted_out, fetch_*, too_large, blob_missing), Later, Retry.
+        """
+        if source.inline is not None:
+            return source.inline, None, ()
+        if source.url is not None:
+            self._opt_outs.refuse_known(source.url)
+            fetched = self._parts.fetcher.fetch(source.url, page_url)
+            return fetched.data, fetched.final_url, self._opt_outs.of_answers(fetched)
+        assert source.blob is not None  # exactly one is given
+        self._refuse_large(source.blob.bytes)
+        try:
+            data = self._parts.blobs.get(source.blob)
+        except KeyError as error:
+            raise Reject(Reason.BLOB_MISSING, source.blob.sha256) from error
+        # The size in the reference is only the crawler's claim.
+        self._refuse_large(len(data))
+        return data, None, ()
+
+    def _refuse_large(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise Reject(Reason.TOO_LARGE, f"blob of {size} bytes")
 
     def _first(
         self, messages: Sequence[Incoming[RawPair]], found: Sequence[SketchedImage | Reject]
     ) -> list[Answer]:
-        return self._answers.first(
+        return self._parts.answers.first(
             [message.origin for message in messages],
             [message.position for message in messages],
             [
@@ -166,7 +185,7 @@ def _reject(refusal: Refusal) -> Reject:
 
 
 def _image_ref(decoded: Decoded, url: str | None, crawled_url: str | None) -> SketchedImage:
-    small = None if decoded.sketch is None else packed(bytes.fromhex(decoded.sketch))
+    drawn = None if decoded.sketch is None else bytes.fromhex(decoded.sketch)
     redirected = crawled_url is not None and crawled_url.partition("#")[0] != url
     return SketchedImage(
         blob=BlobRef(sha256=decoded.sha256, bytes=len(decoded.jpeg), media_type=_JPEG),
@@ -179,6 +198,10 @@ def _image_ref(decoded: Decoded, url: str | None, crawled_url: str | None) -> Sk
         original_format=decoded.original_format,
         url=url,
         crawled_url=crawled_url if redirected else None,
-        perceptual_hash=None if small is None else f"{HASH}{index_hash(small):016x}",
-        sketch=small,
+        faces=decoded.faces,
+        faces_blurred=decoded.faces_blurred,
+        nsfw=decoded.nsfw,
+        document=decoded.document,
+        perceptual_hash=None if drawn is None else f"{HASH}{index_hash(drawn):016x}",
+        sketch=None if drawn is None else packed(drawn),
     )

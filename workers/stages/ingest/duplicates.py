@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
-from kaption.schemas import ImageRef, Position, Reason
-from kaption.workers.policy import DedupPolicy
+from kaption.objectstore.blobs import BlobStore, CorruptBlobError
+from kaption.schemas import BlobRef, ImageRef, Position, Reason
+from kaption.workers.decode.comparison import Pixels, pixels_of, same
+from kaption.workers.decode.likeness import PACKED_BYTES
+from kaption.workers.policy.ingest import DedupPolicy
 from kaption.workers.runtime.stage import Reject
 from kaption.workers.stores.answers import SketchedImage
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.footprint import HASH
 from kaption.workers.stores.near import Likeness
 
+_SMALL_IMAGES = 256
+"""Small copies of stored images that are kept in memory: 13 MB."""
+
 
 class DuplicateClaims:
     """Deduplicates a batch. Every call gives the same answer again for the same origins.
 
-    Every method raises Retry when Redis is down.
+    Images that may be near-duplicates are read from the blob store and compared. Every method
+    raises Retry when Redis or the blob store is down.
     """
 
-    def __init__(self, dedup: Dedup, policy: DedupPolicy) -> None:
+    def __init__(self, dedup: Dedup, blobs: BlobStore, policy: DedupPolicy) -> None:
         self._dedup = dedup
+        self._blobs = blobs
         self._limit = policy.text_uses
+        self._new: Mapping[str, bytes] = {}
+        self._small = lru_cache(_SMALL_IMAGES)(self._read)
 
     def held(self, images: Sequence[ImageRef], origins: Sequence[Position]) -> dict[int, Reject]:
         """Rejections of images whose bytes another origin holds, by index. Claims nothing."""
@@ -29,14 +40,18 @@ class DuplicateClaims:
         return {
             at: Reject(Reason.DUPLICATE, f"of {holder}")
             for at, holder in enumerate(holders)
-            if holder not in (None, origins[at])
+            if holder is not None and not holder.may_be(origins[at])
         }
 
     def duplicates(
-        self, images: Mapping[int, SketchedImage], origins: Sequence[Position]
+        self,
+        images: Mapping[int, SketchedImage],
+        origins: Sequence[Position],
+        jpegs: Mapping[str, bytes],
     ) -> dict[int, Reject]:
-        """Claim images by their index in the batch. Returns the rejections of duplicates by index.
+        """Claim stored images by their index in the batch. Returns the rejections by index.
 
+        `jpegs` has images of this batch by their sha256, so that only others are read.
         An exact claim is on the bytes as delivered, because those do not change with our decoder.
         A claim by looks follows only for an image that got its exact claim and has a sketch.
         """
@@ -45,6 +60,7 @@ class DuplicateClaims:
             [images[at].original_sha256 for at in places], [origins[at] for at in places]
         )
         rejected = _refused(places, owners, origins, Reason.DUPLICATE)
+        self._new = jpegs
         sketched = [
             (at, likeness)
             for at in places
@@ -52,7 +68,7 @@ class DuplicateClaims:
         ]
         places = [at for at, _ in sketched]
         owners = self._dedup.claim_near(
-            [likeness for _, likeness in sketched], [origins[at] for at in places]
+            [likeness for _, likeness in sketched], [origins[at] for at in places], self._same
         )
         return rejected | _refused(places, owners, origins, Reason.NEAR_DUPLICATE)
 
@@ -71,9 +87,23 @@ class DuplicateClaims:
                 uses[at] = count
         return uses
 
-    def ready(self) -> str | None:
-        """None when Redis answers, else the error."""
-        return self._dedup.ready()
+    def common(self, texts: Sequence[str]) -> list[bool]:
+        """For each text whether as many images have it as the policy allows. Counts nothing."""
+        if not self._limit:
+            return [False] * len(texts)
+        return [n >= self._limit for n in self._dedup.text_users([t.casefold() for t in texts])]
+
+    def _same(self, one: str, other: str) -> bool | None:
+        """Whether two stored images are one. None if one of them is gone or damaged."""
+        mine, theirs = self._small(one), self._small(other)
+        return None if mine is None or theirs is None else same(mine, theirs)
+
+    def _read(self, sha256: str) -> Pixels | None:
+        try:
+            jpeg = self._new.get(sha256) or self._blobs.get(BlobRef(sha256=sha256, bytes=0))
+        except (KeyError, CorruptBlobError):
+            return None
+        return pixels_of(jpeg)
 
 
 def _refused(
@@ -82,11 +112,12 @@ def _refused(
     return {
         at: Reject(reason, f"of {owner}")
         for at, owner in zip(places, owners, strict=True)
-        if owner != origins[at]
+        if not owner.may_be(origins[at])
     }
 
 
 def _likeness(image: SketchedImage) -> Likeness | None:
-    if image.sketch is None or image.perceptual_hash is None:
-        return None
-    return Likeness(int(image.perceptual_hash.removeprefix(HASH), 16), image.sketch)
+    sketch, number = image.sketch or b"", image.perceptual_hash or ""
+    if not number.startswith(HASH) or len(sketch) != PACKED_BYTES:
+        return None  # no sketch, or one that an older version remembered
+    return Likeness(int(number.removeprefix(HASH), 16), sketch, image.blob.sha256)

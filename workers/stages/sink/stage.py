@@ -9,7 +9,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.chain import ManifestChain
 from kaption.objectstore.dataset.shard import EXTENSIONS, ShardSample
 from kaption.objectstore.store import ObjectStore
-from kaption.schemas import BlobRef, CleanPair, Reason
+from kaption.schemas import CleanPair, Position, Reason
 from kaption.schemas.topics import CLEAN
-from kaption.workers.policy import SinkPolicy
+from kaption.workers.policy.outputs import SinkPolicy
 from kaption.workers.runtime.stage import Batching, Dead, Emit, Incoming, Outcome, Reject, Stage
+from kaption.workers.stages.images import stored_bytes
 from kaption.workers.stages.sink.spool import ImageSpool, SpooledImage
 from kaption.workers.stages.sink.writer import ShardWriter
 
@@ -54,6 +55,9 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
 
     A blob is stored before any record names it, and only a takedown deletes it. So all sinks that
     get the same records agree on which images are missing (rejected as blob_missing).
+
+    It has no probe: `prepare` finds every fault of a record, so an error of `process` is not that
+    of a record.
     """
 
     name = "sink"
@@ -81,6 +85,9 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         self._ends: dict[int, int] = {}
         self._lock = threading.Lock()
         self._store_tried = False
+        self.first_chain = 0
+        """Added to a partition's number in the dataset: each attempt of `kaption run` has topics,
+        and so chains of shards, of its own."""
 
     @property
     def batching(self) -> Batching:
@@ -99,25 +106,30 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         except OSError as error:
             raise Fatal(f"cannot make a folder for images: {error}; correct sink.spool") from error
 
-    def resume(self, topic: str, partition: int, committed: int) -> int:
+    def resume(
+        self, topic: str, partition: int, committed: int, topic_id: str | None = None
+    ) -> int:
         """Read where the chain of manifests ends; return the offset to start from.
 
         That is the committed offset. Records between it and the end of the chain are in a shard,
         but their offsets were not committed to Kafka. They are read again so that the rejected ones
         among them get their outcome; the others are recognised without reading their images. If
         more than `UNCOMMITTED_SHARDS` start past the committed offset, the group's offsets were
-        lost, and reading starts at the end of the chain.
+        lost, and reading starts at the end of the chain. Raises Fatal where the chain is of another
+        topic, or of an earlier one of the same name.
         """
+        partition += self.first_chain
         if not self._store_tried:
-            self._writer.try_conditional_write()
+            self._writer.try_store(self._spool.folder)
+            # Of all partitions: one that has no shards yet must not begin a second topic here.
+            self._chain.check_all(topic, topic_id, self.first_chain)
             self._store_tried = True
         starts = self._chain.starts(partition)
         last = self._chain.read(partition, starts[-1]) if starts else None
-        if last is not None and last.topic != topic:
-            raise Fatal(
-                f"sink.prefix {self._policy.prefix!r} holds shards of topic {last.topic}, not of "
-                f"{topic}: give each topic a prefix of its own"
-            )
+        if last is not None:
+            self._chain.check(last, topic, topic_id)
+            if last.topic_id is None and topic_id is not None:
+                self._chain.take_topic(last, topic_id)
         end = self._advance(partition, self._chain.end_from(partition, starts[-1] if starts else 0))
         written = set(starts)
         if self._chain.floor(partition) > committed:
@@ -132,17 +144,14 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
 
     def prepare(self, message: Incoming[CleanPair]) -> PreparedImage:
         """Fetch the image to local disk, unless its shard is written already."""
-        blob, position = message.record.image.blob, message.position
+        blob, position = message.record.image.blob, self._place(message)
         if blob.media_type not in EXTENSIONS:
             raise Dead(f"no file name for media type {blob.media_type}")
         if position.offset < self._end(position.partition):
             if not self._blobs.exists(blob):
-                raise _missing(blob)
+                raise Reject(Reason.BLOB_MISSING, blob.sha256)
             return PreparedImage(None, 0)
-        try:
-            data = self._blobs.get(blob)
-        except KeyError as error:
-            raise _missing(blob) from error
+        data = stored_bytes(self._blobs, blob)
         try:
             file = self._spool.add(data)
         except OSError as error:
@@ -160,17 +169,17 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
 
         If another sink was faster, write the records past the end of its shard, until none is left.
         """
-        first = batch[0][0].position
+        first = self._place(batch[0][0])
         while True:
             end = self._end(first.partition)
             todo = [
-                ShardSample(message.position, message.record, image.file.path)
+                ShardSample(self._place(message), message.record, image.file.path)
                 for message, image in batch
                 if message.position.offset >= end and image.file is not None
             ]
             if not todo:
                 return [Emit(())] * len(batch)
-            written = self._writer.write(self._spool.folder, first.topic, end, todo)
+            written = self._writer.write(self._spool.folder, end, todo)
             self._advance(first.partition, written)
 
     def ready(self) -> str | None:
@@ -181,6 +190,10 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         """Delete the local files."""
         self._spool.close()
 
+    def _place(self, message: Incoming[CleanPair]) -> Position:
+        at = message.position
+        return replace(at, partition=at.partition + self.first_chain)
+
     def _end(self, partition: int) -> int:
         return self._ends.get(partition, 0)
 
@@ -190,10 +203,6 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
         with self._lock:
             self._ends[partition] = max(end, self._end(partition))
             return self._ends[partition]
-
-
-def _missing(blob: BlobRef) -> Reject:
-    return Reject(Reason.BLOB_MISSING, blob.sha256)
 
 
 def _unique_writer() -> str:

@@ -8,14 +8,31 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from prometheus_client import Counter, Gauge
+
 from kaption.connections.errors import Fatal, Retry
 from kaption.objectstore.dataset.chain import ManifestChain
+from kaption.objectstore.dataset.checkpointer import Checkpointer
 from kaption.objectstore.dataset.layout import Layout, shard_stem
 from kaption.objectstore.dataset.shard import ShardFile, ShardSample, build_shard
+from kaption.objectstore.open import try_store
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
 
 _log = logging.getLogger(__name__)
+SHARDS = Counter(
+    "kaption_shards_total",
+    "Shards committed by this worker. Many small ones: raise sink.shard_age_s, or compact them.",
+)
+SHARD_BYTES = Counter(
+    "kaption_shard_bytes_total",
+    "Bytes of the committed shards' objects. Few for each shard: raise sink.shard_age_s.",
+)
+LAST_MANIFEST = Gauge(
+    "kaption_last_manifest_timestamp_seconds",
+    "Seconds from 1970 to the last shard that this worker committed; 0 before the first. Far back "
+    "while records wait: look at the sink's log.",
+)
 
 
 class ShardWriter:
@@ -32,17 +49,19 @@ class ShardWriter:
         self._objects = objects
         self._chain = chain
         self._layout = Layout(prefix)
+        self._checkpointer = Checkpointer(objects, prefix)
         self._writer = writer
         self._now = now
 
-    def write(self, folder: Path, topic: str, start: int, samples: Sequence[ShardSample]) -> int:
+    def write(self, folder: Path, start: int, samples: Sequence[ShardSample]) -> int:
         """Write samples of one partition as the shard that starts at offset `start`.
 
         Files are built in `folder`. Returns the offset at which the chain then ends. If another
         writer committed a shard at `start` first, that is the end of the other writer's shards, and
         the objects of this one are deleted.
         """
-        partition, end = samples[0].position.partition, samples[-1].position.offset + 1
+        first, end = samples[0].position, samples[-1].position.offset + 1
+        partition = first.partition
         stem = shard_stem(partition, start, end, self._writer)
         with tempfile.TemporaryDirectory(dir=folder) as building:
             files = _build(Path(building), stem, samples)
@@ -50,7 +69,8 @@ class ShardWriter:
                 key = self._layout.object(file.entry.key)
                 self._objects.put(key, file.path, media_type=file.media_type)
         manifest = Manifest(
-            topic=topic,
+            topic=first.topic,
+            topic_id=first.topic_id,
             partition=partition,
             start=start,
             end=end,
@@ -63,6 +83,10 @@ class ShardWriter:
         shard = {"partition": partition, "start": start}
         if standing.writer == self._writer and standing.objects == manifest.objects:
             if self._chain.floor(partition) <= start:
+                SHARDS.inc()
+                SHARD_BYTES.inc(sum(entry.bytes for entry in manifest.objects))
+                LAST_MANIFEST.set_to_current_time()
+                self._checkpointer.committed(partition)
                 return end
             self._chain.discard(manifest)
             _log.info("the shard was merged before", extra=shard)
@@ -74,23 +98,12 @@ class ShardWriter:
             self._objects.delete(self._layout.object(file.entry.key))
         return self._chain.end_from(partition, start)
 
-    def try_conditional_write(self) -> None:
-        """Check that the store refuses a second write, without which shards would be lost.
-
-        Raises Fatal where it does not.
-        """
-        key = self._layout.probe(self._writer)
-        self._objects.put_if_absent(key, b"{}")
-        refused = not self._objects.put_if_absent(key, b"{}")
-        self._objects.delete(key)
-        if not refused:
-            raise Fatal(
-                "the object store ignores If-None-Match, so two sinks could write one shard: "
-                "use AWS S3, SeaweedFS or another with conditional writes, or a folder"
-            )
+    def try_store(self, folder: Path) -> None:
+        """Check that the store takes files and refuses a second manifest. Raises Fatal."""
+        try_store(self._objects, self._layout.probe(self._writer), folder=folder)
 
 
-def _build(folder: Path, stem: str, samples: Sequence[ShardSample]) -> tuple[ShardFile, ShardFile]:
+def _build(folder: Path, stem: str, samples: Sequence[ShardSample]) -> tuple[ShardFile, ...]:
     try:
         return build_shard(folder, stem, samples)
     except FileNotFoundError as error:

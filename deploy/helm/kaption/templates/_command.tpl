@@ -8,9 +8,11 @@ containers:
     {{- with include "kaption.commandEnv" . | trim }}
     env: {{- . | nindent 6 }}
     {{- end }}
-    resources: {{- toYaml .placement.resources | nindent 6 }}
+    resources: {{- toYaml (.placement.resources | default dict) | nindent 6 }}
     volumeMounts: {{- include "kaption.volumeMounts" . | nindent 6 }}
 volumes: {{- include "kaption.volumes" . | nindent 2 }}
+# With OnFailure the pods, and what they say, would be gone once a Job has failed.
+restartPolicy: Never
 {{- end }}
 
 {{- define "kaption.commandEnv" -}}

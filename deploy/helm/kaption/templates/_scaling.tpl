@@ -5,6 +5,19 @@ a stage on a GPU, because its CPU use says nothing about its load. */}}
 {{- if or (eq .root.Values.autoscaler "keda") (and (eq .root.Values.autoscaler "hpa") (eq $gpus 0)) }}yes{{ end }}
 {{- end }}
 
+{{/* The number of pods of a Deployment. Where an autoscaler sets it, the number that runs now: without
+one, the upgrade that switches the autoscaler on would leave one pod. Takes root; name, of the
+Deployment; scaled; and replicas, the number in the values. */}}
+{{- define "kaption.replicas" -}}
+{{- if not .scaled }}
+replicas: {{ .replicas }}
+{{- else }}
+{{- with lookup "apps/v1" "Deployment" .root.Release.Namespace .name }}
+replicas: {{ .spec.replicas }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "kaption.maxReplicas" -}}
 {{- $most := int (get .root.Values.stages .component).maxReplicas }}
 {{- if gt $most (int .root.Values.partitions) }}
@@ -13,13 +26,22 @@ a stage on a GPU, because its CPU use says nothing about its load. */}}
 {{- $most }}
 {{- end }}
 
-{{- define "kaption.scaleDown" -}}
-scaleDown:
-  # A worker that is removed and needed again at once has to load its models anew.
-  stabilizationWindowSeconds: {{ .Values.startLimitSeconds }}
-  policies:
-    # Each worker that leaves causes a rebalance of its group.
-    - {type: Pods, value: 1, periodSeconds: 60}
+{{/* How fast an autoscaler may act. */}}
+{{- define "kaption.behavior" -}}
+{{- $behavior := deepCopy .Values.behavior }}
+{{- if and $behavior.scaleDown (kindIs "invalid" $behavior.scaleDown.stabilizationWindowSeconds) }}
+{{- $_ := set $behavior.scaleDown "stabilizationWindowSeconds" .Values.startLimitSeconds }}
+{{- end }}
+{{- toYaml $behavior }}
+{{- end }}
+
+{{/* Fails where the cluster's KEDA is older than 2.13, which brought limitToPartitionsWithLag and
+configMapTargetRef, and the group eventing.keda.sh by which it is known. Where there is no KEDA, the
+API server says so. */}}
+{{- define "kaption.kedaChecked" -}}
+{{- if and (.Capabilities.APIVersions.Has "keda.sh/v1alpha1") (not (.Capabilities.APIVersions.Has "eventing.keda.sh/v1alpha1")) }}
+{{- fail "the cluster's KEDA is older than 2.13, which the chart needs: upgrade KEDA, or set autoscaler to hpa or none" }}
+{{- end }}
 {{- end }}
 
 {{/* Where KEDA finds its log-in to Kafka, under KEDA's names of parameters; empty if Kafka asks for
@@ -46,7 +68,7 @@ none. */}}
 {{- else if and $from $from.configMap }}
 {{- $maps = append $maps (dict "parameter" $parameter "name" $from.configMap "key" $from.key) }}
 {{- else if include "kaption.lookUp" (dict "settings" $.Values.settings "path" $path) }}
-{{- $maps = append $maps (dict "parameter" $parameter "name" (printf "%s-settings" (include "kaption.name" $)) "key" (include "kaption.variable" $path)) }}
+{{- $maps = append $maps (dict "parameter" $parameter "name" (include "kaption.settingsName" $) "key" (include "kaption.variable" $path)) }}
 {{- end }}
 {{- end }}
 {{- with $secrets }}

@@ -57,3 +57,29 @@ twice its size. */}}
 {{- $own := get $settings .stage }}
 {{- if eq .stage "sink" }}{{ int64 $own.shard_records }}{{ else }}{{ int64 $own.batch_records }}{{ end }}
 {{- end }}
+
+{{- define "kaption.settingsData" -}}
+{{- include "kaption.variables" (dict "path" "" "settings" .Values.settings) | trim }}
+{{- end }}
+
+{{/* The name of the settings' ConfigMap has the hash of its content. */}}
+{{- define "kaption.settingsName" -}}
+{{ include "kaption.name" . }}-settings-{{ include "kaption.settingsData" . | sha256sum | trunc 10 }}
+{{- end }}
+
+{{/* A hash of the Secrets and ConfigMaps that a pod takes values from, for an annotation that changes
+with them; empty where Helm cannot look them up. The uid, which only their readers know, keeps others
+from guessing a password by its hash. Takes root and sources. */}}
+{{- define "kaption.sourcesHash" -}}
+{{- $found := dict }}
+{{- range .sources }}
+{{- range $kind, $name := dict "Secret" .secret "ConfigMap" .configMap }}
+{{- if $name }}
+{{- with lookup "v1" $kind $.root.Release.Namespace $name }}
+{{- $_ := set $found (print $kind "/" $name) (list .metadata.uid .data .binaryData) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if $found }}{{ toJson $found | sha256sum }}{{ end }}
+{{- end }}

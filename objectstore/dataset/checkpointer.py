@@ -1,0 +1,283 @@
+"""Writing checkpoints, see `kaption.objectstore.dataset.checkpoint`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from kaption.connections.errors import Fatal, Fault, Retry
+from kaption.objectstore.dataset.checkpoint import (
+    PartitionCheckpoint,
+    ShardEntry,
+    decoded_checkpoint,
+    encoded_checkpoint,
+)
+from kaption.objectstore.dataset.index import DatasetIndex, PartitionShards, chain_of, read_manifest
+from kaption.objectstore.dataset.layout import Layout, number_of
+from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.pair_rows import (
+    REPLACED,
+    ROW,
+    encoded_rows,
+    joined,
+    latest,
+    of_same_pairs,
+    ordered,
+    pair_rows,
+    replaced_in,
+    stored_rows,
+)
+from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
+from kaption.objectstore.dataset.table import VERSION_COLUMNS
+from kaption.objectstore.store import ObjectStore
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from kaption.objectstore.dataset.pair_rows import Rows
+
+EVERY = 32
+"""Shards of a partition after which its sink writes a checkpoint. Readers read the manifests and
+tables of those that came since, and a checkpoint compares their pairs with all earlier ones."""
+_TRIES = 10
+_ROWS = 2_000_000
+"""Rows of the largest object with pairs, and of those that are compared at once."""
+_log = logging.getLogger(__name__)
+
+
+class Checkpointer:
+    """Writes checkpoints of the dataset at `prefix`. Several may do so at once."""
+
+    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+        self._objects = objects
+        self._prefix = prefix
+        self._layout = Layout(prefix)
+        # Who has time to wait calls `write` patiently. The sink has none: it commits and stops.
+        self._data = DataObjects(objects, prefix, patient=False)
+        self._newer: dict[int, int] = {}
+
+    def committed(self, partition: int) -> None:
+        """Write a checkpoint where `EVERY` shards came since the last. Call it after each shard.
+
+        Readers need no checkpoint, so what goes wrong is logged and tried again after the next
+        shard. A dataset of an older version has too many shards without one: compaction writes it.
+        """
+        try:
+            if partition not in self._newer:
+                self._newer[partition] = self._count(partition) - 1
+            self._newer[partition] += 1
+            if self._newer[partition] % EVERY == 0:
+                newer = self._count(partition)
+                if EVERY <= newer <= 4 * EVERY:
+                    self.write(partition)
+                del self._newer[partition]
+        except (Fault, ValueError, KeyError) as error:
+            self._newer.pop(partition, None)
+            _log.warning("no checkpoint of partition %d was written: %s", partition, error)
+
+    def write(
+        self,
+        partition: int,
+        without: Collection[ShardEntry] = (),
+        *,
+        removed: Collection[str] = (),
+        examined: tuple[str, int] | None = None,
+    ) -> PartitionShards:
+        """Write what is stored of the partition, without some entries; return it.
+
+        The checkpoint notes the keys of the manifests that are left out, until they are `removed`.
+        `examined` is the digest of takedowns that cover no sample below an offset. Writes nothing
+        where nothing changed. Raises ValueError (pydantic) for a manifest that cannot be parsed,
+        Fatal for a chain with a gap, and Retry.
+        """
+        index = DatasetIndex(self._objects, self._prefix, partition)
+        failed, failure = None, Fault()
+        for _ in range(_TRIES):
+            stored = index.read().get(partition, PartitionShards())
+            head, lost = stored.checkpoint, failed == stored.checkpoint.number
+            chain = chain_of(stored)
+            if gap := _gap(chain):
+                failure = Fatal(f"partition {partition} below {self._prefix!r}: {gap}")
+                continue  # the listing may have missed a manifest that was written meanwhile
+            try:
+                new = self._folded(
+                    partition, PartitionCheckpoint(number=head.number) if lost else head, chain
+                )
+            except KeyError as error:
+                # If there is no newer checkpoint, it is not that a shard was merged, and an object
+                # is lost: all is made anew.
+                failed, failure = head.number, Retry(f"partition {partition}: {error} is gone")
+                if lost:
+                    index.distrust(partition)
+                continue
+            entries = [each for each in stored.entries if each not in without]
+            starts = [each.start for each in entries if not each.generation]
+            removing = {*head.removing, *map(self._layout.key_of, without)} - {*removed}
+            digest, end = examined or (new.takedowns, new.examined)
+            new = new.model_copy(
+                update={
+                    "last": max(starts, default=None),
+                    "generation": max((each.generation for each in entries), default=0),
+                    "topic_id": stored.topic_id,
+                    "removing": tuple(sorted(removing)),
+                    "takedowns": digest,
+                    "examined": min(end, new.end),
+                }
+            )
+            if new == head and len(entries) == len(stored.entries):
+                return stored
+            new = new.model_copy(update={"number": head.number + 1})
+            key = self._layout.checkpoint(partition, new.number)
+            if self._objects.put_if_absent(key, encoded_checkpoint(new, entries)):
+                self._remove_older(partition, new)
+                return PartitionShards(new, tuple(entries), stored.topic_id)
+            failure = Retry(f"{key}: other writers were faster")
+        raise failure
+
+    def _count(self, partition: int) -> int:
+        """How many shards of the sink are newer than the checkpoint."""
+        keys, after = list(self._objects.list(self._layout.checkpoints(partition))), ""
+        if keys:
+            head, _ = decoded_checkpoint(self._objects.get(keys[-1]), partition)
+            if head.last is not None:
+                after = self._layout.manifest(partition, head.last)
+        return len(list(self._objects.list(self._layout.manifests(partition), after)))
+
+    def _folded(
+        self, partition: int, head: PartitionCheckpoint, chain: Sequence[ShardEntry]
+    ) -> PartitionCheckpoint:
+        """Return the head with the rows of the shards that it does not know."""
+        for run in _runs(PartitionShards(head).new(chain)):
+            head = self._with_rows(partition, head, run)
+        return head
+
+    def _with_rows(
+        self, partition: int, head: PartitionCheckpoint, run: Sequence[ShardEntry]
+    ) -> PartitionCheckpoint:
+        import numpy as np
+
+        found, unread = [np.empty(0, ROW)], list[tuple[int, int]]()
+        for entry in run:
+            rows = self._rows(entry)
+            if rows is None:
+                unread.append((entry.start, entry.end))
+            else:
+                known = rows["offset"] < head.end
+                for start, end in head.unread:
+                    known &= (rows["offset"] < start) | (rows["offset"] >= end)
+                found.append(rows[~known])
+        new = ordered(np.concatenate(found))
+        end = max(head.end, run[-1].end)
+        pairs, same = list(head.pairs), [new]
+        first, newest = max(head.end, run[0].start), new
+        for key in reversed(head.pairs):
+            older = stored_rows(self._objects, key, ROW)
+            same.append(of_same_pairs(older, new))
+            # Each object with pairs has at least twice the rows of the next, so there are few.
+            if key == pairs[-1] and len(older) < min(2 * len(newest), _ROWS):
+                newest, first = ordered(np.concatenate([older, newest])), _start_of(pairs.pop())
+        if len(new):
+            pairs.append(self._put(partial(self._layout.pairs, partition, first, end), newest))
+        put = partial(self._put, partial(self._layout.versions, partition, end))
+        replaced, raised = head.replaced, head.raised
+        if len(found_now := replaced_in(ordered(np.concatenate(same)))):
+            replaced = put(joined(stored_rows(self._objects, replaced, REPLACED), found_now))
+        if len(higher := new[new["version"] > 1]):
+            both = np.concatenate([stored_rows(self._objects, raised, ROW), higher])
+            raised = put(latest(ordered(both)))
+        left = [each for each in head.unread if each[1] <= run[0].start or each[0] >= run[-1].end]
+        return head.model_copy(
+            update={
+                "end": end,
+                "unread": tuple(sorted({*left, *unread})),
+                "pairs": tuple(pairs),
+                "replaced": replaced,
+                "raised": raised,
+            }
+        )
+
+    def _rows(self, entry: ShardEntry) -> Rows | None:
+        """Return the rows of a shard's table, or of its tar where the table is damaged."""
+        import pyarrow.parquet as pq
+
+        manifest = read_manifest(self._objects, self._layout, entry)
+        try:
+            data = self._data.read(manifest, "parquet")
+        except DamagedError:
+            try:
+                tar = self._data.read(manifest, "webdataset")
+            except DamagedError:
+                read_manifest(self._objects, self._layout, entry)  # KeyError where it was merged
+                return None
+            samples = [(offset_of(key), parse_sample(it)[0]) for key, it in untar(tar)]
+            return pair_rows(
+                [pair.pair_id for _, pair in samples],
+                [pair.version for _, pair in samples],
+                [offset for offset, _ in samples],
+            )
+        table = pq.read_table(BytesIO(data), columns=VERSION_COLUMNS)
+        return pair_rows(*(table[name].to_pylist() for name in VERSION_COLUMNS))
+
+    def _put(self, key: Callable[[str], str], rows: NDArray[np.void]) -> str:
+        """Store rows under a key with their digest, so that equal rows have one object."""
+        data = encoded_rows(rows)
+        name = key(hashlib.sha256(data).hexdigest()[:16])
+        self._objects.put(name, data)
+        return name
+
+    def _remove_older(self, partition: int, newest: PartitionCheckpoint) -> None:
+        """Remove the checkpoints before the last one, which some reader may be about to read."""
+        keys = list(self._objects.list(self._layout.checkpoints(partition)))
+        *older, last = [key for key in keys if number_of(key) < newest.number] or [""]
+        kept = {*_named(newest), *self._named_by(last)}
+        for key in older:
+            for name in self._named_by(key) - kept:
+                self._objects.delete(name)
+            self._objects.delete(key)
+
+    def _named_by(self, key: str) -> set[str]:
+        try:
+            head, _ = (
+                decoded_checkpoint(self._objects.get(key), 0)
+                if key
+                else (PartitionCheckpoint(), [])
+            )
+        except (KeyError, ValueError):
+            return set()
+        return set(_named(head))
+
+
+def _gap(chain: Sequence[ShardEntry]) -> str | None:
+    end = 0
+    for each in chain:
+        if each.start > end:
+            between = f"no manifest accounts for offsets {end} to {each.start}"
+            return f"{between}: restore the one that begins at {end}"
+        end = max(end, each.end)
+    return None
+
+
+def _runs(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
+    run, rows = list[ShardEntry](), 0
+    for each in entries:
+        if run and rows + each.pairs > _ROWS:
+            yield run
+            run, rows = [], 0
+        run.append(each)
+        rows += each.pairs
+    if run:
+        yield run
+
+
+def _named(head: PartitionCheckpoint) -> Iterator[str]:
+    yield from head.pairs
+    yield from filter(None, (head.replaced, head.raised))
+
+
+def _start_of(key: str) -> int:
+    return int(key.rpartition("/")[2].partition("-")[0])

@@ -1,0 +1,100 @@
+"""Counters of shards and of partitions: how they are read, and kept exact.
+
+Readers of the dataset read manifests alone, so a shard's counters are an object of their own: ten
+thousand pairs come from thousands of sites, and every process of a training would read them all.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from io import BytesIO
+
+from pydantic import ValidationError
+
+from kaption.objectstore.dataset.counting import COLUMNS, Counting
+from kaption.objectstore.dataset.layout import Layout, number_of
+from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.open import patiently
+from kaption.objectstore.store import ObjectStore
+from kaption.schemas import Manifest
+from kaption.schemas.counts import Counts, PartitionCounts
+from kaption.schemas.manifest import entry_of
+
+
+def counts_of(objects: DataObjects, manifest: Manifest) -> Counts:
+    """A shard's counters. Its table is counted where they are missing, as in older versions.
+
+    Raises DamagedError.
+    """
+    if any(entry.format == "counts" for entry in manifest.objects):
+        with suppress(DamagedError, ValidationError):
+            return Counts.model_validate_json(objects.read(manifest, "counts"))
+    return _of_table(objects, manifest, frozenset())
+
+
+def count_partition(
+    objects: DataObjects, chain: Sequence[Manifest], gone: Collection[int], takedowns: str
+) -> tuple[PartitionCounts, list[str]]:
+    """Count a partition's shards, which are not none, without the samples at the offsets `gone`.
+
+    Only shards with such samples have their tables read. Returns the faults of damaged shards,
+    too, which are left out. `takedowns` is the digest of those that `gone` comes from.
+    """
+    counting, faults, left_out = Counting(), [], sorted(gone)
+    for manifest in chain:
+        first, end = (bisect_left(left_out, at) for at in (manifest.start, manifest.end))
+        here = frozenset(left_out[first:end])
+        try:
+            counting.add(
+                _of_table(objects, manifest, here) if here else counts_of(objects, manifest)
+            )
+        except DamagedError as error:
+            faults.append(str(error))
+    counted = PartitionCounts(
+        end=chain[-1].end,
+        generation=max(each.generation for each in chain),
+        takedowns=takedowns,
+        table_bytes=sum(map(table_bytes, chain)),
+        counts=counting.total(),
+    )
+    return counted, faults
+
+
+def table_bytes(manifest: Manifest) -> int:
+    """Size of a shard's table."""
+    return entry_of(manifest, "parquet").bytes
+
+
+def stored_counts(objects: ObjectStore, prefix: str) -> dict[int, PartitionCounts]:
+    """Return the counters of partitions that are stored.
+
+    What cannot be parsed is left out: it is made of the shards, and is made again.
+    """
+    found: dict[int, PartitionCounts] = {}
+    for key in objects.list(Layout(prefix).counts()):
+        with suppress(KeyError, ValidationError):
+            found[number_of(key)] = PartitionCounts.model_validate_json(objects.get(key))
+    return found
+
+
+def store_counts(
+    objects: ObjectStore, prefix: str, partition: int, counted: PartitionCounts
+) -> None:
+    """Store the counters of a partition. The last ones that were stored hold."""
+    key = Layout(prefix).partition_counts(partition)
+    data = counted.model_dump_json().encode()
+    patiently(lambda: objects.put(key, data, media_type="application/json"))
+
+
+def _of_table(objects: DataObjects, manifest: Manifest, left_out: Collection[int]) -> Counts:
+    import pyarrow.parquet as pq
+
+    # Not read_table: it knows no parts of a column. Columns that an old table lacks are no error.
+    table = pq.ParquetFile(BytesIO(objects.read(manifest, "parquet"))).read(COLUMNS)
+    counting = Counting()
+    for row in table.to_pylist():
+        if row["offset"] not in left_out:
+            counting.add_row(row)
+    return counting.total()

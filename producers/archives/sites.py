@@ -1,0 +1,68 @@
+"""What image servers say in a robots.txt and a tdmrep.json that lie in the same archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache
+
+from kaption.producers.archives.images import ArchiveImages
+from kaption.producers.archives.records import ArchiveRecord
+from kaption.producers.web import TdmRep, image_signals
+from kaption.schemas import OptOutSignal
+from kaption.schemas.address import parsed
+from kaption.schemas.opt_outs.directives import OWN_AGENT, declared, reservation_signals
+from kaption.schemas.opt_outs.robots_txt import ROBOTS_TXT_PATH, RobotsTxt, text_of
+from kaption.schemas.opt_outs.tdm_rep import TDM_REP_PATH
+
+# Servers whose rules are kept.
+_SITES = 1_000
+# RFC 9309 asks for 500 KiB at least.
+_FILE_BYTES = 512 * 1024
+
+
+class ArchivedSites:
+    """The opt-outs of archived answers: in their headers, and in archived files of their servers.
+
+    A file that is not in the archive says nothing, and no server is asked: it would tell what it
+    allows today, about an image that was taken then.
+    """
+
+    def __init__(self, images: ArchiveImages, agents: Iterable[str]) -> None:
+        self.images = images
+        self._agents = list(agents)
+        self._rules = lru_cache(_SITES)(self._read)
+
+    def signals(self, records: Iterable[ArchiveRecord]) -> list[OptOutSignal]:
+        """The signals of an image and of the redirects that led to it, each once."""
+        return list(dict.fromkeys(each for record in records for each in self._of(record)))
+
+    def tdm_rep(self, page_url: str) -> TdmRep:
+        """What the archived tdmrep.json of a page's site says."""
+        url = parsed(page_url)
+        return self._rules(url.origin)[1] if url else TdmRep(())
+
+    def _of(self, record: ArchiveRecord) -> Iterator[OptOutSignal]:
+        yield from image_signals(record.headers, self._agents, record.url)
+        url = parsed(record.url)
+        if url is None:
+            return
+        robots, tdm_rep = self._rules(url.origin)
+        for each in robots:
+            yield from each.signals(url.href, url.origin + ROBOTS_TXT_PATH)
+        # A header overrides the site's file, as the protocol says.
+        if declared((name.lower(), value) for name, value in record.headers) is None:
+            said = tdm_rep.reservation(url.href)
+            yield from reservation_signals(said, url.origin + TDM_REP_PATH)
+
+    def _read(self, origin: str) -> tuple[list[RobotsTxt], TdmRep]:
+        text = text_of(self._file(origin + ROBOTS_TXT_PATH))
+        tdm_rep = TdmRep(())
+        with suppress(ValueError):
+            tdm_rep = TdmRep.parse(self._file(origin + TDM_REP_PATH))
+        names = dict.fromkeys([OWN_AGENT, *(each.strip() for each in self._agents)])
+        return [RobotsTxt(text, name) for name in names] if text else [], tdm_rep
+
+    def _file(self, url: str) -> bytes:
+        found = self.images.read(url)
+        return found[-1][1][:_FILE_BYTES] if found else b""

@@ -1,0 +1,130 @@
+"""A site's /.well-known/tdmrep.json: the paths for which it reserves text and data mining."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from unicodedata import normalize
+from urllib.parse import unquote
+
+from kaption.schemas.address import parsed
+
+TDM_REP_PATH = "/.well-known/tdmrep.json"
+# As some write it: quoted, as a boolean of HTTP (?1), with a sign or zeros, and with parameters.
+_VALUE = re.compile(
+    r"[\s\"'`\u2018-\u201d\[(]*[?+]?0*([01]|true|false)(?:\.0*)?[\s\"'`\u2018-\u201d\])]*(?:;.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)
+
+
+class Reservation(NamedTuple):
+    """What a page, a header or a site's file says about text and data mining."""
+
+    reserved: bool
+    policy: str | None = None
+    """URL of the terms under which mining may be licensed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _TdmRule:
+    location: str
+    reservation: Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class TdmRep:
+    """The rules of one site (TDM Reservation Protocol, W3C community group, 2024).
+
+    A rule's location is a pattern as in robots.txt (RFC 9309): the beginning of a path, with `*`
+    for anything and `$` for the end. The longest matching location decides; of equally long ones,
+    a rule that reserves.
+    """
+
+    rules: tuple[_TdmRule, ...]
+
+    @classmethod
+    def parse(cls, content: bytes | str) -> TdmRep:
+        """The rules in a file. Raises ValueError for anything else: many sites send HTML.
+
+        A single rule counts as a list, and a rule without a location is about the whole site.
+        """
+        try:
+            rules = json.loads(
+                content.removeprefix("\ufeff") if isinstance(content, str) else content
+            )
+        except RecursionError as error:
+            raise ValueError(f"{TDM_REP_PATH} is nested too deeply") from error
+        if isinstance(rules, dict) and any(_is_reservation(name) for name in rules):
+            rules = [rules]
+        if not isinstance(rules, list) or (
+            rules and not any(isinstance(each, dict) for each in rules)
+        ):
+            raise ValueError(f"{TDM_REP_PATH} is no JSON array of objects")
+        return cls(tuple(rule for each in rules if isinstance(each, dict) for rule in _rules(each)))
+
+    def reservation(self, url: str) -> Reservation | None:
+        """What the site says about one of its pages; None if no rule matches."""
+        path = path_of(url)
+        matching = [rule for rule in self.rules if matches(rule.location, path)]
+        matching.sort(key=lambda rule: (len(rule.location), rule.reservation.reserved))
+        return matching[-1].reservation if matching else None
+
+
+def reservation(value: object, policy: object) -> Reservation | None:
+    """A reservation of these values: 1 reserves, 0 does not, anything else gives None."""
+    found = _VALUE.fullmatch(normalize("NFKC", str(value)))
+    if found is None:
+        return None
+    reserved = found[1].lower() in ("1", "true")
+    return Reservation(reserved, policy.strip() if isinstance(policy, str) else None)
+
+
+def _is_reservation(name: str) -> bool:
+    return name.strip().lower().replace("_", "-") == "tdm-reservation"
+
+
+def _rules(found: dict[str, Any]) -> Iterator[_TdmRule]:
+    found = {name.strip().lower().replace("_", "-"): value for name, value in found.items()}
+    said = reservation(found.get("tdm-reservation"), found.get("tdm-policy"))
+    locations = found.get("location") or "/"
+    for each in locations if isinstance(locations, list) else [locations]:
+        if isinstance(each, str):
+            yield _TdmRule(pattern_of(each), said or Reservation(reserved=False))
+
+
+def pattern_of(location: str) -> str:
+    """A location as a pattern of paths, without percent-encoding.
+
+    Some write whole addresses, and some leave out the first slash.
+    """
+    path = _ORIGIN.sub("", location.strip())
+    return unquote(path if path.startswith(("/", "*")) else f"/{path}")
+
+
+def path_of(url: str) -> str:
+    """The path and query of a URL, without percent-encoding."""
+    parts = parsed(url)
+    return unquote(parts.pathname + parts.search) if parts else "/"
+
+
+def matches(location: str, path: str) -> bool:
+    """Whether a pattern as in robots.txt matches a path; both without percent-encoding."""
+    pattern = location.removesuffix("$")
+    # No regular expression: with many ".*" a hostile file would make it take exponential time.
+    first, *rest = pattern.split("*")
+    if not path.startswith(first):
+        return False
+    at = len(first)
+    ends_here = location.endswith("$")
+    for number, part in enumerate(rest):
+        if ends_here and number == len(rest) - 1:
+            return len(path) - len(part) >= at and path.endswith(part)
+        found = path.find(part, at)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return not ends_here or at == len(path)

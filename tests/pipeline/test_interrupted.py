@@ -1,0 +1,63 @@
+"""Ctrl-C in commands that read topics: one line, and the program ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from kaption.connections.kafka.topics import TopicAdmin
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import TopicReader
+from kaption.producers import Publisher
+from kaption.schemas import TOPICS
+from kaption.schemas.topics import RAW
+from kaption.testing.records import raw_pair
+from kaption.workers.local import Tansu
+
+pytestmark = pytest.mark.slow
+
+
+def raw(kafka: KafkaConnection) -> int:
+    with TopicReader(kafka, [RAW]) as reader:
+        return sum(1 for _ in reader)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_replay_that_is_stopped_ends_with_one_line(
+    tansu: Tansu, topic_prefix: str, number: signal.Signals
+) -> None:
+    # Given a slow replay, which reads a topic while it publishes
+    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
+    with TopicAdmin(kafka) as admin:
+        admin.create(TOPICS)
+    with Publisher(kafka) as publisher:
+        for at in range(40):
+            publisher.publish(raw_pair(at))
+    settings = {
+        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+    }
+    program = Path(sys.executable).with_name("kaption")
+    with subprocess.Popen(
+        [program, "replay", "raw", "--rate", "2"],
+        env=os.environ | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A background process of a script ignores SIGINT, and its children would too.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    ) as replay:
+        end = time.monotonic() + 60
+        while raw(kafka) == 40:
+            assert time.monotonic() < end
+        # When it is stopped
+        replay.send_signal(number)
+        _, said = replay.communicate(timeout=60)
+    # Then it ends, and says so in one line
+    assert replay.returncode == 130
+    assert said.strip() == "kaption: stopped. Give the same command again to finish"

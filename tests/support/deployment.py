@@ -1,0 +1,110 @@
+"""All stages in one process on real servers, as one who operates them sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from kafka import TopicPartition
+from kafka.admin import KafkaAdminClient
+
+from kaption.connections.kafka.clients import client_config
+from kaption.connections.settings import KafkaConnection
+from kaption.consumers import TopicReader
+from kaption.producers import Publisher
+from kaption.schemas import CleanPair, RawPair, RejectedPair, Topic
+from kaption.schemas.topics import CLEAN, DEAD, REJECTED
+from kaption.workers.local.server import free_ports
+from support.engine import until
+from support.parts import S3Bucket
+from support.replicas import Replica
+from support.web import get
+
+
+class Deployment:
+    """One set of servers and settings; `worker` is `kaption work all`."""
+
+    def __init__(self, kafka: KafkaConnection, redis_url: str, s3: S3Bucket, folder: Path) -> None:
+        self.kafka, self.s3, self._folder = kafka, s3, folder
+        (self._port,) = free_ports(1)
+        self.settings = {
+            "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
+            "KAPTION_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+            "KAPTION_REDIS__URL": redis_url,
+            "KAPTION_STORE__URL": f"s3://{s3.name}",
+            "KAPTION_STORE__ENDPOINT": s3.endpoint,
+            "KAPTION_STORE__ACCESS_KEY": s3.access_key,
+            "KAPTION_STORE__SECRET_KEY": s3.secret_key,
+            "KAPTION_HEALTH__HOST": "127.0.0.1",
+            "KAPTION_HEALTH__PORT": str(self._port),
+            "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "6",
+            "KAPTION_INGEST__FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
+            "KAPTION_SINK__SPOOL": str(folder),
+            "KAPTION_SINK__SHARD_AGE_S": "1",
+        }
+        self.worker: Replica
+
+    def start(self) -> None:
+        self.worker = Replica("all", 0, self.settings, self._folder)
+        self.worker.start()
+        assert until(lambda: self.ready()[0] == 200, 300), self.worker.log.read_text()[-4000:]
+
+    def stop(self) -> None:
+        if self.worker.ended is None:
+            self.worker.stop()
+
+    def ready(self) -> tuple[int, str]:
+        return get(self._port, "/readyz")
+
+    def does(self, command: str) -> str:
+        """Run a command line of a runbook, which must succeed; return what it prints."""
+        program, *arguments = command.split()
+        assert program == "kaption"
+        ended = subprocess.run(
+            [Path(sys.executable).with_name(program), *arguments],
+            env=os.environ | self.settings,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    def publish(self, records: Sequence[RawPair]) -> None:
+        with Publisher(self.kafka) as publisher:
+            for record in records:
+                publisher.publish(record)
+            publisher.flush()
+
+    def outcomes(self) -> dict[str, list[str]]:
+        """The outcomes of each pair, in order for each: clean, dead, or the reason."""
+        found: dict[str, list[str]] = {}
+        with TopicReader(self.kafka, [CLEAN, REJECTED, DEAD]) as reader:
+            for read in reader:
+                match read.record:
+                    case CleanPair() as pair:
+                        found.setdefault(pair.pair_id, []).append("clean")
+                    case RejectedPair() as pair:
+                        found.setdefault(str(pair.pair_id), []).append(pair.reason.value)
+                    case other:
+                        found.setdefault("dead", []).append(str(other))
+        return found
+
+    def finished(self, records: Sequence[RawPair], times: int = 1) -> bool:
+        """Wait until each of these pairs has so many outcomes."""
+        wanted = {record.pair_id for record in records}
+        return until(
+            lambda: all(len(self.outcomes().get(each, ())) >= times for each in wanted), 300
+        )
+
+    def delete_records(self, topic: Topic) -> None:
+        """Delete all records of a topic, as the broker does once they are older than retention."""
+        admin = KafkaAdminClient(**client_config(self.kafka))
+        name = self.kafka.topic_prefix + topic.name
+        admin.delete_records({TopicPartition(name, each): -1 for each in range(topic.partitions)})
+        admin.close()

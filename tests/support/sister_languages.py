@@ -1,0 +1,293 @@
+# ruff: noqa: RUF001  # letters of the languages themselves
+"""Short alt texts in sister languages: the same scenes, in words that differ little."""
+
+SISTERS: dict[str, tuple[str, ...]] = {
+    "nb": (
+        "To svaner svømmer på en stille innsjø",
+        "En rød bil parkert foran et gammelt hus",
+        "Jenta leser en bok ved vinduet",
+        "Ferske jordbær i en blå bolle på kjøkkenbordet",
+        "Utsikt over fjorden fra toppen av fjellet",
+        "Gutten kaster snøball på broren sin",
+    ),
+    "da": (
+        "To svaner svømmer på en stille sø",
+        "En rød bil parkeret foran et gammelt hus",
+        "Pigen læser en bog ved vinduet",
+        "Friske jordbær i en blå skål på køkkenbordet",
+        "Udsigt over havnen fra toppen af bakken",
+        "Drengen kaster en snebold efter sin bror",
+    ),
+    "sv": (
+        "Två svanar simmar på en stilla sjö",
+        "En röd bil parkerad framför ett gammalt hus",
+        "Flickan läser en bok vid fönstret",
+        "Färska jordgubbar i en blå skål",
+    ),
+    "cs": (
+        "Dvě labutě plavou na klidném jezeře",
+        "Červené auto zaparkované před starým domem",
+        "Dívka čte knihu u okna",
+        "Čerstvé jahody v modré misce na stole",
+        "Pohled na město z vrcholu kopce",
+        "Kluk hází sněhovou kouli",
+    ),
+    "sk": (
+        "Dve labute plávajú na pokojnom jazere",
+        "Červené auto zaparkované pred starým domom",
+        "Dievča číta knihu pri okne",
+        "Čerstvé jahody v modrej miske na stole",
+        "Pohľad na mesto z vrcholu kopca",
+        "Chlapec hádže snehovú guľu",
+    ),
+    "hr": (
+        "Dva labuda plivaju na mirnom jezeru",
+        "Crveni automobil parkiran ispred stare kuće",
+        "Djevojčica čita knjigu kraj prozora",
+        "Svježe jagode u plavoj zdjeli na stolu",
+        "Pogled na grad s vrha brijega",
+    ),
+    "sr": (
+        "Dva labuda plivaju na mirnom jezeru ispod planine",
+        "Crveni automobil parkiran ispred stare kuće u selu",
+        "Devojčica čita knjigu pored prozora",
+        "Sveže jagode u plavoj činiji na stolu",
+        "Pogled na grad sa vrha brda",
+    ),
+    "bs": (
+        "Djevojčica čita knjigu pored prozora u sobi",
+        "Svježe jagode u plavoj posudi na stolu",
+        "Pogled na grad sa vrha brda iznad rijeke",
+        "Stari kameni most preko rijeke Neretve",
+    ),
+    "sl": (
+        "Dva laboda plavata na mirnem jezeru",
+        "Rdeč avto parkiran pred staro hišo",
+        "Deklica bere knjigo ob oknu",
+        "Sveže jagode v modri skledi na mizi",
+    ),
+    "es": (
+        "Dos cisnes nadan en un lago tranquilo",
+        "Un coche rojo aparcado delante de una casa vieja",
+        "La niña lee un libro junto a la ventana",
+        "Fresas frescas en un cuenco azul",
+        "Vista de la ciudad desde la colina",
+    ),
+    "pt": (
+        "Dois cisnes nadam num lago tranquilo",
+        "Um carro vermelho estacionado em frente de uma casa velha",
+        "A menina lê um livro junto à janela",
+        "Morangos frescos numa tigela azul",
+        "Vista da cidade do alto da colina",
+    ),
+    "gl": (
+        "Dous cisnes nadan nun lago tranquilo",
+        "Un coche vermello aparcado diante dunha casa vella",
+        "A nena le un libro xunto á fiestra",
+        "Amorodos frescos nunha cunca azul",
+        "Vista da cidade dende o outeiro",
+    ),
+    "ca": (
+        "Dos cignes neden en un llac tranquil",
+        "Un cotxe vermell aparcat davant d'una casa vella",
+        "La nena llegeix un llibre vora la finestra",
+        "Maduixes fresques en un bol blau",
+        "Vista de la ciutat des del turó",
+    ),
+    "it": (
+        "Due cigni nuotano in un lago tranquillo",
+        "Una macchina rossa parcheggiata davanti a una casa vecchia",
+        "La bambina legge un libro vicino alla finestra",
+    ),
+    "ro": (
+        "Două lebede înoată pe un lac liniștit",
+        "O mașină roșie parcată în fața unei case vechi",
+        "Fetița citește o carte lângă fereastră",
+    ),
+    "id": (
+        "Dua angsa berenang di danau yang tenang",
+        "Mobil merah diparkir di depan rumah tua",
+        "Gadis kecil membaca buku di dekat jendela",
+        "Stroberi segar di dalam mangkuk biru",
+        "Pemandangan kota dari puncak bukit",
+    ),
+    "ms": (
+        "Dua ekor angsa berenang di tasik yang tenang",
+        "Kereta merah diletakkan di hadapan rumah lama",
+        "Budak perempuan membaca buku berhampiran tingkap",
+        "Strawberi segar di dalam mangkuk biru di atas meja",
+        "Pemandangan bandar dari puncak bukit",
+    ),
+    "tl": (
+        "Dalawang gansa ang lumalangoy sa tahimik na lawa",
+        "Pulang kotse na nakaparada sa harap ng lumang bahay",
+        "Ang batang babae ay nagbabasa ng aklat",
+    ),
+    "uk": (
+        "Два лебеді плавають на тихому озері",
+        "Червоне авто стоїть перед старим будинком",
+        "Дівчинка читає книгу біля вікна",
+        "Свіжа полуниця у синій мисці",
+        "Вид на місто з пагорба",
+    ),
+    "ru": (
+        "Два лебедя плавают на тихом озере",
+        "Красная машина стоит перед старым домом",
+        "Девочка читает книгу у окна",
+        "Свежая клубника в синей миске",
+        "Вид на город с холма",
+    ),
+    "bg": (
+        "Два лебеда плуват в тихо езеро",
+        "Червена кола паркирана пред стара къща",
+        "Момичето чете книга до прозореца",
+        "Пресни ягоди в синя купа",
+        "Гледка към града от хълма",
+    ),
+    "mk": (
+        "Два лебеда пливаат во мирно езеро",
+        "Црвена кола паркирана пред стара куќа",
+        "Девојчето чита книга покрај прозорецот",
+    ),
+    "sr-cyrl": (
+        "Два лабуда пливају на мирном језеру",
+        "Црвени аутомобил паркиран испред старе куће",
+        "Девојчица чита књигу поред прозора",
+    ),
+    "be": (
+        "Два лебедзі плаваюць на ціхім возеры",
+        "Чырвоная машына стаіць перад старым домам",
+        "Дзяўчынка чытае кнігу каля акна",
+    ),
+    "hi": (
+        "दो हंस शांत झील पर तैर रहे हैं",
+        "पुराने घर के सामने खड़ी लाल गाड़ी",
+        "लड़की खिड़की के पास किताब पढ़ रही है",
+        "नीले कटोरे में ताज़ी स्ट्रॉबेरी",
+    ),
+    "mr": (
+        "दोन हंस शांत तलावावर पोहत आहेत",
+        "जुन्या घरासमोर उभी असलेली लाल गाडी",
+        "मुलगी खिडकीजवळ पुस्तक वाचत आहे",
+        "निळ्या वाटीत ताजी स्ट्रॉबेरी",
+    ),
+    "ne": (
+        "दुई हाँसहरू शान्त तालमा पौडिरहेका छन्",
+        "पुरानो घर अगाडि रोकिएको रातो गाडी",
+        "केटी झ्याल नजिकै किताब पढ्दै छिन्",
+        "निलो कचौरामा ताजा स्ट्रबेरी",
+    ),
+    "ur": (
+        "دو ہنس پرسکون جھیل پر تیر رہے ہیں",
+        "پرانے گھر کے سامنے کھڑی سرخ گاڑی",
+        "لڑکی کھڑکی کے پاس کتاب پڑھ رہی ہے",
+    ),
+    "fa": (
+        "دو قو در دریاچه‌ای آرام شنا می‌کنند",
+        "ماشین قرمز جلوی خانه قدیمی پارک شده است",
+        "دختر کنار پنجره کتاب می‌خواند",
+        "توت فرنگی تازه در کاسه آبی",
+    ),
+    "ar": (
+        "بجعتان تسبحان في بحيرة هادئة",
+        "سيارة حمراء متوقفة أمام بيت قديم",
+        "الفتاة تقرأ كتابا بجانب النافذة",
+        "فراولة طازجة في وعاء أزرق",
+    ),
+    "ps": (
+        "یوه نجلۍ د کړکۍ تر څنګ کتاب لولي",
+        "سور موټر د زاړه کور مخې ته ولاړ دی",
+    ),
+    "ckb": (
+        "کچێک لە تەنیشت پەنجەرەکە کتێب دەخوێنێتەوە",
+        "ئۆتۆمبێلێکی سوور لە پێش ماڵێکی کۆن",
+    ),
+    "zu": (
+        "Intombazane ifunda incwadi eduze kwefasitela",
+        "Imoto ebomvu imi phambi kwendlu endala",
+        "Amadada amabili abhukuda echibini",
+    ),
+    "xh": (
+        "Intombazana ifunda incwadi ecaleni kwefestile",
+        "Imoto ebomvu imi phambi kwendlu endala enkulu",
+        "Amadada amabini adada echibini",
+    ),
+    "sw": (
+        "Msichana anasoma kitabu karibu na dirisha",
+        "Gari jekundu limeegeshwa mbele ya nyumba ya zamani",
+    ),
+    "af": (
+        "Twee swane swem op 'n stil meer",
+        "'n Rooi motor geparkeer voor 'n ou huis",
+        "Die meisie lees 'n boek by die venster",
+    ),
+    "nl": (
+        "Twee zwanen zwemmen op een stil meer",
+        "Een rode auto geparkeerd voor een oud huis",
+        "Het meisje leest een boek bij het raam",
+    ),
+    "de": (
+        "Zwei Schwäne schwimmen auf einem stillen See",
+        "Ein rotes Auto steht vor einem alten Haus",
+        "Das Mädchen liest ein Buch am Fenster",
+    ),
+    "lb": (
+        "D'Meedchen liest e Buch bei der Fënster",
+        "E rouden Auto steet virun engem ale Haus",
+    ),
+    "et": (
+        "Kaks luike ujuvad vaiksel järvel",
+        "Punane auto seisab vana maja ees",
+        "Tüdruk loeb akna juures raamatut",
+    ),
+    "fi": (
+        "Kaksi joutsenta ui tyynellä järvellä",
+        "Punainen auto vanhan talon edessä",
+        "Tyttö lukee kirjaa ikkunan ääressä",
+    ),
+    "lv": (
+        "Divi gulbji peld mierīgā ezerā",
+        "Sarkana automašīna pie vecas mājas",
+    ),
+    "lt": (
+        "Dvi gulbės plaukia ramiame ežere",
+        "Raudonas automobilis prie seno namo",
+    ),
+    "tr": (
+        "İki kuğu sakin bir gölde yüzüyor",
+        "Eski bir evin önünde park edilmiş kırmızı araba",
+        "Kız pencerenin yanında kitap okuyor",
+    ),
+    "az": (
+        "İki qu quşu sakit göldə üzür",
+        "Köhnə evin qarşısında dayanan qırmızı maşın",
+        "Qız pəncərənin yanında kitab oxuyur",
+    ),
+    "uz": (
+        "Qiz deraza yonida kitob o'qiyapti",
+        "Eski uy oldida turgan qizil mashina",
+    ),
+    "ht": (
+        "De siy ap naje sou yon lak trankil",
+        "Yon machin wouj devan yon vye kay",
+    ),
+    "eu": (
+        "Bi beltxarga aintzira lasai batean igerian",
+        "Auto gorria etxe zahar baten aurrean",
+    ),
+    "is": (
+        "Tvær álftir synda á kyrru vatni",
+        "Rauður bíll fyrir framan gamalt hús",
+        "Stúlkan les bók við gluggann",
+    ),
+    "fo": (
+        "Tvær svanir svimja á kyrrum vatni",
+        "Ein reyður bilur framman fyri eitt gamalt hús",
+    ),
+    "nn": (
+        "To svaner sym på ein stille innsjø",
+        "Ein raud bil parkert framfor eit gammalt hus",
+        "Jenta les ei bok ved vindauget",
+    ),
+}
+"""By BCP 47 tag. Norwegian (nb, nn) and Serbian (sr, sr-cyrl) have two written forms."""

@@ -1,0 +1,124 @@
+"""Compaction looks only at what changed, and what it leaves out stays known."""
+
+import pytest
+
+from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import TakedownKind
+from kaption.workers.compaction import Limits, retire
+from support.compacting import LATER, compact, retire_all
+from support.sink_records import offsets_in
+from support.stream_records import named, take_down, write_chains, write_shards
+
+pytestmark = pytest.mark.slow
+NONE_SMALL = Limits(below=1, to=1, records=1)
+CHAINS = {partition: [[offset] for offset in range(12)] for partition in range(3)}
+
+
+class Noted(FolderStore):
+    """A folder that notes what is read and written."""
+
+    def __init__(self, root) -> None:
+        super().__init__(root)
+        self.read: list[str] = []
+        self.written: list[str] = []
+
+    def get(self, key):
+        self.read.append(key)
+        return super().get(key)
+
+    def put(self, key, data, **kwargs):
+        self.written.append(key)
+        return super().put(key, data, **kwargs)
+
+    def put_if_absent(self, key, data, **kwargs):
+        self.written.append(key)
+        return super().put_if_absent(key, data, **kwargs)
+
+
+def kinds(keys: list[str]) -> set[str]:
+    return {key.split("/")[1] for key in keys}
+
+
+@pytest.fixture
+def noted(objects, tmp_path) -> Noted:
+    write_chains(objects, tmp_path, CHAINS)
+    compact(objects, NONE_SMALL)
+    return Noted(tmp_path / "store")
+
+
+def test_with_nothing_to_do_it_reads_no_shard_and_writes_nothing(noted):
+    assert compact(noted, NONE_SMALL).before == 0
+    assert (kinds(noted.read), noted.written) == ({"checkpoint", "counts"}, [])
+    assert len(noted.read) == 2 * len(CHAINS)
+
+
+def test_it_reads_the_tables_of_new_shards_alone(noted, tmp_path):
+    # Given a new shard in one of the partitions
+    write_chains(noted, tmp_path, {1: [[12]]})
+    noted.read.clear()
+
+    # When
+    compact(noted, NONE_SMALL)
+
+    # Then
+    tables = {key for key in noted.read if key.endswith(".parquet") and "/data/" in key}
+    assert len(tables) == 1
+    assert not any("/manifest/00000/" in key for key in noted.read)
+
+
+def test_a_list_of_takedowns_costs_one_pass(noted):
+    # Given several takedowns
+    for name in ("0-1", "0-2", "2-5"):
+        take_down(noted, TakedownKind.PAIR, name)
+    noted.read.clear()
+
+    # When
+    assert compact(noted, NONE_SMALL).dropped == {"taken down": 3}
+    passed = [key for key in noted.read if key.endswith(".parquet") and "/data/" in key]
+    noted.read.clear()
+
+    # Then each table and those of the three new shards were read once, and none the next time
+    assert len(passed) == len(set(passed)) == 36 + 3
+    assert compact(noted, NONE_SMALL).before == 0
+    assert kinds(noted.read) == {"checkpoint", "counts"}
+    assert len(offsets_in(noted)) == 33
+
+
+def test_a_new_shard_with_a_pair_that_was_taken_down_before_is_written_anew(noted, tmp_path):
+    take_down(noted, TakedownKind.PAIR, "0-3")
+    compact(noted, NONE_SMALL)
+    blobs = BlobStore(noted)
+    write_shards(noted, tmp_path, [[named(blobs, 12, 0, pair_id="0-3"), named(blobs, 13, 0)]])
+    assert compact(noted, NONE_SMALL).dropped == {"taken down": 1}
+    assert 12 not in offsets_in(noted)
+
+
+@pytest.mark.parametrize("step", range(9))
+def test_a_removal_that_is_killed_is_finished_by_the_next(objects, tmp_path, monkeypatch, step):
+    # Given merged shards, whose removal dies at one of its steps
+    write_chains(objects, tmp_path, {0: [[0], [1], [2]]})
+    compact(objects)
+    delete, steps = FolderStore.delete, iter(range(step + 1))
+
+    def dying(self, key):
+        if next(steps, None) == step:
+            raise KeyboardInterrupt
+        delete(self, key)
+
+    monkeypatch.setattr(FolderStore, "delete", dying)
+    try:
+        retire(objects, "dataset", 0, LATER)
+    except KeyboardInterrupt:
+        assert offsets_in(objects) == [0, 1, 2]
+    monkeypatch.setattr(FolderStore, "delete", delete)
+
+    # When
+    retire_all(objects)
+
+    # Then only the sink's last manifest is left beside the merged one
+    layout = Layout("dataset")
+    assert len(list(objects.list(layout.manifests()))) == 1
+    assert len(list(objects.list(layout.objects()))) == 6
+    assert offsets_in(objects) == [0, 1, 2]

@@ -1,0 +1,87 @@
+"""The age of the oldest record of each partition, as Prometheus sees it."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from kaption.connections.kafka.messages import Partition
+from kaption.workers.runtime.entry import Entry
+from kaption.workers.runtime.progress import Progress
+
+P0, P1 = Partition("pairs.raw", 0), Partition("pairs.raw", 1)
+
+
+class Session:
+    """What Progress asks of a session."""
+
+    def __init__(self, lags: dict[Partition, int]) -> None:
+        self.lags = lags
+        self.ownership = SimpleNamespace(owned=set(lags))
+
+    def lag(self) -> dict[Partition, int]:
+        return self.lags
+
+    def position(self, _: Partition) -> int:
+        return 0
+
+
+def entry(partition: Partition, age_s: float) -> Entry:
+    raw: Any = SimpleNamespace(timestamp=int((time.time() - age_s) * 1000), value=b"", key=None)
+    return Entry(raw, partition, 0, 0)
+
+
+def age(stage: str, partition: Partition) -> float | None:
+    labels = {"stage": stage, "topic": partition.topic, "partition": str(partition.partition)}
+    return REGISTRY.get_sample_value("kaption_oldest_record_age_seconds", labels)
+
+
+@pytest.fixture
+def progress(request: pytest.FixtureRequest) -> Progress:
+    return Progress(request.node.name)
+
+
+def test_the_oldest_held_record_of_each_partition_counts(progress: Progress) -> None:
+    progress.held.add([entry(P0, 500), entry(P0, 20)])
+    progress.held.add([entry(P1, 7)])
+    progress.show(Session({P0: 3, P1: 0}), 0)  # type: ignore[arg-type]  # a part of one
+
+    assert age(progress.stage, P0) == pytest.approx(500, abs=5)
+    assert age(progress.stage, P1) == pytest.approx(7, abs=5)
+
+
+def test_it_falls_when_the_record_is_committed_and_is_0_when_none_waits(progress: Progress) -> None:
+    first, second = entry(P0, 500), entry(P0, 20)
+    session: Any = Session({P0: 0})
+    progress.held.add([first, second])
+    progress.held.release([first])
+    progress.show(session, 0)
+    # No record waits longer than since the one before it was written.
+    assert age(progress.stage, P0) == pytest.approx(500, abs=5)
+    progress.held.release([second])
+    progress.show(session, 2)
+    assert age(progress.stage, P0) == 0
+    # A record that comes days later is not as old as the one before it.
+    progress.held.add([entry(P0, 1)])
+    progress.show(session, 4)
+    assert age(progress.stage, P0) == pytest.approx(1, abs=5)
+
+
+def test_it_rises_where_records_wait_that_the_broker_does_not_give(progress: Progress) -> None:
+    session: Any = Session({P0: 9})
+    done = entry(P0, 300)
+    progress.held.add([done])
+    progress.held.release([done])
+    progress.show(session, 0)
+    assert age(progress.stage, P0) == pytest.approx(300, abs=5)
+
+
+def test_a_lost_partition_is_shown_no_more(progress: Progress) -> None:
+    progress.held.add([entry(P0, 500)])
+    progress.show(Session({P0: 1}), 0)  # type: ignore[arg-type]  # a part of one
+    progress.show(Session({P1: 1}), 2)  # type: ignore[arg-type]  # a part of one
+
+    assert age(progress.stage, P0) is None
+    assert age(progress.stage, P1) == 0  # not read yet

@@ -1,0 +1,1 @@
+"""A Kubernetes API server on this machine, which judges what the chart renders: `make platform`."""

@@ -1,0 +1,38 @@
+"""`kaption table`: let a Delta table name the shards' tables, for SQL engines."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import typer
+from pydantic import ValidationError
+
+from kaption.schemas.faults import one_line
+from kaption.workers.cli.common import Config
+from kaption.workers.settings import UserError, load_settings
+
+
+def command(config: Config = None) -> None:
+    """Publish the tables of the dataset as one Delta table, and say its version.
+
+    The table's log lies in _delta_log/ below sink.prefix and names the Parquet
+    objects of the shards. Spark, Trino, DuckDB and Polars read it. Run it after
+    each `kaption compact`, and as often as readers want new rows: it reads the
+    manifests, and commits what changed.
+
+    Example: kaption table
+    """
+    if find_spec("deltalake") is None:
+        raise UserError("kaption table needs deltalake: pip install 'kaption[table]'")
+    from kaption.workers.delta_table import publish
+
+    settings = load_settings(config)
+    try:
+        done = publish(settings.store, settings.sink.prefix)
+    except ValidationError as error:
+        raise UserError(
+            f"a manifest below {settings.sink.prefix}/ cannot be read:"
+            f" {one_line(error, error.title)}; restore it"
+        ) from error
+    typer.echo(f"{done.uri}: version {done.version}, {done.rows} rows of {done.shards} shards")
+    typer.echo(f"{done.added} shards added, {done.removed} removed")

@@ -1,0 +1,135 @@
+"""Finds the blocks of metadata in an image file: XMP packets, and the bytes that hold JUMBF boxes.
+
+Pillow finds the XMP of TIFF and AVIF. It does not read extended XMP, APP11 segments, the XMP of a
+GIF and the Raw profiles that ImageMagick writes into PNG, and `png.read_parts` drops its texts.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from kaption.workers.decode.png import SIGNATURE
+
+MAX_XMP_BYTES = 16 * 1024 * 1024
+"""Most bytes that one packet of a PNG inflates to."""
+_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
+_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
+_GUID_BYTES = 32
+_PNG_XMP = (b"xml:com.adobe.xmp", b"raw profile type xmp", b"raw profile type app1")
+_APP1, _APP11, _SCAN, _END = 0xE1, 0xEB, 0xDA, 0xD9
+
+
+def xmp_packets(data: bytes, kind: str, found: object) -> Iterator[bytes]:
+    """The XMP packets of a file. `found` is what Pillow found, if anything.
+
+    Raises zlib.error, ValueError and struct.error on a broken file.
+    """
+    if kind == "JPEG":
+        yield from _jpeg_packets(data)
+    elif kind == "PNG":
+        yield from _png_packets(data)
+    elif kind == "GIF":
+        at = data.find(b"XMP DataXMP")
+        if at >= 0:
+            end = data.find(b"<?xpacket end", at)
+            yield data[at + 11 : end if end >= 0 else len(data)].rpartition(b">")[0] + b">"
+    elif kind == "WEBP":
+        yield from (body for name, body in _riff_chunks(data) if name == b"XMP ")
+    elif isinstance(found, str):
+        yield found.encode()
+    elif isinstance(found, bytes):
+        yield found
+
+
+def jumbf(data: bytes, kind: str) -> bytes:
+    """Bytes in which each JUMBF box of a file lies in one piece."""
+    if kind == "GIF":
+        at = data.find(b"C2PA_GIF")
+        return b"" if at < 0 else b"".join(_sub_blocks(data, at + 11))
+    return b"".join(_app11(data)) if kind == "JPEG" else data
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The marker and the body of each segment before the first scan."""
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
+        marker = data[at + 1]
+        if marker in (0x00, 0xFF):  # a fill byte, or garbage between segments as Pillow skips it
+            at += 1
+            continue
+        if marker in (_SCAN, _END):
+            return
+        size = int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, data[at + 4 : at + 2 + size]
+        at += 2 + max(size, 2)
+
+
+def _jpeg_packets(data: bytes) -> Iterator[bytes]:
+    extended: dict[bytes, list[tuple[int, bytes]]] = {}
+    for marker, body in _jpeg_segments(data):
+        if marker != _APP1:
+            continue
+        if body.startswith(_XMP):
+            yield body[len(_XMP) :]
+        elif body.startswith(_EXTENDED_XMP):
+            # An id of the packet, its size, and the offset of this part (XMP, part 3, 1.1.3.1).
+            rest = body[len(_EXTENDED_XMP) :]
+            _, offset = struct.unpack_from(">II", rest, _GUID_BYTES)
+            part = (offset, rest[_GUID_BYTES + 8 :])
+            extended.setdefault(rest[:_GUID_BYTES], []).append(part)
+    for parts in extended.values():
+        yield b"".join(part for _, part in sorted(parts))
+
+
+def _app11(data: bytes) -> Iterator[bytes]:
+    """The boxes of the APP11 segments, whose parts repeat the header (ISO 19566-5, annex D)."""
+    boxes: dict[bytes, list[tuple[int, bytes]]] = {}
+    for marker, body in _jpeg_segments(data):
+        if marker == _APP11 and body.startswith(b"JP") and len(body) >= 16:
+            boxes.setdefault(body[2:4], []).append((int.from_bytes(body[4:8], "big"), body[8:]))
+    for parts in boxes.values():
+        for number, (_, part) in enumerate(sorted(parts)):
+            header = 16 if part.startswith(b"\x00\x00\x00\x01") else 8
+            yield part[header:] if number else part
+
+
+def _png_packets(data: bytes) -> Iterator[bytes]:
+    at = len(SIGNATURE)
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        if name in (b"iTXt", b"zTXt", b"tEXt"):
+            keyword, _, rest = data[at + 8 : at + 8 + length].partition(b"\x00")
+            if keyword.lower() in _PNG_XMP:
+                yield _png_text(name, rest).removeprefix(_XMP)
+        at += length + 12
+
+
+def _png_text(name: bytes, rest: bytes) -> bytes:
+    packed = name == b"zTXt"
+    if name == b"iTXt":
+        packed = rest[:1] == b"\x01"
+        # After two bytes about compression come a language and a translated keyword.
+        rest = rest[2:].split(b"\x00", 2)[-1]
+    elif packed:
+        rest = rest[1:]
+    text = zlib.decompressobj().decompress(rest, MAX_XMP_BYTES) if packed else rest
+    if name == b"iTXt" or b"<" in text:
+        return text
+    # ImageMagick writes a name, the number of bytes, and the bytes as hex digits.
+    return bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
+
+
+def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        yield name, data[at + 8 : at + 8 + size] if name == b"XMP " else b""
+        at += 8 + size + size % 2
+
+
+def _sub_blocks(data: bytes, at: int) -> Iterator[bytes]:
+    while at < len(data) and data[at]:
+        yield data[at + 1 : at + 1 + data[at]]
+        at += 1 + data[at]

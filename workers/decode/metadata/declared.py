@@ -1,0 +1,170 @@
+"""Reads what an image file says against its use for training, before re-encoding drops it.
+
+A broken block says nothing, costs no image and is named in the result.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from xml.parsers import expat  # a document type is refused, so there are no entities
+
+from kaption.schemas import OptOutSignal
+from kaption.schemas.opt_outs.directives import signal
+from kaption.workers.decode.metadata.blocks import jumbf, xmp_packets
+
+XMP_DATA_MINING = "xmp_data_mining"
+C2PA_TRAINING_MINING = "c2pa_training_mining"
+SOURCE = "image file"
+BLOCKS = ("c2pa", "xmp")
+MAX_SIGNALS = 16
+MAX_PACKETS = 8
+"""An image has one or two. Each of a PNG may be a bomb."""
+MAX_ASSERTION_BYTES = 1 << 20
+_PROPERTY = "DataMining"
+"""PLUS LDF 1.2.1, also an IPTC property since 2023. Each prohibiting value has PROHIBITED in it."""
+# Where a packet is no XML: a bare & or a character of Latin-1 is common, and no parser of XML goes
+# on behind it. An attribute, or an element's content.
+_WRITTEN = re.compile(
+    rb"DataMining\s{0,20}(?:=\s{0,20}([\"'])(?P<attribute>.{0,1000}?)\1"
+    rb"|(?:\s[^<>]{0,1000})?>(?P<content>.{0,1000}?)</[\w:]{0,100}DataMining\b"
+    rb"|\s(?P<inside>[^<>]{0,1000})/>)",
+    re.DOTALL,
+)
+_WRITTEN_TIMES = 100
+_ASSERTION = re.compile(
+    rb"jumd.{17}((?:c2pa|cawg)\.training-mining[^\x00]{0,60})\x00", flags=re.DOTALL
+)
+_REFUSED = {"notallowed", "constrained"}
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the metadata of an image file says."""
+
+    signals: tuple[OptOutSignal, ...]
+    unreadable: tuple[str, ...]
+    """The names in `BLOCKS` of blocks that could not be read."""
+
+
+def declared(data: bytes, kind: str, xmp: object) -> Declared:
+    """Read the XMP and C2PA metadata of a file. `xmp` is what Pillow found. Raises nothing."""
+    broken: set[str] = set()
+    found = (*_of_xmp(data, kind, xmp, broken), *_of_c2pa(data, kind, broken))
+    return Declared(tuple(dict.fromkeys(found))[:MAX_SIGNALS], tuple(sorted(broken)))
+
+
+def _of_xmp(data: bytes, kind: str, xmp: object, broken: set[str]) -> Iterator[OptOutSignal]:
+    values: list[str] = []
+    try:
+        for packet in islice(xmp_packets(data, kind, xmp), MAX_PACKETS):
+            # In UTF-16 and UTF-32 zeros stand between the letters.
+            letters = packet.replace(b"\x00", b"")
+            # Nearly no packet has the property, so nearly none is parsed.
+            if _PROPERTY.encode() not in letters:
+                continue
+            padded = packet.strip(b"\x00")
+            if not _collect(padded if padded == letters else packet, values):
+                broken.add("xmp")
+                values += _written(letters)
+    except Exception:  # noqa: BLE001 # the metadata is broken, and the image need not be
+        broken.add("xmp")
+    for value in values:
+        if "PROHIBITED" in value.upper():
+            yield signal(XMP_DATA_MINING, value, SOURCE)
+
+
+def _written(letters: bytes) -> Iterator[str]:
+    """What stands in a property `DataMining` of a packet that cannot be parsed."""
+    first, *rest = letters.split(b"<!--")
+    text = first + b"".join(each.partition(b"-->")[2] for each in rest)
+    at = 0
+    for _ in range(_WRITTEN_TIMES):
+        at = text.find(_PROPERTY.encode(), at)
+        if at < 0:
+            return
+        tag = text.rfind(b"<", 0, at)
+        found = None if text[tag + 1 : tag + 2] == b"/" else _WRITTEN.match(text, at)
+        if found is not None:
+            yield found[found.lastgroup or 0].decode("utf-8", "replace")
+        at = at + len(_PROPERTY) if found is None else found.end()
+
+
+def _collect(packet: bytes, values: list[str]) -> bool:
+    """Add each text and each attribute of a property `DataMining`, whatever its prefix.
+
+    What stands before a broken place counts too. Returns whether there is none.
+    """
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    depth = 0
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += bool(depth) or _is_property(name)
+        values.extend(text for key, text in attributes.items() if depth or _is_property(key))
+
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= bool(depth)
+
+    def text(found: str) -> None:
+        if depth:
+            values.append(found)
+
+    def doctype(*_: object) -> None:
+        raise ValueError("XMP has no document type")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(packet, True)
+    except (expat.ExpatError, ValueError):
+        return False
+    return True
+
+
+def _is_property(name: str) -> bool:
+    return name.rpartition(":")[2] == _PROPERTY
+
+
+def _of_c2pa(data: bytes, kind: str, broken: set[str]) -> Iterator[OptOutSignal]:
+    """The training assertions of all manifests, also those of the images that it was made from."""
+    if kind not in ("JPEG", "GIF") and b".training-mining" not in data:
+        return
+    boxes = jumbf(data, kind)
+    for found in _ASSERTION.finditer(boxes):
+        size = int.from_bytes(boxes[found.start() - 4 : found.start()], "big")
+        try:
+            entries = list(_entries(boxes, found.start() - 4 + size))
+        except Exception:  # noqa: BLE001 # as above
+            broken.add("c2pa")
+            continue
+        uses = [f"{name} {use}" for name, use in entries if use.lower() in _REFUSED]
+        if uses:
+            label = found[1].decode("utf-8", "replace")
+            yield signal(C2PA_TRAINING_MINING, f"{label}: {', '.join(uses)}", SOURCE)
+
+
+def _entries(boxes: bytes, at: int) -> Iterator[tuple[str, str]]:
+    """The name and the use of each entry in the content box that follows a description box."""
+    import cbor2
+
+    size, kind = struct.unpack_from(">I4s", boxes, at)
+    header = 16 if size == 1 else 8
+    if size == 1:
+        (size,) = struct.unpack_from(">Q", boxes, at + 8)
+    body = boxes[at + header : min(at + size if size else len(boxes), at + MAX_ASSERTION_BYTES)]
+    content = json.loads(body) if kind == b"json" else cbor2.loads(body)
+    entries = content.get("entries", content)
+    named = entries.items() if isinstance(entries, dict) else enumerate(entries)
+    for name, entry in named:
+        use = entry.get("use") if isinstance(entry, dict) else entry
+        if isinstance(use, str):
+            yield str(name), use

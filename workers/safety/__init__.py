@@ -1,0 +1,1 @@
+"""What must not come into a data set: personal data, known images, licences, faces, documents."""

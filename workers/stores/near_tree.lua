@@ -1,0 +1,28 @@
+-- Placed before each script of near claims: finds the leaves of the trees in which kept images lie.
+-- A node's name is the prefix and the beginning of a path: the tree's digit, then two bits of the
+-- hash in each digit. Tree t begins with bit 16 (t - 1) of the hash and goes round. A leaf is a string
+-- of entries. A leaf that got too long became SPLIT, with four children in its place, so leaves are
+-- deep where images are many. (Bawa, Condie, Ganesan: LSH forest, 2005.)
+-- An entry has 16 bytes: hash, check, sequence number.
+-- KEYS[1] sequence; ARGV[1] key prefix, ARGV[2] depth of most leaves: digits of the hash in the name.
+local prefix, start = ARGV[1], 1 + tonumber(ARGV[2])
+local SPLIT = '/'
+
+-- The name, the entries and the length of the name's path of the leaf that a path leads to. `found`
+-- is what lies at the depth of most leaves; the leaf is above it or below it.
+local function leaf_of(path, found)
+  local length = start
+  while found == SPLIT do
+    length = length + 1
+    found = redis.call('GET', prefix .. path:sub(1, length))
+  end
+  while not found and length > 1 do
+    length = length - 1
+    found = redis.call('GET', prefix .. path:sub(1, length))
+  end
+  return prefix .. path:sub(1, length), found or '', length
+end
+
+local function find_leaf(path)
+  return leaf_of(path, redis.call('GET', prefix .. path:sub(1, start)))
+end
