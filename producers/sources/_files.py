@@ -1,20 +1,32 @@
-"""Text files as UTF-8 bytes: plain, compressed with gzip, or in another encoding."""
+"""Text files as UTF-8 bytes: plain, compressed, or in another encoding."""
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import gzip
 import io
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from kaption.producers.errors import SourceError
 
+try:
+    # Not zstandard, which kafka-python brings: it takes a file that is cut off for a whole one.
+    from backports import zstd
+except ImportError:  # the extra `sources` brings it
+    zstd = None  # type: ignore[assignment]
+
+PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
+"""What may stand behind a text file's ending: the compressions that are read, and none."""
+
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, *(() if zstd is None else (zstd.ZstdError,)))
 _CHUNK = 256 * 1024
-_GZIP = b"\x1f\x8b"
 # The longest first: UTF-32 begins as UTF-16 does.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -67,7 +79,10 @@ def opened_text(path: Path, encoding: str | None = None) -> Iterator[BinaryIO]:
             if codec is None:
                 _refuse_other_encodings(path, file)
             yield file
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (*_DAMAGED, OSError) as error:
+        # bz2 and gzip tell damage by an OSError of their own, which has no number.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise SourceError(f"{path} is damaged or cut off: {error}; fetch it again") from error
 
 
@@ -170,12 +185,26 @@ def _guessed(text: bytes) -> str | None:
     return detect(text).encoding
 
 
-def _open(path: Path, codec: str | None) -> BinaryIO:
-    def raw() -> BinaryIO:
-        with path.open("rb") as file:
-            packed = file.read(len(_GZIP)) == _GZIP
-        return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
+def _unpacked(path: Path) -> BinaryIO:
+    with path.open("rb") as file:
+        start = file.read(10)
+    if start.startswith(b"\x1f\x8b"):
+        return cast("BinaryIO", gzip.open(path))
+    if start.startswith(b"BZh") and start.endswith(b"1AY&SY"):
+        return cast("BinaryIO", bz2.open(path))
+    if start.startswith(b"\xfd7zXZ\0"):
+        return cast("BinaryIO", lzma.open(path))
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        if zstd is None:
+            raise SourceError(
+                f"{path} is compressed with zstd: install kaption[sources], or unpack the file"
+            )
+        return cast("BinaryIO", zstd.open(path))
+    return path.open("rb")
 
+
+def _open(path: Path, codec: str | None) -> BinaryIO:
+    raw = partial(_unpacked, path)
     file = raw()
     start = file.read(_CHUNK)
     encoding = next((name for mark, name in _MARKS if start.startswith(mark)), codec or "utf-8")

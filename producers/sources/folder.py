@@ -11,6 +11,7 @@ from kaption.producers.image import file_below
 from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
 from kaption.producers.sources.source import Found, Item, LocalSource, Unreadable
+from kaption.producers.sources.table import TABLES
 from kaption.producers.sources.warc import ARCHIVES
 from kaption.schemas.limits import RAW_BYTES
 
@@ -31,8 +32,7 @@ class Folder(LocalSource):
         """A folder without shards, tables, archives, or files that describe these."""
         if "://" in location or not Path(location).is_dir():
             return False
-        files = (".tar", ".parquet", ".csv", ".tsv", ".csv.gz", ".tsv.gz", *ARCHIVES)
-        other = (*files, "_stats.json", INFO_FILE, SPLITS_FILE)
+        other = (".tar", *TABLES, *ARCHIVES, "_stats.json", INFO_FILE, SPLITS_FILE)
         return not any(each.name.lower().endswith(other) for each in Path(location).iterdir())
 
     def _read(self, after: str | None) -> Iterator[Found]:

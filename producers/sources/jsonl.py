@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from kaption.producers.errors import SourceError
 from kaption.producers.sources._columns import Columns
-from kaption.producers.sources._files import moved_to, opened_text
+from kaption.producers.sources._files import PACKED, moved_to, opened_text
 from kaption.producers.sources._json_values import Shape, joined_values, shape_of, values_of
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import Row
@@ -18,9 +18,7 @@ from kaption.producers.sources.source import Found, Item, LocalSource, Unreadabl
 from kaption.schemas.limits import RAW_BYTES
 from kaption.schemas.plain_json import read_json
 
-_SUFFIXES = tuple(
-    f".{name}{packed}" for name in ("jsonl", "ndjson", "json") for packed in ("", ".gz")
-)
+_SUFFIXES = tuple(f"{name}{each}" for name in (".jsonl", ".ndjson", ".json") for each in PACKED)
 _FIRST_RECORDS = 20
 """Objects after which a file whose names match nothing is refused."""
 _FIRST_BYTES = 2 * RAW_BYTES
@@ -52,7 +50,8 @@ class Jsonl(LocalSource):
     Names are found as in `Table`: those of RawPair, and url, caption and the like; `image_column`
     and `text_column` give other names. `image` may be a string: a URL, a data: URI, or a path below
     the file's folder. `pair_id` may be missing. `source` is the name of the data set. The file may
-    be compressed with gzip, and is in UTF-8 or in what a byte order mark or `encoding` says.
+    be compressed with gzip, bzip2, xz or zstd, and is in UTF-8 or in what a byte order mark or
+    `encoding` says.
 
     A cursor is the offset of the next line or value in bytes, and the number of lines or values
     before it. Lines that are appended later are read by the next run.

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from kaption.producers.errors import SourceError
 from kaption.producers.sources._columns import Columns
+from kaption.producers.sources._files import PACKED
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import CsvForm, Row, csv_rows, parquet_rows
 from kaption.producers.sources.source import Found, LocalSource
 
-_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
+TABLES = (*(f"{name}{each}" for name in (".csv", ".tsv") for each in PACKED), ".parquet")
+"""Endings of a table's name."""
 _TAB = "\t"
 
 
@@ -28,9 +30,9 @@ class Table(LocalSource):
     `columns` are the comma-separated column names of a CSV file without a header. `delimiter` is
     one character or ``tab``; the default is a tab for .tsv, else a comma. `quote` is the character
     around values that hold delimiters, or ``none``: by default none for tabs, else ``"``. Text
-    files may be compressed with gzip, and are in UTF-8 or in what a byte order mark or `encoding`
-    says. `source` is the name of the data set. A cursor is a file's name, an offset in bytes in
-    that file, and a row number. Parquet needs pyarrow.
+    files may be compressed with gzip, bzip2, xz or zstd, and are in UTF-8 or in what a byte order
+    mark or `encoding` says. `source` is the name of the data set. A cursor is a file's name, an
+    offset in bytes in that file, and a row number. Parquet needs pyarrow.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Table(LocalSource):
             return False
         path = Path(location)
         if not path.is_dir():
-            return location.lower().endswith(_SUFFIXES)
+            return location.lower().endswith(TABLES)
         tars = next(path.glob("*.tar"), None)
         made = next(path.glob("*_stats.json"), None)
         return bool(tars is None and made is None and _tables(path))
@@ -85,13 +87,13 @@ class Table(LocalSource):
             return [self._path]
         files = _tables(self._path)
         if not files:
-            raise SourceError(f"{self._path} holds no {' or '.join(_SUFFIXES)} files")
+            raise SourceError(f"{self._path} holds no {' or '.join(TABLES)} files")
         return files
 
     def _rows(self, path: Path, offset: int, number: int) -> Iterator[Row]:
         if path.suffix.lower() == ".parquet":
             return parquet_rows(path, number)
-        tabs = path.name.lower().removesuffix(".gz").endswith(".tsv")
+        tabs = path.name.lower().endswith(tuple(f".tsv{each}" for each in PACKED))
         delimiter = self._delimiter or (_TAB if tabs else ",")
         quote = self._quote or ("none" if delimiter == _TAB else '"')
         quote_mark = None if quote == "none" else quote
@@ -100,4 +102,4 @@ class Table(LocalSource):
 
 
 def _tables(folder: Path) -> list[Path]:
-    return sorted(each for each in folder.iterdir() if each.name.lower().endswith(_SUFFIXES))
+    return sorted(each for each in folder.iterdir() if each.name.lower().endswith(TABLES))

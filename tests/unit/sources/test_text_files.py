@@ -1,11 +1,14 @@
 """JSON lines, JSON arrays and tables in other encodings, compressed, and without quotes."""
 
+import bz2
 import gzip
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
 from kaption.producers.sources import Found, SourceError, Unreadable, open_source
 from kaption.schemas import RawPair
@@ -32,6 +35,15 @@ FILES = {
 PACKINGS: dict[str, Callable[[str], bytes]] = {
     "": str.encode,
     ".gz": lambda text: gzip.compress(text.encode()),
+    ".bz2": lambda text: bz2.compress(text.encode()),
+    ".xz": lambda text: lzma.compress(text.encode()),
+    # With a checksum, as the program zstd writes it.
+    ".zst": lambda text: zstd.compress(
+        text.encode(), options={zstd.CompressionParameter.checksum_flag: 1}
+    ),
+    "utf-16.zst": lambda text: zstd.compress(text.encode("utf-16")),
+    "two.bz2": lambda text: b"".join(bz2.compress(half.encode()) for half in halves(text)),
+    "two.zst": lambda text: b"".join(zstd.compress(half.encode()) for half in halves(text)),
     "bom": lambda text: b"\xef\xbb\xbf" + text.encode(),
     "utf-16": lambda text: text.encode("utf-16"),
     "utf-16-be": lambda text: b"\xfe\xff" + text.encode("utf-16-be"),
@@ -46,7 +58,8 @@ def halves(text: str) -> tuple[str, str]:
 
 
 def written(folder: Path, name: str, packing: str, text: str) -> Path:
-    path = folder / (f"{name}.gz" if packing.endswith(".gz") else name)
+    ending = Path(f"a{packing}").suffix
+    path = folder / f"{name}{ending}"
     path.write_bytes(PACKINGS[packing](text))
     return path
 
@@ -102,12 +115,25 @@ def test_a_damaged_array_is_an_error_behind_its_sound_values(
         list(reading)
 
 
-def test_a_compressed_file_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
-    for name in ("a.jsonl", "a.csv"):
-        path = written(tmp_path, name, ".gz", FILES[name] * 100)
-        path.write_bytes(path.read_bytes()[:-20])
+@pytest.mark.parametrize("packing", [".gz", ".bz2", ".xz", ".zst"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "array.json"])
+def test_a_compressed_file_that_is_damaged_or_cut_off_is_an_error(
+    tmp_path: Path, name: str, packing: str
+) -> None:
+    path = written(tmp_path, name, packing, FILES[name])
+    whole = path.read_bytes()
+    at = len(whole) // 2
+    for broken in (whole[:-5], whole[:at], whole[:at] + bytes(20) + whole[at + 20 :]):
+        path.write_bytes(broken)
         with pytest.raises(SourceError, match="damaged or cut off"):
             found(path)
+
+
+def test_a_text_that_begins_as_compressed_data_does_is_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("BZh91AX,url,caption\n1," + URL.format(0) + ",a cat\n")
+
+    assert texts(found(path)) == ["a cat"]
 
 
 @pytest.mark.parametrize(
