@@ -26,10 +26,10 @@ _LEADING = re.compile(r"\A(?:\s*(?://[^\n]*\n|/\*.*?\*/))+", re.DOTALL)
 _BETWEEN = re.compile(r"[\s,;]*")
 _SCRIPT_VALUES = 100
 """Most values of one script, of which each should have one."""
-_IMAGE_TYPES = ("imageobject", "photograph", "barcode")
-_OF_IMAGE = ("image", "photo", "primaryimageofpage", "associatedmedia", "thumbnailurl")
+IMAGE_TYPES = ("imageobject", "photograph", "barcode")
+OF_IMAGE = ("image", "photo", "primaryimageofpage", "associatedmedia", "thumbnailurl")
 # The images below these show somebody else: who wrote or sells what the page is about.
-_OTHERS = ("logo", "publisher", "author", "creator", "provider", "brand", "thumbnail")
+OTHERS = ("logo", "publisher", "author", "creator", "provider", "brand", "thumbnail")
 
 
 @dataclass(slots=True)
@@ -143,18 +143,18 @@ def _images(data: Any, owners: dict[str, str]) -> Iterator[SharedImage]:
         elif isinstance(value, str) and is_image and name:
             yield SharedImage([_address(value)], {"ld:name": name})
         elif isinstance(value, dict):
-            value = {_key(key): each for key, each in reversed(value.items())}
+            value = {property_key(key): each for key, each in reversed(value.items())}
             typed = value.get("@type")
             types = [str(each).lower() for each in (typed if isinstance(typed, list) else [typed])]
-            shown = is_image or any(each.endswith(_IMAGE_TYPES) for each in types)
+            shown = is_image or any(each.endswith(IMAGE_TYPES) for each in types)
             if is_image and name and isinstance(reference := value.get("@id"), str):
                 owners.setdefault(reference, name)
             if shown and (image := _image(value, name)):
                 yield image
             own = _text(value.get("name")) or _text(value.get("headline")) or name
             for key, each in value.items():
-                if key not in _OTHERS and isinstance(each, (dict, list, str)):
-                    left.append((each, own, key in _OF_IMAGE and not shown))
+                if key not in OTHERS and isinstance(each, (dict, list, str)):
+                    left.append((each, own, key in OF_IMAGE and not shown))
 
 
 def _image(value: dict[str, Any], owner: str) -> SharedImage | None:
@@ -182,7 +182,7 @@ def _image(value: dict[str, Any], owner: str) -> SharedImage | None:
     return SharedImage(addresses, told, known, licence, next(iter(_strings(value.get("@id"))), ""))
 
 
-def _key(name: str) -> str:
+def property_key(name: str) -> str:
     """A property's name in lower case, without `schema:` or the address of its vocabulary."""
     return re.split("[:/#]", name)[-1].lower()
 

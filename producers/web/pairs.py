@@ -12,6 +12,7 @@ from kaption.producers.web.candidates import Kind
 from kaption.producers.web.document import Document, Element, cut, declared_side
 from kaption.producers.web.elements import PAGE_IMAGES, PageImages
 from kaption.producers.web.metadata import SharedImage, shared_images
+from kaption.producers.web.microdata import microdata_images
 from kaption.producers.web.opt_out import opt_out_signals
 from kaption.producers.web.placeholders import is_icon_class
 from kaption.producers.web.srcset import Candidate
@@ -59,8 +60,8 @@ def image_pairs(
 
     `extra` holds `texts`, all texts that were found, and `text_source`, which of them is `text`:
     `alt`, `figcaption`, `aria`, `title`, `nearby`; `og:image:alt`, `og:title`, `og:description` and
-    the same of `twitter:`; `ld:caption`, `ld:description` and `ld:name` of JSON-LD; `page:title`
-    for the image of <link rel="image_src">.
+    the same of `twitter:`; `ld:caption`, `ld:description` and `ld:name` of JSON-LD and
+    microdata; `page:title` for the image of <link rel="image_src">.
     """
     document = Document(html, url)
     page: dict[str, Any] = {"page_url": url} if 0 < len(url) <= URL_CHARS else {}
@@ -70,7 +71,8 @@ def image_pairs(
     if signals:
         page["opt_out"] = [each.model_dump(mode="json", exclude_none=True) for each in signals]
     licences = Licences(document)
-    shared = list(islice(shared_images(document), PAGE_IMAGES))
+    told = chain(shared_images(document), microdata_images(document))
+    shared = list(islice(told, PAGE_IMAGES))
     for image in shared:
         licences.add(image.addresses, image.licence)
     embedded = _embedded(document, licences, min_side, archived)

@@ -28,6 +28,19 @@ SHOWN = {
     "image_src in the body": f"<title>{TEXT}</title><p><link href=/a.jpg rel=image_src></p>",
     "image_src beside Open Graph": f'<link rel=image_src href="/a.jpg">'
     f'<meta property="og:image" content="/a.jpg"><meta property="og:title" content="{TEXT}">',
+    "microdata": '<div itemscope itemtype="https://schema.org/Recipe">'
+    f"<h1 itemprop=name>{TEXT}</h1>"
+    '<meta itemprop="image" content="../a.jpg"></div>',
+    "microdata of an item with parts": '<div itemscope><p><link itemprop="url image" href="/a.jpg">'
+    f"</p><div itemprop=offers itemscope><b itemprop=name>9 EUR</b></div><meta itemprop=name"
+    f' content="{TEXT}"></div>',
+    "microdata of an image": '<figure itemscope itemtype="http://schema.org/ImageObject"><link'
+    f' itemprop=contentUrl href="/a.jpg"><i itemprop=name>x</i><p itemprop=caption>{TEXT}</p>'
+    "</figure>",
+    "microdata with a whole address": '<div itemscope><link itemprop="http://schema.org/image"'
+    f' href="/a.jpg"><span itemprop="http://schema.org/name">{TEXT}</span></div>',
+    "microdata beside the image": f'<div itemscope><img itemprop=image src="/a.jpg" alt="{TEXT}">'
+    '<meta itemprop=image content="/a.jpg"><b itemprop=name>Vase</b></div>',
     "fallback of a video": f'<video src="/a.mp4"><img src="/a.jpg" alt="{TEXT}"></video>',
 }
 NOT_SHOWN = {
@@ -36,6 +49,15 @@ NOT_SHOWN = {
     "embedded drawing": f'<embed src="/a.svg" type="image/svg+xml" title="{TEXT}">',
     "image_src without a text": '<link rel="image_src" href="/a.jpg">',
     "image_src of a template": f'<link rel="image_src" href="{{{{ img }}}}"><title>{TEXT}</title>',
+    "microdata without an item": '<meta itemprop=image content="/a.jpg">'
+    f"<b itemprop=name>{TEXT}</b>",
+    "microdata without a text": '<div itemscope><meta itemprop=image content="/a.jpg"></div>',
+    "microdata of a publisher": "<div itemscope><div itemprop=publisher itemscope>"
+    f'<meta itemprop=image content="/a.jpg"><b itemprop=name>{TEXT}</b></div></div>',
+    "microdata of a film": '<div itemscope itemtype="https://schema.org/VideoObject"><link'
+    f' itemprop=contentUrl href="/a.jpg"><b itemprop=name>{TEXT}</b></div>',
+    "microdata of a template": f'<div itemscope><meta itemprop=image content="{{{{ img }}}}">'
+    f"<b itemprop=name>{TEXT}</b></div>",
     "preload": f'<link rel=preload as=image href="/a.jpg" alt="{TEXT}" title="{TEXT}">',
     "icon": f'<link rel=icon href="/a.png" title="{TEXT}">',
     "area": f'<map><area href="/a.jpg" alt="{TEXT}"></map>',
