@@ -49,6 +49,19 @@ _SPACELESS = re.compile(
 )
 """Letters of Thai, Lao, Myanmar, Khmer, kana and Han."""
 _LEAST = 4
+_TELLING = 3
+"""Least letters of a word, and least words of a name, that describe an image."""
+_JOINTS = re.compile(r"[-_+]+")
+_VOWEL = re.compile(r"[aeiouy]|[^\x00-\x7f]", re.I)
+# Words about the file, or about its place on a page.
+_FILE_WORD = re.compile(
+    rf"(?:{_CAMERA}|img|images?|pics?|photos?|copy|final|edit(?:ed)?|new|old|small|medium|large|full|"
+    r"scaled|resized?|cropped|optimized|retina|web|desktop|mobile|tablet|home|homepage|page|front|"
+    r"main|footer|sidebar|background|cover|featured|feature|gallery|slider|carousel|preview|default|"
+    r"placeholder|post|blog|product|products|item|upload|uploads|asset|assets|button|square|"
+    r"landscape|portrait|version|social|share|facebook|instagram|twitter|og|seo|size|min|max)",
+    re.I,
+)
 _COUNTERS = re.compile(r"^(?:img|dsc|image|photo)[\s_-]+|[\s_-]+\(?\d{1,4}\)?$", re.I)
 # File names inside a longer text: only forms that are no words of a sentence.
 _TOKEN = re.compile(
@@ -63,7 +76,8 @@ def strip_file_names(text: str) -> str:
     """Remove file names; the result is empty for a text that is only one, a hash or a number.
 
     A file name with spaces in it loses only its ending: "A red vase.jpg" becomes "A red vase". So
-    does one in a script without spaces: "红色的花瓶放在木桌上.jpg".
+    does one in a script without spaces: "红色的花瓶放在木桌上.jpg". A name of words that are joined
+    becomes these words: "red-vase-on-table-2.jpg" becomes "red vase on table".
     """
     stem = _EXTENSION.sub("", text)
     if stem != text:
@@ -73,7 +87,7 @@ def strip_file_names(text: str) -> str:
     if _is_name(stem) or (stem != text and _NAME.fullmatch(stem)):
         return ""
     if stem != text and not any(c.isspace() for c in stem) and not _describes(stem):
-        return ""
+        return _slug_words(stem)
     if stem != text and (_describes(stem) or len(_LETTERS.findall(stem)) > 1):
         text = _without_counters(stem) if _describes(stem) else stem
     return _TOKEN.sub(_description, text)
@@ -98,7 +112,19 @@ def _describes(stem: str) -> bool:
 def _description(name: re.Match[str]) -> str:
     stem = _EXTENSION.sub("", name[0].strip("[]()"))
     described = _describes(stem) and not _NAME.fullmatch(stem)
-    return _without_counters(stem) if described else " "
+    return _without_counters(stem) if described else _slug_words(stem) or " "
+
+
+def _slug_words(stem: str) -> str:
+    """The words of a name without spaces; nothing if too few of them describe an image."""
+    parts = [each for each in _JOINTS.split(stem) if each]
+    words = [each for each in parts if each.isalpha() and not _FILE_WORD.fullmatch(each)]
+    telling = [each for each in words if len(each) >= _TELLING and _VOWEL.search(each)]
+    if len(telling) < _TELLING or 3 * len(words) < 2 * len(parts):
+        return ""
+    while not parts[-1].isalpha():
+        parts.pop()
+    return " ".join(parts)
 
 
 def _is_name(stem: str) -> bool:

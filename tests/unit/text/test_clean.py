@@ -123,6 +123,12 @@ def test_a_good_text_stays_as_it_is(text: str) -> None:
         ("Red vase, visit https://shop.example/a?b=c", "Red vase", Note.LINK),
         ("Red vase (mail me@shop.example)", "Red vase (mail)", Note.LINK),
         ("A red vase.jpg", "A red vase", Note.FILE_NAME),
+        ("red-fox-jumps-over-fence.jpg", "red fox jumps over fence", Note.FILE_NAME),
+        ("red_vase_on_a_table_1200x800.webp", "red vase on a table", Note.FILE_NAME),
+        ("женщина-держит-красный-зонт-2.jpg", "женщина держит красный зонт", Note.FILE_NAME),
+        ("rote+Vase+auf+Tisch.png", "rote Vase auf Tisch", Note.FILE_NAME),
+        ("/img/red-vase-wooden-table.jpg", "red vase wooden table", Note.FILE_NAME),
+        ("see red-vase-wooden-table.jpg here", "see red vase wooden table here", Note.FILE_NAME),
         ("A red vase IMG_1234.JPG on a table", "A red vase on a table", Note.FILE_NAME),
         ("Image may contain: 1 person, standing", "1 person, standing", Note.BOILERPLATE),
         ("Red vase | Handmade | My Shop", "Red vase", Note.BOILERPLATE),
@@ -148,6 +154,16 @@ def test_noise_is_removed_and_noted(text: str, cleaned: str, note: Note) -> None
         *[
             (name, Note.FILE_NAME)
             for name in ("IMG_1234.JPG", "DSC00012", "untitled", "red-vase.jpg")
+        ],
+        *[
+            (name, Note.FILE_NAME)
+            for name in (
+                "hero-banner-home-desktop.jpg",
+                "xkcd-qwrt-bcdf-01.png",
+                "IMG-20230101-WA0001.jpg",
+                "logo_header_white_small.png",
+                "20230405_ab12_cd34_vase.webp",
+            )
         ],
         *[(name, Note.FILE_NAME) for name in ("screenshot 2024-01-02 at 10.30.22.png", "P1010032")],
         *[(name, Note.FILE_NAME) for name in ("d41d8cd98f00b204e9800998ecf8427e", "12 / 34")],
