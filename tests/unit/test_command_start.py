@@ -18,6 +18,8 @@ import redis
 
 from kaption.workers.cli import app, main
 
+pytestmark = pytest.mark.slow  # most of these tests start the program
+
 
 def kaption(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     bare = {name: each for name, each in os.environ.items() if not name.startswith("KAPTION_")}
