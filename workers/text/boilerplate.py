@@ -15,6 +15,8 @@ _OUTER = " \t.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00a
 _SEPARATOR = re.compile(
     r"(\s*[|\uff5c\u2022\u00b7;\uff1b]\s*|\s+[\u2013\u2014~*/-]+\s+|"
     r"(?:(?<!\b[A-Z])\.|[,!?\u060c\u061b\u061f\u0964])(?=\s)\s*"
+    # Chinese and Japanese have spaces between sentences and not between words. A name may have one.
+    r"|(?<=[\u3040-\u30ff\u3400-\u9fff])\s+(?=[\u3040-\u30ff\u3400-\u9fff]{4})"
     r"|[\uff0c\u3001\u3002\uff01\uff1f]\s*|\s*[()\[\]\uff08\uff09\u3010\u3011]\s*)"
 )
 _WEAK = frozenset(",/\uff0c\u3001\u060c")
@@ -25,7 +27,9 @@ _KEPT = frozenset(".!?)]\u3002\uff01\uff1f\uff09\u3011\u0964\u061f")
 _DASHES = " |-/~*\u2013\u2014\uff5c"
 _CLOSING = {"(": ")", "[": "]", "\uff08": "\uff09", "\u3010": "\u3011"}
 _DOMAIN = re.compile(
-    r"(?:[\w-]{1,63}\.){1,3}(?:com|net|org|info|shop|store|co|io|de|fr|es|uk|eu|us)", re.I
+    r"(?:[\w-]{1,63}\.){1,3}(?:com|net|org|info|shop|store|co|io|tv|biz|app|eu|us|uk|au|ca|de|at|ch|"
+    r"fr|be|es|it|pt|nl|se|pl|cz|gr|tr|ru|ua|cn|jp|kr|in|br|mx)",
+    re.I,
 )
 # Words that need a noun after them. A phrase behind one is part of a description ("holding a stock
 # photo"); the same phrase behind a noun is boilerplate ("red vase stock photo").
@@ -63,7 +67,7 @@ def strip_boilerplate(text: str) -> str:
     phrases = _phrases()
     if _core(text) in phrases.drop | {""} or is_only_credit(text.strip()):
         return ""
-    text = without_credit(phrases.lead.sub("", text))
+    text = phrases.lead.sub("", without_credit(text))
     text = _without_clauses(text, phrases.clause)
     text = _without_shop(text)
     match = phrases.tail.search(text)
@@ -99,12 +103,15 @@ def _without_clauses(text: str, clauses: frozenset[str]) -> str:
 def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:
     core = _core(part)
     if core in clauses:
-        return " " in core or not in_list
+        return not in_list or " " in core or "-" in core
     return is_credit(part.strip())
 
 
 def _without_shop(text: str) -> str:
-    """Remove a shop's name after the last bar, or a domain after the last separator."""
+    """Remove a shop's name after the last bar, or a domain before a colon or at the end."""
+    found = _DOMAIN.match(text)
+    if found and text[found.end() :].startswith(": "):
+        text = text[found.end() + 2 :]
     head, bar, name = text.rpartition("|")
     if bar and head.strip() and _is_shop(name.split()):
         return head
@@ -133,6 +140,8 @@ def _phrases() -> _Phrases:
         return "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
 
     leads = all_of("lead")
+    tails = all_of("tail")
+    spaceless = {tail for tail in tails if "\u3040" <= tail[0] <= "\u9fff"}
     opening = {lead for lead in leads if lead.split()[-1] in _OPENING}
 
     return _Phrases(
@@ -142,5 +151,7 @@ def _phrases() -> _Phrases:
             rf"^\W*(?:(?:{any_of(leads)})\s*[:\uff1a]\s*|(?:{any_of(opening)})\s+(?=\w))",
             re.IGNORECASE,
         ),
-        tail=re.compile(rf"(?<!\w)(?:{any_of(all_of('tail'))})\W*$", re.IGNORECASE),
+        tail=re.compile(
+            rf"(?:(?<!\w)(?:{any_of(tails)})|_?(?:{any_of(spaceless)}))\W*$", re.IGNORECASE
+        ),
     )

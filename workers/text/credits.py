@@ -62,15 +62,18 @@ _AGENCIES = (
     r"(?:afp|ap|reuters|dpa|epa|efe|ansa|lusa|pap|čtk|anp|tt|ntb|mti|pa|aa|antara|imago|"
     r"picture alliance|getty(?: images)?|shutterstock|i?stock(?:photo)?|alamy|adobe stock|"
     r"unsplash|pexels|pixabay|freepik|flickr|instagram|facebook|twitter|pinterest|google|"
+    r"500px|behance|deviantart|dribbble|"
     r"wikimedia(?: commons)?|wikipedia|nasa|esa|bloomberg|xinhua|yonhap|kyodo|lehtikuva|tass|тасс|"
     r"риа новости|интерфакс|укринформ|укрінформ|рейтерс|新华社|新華社|中新社|中央社|视觉中国|"
     r"東京新聞|共同通信(?:社)?|時事通信|朝日新聞(?:社)?|読売新聞|ロイター|연합뉴스|뉴시스|뉴스1|"
     r"رويترز|رویترز|ایسنا|ایرنا|रॉयटर्स|एएनआई|पीटीआई|רויטרס)"
 )
+_OF_AGENCY = (
+    rf"(?:{_IMAGE}|사진|写真|图片|圖片|照片|фото|светлина|φωτ\w*|ภาพ|(?:ال)?صورة|تصویر|عکس|צילום|ảnh|kuva"
+    r"|zdjęcie|fotoğraf|फोटो|फ़ोटो|तस्वीर)\s*[:：=]\s*"
+)
 _AGENCY = re.compile(
-    rf"(?:{_IMAGE}|사진|写真|图片|圖片|照片|фото|светлина|φωτ\w*|ภาพ|صورة|تصویر|عکس|צילום|ảnh|kuva"
-    r"|zdjęcie|fotoğraf)\s*[:：=]\s*"
-    rf"(?:[^:：]{{0,40}}[/,]\s*)?{_AGENCIES}\W*",
+    rf"{_OF_AGENCY}(?:[^:：]{{0,40}}[/,]\s*)?{_AGENCIES}\W*",
     re.IGNORECASE,
 )
 _SLASHED = re.compile(
@@ -84,6 +87,18 @@ _FOUND_AT = re.compile(
     re.IGNORECASE,
 )
 """An agency or a site where the image comes from: "Foto de Ana Pérez en Unsplash"."""
+_AGENCY_LEAD = re.compile(
+    rf"{_OF_AGENCY}(?:[^\W\d_][^:：/.]{{0,30}}/\s*)?{_AGENCIES}(?:\s*[|–—.-]\s*|\s+)"
+    r"(?=(?:\S+\s+)\S)",
+    re.IGNORECASE,
+)
+"""The same before a description: "Foto: dpa – Ein Radfahrer im Regen"."""
+_TRAIL = re.compile(
+    rf"\s*(?:©|\((?i:c)\))\s*(?:\d{{4}}\s+)?{_NAMES}\W*$"
+    rf"|\s*[,;–—-]\s*(?i:fot|phot|foto|photo)\.\s*{_NAMES}\W*$"
+    rf"|\s+by\s+{_NAMES}\s+on\s+(?i:{_AGENCIES})\W*$"
+)
+"""A credit behind a description without a separator: "Un chat © AFP", "by Ann Lee on 500px"."""
 _FORMS = (_AGENCY, _MADE_BY, _COURTESY, _BARE, _RIGHTS, _FOUND_AT, _SIGNED)
 _LOWER = 4
 """Most words in lower case of a named source: "Fuente: plaza con una fuente de piedra" is none."""
@@ -111,5 +126,8 @@ def _is_slashed(text: str) -> bool:
 
 
 def without_credit(text: str) -> str:
-    """The text without a credit before a colon and a description."""
-    return _LEAD.sub("", text, count=1) if _LEAD.match(text) else text
+    """The text without a credit before or behind a description."""
+    for lead in (_LEAD, _AGENCY_LEAD):
+        text = lead.sub("", text, count=1) if lead.match(text) else text
+    found = _TRAIL.search(text, max(0, len(text) - _MOST))
+    return text[: found.start()] if found else text

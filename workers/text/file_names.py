@@ -42,7 +42,9 @@ _HASH = re.compile(
     r"(?=\S*\d)(?:[0-9a-f]{12,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
     r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})"
 )
-_NUMBER = re.compile(r"[\W\d_]*\d[\W\d_]*|P[A-Z]?\d{6,}|\d{3}_\d{4}")
+_NUMBER = re.compile(
+    r"[\W\d_]*\d[\W\d_]*|\d{2,5}\s?[x×]\s?\d{2,5}(?:\s?px)?|P[A-Z]?\d{6,}|\d{3}_\d{4}"
+)
 _LETTERS = re.compile(r"(?<!\S)[^\W\d_]{2,}")
 _SPACELESS = re.compile(
     "[\u0e01-\u0e30\u0e81-\u0eb0\u1000-\u102a\u1780-\u17b3\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]"
@@ -51,7 +53,7 @@ _SPACELESS = re.compile(
 _LEAST = 4
 _TELLING = 3
 """Least letters of a word, and least words of a name, that describe an image."""
-_JOINTS = re.compile(r"[-_+]+")
+_JOINTS = re.compile(r"[-_+]+|(?<=[a-z])(?=[A-Z][a-z])")
 _VOWEL = re.compile(r"[aeiouy]|[^\x00-\x7f]", re.I)
 # Words about the file, or about its place on a page.
 _FILE_WORD = re.compile(

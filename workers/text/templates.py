@@ -50,6 +50,10 @@ _CODE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 """A path of names without a space, in the notation of any language, as the whole text."""
+_LETTERS = re.compile(r"\w+")
+_JOINING = {"a", "an", "the", "of", "by", "in", "on", "at", "to", "and", "or", "for", "from"}
+_JOINING |= {"with", "no", "von", "und", "de", "des", "y", "et", "e", "di", "da", "en", "van", "og"}
+"""Words that say nothing once the values between them are missing: "%s by %s"."""
 _NAMED = frozenset(name for name in _NAMES.split("|") if len(name) > 2) | {"images", "translation"}
 
 
@@ -68,4 +72,4 @@ def strip_templates(text: str) -> str:
     if not any(mark in text for mark in "{%[_*<$#@:"):
         return text
     left = _LEFT.sub(" ", text)
-    return left if left == text or any(map(str.isalnum, left)) else ""
+    return left if left == text or not _JOINING.issuperset(_LETTERS.findall(left.lower())) else ""
