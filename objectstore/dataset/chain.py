@@ -15,7 +15,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from kaption.connections.errors import Fatal, Retry
-from kaption.objectstore.dataset.layout import Layout, number_of, partition_of
+from kaption.objectstore.dataset.index import last_starts, starts_from
+from kaption.objectstore.dataset.layout import Layout, number_of
 from kaption.objectstore.dataset.manifests import encoded
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
@@ -34,9 +35,9 @@ class ManifestChain:
         self._objects = objects
         self._layout = Layout(prefix)
 
-    def starts(self, partition: int) -> list[int]:
-        """Return the start of every manifest of the sink that is stored, ascending."""
-        return [number_of(key) for key in self._objects.list(self._layout.manifests(partition))]
+    def starts(self, partition: int, first: int) -> list[int]:
+        """Return the starts of the sink's manifests from `first` on, and of the last, ascending."""
+        return starts_from(self._objects, self._layout, partition, first)
 
     def merged_starts(self, partition: int) -> set[int]:
         """Return the starts of the sink's shards that compaction merged.
@@ -54,9 +55,8 @@ class ManifestChain:
 
     def check_all(self, topic: str, topic_id: str | None, first: int = 0) -> None:
         """Run `check` on the sink's last manifest of each partition from number `first` on."""
-        keys = self._objects.list(self._layout.manifests())
-        for partition, key in {partition_of(key): key for key in keys}.items():
-            if partition >= first and (manifest := self._read(key)) is not None:
+        for partition, start in last_starts(self._objects, self._layout.prefix).items():
+            if partition >= first and (manifest := self.read(partition, start)) is not None:
                 self.check(manifest, topic, topic_id)
 
     def check(self, manifest: Manifest, topic: str, topic_id: str | None) -> None:

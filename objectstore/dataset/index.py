@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from kaption.objectstore.dataset.checkpoint import (
@@ -86,8 +87,7 @@ class DatasetIndex:
         if self._partition is not None:
             partitions = [self._partition]
         else:
-            names = self._objects.folders(self._layout.manifests())
-            partitions = sorted({int(name) for name in names if name.isdecimal()})
+            partitions = _partitions(self._objects, self._layout)
         heads = [(number, self._trusted(number, known)) for number in partitions]
         tails = dict(zip(partitions, _at_once(self._newer, heads), strict=True))
         all_keys = [key for tail in tails.values() for key in tail]
@@ -137,6 +137,39 @@ class DatasetIndex:
         return ShardEntry.of(manifest), manifest.topic_id
 
 
+def starts_from(
+    objects: ObjectStore, layout: Layout, partition: int, first: int | None = None
+) -> list[int]:
+    """The starts of the sink's stored manifests, ascending: from `first` on, and the last one.
+
+    The listing begins where the newest checkpoint says, so it does not grow with the partition.
+    """
+    known, folder = _last_in_checkpoint(objects, layout, partition), layout.manifests(partition)
+    begin = known if first is None else min(first, known)
+    after = layout.manifest(partition, begin - 1) if begin else ""
+    found = list(map(number_of, objects.list(folder, after)))
+    # Nothing is found if the checkpoint's last manifest is gone, as after a restored backup.
+    return found if found or not begin else list(map(number_of, objects.list(folder)))
+
+
+def last_starts(objects: ObjectStore, prefix: str) -> dict[int, int]:
+    """The start of the sink's last manifest, by partition. Compaction never removes that one."""
+    layout = Layout(prefix)
+    partitions = _partitions(objects, layout)
+    found = _at_once(partial(starts_from, objects, layout), partitions)
+    return {number: starts[-1] for number, starts in zip(partitions, found, strict=True) if starts}
+
+
+def last_manifests(objects: ObjectStore, prefix: str) -> dict[int, Manifest]:
+    """The sink's manifest of the last shard, by partition.
+
+    Raises ValueError (pydantic) for one that cannot be parsed.
+    """
+    layout, last = Layout(prefix), last_starts(objects, prefix)
+    data = _at_once(lambda each: objects.get(layout.manifest(*each)), last.items())
+    return dict(zip(last, map(Manifest.model_validate_json, data), strict=True))
+
+
 def read_manifest(objects: ObjectStore, layout: Layout, entry: ShardEntry) -> Manifest:
     """Return the manifest of an entry. Raises KeyError where it is gone or another one."""
     key = layout.key_of(entry)
@@ -149,6 +182,21 @@ def read_manifest(objects: ObjectStore, layout: Layout, entry: ShardEntry) -> Ma
 def chain_of(shards: PartitionShards) -> list[ShardEntry]:
     """Return the entries that count, by start."""
     return live(shards.entries)
+
+
+def _partitions(objects: ObjectStore, layout: Layout) -> list[int]:
+    names = objects.folders(layout.manifests())
+    return sorted({int(name) for name in names if name.isdecimal()})
+
+
+def _last_in_checkpoint(objects: ObjectStore, layout: Layout, partition: int) -> int:
+    """The start of the last manifest that the newest checkpoint knows; 0 if it knows none."""
+    keys = list(objects.list(layout.checkpoints(partition)))
+    try:
+        head, _ = decoded_checkpoint(objects.get(keys[-1]), partition)
+    except (IndexError, KeyError, ValueError):
+        return 0
+    return head.last or 0
 
 
 def _keep(known: dict[str, T], keys: Collection[str], read: Callable[[str], T]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from kaption.objectstore.dataset.layout import Layout, Placed, partition_of
+from kaption.objectstore.dataset.layout import Layout, Placed
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
 
@@ -27,18 +27,6 @@ def read_manifests(objects: ObjectStore, prefix: str = "") -> list[Manifest]:
     Raises ValueError (pydantic) for a manifest that cannot be parsed.
     """
     return live(ManifestCache(objects, prefix).read().values())
-
-
-def last_manifests(objects: ObjectStore, prefix: str) -> dict[int, Manifest]:
-    """Return the manifest of the last shard, by partition. Reads one manifest of each partition.
-
-    The sink's last manifest is enough, because compaction never removes it.
-    """
-    keys = objects.list(Layout(prefix).manifests())
-    last = {partition_of(key): key for key in keys}  # keys list in the order of their offsets
-    return {
-        partition: Manifest.model_validate_json(objects.get(key)) for partition, key in last.items()
-    }
 
 
 class ManifestCache:

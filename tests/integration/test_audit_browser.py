@@ -19,7 +19,7 @@ from kaption.consumers.training.examples import ExampleMaker
 from kaption.consumers.training.images import ImageTransform
 from kaption.consumers.training.tokens import TextTokens
 from kaption.objectstore import ObjectStore, open_store
-from kaption.objectstore.dataset.manifests import last_manifests
+from kaption.objectstore.dataset.index import last_manifests
 from kaption.schemas import CleanPair
 from kaption.schemas.letterbox import Letterbox
 from kaption.schemas.topics import AUDITED

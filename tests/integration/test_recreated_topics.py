@@ -18,7 +18,8 @@ from kaption.connections.kafka.topic_ids import TopicIds
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.manifests import last_manifests, read_manifests
+from kaption.objectstore.dataset.index import last_manifests
+from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
     DeadLetter,

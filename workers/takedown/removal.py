@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from kaption.objectstore import blob_key, open_store
+from kaption.objectstore.dataset.index import last_manifests
 from kaption.objectstore.dataset.layout import Layout
-from kaption.objectstore.dataset.manifests import last_manifests
 from kaption.objectstore.dataset.takedowns import add_takedown
 from kaption.schemas import Position, Takedown
 from kaption.schemas.record import differ

@@ -5,7 +5,7 @@ import pytest
 from kaption.connections.settings import StoreConnection
 from kaption.objectstore import BlobStore, open_store
 from kaption.objectstore.dataset import read_manifests, read_rows, read_samples
-from kaption.objectstore.dataset.manifests import last_manifests
+from kaption.objectstore.dataset.index import last_manifests
 from kaption.objectstore.dataset.objects import DamagedError
 from kaption.objectstore.folder import FolderStore
 from support.dataset_faults import chain_faults, object_faults

@@ -1,12 +1,22 @@
 """Where the sink goes on, and the chains and stores that it refuses."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from kaption.connections.errors import Fatal
-from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.checkpoint import (
+    PartitionCheckpoint,
+    ShardEntry,
+    encoded_checkpoint,
+)
+from kaption.objectstore.dataset.index import last_starts
+from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.dataset.manifests import encoded, read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS
-from support.sink_records import TOPIC, open_sink, run, stored
+from support.sink_records import TOPIC, manifest, open_sink, run, stored
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +47,52 @@ def test_a_sink_whose_offsets_were_lost_starts_at_the_end_of_the_chain(
     # Then it starts where the chain ends, or where it was told
     assert other.resume(TOPIC, 0, 0) == UNCOMMITTED_SHARDS + 1
     assert other.resume(TOPIC, 0, 1) == 1
+
+
+class CountingStore(FolderStore):
+    """Counts the manifests that listings give."""
+
+    listed = 0
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
+        for key in super().list(prefix, after):
+            self.listed += "/manifest/" in key
+            yield key
+
+
+def chain_with_checkpoint(folder: Path, shards: int, newer: int) -> CountingStore:
+    """Shards of one partition with one record each; a checkpoint knows all but the newest."""
+    store, layout = CountingStore(folder), Layout("dataset")
+    manifests = [manifest(start, start + 1) for start in range(shards)]
+    for each in manifests:
+        store.put(layout.key_of(each), encoded(each))
+    known = manifests[:-newer]
+    head = PartitionCheckpoint(number=1, last=known[-1].start)
+    entries = [ShardEntry.of(each) for each in known]
+    store.put(layout.checkpoint(0, 1), encoded_checkpoint(head, entries))
+    return store
+
+
+@pytest.mark.parametrize("shards", [20, 200, 2000])
+def test_a_start_lists_no_more_manifests_of_a_longer_chain(shards: int, tmp_path: Path) -> None:
+    store = chain_with_checkpoint(tmp_path / "store", shards, newer=5)
+
+    assert open_sink(store, tmp_path, "w1").resume(TOPIC, 0, shards) == shards
+
+    # The one that the checkpoint knows and the newer ones: for the check of all partitions, and
+    # for this partition.
+    assert store.listed == 2 * (1 + 5)
+
+
+def test_lost_offsets_and_a_lost_manifest_are_noticed_despite_a_checkpoint(tmp_path: Path) -> None:
+    store = chain_with_checkpoint(tmp_path / "store", 40, newer=5)
+    assert open_sink(store, tmp_path, "w1").resume(TOPIC, 0, 0) == 40
+
+    # As after a backup that is older than the checkpoint
+    for start in range(30, 40):
+        store.delete(Layout("dataset").manifest(0, start))
+    assert open_sink(store, tmp_path, "w2").resume(TOPIC, 0, 0) == 30
+    assert last_starts(store, "dataset") == {0: 29}
 
 
 def test_each_partition_has_its_own_chain(objects, blobs, sink):

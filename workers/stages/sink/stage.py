@@ -124,7 +124,7 @@ class SinkStage(Stage[CleanPair, PreparedImage]):
             # Of all partitions: one that has no shards yet must not begin a second topic here.
             self._chain.check_all(topic, topic_id, self.first_chain)
             self._store_tried = True
-        starts = self._chain.starts(partition)
+        starts = self._chain.starts(partition, committed)
         last = self._chain.read(partition, starts[-1]) if starts else None
         if last is not None:
             self._chain.check(last, topic, topic_id)
