@@ -84,6 +84,11 @@ class PartitionCheckpoint(Record):
     """Digest of the takedowns that cover no sample below `examined`."""
     examined: int = 0
 
+    @property
+    def named(self) -> set[str]:
+        """Keys of the objects that the checkpoint names."""
+        return {*self.pairs, *filter(None, (self.replaced, self.raised))}
+
 
 def encoded_checkpoint(head: PartitionCheckpoint, entries: list[ShardEntry]) -> bytes:
     """Return a checkpoint as it is stored: a Parquet table of the entries; the rest beside it."""

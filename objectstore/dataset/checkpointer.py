@@ -234,7 +234,7 @@ class Checkpointer:
         """Remove the checkpoints before the last one, which some reader may be about to read."""
         keys = list(self._objects.list(self._layout.checkpoints(partition)))
         *older, last = [key for key in keys if number_of(key) < newest.number] or [""]
-        kept = {*_named(newest), *self._named_by(last)}
+        kept = newest.named | self._named_by(last)
         for key in older:
             for name in self._named_by(key) - kept:
                 self._objects.delete(name)
@@ -249,7 +249,7 @@ class Checkpointer:
             )
         except (KeyError, ValueError):
             return set()
-        return set(_named(head))
+        return head.named
 
 
 def _gap(chain: Sequence[ShardEntry]) -> str | None:
@@ -272,11 +272,6 @@ def _runs(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
         rows += each.pairs
     if run:
         yield run
-
-
-def _named(head: PartitionCheckpoint) -> Iterator[str]:
-    yield from head.pairs
-    yield from filter(None, (head.replaced, head.raised))
 
 
 def _start_of(key: str) -> int:

@@ -114,11 +114,19 @@ class Layout:
 
     def pairs(self, partition: int, start: int, end: int, digest: str) -> str:
         """Which pairs lie at offsets [start, end); see `pair_rows`."""
-        return f"{self._root}pairs/{_folder(partition)}{start:020d}-{end:020d}-{digest}.parquet"
+        return f"{self.all_pairs()}{_folder(partition)}{start:020d}-{end:020d}-{digest}.parquet"
+
+    def all_pairs(self) -> str:
+        """The objects with the pairs of all partitions."""
+        return f"{self._root}pairs/"
 
     def versions(self, partition: int, end: int, digest: str) -> str:
         """Replaced samples below `end`, or higher versions; see `PartitionCheckpoint`."""
-        return f"{self._root}versions/{_folder(partition)}{end:020d}-{digest}.parquet"
+        return f"{self.all_versions()}{_folder(partition)}{end:020d}-{digest}.parquet"
+
+    def all_versions(self) -> str:
+        """The objects with replaced samples or higher versions of all partitions."""
+        return f"{self._root}versions/"
 
     def takedown(self, takedown: Takedown) -> str:
         """A takedown."""

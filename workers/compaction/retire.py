@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import partial
 
 from kaption.objectstore import ObjectStore
-from kaption.objectstore.dataset.checkpoint import ShardEntry
+from kaption.objectstore.dataset.checkpoint import ShardEntry, decoded_checkpoint
 from kaption.objectstore.dataset.checkpointer import Checkpointer
 from kaption.objectstore.dataset.index import chain_of
-from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.dataset.layout import Layout, partition_of
 from kaption.objectstore.dataset.manifests import ManifestCache
 from kaption.objectstore.dataset.merged import MergedManifests
 from kaption.objectstore.open import patiently
@@ -51,18 +51,33 @@ def retire(objects: ObjectStore, prefix: str, partition: int, before: datetime) 
 
 
 def find_orphans(objects: ObjectStore, prefix: str, before: datetime) -> list[str]:
-    """Return the keys of data objects that no manifest names and that are not newer than `before`.
+    """Return the keys of objects that are named nowhere and are not newer than `before`.
 
-    Writers that died before they committed leave them. A newer one may belong to a writer that is
-    about to commit.
+    A shard's objects are named by its manifest, and those of a checkpoint by it. Writers that died
+    before they committed leave them. A newer one may belong to a writer that is about to commit.
     """
     layout = Layout(prefix)
-    # Data is listed before the manifests: a manifest that was written between the two listings is
-    # in the second one, so an object is never taken for an orphan because its manifest came late.
-    keys = patiently(lambda: list(objects.list(layout.objects())))
+    # Objects are listed before what names them: what was written between the two listings is in the
+    # second one, so an object is never taken for an orphan because its manifest came late.
+    folders = (layout.objects(), layout.all_pairs(), layout.all_versions())
+    keys = [key for each in folders for key in patiently(partial(_listed, objects, each))]
     manifests = patiently(ManifestCache(objects, prefix).read).values()
     named = {layout.object(entry.key) for manifest in manifests for entry in manifest.objects}
+    for key in patiently(partial(_listed, objects, layout.checkpoints())):
+        named |= _named_by(objects, key)
     return [key for key in keys if key not in named and _not_newer(objects, key, before)]
+
+
+def _listed(objects: ObjectStore, folder: str) -> list[str]:
+    return list(objects.list(folder))
+
+
+def _named_by(objects: ObjectStore, checkpoint: str) -> set[str]:
+    try:
+        data = patiently(lambda: objects.get(checkpoint))
+        return decoded_checkpoint(data, partition_of(checkpoint))[0].named
+    except (KeyError, ValueError):  # removed meanwhile, or damaged and so made anew
+        return set()
 
 
 def _due(

@@ -102,11 +102,19 @@ def test_merged_and_removed_shards_count_when_offsets_are_lost(objects, tmp_path
     assert open_sink(objects, tmp_path, "w2").resume(TOPIC, 0, 0) == (end if lost else 0)
 
 
-def test_old_data_objects_that_no_manifest_names_are_orphans(objects, blobs, tmp_path):
-    # Given merged shards, the shards that they replaced, and an object of a writer that died
+@pytest.mark.parametrize(
+    "left",
+    [
+        "dataset/data/00000/left-behind.tar",
+        "dataset/pairs/00000/00000000000000000000-00000000000000000002-left.parquet",
+        "dataset/versions/00003/00000000000000000002-left.parquet",
+    ],
+)
+def test_old_objects_that_nothing_names_are_orphans(objects, blobs, tmp_path, left):
+    # Given merged shards, those that they replaced, checkpoints, and an object of a dead writer
     write_chains(objects, tmp_path, {0: [[0], [1]]})
     compact(objects)
-    left = "dataset/data/00000/left-behind.tar"
+    assert list(objects.list("dataset/pairs/"))
     objects.put(left, b"x")
 
     # When / Then
