@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from kaption.consumers import Read
-from kaption.producers.sources import Unreadable
 from kaption.schemas import DeadLetter, Position, Reason, RejectedPair
 from kaption.schemas.dead_letter import OriginalHeader
 from kaption.schemas.wire import ORIGIN_HEADER
@@ -20,10 +19,23 @@ from kaption.workers.settings import Settings, UserError
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 OF = {"input": "jsonl:/pairs.jsonl", "models": ["demo"]}
 PLACE = Position("pairs.dead", 0, 5)
+SPENT = {"captioner": "vlm", "result": "asked", "model_seconds": 1.0}
+TOOK = {
+    "stages": [
+        {
+            "stage": "recaption",
+            "software": "kaption/1",
+            "config_hash": "0" * 16,
+            "finished_at": NOW.isoformat(),
+            "seconds": 1.0,
+            "captioners": [SPENT],
+        }
+    ]
+}
 
 
-def dead(journal: Journal, number: int, value: bytes, *headers: tuple[str, bytes]) -> Read:
-    origin = (ORIGIN_HEADER, str(journal.origin(number)).encode())
+def dead(journal: Journal, number: int, value: bytes) -> Read:
+    origin = OriginalHeader(key=ORIGIN_HEADER, value=str(journal.origin(number)).encode())
     letter = DeadLetter(
         topic="pairs.raw",
         partition=0,
@@ -31,7 +43,7 @@ def dead(journal: Journal, number: int, value: bytes, *headers: tuple[str, bytes
         timestamp_ms=0,
         key=None,
         value=value,
-        headers=tuple(OriginalHeader(key=key, value=each) for key, each in (*headers, origin)),
+        headers=(origin,),
         stage="ingest",
         error="not a valid RawPair",
         attempts=1,
@@ -59,11 +71,18 @@ def told(path: Path) -> list[dict[str, object]]:
 
 def test_a_rejection_is_told_by_number_text_and_reason(tmp_path: Path) -> None:
     image = {"url": "https://a.example/a.jpg"}
+    record = {"pair_id": "p", "text": "ein Krug", "image": image, "provenance": TOOK}
     with Journal(tmp_path / "out", OF) as journal:
-        journal.add(rejected(journal, 7, {"pair_id": "p", "text": "ein Krug", "image": image}))
+        journal.places[7] = "pairs.jsonl:9"
+        journal.add(rejected(journal, 7, record))
         (line,) = told(tmp_path / "out" / "rejected.jsonl")
+    # What a person looks for comes first, and what captioners took last.
+    assert list(line)[-1] == "provenance"
+    assert line.pop("provenance")
+    assert journal.places == {}
     assert line == {
         "number": 7,
+        "place": "pairs.jsonl:9",
         "stage": "ingest",
         "reason": "too_small",
         "detail": "12x12",
@@ -84,9 +103,9 @@ def test_a_rejection_is_told_by_number_text_and_reason(tmp_path: Path) -> None:
     ],
 )
 def test_a_dead_letter_shows_its_line_and_no_bytes(value: bytes, text: str, tmp_path: Path) -> None:
-    found = Unreadable("/data/pairs.jsonl:4", value, "no JSON")
     with Journal(tmp_path / "out", OF) as journal:
-        journal.add(dead(journal, 4, value, *found.headers))
+        journal.places[4] = "/data/pairs.jsonl:4"
+        journal.add(dead(journal, 4, value))
         (line,) = told(tmp_path / "out" / "dead.jsonl")
     assert (line["number"], line["place"], line["text"]) == (4, "/data/pairs.jsonl:4", text)
     assert line["error"] == "not a valid RawPair"
