@@ -71,7 +71,12 @@ def told(path: Path) -> list[dict[str, object]]:
 
 def test_a_rejection_is_told_by_number_text_and_reason(tmp_path: Path) -> None:
     image = {"url": "https://a.example/a.jpg"}
-    record = {"pair_id": "p", "text": "ein Krug", "image": image, "provenance": TOOK}
+    record: dict[str, object] = {
+        "pair_id": "p",
+        "text": "ein Krug",
+        "image": image,
+        "provenance": TOOK,
+    }
     with Journal(tmp_path / "out", OF) as journal:
         journal.places[7] = "pairs.jsonl:9"
         journal.add(rejected(journal, 7, record))
@@ -159,6 +164,18 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not an empty folder"):
         Journal(tmp_path, OF)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_that_is_read_only_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be written: Read-only file system"):
+        Journal(tmp_path, OF)
 
 
 def test_a_disk_that_is_full_at_the_end_is_told_and_the_run_can_go_on(

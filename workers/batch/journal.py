@@ -201,10 +201,10 @@ class Journal(ExitStack):
         ):
             return
         shutil.rmtree(self.servers, ignore_errors=True)
-        for name in ("rejected.jsonl", "dead.jsonl", ".inputs"):
-            (self.out / name).unlink(missing_ok=True)
-        if made:
-            with suppress(OSError):
+        with suppress(OSError):  # a file system that is read only refuses what is not there too
+            for name in ("rejected.jsonl", "dead.jsonl", ".inputs"):
+                (self.out / name).unlink(missing_ok=True)
+            if made:
                 self.out.rmdir()
 
 
