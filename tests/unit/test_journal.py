@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kaption.consumers import Read
+from kaption.producers.sources import Unreadable
 from kaption.schemas import DeadLetter, Position, Reason, RejectedPair
 from kaption.schemas.dead_letter import OriginalHeader
 from kaption.schemas.wire import ORIGIN_HEADER
@@ -34,8 +35,8 @@ TOOK = {
 }
 
 
-def dead(journal: Journal, number: int, value: bytes) -> Read:
-    origin = OriginalHeader(key=ORIGIN_HEADER, value=str(journal.origin(number)).encode())
+def dead(journal: Journal, number: int, value: bytes, *headers: tuple[str, bytes]) -> Read:
+    origin = (ORIGIN_HEADER, str(journal.origin(number)).encode())
     letter = DeadLetter(
         topic="pairs.raw",
         partition=0,
@@ -43,7 +44,7 @@ def dead(journal: Journal, number: int, value: bytes) -> Read:
         timestamp_ms=0,
         key=None,
         value=value,
-        headers=(origin,),
+        headers=tuple(OriginalHeader(key=key, value=each) for key, each in (*headers, origin)),
         stage="ingest",
         error="not a valid RawPair",
         attempts=1,
@@ -114,6 +115,14 @@ def test_a_dead_letter_shows_its_line_and_no_bytes(value: bytes, text: str, tmp_
         (line,) = told(tmp_path / "out" / "dead.jsonl")
     assert (line["number"], line["place"], line["text"]) == (4, "/data/pairs.jsonl:4", text)
     assert line["error"] == "not a valid RawPair"
+
+
+def test_a_dead_letter_tells_what_was_wrong_with_the_file(tmp_path: Path) -> None:
+    found = Unreadable("pairs.jsonl:4", b'{"image": "none.jpg"}', "none.jpg: no such file")
+    with Journal(tmp_path / "out", OF) as journal:
+        journal.add(dead(journal, 4, found.raw, *found.headers))
+        (line,) = told(tmp_path / "out" / "dead.jsonl")
+    assert line["error"] == "none.jpg: no such file"
 
 
 def test_the_bytes_of_an_image_are_not_shown(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from kaption.consumers import Read
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.open import open_store
+from kaption.producers.sources.source import SOURCE_ERROR_HEADER
 from kaption.schemas import DeadLetter, Position, Provenance, RejectedPair
 from kaption.workers.batch.inputs import Inputs
 from kaption.workers.batch.tally import Tally, origin_of_read
@@ -239,6 +240,7 @@ def _rejected(rejected: RejectedPair) -> dict[str, Any]:
 
 
 def _dead(letter: DeadLetter) -> dict[str, Any]:
+    said = next((each.value for each in letter.headers if each.key == SOURCE_ERROR_HEADER), None)
     text = (letter.value or b"").decode("utf-8", "backslashreplace")
     try:
         record = json.loads(text)
@@ -247,7 +249,8 @@ def _dead(letter: DeadLetter) -> dict[str, Any]:
     known = record if isinstance(record, dict) and "pair_id" in record else {"text": text}
     return {
         "stage": letter.stage,
-        "error": letter.error,
+        # What the source said, who saw the file; to ingest a path that names no file is no URL.
+        "error": said.decode("utf-8", "replace") if said else letter.error,
         **_pair(known),
     }
 
