@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,23 +22,25 @@ from kaption.schemas.limits import (
     NAME_CHARS,
     URL_CHARS,
 )
-from kaption.schemas.odd_values import READERS, NotUnderstood, empty
+from kaption.schemas.odd_values import NAMES, READERS, URL_NAMES, NotUnderstood, empty
 from kaption.schemas.pair import IMAGE_URL, RawPair
 from kaption.schemas.plain_json import made_plain, whole_characters
 
 _REQUIRED = ("pair_id", "image", "text")
 _GIVEN = "_given"
+_OTHER_NAMES = (("image", URL_NAMES), *NAMES.items())
 
 
 def read_raw_pair(fields: Mapping[str, Any]) -> RawPair:
     """The raw pair of these fields. `not_understood` names the fields that did not fit.
 
-    `image` may be a string that means a URL or the bytes of a data: URI, never a file. A value that
-    `extra` cannot hold is left out. Raises ValueError for an image that is no address, and
-    pydantic's ValidationError, which is one too, for the required fields `pair_id`, `image` and
+    A field that is missing is taken under the names that others give it (`NAMES`). `image` may be
+    a string that means a URL or the bytes of a data: URI, never a file. A value that `extra` cannot
+    hold is left out. Raises ValueError for an image that is no address, and pydantic's
+    ValidationError, which is one too, for the required fields `pair_id`, `image` and
     `text`.
     """
-    given = dict(fields)
+    given = _named(fields)
     if "image" in given:
         given["image"] = _image(given["image"], given.get("page_url"))
     try:
@@ -48,11 +50,47 @@ def read_raw_pair(fields: Mapping[str, Any]) -> RawPair:
 
 
 def needs_reading(pair: RawPair) -> bool:
-    """Whether a valid pair has an image URL that `read_raw_pair` may understand better."""
+    """Whether `read_raw_pair` may understand more of a valid pair: its image's URL, or a field
+    under another name, which the contract has in `extra`.
+    """
+    if pair.extra and any(True for _ in _other_names(dict(pair))):
+        return True
     if pair.image.url is None:
         return False
     urls = (pair.image.url, *pair.image.alternatives)
     return not all(is_web(url) and url == url.strip() for url in urls)
+
+
+def _other_names(fields: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+    """Each missing field, with the place and the name under which it is given.
+
+    The place is `fields` or its `extra`: to the contract they are one.
+    """
+    extra = fields.get("extra")
+    places = (fields, extra if isinstance(extra, Mapping) else {})
+    noted = _names(fields.get("not_understood"))
+    for field, names in _OTHER_NAMES:
+        if fields.get(field) is not None or field in noted:
+            continue
+        for place in places:
+            there = {str(name).lower(): name for name in place if name not in RawPair.model_fields}
+            found = (there[name] for name in names if name in there)
+            if (name := next((each for each in found if not empty(place[each])), None)) is not None:
+                yield field, place, name
+                break
+
+
+def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields, each under its name in RawPair. One that is there under it stays as it is."""
+    given = dict(fields)
+    for field, place, name in _other_names(fields):
+        value = place[name]
+        given[field] = {"url": value} if field == "image" and isinstance(value, str) else value
+        if place is fields:
+            del given[name]
+        else:
+            given["extra"] = {each: given["extra"][each] for each in given["extra"] if each != name}
+    return given
 
 
 class _Fitting:

@@ -242,6 +242,15 @@ def _item(value: Any, kind: type[Record], label: str) -> tuple[Record | None, bo
     return None, False
 
 
+URL_NAMES = ("url", "image_url", "img_url", "image_link")
+"""What img2dataset, LAION, WebDataset and crawlers call the URL of the image, in lower case."""
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "text": ("text", "caption", "alt", "alt_text", "txt"),
+    "language": ("language", "lang"),
+    "licence": ("licence", "license"),
+}
+"""What they call other fields; the first one that is there counts."""
+
 READERS: Mapping[str, Callable[[Any], Reading]] = {
     "text": text,
     "page_url": _short(URL_CHARS),

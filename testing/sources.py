@@ -65,7 +65,7 @@ class SourceConformance:
     def test_behind_each_cursor_is_exactly_the_rest(self, source: Source) -> None:
         found = list(source.read())
 
-        for at, (_, cursor) in enumerate(found, start=1):
+        for at, (_, cursor, _) in enumerate(found, start=1):
             assert list(source.read(cursor)) == found[at:]
             assert len(cursor) <= CURSOR_CHARS
 

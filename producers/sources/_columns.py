@@ -12,9 +12,10 @@ from kaption.producers.sources._pair import IMAGES, TEXT_NAMES, known_fields, pa
 from kaption.producers.sources._rows import Row
 from kaption.producers.sources.source import Item, Unreadable
 from kaption.schemas.address import image_address, is_web
+from kaption.schemas.odd_values import URL_NAMES
 from kaption.schemas.plain_json import whole_characters
 
-_URLS = ("url", "image_url", "img_url", "image_link", "image")
+_URLS = (*URL_NAMES, "image")
 _IMAGES = ("image", *sorted(IMAGES))
 _SHOWN_CHARS = 500
 

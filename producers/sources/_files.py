@@ -20,7 +20,7 @@ try:
     # Not zstandard, which kafka-python brings: it takes a file that is cut off for a whole one.
     from backports import zstd
 except ImportError:  # the extra `sources` brings it
-    zstd = None  # type: ignore[assignment]
+    zstd = None  # type: ignore[assignment]  # a module is no None
 
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
 """What may stand behind a text file's ending: the compressions that are read, and none."""

@@ -17,7 +17,7 @@ from kaption.producers.sources.source import CURSOR_CHARS, Item, Large, Unreadab
 from kaption.schemas import RawPair
 from kaption.schemas.address import is_web
 from kaption.schemas.limits import INLINE_IMAGE_BYTES, RAW_BYTES
-from kaption.schemas.odd_values import READERS, NotUnderstood, empty
+from kaption.schemas.odd_values import NAMES, READERS, NotUnderstood, empty
 from kaption.schemas.pair import IMAGE_URL
 from kaption.schemas.plain_json import read_json
 from kaption.schemas.wire import explain
@@ -27,13 +27,8 @@ IMAGES = frozenset(
 )
 """Name endings of images, in lower case."""
 
-TEXT_NAMES = ("text", "caption", "alt", "alt_text", "txt")
+TEXT_NAMES = NAMES["text"]
 """Names of a text's column; the first one that exists is taken."""
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "text": TEXT_NAMES,
-    "language": ("language", "lang"),
-    "licence": ("licence", "license"),
-}
 _ADDRESSES = (IMAGE_URL, "url", "img_url", "image_link")
 """Names of the column with the image's URL when the row holds the image itself."""
 
@@ -83,7 +78,7 @@ def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in row.items() if not _missing(value)}
     fields: dict[str, Any] = {}
     doubts: list[str] = []
-    for field, names in _NAMES.items():
+    for field, names in NAMES.items():
         for name in (named[each] for each in names if named.get(each) in rest):
             try:
                 reading = READERS[field](rest[name])
@@ -99,7 +94,7 @@ def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     if any(name in named for name in TEXT_NAMES):
         fields.setdefault("text", "")
     extra = rest.pop("extra", {})
-    own = {name: rest.pop(name) for name in _NAMES if name in rest}
+    own = {name: rest.pop(name) for name in NAMES if name in rest}
     if own or doubts:
         fields["extra"] = {**own, **(extra if isinstance(extra, Mapping) else {"extra": extra})}
         fields["not_understood"] = tuple(dict.fromkeys(doubts))

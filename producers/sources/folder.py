@@ -39,7 +39,7 @@ class Folder(LocalSource):
         images = self._images()
         (last,) = parts_of(after, str)
         for name in images[bisect_right(images, last) :]:
-            yield Found(self._item(name), cursor(name))
+            yield Found(self._item(name), cursor(name), name)
 
     def _images(self) -> list[str]:
         """Sorted paths below the folder; all are listed first, because a folder has no order."""

@@ -78,7 +78,7 @@ class HuggingFace(LocalSource):
             )
         for name in names[names.index(last) if last else 0 :]:
             for row in stream_rows(self._path / name, name, done if name == last else 0):
-                yield Found(files[name].pair(row), cursor(name, row.number))
+                yield Found(files[name].pair(row), cursor(name, row.number), row.place)
 
     def _files(self) -> Iterator[tuple[str, Columns]]:
         """The path of each data file below the folder, and its columns."""

@@ -88,7 +88,7 @@ class Jsonl(LocalSource):
             if after is None:
                 found = self._checked(found)
             for each in found:
-                yield Found(self._item(each), each.cursor)
+                yield Found(self._item(each), each.cursor, each.place)
 
     def _checked(self, found: Iterator[_Record]) -> Iterator[_Record]:
         """The same records. Raises SourceError if the names of the first objects match nothing."""

@@ -65,6 +65,8 @@ class Found(NamedTuple):
     item: Item
     cursor: str
     """Only its source understands it; at most `CURSOR_CHARS` characters."""
+    place: str = ""
+    """File and line, member or row, for people to read."""
 
 
 class Source(ABC):

@@ -80,7 +80,8 @@ class Table(LocalSource):
                 if row.error is None and not checked:
                     self._columns.check(path, row.fields)
                     checked = True
-                yield Found(self._columns.pair(row), cursor(path.name, row.offset, row.number))
+                at = cursor(path.name, row.offset, row.number)
+                yield Found(self._columns.pair(row), at, row.place)
 
     def _files(self) -> list[Path]:
         if not self._path.is_dir():

@@ -94,7 +94,8 @@ class Warc(LocalSource):
                 if not folder:
                     raise
                 # The other files go on.
-                yield Found(Unreadable(path.name, b"", str(error)), cursor(refused, 0, 0))
+                refusal = Unreadable(path.name, b"", str(error))
+                yield Found(refusal, cursor(refused, 0, 0), refusal.place)
 
     def _file(self, path: Path, name: str, position: int, done: int) -> Iterator[Found]:
         odd: set[str] = set()
@@ -128,20 +129,21 @@ class Warc(LocalSource):
     ) -> Iterator[Found]:
         for record in records(archive, position):
             if isinstance(record, Damage):
-                yield Found(_unreadable(archive, record), cursor(archive.name, record.end, 0))
+                damaged = _unreadable(archive, record)
+                yield Found(damaged, cursor(archive.name, record.end, 0), damaged.place)
                 continue
             skip = done if record.position == position else 0
-            items = islice(self._items(archive, record, sites), skip, None)
+            place = f"{archive.name}:{record.url}"
+            items = islice(self._items(archive, record, place, sites), skip, None)
             for number, item in enumerate(items, start=skip + 1):
-                yield Found(item, cursor(archive.name, record.position, number))
+                yield Found(item, cursor(archive.name, record.position, number), place)
 
     def _items(
-        self, archive: ArchiveFile, record: ArchiveRecord, sites: ArchivedSites
+        self, archive: ArchiveFile, record: ArchiveRecord, place: str, sites: ArchivedSites
     ) -> Iterator[Item]:
         noted = record.kind == "wat"
         if not noted and not _is_page(record):
             return
-        place = f"{archive.name}:{record.url}"
         try:
             _, content = record_at(archive, record.position)
             page = noted_page(content) if noted else _page(record, content)

@@ -71,22 +71,22 @@ class WebDataset(Source):
             first = names.index(last)
         for number in range(first, len(shards)):
             begin = offset if number == first else 0
-            for end, item in self._samples(shards[number], begin):
-                yield Found(item, cursor(names[number], end))
+            for end, sample in self._samples(shards[number], begin):
+                place = f"{shards[number].rpartition('/')[2]}/{_key(sample[0])}"
+                yield Found(self._item(sample, place), cursor(names[number], end), place)
 
     def _name(self, shard: str) -> str:
         """The shard's name in the location: the same however the location is written."""
         same = commonprefix([self._location, shard])  # noqa: RUF071 - braces stand inside of names
         return shard[len(same) :].lstrip("/")
 
-    def _samples(self, shard: str, begin: int) -> Iterator[tuple[int, Item]]:
-        name = shard.rpartition("/")[2]
+    def _samples(self, shard: str, begin: int) -> Iterator[tuple[int, list[Member]]]:
         sample: list[Member] = []
         try:
             with opened(shard, begin, self._store) as stream:
                 for member in members(stream, begin, _wanted):
                     if sample and _key(member) != _key(sample[0]):
-                        yield member.offset, self._item(sample, name)
+                        yield member.offset, sample
                         sample = []
                     sample.append(member)
         except DamagedTarError as error:
@@ -95,11 +95,10 @@ class WebDataset(Source):
                 "where it stopped"
             ) from error
         if sample:
-            yield sample[-1].end, self._item(sample, name)
+            yield sample[-1].end, sample
 
-    def _item(self, sample: list[Member], shard: str) -> Item:
+    def _item(self, sample: list[Member], place: str) -> Item:
         parts = {_ending(member.name): member for member in sample}
-        place = f"{shard}/{_key(sample[0])}"
         image = next((parts[each] for each in parts if each in IMAGES), None)
         if image is None:
             return Unreadable(place, sample[0].data, f"no image among {', '.join(parts)}")

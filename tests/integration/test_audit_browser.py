@@ -202,6 +202,55 @@ def test_keys_of_a_person_change_what_a_training_reads(
     assert consumed[corrected].captions[0].text == WRITTEN
 
 
+def test_what_a_person_types_and_presses_does_what_was_meant(
+    site: AuditSite, browser: Browser, tmp_path: Path
+) -> None:
+    site.publish(1)
+    with serving(environment(site, tmp_path), tmp_path / "audit.log", browser) as server:
+        page = log_in(browser, server.url)
+        waits(page, 1)
+        # A session that ends in the middle of a text costs no word of it
+        page.keyboard.press("e")
+        page.keyboard.press("ControlOrMeta+A")
+        page.keyboard.type(WRITTEN)
+        page.context.clear_cookies()
+        page.keyboard.press("Control+Enter")
+        expect(page.get_by_role("alert")).to_contain_text("Your session has ended")
+        expect(page.get_by_role("link", name="Back to the pair")).to_be_focused()
+        FAULTS.clear()  # Chromium tells the status of that answer
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Your token")).to_be_focused()
+        page.keyboard.type(TOKENS["ana"])
+        page.keyboard.press("Enter")
+        waits(page, 1)
+        field = page.get_by_label("Your text", exact=True)
+        expect(field).to_have_value(WRITTEN)
+        # Enter in the reason decides nothing, Escape leaves it, and the result is told
+        page.keyboard.press("e")
+        page.keyboard.press("Tab")
+        page.keyboard.type("blurred")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        page.keyboard.press("r")
+        waits(page, 0)
+        expect(page.get_by_role("status")).to_have_text("Your last decision: refused. 0 waiting.")
+        page.keyboard.press("u")
+        waits(page, 1)
+        # On a keyboard of another script the key with the A accepts, and the one with the R rejects
+        page.evaluate("sessionStorage.clear()")
+        page.reload()
+        waits(page, 1)
+        page.evaluate(
+            """document.body.dispatchEvent(
+                new KeyboardEvent("keydown", {key: "\u0444", code: "KeyA", bubbles: true}))"""
+        )
+        waits(page, 0)
+        expect(page.get_by_role("status")).to_contain_text("accepted")
+    decided = [it for it in site.read(AUDITED) if isinstance(it, CleanPair)]
+    assert [it.audit.state.value for it in decided] == ["refused", "sampled", "accepted"]
+    assert decided[0].audit.note == "blurred"
+
+
 def test_nothing_is_lost_when_a_server_is_killed_and_people_go_on_at_another(
     site: AuditSite, browser: Browser, tmp_path: Path
 ) -> None:

@@ -77,7 +77,7 @@ def stored_image(connection: KafkaConnection, store: StoreConnection) -> bytes:
 def test_a_run_of_the_whole_pipeline_stores_large_images_too(
     connection: KafkaConnection, tmp_path: Path
 ) -> None:
-    items = (found.item for found in open_source(str(large_file(tmp_path))).read())
+    items = open_source(str(large_file(tmp_path))).read()
     store = StoreConnection(url=str(tmp_path / "store"))
     settings = Settings(kafka=connection, store=store)
 

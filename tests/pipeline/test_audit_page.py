@@ -60,6 +60,18 @@ def test_a_person_logs_in_decides_once_and_takes_it_back(page: TestClient, site:
     assert len(site.read(CLEAN)) == 3
 
 
+def test_what_was_decided_last_and_an_undo_that_does_nothing_are_told(page: TestClient) -> None:
+    form = fields(log_in(page)) | {"verdict": "edit", "text": "a blue square"}
+    decided = page.post("decide", data=form).text
+    undo = dict(re.findall(r'name="(csrf|seen)" value="([^"]*)"', decided))
+
+    first, second = (page.post("undo", data=undo) for _ in range(2))
+
+    assert 'corrected: <span dir="auto">a blue square</span>' in decided
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert "this decision no longer stands" in second.text
+
+
 def test_a_pair_with_an_odd_name_can_be_judged(page: TestClient, site: AuditSite) -> None:
     log_in(page)
     page.post("decide", data=fields(page.get("").text) | {"verdict": "accept"})

@@ -17,7 +17,7 @@ from kaption.consumers import Read
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.folder import FolderStore
-from kaption.producers.sources import Unreadable
+from kaption.producers.sources import Found, Unreadable
 from kaption.schemas import DeadLetter
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.run import BatchRun
@@ -88,8 +88,13 @@ def test_photographs_come_out_in_the_shards(photographs: Path, tmp_path: Path) -
     rows = [row for manifest in manifests for row in read_rows(objects, "dataset", manifest)]
     assert {row["text"] for row in rows} == set(PHOTOGRAPHS.values())
     # And rejections and dead letters are in the files beside them
-    assert len((out / "rejected.jsonl").read_text().splitlines()) == 1
-    assert len((out / "dead.jsonl").read_text().splitlines()) == 2
+    (rejected,), dead = (
+        [json.loads(line) for line in (out / name).read_text().splitlines()]
+        for name in ("rejected.jsonl", "dead.jsonl")
+    )
+    assert rejected["place"] == f"pairs.jsonl:{rejected['number']}"
+    assert rejected["text"] == PHOTOGRAPHS["coffee.png"]
+    assert sorted(line["place"] for line in dead) == ["pairs.jsonl:6", "pairs.jsonl:7"]
 
 
 def test_many_bad_lines_do_not_stop_the_run(photographs: Path, tmp_path: Path) -> None:
@@ -126,7 +131,7 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
             add(tally, read)
 
     monkeypatch.setattr(Tally, "add", add_others)
-    items = [Unreadable("a:1", b"found", "no JSON"), Unreadable("a:2", b"lost", "no JSON")]
+    items = [Found(Unreadable("a", each, "no JSON"), "") for each in (b"found", b"lost")]
     # When it runs
     with (
         Journal(tmp_path / "out", {}) as journal,

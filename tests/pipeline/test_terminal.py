@@ -161,7 +161,11 @@ def test_a_worker_tells_a_port_in_use_and_a_missing_redis(tansu: Tansu, tmp_path
         port = str(taken.getsockname()[1])
         code, said = terminal("work", "ingest", KAPTION_HEALTH__PORT=port, **given)
     assert (code, len(lines(said))) == (1, 1)
-    assert f"health.port {port} cannot be used" in said
+    assert f"health.port {port} of 0.0.0.0 cannot be used" in said
+    nowhere = {"KAPTION_HEALTH__HOST": "192.0.2.1", "KAPTION_HEALTH__PORT": "0"}
+    code, said = terminal("work", "ingest", **nowhere, **given)
+    assert (code, len(lines(said))) == (1, 1)
+    assert "correct KAPTION_HEALTH__HOST" in said
     away = {"KAPTION_REDIS__URL": "redis://127.0.0.1:1", "KAPTION_HEALTH__PORT": "0"}
     code, said = terminal("work", "ingest", **given, **away)
     assert (code, len(lines(said))) == (1, 1)

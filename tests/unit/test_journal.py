@@ -20,6 +20,19 @@ from kaption.workers.settings import Settings, UserError
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 OF = {"input": "jsonl:/pairs.jsonl", "models": ["demo"]}
 PLACE = Position("pairs.dead", 0, 5)
+SPENT = {"captioner": "vlm", "result": "asked", "model_seconds": 1.0}
+TOOK = {
+    "stages": [
+        {
+            "stage": "recaption",
+            "software": "kaption/1",
+            "config_hash": "0" * 16,
+            "finished_at": NOW.isoformat(),
+            "seconds": 1.0,
+            "captioners": [SPENT],
+        }
+    ]
+}
 
 
 def dead(journal: Journal, number: int, value: bytes, *headers: tuple[str, bytes]) -> Read:
@@ -59,11 +72,23 @@ def told(path: Path) -> list[dict[str, object]]:
 
 def test_a_rejection_is_told_by_number_text_and_reason(tmp_path: Path) -> None:
     image = {"url": "https://a.example/a.jpg"}
+    record: dict[str, object] = {
+        "pair_id": "p",
+        "text": "ein Krug",
+        "image": image,
+        "provenance": TOOK,
+    }
     with Journal(tmp_path / "out", OF) as journal:
-        journal.add(rejected(journal, 7, {"pair_id": "p", "text": "ein Krug", "image": image}))
+        journal.places[7] = "pairs.jsonl:9"
+        journal.add(rejected(journal, 7, record))
         (line,) = told(tmp_path / "out" / "rejected.jsonl")
+    # What a person looks for comes first, and what captioners took last.
+    assert list(line)[-1] == "provenance"
+    assert line.pop("provenance")
+    assert journal.places == {}
     assert line == {
         "number": 7,
+        "place": "pairs.jsonl:9",
         "stage": "ingest",
         "reason": "too_small",
         "detail": "12x12",
@@ -84,12 +109,20 @@ def test_a_rejection_is_told_by_number_text_and_reason(tmp_path: Path) -> None:
     ],
 )
 def test_a_dead_letter_shows_its_line_and_no_bytes(value: bytes, text: str, tmp_path: Path) -> None:
-    found = Unreadable("/data/pairs.jsonl:4", value, "no JSON")
     with Journal(tmp_path / "out", OF) as journal:
-        journal.add(dead(journal, 4, value, *found.headers))
+        journal.places[4] = "/data/pairs.jsonl:4"
+        journal.add(dead(journal, 4, value))
         (line,) = told(tmp_path / "out" / "dead.jsonl")
     assert (line["number"], line["place"], line["text"]) == (4, "/data/pairs.jsonl:4", text)
     assert line["error"] == "not a valid RawPair"
+
+
+def test_a_dead_letter_tells_what_was_wrong_with_the_file(tmp_path: Path) -> None:
+    found = Unreadable("pairs.jsonl:4", b'{"image": "none.jpg"}', "none.jpg: no such file")
+    with Journal(tmp_path / "out", OF) as journal:
+        journal.add(dead(journal, 4, found.raw, *found.headers))
+        (line,) = told(tmp_path / "out" / "dead.jsonl")
+    assert line["error"] == "none.jpg: no such file"
 
 
 def test_the_bytes_of_an_image_are_not_shown(tmp_path: Path) -> None:
@@ -140,6 +173,18 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not an empty folder"):
         Journal(tmp_path, OF)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_folder_that_is_read_only_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match=f"{tmp_path} cannot be written: Read-only file system"):
+        Journal(tmp_path, OF)
 
 
 def test_a_disk_that_is_full_at_the_end_is_told_and_the_run_can_go_on(

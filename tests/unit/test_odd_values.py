@@ -310,3 +310,51 @@ def test_lines_name_files_below_their_folder_only(tmp_path: Path) -> None:
         assert isinstance(found, Unreadable), refused
         assert b"secret" not in found.raw.replace(refused.encode(errors="replace"), b"")
     assert item("/img/x.jpg", page_url=PAGE).image.url == "http://shop.example/img/x.jpg"
+
+
+PAIR: dict[str, Any] = {"pair_id": "p", "text": "a cat", "image": {"url": URL}}
+BY_OTHER_NAMES = [
+    ("licence", "license", "CC-BY-4.0", "CC-BY-4.0"),
+    ("licence", "License", "CC0-1.0", "CC0-1.0"),
+    ("language", "lang", "en_US", "en-US"),
+    ("text", "caption", "a cat", "a cat"),
+    ("text", "ALT", {"@value": "a cat"}, "a cat"),
+    ("image", "URL", URL, URL),
+    ("image", "image_url", URL, URL),
+]
+
+
+@pytest.mark.parametrize(("field", "name", "given", "read"), BY_OTHER_NAMES)
+@pytest.mark.parametrize("own", ["beside", "in extra", "absent"])
+def test_a_missing_field_is_found_under_the_names_that_others_give_it(
+    field: str, name: str, given: object, read: str, own: str
+) -> None:
+    missing = {each: value for each, value in PAIR.items() if each != field}
+    fields = {
+        "beside": missing | {name: given, field: None},
+        "in extra": missing | {"extra": {name: given, "mine": 1}},
+        "absent": missing | {name: given},
+    }[own]
+
+    for pair in (decode(json.dumps(fields).encode(), RawPair), identified(fields)):
+        found = pair.image.url if field == "image" else getattr(pair, field)
+        assert found == read
+        assert name not in pair.extra
+        assert decode(encode(pair), RawPair) == pair
+
+
+def test_a_field_under_its_own_name_goes_before_other_names() -> None:
+    others = {"license": "MIT", "caption": "a dog", "url": "https://cdn.example/2.jpg"}
+    fields = PAIR | {"licence": "CC0-1.0", "text": ""} | others
+
+    for pair in (decode(json.dumps(fields).encode(), RawPair), identified(fields)):
+        assert (pair.licence, pair.text, pair.image.url) == ("CC0-1.0", "", URL)
+        assert pair.extra == others
+
+
+def test_what_is_not_understood_under_another_name_is_kept_and_counted() -> None:
+    pair = decode(json.dumps(PAIR | {"license": 4}).encode(), RawPair)
+
+    assert (pair.licence, pair.not_understood) == (None, ("licence",))
+    assert 4 in pair.extra.values()
+    assert decode(encode(pair), RawPair) == pair

@@ -18,6 +18,7 @@ from rich.console import Console
 from kaption.consumers import Read
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
+from kaption.producers.sources import Found
 from kaption.schemas import CaptionKind, CleanPair, DeadLetter, RejectedPair
 from kaption.workers.batch.servers import store_folder
 from kaption.workers.cli.run import run_pairs
@@ -116,7 +117,8 @@ def _run(
     own = (None, None, None)
     name = f"evaluation {seed} {pairs} {uuid.uuid4()}"  # each site has another port
     with Site(crawl.pages) as site:
-        run_pairs(settings, crawl.records(site.url), name, folder / "run", own, console, remember)
+        items = (Found(record, "") for record in crawl.records(site.url))
+        run_pairs(settings, items, name, folder / "run", own, console, remember)
     adapter = TypeAdapter(Case)
     lines = [json.dumps({"pairs": pairs, "seed": seed})]
     for truth in crawl.truths:

@@ -22,6 +22,7 @@ from PIL import Image
 from rich.console import Console
 
 from kaption.consumers import Read
+from kaption.producers.sources import Found
 from kaption.schemas import Caption, CaptionKind, CleanPair, ImageSource, RawPair, RejectedPair, Tag
 from kaption.workers.checks.words import count_words
 from kaption.workers.cli.run import run_pairs
@@ -226,7 +227,8 @@ def _outcomes(
             found[read.record.pair_id] = read.record
 
     name = f"real-{uuid.uuid4()}"
-    run_pairs(settings, records, name, folder / name, (None, None, None), console, remember)
+    items = (Found(record, "") for record in records)
+    run_pairs(settings, items, name, folder / name, (None, None, None), console, remember)
     return found
 
 

@@ -90,7 +90,7 @@ class AuditPages:
             # Signed: a browser would change line breaks in a name.
             pair_id=pair and self._login.sign("pair", pair.pair_id),
             seen=pair and self._desk.seen(pair.pair_id, by),
-            last=last and last.audit.at and last.audit.at.isoformat(),
+            last=last,
             work=self._desk.work(by),
             csrf=self._login.sign("form", by),
             can_leave=not self._policy.user_header,
@@ -145,8 +145,16 @@ class AuditPages:
 
     async def _undo(self, request: Request) -> Response:
         by, form = await self._checked(request)
-        await run_in_threadpool(self._desk.undo, by, form.get("seen", ""))
-        return RedirectResponse("./", 303)
+
+        def work() -> Response:
+            if self._desk.undo(by, form.get("seen", "")) is None:
+                told = (
+                    "Nothing more was undone: this decision no longer stands, or its pair is gone."
+                )
+                return self._work(by, told, status=409)
+            return RedirectResponse("./", 303)
+
+        return await run_in_threadpool(work)
 
     async def _image(self, request: Request) -> Response:
         if self._login.person(request) is None:

@@ -66,7 +66,7 @@ def serve(settings: Settings, listening: Callable[[str], object]) -> None:
     except OSError as error:
         raise UserError(
             f"audit.port {policy.port} of {policy.host} cannot be used ({error.strerror}): set "
-            "another one, or 0 for any"
+            "another port (0 for any), or correct the host"
         ) from error
     with listener, open_desk(settings) as desk:
         config = uvicorn.Config(

@@ -10,7 +10,7 @@ from kaption.connections.kafka.messages import Message
 from kaption.connections.traceparent import publishing
 from kaption.producers.image import ClaimCheck
 from kaption.producers.publisher import Publisher
-from kaption.producers.sources import Item, Large, Unreadable
+from kaption.producers.sources import Found, Item, Large, Unreadable
 from kaption.schemas import encode, headers_of
 from kaption.schemas.wire import ORIGIN_HEADER
 from kaption.workers.batch.journal import Journal
@@ -24,7 +24,7 @@ class Feeder(threading.Thread):
     def __init__(
         self,
         settings: Settings,
-        items: Iterable[Item],
+        items: Iterable[Found],
         journal: Journal,
         earlier: Tally,
         warn: Callable[[str], None],
@@ -60,16 +60,16 @@ class Feeder(threading.Thread):
         """Publish all inputs, then set `done`."""
         try:
             with Publisher(self._kafka) as publisher:
-                for item in self._items:
+                for found in self._items:
                     if self._stopped:
                         return
-                    self._feed(publisher, item)
+                    self._feed(publisher, found.item, found.place)
         except Exception as error:  # noqa: BLE001  # the run watches `error` and raises it
             self.error = error
         else:
             self.done = True
 
-    def _feed(self, publisher: Publisher, item: Item) -> None:
+    def _feed(self, publisher: Publisher, item: Item, place: str) -> None:
         message = self._message(item)
         number = self._journal.inputs.number(message.value)
         if self._has_outcome[number : number + 1] > b"\0":
@@ -77,6 +77,7 @@ class Feeder(threading.Thread):
         if isinstance(item, Large):
             self._claims.store(item.content)
         self.published += 1
+        self._journal.places[number] = place
         origin = (ORIGIN_HEADER, str(self._journal.origin(number)).encode())
         publisher.publish_bytes(message.value, message.key, (*message.headers, origin))
 

@@ -15,7 +15,7 @@ from kaption.consumers import Read
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.open import open_store
-from kaption.producers.sources.source import SOURCE_PLACE_HEADER
+from kaption.producers.sources.source import SOURCE_ERROR_HEADER
 from kaption.schemas import DeadLetter, Position, Provenance, RejectedPair
 from kaption.workers.batch.inputs import Inputs
 from kaption.workers.batch.tally import Tally, origin_of_read
@@ -72,6 +72,8 @@ class Journal(ExitStack):
         self._state = found | {"attempt": self.attempt}
         self._taken = False
         """The folder is another run's, which goes on."""
+        self.places: dict[int, str] = {}
+        """Where in the input each one that has no outcome yet was found."""
         made = not out.exists()
         if self.attempt == 1:
             self.callback(self._undo, made)
@@ -106,9 +108,10 @@ class Journal(ExitStack):
 
     def add(self, read: Read) -> None:
         """Write a rejection or dead letter as one line that a person can read."""
-        record = read.record
+        record, number = read.record, origin_of_read(read).offset
+        place = self.places.pop(number, "")
         if isinstance(record, RejectedPair | DeadLetter):
-            line = {"number": origin_of_read(read).offset}
+            line = {"number": number, "place": place}
             line |= _rejected(record) if isinstance(record, RejectedPair) else _dead(record)
             file = self._files[type(record)]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -199,10 +202,10 @@ class Journal(ExitStack):
         ):
             return
         shutil.rmtree(self.servers, ignore_errors=True)
-        for name in ("rejected.jsonl", "dead.jsonl", ".inputs"):
-            (self.out / name).unlink(missing_ok=True)
-        if made:
-            with suppress(OSError):
+        with suppress(OSError):  # a file system that is read only refuses what is not there too
+            for name in ("rejected.jsonl", "dead.jsonl", ".inputs"):
+                (self.out / name).unlink(missing_ok=True)
+            if made:
                 self.out.rmdir()
 
 
@@ -226,17 +229,18 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
 
 def _rejected(rejected: RejectedPair) -> dict[str, Any]:
     return {
-        # What captioners took belongs to the run's sum, also after an interruption.
-        **_took(rejected.record),
         "stage": rejected.stage,
         "reason": rejected.reason.value,
         "detail": rejected.detail,
         **_pair(rejected.record),
+        # What captioners took belongs to the run's sum, also after an interruption. It comes last:
+        # it is long, and nothing that a person looks for.
+        **_took(rejected.record),
     }
 
 
 def _dead(letter: DeadLetter) -> dict[str, Any]:
-    headers = {header.key: header.value or b"" for header in letter.headers}
+    said = next((each.value for each in letter.headers if each.key == SOURCE_ERROR_HEADER), None)
     text = (letter.value or b"").decode("utf-8", "backslashreplace")
     try:
         record = json.loads(text)
@@ -244,9 +248,9 @@ def _dead(letter: DeadLetter) -> dict[str, Any]:
         record = None
     known = record if isinstance(record, dict) and "pair_id" in record else {"text": text}
     return {
-        "place": headers.get(SOURCE_PLACE_HEADER, b"").decode("utf-8", "replace"),
         "stage": letter.stage,
-        "error": letter.error,
+        # What the source said, who saw the file; to ingest a path that names no file is no URL.
+        "error": said.decode("utf-8", "replace") if said else letter.error,
         **_pair(known),
     }
 
@@ -266,7 +270,7 @@ def _pair(record: Mapping[str, Any]) -> dict[str, Any]:
     if address is None:
         address = (record.get("extra") or {}).get("image_url")
     return {
-        "pair_id": record.get("pair_id"),
         "text": str(record.get("text") or "")[:_SHOWN_CHARS],
         "image": address,
+        "pair_id": record.get("pair_id"),
     }

@@ -15,7 +15,7 @@ from kaption.connections.kafka.topics import TopicAdmin
 from kaption.consumers import Read
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.open import open_store
-from kaption.producers.sources import Item
+from kaption.producers.sources import Found
 from kaption.schemas import TOPICS, CleanPair, DeadLetter, RejectedPair
 from kaption.workers.batch.feeder import Feeder
 from kaption.workers.batch.journal import Journal
@@ -50,7 +50,7 @@ class BatchRun:
     def __init__(
         self,
         settings: Settings,
-        items: Iterable[Item],
+        items: Iterable[Found],
         journal: Journal,
         console: Console,
         on_read: Callable[[Read], None] = lambda read: None,

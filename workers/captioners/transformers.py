@@ -24,12 +24,12 @@ from kaption.workers.captioners._trial import try_family
 from kaption.workers.captioners.captioner import CaptionContext, Spend
 from kaption.workers.captioners.prompts import PROMPT_SETS, Chain, Prompt, Question, prompt_set
 from kaption.workers.models.device import (
-    LOADING_ERRORS,
     load_pretrained,
     loading,
     loading_guard,
     memory_guard,
     prepare_torch,
+    require_vocabulary,
     weights_digest,
 )
 from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
@@ -71,11 +71,12 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
     name = str(DEMO_FOLDER) if given.model == "demo" else given.model
     classes = ("AutoProcessor", "AutoModelForImageTextToText")
     place = placement(given, device, precision)
-    with loading(what, _ADVICE, LOADING_ERRORS):
+    with loading(what, _ADVICE):
         processor, model = load_pretrained(what, name, given.revision, classes, _ADVICE, **place)
         device = placed(what, model, place, device)
         if getattr(processor, "tokenizer", None) is None:
             raise ValueError("its processor has no tokenizer")
+        require_vocabulary(what, processor.tokenizer, model, _ADVICE)
     forget_sampling(model)
     captioner = TransformersCaptioner(given, Loaded(model, processor, device, given.sampling))
     if given.device_map and not isinstance(captioner._family, Chat):

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kaption.consumers import Read
+from kaption.producers.sources import Found
 from kaption.schemas import CleanPair, DeadLetter, RejectedPair
 from kaption.workers.batch.servers import store_folder
 from kaption.workers.cli.common import Config
@@ -60,7 +61,7 @@ def command(
     with Site(crawl.pages) as site:
         run_pairs(
             settings,
-            crawl.records(site.url),
+            (Found(record, "") for record in crawl.records(site.url)),
             f"demo {seed} {pairs} {uuid.uuid4()}",  # each site has another port
             out,
             (None, None, None),

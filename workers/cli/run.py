@@ -19,7 +19,7 @@ from rich.console import Console
 from kaption.connections.errors import Fault
 from kaption.consumers import Read
 from kaption.objectstore import open_store
-from kaption.producers.sources import Item, open_source
+from kaption.producers.sources import Found, open_source
 from kaption.schemas.counts import Refusals
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.report import RunReport, print_summary, summary
@@ -85,7 +85,7 @@ def command(
     console = Console(stderr=True)
     settings = load_settings(config, models)
     opened = open_source(source, format_, named(option), settings.store)
-    items = (found.item for found in opened.read())
+    items = opened.read()
     # Before anything starts: an input without pairs, or with other names, is a mistake.
     first = next(items, None)
     if first is None:
@@ -97,7 +97,7 @@ def command(
 
 def run_pairs(
     settings: Settings,
-    items: Iterable[Item],
+    items: Iterable[Found],
     identity: str,
     out: Path,
     given: tuple[str | None, str | None, str | None],

@@ -61,13 +61,13 @@ def command(
 
 def _health(workers: Sequence[Worker], settings: Settings) -> HealthServer:
     """Take the port first, so that one in use is told before models are loaded."""
-    port = settings.health.port
+    host, port = settings.health.host, settings.health.port
     try:
-        return HealthServer(workers, port, settings.health.host)
+        return HealthServer(workers, port, host)
     except OSError as error:
         raise UserError(
-            f"health.port {port} cannot be used ({error.strerror}): set KAPTION_HEALTH__PORT to"
-            " another one, or to 0 for any"
+            f"health.port {port} of {host} cannot be used ({error.strerror}): set another"
+            " KAPTION_HEALTH__PORT (0 for any), or correct KAPTION_HEALTH__HOST"
         ) from error
 
 

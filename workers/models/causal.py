@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from kaption.connections.errors import Fatal
 from kaption.workers.models.device import (
-    LOADING_ERRORS,
     first_line,
     load_pretrained,
     loading,
@@ -52,7 +51,7 @@ def load_causal(policy: PerplexityPolicy) -> CausalModel:
     device = pick_device(policy.device)
     dtype = torch_dtype(pick_precision(policy.precision, device))
     classes = ("AutoTokenizer", "AutoModelForCausalLM")
-    with loading(what, _ADVICE, LOADING_ERRORS):
+    with loading(what, _ADVICE):
         tokenizer, model = load_pretrained(
             what, policy.model, policy.revision, classes, _ADVICE, dtype=dtype
         )

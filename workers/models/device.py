@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kaption.connections.errors import Fatal
+from kaption.connections.errors import Fatal, Fault
 from kaption.workers.policy.recaption import TransformersPolicy
 from kaption.workers.policy.score import ClipPolicy
 from kaption.workers.runtime.stage import OutOfMemory
@@ -17,11 +17,6 @@ from kaption.workers.runtime.stage import OutOfMemory
 if TYPE_CHECKING:
     import torch
 
-LOADING_ERRORS = (
-    *(ImportError, OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError),
-)
-"""What from_pretrained raises for a wrong name, a missing file or package, no network, other
-weights and an unknown architecture."""
 _CUSTOM_CODE = ("custom code", "trust_remote_code", "Loading this model requires you to execute")
 _HUB_S = 5.0
 _NO_MEMORY_ON_CPU = ("can't allocate memory", "not enough memory")
@@ -111,6 +106,21 @@ def require_weights(what: str, info: Mapping[str, Any], advice: str) -> None:
             )
 
 
+def require_vocabulary(what: str, tokenizer: Any, model: Any, advice: str) -> None:
+    """Raise Fatal where a tokenizer knows a small part of the model's tokens.
+
+    Without its files transformers makes an empty one, and each word is the unknown one.
+    """
+    known = len(tokenizer)
+    rows = getattr(model.config.get_text_config(), "vocab_size", 0)
+    # Rows are rounded up, and a few are kept for later tokens: most are known.
+    if known < rows / 4:
+        raise Fatal(
+            f"{what} cannot be used: its tokenizer knows {known} tokens and the model {rows}."
+            f" Fetch the tokenizer's files again, tokenizer.json among them. {advice}"
+        )
+
+
 @contextmanager
 def loading_guard(what: str) -> Iterator[None]:
     """Turn a device's out-of-memory error while a model is loaded or tried into Fatal."""
@@ -125,12 +135,13 @@ def loading_guard(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def loading(what: str, advice: str, errors: tuple[type[Exception], ...]) -> Iterator[None]:
-    """Turn `errors` while a model is loaded into Fatal with `advice`, besides `loading_guard`.
+def loading(what: str, advice: str) -> Iterator[None]:
+    """Turn any error while a model is loaded into Fatal with `advice`.
 
-    transformers neither runs the code that a repository brings, nor asks whether it may.
+    transformers neither runs the code that a repository brings, nor asks whether it may. A list of
+    the errors that libraries raise was rejected: what a wrong or damaged folder ends in differs
+    from library to library and from version to version.
     """
-    from safetensors import SafetensorError
     from transformers import dynamic_module_utils
 
     library: Any = dynamic_module_utils
@@ -139,19 +150,15 @@ def loading(what: str, advice: str, errors: tuple[type[Exception], ...]) -> Iter
     try:
         with loading_guard(what):
             yield
+    except Fault:
+        raise
     except Exception as error:
-        # A file that is cut short: tokenizers raises Exception itself, safetensors a child of it.
-        damaged = type(error) is Exception or isinstance(error, (SafetensorError, EOFError))
-        if not damaged and not isinstance(error, (ImportError, *errors)):
-            raise
         if any(words in str(error) for words in _CUSTOM_CODE):
             raise Fatal(
                 f"{what} brings code of its own, and Kaption runs no code from a model's"
                 " repository. Take a model that the installed transformers knows by itself, or"
                 " write a plug-in that you have read (docs/extending.md)"
             ) from error
-        if not damaged and not isinstance(error, errors):
-            raise
         raise Fatal(not_loaded(what, str(error), advice)) from error
     finally:
         library.TIME_OUT_REMOTE_CODE = waited
@@ -179,7 +186,7 @@ def load_pretrained(
     if name.startswith((".", "/")) and not is_local:
         raise Fatal(not_loaded(what, "there is no such folder", advice))
     source: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-    with loading(what, advice, LOADING_ERRORS), nullcontext() if is_local else hub_guard(what):
+    with loading(what, advice), nullcontext() if is_local else hub_guard(what):
         reader, kind = (getattr(library, each) for each in classes)
         reads = reader.from_pretrained(name, **source)
         model, info = kind.from_pretrained(

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-_LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, AssertionError, TypeError)
-"""What open_clip raises for a wrong name, a missing file, no network or other weights."""
 _ADVICE = (
     "Give `demo`, `local-dir:FOLDER` (with open_clip_config.json, weights and tokenizer),"
     " `hf-hub:ORG/NAME` (needs the hub or its cache), or an open_clip architecture name with"
@@ -70,7 +68,7 @@ def build(policy: ClipPolicy) -> OpenClipScorer:
     # open_clip's mixed precision is for towers of its own: those of CoCa and of transformers need
     # the same precision in all layers.
     for attempt in (precision, f"pure_{precision}"):
-        with loading(what, _ADVICE, _LOADING_ERRORS), _hub_of(policy, what):
+        with loading(what, _ADVICE), _hub_of(policy, what):
             scorer = _loaded(policy, name, device, attempt)
         try:
             with loading_guard(what):

@@ -1,5 +1,7 @@
 """A caption model that cannot caption is refused when it is loaded, in one line that says why."""
 
+import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,71 @@ def test_weights_that_are_not_those_of_the_model_are_refused(
     change_weights(folder, change)
 
     with pytest.raises(Fatal, match=why) as raised:
+        load(folder)
+
+    assert "\n" not in str(raised.value)
+
+
+def cut(name: str, share: float) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: int(len(content) * share)])
+
+    return change
+
+
+def without_files(*names: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return change
+
+
+def not_fetched(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+
+    return change
+
+
+def of_pickles(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Path("/")))
+
+
+def configured(**given: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config["text_config"] |= given
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(cut("model.safetensors", share) for share in (0, 0.0002, 0.5, 0.999)),
+        *(cut(name, 0.5) for name in ("config.json", "tokenizer.json", "processor_config.json")),
+        *(not_fetched(name) for name in ("model.safetensors", "tokenizer.json")),
+        without_files("model.safetensors"),
+        without_files("processor_config.json"),
+        without_files("tokenizer.json", "tokenizer_config.json"),
+        of_pickles,
+        configured(hidden_size="large"),
+        configured(num_attention_heads=3),
+        configured(num_hidden_layers=9),
+    ],
+)
+@pytest.mark.parametrize("make", [tiny_blip, tiny_llava])
+def test_a_folder_that_is_damaged_is_told_in_one_line(
+    make: Callable[[Path], Path], change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = make(tmp_path)
+    change(folder)
+
+    with pytest.raises(Fatal, match=r"^(the captioner|models of) .+ cannot be") as raised:
         load(folder)
 
     assert "\n" not in str(raised.value)

@@ -54,6 +54,14 @@ class TestOurSources(SourceConformance):
         assert [item.text for item in items if isinstance(item, RawPair)] == list(TEXTS)
         assert [at for at, item in enumerate(items) if isinstance(item, Unreadable)] == [3]
 
+    def test_each_place_is_told(self, source: Source) -> None:
+        found = list(source.read())
+
+        assert all(each.place for each in found)
+        assert [each.place for each in found if isinstance(each.item, Unreadable)] == [
+            each.item.place for each in found if isinstance(each.item, Unreadable)
+        ]
+
     def test_where_images_came_from_can_be_taken_down(self, format_: str, source: Source) -> None:
         pairs = [item for item in items_of(source) if isinstance(item, RawPair)]
 

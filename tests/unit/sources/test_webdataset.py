@@ -73,7 +73,7 @@ def test_reading_over_http_goes_on_at_a_cursor(served: tuple[str, Path]) -> None
 
     found = list(source.read())
     assert texts(source) == [*TEXTS[:3], "?", TEXTS[3]]
-    for at, (_, cursor) in enumerate(found, start=1):
+    for at, (_, cursor, _) in enumerate(found, start=1):
         assert list(source.read(cursor)) == found[at:]
 
 
@@ -95,7 +95,7 @@ def test_reading_from_s3_goes_on_at_a_cursor(s3: S3Bucket, tmp_path: Path) -> No
 
     found = list(source.read())
     assert texts(source) == [*TEXTS[:3], "?", TEXTS[3]]
-    for at, (_, cursor) in enumerate(found, start=1):
+    for at, (_, cursor, _) in enumerate(found, start=1):
         assert list(source.read(cursor)) == found[at:]
 
 
