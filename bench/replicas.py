@@ -6,7 +6,8 @@ outputs notes when each record comes out.
 
 Efficiency is the rate of committed records for each replica, as a share of what its device can do.
 A standstill is the longest time in which nothing comes out: of all partitions together, and of the
-worst one. It is measured with half of the records that the replicas could do, spread evenly.
+worst one. For it a record takes 2 ms and a twentieth of what the replicas can do is sent, evenly
+to all partitions: what has waited is done at once, and each partition gets a record every 0.64 s.
 
     python -m bench.replicas --replicas 1 2 4 8 --rounds 3
 """
@@ -14,6 +15,7 @@ worst one. It is measured with half of the records that the replicas could do, s
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 import time
@@ -27,6 +29,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, ClassVar
 
 from kafka import KafkaProducer, TopicPartition
+from pydantic import BaseModel
 
 from kaption.connections.kafka.clients import topic_consumer
 from kaption.connections.kafka.topics import TopicAdmin
@@ -45,12 +48,21 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[1]
 _OUT = Topic(INGESTED.name, RawPair, "what the device has seen")
+_STAGE = "bench.replicas:Simulated"
 _PARTITIONS = 64
 _RECORD_S = 0.02
 _BATCH = 16
+_QUICK_S = 0.002
+_SENT_A_SECOND = 100
 _SETTLED_S = 8.0
 _WINDOW_S = 20.0
 _AROUND = 4
+
+
+class Device(BaseModel):
+    """Settings of `Simulated`."""
+
+    record_s: float
 
 
 class Simulated(Stage[RawPair, RawPair]):
@@ -59,6 +71,9 @@ class Simulated(Stage[RawPair, RawPair]):
     name: ClassVar[str] = "simulated"
     inputs: ClassVar[tuple[Topic, ...]] = (RAW,)
     outputs: ClassVar[tuple[Topic, ...]] = (_OUT,)
+
+    def __init__(self, device: Device) -> None:
+        self._record_s = device.record_s
 
     @property
     def batching(self) -> Batching:
@@ -71,7 +86,7 @@ class Simulated(Stage[RawPair, RawPair]):
 
     def process(self, batch: Sequence[tuple[Incoming[RawPair], RawPair]]) -> Sequence[Outcome]:
         """Sleep."""
-        time.sleep(_RECORD_S * len(batch))
+        time.sleep(self._record_s * len(batch))
         return [Emit(((_OUT, record),)) for _, record in batch]
 
 
@@ -161,9 +176,12 @@ class Feeder:
 class Group:
     """The replicas of the stage on fresh topics."""
 
-    def __init__(self, kafka: KafkaConnection, folder: Path, stack: ExitStack) -> None:
+    def __init__(
+        self, kafka: KafkaConnection, folder: Path, record_s: float, stack: ExitStack
+    ) -> None:
         self._kafka = kafka
         self._folder = folder
+        self._device = Device(record_s=record_s)
         self._stack = stack
         self.members: list[Replica] = []
         topics = [RAW, _OUT, REJECTED, DEAD]
@@ -181,10 +199,11 @@ class Group:
             "KAPTION_KAFKA__TOPIC_PREFIX": self._kafka.topic_prefix,
             "KAPTION_HEALTH__HOST": "127.0.0.1",
             "KAPTION_HEALTH__PORT": str(port),
+            "KAPTION_STAGES": json.dumps({_STAGE: self._device.model_dump()}),
             "PYTHONPATH": str(_ROOT),
         }
         number = len(self.members)
-        member = Replica("bench.replicas:Simulated", number, settings, self._folder)
+        member = Replica(_STAGE, number, settings, self._folder)
         member.start()
         self._stack.callback(member.kill9)
         self.members.append(member)
@@ -213,7 +232,7 @@ def main() -> None:
 
 
 def _rates(counts: Sequence[int], kafka: KafkaConnection, folder: Path, stack: ExitStack) -> None:
-    group, outputs = Group(kafka, folder, stack), Outputs(kafka)
+    group, outputs = Group(kafka, folder, _RECORD_S, stack), Outputs(kafka)
     stack.callback(outputs.close)
     feeder = Feeder(kafka, 0)
     stack.callback(feeder.close)
@@ -233,11 +252,11 @@ def _rates(counts: Sequence[int], kafka: KafkaConnection, folder: Path, stack: E
 
 
 def _changes(rounds: int, kafka: KafkaConnection, folder: Path, stack: ExitStack) -> None:
-    group, outputs = Group(kafka, folder, stack), Outputs(kafka)
+    group, outputs = Group(kafka, folder, _QUICK_S, stack), Outputs(kafka)
     stack.callback(outputs.close)
     for _ in range(_AROUND):
         group.add()
-    feeder = Feeder(kafka, _AROUND / _RECORD_S / 2)
+    feeder = Feeder(kafka, _SENT_A_SECOND)
     stack.callback(feeder.close)
     feeder.start()
 

@@ -9,7 +9,7 @@ is killed. `bench.soak_faults` breaks things. The end is a violation, and the ex
 - a claim in Redis belongs to a pair that did not come out of ingest;
 - a process ends by itself, or does not stop in order;
 - a partition with work to do stands still for longer than `--still` seconds;
-- the last third's median memory is over 1.05 of the middle third's, in a run of ten minutes or more.
+- the median memory of the last third is over 1.05 of the middle third's, in ten minutes or more.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +40,10 @@ from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.open import open_store
+from kaption.objectstore.store import ObjectStore
 from kaption.producers import Publisher
 from kaption.schemas import RawPair
-from kaption.schemas.topics import CLEAN, REJECTED, TOPICS
+from kaption.schemas.topics import CLEAN, RAW, REJECTED, TOPICS
 from kaption.workers.demo.site import Page, Site
 from kaption.workers.local import Valkey
 from kaption.workers.wiring import STAGES
@@ -75,9 +77,9 @@ _SETTINGS = {
 class Watch:
     """Looks at lag and memory until the last pair is done."""
 
-    def __init__(self, kafka: KafkaConnection, replicas: list[Replica]) -> None:
+    def __init__(self, kafka: KafkaConnection, watched: Mapping[str, Replica]) -> None:
         self._kafka = kafka
-        self._replicas = replicas
+        self._watched = watched
         self._reader = LagReader(kafka)
         self._moved: dict[Partition, tuple[int, float]] = {}
         self.still = dict.fromkeys(STAGES, 0.0)
@@ -85,15 +87,9 @@ class Watch:
         self.lags: dict[str, list[int]] = defaultdict(list)
         self.memory: dict[str, list[float]] = defaultdict(list)
         """MiB of the watched process of each stage."""
-        self.ended: list[str] = []
 
     def look(self) -> int | None:
         """Records under way, over all stages; None while the broker does not tell."""
-        for replica in self._replicas:
-            if replica.ended is not None:
-                tail = replica.log.read_text(errors="replace").splitlines()[-5:]
-                self.ended.append("\n  ".join([f"{replica.log.stem} ended by itself:", *tail]))
-                replica.start()
         try:
             progress = {
                 stage: self._reader.progress(self._kafka.topic_prefix + stage, inputs)
@@ -104,7 +100,7 @@ class Watch:
         now = time.monotonic()
         for stage, found in progress.items():
             self.lags[stage].append(found.lag)
-            self.memory[stage].append(mib(self._replicas[list(STAGES).index(stage) * 2].pid))
+            self.memory[stage].append(mib(self._watched[stage].pid))
             for each in found.partitions:
                 done, since = self._moved.get(each.partition, (-1, now))
                 if each.done != done or each.done >= each.end:
@@ -113,13 +109,20 @@ class Watch:
                 self.still[stage] = max(self.still[stage], now - since)
         return sum(found.lag for found in progress.values())
 
-    def growth(self, stage: str) -> tuple[float, float]:
-        """Medians of the watched process's memory in the middle and in the last third, in MiB."""
-        found = self.memory[stage]
-        third = max(1, len(found) // 3)
-        return statistics.median(found[-2 * third : -third] or found), statistics.median(
-            found[-third:]
-        )
+    def table(self, most_still_s: float, *, warm: bool) -> list[str]:
+        """Print a row for each stage; returns the violations."""
+        violations = []
+        print("stage       MiB, middle third       last  ratio  most lag  longest still")
+        for stage, found in self.memory.items():
+            third = max(1, len(found) // 3)
+            middle, last = map(statistics.median, (found[-2 * third : -third], found[-third:]))
+            ratio, lag, still = last / middle, max(self.lags[stage]), self.still[stage]
+            print(f"{stage:10} {middle:18.1f} {last:10.1f} {ratio:6.3f} {lag:9,} {still:12.0f} s")
+            if ratio > _FLAT and warm:
+                violations.append(f"the memory of {stage} grew from {middle:.0f} to {last:.0f} MiB")
+            if still > most_still_s:
+                violations.append(f"a partition of {stage} stood still for {still:.0f} s")
+        return violations
 
     def close(self) -> None:
         """End the connection."""
@@ -131,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--ahead", type=int, default=300, help="pairs that are under way")
-    parser.add_argument("--still", type=float, default=90.0, help="see above")
+    parser.add_argument("--still", type=float, default=120.0, help="in seconds")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--logs", type=Path, help="a folder for the workers' logs, to be kept")
     given = parser.parse_args()
@@ -147,9 +150,7 @@ def main() -> None:
 
 def soak(given: argparse.Namespace, stack: ExitStack) -> list[str]:
     """Run everything; returns the violations."""
-    from support.oracle import Oracle
     from support.parts import S3Bucket
-    from support.replicas import Replica
 
     broker = stack.enter_context(ApacheKafka())
     # What the operating system has taken over outlives the process, also without fsync.
@@ -171,24 +172,49 @@ def soak(given: argparse.Namespace, stack: ExitStack) -> list[str]:
         "KAPTION_STORE__SECRET_KEY": bucket.secret_key,
         "KAPTION_SINK__SPOOL": str(folder / "spool"),
     }
-    replicas = []
-    for name, (number, session_s) in itertools.product(STAGES, enumerate(_SESSIONS_S)):
-        own = settings | {"KAPTION_RUNTIME__SESSION_TIMEOUT_S": str(session_s)}
-        replicas.append(Replica(name, number, own, folder))
-        replicas[-1].start()
-        stack.callback(replicas[-1].kill9)
-    objects = open_store(bucket.connection())
-    pages: dict[str, Page] = {}
-    site = stack.enter_context(Site(pages))
-    make = records(BlobStore(objects), pages, site.url)
-    watch = Watch(kafka, replicas)
+    replicas = _replicas(settings, folder, stack)
+    watched, victims = replicas[::2], replicas[1::2]
+    watch = Watch(kafka, dict(zip(STAGES, watched, strict=True)))
     stack.callback(watch.close)
-    faults = Faults(broker, valkey, store, replicas[1::2], random.Random(given.seed))
-    published, began = 0, time.monotonic()
-    with Publisher(kafka) as publisher:
+    faults = Faults((broker, valkey, store), watched, victims, random.Random(given.seed))
+    stack.callback(faults.stop)
+    objects = open_store(bucket.connection())
+    published = _publish(given, kafka, BlobStore(objects), watch, faults)
+    violations = faults.problems + _finish(watch, replicas)
+    violations += watch.table(given.still, warm=given.minutes >= _WARM_MINUTES)
+    violations += _judge(kafka, objects, valkey.url, published)
+    told = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.done.items()))
+    print(f"faults, one every {EVERY_S} s: {told}", flush=True)
+    return violations
+
+
+def _replicas(settings: dict[str, str], folder: Path, stack: ExitStack) -> list[Replica]:
+    """Of each stage the one that is watched and the one that is killed, started."""
+    from support.replicas import Replica
+
+    made = []
+    for stage, (number, session_s) in itertools.product(STAGES, enumerate(_SESSIONS_S)):
+        own = settings | {"KAPTION_RUNTIME__SESSION_TIMEOUT_S": str(session_s)}
+        made.append(Replica(stage, number, own, folder))
+        made[-1].start()
+        stack.callback(made[-1].kill9)
+    return made
+
+
+def _publish(
+    given: argparse.Namespace,
+    kafka: KafkaConnection,
+    blobs: BlobStore,
+    watch: Watch,
+    faults: Faults,
+) -> int:
+    """Keep so many pairs under way, while things break; returns how many were published."""
+    published, began, pages = 0, time.monotonic(), dict[str, Page]()
+    with Site(pages) as site, Publisher(kafka) as publisher:
+        make = records(blobs, pages, site.url)
         faults.start()
-        stack.callback(faults.stop)
         while time.monotonic() - began < 60 * given.minutes:
+            faults.look()
             under_way = watch.look()
             for _ in range(given.ahead - under_way if under_way is not None else 0):
                 pair = make("ingest", published)
@@ -198,41 +224,45 @@ def soak(given: argparse.Namespace, stack: ExitStack) -> list[str]:
             time.sleep(_LOOK_S)
         faults.stop()
         publisher.flush()
-    seconds = time.monotonic() - began
-    violations = faults.problems
-    deadline = time.monotonic() + _DRAIN_S
-    while watch.look() != 0:
-        if time.monotonic() > deadline:
-            violations.append(f"not done {_DRAIN_S:.0f} s after the last pair: {watch.lags}")
-            break
-        time.sleep(_LOOK_S)
-    drained = time.monotonic() - began - seconds
-    violations += watch.ended
-    for replica in replicas:
-        if code := replica.stop():
-            violations.append(f"{replica.log.stem} was stopped and ended with {code}")
-    print(f"{'stage':10} {'MiB, middle':>12} {'last third':>10} {'ratio':>6} {'lag':>9} {'still':>7}")
-    for name in STAGES:
-        middle, last = watch.growth(name)
-        lag, still = max(watch.lags[name]), watch.still[name]
-        print(f"{name:10} {middle:12.1f} {last:10.1f} {last / middle:6.3f} {lag:9,} {still:5.0f} s")
-        if last / middle > _FLAT and given.minutes >= _WARM_MINUTES:
-            violations.append(f"the memory of {name} grew from {middle:.0f} to {last:.0f} MiB")
-        if still > given.still:
-            violations.append(f"a partition of {name} stood still for {still:.0f} s")
-    oracle = Oracle(kafka.bootstrap, kafka.topic_prefix, objects, "dataset")
-    violations += oracle.faults()
-    with redis.Redis.from_url(valkey.url) as client:
-        violations += oracle.claim_faults(client, "kaption:")
-    if len(oracle.topics["pairs.raw"]) != published:
-        violations.append(f"{published} published, {len(oracle.topics['pairs.raw'])} arrived")
-    clean, refused = (len(oracle.topics[topic.name]) for topic in (CLEAN, REJECTED))
+        seconds = time.monotonic() - began
+        deadline = time.monotonic() + _DRAIN_S
+        while watch.look() != 0 and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
     print(
-        f"{published:,} pairs in {seconds / 60:.1f} minutes ({published / seconds:.0f}/s), the rest "
-        f"done after {drained:.0f} s: {clean:,} clean, {refused:,} rejected"
+        f"{published:,} pairs in {seconds / 60:.1f} minutes ({published / seconds:.1f}/s), the "
+        f"last one done {time.monotonic() - began - seconds:.0f} s later"
     )
-    told = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.done.items()))
-    print(f"faults, one every {EVERY_S} s: {told}", flush=True)
+    return published
+
+
+def _finish(watch: Watch, replicas: list[Replica]) -> list[str]:
+    violations = []
+    if left := watch.look():
+        violations.append(f"{left} records are not done {_DRAIN_S:.0f} s after the last pair")
+    ended = [(replica.log.stem, replica.ended, replica.stop()) for replica in replicas]
+    return violations + [
+        f"{name} ended by itself"
+        if before is not None
+        else f"{name} was stopped and ended with {code}"
+        for name, before, code in ended
+        if before is not None or code
+    ]
+
+
+def _judge(
+    kafka: KafkaConnection, objects: ObjectStore, redis_url: str, published: int
+) -> list[str]:
+    """What the tests' oracle finds in topics, shards and Redis."""
+    from support.oracle import Oracle
+
+    oracle = Oracle(kafka.bootstrap, kafka.topic_prefix, objects, "dataset")
+    violations = oracle.faults()
+    with redis.Redis.from_url(redis_url) as client:
+        violations += oracle.claim_faults(client, "kaption:")
+    arrived, clean, refused = (len(oracle.topics[each.name]) for each in (RAW, CLEAN, REJECTED))
+    if arrived != published:
+        violations.append(f"{published} pairs were published, and {arrived} arrived")
+    print(f"outcomes: {clean:,} clean, {refused:,} rejected")
     return violations
 
 

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING
 
 from kaption.workers.local.server import LocalServer
@@ -31,19 +31,22 @@ class Faults:
 
     def __init__(
         self,
-        broker: LocalServer,
-        redis: LocalServer,
-        store: LocalServer,
+        servers: tuple[LocalServer, LocalServer, LocalServer],
+        watched: Sequence[Replica],
         victims: Sequence[Replica],
         rng: random.Random,
     ) -> None:
+        """`servers` are the broker, Redis and S3; only `victims` are killed."""
+        broker, redis, store = servers
         self._rng = rng
+        self._replicas = [*watched, *victims]
         self._victims = victims
+        self._killing = Lock()
         self._stop = Event()
         self._thread = Thread(target=self._run, name="faults")
         self.done: Counter[str] = Counter()
         self.problems: list[str] = []
-        """Servers that did not come back."""
+        """Servers that did not come back, and workers that ended by themselves."""
         self._deck: dict[str, tuple[int, Callable[[], None]]] = {
             "workers killed": (_KILLS, self._kill_worker),
             "workers frozen": (2, self._freeze_worker),
@@ -59,10 +62,20 @@ class Faults:
         """Begin."""
         self._thread.start()
 
+    def look(self) -> None:
+        """Start workers again that have ended by themselves."""
+        with self._killing:
+            for replica in self._replicas:
+                if replica.ended is not None:
+                    tail = replica.log.read_text(errors="replace").splitlines()[-5:]
+                    self.problems.append("\n".join([f"{replica.log.stem} ended by itself:", *tail]))
+                    replica.start()
+
     def stop(self) -> None:
         """Finish the present fault, and break nothing more. Idempotent."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -81,8 +94,9 @@ class Faults:
 
     def _kill_worker(self) -> None:
         victim = self._rng.choice(self._victims)
-        victim.kill9()
-        victim.start()
+        with self._killing:
+            victim.kill9()
+            victim.start()
 
     def _freeze_worker(self) -> None:
         """As a machine that swaps: others take its partitions, then it goes on."""
