@@ -15,7 +15,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check unit test bench evaluate platform cluster images lint
+.PHONY: help install demo check unit test bench soak evaluate platform cluster images lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,6 +37,9 @@ test: $(INSTALLED) ## Run the tests that need nothing but .venv
 
 bench: $(INSTALLED) $(PEERS) ## Measure against bare loops (needs Java 17 and Maven)
 	$(ONE_THREAD) $(BIN)/python -m bench $(ARGS)
+
+soak: $(INSTALLED) ## Work at full rate while something breaks every 20 s (ARGS="--minutes 60")
+	$(ONE_THREAD) $(BIN)/python -m bench.soak $(ARGS)
 
 evaluate: $(INSTALLED) ## Measure what the pairs are worth, on a held-out crawl
 	$(ONE_THREAD) $(BIN)/python -m tools.evaluate $(ARGS)

@@ -21,6 +21,8 @@ _MODULES = (
     "near_index",
     "ocr",
     "memory",
+    "replicas",
+    "autoscaling",
     "gpu",
 )
 

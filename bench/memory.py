@@ -124,8 +124,8 @@ def _measure(
                     with suppress(TopicError):  # a new broker has no group yet, or answers late
                         before, done = done, reader.progress(prefix + stage, [topic]).committed
                         moved = time.monotonic() if done > before else moved
-                used.append(_mib(process.pid, "VmRSS"))
-            peak = _mib(process.pid, "VmHWM")
+                used.append(mib(process.pid))
+            peak = mib(process.pid, "VmHWM")
         producer.close()
         refused = sum(state.records for state in admin.describe([REJECTED, DEAD]))
     if refused:
@@ -159,7 +159,7 @@ def _worker(
             process.kill()
 
 
-def _mib(pid: int, field: str) -> float:
+def mib(pid: int, field: str = "VmRSS") -> float:
     """The sum of a field of /proc/PID/status over the process and its descendants, in MiB."""
     kilobytes, family = 0, [pid]
     for each in family:  # the loop appends the children

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from kaption.connections.kafka.internals import (
     OwnPartitionsAssignor,
     claim_what_is_owned,
+    keep_answers,
     place_failures,
 )
 from kaption.connections.kafka.oauth import token_provider
@@ -28,7 +29,9 @@ _PARTITION_FETCH_BYTES = 4 * MIB
 _FETCH_BYTES = 32 * MIB
 # Larger than the largest record batches of small messages, far below one large message.
 _PRODUCER_BATCH_BYTES = 256 * 1024
-_HEARTBEAT_S = 3.0
+# The answer to a heartbeat is how a member learns of a rebalance. The partitions that move are read
+# by nobody for up to two heartbeats. The library's default is 3 s.
+_HEARTBEAT_S = 1.0
 # More records than one fetch can hold, so that a poll returns every batch it fetched whole.
 _ALL_RECORDS = 1_000_000
 
@@ -101,6 +104,7 @@ def group_member(
         metrics_enabled=False,
     )
     claim_what_is_owned(consumer)
+    keep_answers(consumer)
     place_failures(consumer, pass_over=pass_over)
     return consumer
 

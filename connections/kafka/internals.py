@@ -13,6 +13,7 @@ from uuid import UUID
 
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.errors import (
     AuthorizationError,
     CorruptRecordError,
@@ -79,26 +80,46 @@ def go_on_joining(consumer: Any) -> None:
     them. If the poll ends before the broker has answered the assignment, no later poll sees a
     change, and none waits for the answer. The member then stays in its rebalance without a
     heartbeat, and the group loses it.
-
-    An answer that comes between two polls is forgotten by the next one, which joins anew: the whole
-    group is rebalanced again, and without end where the answers keep coming at such times.
     """
     coordinator = consumer._coordinator
     if coordinator.rebalance_in_progress():
-        answer = coordinator._join_task
-        if answer is not None and answer.is_done and not coordinator._generation.is_lost():
-            coordinator._join_task = _Unread(answer)
         coordinator.request_rejoin()
 
 
-class _Unread:
-    """An answer to a poll that has ended. The next poll takes it for one that is on its way."""
+def keep_answers(consumer: Any) -> None:
+    """Have a poll take the answer to a join that came after the poll before it had ended.
 
-    is_done = False
+    The library forgets that answer and joins anew. The whole group is rebalanced again, and nobody
+    reads meanwhile what the answer had assigned.
+    """
+    consumer._coordinator.__class__ = _Coordinator
 
-    def __init__(self, answer: Any) -> None:
+
+class _Coordinator(ConsumerCoordinator):  # type: ignore[misc]  # as _Fetcher
+    # To exchange it between two polls was rejected: the I/O thread looks at it later, when the poll
+    # has begun. Four members that shared 64 partitions still forgot 4 of 40 answers.
+    @property
+    def _join_task(self) -> Any:
+        return self.__dict__["_join_task"]
+
+    @_join_task.setter
+    def _join_task(self, answer: Any) -> None:
+        self.__dict__["_join_task"] = None if answer is None else _Answer(answer, self)
+
+
+class _Answer:
+    """An answer to a join that is on its way until a poll has taken it."""
+
+    def __init__(self, answer: Any, coordinator: Any) -> None:
+        self.answer = answer
+        self.coordinator = coordinator
         self.add_callback = answer.add_callback
         self.add_errback = answer.add_errback
+
+    @property
+    def is_done(self) -> Any:
+        """Whether to join anew: also where the group has thrown the member out meanwhile."""
+        return self.answer.is_done and self.coordinator._generation.is_lost()
 
 
 def release_parked(consumer: Any) -> None:

@@ -52,6 +52,8 @@ FAULTS = [
     (ConsumerCoordinator, "rejoining"),
     (ConsumerCoordinator, "reset_generation"),
     (ConsumerCoordinator, "_assignment_snapshot"),
+    (ConsumerCoordinator, "ensure_coordinator_ready_async"),
+    (ConsumerCoordinator, "_net"),
 ]
 """The same for the faults that tests bring about."""
 
@@ -120,12 +122,13 @@ def test_the_installed_library_has_what_we_touch(kind: type[Any], name: str) -> 
 def test_each_private_attribute_that_is_touched_is_named_here(
     file: Path, named: list[tuple[type[Any], str]]
 ) -> None:
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
     touched = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    overridden = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
 
     known = {name for _, name in TOUCHED + named}
     assert {name for name in touched if is_private(name)} <= known
-    assert {name for _, name in named} <= touched
+    assert {name for _, name in named} <= touched | overridden
 
 
 def test_no_other_file_touches_a_private_attribute_of_the_library() -> None:

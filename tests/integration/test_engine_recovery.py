@@ -20,7 +20,11 @@ from kaption.schemas.topics import RAW
 from kaption.workers.runtime.entry import Consumed
 from kaption.workers.runtime.session import Session
 from support.engine import PARTITIONS, POLICY, Stream, Toy, running, until
-from support.kafka_faults import forget_assigned_partitions, throw_out_while_rejoining
+from support.kafka_faults import (
+    answer_joins_as_polls_begin,
+    forget_assigned_partitions,
+    throw_out_while_rejoining,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -173,6 +177,24 @@ def test_a_rebalance_that_is_answered_between_two_polls_comes_to_its_end(stream:
         # Then it is a member again, by that answer
         assert until(joined, 20)
         assert session.consumer.group_metadata().generation_id == answered
+    finally:
+        session.close(5.0)
+
+
+def test_an_answer_that_comes_as_a_poll_begins_is_not_forgotten(stream: Stream) -> None:
+    # Given a member that asks to join, in a poll that ends before the answer
+    session = Session(stream.connection, "g", [stream.prefix + RAW.name], "a", POLICY)
+
+    def joined() -> bool:
+        session.poll(0.01, 1)
+        return not session.joining
+
+    try:
+        # When the answers come while the next polls begin
+        answer_joins_as_polls_begin(session.consumer)
+        # Then it is a member after one rebalance, and asks for no other
+        assert until(joined, 60)
+        assert session.consumer.group_metadata().generation_id == 1
     finally:
         session.close(5.0)
 

@@ -51,6 +51,12 @@ class Replica:
             raise
 
     @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def ended(self) -> int | None:
         """Its exit code, once it has ended by itself."""
         return None if self._process is None else self._process.poll()
