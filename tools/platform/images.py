@@ -35,7 +35,7 @@ _OUTCOMES = (
 
 def build(docker: Docker) -> None:
     """Build both images, and say what their layers weigh."""
-    index = os.environ.get("CPU_TORCH_INDEX")
+    index = os.environ.get("TORCH_INDEX")
     chosen = [] if index is None else [f"--build-arg=TORCH_INDEX={index}"]
     for target, image in TARGETS.items():
         began = time.monotonic()
