@@ -11,6 +11,7 @@ import redis as redis_py
 
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicStream
+from kaption.objectstore import blob_key, open_store
 from kaption.schemas import ImageSource, RawPair
 from kaption.schemas.topics import RAW
 from kaption.workers.demo.site import Page, Site
@@ -213,8 +214,8 @@ def test_cluster_moved(deployment: Deployment, own_kafka: ApacheKafka) -> None:
     deployment.pass_on("pair-30", image_of="pair-33")
     assert until(lambda: "pair-30" in deployment.sunk("dataset-2"), 60)
     assert deployment.trained("dataset-2") == {"pair-33", "pair-34", "pair-35"}
-    assert {"pair-31", "pair-32"} <= deployment.trained() & deployment.sunk()
-    assert "pair-30" in deployment.sunk() - deployment.trained()
+    assert {"pair-31", "pair-32"} <= deployment.trained()
+    assert "pair-30" in deployment.sunk().keys() - deployment.trained()
     # And a later takedown holds in both
     names = "pair-32 pair-33"
     deployment.does(f"kaption takedown {names} --yes")
@@ -223,4 +224,9 @@ def test_cluster_moved(deployment: Deployment, own_kafka: ApacheKafka) -> None:
     deployment.does(f"kaption takedown {names} --yes", KAPTION_SINK__PREFIX="dataset")
     assert {"pair-31", "pair-32"} & deployment.trained() == {"pair-31"}
     assert deployment.trained("dataset-2") == {"pair-34", "pair-35"}
+    # And the image of a pair that no topic knows goes by its own name
+    store, image = open_store(deployment.s3.connection()), deployment.sunk()["pair-32"]
+    assert store.exists(blob_key(image))
+    deployment.does(f"kaption takedown {image} --yes")
+    assert not store.exists(blob_key(image))
     deployment.stop()

@@ -121,11 +121,12 @@ class Deployment:
             lambda: all(len(self.outcomes().get(each, ())) >= times for each in wanted), 300
         )
 
-    def sunk(self, prefix: str = "dataset") -> set[str]:
-        """The pairs that shards below a prefix hold, also those that readers leave out."""
+    def sunk(self, prefix: str = "dataset") -> dict[str, str]:
+        """The sha256 of the images of the pairs in shards, also of those that readers leave out."""
         store = open_store(self.s3.connection())
         shards = read_manifests(store, prefix)
-        return {row["pair_id"] for shard in shards for row in read_rows(store, prefix, shard)}
+        rows = (row for shard in shards for row in read_rows(store, prefix, shard))
+        return {row["pair_id"]: row["sha256"] for row in rows}
 
     def trained(self, prefix: str = "dataset") -> set[str]:
         """The pairs that training gets from the shards below a prefix."""
