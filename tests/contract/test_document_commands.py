@@ -120,7 +120,9 @@ def _tool(command: Command) -> None:
 
 
 def _elsewhere(command: Command) -> None:
-    """Programs that need no check here: helm is tried in tests/contract/test_kubernetes_docs.py."""
+    """Programs that need no check here: helm is tried in tests/contract/test_kubernetes_docs.py,
+    valkey-cli in tests/integration/test_disasters.py.
+    """
 
 
 CHECKS: dict[str, Callable[[Command], None]] = {
@@ -136,6 +138,7 @@ CHECKS: dict[str, Callable[[Command], None]] = {
     "echo": _echo,
     "kcat": _kcat,
     "helm": _elsewhere,
+    "valkey-cli": _elsewhere,
     "tar": _elsewhere,
     "git": _elsewhere,
     "cd": _elsewhere,

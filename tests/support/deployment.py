@@ -8,14 +8,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from kafka import TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from kaption.connections.kafka.clients import client_config
 from kaption.connections.settings import KafkaConnection
-from kaption.consumers import TopicReader
+from kaption.consumers import ShardOptions, ShardStream, TopicReader
+from kaption.objectstore import open_store
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.objects import read_rows
 from kaption.producers import Publisher
-from kaption.schemas import CleanPair, RawPair, RejectedPair, Topic
+from kaption.schemas import CleanPair, RawPair, RejectedPair, Topic, encode, headers_of
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.local.server import free_ports
 from support.engine import until
@@ -28,7 +31,7 @@ class Deployment:
     """One set of servers and settings; `worker` is `kaption work all`."""
 
     def __init__(self, kafka: KafkaConnection, redis_url: str, s3: S3Bucket, folder: Path) -> None:
-        self.kafka, self.s3, self._folder = kafka, s3, folder
+        self.kafka, self.s3, self.folder = kafka, s3, folder
         (self._port,) = free_ports(1)
         self.settings = {
             "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
@@ -48,7 +51,7 @@ class Deployment:
         self.worker: Replica
 
     def start(self) -> None:
-        self.worker = Replica("all", 0, self.settings, self._folder)
+        self.worker = Replica("all", 0, self.settings, self.folder)
         self.worker.start()
         assert until(lambda: self.ready()[0] == 200, 300), self.worker.log.read_text()[-4000:]
 
@@ -59,14 +62,14 @@ class Deployment:
     def ready(self) -> tuple[int, str]:
         return get(self._port, "/readyz")
 
-    def does(self, command: str) -> str:
-        """Run a command line of a runbook, which must succeed; return what it prints."""
+    def does(self, command: str, **settings: str) -> str:
+        """Run a command line of `kaption`, which must succeed; return what it prints."""
         program, *arguments = command.split()
         assert program == "kaption"
         ended = subprocess.run(
             [Path(sys.executable).with_name(program), *arguments],
-            env=os.environ | self.settings,
-            cwd=self._folder,
+            env=os.environ | self.settings | settings,
+            cwd=self.folder,
             capture_output=True,
             text=True,
             timeout=300,
@@ -80,6 +83,17 @@ class Deployment:
             for record in records:
                 publisher.publish(record)
             publisher.flush()
+
+    def pass_on(self, pair_id: str, image_of: str) -> None:
+        """Send a pair to pairs.clean past the stages, which would refuse what is taken down."""
+        with TopicReader(self.kafka, [CLEAN]) as reader:
+            records = [read.record for read in reader]
+        found = {each.pair_id: each for each in records if isinstance(each, CleanPair)}
+        pair = found[image_of].model_copy(update={"pair_id": pair_id})
+        producer = KafkaProducer(bootstrap_servers=self.kafka.bootstrap)
+        name = self.kafka.topic_prefix + CLEAN.name
+        producer.send(name, encode(pair), key=pair_id.encode(), headers=headers_of(pair))
+        producer.close()
 
     def outcomes(self) -> dict[str, list[str]]:
         """The outcomes of each pair, in order for each: clean, dead, or the reason."""
@@ -95,12 +109,29 @@ class Deployment:
                         found.setdefault("dead", []).append(str(other))
         return found
 
+    def moves_to(self, bootstrap: str) -> None:
+        """Use another cluster from the next start on."""
+        self.kafka = self.kafka.model_copy(update={"bootstrap": bootstrap})
+        self.settings["KAPTION_KAFKA__BOOTSTRAP"] = bootstrap
+
     def finished(self, records: Sequence[RawPair], times: int = 1) -> bool:
         """Wait until each of these pairs has so many outcomes."""
         wanted = {record.pair_id for record in records}
         return until(
             lambda: all(len(self.outcomes().get(each, ())) >= times for each in wanted), 300
         )
+
+    def sunk(self, prefix: str = "dataset") -> dict[str, str]:
+        """The sha256 of the images of the pairs in shards, also of those that readers leave out."""
+        store = open_store(self.s3.connection())
+        shards = read_manifests(store, prefix)
+        rows = (row for shard in shards for row in read_rows(store, prefix, shard))
+        return {row["pair_id"]: row["sha256"] for row in rows}
+
+    def trained(self, prefix: str = "dataset") -> set[str]:
+        """The pairs that training gets from the shards below a prefix."""
+        stream = ShardStream(self.s3.connection(), prefix, ShardOptions(shuffle=False))
+        return {sample.pair.pair_id for sample in stream}
 
     def delete_records(self, topic: Topic) -> None:
         """Delete all records of a topic, as the broker does once they are older than retention."""

@@ -28,6 +28,20 @@ _CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"
 _PORTS = ("KAFKA", "VALKEY", "S3", "AUDIT", "PROMETHEUS", "GRAFANA")
 _LABEL = "com.docker.compose.project"
 _START_S, _OUTCOMES_S = 900, 600
+_COUNT = """
+from kaption.consumers import TopicReader
+from kaption.objectstore import open_store
+from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.schemas.topics import CLEAN, DEAD, REJECTED
+from kaption.workers.settings import load_settings
+
+settings = load_settings(None)
+with TopicReader(settings.kafka, [CLEAN, REJECTED, DEAD]) as reader:
+    pairs = [read.record.pair_id for read in reader]
+shards = read_manifests(open_store(settings.store), settings.sink.prefix)
+print(len(pairs), len(set(pairs)), sum(shard.pairs for shard in shards))
+"""
+"""Tells outcomes, pairs that have one, and pairs in shards. Runs in the image with the commands."""
 _OUTCOMES = (
     'sum(kaption_outcomes_total{outcome=~"rejected|dead"} or kaption_outcomes_total{stage="sink"})'
 )
@@ -35,7 +49,7 @@ _OUTCOMES = (
 
 def build(docker: Docker) -> None:
     """Build both images, and say what their layers weigh."""
-    index = os.environ.get("CPU_TORCH_INDEX")
+    index = os.environ.get("TORCH_INDEX")
     chosen = [] if index is None else [f"--build-arg=TORCH_INDEX={index}"]
     for target, image in TARGETS.items():
         began = time.monotonic()
@@ -96,7 +110,13 @@ class Composed:
                 sys.exit(f"{counted} of {PAIRS} pairs have an outcome:\n{self.run('logs')[-6000:]}")
             time.sleep(5)
         clean = self._asks('sum(kaption_outcomes_total{stage="sink"})')
-        print(f"compose: {PAIRS} pairs, of which {clean:.0f} clean", flush=True)
+        run = ["run", "--rm", "--no-deps", "-T", "--entrypoint=python", "topics", "-c", _COUNT]
+        told = self.run(*run).splitlines()[-1]
+        if told != f"{PAIRS} {PAIRS} {clean:.0f}":
+            sys.exit(
+                f"outcomes, pairs with one, and pairs in shards: {told}, and {clean:.0f} clean"
+            )
+        print(f"compose: {PAIRS} pairs with one outcome each, {clean:.0f} clean ones", flush=True)
         found = self._asks('count(up{job="kaption"} == 1)')
         lost = re.findall(r"(?i)no such host|server misbehaving", self.run("logs", "prometheus"))
         if found != len(WORKERS) or lost:
