@@ -16,16 +16,10 @@ from typing import BinaryIO, cast
 
 from kaption.producers.errors import SourceError
 
-try:
-    # Not zstandard, which kafka-python brings: it takes a file that is cut off for a whole one.
-    from backports import zstd
-except ImportError:  # the extra `sources` brings it
-    zstd = None  # type: ignore[assignment]  # a module is no None
-
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
 """What may stand behind a text file's ending: the compressions that are read, and none."""
 
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError, *(() if zstd is None else (zstd.ZstdError,)))
+_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _CHUNK = 256 * 1024
 # The longest first: UTF-32 begins as UTF-16 does.
 _MARKS = (
@@ -79,7 +73,7 @@ def opened_text(path: Path, encoding: str | None = None) -> Iterator[BinaryIO]:
             if codec is None:
                 _refuse_other_encodings(path, file)
             yield file
-    except (*_DAMAGED, OSError) as error:
+    except (*_DAMAGED, *_zstd_errors()) as error:
         # bz2 and gzip tell damage by an OSError of their own, which has no number.
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -195,12 +189,28 @@ def _unpacked(path: Path) -> BinaryIO:
     if start.startswith(b"\xfd7zXZ\0"):
         return cast("BinaryIO", lzma.open(path))
     if start.startswith(b"\x28\xb5\x2f\xfd"):
-        if zstd is None:
-            raise SourceError(
-                f"{path} is compressed with zstd: install kaption[sources], or unpack the file"
-            )
-        return cast("BinaryIO", zstd.open(path))
+        return _from_zstd(path)
     return path.open("rb")
+
+
+def _from_zstd(path: Path) -> BinaryIO:
+    # Not zstandard, which kafka-python brings: it takes a file that is cut off for a whole one.
+    try:
+        from backports import zstd
+    except ImportError as error:
+        raise SourceError(
+            f"{path} is compressed with zstd: install kaption[sources], or unpack the file"
+        ) from error
+    return cast("BinaryIO", zstd.open(path))
+
+
+def _zstd_errors() -> tuple[type[Exception], ...]:
+    # A light install does not load the library, and may not have it.
+    try:
+        from backports import zstd
+    except ImportError:
+        return ()
+    return (zstd.ZstdError,)
 
 
 def _open(path: Path, codec: str | None) -> BinaryIO:
