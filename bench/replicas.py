@@ -90,7 +90,7 @@ class Simulated(Stage[RawPair, RawPair]):
         return [Emit(((_OUT, record),)) for _, record in batch]
 
 
-class Outputs:
+class Arrivals:
     """Notes, on a thread of its own, when records of each input partition come out."""
 
     def __init__(self, kafka: KafkaConnection) -> None:
@@ -133,7 +133,7 @@ class Outputs:
         self._consumer.close()
 
 
-class Feeder:
+class SteadyRate:
     """Sends `rate` records a second, evenly to all partitions."""
 
     def __init__(self, kafka: KafkaConnection, rate: float) -> None:
@@ -232,9 +232,9 @@ def main() -> None:
 
 
 def _rates(counts: Sequence[int], kafka: KafkaConnection, folder: Path, stack: ExitStack) -> None:
-    group, outputs = Group(kafka, folder, _RECORD_S, stack), Outputs(kafka)
+    group, outputs = Group(kafka, folder, _RECORD_S, stack), Arrivals(kafka)
     stack.callback(outputs.close)
-    feeder = Feeder(kafka, 0)
+    feeder = SteadyRate(kafka, 0)
     stack.callback(feeder.close)
     for count in sorted(counts):
         # Enough also for the time in which replicas start, on a busy machine.
@@ -252,11 +252,11 @@ def _rates(counts: Sequence[int], kafka: KafkaConnection, folder: Path, stack: E
 
 
 def _changes(rounds: int, kafka: KafkaConnection, folder: Path, stack: ExitStack) -> None:
-    group, outputs = Group(kafka, folder, _QUICK_S, stack), Outputs(kafka)
+    group, outputs = Group(kafka, folder, _QUICK_S, stack), Arrivals(kafka)
     stack.callback(outputs.close)
     for _ in range(_AROUND):
         group.add()
-    feeder = Feeder(kafka, _SENT_A_SECOND)
+    feeder = SteadyRate(kafka, _SENT_A_SECOND)
     stack.callback(feeder.close)
     feeder.start()
 
