@@ -90,7 +90,7 @@ class Simulated(Stage[RawPair, RawPair]):
         return [Emit(((_OUT, record),)) for _, record in batch]
 
 
-class Arrivals:
+class OutputTimes:
     """Notes, on a thread of its own, when records of each input partition come out."""
 
     def __init__(self, kafka: KafkaConnection) -> None:
@@ -232,7 +232,7 @@ def main() -> None:
 
 
 def _rates(counts: Sequence[int], kafka: KafkaConnection, folder: Path, stack: ExitStack) -> None:
-    group, outputs = Group(kafka, folder, _RECORD_S, stack), Arrivals(kafka)
+    group, outputs = Group(kafka, folder, _RECORD_S, stack), OutputTimes(kafka)
     stack.callback(outputs.close)
     feeder = SteadyRate(kafka, 0)
     stack.callback(feeder.close)
@@ -252,7 +252,7 @@ def _rates(counts: Sequence[int], kafka: KafkaConnection, folder: Path, stack: E
 
 
 def _changes(rounds: int, kafka: KafkaConnection, folder: Path, stack: ExitStack) -> None:
-    group, outputs = Group(kafka, folder, _QUICK_S, stack), Arrivals(kafka)
+    group, outputs = Group(kafka, folder, _QUICK_S, stack), OutputTimes(kafka)
     stack.callback(outputs.close)
     for _ in range(_AROUND):
         group.add()

@@ -19,7 +19,6 @@ from kaption.producers.errors import SourceError
 PACKED = ("", ".gz", ".bz2", ".xz", ".zst")
 """What may stand behind a text file's ending: the compressions that are read, and none."""
 
-_DAMAGED = (EOFError, OSError, zlib.error, lzma.LZMAError)
 _CHUNK = 256 * 1024
 # The longest first: UTF-32 begins as UTF-16 does.
 _MARKS = (
@@ -62,20 +61,12 @@ def opened_text(path: Path, encoding: str | None = None) -> Iterator[BinaryIO]:
         raise SourceError(f"-o encoding={encoding}: Python knows no encoding of that name")
     try:
         with _open(path, codec) as file:
-            start = file.read(_START)
-            if len(start.translate(None, _NEVER)) < 0.9 * len(start):
-                raise SourceError(
-                    f"{path} is no text in UTF-8: if the file has another format, name it with"
-                    " --format; UTF-16 and UTF-32 without a byte order mark need"
-                    " -o encoding=utf-16-le or the like"
-                )
-            file.seek(0)
+            _refuse_other_formats(path, file)
             if codec is None:
                 _refuse_other_encodings(path, file)
             yield file
-    except (*_DAMAGED, *_zstd_errors()) as error:
-        # bz2 and gzip tell damage by an OSError of their own, which has no number.
-        if isinstance(error, OSError) and error.errno is not None:
+    except Exception as error:
+        if not _is_damage(error):
             raise
         raise SourceError(f"{path} is damaged or cut off: {error}; fetch it again") from error
 
@@ -123,6 +114,17 @@ def moved_to(file: BinaryIO, offset: int) -> bool:
         return True
     file.seek(offset - 1)
     return len(file.read(1)) == 1
+
+
+def _refuse_other_formats(path: Path, file: BinaryIO) -> None:
+    """Raise SourceError with what to do if the file begins with what no text has. Seeks back."""
+    start = file.read(_START)
+    if len(start.translate(None, _NEVER)) < 0.9 * len(start):
+        raise SourceError(
+            f"{path} is no text in UTF-8: if the file has another format, name it with --format;"
+            " UTF-16 and UTF-32 without a byte order mark need -o encoding=utf-16-le or the like"
+        )
+    file.seek(0)
 
 
 def _refuse_other_encodings(path: Path, file: BinaryIO) -> None:
@@ -204,13 +206,13 @@ def _from_zstd(path: Path) -> BinaryIO:
     return cast("BinaryIO", zstd.open(path))
 
 
-def _zstd_errors() -> tuple[type[Exception], ...]:
-    # A light install does not load the library, and may not have it.
-    try:
-        from backports import zstd
-    except ImportError:
-        return ()
-    return (zstd.ZstdError,)
+def _is_damage(error: Exception) -> bool:
+    """Whether a file could not be unpacked."""
+    if isinstance(error, OSError):  # bz2 and gzip raise one of their own, which has no number
+        return error.errno is None
+    # zstd's is known by its name: a light install does not load the library, and may not have it.
+    known = isinstance(error, (EOFError, zlib.error, lzma.LZMAError))
+    return known or type(error).__name__ == "ZstdError"
 
 
 def _open(path: Path, codec: str | None) -> BinaryIO:
