@@ -83,7 +83,7 @@ def test_a_spool_may_be_named_by_a_string(tmp_path: Path) -> None:
         ({"image": {"url": 7}, "text": "a jug"}, ValueError, r"image\.url: .*\(given 7\)"),
         ({"image": {}, "text": "a jug"}, ValueError, "image: give exactly one of url, inline"),
         ({"image": URL + "x" * 9000, "text": "a"}, ValueError, r"url: .*8192.*'https.*\.\.\.\)"),
-        ({"img": URL, "txt": "a jug"}, ValueError, "text: Field required; image: Field required"),
+        ({"img": URL, "words": "a jug"}, ValueError, "text: Field required; image: Field required"),
         ("a jug", TypeError, r"pair must be a RawPair, or fields: publish\(.*, not str"),
         ({0: "a jug"}, TypeError, r"pair must be a RawPair, or fields: publish\(.*, not dict"),
     ],
