@@ -6,7 +6,11 @@ import sys
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from kaption.workers.runtime.logs import RateLimit
+
+pytestmark = pytest.mark.slow  # most of these tests start a process
 
 
 def record(message: str, *arguments: object) -> logging.LogRecord:

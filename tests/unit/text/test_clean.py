@@ -195,6 +195,7 @@ def test_the_language_picks_the_slang_table() -> None:
     assert clean("weis, smal", POLICY, "de").text == "weiß, smal"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part", ['<a "', "<!--", "&amp;", "a.b@", "www.", "(", "- ", "x | ", "\u200d", "IMG_123 ", "a-"]
 )
