@@ -37,8 +37,7 @@ def read_raw_pair(fields: Mapping[str, Any]) -> RawPair:
     A field that is missing is taken under the names that others give it (`NAMES`). `image` may be
     a string that means a URL or the bytes of a data: URI, never a file. A value that `extra` cannot
     hold is left out. Raises ValueError for an image that is no address, and pydantic's
-    ValidationError, which is one too, for the required fields `pair_id`, `image` and
-    `text`.
+    ValidationError, which is one too, for the required fields `pair_id`, `image` and `text`.
     """
     given = _named(fields)
     if "image" in given:
