@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from kaption.consumers.stream import Stop
 from kaption.objectstore import open_store
 from kaption.objectstore.dataset.manifests import live, read_manifests
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
-from kaption.objectstore.dataset.table import VERSION_COLUMNS
+from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
 from kaption.schemas import CleanPair, Reason, Takedown, TakedownKind
 from kaption.schemas.limits import DETAIL_CHARS, Detail, Url
 from kaption.schemas.pair import crawled_url, image_url
@@ -120,18 +119,15 @@ def _in_dataset(settings: Settings, takedowns: TakedownList) -> Addresses:
 
     Raises Retry.
     """
-    import pyarrow.parquet as pq
-
     objects, prefix = open_store(settings.store), settings.sink.prefix
     data, newest, versions = DataObjects(objects, prefix), Addresses(), dict[str, int]()
     for manifest in live(read_manifests(objects, prefix)):
         try:
-            file = BytesIO(data.read(manifest, "parquet"))
+            table = data.read(manifest, "parquet")
         except DamagedError as error:
             _log.warning("%s; nobody is asked about its pairs", error)
             continue
-        # Not read_table: it knows no parts of a column.
-        rows = pq.ParquetFile(file).read([*VERSION_COLUMNS, *RULE_COLUMNS]).to_pylist()
+        rows = read_parquet(table, [*VERSION_COLUMNS, *RULE_COLUMNS]).to_pylist()
         later = [row for row in rows if row["version"] >= versions.get(row["pair_id"], 0)]
         pairs = [pair_of(row) for row in later]
         gone = takedowns.rejections(pairs)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,7 @@ from kaption.objectstore.dataset.pair_rows import (
     pair_rows,
     stored_rows,
 )
-from kaption.objectstore.dataset.table import VERSION_COLUMNS
+from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
 from kaption.objectstore.open import patiently
 from kaption.schemas import CleanPair
 
@@ -91,13 +90,11 @@ class Replacements:
         return _PartitionVersions(older["offset"], newer[newer["offset"] < until])
 
     def _newer(self, partition: int) -> Rows:
-        import pyarrow.parquet as pq
-
         rows = [np.empty(0, ROW)]
         for each in self._index.new(partition, self._until[partition]):
             data = self._reader.table(each)
             if data is not None:
-                table = pq.read_table(BytesIO(data), columns=VERSION_COLUMNS)
+                table = read_parquet(data, VERSION_COLUMNS)
                 rows.append(pair_rows(*(table[name].to_pylist() for name in VERSION_COLUMNS)))
         return ordered(np.concatenate(rows))
 

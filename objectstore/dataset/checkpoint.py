@@ -18,6 +18,7 @@ from io import BytesIO
 from itertools import repeat
 from typing import NamedTuple
 
+from kaption.objectstore.dataset.table import read_parquet
 from kaption.schemas import Manifest
 from kaption.schemas.record import Record
 
@@ -110,10 +111,9 @@ def encoded_checkpoint(head: PartitionCheckpoint, entries: list[ShardEntry]) -> 
 def decoded_checkpoint(data: bytes, partition: int) -> tuple[PartitionCheckpoint, list[ShardEntry]]:
     """Return what `encoded_checkpoint` was given. Raises ValueError for other bytes."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(BytesIO(data))
+        table = read_parquet(data)
         head = PartitionCheckpoint.model_validate_json((table.schema.metadata or {})[_HEAD])
         columns = [table[name].to_pylist() for name in _COLUMNS]
         lists = table["parts"].combine_chunks()

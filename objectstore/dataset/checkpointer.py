@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal, Fault, Retry
@@ -32,7 +31,7 @@ from kaption.objectstore.dataset.pair_rows import (
     stored_rows,
 )
 from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
-from kaption.objectstore.dataset.table import VERSION_COLUMNS
+from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
 from kaption.objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -203,8 +202,6 @@ class Checkpointer:
 
     def _rows(self, entry: ShardEntry) -> Rows | None:
         """Return the rows of a shard's table, or of its tar where the table is damaged."""
-        import pyarrow.parquet as pq
-
         manifest = read_manifest(self._objects, self._layout, entry)
         try:
             data = self._data.read(manifest, "parquet")
@@ -220,7 +217,7 @@ class Checkpointer:
                 [pair.version for _, pair in samples],
                 [offset for offset, _ in samples],
             )
-        table = pq.read_table(BytesIO(data), columns=VERSION_COLUMNS)
+        table = read_parquet(data, VERSION_COLUMNS)
         return pair_rows(*(table[name].to_pylist() for name in VERSION_COLUMNS))
 
     def _put(self, key: Callable[[str], str], rows: NDArray[np.void]) -> str:

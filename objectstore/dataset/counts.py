@@ -9,13 +9,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from io import BytesIO
 
 from pydantic import ValidationError
 
 from kaption.objectstore.dataset.counting import COLUMNS, Counting
 from kaption.objectstore.dataset.layout import Layout, number_of
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.table import read_parquet
 from kaption.objectstore.open import patiently
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest
@@ -89,10 +89,7 @@ def store_counts(
 
 
 def _of_table(objects: DataObjects, manifest: Manifest, left_out: Collection[int]) -> Counts:
-    import pyarrow.parquet as pq
-
-    # Not read_table: it knows no parts of a column. Columns that an old table lacks are no error.
-    table = pq.ParquetFile(BytesIO(objects.read(manifest, "parquet"))).read(COLUMNS)
+    table = read_parquet(objects.read(manifest, "parquet"), COLUMNS)
     counting = Counting()
     for row in table.to_pylist():
         if row["offset"] not in left_out:

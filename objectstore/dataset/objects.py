@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.shard import untar
+from kaption.objectstore.dataset.table import read_parquet
 from kaption.objectstore.open import patiently
 from kaption.objectstore.store import ObjectStore
 from kaption.schemas import Manifest, ShardObject
@@ -27,10 +27,8 @@ def read_samples(
 
 def read_rows(objects: ObjectStore, prefix: str, manifest: Manifest) -> list[dict[str, Any]]:
     """Return the rows of a shard's table, in the order of their offsets. Raises DamagedError."""
-    import pyarrow.parquet as pq
-
     data = DataObjects(objects, prefix).read(manifest, "parquet")
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(data)).to_pylist()
+    rows: list[dict[str, Any]] = read_parquet(data).to_pylist()
     return rows
 
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from kaption.objectstore.dataset.table import read_parquet
 from kaption.objectstore.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -137,10 +138,9 @@ def decoded_rows(data: bytes, kind: Kind) -> NDArray[np.void]:
     """Return what `encoded_rows` was given. Raises ValueError for other bytes."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(BytesIO(data))
+        table = read_parquet(data)
         rows = np.empty(len(table), kind)
         for name, _ in kind:
             rows[name] = table[name].to_numpy()

@@ -112,6 +112,20 @@ def write_parquet(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
+def read_parquet(data: bytes, columns: Sequence[str] | None = None) -> Any:
+    """Return the table in a Parquet file's bytes, read in the calling thread.
+
+    A name in `columns` may be a part of a nested column, such as ``captions.list.element.source``.
+    A column that the file lacks is left out. Raises pyarrow.ArrowException, OSError.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    # Not `pq.read_table`, and no threads: Arrow's threads may still let go of Python's bytes when
+    # the table is there. If the interpreter ends just then, the process dies by SIGABRT.
+    return pq.ParquetFile(pa.BufferReader(data)).read(columns, use_threads=False)
+
+
 def older_versions(tables: Sequence[Any]) -> Any:
     """Return the rows of one partition's tables that are not the latest version of their pair.
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from typing import Any
 
 from kaption.objectstore import ObjectStore
@@ -21,7 +20,7 @@ from kaption.objectstore.dataset.pair_rows import (
     pair_rows,
     stored_rows,
 )
-from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions
+from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions, read_parquet
 from kaption.objectstore.dataset.takedowns import Takedowns, takedowns_digest
 from kaption.objectstore.open import patiently
 from kaption.schemas import BlobRef, Caption, CleanPair, ImageRef, Manifest, TextSource
@@ -118,11 +117,9 @@ def find_new_obsolete(
 
 
 def _table(objects: DataObjects, manifest: Manifest) -> Any:
-    import pyarrow.parquet as pq
-
     data = objects.read(manifest, "parquet")
-    # Not read_table: it knows no parts of a column, and the texts are most of a table.
-    return pq.ParquetFile(BytesIO(data)).read([*VERSION_COLUMNS, *RULE_COLUMNS])
+    # Not the texts: they are most of a table.
+    return read_parquet(data, [*VERSION_COLUMNS, *RULE_COLUMNS])
 
 
 def _covered(table: Any, takedowns: Takedowns) -> dict[int, str]:
