@@ -17,6 +17,7 @@ from kaption.connections.kafka.internals import (
     OwnPartitionsAssignor,
     claim_what_is_owned,
     keep_answers,
+    note_waits,
     place_failures,
 )
 from kaption.connections.kafka.oauth import token_provider
@@ -160,7 +161,7 @@ def transactional_producer(
     library keeps to it, see `TransactionThread`. The broker aborts a transaction that is open for
     longer than `expiry_s`; until then its readers wait.
     """
-    return KafkaProducer(
+    producer = KafkaProducer(
         **client_config(connection),
         client_id=transactional_id,
         transactional_id=transactional_id,
@@ -179,6 +180,8 @@ def transactional_producer(
         # The engine has metrics of its own; the library's cost several percent.
         metrics_enabled=False,
     )
+    note_waits(producer)
+    return producer
 
 
 def idempotent_producer(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
+from weakref import WeakSet
 
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -22,6 +23,7 @@ from kafka.errors import (
     OffsetOutOfRangeError,
     UnknownTopicIdError,
 )
+from kafka.producer.transaction_manager import TransactionManager
 from kafka.record.default_records import DefaultRecordBatch
 
 from kaption.connections.kafka.messages import Partition
@@ -143,16 +145,52 @@ def let_go_in_child(producer: Any) -> None:
     producer._unregister_cleanup()
 
 
+def note_waits(producer: Any) -> None:
+    """Have `discard` end the calls that wait for an answer to a transactional producer's request.
+
+    The library drops a request whose coordinator cannot be reached within the request's time-out,
+    and `commit_transaction` then waits for ever. To look for the request in the library's queue
+    was rejected: a dropped one is no longer there.
+    """
+    manager = producer._transaction_manager
+    manager.__class__ = _TransactionManager
+    manager.results = WeakSet()
+
+
+class _TransactionManager(TransactionManager):  # type: ignore[misc]  # as _Fetcher
+    results: WeakSet[Any]
+    discarded = False
+
+    def _enqueue_request(self, request: Any) -> None:
+        with self._lock:
+            self.results.add(request.result)
+            super()._enqueue_request(request)
+            if self.discarded:
+                self.end_waits()
+
+    def end_waits(self) -> None:
+        """Fail each request without an answer, and each later one."""
+        with self._lock:
+            self.discarded = True
+            for result in self.results:
+                if not result.is_done:
+                    result.done(KafkaError("the producer was discarded"))
+
+
 def discard(producer: Any, timeout_s: float) -> None:
     """Close a producer without sending what it still holds, and wait for at most `timeout_s`.
 
     `close` alone flushes first. After an error the flush fails or waits for messages that nothing
-    can deliver any more, and the I/O thread goes on for ever.
+    can deliver any more, and the I/O thread goes on for ever. Calls of the producer that wait for
+    the broker raise KafkaError, see `note_waits`.
     """
     producer._sender.force_close()
     # Its flush raises for each message that was given up just now.
     with suppress(KafkaError):
         producer.close(timeout=timeout_s)
+    manager = producer._transaction_manager
+    if isinstance(manager, _TransactionManager):
+        manager.end_waits()
 
 
 def place_failures(consumer: Any, *, pass_over: bool) -> None:

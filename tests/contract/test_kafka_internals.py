@@ -16,6 +16,11 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.base import Generation
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.producer.sender import Sender
+from kafka.producer.transaction_manager import (
+    TransactionalRequestResult,
+    TransactionManager,
+    TxnRequestHandler,
+)
 from kafka.protocol.api_message import ApiMessage
 from kafka.record import MemoryRecords
 
@@ -46,6 +51,12 @@ TOUCHED = [
     (KafkaProducer, "_unregister_cleanup"),
     (KafkaProducer, "_sender"),
     (Sender, "force_close"),
+    (KafkaProducer, "_transaction_manager"),
+    (TransactionManager, "_enqueue_request"),
+    (TransactionManager, "_lock"),
+    (TxnRequestHandler, "result"),
+    (TransactionalRequestResult, "is_done"),
+    (TransactionalRequestResult, "done"),
 ]
 """Each attribute that internals.py touches of an object that the library keeps to itself."""
 FAULTS = [

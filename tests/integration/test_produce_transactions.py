@@ -3,17 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 from threading import Lock
+from threading import enumerate as all_threads
 from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from kaption.connections.kafka.clients import transactional_producer
 from kaption.connections.kafka.messages import Message, Outgoing
-from kaption.connections.kafka.transaction import TransactionThread
+from kaption.connections.kafka.transaction import BlockingTransactions, TransactionThread, Unknown
 from kaption.connections.settings import KafkaConnection
 from kaption.producers.errors import PublishError
 from kaption.producers.feed.feed import Fed, Feed, FeedOptions
+from kaption.schemas.limits import MIB
+from kaption.schemas.topics import RAW
+from support.engine import until
 from support.feeding import Numbers, once, published
 from support.publishing import with_topic
 from tools.servers import ApacheKafka
@@ -136,3 +141,31 @@ def test_a_transaction_that_hangs_is_left_behind(
     # Then each record is there once, whatever became of the first commit
     assert frozen
     assert published(connection) == once(10)
+
+
+def test_a_left_producer_whose_broker_died_in_the_commit_leaves_no_thread(
+    own_kafka: ApacheKafka, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a broker that dies as a producer ends its transaction
+    connection = with_topic(own_kafka.bootstrap, topic_prefix)
+    real = KafkaProducer.commit_transaction
+
+    def commit(producer: KafkaProducer) -> None:
+        own_kafka.kill9()
+        real(producer)
+
+    monkeypatch.setattr(KafkaProducer, "commit_transaction", commit)
+    transactions = BlockingTransactions(topic_prefix, deadline_s=5)
+    transactions.open(
+        lambda: transactional_producer(
+            connection, topic_prefix, MIB, request_s=1, block_s=1, expiry_s=30
+        ),
+        lambda: None,
+    )
+    # When its caller has waited for longer than the library tries to reach the broker
+    message = Outgoing(f"{topic_prefix}{RAW.name}", Message(b"value"))
+    result = transactions.commit([message], {}, topic_prefix)
+    # Then the producer is left behind, and the thread that waits for it ends
+    assert isinstance(result, Unknown)
+    name = f"{topic_prefix}-transaction"
+    assert until(lambda: name not in {thread.name for thread in all_threads()}, 30)

@@ -40,6 +40,7 @@ class Producer:
         self.sent: list[tuple[Any, ...]] = []
         self.offsets: Any = None
         self.closed = threading.Event()
+        self._transaction_manager = None
         self._sender = SimpleNamespace(force_close=lambda: self._call("force_close"))
 
     def _call(self, name: str) -> None:
