@@ -196,6 +196,7 @@ def test_a_producer_made_after_its_thread_was_abandoned_fences_nobody(
     assert "init" not in producer.calls
 
 
+@pytest.mark.slow
 def test_a_caller_that_waits_is_told_after_its_deadline_and_opens_another(
     producer: Producer,
 ) -> None:
@@ -229,6 +230,7 @@ def test_what_fails_while_opening_is_raised(producer: Producer) -> None:
     assert producer.closed.wait(LIMIT_S)
 
 
+@pytest.mark.slow
 def test_an_opening_that_never_ends_is_given_up() -> None:
     released = threading.Event()
     transactions = BlockingTransactions("test", deadline_s=0.1)

@@ -17,6 +17,7 @@ DOG = DetectedObject(label="dog", confidence=0.9)
 CAR = DetectedObject(label="car", confidence=0.8, attributes=("red", "old"))
 
 
+@pytest.mark.slow
 def test_objects_are_counted_and_listed() -> None:
     context = CaptionContext("x", "en", objects=(DOG, CAR, DOG))
 

@@ -27,6 +27,7 @@ def values(*texts: tuple[AltText, str]) -> dict[str, float]:
     return {figure.name: figure.value for figure in figures(found)}
 
 
+@pytest.mark.slow
 def test_names_and_other_facts_of_a_true_alt_text_are_kept_or_lost() -> None:
     found = values(
         (RIGHT, "a red star on a road, by rosa, in oslo"),
@@ -41,6 +42,7 @@ def test_names_and_other_facts_of_a_true_alt_text_are_kept_or_lost() -> None:
     assert found["fused: all true facts of the alt text kept"] == pytest.approx(8 / 10)
 
 
+@pytest.mark.slow
 def test_what_is_false_of_the_image_is_repeated_or_not() -> None:
     found = values(
         (RIGHT, DENSE),

@@ -70,6 +70,7 @@ def test_calls_of_several_stages_do_not_overlap_but_preprocessing_does() -> None
     assert scorer.model == "counting"
 
 
+@pytest.mark.slow
 def test_a_scorer_that_no_stage_has_any_more_is_given_up() -> None:
     shared(ClipPolicy(model="a"), load)
     gc.collect()

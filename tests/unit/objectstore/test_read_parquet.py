@@ -29,6 +29,7 @@ def _parquet(table: pa.Table) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_no_thread_of_arrow_is_left_that_could_abort_the_ending_process() -> None:
     row = _parquet(pa.table({f"column{n}": [n] for n in range(60)}))
     done = subprocess.run(

@@ -106,6 +106,7 @@ def test_settling_waits_only_for_messages_admitted_before() -> None:
     assert not settled.is_alive()
 
 
+@pytest.mark.slow
 def test_leaving_gives_up_when_nothing_is_acknowledged_any_more() -> None:
     # Given three messages, one of which is acknowledged a moment later
     in_flight = InFlight(max_bytes=10_000, timeout_s=60)

@@ -108,6 +108,7 @@ def test_a_bank_expires_with_the_topics(client: redis.Redis) -> None:
     assert 0 < client.ttl(bank._key("r", "p")) <= 7 * 24 * 3600
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_is_a_retry() -> None:
     away = connect_redis(RedisConnection(url=SecretStr("redis://127.0.0.1:1/0")))
 

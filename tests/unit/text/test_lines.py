@@ -90,6 +90,7 @@ AS_WIDE = [(0.0, 0.0, 0.0, 1.0), *[(1.0, 0.0, 0.0, 0.0)] * 2, *[(0.0, 0.0, 0.0, 
 AS_WIDE += [(0.0, 0.0, 0.0, 1.0), (1.0, 0.0, 0.0, 0.0)]
 
 
+@pytest.mark.slow
 @given(st.lists(LINES, max_size=12), st.randoms(use_true_random=False))
 @example([line("", *box) for box in AS_HIGH], random.Random(0))
 @example([line("", *box) for box in AS_WIDE], random.Random(1))
