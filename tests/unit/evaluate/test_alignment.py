@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 from kaption.workers.demo.scenes import Scene, SceneObject, random_scene
-from tools.evaluate.alignment import CHOICES, POOLS, make_items, right
+from tools.evaluate.alignment import CHOICES, POOLS, TASKS, make_items, right
 from tools.evaluate.long_texts import long_text
 
 
@@ -16,8 +16,9 @@ def count_words(text: str) -> int:
     return len(text.split()) + 2
 
 
-def test_the_same_seed_gives_the_same_items_and_no_choice_twice() -> None:
-    first, second = (make_items(3, count_words, seed=5) for _ in range(2))
+@pytest.mark.parametrize("altered", TASKS.values(), ids=TASKS)
+def test_the_same_seed_gives_the_same_items_and_no_choice_twice(altered: int) -> None:
+    first, second = (make_items(3, count_words, altered, seed=5) for _ in range(2))
     assert [item.texts for item in first] == [item.texts for item in second]
     for item in first:
         assert len(set(item.texts)) == CHOICES
