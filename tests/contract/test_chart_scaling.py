@@ -69,7 +69,7 @@ def test_keda_thresholds_prevent_idle_workers_and_flapping(values: str, stage: s
     # A transaction leaves a marker in each partition, which looks like lag while no worker runs.
     assert int(metadata["activationLagThreshold"]) >= partitions
     # Minutes of work where a worker is dear: `python -m bench.autoscaling` shows what that saves.
-    batches = 512 if stage in GPU_STAGES else 4
+    batches = 1280 if stage in GPU_STAGES else 4
     assert int(metadata["lagThreshold"]) == batches * batch_records(manifests, stage)
     assert spec["cooldownPeriod"] >= probe["periodSeconds"] * probe["failureThreshold"]
     assert spec["minReplicaCount"] == (0 if stage in GPU_STAGES else 1)
