@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from kaption.connections.errors import Fatal, Retry
 from kaption.connections.settings import StoreConnection
 from kaption.objectstore import open_store
-from kaption.objectstore.dataset.layout import Layout
-from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.dataset.checkpoint import ShardEntry
+from kaption.objectstore.dataset.index import DatasetIndex, chain_of, read_listed
+from kaption.objectstore.dataset.layout import Layout, partition_of, span_of
 from kaption.objectstore.dataset.table import table_schema
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
@@ -24,10 +25,15 @@ from kaption.schemas.manifest import entry_of
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+    from deltalake.transaction import AddAction, RemoveAction
 
 _PUBLISHER = "kaption table"
 """Names the counter in the log that lets only one of two publishers commit what both saw."""
 _TRIES = 10
+_Identity = tuple[int, int, int, int, int]
+"""What a shard is known by in the log and in a checkpoint: partition, start, end, bytes of its
+table, and milliseconds of its creation. So the manifests of shards that the table names already are
+not read. A shard that was written again at the same offsets has another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,59 +63,81 @@ def publish(connection: StoreConnection, prefix: str) -> PublishedTable:
 
     uri, options = _address(connection, prefix)
     objects = open_store(connection)
+    index = DatasetIndex(objects, prefix)
     for _ in range(_TRIES):
-        manifests = patiently(partial(read_manifests, objects, prefix))
-        if not manifests:
+        shards = patiently(index.read)
+        entries = [entry for each in shards.values() for entry in chain_of(each)]
+        if not entries:
             raise Fatal(f"no shards below {prefix!r} of {connection.url}: look at sink.prefix")
         try:
-            return _follow(_table(uri, options), uri, manifests)
+            table = _table(uri, options)
+            there = _shards_of(table)
+            missing = [entry for entry in entries if _identity(entry) not in there]
+            new = patiently(partial(read_listed, objects, Layout(prefix), missing))
+            gone = there.keys() - set(map(_identity, entries))
+            if new or gone:
+                newest_ms = max(entry.created_us for entry in entries) // 1000
+                removals = [_removal(there[each], each, newest_ms) for each in sorted(gone)]
+                _commit(table, [*removals, *map(_addition, new)])
         except CommitFailedError:
             continue  # another publisher was faster
+        except KeyError as error:  # compaction removed the manifest since the index was read
+            index.distrust(partition_of(*error.args))
+            continue
         except (DeltaError, OSError) as error:
             raise Fatal(f"the Delta table at {uri}: {error}") from error
+        rows = sum(entry.pairs for entry in entries)
+        return PublishedTable(uri, table.version(), len(new), len(gone), len(entries), rows)
     raise Retry(
         f"the Delta table at {uri}: other publishers were faster {_TRIES} times; run it again when"
         " they have ended"
     )
 
 
-def _follow(table: DeltaTable, uri: str, manifests: list[Manifest]) -> PublishedTable:
-    from deltalake import CommitProperties, Transaction
-    from deltalake.transaction import AddAction, RemoveAction
-
-    wanted = {entry_of(each, "parquet").key: each for each in manifests}
-    there = dict(_named(table))
-    new, gone = wanted.keys() - there.keys(), there.keys() - wanted.keys()
-    if new or gone:
-        now_ms = int(max(each.created_at for each in manifests).timestamp() * 1000)
-        removals = (RemoveAction(key, True, now_ms, size=there[key]) for key in sorted(gone))
-        additions = (
-            AddAction(
-                path=key,
-                size=entry_of(wanted[key], "parquet").bytes,
-                partition_values={},
-                modification_time=int(wanted[key].created_at.timestamp() * 1000),
-                data_change=True,
-                stats=json.dumps({"numRecords": wanted[key].pairs}),
-            )
-            for key in sorted(new)
-        )
-        turn = (table.transaction_version(_PUBLISHER) or 0) + 1
-        table.create_write_transaction(
-            [*removals, *additions],
-            "append",
-            table.schema(),
-            commit_properties=CommitProperties(app_transactions=[Transaction(_PUBLISHER, turn)]),
-        )
-        table.update_incremental()
-    rows = sum(each.pairs for each in manifests)
-    return PublishedTable(uri, table.version(), len(new), len(gone), len(wanted), rows)
+def _identity(entry: ShardEntry) -> _Identity:
+    return entry.partition, entry.start, entry.end, entry.table_bytes, entry.created_us // 1000
 
 
-def _named(table: DeltaTable) -> list[tuple[str, int]]:
+def _shards_of(table: DeltaTable) -> dict[_Identity, str]:
+    """The shards that the table names, with the keys of their Parquet objects."""
     actions: Any = table.get_add_actions()
-    columns = actions.column("path").to_pylist(), actions.column("size_bytes").to_pylist()
-    return list(zip(*columns, strict=True))
+    names = ("path", "size_bytes", "modification_time")
+    rows = zip(*(actions.column(name).to_pylist() for name in names), strict=True)
+    return {(*span_of(key), size, created_ms): key for key, size, created_ms in rows}
+
+
+def _addition(manifest: Manifest) -> AddAction:
+    from deltalake.transaction import AddAction
+
+    *_, size, created_ms = _identity(ShardEntry.of(manifest))
+    return AddAction(
+        path=entry_of(manifest, "parquet").key,
+        size=size,
+        partition_values={},
+        modification_time=created_ms,
+        data_change=True,
+        stats=json.dumps({"numRecords": manifest.pairs}),
+    )
+
+
+def _removal(key: str, shard: _Identity, removed_ms: int) -> RemoveAction:
+    from deltalake.transaction import RemoveAction
+
+    *_, size, _created_ms = shard
+    return RemoveAction(key, True, removed_ms, size=size)
+
+
+def _commit(table: DeltaTable, changes: list[AddAction | RemoveAction]) -> None:
+    from deltalake import CommitProperties, Transaction
+
+    turn = (table.transaction_version(_PUBLISHER) or 0) + 1
+    table.create_write_transaction(
+        changes,
+        "append",
+        table.schema(),
+        commit_properties=CommitProperties(app_transactions=[Transaction(_PUBLISHER, turn)]),
+    )
+    table.update_incremental()
 
 
 def _table(uri: str, options: dict[str, str]) -> DeltaTable:

@@ -179,6 +179,13 @@ def read_manifest(objects: ObjectStore, layout: Layout, entry: ShardEntry) -> Ma
     return manifest
 
 
+def read_listed(
+    objects: ObjectStore, layout: Layout, entries: Collection[ShardEntry]
+) -> list[Manifest]:
+    """Return the manifests of entries, in their order. Raises KeyError as `read_manifest` does."""
+    return _at_once(partial(read_manifest, objects, layout), entries)
+
+
 def chain_of(shards: PartitionShards) -> list[ShardEntry]:
     """Return the entries that count, by start."""
     return live(shards.entries)

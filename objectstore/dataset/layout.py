@@ -192,6 +192,12 @@ def partition_of(key: str) -> int:
     return int(key.split("/")[-2])
 
 
+def span_of(key: str) -> tuple[int, int, int]:
+    """The partition, the start and the end in the key of a shard's object."""
+    start, end, _ = _name(key).split("-", 2)
+    return partition_of(key), int(start), int(end)
+
+
 def takedown_id_of(key: str) -> str:
     """The id in a takedown's key."""
     return _name(key)

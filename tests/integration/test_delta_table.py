@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,18 @@ from kaption.connections.errors import Fatal
 from kaption.connections.settings import StoreConnection
 from kaption.objectstore import ObjectStore, open_store
 from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.checkpoint import (
+    PartitionCheckpoint,
+    ShardEntry,
+    encoded_checkpoint,
+)
+from kaption.objectstore.dataset.layout import Layout, shard_stem
+from kaption.objectstore.dataset.manifests import encoded
+from kaption.objectstore.folder import FolderStore
+from kaption.schemas import Manifest, ShardObject
 from kaption.workers.delta_table import PublishedTable, publish
 from support.compacting import compact, retire_all
+from support.sink_records import manifest, now
 from support.stream_records import named, write_chains, write_shards
 
 STORES = ["folder", pytest.param("s3", marks=pytest.mark.integration)]
@@ -98,6 +109,78 @@ def test_publishers_that_race_name_each_shard_once(dataset: Dataset) -> None:
         published = list(pool.map(lambda _: dataset.publish(), range(4)))
     assert dataset.rows(published[0]) == [f"0-{number}" for number in range(6)]
     assert {each.shards for each in published} == {6}
+
+
+class CountingStore(FolderStore):
+    """Counts the manifests that are read."""
+
+    read = 0
+
+    def get(self, key: str) -> bytes:
+        self.read += "/manifest/" in key
+        return super().get(key)
+
+
+def shard(start: int) -> Manifest:
+    """Make the manifest of a shard with one row, whose table is in no store."""
+    key = f"{shard_stem(0, start, start + 1, 'w')}-0.parquet"
+    table = ShardObject(key=key, format="parquet", bytes=1, sha256="0" * 64)
+    return manifest(start, start + 1, objects=(table,))
+
+
+@pytest.mark.parametrize("shards", [20, 200])
+def test_a_longer_table_reads_no_more_manifests_to_follow(
+    shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a published data set whose checkpoint knows all shards but five
+    store, layout = CountingStore(tmp_path), Layout("dataset")
+    monkeypatch.setattr("kaption.workers.delta_table.open_store", lambda _: store)
+    manifests = [shard(start) for start in range(shards)]
+    for each in manifests:
+        store.put(layout.key_of(each), encoded(each))
+    known = manifests[:-5]
+    head = PartitionCheckpoint(number=1, last=known[-1].start)
+    checkpoint = encoded_checkpoint(head, [ShardEntry.of(each) for each in known])
+    store.put(layout.checkpoint(0, 1), checkpoint)
+    assert publish(StoreConnection(url=str(tmp_path)), "dataset").added == shards
+    # When two shards came
+    for start in (shards, shards + 1):
+        store.put(layout.manifest(0, start), encoded(shard(start)))
+    store.read = 0
+    done = publish(StoreConnection(url=str(tmp_path)), "dataset")
+    # Then those that the checkpoint does not know are read, and the two once more for their keys
+    assert (done.added, done.removed, done.rows) == (2, 0, shards + 2)
+    assert store.read == 5 + 2 + 2
+
+
+def test_a_checkpoint_that_names_a_removed_manifest_stops_no_publisher(tmp_path: Path) -> None:
+    # Given a merge by a compactor that removed what an older checkpoint still names
+    store, layout = FolderStore(tmp_path), Layout("dataset")
+    first, second = shard(0), shard(1)
+    checkpoint = encoded_checkpoint(PartitionCheckpoint(number=1, last=0), [ShardEntry.of(first)])
+    store.put(layout.checkpoint(0, 1), checkpoint)
+    store.put(layout.key_of(second), encoded(second))
+    # When the table is published
+    done = publish(StoreConnection(url=str(tmp_path)), "dataset")
+    # Then it names the shards that are there
+    assert (done.added, done.shards, done.rows) == (1, 1, 1)
+
+
+def test_a_shard_that_was_written_again_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    # Given a shard that compaction wrote again, of the same offsets and size
+    store, layout = FolderStore(tmp_path), Layout("dataset")
+    store.put(layout.manifest(0, 0), encoded(shard(0)))
+    before = publish(StoreConnection(url=str(tmp_path)), "dataset")
+    key = f"{shard_stem(0, 0, 1, 'compactor')}-0.parquet"
+    table = ShardObject(key=key, format="parquet", bytes=1, sha256="1" * 64)
+    later = now() + timedelta(seconds=1)
+    again = manifest(0, 1, generation=1, parts=(0,), created_at=later, objects=(table,))
+    store.put(layout.key_of(again), encoded(again))
+    # When the table follows
+    done = publish(StoreConnection(url=str(tmp_path)), "dataset")
+    # Then it names the second one alone
+    assert (done.added, done.removed, done.shards) == (1, 1, 1)
+    assert DeltaTable(before.uri).file_uris() == [str(tmp_path / "dataset" / key)]
 
 
 def test_the_documented_sql_finds_the_newest_version_of_each_pair(tmp_path: Path) -> None:

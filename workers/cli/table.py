@@ -18,7 +18,7 @@ def command(config: Config = None) -> None:
     The table's log lies in _delta_log/ below sink.prefix and names the Parquet
     objects of the shards. Spark, Trino, DuckDB and Polars read it. Run it after
     each `kaption compact`, and as often as readers want new rows: it reads the
-    manifests, and commits what changed.
+    manifests of new shards, and commits what changed.
 
     Example: kaption table
     """
