@@ -138,7 +138,7 @@ class Compactor:
                 again = True
         examined = None
         if not obsolete.unknown and obsolete.outdated.isdisjoint(it.start for it in damaged):
-            examined = obsolete.takedowns, chain[-1].end
+            examined = obsolete.takedowns, takedowns.rules(), chain[-1].end
         patiently(partial(checkpoint, examined=examined))
         self._count(manifests.chain(), chain, obsolete)
 
