@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,12 @@ from pathlib import Path
 from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.checkpoint import ShardEntry
 from kaption.objectstore.dataset.checkpointer import Checkpointer
-from kaption.objectstore.dataset.counts import count_partition, store_counts, stored_counts
+from kaption.objectstore.dataset.counts import (
+    count_changes,
+    counted_shards,
+    store_counts,
+    stored_counts,
+)
 from kaption.objectstore.dataset.index import (
     DatasetIndex,
     PartitionShards,
@@ -26,7 +32,7 @@ from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.takedowns import Takedowns, takedown_keys, takedowns_digest
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
-from kaption.schemas.counts import PartitionCounts
+from kaption.schemas.counts import Counts, PartitionCounts
 from kaption.workers.compaction.merge import Merger
 from kaption.workers.compaction.obsolete import Obsolete, find_new_obsolete, find_obsolete
 from kaption.workers.compaction.plan import Limits, Run, plan
@@ -98,7 +104,7 @@ class Compactor:
             if dry:
                 self._foresee(partition, done)
             elif not self._is_done(stored, takedowns, counted.get(partition)):
-                self._compact(partition, done, progress)
+                self._compact(partition, stored, counted.get(partition), done, progress)
         return done
 
     def _is_done(
@@ -115,7 +121,14 @@ class Compactor:
             and not plan(chain, self._limits, ())
         )
 
-    def _compact(self, partition: int, done: Compacted, progress: Progress) -> None:
+    def _compact(
+        self,
+        partition: int,
+        before: PartitionShards,
+        counted: PartitionCounts | None,
+        done: Compacted,
+        progress: Progress,
+    ) -> None:
         manifests = MergedManifests(self._objects, self._prefix, partition)
         checkpoint = partial(Checkpointer(self._objects, self._prefix).write, partition)
         damaged: set[ShardEntry] = set()
@@ -140,7 +153,10 @@ class Compactor:
         if not obsolete.unknown and obsolete.outdated.isdisjoint(it.start for it in damaged):
             examined = obsolete.takedowns, takedowns.rules(), chain[-1].end
         patiently(partial(checkpoint, examined=examined))
-        self._count(manifests.chain(), chain, obsolete)
+        now = [each for each in manifests.chain() if each.end <= chain[-1].end]
+        # Another compactor may have merged shards across that end, and stores counters itself.
+        if now and now[-1].end == chain[-1].end:
+            self._count(now, obsolete, before, counted)
 
     def _merged(
         self,
@@ -157,19 +173,36 @@ class Compactor:
             done.damaged.append(str(error))
             return False
 
-    def _count(self, now: list[ShardEntry], read: list[ShardEntry], obsolete: Obsolete) -> None:
-        """Store the counters of the shards that took the place of those `read`."""
-        chain = [each for each in now if each.end <= read[-1].end]
-        # Another compactor may have merged shards across that end, and stores counters itself.
-        if chain and chain[-1].end == read[-1].end:
-            gone = obsolete.replaced | obsolete.taken_down
-            try:
-                shards = self._manifests(chain)
-            except KeyError:  # or removed them
-                return
-            counted, faults = count_partition(self._data, shards, gone, obsolete.takedowns)
-            if not faults:
-                store_counts(self._objects, self._prefix, chain[0].partition, counted)
+    def _count(
+        self,
+        chain: list[ShardEntry],
+        obsolete: Obsolete,
+        before: PartitionShards,
+        counted: PartitionCounts | None,
+    ) -> None:
+        """Store the counters of a chain: those `before`, with what changed since."""
+        gone = obsolete.replaced | obsolete.taken_down
+        known = -1 if counted is None else counted.end
+        earlier = {offset for offset, since in obsolete.since.items() if since < known}
+        old = set(counted_shards(before, counted, len(earlier)))
+        changed = sorted(gone - earlier)
+        kept = {each for each in old.intersection(chain) if not _any(changed, each)}
+        try:
+            left, come = map(self._manifests, ([*old - kept], [*set(chain) - kept]))
+        except KeyError:  # another compactor merged and removed a shard
+            return
+        base = counted.counts if old and counted is not None else Counts()
+        counts, faults = count_changes(self._data, base, left, earlier, come, gone)
+        if not faults:
+            now = PartitionCounts(
+                end=chain[-1].end,
+                generation=max(each.generation for each in chain),
+                takedowns=obsolete.takedowns,
+                table_bytes=sum(each.table_bytes for each in chain),
+                counts=counts,
+                replaced=sum(since < chain[-1].end for since in obsolete.since.values()),
+            )
+            store_counts(self._objects, self._prefix, chain[0].partition, now)
 
     def _manifests(self, chain: list[ShardEntry]) -> list[Manifest]:
         read = partial(read_manifest, self._objects, Layout(self._prefix))
@@ -231,3 +264,7 @@ def _count(done: Compacted, run: Run, size: int, dropped: Counter[str]) -> None:
     done.bytes_before += sum(each.tar_bytes for each in run)
     done.bytes_after += size
     done.dropped += dropped
+
+
+def _any(offsets: list[int], shard: ShardEntry) -> bool:
+    return bisect_left(offsets, shard.start) < bisect_left(offsets, shard.end)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,8 @@ class Obsolete:
     latest again."""
     unknown: bool = False
     """Whether the table of a shard could not be read."""
+    since: Mapping[int, int] = field(default_factory=dict)
+    """For each of `replaced` the offset since which it is, as in `REPLACED`, if that is known."""
 
 
 def find_obsolete(
@@ -93,8 +95,8 @@ def find_new_obsolete(
         except DamagedError:
             unknown = True
     rows_at = partial(stored_rows, objects)
-    offsets = patiently(partial(rows_at, head.replaced, REPLACED))["offset"]
-    replaced = frozenset(offsets.tolist())
+    since = dict(patiently(partial(rows_at, head.replaced, REPLACED)).tolist())
+    replaced = frozenset(since)
     holding = outdated = _shards_of(taken_down, chain)
     if taken_down:
         named = pair_rows(taken_down.values(), 0, range(len(taken_down)))
@@ -107,7 +109,8 @@ def find_new_obsolete(
                     table = _table(data, patiently(partial(read, entry)))
                     if not here.isdisjoint(table["offset"].to_pylist()):
                         outdated |= {entry.start}
-    return Obsolete(replaced, frozenset(taken_down), takedowns.digest(), holding, outdated, unknown)
+    digest, covered = takedowns.digest(), frozenset(taken_down)
+    return Obsolete(replaced, covered, digest, holding, outdated, unknown, since)
 
 
 def _table(objects: DataObjects, manifest: Manifest) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.checkpoint import decoded_checkpoint, encoded_checkpoint
 from kaption.objectstore.dataset.checkpointer import Checkpointer
+from kaption.objectstore.dataset.counts import count_partition, stored_counts
 from kaption.objectstore.dataset.index import DatasetIndex
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.manifests import read_manifests
@@ -173,3 +174,26 @@ def test_what_is_found_is_what_a_look_at_every_sample_finds(objects, tmp_path, s
         assert (found.taken_down, found.holding) == (scanned.taken_down, scanned.holding)
         if before is None:
             objects.delete(key)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_counters_that_compaction_keeps_are_those_of_all_samples(objects, tmp_path, seed):
+    # Given a dataset with a history of damages that are no shard's
+    dataset = Dataset(objects, tmp_path, seed)
+    steps = [step for step in STEPS if step is not Dataset.damaged_table] + [Dataset.merge] * 4
+    dataset.shards()
+
+    for step in dataset.draw.choices(steps, k=12):
+        # When
+        step(dataset)
+        compact(objects, Limits(below=1, to=1, records=1))
+
+        # Then
+        data, chain = DataObjects(objects, "dataset"), read_manifests(objects, "dataset")
+        stored = DatasetIndex(objects, "dataset").read()[0]
+        found = find_new_obsolete(objects, "dataset", stored, Takedowns(objects, "dataset"))
+        gone = found.replaced | found.taken_down
+        exact, faults = count_partition(data, chain, gone, found.takedowns)
+        assert faults == []
+        kept = stored_counts(objects, "dataset")[0]
+        assert kept.model_copy(update={"replaced": None}) == exact
