@@ -97,14 +97,18 @@ class Compactor:
         the store stays down.
         """
         done = Compacted()
-        takedowns = takedowns_digest(takedown_keys(self._objects, self._prefix))
+        digest = takedowns_digest(takedown_keys(self._objects, self._prefix))
+        # They are read once, when a partition is not done: `every_s` never passes. Those that come
+        # meanwhile are for the next run.
+        takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
         counted = {} if dry else stored_counts(self._objects, self._prefix)
         index = DatasetIndex(self._objects, self._prefix)
         for partition, stored in sorted(patiently(index.read).items()):
             if dry:
-                self._foresee(partition, done)
-            elif not self._is_done(stored, takedowns, counted.get(partition)):
-                self._compact(partition, stored, counted.get(partition), done, progress)
+                self._foresee(partition, takedowns, done)
+            elif not self._is_done(stored, digest, counted.get(partition)):
+                known = stored, counted.get(partition)
+                self._compact(partition, known, takedowns, done, progress)
         return done
 
     def _is_done(
@@ -124,8 +128,8 @@ class Compactor:
     def _compact(
         self,
         partition: int,
-        before: PartitionShards,
-        counted: PartitionCounts | None,
+        known: tuple[PartitionShards, PartitionCounts | None],
+        takedowns: Takedowns,
         done: Compacted,
         progress: Progress,
     ) -> None:
@@ -138,8 +142,6 @@ class Compactor:
             # have to know it.
             again, stored = False, patiently(checkpoint)
             chain = chain_of(stored)
-            # The takedowns are read once for each look at the chain: `every_s` never passes.
-            takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
             try:
                 obsolete = find_new_obsolete(self._objects, self._prefix, stored, takedowns)
                 for run in self._runs(chain, obsolete, damaged):
@@ -156,7 +158,7 @@ class Compactor:
         now = [each for each in manifests.chain() if each.end <= chain[-1].end]
         # Another compactor may have merged shards across that end, and stores counters itself.
         if now and now[-1].end == chain[-1].end:
-            self._count(now, obsolete, before, counted)
+            self._count(now, obsolete, *known)
 
     def _merged(
         self,
@@ -209,13 +211,12 @@ class Compactor:
         with ThreadPoolExecutor(_READERS) as pool:
             return list(pool.map(lambda each: patiently(partial(read, each)), chain))
 
-    def _foresee(self, partition: int, done: Compacted) -> None:
+    def _foresee(self, partition: int, takedowns: Takedowns, done: Compacted) -> None:
         def within(run: Run, offsets: frozenset[int]) -> int:
             return sum(run[0].start <= offset < run[-1].end for offset in offsets)
 
         # A dry run writes no checkpoint, so it reads all tables.
         chain = MergedManifests(self._objects, self._prefix, partition).chain()
-        takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
         obsolete = find_obsolete(self._data, self._manifests(chain), takedowns)
         replaced = obsolete.replaced - obsolete.taken_down
         for run in self._runs(chain, obsolete, damaged=set()):

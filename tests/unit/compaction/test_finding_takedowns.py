@@ -130,10 +130,11 @@ class Dataset:
 
     def samples(self) -> dict[int, tuple[CleanPair, bool]]:
         """The pairs in the tars by offset, and whether their tables can be read."""
-        found = {}
+        found: dict[int, tuple[CleanPair, bool]] = {}
         for shard in read_manifests(self.objects, "dataset"):
+            whole = True
             try:
-                whole = bool(read_rows(self.objects, "dataset", shard)) or True
+                read_rows(self.objects, "dataset", shard)
             except DamagedError:
                 whole = False
             for key, members in read_samples(self.objects, "dataset", shard):

@@ -1,5 +1,7 @@
 """Compaction looks only at what changed, and what it leaves out stays known."""
 
+from collections import Counter
+
 import pytest
 
 from kaption.objectstore.blobs import BlobStore
@@ -77,10 +79,13 @@ def test_a_list_of_takedowns_reads_the_tables_of_what_it_covers(noted):
     # When
     assert compact(noted, NONE_SMALL).dropped == {"taken down": 3}
     passed = [key for key in noted.read if key.endswith(".parquet") and "/data/" in key]
+    reads = Counter(key.split("/")[1] for key in noted.read)
     noted.read.clear()
 
     # Then the tables of three shards and of those in their place were read, and none the next time
     assert len(passed) == len(set(passed)) == 3 + 3
+    assert reads["takedown"] == 3
+    assert reads["manifest"] <= 3 * 3  # of the three: to look, to merge and to count
     assert compact(noted, NONE_SMALL).before == 0
     assert kinds(noted.read) == {"checkpoint", "counts"}
     assert len(offsets_in(noted)) == 33
