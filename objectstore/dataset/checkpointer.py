@@ -89,19 +89,21 @@ class Checkpointer:
         *,
         removed: Collection[str] = (),
         examined: tuple[str, Collection[Rule], int] | None = None,
+        anew: bool = False,
     ) -> PartitionShards:
         """Write what is stored of the partition, without some entries; return it.
 
         The checkpoint notes the keys of the manifests that are left out, until they are `removed`.
         `examined` is the digest of takedowns that cover no sample below an offset, with their rules
-        and the offset. Writes nothing where nothing changed. Raises ValueError (pydantic) for a
-        manifest that cannot be parsed, Fatal for a chain with a gap, and Retry.
+        and the offset. With `anew`, what the last checkpoint names is made once more. Writes
+        nothing where nothing changed. Raises ValueError (pydantic) for a manifest that cannot be
+        parsed, Fatal for a chain with a gap, and Retry.
         """
         index = DatasetIndex(self._objects, self._prefix, partition)
         failed, failure = None, Fault()
         for _ in range(_TRIES):
             stored = index.read().get(partition, PartitionShards())
-            head, lost = stored.checkpoint, failed == stored.checkpoint.number
+            head, lost = stored.checkpoint, anew or failed == stored.checkpoint.number
             chain = chain_of(stored)
             if gap := _gap(chain):
                 failure = Fatal(f"partition {partition} below {self._prefix!r}: {gap}")

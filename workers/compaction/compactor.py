@@ -136,11 +136,11 @@ class Compactor:
         manifests = MergedManifests(self._objects, self._prefix, partition)
         checkpoint = partial(Checkpointer(self._objects, self._prefix).write, partition)
         damaged: set[ShardEntry] = set()
-        again = True
+        again, missing, anew = True, "", False
         while again:
             # What is left out has to be in a checkpoint before: readers that began earlier still
             # have to know it.
-            again, stored = False, patiently(checkpoint)
+            again, stored = False, patiently(partial(checkpoint, anew=anew))
             chain = chain_of(stored)
             try:
                 obsolete = find_new_obsolete(self._objects, self._prefix, stored, takedowns)
@@ -149,8 +149,10 @@ class Compactor:
                         progress(done)
                     else:
                         again = True
-            except KeyError:  # another compactor merged and removed a shard
-                again = True
+            except KeyError as error:
+                # Another compactor merged and removed a shard. What is missing in the next
+                # checkpoint, too, is an object of it that was lost.
+                again, anew, missing = True, missing == str(error), str(error)
         examined = None
         if not obsolete.unknown and obsolete.outdated.isdisjoint(it.start for it in damaged):
             examined = obsolete.takedowns, takedowns.rules(), chain[-1].end

@@ -91,6 +91,26 @@ def test_a_list_of_takedowns_reads_the_tables_of_what_it_covers(noted):
     assert len(offsets_in(noted)) == 33
 
 
+@pytest.mark.parametrize("which", ["pairs", "versions", "rules"])
+def test_what_a_checkpoint_names_and_is_lost_is_made_anew(objects, tmp_path, which):
+    # Given a checkpoint, whose objects of one kind are gone
+    blobs = BlobStore(objects)
+    shard = [named(blobs, offset, 0, pair_id=f"pair-{offset % 3}") for offset in range(5)]
+    write_shards(objects, tmp_path, [[each] for each in shard])
+    compact(objects, NONE_SMALL)
+    for key in list(objects.list(f"dataset/{which}/")):
+        objects.delete(key)
+
+    # When
+    take_down(objects, TakedownKind.PAIR, "pair-1")
+
+    # Then
+    assert compact(objects, NONE_SMALL).dropped == {"taken down": 2}
+    assert list(objects.list("dataset/pairs/"))
+    assert list(objects.list("dataset/versions/"))
+    assert offsets_in(objects) == [0, 2, 3]
+
+
 def test_a_new_shard_with_a_pair_that_was_taken_down_before_is_written_anew(noted, tmp_path):
     take_down(noted, TakedownKind.PAIR, "0-3")
     compact(noted, NONE_SMALL)
