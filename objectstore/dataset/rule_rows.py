@@ -31,6 +31,9 @@ RULE_COLUMNS += ["captions.list.element.source"]
 """What a takedown looks at, besides the pair_id. Tables from before captions had sources lack the
 last one."""
 _DIGITS = 10
+# Copies of these take a tenth of the time of `model_construct`, which looks at every field.
+_BLOB, _IMAGE = BlobRef.model_construct(), ImageRef.model_construct()
+_PAIR = CleanPair.model_construct()
 
 
 def rule_rows(start: int, pairs: Iterable[CleanPair]) -> NDArray[np.void]:
@@ -114,17 +117,14 @@ def _keys(rules: Iterable[Rule]) -> NDArray[np.uint64]:
 
 def pair_of(row: dict[str, Any]) -> CleanPair:
     """Return a pair with no more than a takedown looks at, of a row with `RULE_COLUMNS`."""
-    blob = BlobRef.model_construct(sha256=row["sha256"])
-    image = ImageRef.model_construct(
-        blob=blob,
-        original_sha256=row["original_sha256"],
-        url=row["image_url"],
-        crawled_url=row["crawled_url"],
-    )
+    names = ("sha256", "original_sha256", "image_url", "crawled_url", "page_url")
+    sha256, original, url, crawled, page = (row[name] for name in names)
+    blob = _BLOB.model_copy(update={"sha256": sha256})
+    fields = {"blob": blob, "original_sha256": original, "url": url, "crawled_url": crawled}
+    image = _IMAGE.model_copy(update=fields)
     sources = [each["source"] for each in row.get("captions") or () if each["source"]]
     captions = tuple(
         Caption.model_construct(source=TextSource.model_construct(**source)) for source in sources
     )
-    return CleanPair.model_construct(
-        pair_id=row["pair_id"], page_url=row["page_url"], image=image, captions=captions
-    )
+    fields = {"pair_id": row["pair_id"], "page_url": page, "image": image, "captions": captions}
+    return _PAIR.model_copy(update=fields)
