@@ -17,6 +17,7 @@ _MODULES = (
     "dedup_growth",
     "sources",
     "datasets",
+    "takedowns",
     "near_duplicates",
     "near_index",
     "ocr",

@@ -38,7 +38,7 @@ from kaption.objectstore.dataset.counts import store_counts
 from kaption.objectstore.dataset.index import DatasetIndex
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.manifests import encoded
-from kaption.objectstore.dataset.pair_rows import REPLACED, encoded_rows, pair_rows
+from kaption.objectstore.dataset.pair_rows import REPLACED, digest_of, encoded_rows, pair_rows
 from kaption.objectstore.dataset.takedowns import takedowns_digest
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef, Manifest, ShardObject
@@ -153,18 +153,19 @@ def write_checkpoint(store: FolderStore, partition: int, entries: list[ShardEntr
     replaced = np.empty(len(old), REPLACED)
     replaced["offset"], replaced["since"] = old, np.minimum(old + 40, end - 1)
     digest = takedowns_digest(())
+    rows = pair_rows((f"{partition}-{offset}" for offset in every), 1, every)
+    pairs, versions = encoded_rows(rows), encoded_rows(replaced)
     head = PartitionCheckpoint(
         number=number,
         end=end,
         last=entries[-1].start,
-        pairs=(_LAYOUT.pairs(partition, 0, end, "bench"),),
-        replaced=_LAYOUT.versions(partition, end, "bench"),
+        pairs=(_LAYOUT.pairs(partition, 0, end, digest_of(pairs)),),
+        replaced=_LAYOUT.versions(partition, end, digest_of(versions)),
         takedowns=digest,
         examined=end,
     )
-    rows = pair_rows((f"{partition}-{offset}" for offset in every), 1, every)
-    store.put(head.pairs[0], encoded_rows(rows))
-    store.put(str(head.replaced), encoded_rows(replaced))
+    store.put(head.pairs[0], pairs)
+    store.put(str(head.replaced), versions)
     store.put(_LAYOUT.checkpoint(partition, number), encoded_checkpoint(head, entries))
     counts = PartitionCounts(
         end=end, generation=0, takedowns=digest, table_bytes=0, counts=Counts(pairs=end)

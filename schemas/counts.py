@@ -49,6 +49,8 @@ class PartitionCounts(Record):
     table_bytes: Whole
     """Size of the tables of these shards, to be read when takedowns or versions have come."""
     counts: Counts
+    replaced: Whole | None = None
+    """How many samples below `end` were known to be replaced. Only compaction tells."""
 
 
 class ReadUntil(Record):

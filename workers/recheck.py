@@ -23,13 +23,13 @@ from kaption.consumers.stream import Stop
 from kaption.objectstore import open_store
 from kaption.objectstore.dataset.manifests import live, read_manifests
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.rule_rows import RULE_COLUMNS, pair_of
 from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
 from kaption.schemas import CleanPair, Reason, Takedown, TakedownKind
 from kaption.schemas.limits import DETAIL_CHARS, Detail, Url
 from kaption.schemas.pair import crawled_url, image_url
 from kaption.schemas.record import Record
 from kaption.schemas.topics import CLEAN
-from kaption.workers.compaction.obsolete import RULE_COLUMNS, pair_of
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.fetch.fetcher import Fetcher
 from kaption.workers.fetch.site_rules import UNREACHABLE

@@ -8,8 +8,9 @@ the manifests and tables, which stay the truth.
 
 Besides its entries a checkpoint names objects that say, for the offsets below its `end`,
 
-- which pairs lie where, for whoever writes the next checkpoint, and
-- which samples a version of the same pair replaces, for readers.
+- which pairs lie where, for whoever writes the next checkpoint,
+- which samples a version of the same pair replaces, for readers, and
+- which shards a takedown may cover, for compaction.
 """
 
 from __future__ import annotations
@@ -84,11 +85,17 @@ class PartitionCheckpoint(Record):
     takedowns: str = ""
     """Digest of the takedowns that cover no sample below `examined`."""
     examined: int = 0
+    examined_rules: str | None = None
+    """Key of the object with the ids of the rules of those takedowns. None: there are none."""
+    rules: tuple[str, ...] = ()
+    """Keys of the objects that say which shards a rule may cover. If `rules_for` or `normal` come
+    to write rules otherwise, this field needs another name: what is stored would miss them."""
 
     @property
     def named(self) -> set[str]:
         """Keys of the objects that the checkpoint names."""
-        return {*self.pairs, *filter(None, (self.replaced, self.raised))}
+        single = (self.replaced, self.raised, self.examined_rules)
+        return {*self.pairs, *self.rules, *filter(None, single)}
 
 
 def encoded_checkpoint(head: PartitionCheckpoint, entries: list[ShardEntry]) -> bytes:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,14 @@ from kaption.objectstore.dataset.checkpoint import (
     encoded_checkpoint,
 )
 from kaption.objectstore.dataset.index import DatasetIndex, PartitionShards, chain_of, read_manifest
-from kaption.objectstore.dataset.layout import Layout, number_of
+from kaption.objectstore.dataset.layout import Layout, number_of, rules_place_of
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.pair_rows import (
     REPLACED,
     ROW,
+    digest_of,
     encoded_rows,
+    hashed,
     joined,
     latest,
     of_same_pairs,
@@ -30,9 +31,11 @@ from kaption.objectstore.dataset.pair_rows import (
     replaced_in,
     stored_rows,
 )
+from kaption.objectstore.dataset.rule_rows import RULE, RULE_COLUMNS, pair_of, rule_rows
 from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
 from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
 from kaption.objectstore.store import ObjectStore
+from kaption.schemas.takedown import Rule, rule_id
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,20 +88,22 @@ class Checkpointer:
         without: Collection[ShardEntry] = (),
         *,
         removed: Collection[str] = (),
-        examined: tuple[str, int] | None = None,
+        examined: tuple[str, Collection[Rule], int] | None = None,
+        anew: bool = False,
     ) -> PartitionShards:
         """Write what is stored of the partition, without some entries; return it.
 
         The checkpoint notes the keys of the manifests that are left out, until they are `removed`.
-        `examined` is the digest of takedowns that cover no sample below an offset. Writes nothing
-        where nothing changed. Raises ValueError (pydantic) for a manifest that cannot be parsed,
-        Fatal for a chain with a gap, and Retry.
+        `examined` is the digest of takedowns that cover no sample below an offset, with their rules
+        and the offset. With `anew`, what the last checkpoint names is made once more. Writes
+        nothing where nothing changed. Raises ValueError (pydantic) for a manifest that cannot be
+        parsed, Fatal for a chain with a gap, and Retry.
         """
         index = DatasetIndex(self._objects, self._prefix, partition)
         failed, failure = None, Fault()
         for _ in range(_TRIES):
             stored = index.read().get(partition, PartitionShards())
-            head, lost = stored.checkpoint, failed == stored.checkpoint.number
+            head, lost = stored.checkpoint, anew or failed == stored.checkpoint.number
             chain = chain_of(stored)
             if gap := _gap(chain):
                 failure = Fatal(f"partition {partition} below {self._prefix!r}: {gap}")
@@ -117,7 +122,10 @@ class Checkpointer:
             entries = [each for each in stored.entries if each not in without]
             starts = [each.start for each in entries if not each.generation]
             removing = {*head.removing, *map(self._layout.key_of, without)} - {*removed}
-            digest, end = examined or (new.takedowns, new.examined)
+            digest, rules, end = examined or (new.takedowns, (), new.examined)
+            examined_rules = new.examined_rules
+            if digest != new.takedowns:
+                examined_rules = self._put_rules(partition, new.end, rules)
             new = new.model_copy(
                 update={
                     "last": max(starts, default=None),
@@ -126,6 +134,7 @@ class Checkpointer:
                     "removing": tuple(sorted(removing)),
                     "takedowns": digest,
                     "examined": min(end, new.end),
+                    "examined_rules": examined_rules,
                 }
             )
             if new == head and len(entries) == len(stored.entries):
@@ -161,8 +170,10 @@ class Checkpointer:
         import numpy as np
 
         found, unread = [np.empty(0, ROW)], list[tuple[int, int]]()
+        of_rules: list[tuple[ShardEntry, NDArray[np.void]]] = []
         for entry in run:
-            rows = self._rows(entry)
+            rows, rules = self._rows(entry) or (None, np.empty(0, RULE))
+            of_rules.append((entry, rules))
             if rows is None:
                 unread.append((entry.start, entry.end))
             else:
@@ -195,13 +206,45 @@ class Checkpointer:
                 "end": end,
                 "unread": tuple(sorted({*left, *unread})),
                 "pairs": tuple(pairs),
+                "rules": self._with_rules(partition, head.rules, of_rules),
                 "replaced": replaced,
                 "raised": raised,
             }
         )
 
-    def _rows(self, entry: ShardEntry) -> Rows | None:
-        """Return the rows of a shard's table, or of its tar where the table is damaged."""
+    def _with_rules(
+        self,
+        partition: int,
+        keys: Iterable[str],
+        found: Sequence[tuple[ShardEntry, NDArray[np.void]]],
+    ) -> tuple[str, ...]:
+        """Return the keys of the objects with rows of rules, to which those of shards are added.
+
+        Each object has at least twice the rows of the next. Its key says which shards it knows, so
+        it never has those of shards with an unknown one between them.
+        """
+        import numpy as np
+
+        kept = list(keys)
+        for touching in _touching(found):
+            start, end = touching[0][0].start, max(entry.end for entry, _ in touching)
+            rows = np.concatenate([rows for _, rows in touching])
+            while kept and len(rows):
+                first, last, count = rules_place_of(kept[-1])
+                if count >= min(2 * len(rows), _ROWS) or last < start or end < first:
+                    break
+                rows = np.concatenate([stored_rows(self._objects, kept.pop(), RULE), rows])
+                start, end = min(first, start), max(last, end)
+            if len(rows):
+                key = partial(self._layout.rules, partition, start, end, len(rows))
+                kept.append(self._put(key, rows))
+        return tuple(kept)
+
+    def _rows(self, entry: ShardEntry) -> tuple[Rows, NDArray[np.void]] | None:
+        """Return the rows of a shard's table, or of its tar where the table is damaged.
+
+        They are rows of pairs and rows of rules.
+        """
         manifest = read_manifest(self._objects, self._layout, entry)
         try:
             data = self._data.read(manifest, "parquet")
@@ -212,18 +255,26 @@ class Checkpointer:
                 read_manifest(self._objects, self._layout, entry)  # KeyError where it was merged
                 return None
             samples = [(offset_of(key), parse_sample(it)[0]) for key, it in untar(tar)]
-            return pair_rows(
-                [pair.pair_id for _, pair in samples],
-                [pair.version for _, pair in samples],
-                [offset for offset, _ in samples],
-            )
-        table = read_parquet(data, VERSION_COLUMNS)
-        return pair_rows(*(table[name].to_pylist() for name in VERSION_COLUMNS))
+            pairs, versions = [pair for _, pair in samples], [pair.version for _, pair in samples]
+            offsets = [offset for offset, _ in samples]
+        else:
+            table = read_parquet(data, [*VERSION_COLUMNS, *RULE_COLUMNS]).to_pylist()
+            pairs, versions = list(map(pair_of, table)), [row["version"] for row in table]
+            offsets = [row["offset"] for row in table]
+        ids = [pair.pair_id for pair in pairs]
+        return pair_rows(ids, versions, offsets), rule_rows(entry.start, pairs)
+
+    def _put_rules(self, partition: int, end: int, rules: Collection[Rule]) -> str | None:
+        """Store the ids of rules that were examined."""
+        import numpy as np
+
+        ids = np.unique(hashed(map(rule_id, rules)))
+        return self._put(partial(self._layout.versions, partition, end), ids) if rules else None
 
     def _put(self, key: Callable[[str], str], rows: NDArray[np.void]) -> str:
         """Store rows under a key with their digest, so that equal rows have one object."""
         data = encoded_rows(rows)
-        name = key(hashlib.sha256(data).hexdigest()[:16])
+        name = key(digest_of(data))
         self._objects.put(name, data)
         return name
 
@@ -269,6 +320,18 @@ def _runs(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
         rows += each.pairs
     if run:
         yield run
+
+
+def _touching(
+    found: Sequence[tuple[ShardEntry, NDArray[np.void]]],
+) -> Iterator[Sequence[tuple[ShardEntry, NDArray[np.void]]]]:
+    """Divide shards and their rows where offsets are missing between two shards."""
+    begin = 0
+    for place, (entry, _) in enumerate(found):
+        if place and entry.start > max(each.end for each, _ in found[begin:place]):
+            yield found[begin:place]
+            begin = place
+    yield found[begin:]
 
 
 def _start_of(key: str) -> int:

@@ -59,6 +59,15 @@ class Counting:
             for key, (number, size) in getattr(counts, name).items():
                 self._add(name, key, number, size)
 
+    def remove(self, counts: Counts) -> None:
+        """Take away what was added before. Wrong where `total` has put names into `OTHERS`."""
+        self._pairs -= counts.pairs
+        for name, tally in self._tallies.items():
+            for key, (number, size) in getattr(counts, name).items():
+                self._add(name, key, -number, -size)
+                if not tally[key][0]:
+                    del tally[key]
+
     def total(self) -> Counts:
         """The sums. More than `DOMAINS` names become `DOMAINS` and `OTHERS`: the largest stay."""
         tallies = {name: _bounded(tally) for name, tally in self._tallies.items()}

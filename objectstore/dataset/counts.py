@@ -7,12 +7,14 @@ thousand pairs come from thousands of sites, and every process of a training wou
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 
 from pydantic import ValidationError
 
-from kaption.objectstore.dataset.counting import COLUMNS, Counting
+from kaption.objectstore.dataset.checkpoint import ShardEntry
+from kaption.objectstore.dataset.counting import COLUMNS, OTHERS, Counting
+from kaption.objectstore.dataset.index import PartitionShards, chain_of
 from kaption.objectstore.dataset.layout import Layout, number_of
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.table import read_parquet
@@ -42,24 +44,56 @@ def count_partition(
     Only shards with such samples have their tables read. Returns the faults of damaged shards,
     too, which are left out. `takedowns` is the digest of those that `gone` comes from.
     """
-    counting, faults, left_out = Counting(), [], sorted(gone)
-    for manifest in chain:
-        first, end = (bisect_left(left_out, at) for at in (manifest.start, manifest.end))
-        here = frozenset(left_out[first:end])
-        try:
-            counting.add(
-                _of_table(objects, manifest, here) if here else counts_of(objects, manifest)
-            )
-        except DamagedError as error:
-            faults.append(str(error))
+    counts, faults = count_changes(objects, Counts(), (), (), chain, gone)
     counted = PartitionCounts(
         end=chain[-1].end,
         generation=max(each.generation for each in chain),
         takedowns=takedowns,
         table_bytes=sum(map(table_bytes, chain)),
-        counts=counting.total(),
+        counts=counts,
     )
     return counted, faults
+
+
+def count_changes(
+    objects: DataObjects,
+    known: Counts,
+    old: Sequence[Manifest],
+    earlier: Collection[int],
+    new: Sequence[Manifest],
+    gone: Collection[int],
+) -> tuple[Counts, list[str]]:
+    """Return the `known` counters with the shards `new` in place of `old`, and faults.
+
+    `old` were counted without the samples at the offsets `earlier`; `new` are without those `gone`.
+    """
+    counting = Counting()
+    counting.add(known)
+    faults = _each_shard(objects, old, earlier, counting.remove)
+    faults += _each_shard(objects, new, gone, counting.add)
+    return counting.total(), faults
+
+
+def counted_shards(
+    stored: PartitionShards, counted: PartitionCounts | None, replaced: int
+) -> list[ShardEntry]:
+    """Return the shards that the counters of a compaction are of, or none if that is not certain.
+
+    They are of those shards unless there was another compaction since, a takedown may cover one of
+    their samples, or another number of samples than `replaced` was known to be replaced.
+    """
+    chain, head = chain_of(stored), stored.checkpoint
+    if (
+        counted is None
+        or counted.replaced != replaced
+        or counted.generation != max(each.generation for each in chain)
+        or counted.takedowns != head.takedowns
+        or counted.end > head.examined
+        # What is in it cannot be taken away again.
+        or any(OTHERS in tally for name, tally in counted.counts if name != "pairs")
+    ):
+        return []
+    return [each for each in chain if each.end <= counted.end]
 
 
 def table_bytes(manifest: Manifest) -> int:
@@ -86,6 +120,23 @@ def store_counts(
     key = Layout(prefix).partition_counts(partition)
     data = counted.model_dump_json().encode()
     patiently(lambda: objects.put(key, data, media_type="application/json"))
+
+
+def _each_shard(
+    objects: DataObjects,
+    shards: Iterable[Manifest],
+    gone: Collection[int],
+    count: Callable[[Counts], object],
+) -> list[str]:
+    left_out, faults = sorted(gone), list[str]()
+    for manifest in shards:
+        first, end = (bisect_left(left_out, at) for at in (manifest.start, manifest.end))
+        here = frozenset(left_out[first:end])
+        try:
+            count(_of_table(objects, manifest, here) if here else counts_of(objects, manifest))
+        except DamagedError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _of_table(objects: DataObjects, manifest: Manifest, left_out: Collection[int]) -> Counts:

@@ -10,6 +10,7 @@ Below the dataset's prefix lie
     checkpoint/{partition}/{number}.parquet               what a partition's manifests say
     pairs/{partition}/{start}-{end}-{digest}.parquet      which pairs lie at which offsets
     versions/{partition}/{end}-{digest}.parquet           replaced samples, and higher versions
+    rules/{partition}/{start}-{end}-{rows}-{digest}.parquet  which shards a takedown may cover
     takedown/{id}.json                                    a takedown
     takedown-left/{run}.json                              what a takedown has yet to remove
     takedown-lifted/{id}.json                             a takedown that was lifted
@@ -128,6 +129,15 @@ class Layout:
         """The objects with replaced samples or higher versions of all partitions."""
         return f"{self._root}versions/"
 
+    def rules(self, partition: int, start: int, end: int, rows: int, digest: str) -> str:
+        """Which shards at offsets [start, end) a rule may cover; see `rule_rows`."""
+        place = f"{start:020d}-{end:020d}-{rows}"
+        return f"{self.all_rules()}{_folder(partition)}{place}-{digest}.parquet"
+
+    def all_rules(self) -> str:
+        """The objects that say which shards a rule may cover, of all partitions."""
+        return f"{self._root}rules/"
+
     def takedown(self, takedown: Takedown) -> str:
         """A takedown."""
         return f"{self.takedowns()}{takedown.takedown_id}.json"
@@ -196,6 +206,12 @@ def span_of(key: str) -> tuple[int, int, int]:
     """The partition, the start and the end in the key of a shard's object."""
     start, end, _ = _name(key).split("-", 2)
     return partition_of(key), int(start), int(end)
+
+
+def rules_place_of(key: str) -> tuple[int, int, int]:
+    """Start, end and number of rows in a key of `Layout.rules`."""
+    start, end, rows, _ = _name(key).split("-")
+    return int(start), int(end), int(rows)
 
 
 def takedown_id_of(key: str) -> str:

@@ -26,7 +26,7 @@ ROW: Kind = [("high", "<u8"), ("low", "<u4"), ("version", "<i8"), ("offset", "<i
 REPLACED: Kind = [("offset", "<i8"), ("since", "<i8")]
 """A replaced sample: its offset, and the lowest `end` less 1 of a chain of shards that holds the
 sample and one that replaces it."""
-_ID: Kind = [("high", "<u8"), ("low", "<u4")]
+ID: Kind = [("high", "<u8"), ("low", "<u4")]
 _ID_BYTES = 12
 
 
@@ -34,7 +34,7 @@ def pair_rows(pair_ids: Iterable[str], versions: Any, offsets: Any) -> Rows:
     """Return rows of pairs, given as columns. An offset that occurs twice is taken once."""
     import numpy as np
 
-    ids = _ids(pair_ids)
+    ids = hashed(pair_ids)
     rows = np.empty(len(ids), ROW)
     rows["high"], rows["low"] = ids["high"], ids["low"]
     rows["version"], rows["offset"] = versions, offsets
@@ -110,7 +110,7 @@ class LatestRows:
         """Whether one of the rows replaces the pair's sample of that version and offset."""
         import numpy as np
 
-        ((high, low),) = _ids([pair_id]).tolist()
+        ((high, low),) = hashed([pair_id]).tolist()
         place = int(np.searchsorted(self._high, np.uint64(high)))
         while place < len(self._high) and int(self._high[place]) == high:
             other, *newest = self._rest[place].tolist()
@@ -121,7 +121,7 @@ class LatestRows:
 
 
 def encoded_rows(rows: NDArray[np.void]) -> bytes:
-    """Return rows of `ROW` or `REPLACED` as a Parquet table. The same rows give the same bytes."""
+    """Return rows as a Parquet table. The same rows give the same bytes."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -129,7 +129,9 @@ def encoded_rows(rows: NDArray[np.void]) -> bytes:
     names = rows.dtype.names or ()
     table = pa.table({name: pa.array(np.ascontiguousarray(rows[name])) for name in names})
     file = BytesIO()
-    ascending = dict.fromkeys({"high", "offset", "since"} & set(names), "DELTA_BINARY_PACKED")
+    ascending = dict.fromkeys(
+        {"high", "offset", "since", "rule"} & set(names), "DELTA_BINARY_PACKED"
+    )
     pq.write_table(table, file, compression="zstd", use_dictionary=False, column_encoding=ascending)
     return file.getvalue()
 
@@ -158,17 +160,26 @@ def stored_rows(objects: ObjectStore, key: str | None, kind: Kind) -> NDArray[np
 
     if key is None:
         return np.empty(0, kind)
+    data = objects.get(key)
+    if not key.endswith(f"-{digest_of(data)}.parquet"):
+        raise KeyError(key)
     try:
-        return decoded_rows(objects.get(key), kind)
+        return decoded_rows(data, kind)
     except ValueError as error:
         raise KeyError(key) from error
 
 
-def _ids(pair_ids: Iterable[str]) -> NDArray[np.void]:
+def digest_of(data: bytes) -> str:
+    """The digest in the key of an object with rows: 16 hexadecimal digits."""
+    return sha256(data).hexdigest()[:16]
+
+
+def hashed(ids: Iterable[str]) -> NDArray[np.void]:
+    """Return 96 bits of the sha256 of each id (`ID`), in their order."""
     import numpy as np
 
-    digests = (sha256(each.encode()).digest()[:_ID_BYTES] for each in pair_ids)
-    return np.frombuffer(b"".join(digests), _ID)
+    digests = (sha256(each.encode()).digest()[:_ID_BYTES] for each in ids)
+    return np.frombuffer(b"".join(digests), ID)
 
 
 def _same_as_next(rows: Rows) -> NDArray[np.bool_]:

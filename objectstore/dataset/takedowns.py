@@ -52,6 +52,11 @@ class Takedowns:
         self._look()
         return bool(self._rules) and not self._rules.isdisjoint(rules)
 
+    def rules(self) -> frozenset[Rule]:
+        """The rules of the takedowns that `covers` asks."""
+        self._look()
+        return self._rules
+
     def digest(self) -> str:
         """A digest of the takedowns that `covers` asks; see `takedowns_digest`."""
         self._look()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,12 @@ from pathlib import Path
 from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.checkpoint import ShardEntry
 from kaption.objectstore.dataset.checkpointer import Checkpointer
-from kaption.objectstore.dataset.counts import count_partition, store_counts, stored_counts
+from kaption.objectstore.dataset.counts import (
+    count_changes,
+    counted_shards,
+    store_counts,
+    stored_counts,
+)
 from kaption.objectstore.dataset.index import (
     DatasetIndex,
     PartitionShards,
@@ -26,7 +32,7 @@ from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.takedowns import Takedowns, takedown_keys, takedowns_digest
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
-from kaption.schemas.counts import PartitionCounts
+from kaption.schemas.counts import Counts, PartitionCounts
 from kaption.workers.compaction.merge import Merger
 from kaption.workers.compaction.obsolete import Obsolete, find_new_obsolete, find_obsolete
 from kaption.workers.compaction.plan import Limits, Run, plan
@@ -91,14 +97,18 @@ class Compactor:
         the store stays down.
         """
         done = Compacted()
-        takedowns = takedowns_digest(takedown_keys(self._objects, self._prefix))
+        digest = takedowns_digest(takedown_keys(self._objects, self._prefix))
+        # They are read once, when a partition is not done: `every_s` never passes. Those that come
+        # meanwhile are for the next run.
+        takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
         counted = {} if dry else stored_counts(self._objects, self._prefix)
         index = DatasetIndex(self._objects, self._prefix)
         for partition, stored in sorted(patiently(index.read).items()):
             if dry:
-                self._foresee(partition, done)
-            elif not self._is_done(stored, takedowns, counted.get(partition)):
-                self._compact(partition, done, progress)
+                self._foresee(partition, takedowns, done)
+            elif not self._is_done(stored, digest, counted.get(partition)):
+                known = stored, counted.get(partition)
+                self._compact(partition, known, takedowns, done, progress)
         return done
 
     def _is_done(
@@ -115,18 +125,23 @@ class Compactor:
             and not plan(chain, self._limits, ())
         )
 
-    def _compact(self, partition: int, done: Compacted, progress: Progress) -> None:
+    def _compact(
+        self,
+        partition: int,
+        known: tuple[PartitionShards, PartitionCounts | None],
+        takedowns: Takedowns,
+        done: Compacted,
+        progress: Progress,
+    ) -> None:
         manifests = MergedManifests(self._objects, self._prefix, partition)
         checkpoint = partial(Checkpointer(self._objects, self._prefix).write, partition)
         damaged: set[ShardEntry] = set()
-        again = True
+        again, missing, anew = True, "", False
         while again:
             # What is left out has to be in a checkpoint before: readers that began earlier still
             # have to know it.
-            again, stored = False, patiently(checkpoint)
+            again, stored = False, patiently(partial(checkpoint, anew=anew))
             chain = chain_of(stored)
-            # The takedowns are read once for each look at the chain: `every_s` never passes.
-            takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
             try:
                 obsolete = find_new_obsolete(self._objects, self._prefix, stored, takedowns)
                 for run in self._runs(chain, obsolete, damaged):
@@ -134,13 +149,18 @@ class Compactor:
                         progress(done)
                     else:
                         again = True
-            except KeyError:  # another compactor merged and removed a shard
-                again = True
+            except KeyError as error:
+                # Another compactor merged and removed a shard. What is missing in the next
+                # checkpoint, too, is an object of it that was lost.
+                again, anew, missing = True, missing == str(error), str(error)
         examined = None
         if not obsolete.unknown and obsolete.outdated.isdisjoint(it.start for it in damaged):
-            examined = obsolete.takedowns, chain[-1].end
+            examined = obsolete.takedowns, takedowns.rules(), chain[-1].end
         patiently(partial(checkpoint, examined=examined))
-        self._count(manifests.chain(), chain, obsolete)
+        now = [each for each in manifests.chain() if each.end <= chain[-1].end]
+        # Another compactor may have merged shards across that end, and stores counters itself.
+        if now and now[-1].end == chain[-1].end:
+            self._count(now, obsolete, *known)
 
     def _merged(
         self,
@@ -157,32 +177,48 @@ class Compactor:
             done.damaged.append(str(error))
             return False
 
-    def _count(self, now: list[ShardEntry], read: list[ShardEntry], obsolete: Obsolete) -> None:
-        """Store the counters of the shards that took the place of those `read`."""
-        chain = [each for each in now if each.end <= read[-1].end]
-        # Another compactor may have merged shards across that end, and stores counters itself.
-        if chain and chain[-1].end == read[-1].end:
-            gone = obsolete.replaced | obsolete.taken_down
-            try:
-                shards = self._manifests(chain)
-            except KeyError:  # or removed them
-                return
-            counted, faults = count_partition(self._data, shards, gone, obsolete.takedowns)
-            if not faults:
-                store_counts(self._objects, self._prefix, chain[0].partition, counted)
+    def _count(
+        self,
+        chain: list[ShardEntry],
+        obsolete: Obsolete,
+        before: PartitionShards,
+        counted: PartitionCounts | None,
+    ) -> None:
+        """Store the counters of a chain: those `before`, with what changed since."""
+        gone = obsolete.replaced | obsolete.taken_down
+        known = -1 if counted is None else counted.end
+        earlier = {offset for offset, since in obsolete.since.items() if since < known}
+        old = set(counted_shards(before, counted, len(earlier)))
+        changed = sorted(gone - earlier)
+        kept = {each for each in old.intersection(chain) if not _any(changed, each)}
+        try:
+            left, come = map(self._manifests, ([*old - kept], [*set(chain) - kept]))
+        except KeyError:  # another compactor merged and removed a shard
+            return
+        base = counted.counts if old and counted is not None else Counts()
+        counts, faults = count_changes(self._data, base, left, earlier, come, gone)
+        if not faults:
+            now = PartitionCounts(
+                end=chain[-1].end,
+                generation=max(each.generation for each in chain),
+                takedowns=obsolete.takedowns,
+                table_bytes=sum(each.table_bytes for each in chain),
+                counts=counts,
+                replaced=sum(since < chain[-1].end for since in obsolete.since.values()),
+            )
+            store_counts(self._objects, self._prefix, chain[0].partition, now)
 
     def _manifests(self, chain: list[ShardEntry]) -> list[Manifest]:
         read = partial(read_manifest, self._objects, Layout(self._prefix))
         with ThreadPoolExecutor(_READERS) as pool:
             return list(pool.map(lambda each: patiently(partial(read, each)), chain))
 
-    def _foresee(self, partition: int, done: Compacted) -> None:
+    def _foresee(self, partition: int, takedowns: Takedowns, done: Compacted) -> None:
         def within(run: Run, offsets: frozenset[int]) -> int:
             return sum(run[0].start <= offset < run[-1].end for offset in offsets)
 
         # A dry run writes no checkpoint, so it reads all tables.
         chain = MergedManifests(self._objects, self._prefix, partition).chain()
-        takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
         obsolete = find_obsolete(self._data, self._manifests(chain), takedowns)
         replaced = obsolete.replaced - obsolete.taken_down
         for run in self._runs(chain, obsolete, damaged=set()):
@@ -231,3 +267,7 @@ def _count(done: Compacted, run: Run, size: int, dropped: Counter[str]) -> None:
     done.bytes_before += sum(each.tar_bytes for each in run)
     done.bytes_after += size
     done.dropped += dropped
+
+
+def _any(offsets: list[int], shard: ShardEntry) -> bool:
+    return bisect_left(offsets, shard.start) < bisect_left(offsets, shard.end)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,15 +20,11 @@ from kaption.objectstore.dataset.pair_rows import (
     pair_rows,
     stored_rows,
 )
+from kaption.objectstore.dataset.rule_rows import RULE_COLUMNS, pair_of, suspected
 from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions, read_parquet
-from kaption.objectstore.dataset.takedowns import Takedowns, takedowns_digest
+from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.objectstore.open import patiently
-from kaption.schemas import BlobRef, Caption, CleanPair, ImageRef, Manifest, TextSource
-
-RULE_COLUMNS = ["sha256", "original_sha256", "image_url", "crawled_url", "page_url"]
-RULE_COLUMNS += ["captions.list.element.source"]
-"""What a takedown looks at, besides the pair_id. Tables from before captions had sources lack the
-last one."""
+from kaption.schemas import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +46,8 @@ class Obsolete:
     latest again."""
     unknown: bool = False
     """Whether the table of a shard could not be read."""
+    since: Mapping[int, int] = field(default_factory=dict)
+    """For each of `replaced` the offset since which it is, as in `REPLACED`, if that is known."""
 
 
 def find_obsolete(
@@ -84,23 +82,21 @@ def find_new_obsolete(
 ) -> Obsolete:
     """Find the obsolete rows as `find_obsolete` does, by a checkpoint that knows the partition.
 
-    It reads the tables of shards that were not searched for these takedowns before, and of shards
-    that may hold an older version of a taken down pair. Raises KeyError where a shard was merged
-    and removed meanwhile.
+    It reads the tables of shards that a takedown may cover and that were not searched for it
+    before, and of shards that may hold an older version of a taken down pair. Raises KeyError where
+    a shard was merged and removed meanwhile.
     """
     data, head, chain = DataObjects(objects, prefix), stored.checkpoint, chain_of(stored)
     read = partial(read_manifest, objects, Layout(prefix))
-    digest, taken_down, unknown = takedowns.digest(), dict[int, str](), False
-    seen = head.examined if digest == head.takedowns else 0
-    for entry in chain if digest != takedowns_digest(()) else ():
-        if entry.end > seen:
-            try:
-                taken_down |= _covered(_table(data, patiently(partial(read, entry))), takedowns)
-            except DamagedError:
-                unknown = True
+    taken_down, unknown = dict[int, str](), False
+    for entry in suspected(objects, head, chain, takedowns):
+        try:
+            taken_down |= _covered(_table(data, patiently(partial(read, entry))), takedowns)
+        except DamagedError:
+            unknown = True
     rows_at = partial(stored_rows, objects)
-    offsets = patiently(partial(rows_at, head.replaced, REPLACED))["offset"]
-    replaced = frozenset(offsets.tolist())
+    since = dict(patiently(partial(rows_at, head.replaced, REPLACED)).tolist())
+    replaced = frozenset(since)
     holding = outdated = _shards_of(taken_down, chain)
     if taken_down:
         named = pair_rows(taken_down.values(), 0, range(len(taken_down)))
@@ -113,7 +109,8 @@ def find_new_obsolete(
                     table = _table(data, patiently(partial(read, entry)))
                     if not here.isdisjoint(table["offset"].to_pylist()):
                         outdated |= {entry.start}
-    return Obsolete(replaced, frozenset(taken_down), digest, holding, outdated, unknown)
+    digest, covered = takedowns.digest(), frozenset(taken_down)
+    return Obsolete(replaced, covered, digest, holding, outdated, unknown, since)
 
 
 def _table(objects: DataObjects, manifest: Manifest) -> Any:
@@ -130,21 +127,3 @@ def _covered(table: Any, takedowns: Takedowns) -> dict[int, str]:
 def _shards_of(offsets: Iterable[int], chain: Sequence[Placed]) -> frozenset[int]:
     starts = [each.start for each in chain]
     return frozenset(starts[bisect_right(starts, offset) - 1] for offset in offsets)
-
-
-def pair_of(row: dict[str, Any]) -> CleanPair:
-    """Return a pair with no more than a takedown looks at, of a row with `RULE_COLUMNS`."""
-    blob = BlobRef.model_construct(sha256=row["sha256"])
-    image = ImageRef.model_construct(
-        blob=blob,
-        original_sha256=row["original_sha256"],
-        url=row["image_url"],
-        crawled_url=row["crawled_url"],
-    )
-    sources = [each["source"] for each in row.get("captions") or () if each["source"]]
-    captions = tuple(
-        Caption.model_construct(source=TextSource.model_construct(**source)) for source in sources
-    )
-    return CleanPair.model_construct(
-        pair_id=row["pair_id"], page_url=row["page_url"], image=image, captions=captions
-    )

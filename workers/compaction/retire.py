@@ -59,7 +59,7 @@ def find_orphans(objects: ObjectStore, prefix: str, before: datetime) -> list[st
     layout = Layout(prefix)
     # Objects are listed before what names them: what was written between the two listings is in the
     # second one, so an object is never taken for an orphan because its manifest came late.
-    folders = (layout.objects(), layout.all_pairs(), layout.all_versions())
+    folders = (layout.objects(), layout.all_pairs(), layout.all_versions(), layout.all_rules())
     keys = [key for each in folders for key in patiently(partial(_listed, objects, each))]
     manifests = patiently(ManifestCache(objects, prefix).read).values()
     named = {layout.object(entry.key) for manifest in manifests for entry in manifest.objects}

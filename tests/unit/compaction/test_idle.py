@@ -1,5 +1,7 @@
 """Compaction looks only at what changed, and what it leaves out stays known."""
 
+from collections import Counter
+
 import pytest
 
 from kaption.objectstore.blobs import BlobStore
@@ -68,7 +70,7 @@ def test_it_reads_the_tables_of_new_shards_alone(noted, tmp_path):
     assert not any("/manifest/00000/" in key for key in noted.read)
 
 
-def test_a_list_of_takedowns_costs_one_pass(noted):
+def test_a_list_of_takedowns_reads_the_tables_of_what_it_covers(noted):
     # Given several takedowns
     for name in ("0-1", "0-2", "2-5"):
         take_down(noted, TakedownKind.PAIR, name)
@@ -77,13 +79,36 @@ def test_a_list_of_takedowns_costs_one_pass(noted):
     # When
     assert compact(noted, NONE_SMALL).dropped == {"taken down": 3}
     passed = [key for key in noted.read if key.endswith(".parquet") and "/data/" in key]
+    reads = Counter(key.split("/")[1] for key in noted.read)
     noted.read.clear()
 
-    # Then each table and those of the three new shards were read once, and none the next time
-    assert len(passed) == len(set(passed)) == 36 + 3
+    # Then the tables of three shards and of those in their place were read, and none the next time
+    assert len(passed) == len(set(passed)) == 3 + 3
+    assert reads["takedown"] == 3
+    assert reads["manifest"] <= 3 * 3  # of the three: to look, to merge and to count
     assert compact(noted, NONE_SMALL).before == 0
     assert kinds(noted.read) == {"checkpoint", "counts"}
     assert len(offsets_in(noted)) == 33
+
+
+@pytest.mark.parametrize("which", ["pairs", "versions", "rules"])
+def test_what_a_checkpoint_names_and_is_lost_is_made_anew(objects, tmp_path, which):
+    # Given a checkpoint, whose objects of one kind are gone
+    blobs = BlobStore(objects)
+    shard = [named(blobs, offset, 0, pair_id=f"pair-{offset % 3}") for offset in range(5)]
+    write_shards(objects, tmp_path, [[each] for each in shard])
+    compact(objects, NONE_SMALL)
+    for key in list(objects.list(f"dataset/{which}/")):
+        objects.delete(key)
+
+    # When
+    take_down(objects, TakedownKind.PAIR, "pair-1")
+
+    # Then
+    assert compact(objects, NONE_SMALL).dropped == {"taken down": 2}
+    assert list(objects.list("dataset/pairs/"))
+    assert list(objects.list("dataset/versions/"))
+    assert offsets_in(objects) == [0, 2, 3]
 
 
 def test_a_new_shard_with_a_pair_that_was_taken_down_before_is_written_anew(noted, tmp_path):

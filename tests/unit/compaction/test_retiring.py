@@ -108,6 +108,7 @@ def test_merged_and_removed_shards_count_when_offsets_are_lost(objects, tmp_path
         "dataset/data/00000/left-behind.tar",
         "dataset/pairs/00000/00000000000000000000-00000000000000000002-left.parquet",
         "dataset/versions/00003/00000000000000000002-left.parquet",
+        "dataset/rules/00000/00000000000000000000-00000000000000000002-9-left.parquet",
     ],
 )
 def test_old_objects_that_nothing_names_are_orphans(objects, blobs, tmp_path, left):

@@ -167,7 +167,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("which", ["checkpoint", "pairs", "versions"])
+@pytest.mark.parametrize("which", ["checkpoint", "pairs", "versions", "rules"])
 def test_what_is_wrong_with_a_checkpoint_costs_time_and_no_sample(objects, tmp_path, which, fault):
     # Given
     shards = versions(BlobStore(objects), random.Random(5), 24)
