@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -88,8 +89,10 @@ class Publisher:
         else:
             # The spool hands over one window at a time, which bounds what is in memory.
             sending = replace(options, buffer_bytes=sys.maxsize)
-            connect = partial(Sender, connection, topic, sending)
-            self._way = Spooled(Path(spool), options, connect, topic.max_message_bytes)
+            awaited = deque[str](maxlen=1)
+            connect = partial(Sender, connection, topic, sending, awaited.append)
+            limit = topic.max_message_bytes
+            self._way = Spooled(Path(spool), options, connect, limit, awaited)
 
     @overload
     def publish(self, pair: RawPair, /) -> str: ...

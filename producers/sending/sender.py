@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from kaption.producers.sending.in_flight import InFlight
 from kaption.schemas import Topic
 
 _CLOSE_S = 10.0
+_CREATE = "run `kaption topics create`, or check the broker"
 
 
 class Sender:
@@ -35,12 +37,17 @@ class Sender:
     """
 
     def __init__(
-        self, connection: KafkaConnection, topic: Topic, options: PublisherOptions
+        self,
+        connection: KafkaConnection,
+        topic: Topic,
+        options: PublisherOptions,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`topic` has its prefix already."""
+        """`topic` has its prefix already. `tell` learns what a connection waits for."""
         self._connection = connection
         self._topic = topic
         self._options = options
+        self._tell = tell
         self._request_timeout_s = min(30.0, options.delivery_timeout_s / 2)
         # The library itself fails most messages that are overdue: give it the time for that.
         self._in_flight = InFlight(
@@ -130,9 +137,13 @@ class Sender:
         seen = None
         try:
             seen = check_access(self._connection, timeout_s)
+            if seen:
+                self._tell(self._unanswered(seen))
             # One message that the broker finds too large ends an idempotent producer, with all
             # that other threads have in it. So no message may exceed the topic's own limit.
             found = message_limit(self._connection, self._topic.name, timeout_s)
+            if found is None:
+                self._tell(f"{self._where} was not found yet: {_CREATE}")
             self.limit = min(self._topic.max_message_bytes, found or self._topic.max_message_bytes)
             producer = idempotent_producer(
                 self._connection,
@@ -146,8 +157,8 @@ class Sender:
             raise PublishError(str(error)) from error
         except KafkaError as error:
             raise PublishError(
-                f"no broker answers at {self._connection.bootstrap}: {seen or error}; start it, "
-                "correct the address, or give the Publisher a spool, which needs no broker yet"
+                f"{self._unanswered(seen or str(error))}, or give the Publisher a spool, which"
+                " needs no broker yet"
             ) from error
         try:
             # Looked up here, so that `send` has nothing to wait for.
@@ -180,9 +191,13 @@ class Sender:
         if isinstance(error, KafkaTimeoutError):
             return PublishError(
                 f"{self._where} was not found within {self._options.connect_timeout_s:g} s: "
-                "run `kaption topics create`, or check the broker"
+                f"{_CREATE}"
             )
         return PublishError(f"{self._where}: {denial(self._connection, error) or error}")
+
+    def _unanswered(self, why: str) -> str:
+        where = self._connection.bootstrap
+        return f"no broker answers at {where}: {why}; start it, or correct the address"
 
     @property
     def _where(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _WINDOW_BYTES = 8 * MIB
 _FIRST_BACK_OFF_S = 0.2
 _LONGEST_BACK_OFF_S = 5.0
+_UNKNOWN = "no answer: is the broker up, and has it the topic?"
 
 _log = logging.getLogger(__name__)
 
@@ -47,12 +48,17 @@ class Spooled:
     """
 
     def __init__(
-        self, folder: Path, options: PublisherOptions, connect: Callable[[], Sender], limit: int
+        self,
+        folder: Path,
+        options: PublisherOptions,
+        connect: Callable[[], Sender],
+        limit: int,
+        awaited: Sequence[str] = (),
     ) -> None:
         """`connect` raises PublishError while there is no broker.
 
         `limit` is the largest message in bytes until the first connection tells the topic's own.
-        Raises SpoolError.
+        `awaited` ends with what a connection that is not open yet waits for. Raises SpoolError.
         """
         self.limit = limit
         self._folder = folder
@@ -64,6 +70,9 @@ class Spooled:
         self._stopping = threading.Event()
         self._problem: Exception | None = None
         """Why messages wait now; None while they are delivered."""
+        self._awaited = awaited
+        self._working = threading.Lock()
+        """The thread holds it, but not while it connects."""
         self._broken: Exception | None = None
         """What ended the thread."""
         self._refusals: deque[Failure] = deque()
@@ -92,10 +101,11 @@ class Spooled:
         end = self._spool.end
         while (seen := self._spool.acknowledged) < end and self._broken is None:
             if not self._spool.wait(lambda: self._moved(seen), patience_s):
+                why = self._problem or (self._awaited[-1] if self._awaited else _UNKNOWN)
                 raise StillSpooledError(
                     f"records wait in the spool {self._folder}, nothing was acknowledged for "
-                    f"{patience_s:g} s ({self._problem or 'no answer'}): they are sent when "
-                    "the broker is back, also by the next Publisher with this spool"
+                    f"{patience_s:g} s ({why}): they are sent when the broker takes them, also by "
+                    "the next Publisher with this spool"
                 )
         self._check()
         refusals = [self._refusals.popleft() for _ in range(len(self._refusals))]
@@ -113,9 +123,11 @@ class Spooled:
             self._spool.wake()
             if self._sender is not None:
                 self._sender.stop()
-            # The folder is free for another Publisher only when this thread sends nothing more.
-            self._thread.join()
-            self._spool.close()
+            # The folder is free for another Publisher only when the thread sends nothing more. To
+            # join it was rejected: an attempt to connect takes `connect_timeout_s`, longer than
+            # `close` may. A thread that connects ends without another look at the folder.
+            with self._working:
+                self._spool.close()
 
     def _check(self) -> None:
         if (broken := self._broken) is not None:
@@ -128,7 +140,9 @@ class Spooled:
         try:
             back_off_s = _FIRST_BACK_OFF_S
             while not self._stopping.is_set():
-                if self._step():
+                with self._working:
+                    delivered = not self._stopping.is_set() and self._step()
+                if delivered:
                     back_off_s = _FIRST_BACK_OFF_S
                 else:
                     self._stopping.wait(back_off_s)
@@ -161,7 +175,11 @@ class Spooled:
         A message is known by its identity while it is sent: two may be equal.
         """
         if self._sender is None:
-            self._sender = self._connect()
+            self._working.release()
+            try:
+                self._sender = self._connect()
+            finally:
+                self._working.acquire()
             if self._stopping.is_set():
                 raise ClosedError("closed while the broker was looked for")
             self.limit = self._sender.limit

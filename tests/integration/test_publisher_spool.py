@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.producers import (
     BufferFullError,
@@ -154,6 +155,35 @@ def test_it_opens_accepts_and_closes_without_a_broker(tmp_path: Path) -> None:
 
     with pytest.raises(StillSpooledError, match=r"no broker answers.*by the next Publisher"):
         publisher.close()
+
+
+@pytest.mark.integration
+def test_a_spool_says_that_the_topic_is_missing_while_it_waits_for_it(
+    kafka: KafkaConnection, tmp_path: Path
+) -> None:
+    options = PublisherOptions(close_timeout_s=5)
+
+    with (
+        pytest.raises(StillSpooledError, match=r"pairs\.raw .* not found yet: .*topics create"),
+        Publisher(kafka, spool=tmp_path, options=options) as publisher,
+    ):
+        publisher.publish(pair(1))
+    with TopicAdmin(kafka) as admin:
+        admin.create([TOPIC])
+    with Publisher(kafka, spool=tmp_path) as publisher:
+        publisher.publish(pair(2))
+
+    assert sorted(each.pair_id for each in published_pairs(kafka)) == ["pair-1", "pair-2"]
+
+
+def test_a_spool_says_that_no_broker_answers_while_it_looks_for_one(tmp_path: Path) -> None:
+    options = PublisherOptions(close_timeout_s=3)
+
+    with (
+        pytest.raises(StillSpooledError, match=r"3 s \(no broker answers at 127\.0\.0\.1:9"),
+        Publisher(KafkaConnection(bootstrap=NOWHERE), spool=tmp_path, options=options) as publisher,
+    ):
+        publisher.publish(pair(1))
 
 
 def test_what_no_broker_would_take_is_refused_before_it_is_accepted(tmp_path: Path) -> None:

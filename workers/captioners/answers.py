@@ -19,6 +19,7 @@ from kaption.workers.text.replies import (
     TITLE,
     without_end,
 )
+from kaption.workers.text.tails import is_spoken, is_tail, without_tail
 
 # A model that loops writes one character thousands of times, and the patterns below would take
 # quadratic time for it: 2 s for 4,000 underscores.
@@ -28,6 +29,8 @@ _BEFORE = re.compile(
     rf"""\A.*(?:{THOUGHT_END}|\[/INST\]|<\|channel\|>\s*final\b.*?<\|message\|>|assistantfinal)
     | \A\s*(?:user|human|question|prompt|instruction|q)\s*:
         .*?(?:\b(?:assistant|model|gpt|answer|response)|^a)\s*:
+    | \A\s*\#{{2,6}}\s*(?:user|human|question|prompt|instruction|system|input)\b
+        .*\#{{2,6}}\s*(?:assistant|response|answer|output|caption|model|gpt)\s*:?\s*(?=\S)
     | \A(?!\W*(?:an?|the)\b)[^\n.:]{{0,30}}\bassistant\s*:
     | \A\W*(?:step\ \w+|reasoning|rationale|analysis|thoughts?|title|objects|observations?|plan|tags
         |key\ ?words)\b.*?\n[\W_]*(?:caption|description|alt[- ]?text|answer)[*_\s]*[:：][*_\s]*
@@ -85,7 +88,10 @@ def caption_of(answer: str) -> str:
     What cannot be told from a caption stays: the check `prose` refuses it.
     """
     answer = _RUN.sub(lambda found: found[1] * 40, answer)
-    text = _without_elements(_BEFORE.sub("", _BEFORE.sub("", _THOUGHT.sub("", answer))))
+    if is_tail(answer) and not is_spoken(answer):
+        return " ".join(answer.split())
+    text = without_tail(_THOUGHT.sub("", answer).rstrip())
+    text = _without_elements(_BEFORE.sub("", _BEFORE.sub("", text)))
     text = _BOXED.sub(r"\1", _ROLE.sub("", _RULE.sub("", _MARK.sub(_line, text))))
     text = _unwrapped(text.strip())
     for _ in range(4):

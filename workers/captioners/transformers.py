@@ -29,11 +29,13 @@ from kaption.workers.models.device import (
     loading_guard,
     memory_guard,
     prepare_torch,
+    require_rows,
     require_vocabulary,
     weights_digest,
 )
 from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from kaption.workers.presets import no_model
+from kaption.workers.text.marks import token_numbers
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -76,9 +78,13 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
         device = placed(what, model, place, device)
         if getattr(processor, "tokenizer", None) is None:
             raise ValueError("its processor has no tokenizer")
-        require_vocabulary(what, processor.tokenizer, model, _ADVICE)
+        loaded = Loaded(model, processor, device, given.sampling)
+        require_vocabulary(what, processor.tokenizer, loaded.marks, model, _ADVICE)
+        if (own := getattr(processor, "qformer_tokenizer", None)) is not None:
+            rows = model.qformer.get_input_embeddings()
+            require_rows(what, token_numbers(own, loaded.marks), rows, _ADVICE)
     forget_sampling(model)
-    captioner = TransformersCaptioner(given, Loaded(model, processor, device, given.sampling))
+    captioner = TransformersCaptioner(given, loaded)
     if given.device_map and not isinstance(captioner._family, Chat):
         raise Fatal(
             f"models of the kind {model.config.model_type!r} are not spread over GPUs: unset"

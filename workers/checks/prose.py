@@ -9,6 +9,7 @@ import re
 from kaption.schemas import Caption, CheckResult
 from kaption.workers.checks.check import GENERATED
 from kaption.workers.text.replies import LEAD_IN, MARK, THOUGHT, without_end
+from kaption.workers.text.tails import is_tail
 
 # The captioner `transformers` strips what it can. This is what remains, and what captioners of
 # users bring.
@@ -57,6 +58,8 @@ class ProseCheck:
 def _first_sign(text: str) -> str:
     if found := _NO_CAPTION.search(text) or LEAD_IN.match(text) or _TAG.search(text):
         return found[0]
+    if is_tail(text):
+        return text
     return text[len(without_end(text)) :]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kaption.workers.text.marks import Marks, written_tokens
+from kaption.workers.text.marks import Marks, token_numbers, written_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +37,13 @@ class Tokens:
             self._marks = Marks(tokenizer.decoder[number] for number in tokenizer.all_special_ids)
         else:
             self._marks = Marks(written_tokens(self._inner))
+
+    def numbers(self) -> set[int]:
+        """The tokens that `rows` may give."""
+        if self._inner is not None:
+            return token_numbers(self._inner, self._marks)
+        added = {self._tokenizer.sot_token_id, self._tokenizer.eot_token_id}
+        return {*self._tokenizer.decoder} - {*self._tokenizer.all_special_ids} | added
 
     def rows(self, texts: Sequence[str]) -> torch.Tensor:
         """(n, context length) numbers of tokens, cut and padded."""

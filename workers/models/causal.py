@@ -16,10 +16,12 @@ from kaption.workers.models.device import (
     memory_guard,
     pick_device,
     pick_precision,
+    require_vocabulary,
     torch_dtype,
     weights_digest,
 )
 from kaption.workers.policy.select import PerplexityPolicy
+from kaption.workers.text.marks import Marks
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +57,9 @@ def load_causal(policy: PerplexityPolicy) -> CausalModel:
         tokenizer, model = load_pretrained(
             what, policy.model, policy.revision, classes, _ADVICE, dtype=dtype
         )
+        added = tokenizer.added_tokens_decoder.values()
+        marks = Marks(str(token) for token in added if token.special)
+        require_vocabulary(what, tokenizer, marks, model, _ADVICE)
         model = model.to(device)
     causal = CausalModel(policy, LoadedCausal(model, tokenizer, device))
     with loading_guard(what):
@@ -99,9 +104,6 @@ class CausalModel:
     def try_out(self) -> None:
         """Read a sentence. Raises Fatal where the losses mean nothing."""
         tokens = self._tokens(_TRIED)
-        most = self._loaded.model.get_input_embeddings().num_embeddings
-        if len(self._loaded.tokenizer) > most:
-            raise self._useless(f"its tokenizer has more tokens than the {most} of the model")
         if len(tokens) < _FEWEST:  # transformers makes an empty tokenizer where files are missing
             raise self._useless("its tokenizer reads nothing in a sentence: is it in the folder?")
         half = len(tokens) // 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from kaption.connections.errors import Fatal, Fault
 from kaption.workers.policy.recaption import TransformersPolicy
 from kaption.workers.policy.score import ClipPolicy
 from kaption.workers.runtime.stage import OutOfMemory
+from kaption.workers.text.marks import Marks, token_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -106,18 +107,38 @@ def require_weights(what: str, info: Mapping[str, Any], advice: str) -> None:
             )
 
 
-def require_vocabulary(what: str, tokenizer: Any, model: Any, advice: str) -> None:
-    """Raise Fatal where a tokenizer knows a small part of the model's tokens.
+def require_vocabulary(what: str, tokenizer: Any, marks: Marks, model: Any, advice: str) -> None:
+    """Raise Fatal where a tokenizer of transformers is not the one that its model was made with.
 
-    Without its files transformers makes an empty one, and each word is the unknown one.
+    `marks` are special tokens that no text becomes. The trial of a model tries those of prompts.
     """
     known = len(tokenizer)
-    rows = getattr(model.config.get_text_config(), "vocab_size", 0)
-    # Rows are rounded up, and a few are kept for later tokens: most are known.
-    if known < rows / 4:
+    size = getattr(model.config.get_text_config(), "vocab_size", 0)
+    # Rows are rounded up, and a few are kept for later tokens: most are known. Without its files
+    # transformers makes an empty tokenizer, and each word is the unknown one.
+    if known < size / 4:
         raise Fatal(
-            f"{what} cannot be used: its tokenizer knows {known} tokens and the model {rows}."
+            f"{what} cannot be used: its tokenizer knows {known} tokens and the model {size}."
             f" Fetch the tokenizer's files again, tokenizer.json among them. {advice}"
+        )
+    require_rows(what, token_numbers(tokenizer, marks), model.get_input_embeddings(), advice)
+
+
+def require_rows(what: str, tokens: Iterable[int], embedding: Any, advice: str) -> None:
+    """Raise Fatal where the embedding of a model has no row for one of these tokens.
+
+    On a GPU such a token ends the process, and only the first text that has it would tell. The
+    number of tokens says too little: some tokenizers leave numbers out. So does `vocab_size`: some
+    models have further rows for added tokens.
+    """
+    rows = embedding.num_embeddings + getattr(embedding, "num_additional_embeddings", 0)
+    highest = max(tokens)
+    if highest >= rows:
+        raise Fatal(
+            f"{what} cannot be used: its tokenizer gives tokens up to number {highest}, and the"
+            f" model has an embedding for those below {rows}. Fetch tokenizer and weights of one"
+            " revision; where you added tokens, call resize_token_embeddings and save the model"
+            f" again. {advice}"
         )
 
 

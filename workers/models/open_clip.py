@@ -22,6 +22,7 @@ from kaption.workers.models.device import (
     memory_guard,
     not_loaded,
     prepare_torch,
+    require_rows,
     torch_dtype,
     weights_digest,
 )
@@ -69,7 +70,7 @@ def build(policy: ClipPolicy) -> OpenClipScorer:
     # the same precision in all layers.
     for attempt in (precision, f"pure_{precision}"):
         with loading(what, _ADVICE), _hub_of(policy, what):
-            scorer = _loaded(policy, name, device, attempt)
+            scorer = _loaded(policy, name, what, device, attempt)
         try:
             with loading_guard(what):
                 try_scorer(scorer)
@@ -113,7 +114,9 @@ def _hub_of(policy: ClipPolicy, what: str) -> AbstractContextManager[None]:
     return nullcontext() if local else hub_guard(what)
 
 
-def _loaded(policy: ClipPolicy, name: str, device: torch.device, precision: str) -> OpenClipScorer:
+def _loaded(
+    policy: ClipPolicy, name: str, what: str, device: torch.device, precision: str
+) -> OpenClipScorer:
     import open_clip
 
     tag: dict[str, Any] = {}
@@ -135,6 +138,9 @@ def _loaded(policy: ClipPolicy, name: str, device: torch.device, precision: str)
         config["quick_gelu"] = True
     hub = bool(config.get("text_cfg", {}).get("hf_tokenizer_name"))
     tokenizer = open_clip.get_tokenizer(name, **({"trust_remote_code": False} if hub else {}))
+    text = getattr(model, "text", model)
+    embedding = getattr(text, "token_embedding", None) or text.transformer.get_input_embeddings()
+    require_rows(what, Tokens(tokenizer).numbers(), embedding, _ADVICE)
     architecture = json.dumps([config, precision], sort_keys=True, default=str) + repr(model)
     dtype = torch_dtype(precision.removeprefix("pure_"))
     return OpenClipScorer(policy, name, model, tokenizer, dtype, architecture)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Fatal
+from kaption.workers.models.device import first_line
 from kaption.workers.models.scorer import Scorer
+from kaption.workers.models.windows import fit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,8 +58,24 @@ def try_scorer(scorer: Scorer) -> Trial:
         raise _useless(scorer, f"images give {images.shape} and texts {words.shape}")
     _require_unit_rows(scorer, images, "images")
     _require_unit_rows(scorer, words, "texts")
+    _require_context(scorer)
     right = int((np.argmax(images @ words.T, 1) == np.arange(len(texts))).sum())
     return Trial(right, len(texts))
+
+
+def _require_context(scorer: Scorer) -> None:
+    """Raise Fatal where a text as long as the context fails, as it does without a position."""
+    most = scorer.context_length
+    text = fit("a red circle on the table, " * most, scorer.count_tokens, most)
+    try:
+        rows = scorer.encode_texts([text])
+    except (RuntimeError, IndexError, ValueError) as error:
+        raise Fatal(
+            f"the scorer {scorer.model!r} loads and cannot score a text as long as its context of"
+            f" {most} tokens: {first_line(error)}. Correct context_length in its configuration, or"
+            " take another model"
+        ) from error
+    _require_unit_rows(scorer, rows, "texts")
 
 
 def _require_unit_rows(scorer: Scorer, rows: NDArray[np.float32], noun: str) -> None:
@@ -67,7 +85,7 @@ def _require_unit_rows(scorer: Scorer, rows: NDArray[np.float32], noun: str) -> 
         raise _useless(scorer, f"its embeddings of {noun} are not finite numbers")
     if np.abs(np.linalg.norm(rows, axis=1) - 1).max() > _NEAR:
         raise _useless(scorer, f"its embeddings of {noun} are not unit vectors")
-    if (rows == rows[0]).all():
+    if len(rows) > 1 and (rows == rows[0]).all():
         raise _useless(scorer, f"different {noun} have the same embedding")
 
 

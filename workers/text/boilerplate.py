@@ -22,6 +22,7 @@ _SEPARATOR = re.compile(
 _WEAK = frozenset(",/\uff0c\u3001\u060c")
 """Separators of lists. A single word in a list may be what the image shows, as in "logos of
 Facebook, Twitter, Instagram", so it is kept."""
+_SLASHES = ("/", "\uff0f")
 _KEPT = frozenset(".!?)]\u3002\uff01\uff1f\uff09\u3011\u0964\u061f")
 """Separators that belong to the part before them: they stay when the part after them is removed."""
 _DASHES = " |-/~*\u2013\u2014\uff5c"
@@ -82,7 +83,7 @@ def _core(text: str) -> str:
 
 def _without_clauses(text: str, clauses: frozenset[str]) -> str:
     """Remove parts between separators that are only boilerplate, and the separator before each."""
-    parts = _SEPARATOR.split(text)
+    parts = _joined(_SEPARATOR.split(text))
     if len(parts) == 1:
         return "" if _is_noise(text, clauses, False) else text
     weak = [False, *(separator.strip() in _WEAK for separator in parts[1::2]), False]
@@ -98,6 +99,17 @@ def _without_clauses(text: str, clauses: frozenset[str]) -> str:
             separator = " "  # nothing is left before it
         kept += " " if noise else separator + part
     return kept
+
+
+def _joined(parts: list[str]) -> list[str]:
+    """The parts, of which a credit on both sides of a slash is one: "AFP / J. Doe"."""
+    found = parts[:1]
+    for separator, part in zip(parts[1::2], parts[2::2], strict=True):
+        if separator.strip() in _SLASHES and is_credit(f"{found[-1]}{separator}{part}".strip()):
+            found[-1] += separator + part
+        else:
+            found += [separator, part]
+    return found
 
 
 def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:

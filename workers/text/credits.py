@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+from kaption.workers.text.names import is_name
+
 _IMAGE = (
     r"photo(?:graph|graphy|graphed)?s?|images?|pictures?|pics?|foto(?:grafia|graf\u00eda)?s?|"
     r"bild(?:er)?|illustrations?|imagen|immagine|imagem|artwork|portrait"
@@ -59,8 +61,9 @@ _SIGNED = re.compile(
 )
 _LEAD = re.compile(rf"{_MAKER}\s*[:|–—]\s+(?=(?:\S+\s+){{2}}\S)")
 _AGENCIES = (
-    r"(?:afp|ap|reuters|dpa|epa|efe|ansa|lusa|pap|čtk|anp|tt|ntb|mti|pa|aa|antara|imago|"
-    r"picture alliance|getty(?: images)?|shutterstock|i?stock(?:photo)?|alamy|adobe stock|"
+    r"(?:afp|ap|reuters|dpa|epa|efe|ansa|lusa|pap|čtk|anp|tt|ntb|mti|pa|aa|antara|бта|"
+    r"ttxvn|imago(?: images)?|associated press|(?:the )?canadian press|press association|"
+    r"picture[ -]alliance|getty(?: images)?|shutterstock|i?stock(?:photo)?|alamy|adobe stock|"
     r"unsplash|pexels|pixabay|freepik|flickr|instagram|facebook|twitter|pinterest|google|"
     r"500px|behance|deviantart|dribbble|"
     r"wikimedia(?: commons)?|wikipedia|nasa|esa|bloomberg|xinhua|yonhap|kyodo|lehtikuva|tass|тасс|"
@@ -68,10 +71,16 @@ _AGENCIES = (
     r"東京新聞|共同通信(?:社)?|時事通信|朝日新聞(?:社)?|読売新聞|ロイター|연합뉴스|뉴시스|뉴스1|"
     r"رويترز|رویترز|ایسنا|ایرنا|रॉयटर्स|एएनआई|पीटीआई|רויטרס)"
 )
-_OF_AGENCY = (
-    rf"(?:{_IMAGE}|사진|写真|图片|圖片|照片|фото|светлина|φωτ\w*|ภาพ|(?:ال)?صورة|تصویر|عکس|צילום|ảnh|kuva"
-    r"|zdjęcie|fotoğraf|फोटो|फ़ोटो|तस्वीर)\s*[:：=]\s*"
+_AND_TEXT = r"(?:text|words|texte|texto|testo|tekst|текст)"
+_AND = r"\s*(?:and|und|et|y|e|i|och|og|en|и|&|/|\+)\s*"
+_LABEL = (
+    rf"(?:{_AND_TEXT}{_AND})?"
+    rf"(?:{_IMAGE}|photographie|fotograf|zdjęcie|fotka|obraz(?:ek)?|obrázek|slika|снимка|снимок|світлина|зображення"
+    r"|изображение|фото(?:графия)?|светлина|φωτ\w*|εικόνα|fotoğraf|görsel|resim|gambar|kuvat?|kép|fotó|fénykép|bilde|billede"
+    r"|afbeelding|imatge|ảnh|hình ảnh|(?:ال)?صورة|تصویر|عکس|תמונה|צילום|फोटो|फ़ोटो|तस्वीर|चित्र"
+    r"|ภาพ(?:ถ่าย)?|รูปภาพ|사진|이미지|写真|画像|图片|圖片|照片|图|圖|相片)"
 )
+_OF_AGENCY = rf"{_LABEL}(?:{_AND}{_AND_TEXT})?\s*[:：=]\s*"
 _AGENCY = re.compile(
     rf"{_OF_AGENCY}(?:[^:：]{{0,40}}[/,]\s*)?{_AGENCIES}\W*",
     re.IGNORECASE,
@@ -88,8 +97,8 @@ _FOUND_AT = re.compile(
 )
 """An agency or a site where the image comes from: "Foto de Ana Pérez en Unsplash"."""
 _AGENCY_LEAD = re.compile(
-    rf"{_OF_AGENCY}(?:[^\W\d_][^:：/.]{{0,30}}/\s*)?{_AGENCIES}(?:\s*[|–—.-]\s*|\s+)"
-    r"(?=(?:\S+\s+)\S)",
+    rf"{_OF_AGENCY}(?:[^\W\d_][^:：/.]{{0,30}}/\s*)?{_AGENCIES}(?:\s*[|–—.-]\s*|\s+(?!(?-i:[a-z])"
+    r"|(?:cent(?:er|re)|building|house|office|museum|villa|tower|logo|headquarters)\b))(?=(?:\S+\s+)\S)",
     re.IGNORECASE,
 )
 """The same before a description: "Foto: dpa – Ein Radfahrer im Regen"."""
@@ -99,6 +108,37 @@ _TRAIL = re.compile(
     rf"|\s+by\s+{_NAMES}\s+on\s+(?i:{_AGENCIES})\W*$"
 )
 """A credit behind a description without a separator: "Un chat © AFP", "by Ann Lee on 500px"."""
+_LABELLED = re.compile(_OF_AGENCY, re.IGNORECASE)
+_ANY_LABEL = re.compile(rf"(?<![\w-]){_OF_AGENCY}", re.IGNORECASE)
+_OWNERS = re.compile(
+    rf"{_AGENCIES}(?:\.com| photos?| wire| images)?|@[\w.]{{2,30}}"
+    r"|(?:www\.)?[\w-]{2,40}\.(?:com|net|org|io|de|fr|es|it|at|ch|nl|pl|ru|ua|cn|co\.uk)"
+    r"|(?-i:(?:[A-ZÀ-Þ][\w&'’.-]*\s){1,4}"
+    r"(?:GmbH|AG|KG|Ltd\.?|Inc\.?|LLC|Corp\.?|S\.?A\.?|e\. ?V\.))|dpa-\w{4,20}"
+    r"|\w{0,30}archiv(?: [^\W\d]\w*){0,3}"
+    r"|privat|private?|privé|archives?|archivo|archivio|arquivo|archivbild|presse|file(?: photo)?"
+    r"|hand-?out|supplied|submitted|contributed|provided|courtesy|staff|divulgação|reprodução"
+    r"|cortesía|cedida|архив|из архива|личный архив|d\.?r\.?",
+    re.IGNORECASE,
+)
+"""Who owns an image, besides people."""
+_ADDED = re.compile(
+    r"(?:©|\(c\))?\s*\d{4}(?:\s*[-–]\s*\d{2,4})?|cc[ -](?:by|0)[\w. -]{0,20}"
+    r"|all rights reserved|mit genehmigung",
+    re.IGNORECASE,
+)
+_ORGANISATION = re.compile(
+    r"(?:the\s)?(?:[^\W\d_a-zß-öø-ÿа-ї][\w&'’.-]*(?:\s+|\Z)(?:(?:of|the|de|der|für|for)\s+)?){1,4}"
+)
+_BETWEEN = re.compile(
+    r"\s*[/／,;|()]\s*|\s+(?:via|for|für|pour|para|per|and|und|et|y|e|i|och|og|en|ve|и|та|και|&|\+)\s+|\s*(?=©)"
+)
+_AFTER_LEAD = re.compile(r"\s*[|–—:]\s+|\s+-\s+|(?<![\s.]\w)\.\s+")
+_LABEL_CHARS = 20
+_NAMED_LABEL = re.compile(rf"(?:{_SOURCE})\s*[:：=]\s*\Z", re.IGNORECASE)
+_OWNERS_MOST = 6
+_TRIED = 6
+"""Separators behind a label at which its credit may end."""
 _FORMS = (_AGENCY, _MADE_BY, _COURTESY, _BARE, _RIGHTS, _FOUND_AT, _SIGNED)
 _LOWER = 4
 """Most words in lower case of a named source: "Fuente: plaza con una fuente de piedra" is none."""
@@ -111,23 +151,78 @@ def is_credit(part: str) -> bool:
         return False
     if _NAMED.fullmatch(part):
         return sum(word[0].islower() for word in part.split()) <= _LOWER
-    return any(form.fullmatch(part) for form in _FORMS) or _is_slashed(part)
+    return any(form.fullmatch(part) for form in _FORMS) or _is_slashed(part) or _is_labelled(part)
 
 
 def is_only_credit(text: str) -> bool:
     """Whether a whole text is a credit that begins like a description, such as "Foto: dpa"."""
     if len(text) > _MOST:
         return False
-    return any(form.fullmatch(text) for form in (_AGENCY, _MADE_BY, _SIGNED)) or _is_slashed(text)
+    forms = (_AGENCY, _MADE_BY, _SIGNED, _RIGHTS)
+    return any(form.fullmatch(text) for form in forms) or _is_slashed(text) or _is_labelled(text)
+
+
+def _is_labelled(text: str) -> bool:
+    """Whether behind "Photo:" are only owners: "Photo: Anna Schmidt / Getty Images, 2020"."""
+    label = _LABELLED.match(text)
+    return label is not None and _are_owners(text[label.end() :])
+
+
+def _are_owners(text: str) -> bool:
+    """Whether each part of a text is a person, an agency, or what may stand behind one.
+
+    The rule cannot know whether "Photo: Ann Lee" shows her. It takes a name alone for that of the
+    maker. Words that do not begin like a name stay: "Photo: Red Fox".
+    """
+    parts = [part for part in _BETWEEN.split(text.strip(" .()[]（）")) if part and part != "©"]
+    plain = [part.lstrip("© ").strip() for part in parts]
+    known = [bool(_OWNERS.fullmatch(part)) or is_name(part) for part in plain]
+    # "Hans und Maria Müller"
+    known += [False]
+    return (
+        0 < len(plain) <= _OWNERS_MOST
+        and any(known)
+        and all(
+            known[at]
+            or _ADDED.fullmatch(part)
+            or (at > 0 and _ORGANISATION.fullmatch(part))
+            or (known[at + 1] and is_name(f"{part} {plain[at + 1].split()[-1]}"))
+            for at, part in enumerate(plain)
+        )
+    )
 
 
 def _is_slashed(text: str) -> bool:
-    return ("/" in text or "／" in text) and _SLASHED.fullmatch(text) is not None
+    if "/" not in text and "／" not in text:
+        return False
+    if _SLASHED.fullmatch(text):
+        return True
+    parts = re.split(r"\s*[/／]\s*|\s+via\s+", text)
+    agencies = [bool(re.fullmatch(_AGENCIES, part, re.IGNORECASE)) for part in parts]
+    return any(agencies) and all(
+        agency or is_name(part) for agency, part in zip(agencies, parts, strict=True)
+    )
 
 
 def without_credit(text: str) -> str:
     """The text without a credit before or behind a description."""
     for lead in (_LEAD, _AGENCY_LEAD):
         text = lead.sub("", text, count=1) if lead.match(text) else text
+    text = _without_lead(text)
     found = _TRAIL.search(text, max(0, len(text) - _MOST))
-    return text[: found.start()] if found else text
+    text = text[: found.start()] if found else text
+    for label in _ANY_LABEL.finditer(text, max(0, len(text) - _MOST)):
+        longer = _NAMED_LABEL.search(text, max(0, label.start() - _LABEL_CHARS), label.end())
+        if label.start() and longer is None and _are_owners(text[label.end() :]):
+            return text[: label.start()].rstrip(" -–—|,(")
+    return text
+
+
+def _without_lead(text: str) -> str:
+    label = _LABELLED.match(text)
+    if label is None:
+        return text
+    for _, end in zip(range(_TRIED), _AFTER_LEAD.finditer(text, label.end(), _MOST), strict=False):
+        if _are_owners(text[label.end() : end.start()]):
+            return text[end.end() :]
+    return text

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 _ROUNDS = 4
+_GAP = re.compile("\u2581?<extra_id_[0-9]+>")
+"""The marks for gaps in texts of T5, which some vocabularies have among the usual tokens."""
 
 
 class Marks:
@@ -59,3 +61,20 @@ def written_tokens(tokenizer: Any) -> Iterator[str]:
         content = str(token)
         if getattr(token, "special", True) or re.fullmatch(r"[<\[|{]\S+[>\]|}]", content):
             yield content
+    for token in tokenizer.get_vocab():
+        if _GAP.fullmatch(token):
+            yield token.removeprefix("\u2581")
+
+
+def token_numbers(tokenizer: Any, marks: Marks) -> set[int]:
+    """The tokens that a tokenizer makes of texts without marks, and those that it adds itself.
+
+    Many tokenizers have marks that their model has no embedding for, such as places in PaliGemma.
+    """
+    roles = ("pad", "bos", "eos", "cls", "sep", "unk")
+    added = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
+    return {
+        number
+        for token, number in tokenizer.get_vocab().items()
+        if number in added or marks.broken(token) == token
+    }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 from kaption.workers.text.clauses import split_sentences
+from kaption.workers.text.tails import without_tail
 
 _CAPTION = r"(?:captions?|descriptions?|alt[- _]?texts?)"
 NOUN = (
@@ -104,9 +105,9 @@ MARK = (
     r"<\|[^<>|\s]{1,40}\|>"
     r"|</?(?:answer|caption|response|output|final|description|result|alt|text)>"
     r"|(?-i:</?[a-z][a-z0-9_-]{0,30}(?:\s[^<>]{0,200}=[^<>]{0,200})?\s?/?>)"
-    r"|(?<!\w)\[(?:/?INST|/?S|EOS|BOS|END|STOP)\])"
+    r"|(?<!\w)\[(?:/?INST|EOS|BOS)\]|(?:\A|(?<=[.!?]\s)|(?<=[.!?。！？]))\[(?:/?S|END|STOP)\])"
 )
-"""A tag or a mark of a chat template; a sign may say ``<EXIT>``."""
+"""A tag or a mark of a chat template; a sign may say ``<EXIT>`` or ``[STOP]``."""
 _NOTE = re.compile(
     r"""[\W_]*(?:(?:note|please\ note|n\.\ ?b\.?|p\.\ ?s\.?|disclaimer|hinweis|anmerkung|remarque
       |nota|opmerking|uwaga|catatan|примечание|примітка|注|注意|备注|備註|備考|補足|참고)\s*[:：]
@@ -156,11 +157,11 @@ _TAGS = re.compile(r"(?:(?<=[.!?。！？])(?:\s*#[^\W\d]\w*)+|(?:\s+#[^\W\d]\w*
 
 
 def without_end(text: str) -> str:
-    """The text without hashtags at its end, and from the first sentence on that is no caption.
+    """The text without hashtags and marks at its end, and from a sentence on that is no caption.
 
     Such a sentence speaks to the user, or is a note about the caption. The first one stays.
     """
-    text = _TAGS.sub("", text)
+    text = without_tail(_TAGS.sub("", text))
     pieces = [each for line in text.splitlines(keepends=True) for each in split_sentences(line)]
     for at, each in enumerate(pieces):
         spoken = FAREWELL.search(each) and not _QUOTED.search(each)

@@ -27,7 +27,15 @@ from support.odd_models import (
     pixtral,
     with_code,
 )
-from support.tiny_models import tiny_blip, tiny_blip2, tiny_idefics3, tiny_llava
+from support.tiny_models import (
+    LIBRARY,
+    WORDS,
+    tiny_blip,
+    tiny_blip2,
+    tiny_idefics3,
+    tiny_llava,
+    tokenizer_in,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +99,75 @@ def test_weights_that_are_not_those_of_the_model_are_refused(
         load(folder)
 
     assert "\n" not in str(raised.value)
+
+
+def grown(*words: str, folder: str = ".") -> Callable[[Path], None]:
+    """Adds words to a tokenizer alone."""
+
+    def change(model: Path) -> None:
+        tokenizer = tokenizer_in(model / folder)
+        tokenizer.add_tokens(list(words))
+        tokenizer.save_pretrained(model / folder)
+
+    return change
+
+
+def far(path: Path) -> None:
+    """Gives the last word a number that is far from the others, so that the count says nothing."""
+    written = json.loads((path / "tokenizer.json").read_text())
+    numbers = written["model"]["vocab"]
+    numbers[WORDS[-1]] += 7
+    (path / "tokenizer.json").write_text(json.dumps(written))
+
+
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (tiny_blip, grown("cat")),
+        (tiny_blip, far),
+        (tiny_blip2, grown(*(f"word{n}" for n in range(900)))),
+        (tiny_llava, grown("dog", "猫")),
+        (tiny_llava, far),
+        (tiny_idefics3, grown("<b", "c>")),
+        (florence2, grown("horse")),
+        (instruct_blip, grown("horse", folder="qformer_tokenizer")),
+    ],
+)
+def test_a_tokenizer_with_tokens_that_the_model_has_no_rows_for_is_refused(
+    make: Callable[[Path], Path], change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    folder = make(tmp_path)
+    change(folder)
+
+    with pytest.raises(Fatal, match=r"tokens up to number \d+, and .+ Fetch tokenizer") as raised:
+        load(folder)
+
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("rows", [2, 64])
+@pytest.mark.parametrize("make", [tiny_blip2, tiny_llava, tiny_idefics3])
+def test_rows_for_added_tokens_and_spare_ones_are_sound(
+    make: Callable[[Path], Path], rows: int, tmp_path: Path
+) -> None:
+    folder = make(tmp_path)
+    model = LIBRARY.AutoModelForImageTextToText.from_pretrained(folder)
+    model.resize_token_embeddings(model.get_input_embeddings().num_embeddings + rows)
+    model.save_pretrained(folder)
+    grown("cat", "dog")(folder)
+
+    found = captions(load(folder), "a red cat", "dog")
+
+    assert [len(each) for each in found] == [5, 5]
+
+
+def test_marks_that_no_text_becomes_need_no_rows(tmp_path: Path) -> None:
+    folder = tiny_llava(tmp_path)
+    grown("<loc001>", "<|video|>", "[extra]")(folder)
+
+    found = captions(load(folder), "a <loc001> star", "<|video|> [extra]")
+
+    assert [len(each) for each in found] == [5, 5]
 
 
 def cut(name: str, share: float) -> Callable[[Path], None]:

@@ -162,7 +162,7 @@ def _without_tokenizer(folder: Path) -> None:
         (_without_a_weight, "weights are missing"),
         (_with_code_of_its_own, "no code from a model"),
         (_with_not_a_number, "no finite numbers"),
-        (_without_tokenizer, "reads nothing"),
+        (_without_tokenizer, "tokenizer knows 1 tokens"),
     ],
 )
 def test_a_model_of_no_use_stops_the_worker(tmp_path: Path, spoil, told: str) -> None:
@@ -177,7 +177,7 @@ def test_a_model_that_reads_ahead_or_is_too_small_for_its_tokenizer_is_refused(
 ) -> None:
     for name, changes, told in (
         ("bert", {"kind": "bert"}, "it is not causal"),
-        ("small", {"vocabulary": 100}, "more tokens than"),
+        ("small", {"vocabulary": 100}, "for those below 100"),
     ):
         folder = random_gpt2(tmp_path / name, **changes)
         with pytest.raises(Fatal, match=told):

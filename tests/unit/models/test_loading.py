@@ -15,7 +15,7 @@ from kaption.workers.models.open_clip import OpenClipScorer, build
 from kaption.workers.models.probe import try_scorer
 from kaption.workers.policy.score import ClipPolicy
 from support.odd_models import change_weights, coca, transformers_text
-from support.tiny_models import tiny_clip
+from support.tiny_models import tiny_clip, tokenizer_in
 
 pytestmark = pytest.mark.slow
 
@@ -200,6 +200,66 @@ def test_weights_that_cannot_score_are_refused(change: Any, why: str, tmp_path: 
     change_weights(folder, change, WEIGHTS)
 
     with pytest.raises(Fatal, match=why) as raised:
+        load(folder)
+
+    assert "\n" not in str(raised.value)
+
+
+def _grown(folder: Path) -> None:
+    tokenizer = tokenizer_in(folder)
+    tokenizer.add_tokens(["cat", "猫"])
+    tokenizer.save_pretrained(folder)
+
+
+def _for_clips_tokenizer(folder: Path) -> None:
+    _configured(folder, hf_tokenizer_name=None)
+
+
+def _configured(folder: Path, **given: object) -> None:
+    path = folder / "open_clip_config.json"
+    config = json.loads(path.read_text())
+    config["model_cfg"]["text_cfg"] |= given
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (tiny_clip, _grown),
+        (coca, _grown),
+        (transformers_text, _grown),
+        (tiny_clip, _for_clips_tokenizer),
+    ],
+)
+def test_a_tokenizer_with_tokens_that_the_scorer_has_no_rows_for_is_refused(
+    make: Callable[[Path], Path], change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    tmp_path.joinpath("model").mkdir()
+    folder = make(tmp_path / "model")
+    change(folder)
+
+    with pytest.raises(Fatal, match=r"tokens up to number \d+, and .+ Fetch tokenizer") as raised:
+        load(folder)
+
+    assert "\n" not in str(raised.value)
+
+
+def test_marks_of_gaps_need_no_rows_in_a_scorer(tmp_path: Path) -> None:
+    folder = tiny_clip(tmp_path)
+    tokenizer = tokenizer_in(folder)
+    tokenizer.add_tokens([f"<extra_id_{n}>" for n in range(100)])
+    tokenizer.save_pretrained(folder)
+
+    rows = load(folder).encode_texts(["a red star", "a <extra_id_99> star"])
+
+    assert np.isfinite(rows).all()
+
+
+def test_a_context_that_the_text_tower_has_no_positions_for_is_refused(tmp_path: Path) -> None:
+    folder = transformers_text(tmp_path)
+    _configured(folder, context_length=64)
+
+    with pytest.raises(Fatal, match=r"as long as its context of 64 .+ context_length") as raised:
         load(folder)
 
     assert "\n" not in str(raised.value)

@@ -124,6 +124,34 @@ def test_messages_that_were_not_delivered_wait_for_the_next_publisher(tmp_path: 
     assert broker.arrived == [1, 2]
 
 
+def test_closing_does_not_wait_for_a_connection_that_is_being_opened(tmp_path: Path) -> None:
+    broker, opening, opened = Broker(), threading.Event(), threading.Event()
+
+    def connect() -> Sender:
+        opening.wait(60)
+        opened.set()
+        return broker.connect()
+
+    # Given a thread that connects, which takes as long as `connect_timeout_s`
+    options = PublisherOptions(delivery_timeout_s=0.1)
+    first = Spooled(tmp_path, options, connect, 1_000_000, ["the topic"])
+    first.send(message(1))
+
+    # When the spool is closed
+    with pytest.raises(StillSpooledError, match=r"for 0.1 s \(the topic\)"):
+        first.close()
+
+    # Then it is closed at once, and the folder is free for the next one
+    assert not opened.is_set()
+    with spooled(tmp_path, broker) as second:
+        second.flush()
+    # And the connection sends nothing when it is open at last
+    opening.set()
+    first._thread.join(60)
+    assert not first._thread.is_alive()
+    assert broker.arrived == [1]
+
+
 def test_after_a_failure_all_messages_from_there_are_sent_again(tmp_path: Path) -> None:
     broker = Broker(away=True)
     failing = [RuntimeError("lost")]
