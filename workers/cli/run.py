@@ -35,9 +35,9 @@ from kaption.workers.cli.common import (
     named,
     toys,
 )
-from kaption.workers.cli.report import FILE, missing, write
+from kaption.workers.cli.report import FILE, missing
 from kaption.workers.origin.refusals import store_refusals
-from kaption.workers.report.folder import run_report, with_copies
+from kaption.workers.report.folder import run_report, with_copies, write_whole
 from kaption.workers.settings import Settings, UserError, load_settings, require_models
 from kaption.workers.stores.client import forget
 from kaption.workers.wiring import STAGES
@@ -221,7 +221,7 @@ def finish(
 def _write_report(out: Path, settings: Settings, say: Callable[[str], None]) -> None:
     """Write the report. The run is complete without it."""
     try:
-        write(out / FILE, lambda: run_report(out, settings))
+        write_whole(out / FILE, run_report(out, settings))
     except ModuleNotFoundError as error:
         say(missing(error))
     except (OSError, Fault, UserError) as error:

@@ -53,6 +53,16 @@ def run_report(out: Path, settings: Settings) -> str:
     return render(content, stored(objects))
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write the file whole or not at all: a full disk keeps the earlier one."""
+    new = path.with_suffix(".new")
+    try:
+        new.write_text(text, "utf-8", "backslashreplace")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def stored(objects: ObjectStore) -> Callable[[str], bytes | None]:
     """Gives the bytes of a stored image by its sha256; None where there are none."""
 
