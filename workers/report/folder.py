@@ -16,7 +16,7 @@ from kaption.workers.report.gallery import Card, read_cards
 from kaption.workers.report.page import ReportContent, render
 from kaption.workers.settings import Settings, UserError
 from kaption.workers.stores.answers import Answers
-from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.client import keyspace
 
 SAMPLE = "sample.jsonl"
 """In the folder of a run: the pairs that its report shows."""
@@ -89,8 +89,7 @@ def with_copies(cards: Sequence[Card], settings: Settings) -> list[Card]:
 
     A copy that came inline has none: ingest remembers only what an address gave.
     """
-    redis = settings.redis
-    answers = Answers(connect_redis(redis), redis.key_prefix, ttl_s=settings.ingest.answers_ttl_s)
+    answers = Answers(*keyspace(settings.redis), ttl_s=settings.ingest.answers_ttl_s)
     wanted = [card.origin for card in cards if card.copy_of and card.blob is None]
     found = dict(zip(wanted, answers.images(wanted), strict=True))
     return [
