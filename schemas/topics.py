@@ -82,3 +82,9 @@ AUDITED = Topic(
 )
 
 TOPICS = (RAW, INGESTED, SCORED, CAPTIONED, CLEAN, REJECTED, DEAD, AUDIT, AUDITED)
+
+
+def topic_of(schema: str) -> Topic | None:
+    """The first topic that holds records of a schema, such as ``IngestedPair/1``."""
+    kind = schema.partition("/")[0]
+    return next((each for each in TOPICS if each.record.__name__ == kind), None)

@@ -24,7 +24,7 @@ from kaption.schemas import (
     origin_of,
 )
 from kaption.schemas.record import differ
-from kaption.schemas.topics import TOPICS
+from kaption.schemas.topics import TOPICS, topic_of
 from kaption.schemas.wire import (
     ORIGIN_HEADER,
     SCHEMA_HEADER,
@@ -176,8 +176,7 @@ def _of_letter(letter: DeadLetter, prefix: str) -> tuple[str, Message] | None:
 def _of_rejection(
     rejected: RejectedPair, origin: Position, read: Read
 ) -> tuple[str, Message] | None:
-    kind = rejected.record_schema.partition("/")[0]
-    topic = next((each.name for each in TOPICS if each.record.__name__ == kind), None)
+    topic = topic_of(rejected.record_schema)
     if topic is None:
         return None
     headers = [
@@ -188,7 +187,7 @@ def _of_rejection(
     if (trace := header(read.headers, TRACE_HEADER)) is not None:
         headers.append((TRACE_HEADER, trace.encode()))
     value = json.dumps(rejected.record, ensure_ascii=False, separators=(",", ":")).encode()
-    return topic, Message(value, rejected.pair_id.encode(), tuple(headers))
+    return topic.name, Message(value, rejected.pair_id.encode(), tuple(headers))
 
 
 def _origin(read: Read) -> Position | None:

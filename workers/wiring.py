@@ -30,7 +30,7 @@ from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.bank import Bank
 from kaption.workers.stores.budget import DailyBudget
 from kaption.workers.stores.captions import CaptionCache
-from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.client import keyspace
 from kaption.workers.stores.copy_texts import CopyTexts
 from kaption.workers.stores.cosines import CosineStore
 from kaption.workers.stores.dedup import Dedup
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
     from kaption.workers.stages.alignment import Alignment
     from kaption.workers.stages.bar import Bar
-    from kaption.workers.stores.client import Keyspace
 
 STORE_SECONDS = Histogram(
     "kaption_store_seconds",
@@ -105,18 +104,18 @@ def build_takedowns(settings: Settings) -> TakedownList:
     """The list of takedowns, in Redis, of the dataset that the settings name."""
     dataset = _store(settings), settings.sink.prefix
     return TakedownList(
-        *_redis(settings), partial(takedown_ids, *dataset), partial(lifted_ids, *dataset)
+        *keyspace(settings.redis), partial(takedown_ids, *dataset), partial(lifted_ids, *dataset)
     )
 
 
 def daily_budget(settings: Settings) -> DailyBudget:
     """What captioners took today, and may take, over all workers."""
-    return DailyBudget(*_redis(settings), settings.recaption.daily_budget.limits, _now)
+    return DailyBudget(*keyspace(settings.redis), settings.recaption.daily_budget.limits, _now)
 
 
 def forgetful_stores(settings: Settings) -> list[Forgetful]:
     """The stores in Redis that hold entries about single pairs."""
-    client, prefix = _redis(settings)
+    client, prefix = keyspace(settings.redis)
     return [
         Dedup.connected(settings.redis, settings.ingest.dedup),
         Answers(client, prefix, ttl_s=settings.ingest.answers_ttl_s),
@@ -132,10 +131,6 @@ def forgetful_stores(settings: Settings) -> list[Forgetful]:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _redis(settings: Settings) -> Keyspace:
-    return connect_redis(settings.redis), settings.redis.key_prefix
 
 
 def _store(settings: Settings) -> ObjectStore:
@@ -155,7 +150,7 @@ def _ingest(settings: Settings) -> AnyStage:
     from kaption.workers.text.language import LanguageDetector
 
     policy = settings.ingest
-    client, prefix = _redis(settings)
+    client, prefix = keyspace(settings.redis)
     parts = IngestParts(
         fetcher=Fetcher(policy.fetch),
         decoder=DecodePool(policy.image),
@@ -186,9 +181,9 @@ def _alignment(settings: Settings) -> Alignment:
     from kaption.workers.models.shared import shared
     from kaption.workers.stages.alignment import Alignment
 
-    embeddings = EmbeddingCache(*_redis(settings))
+    embeddings = EmbeddingCache(*keyspace(settings.redis))
     load = partial(shared, load=plugins.load_scorer)
-    cosines = CosineStore(*_redis(settings))
+    cosines = CosineStore(*keyspace(settings.redis))
     return Alignment(settings.clip, _blobs(settings), embeddings, cosines, load)
 
 
@@ -196,7 +191,7 @@ def _score(settings: Settings) -> AnyStage:
     from kaption.workers.stages.score import ScoreStage, ScoreStores
 
     checks = plugins.load_checks(settings.select, alt_texts=True)
-    copies = CopyTexts(*_redis(settings), settings.ingest.dedup.copy_texts)
+    copies = CopyTexts(*keyspace(settings.redis), settings.ingest.dedup.copy_texts)
     semantic = None if settings.score.semantic == "off" else _semantic(settings)
     stores = ScoreStores(copies, semantic)
     alignment = _alignment(settings)
@@ -205,7 +200,7 @@ def _score(settings: Settings) -> AnyStage:
 
 def _semantic(settings: Settings) -> SemanticClaims:
     policy = settings.score
-    return SemanticClaims(*_redis(settings), policy.semantic_cosine, policy.semantic_images)
+    return SemanticClaims(*keyspace(settings.redis), policy.semantic_cosine, policy.semantic_images)
 
 
 def _bar(settings: Settings) -> Bar:
@@ -221,11 +216,12 @@ def _recaption(settings: Settings) -> AnyStage:
     from kaption.workers.stages.recaption import RecaptionParts, RecaptionStage
 
     policy = settings.recaption
+    texts = ImageTexts(OcrCache(*keyspace(settings.redis)), RapidOcr)
     parts = RecaptionParts(
         _blobs(settings),
-        CaptionCache(*_redis(settings)),
+        CaptionCache(*keyspace(settings.redis)),
         plugins.load_captioners,
-        ImageTexts(OcrCache(*_redis(settings)), RapidOcr) if policy.ocr is not None else None,
+        texts if policy.ocr is not None else None,
         _bar(settings) if policy.large else None,
         daily_budget(settings) if policy.daily_budget.limits else None,
         _masks(settings),
@@ -240,10 +236,10 @@ def _select(settings: Settings) -> AnyStage:
     policy = settings.select
     stores = SelectStores(
         takedowns=build_takedowns(settings),
-        bank=Bank(*_redis(settings), policy.bank_images),
-        phrases=PhraseCounts(*_redis(settings)),
-        strata=Strata(*_redis(settings)),
-        versions=Versions(*_redis(settings)) if settings.ingest.dedup.later_texts else None,
+        bank=Bank(*keyspace(settings.redis), policy.bank_images),
+        phrases=PhraseCounts(*keyspace(settings.redis)),
+        strata=Strata(*keyspace(settings.redis)),
+        versions=Versions(*keyspace(settings.redis)) if settings.ingest.dedup.later_texts else None,
     )
     checks = plugins.load_checks(policy)
     return SelectStage(policy, _alignment(settings), checks, stores, now=_now)

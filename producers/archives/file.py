@@ -30,12 +30,7 @@ class ArchiveFile:
     """One WARC file: bytes of a file from `start` on, in which records can be found again."""
 
     def __init__(
-        self,
-        name: str,
-        file: BinaryIO,
-        start: int = 0,
-        size: int | None = None,
-        ended: str = "",
+        self, name: str, file: BinaryIO, start: int = 0, size: int | None = None, ended: str = ""
     ) -> None:
         self.name = name
         self.ended = ended
@@ -178,7 +173,7 @@ class ArchiveFile:
         if content.startswith(_ZSTD):
             content = ZstdReader(io.BytesIO(content)).read(_DICTIONARY_BYTES + 1)
         if not 0 < len(content) <= _DICTIONARY_BYTES:
-            raise SourceError(f"{self.name} begins with a dictionary above {_DICTIONARY_BYTES} B")
+            raise SourceError(f"{self.name} begins with too large a dictionary: unpack it first")
         return _DICTIONARY + len(content).to_bytes(4, "little") + content
 
 
@@ -194,9 +189,6 @@ class _Rest(io.RawIOBase):
 
     def seekable(self) -> bool:
         return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         if whence == io.SEEK_END:

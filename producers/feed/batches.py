@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from kaption.connections.kafka.messages import Message
-from kaption.connections.traceparent import publishing
 from kaption.producers.errors import SourceError
 from kaption.producers.feed.checkpoint import Place
 from kaption.producers.image import ClaimCheck
-from kaption.producers.sources.source import Found, Item, Large, Source, Unreadable
-from kaption.schemas import RawPair, encode, headers_of
+from kaption.producers.sources.source import Found, Item, Large, Source, Unreadable, message_of
+from kaption.schemas import RawPair
 
 _BATCH_RECORDS = 1_000
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -44,13 +43,9 @@ class SourceBatch:
         """Append one record."""
         if isinstance(item, Unreadable):
             self.unreadable.append(item)
-            message = Message(item.raw, headers=tuple(item.headers))
         elif isinstance(item, RawPair):
             self.not_understood.update(item.not_understood)
-            headers = headers_of(item, None, publishing(item.pair_id))
-            message = Message(encode(item), item.pair_id.encode(), tuple(headers))
-        else:
-            message = item
+        message = message_of(item)
         self.messages.append(message)
         self.size += message.size
         self.cursor = cursor

@@ -19,12 +19,7 @@ from kaption.connections.kafka.library import (
 )
 from kaption.connections.kafka.messages import Message, Outgoing
 from kaption.connections.kafka.topic_ids import TopicIds
-from kaption.connections.kafka.transaction import (
-    BlockingTransactions,
-    Committed,
-    Refused,
-    Unknown,
-)
+from kaption.connections.kafka.transaction import BlockingTransactions, Committed, Refused, Unknown
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.connections.tls import setting
 from kaption.producers.errors import PublishError, TooLargeError

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kaption.connections.kafka.messages import Message
+from kaption.connections.traceparent import publishing
 from kaption.producers.errors import SourceError
-from kaption.schemas import RawPair
+from kaption.schemas import RawPair, encode, headers_of
 
 SOURCE_PLACE_HEADER = "kaption-source-place"
 SOURCE_ERROR_HEADER = "kaption-source-error"
@@ -53,6 +54,16 @@ class Large:
     content: bytes
     otherwise: Unreadable
     """What to publish if there is no blob store."""
+
+
+def message_of(item: RawPair | Unreadable | Message) -> Message:
+    """The message that publishes an item. A pair begins a trace in a program that traces."""
+    if isinstance(item, Unreadable):
+        return Message(item.raw, None, tuple(item.headers))
+    if isinstance(item, RawPair):
+        headers = headers_of(item, None, publishing(item.pair_id))
+        return Message(encode(item), item.pair_id.encode(), tuple(headers))
+    return item
 
 
 Item = RawPair | Large | Unreadable | Message

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 from kaption.workers.batch.journal import Journal
-from kaption.workers.batch.servers import servers, store_folder
+from kaption.workers.batch.servers import Addresses, servers, store_folder
 from kaption.workers.settings import Settings, UserError
 
 PRODUCTION = Settings(
@@ -26,12 +26,12 @@ PRODUCTION = Settings(
     store=StoreConnection(url="s3://bucket", endpoint="https://s3.example", ca_file="ca.pem"),
 )
 OUT = "out"
-GIVEN = ("broker.example:9093", "rediss://cache.example", "s3://other")
+GIVEN = Addresses("broker.example:9093", "rediss://cache.example", "s3://other")
 
 
 def test_local_servers_do_not_get_the_users_secrets(tmp_path: Path) -> None:
     # Given settings for production / When a run starts local servers
-    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), None, None, None) as run:
+    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), Addresses()) as run:
         # Then the run uses nothing but their addresses
         bootstrap, topics = run.kafka.bootstrap, run.kafka.topic_prefix
         assert run.kafka == KafkaConnection(bootstrap=bootstrap, topic_prefix=topics)
@@ -44,17 +44,17 @@ def test_local_servers_do_not_get_the_users_secrets(tmp_path: Path) -> None:
 
 
 def test_the_users_servers_are_reached_with_the_settings(tmp_path: Path) -> None:
-    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), *GIVEN) as run:
-        assert (run.kafka.bootstrap, run.kafka.ca_file) == (GIVEN[0], "ca.pem")
+    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), GIVEN) as run:
+        assert (run.kafka.bootstrap, run.kafka.ca_file) == (GIVEN.kafka, "ca.pem")
         assert run.kafka.password == SecretStr("hunter2")
-        assert (run.redis.url, run.redis.ca_file) == (SecretStr(GIVEN[1]), "ca.pem")
-        assert (run.store.url, run.store.endpoint) == (GIVEN[2], "https://s3.example")
+        assert (run.redis.url, run.redis.ca_file) == (SecretStr("rediss://cache.example"), "ca.pem")
+        assert (run.store.url, run.store.endpoint) == (GIVEN.store, "https://s3.example")
 
 
 def test_each_run_has_its_own_prefixes_on_the_users_servers(tmp_path: Path) -> None:
     names = []
     for out in ("one", "other"):
-        with servers(PRODUCTION, Journal(tmp_path / out, {}), *GIVEN) as run:
+        with servers(PRODUCTION, Journal(tmp_path / out, {}), GIVEN) as run:
             names.append((run.kafka.topic_prefix, run.redis.key_prefix, run.sink.prefix))
     assert all(one != other for one, other in zip(*names, strict=True))
     assert all(shards.startswith("dataset/run-") for _, _, shards in names)
@@ -63,8 +63,6 @@ def test_each_run_has_its_own_prefixes_on_the_users_servers(tmp_path: Path) -> N
 def test_an_address_must_fit_the_other_settings(tmp_path: Path) -> None:
     with (
         pytest.raises(UserError, match=r"--redis .*rediss://"),
-        servers(
-            PRODUCTION, Journal(tmp_path / OUT, {}), GIVEN[0], "redis://cache.example", GIVEN[2]
-        ),
+        servers(PRODUCTION, Journal(tmp_path / OUT, {}), GIVEN._replace(redis="redis://cache")),
     ):
         pass

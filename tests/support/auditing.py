@@ -28,8 +28,9 @@ from kaption.schemas import (
     headers_of,
 )
 from kaption.schemas.topics import AUDIT, CLEAN
-from kaption.workers.audit.app import build_app
+from kaption.workers.audit.app import AuditPages
 from kaption.workers.audit.desk import AuditDesk
+from kaption.workers.audit.login import Login
 from kaption.workers.audit.server import open_claims, open_desk
 from kaption.workers.policy.audit import AuditPolicy
 from kaption.workers.settings import Settings
@@ -101,7 +102,8 @@ class AuditSite:
         given = self.settings.audit.model_dump() | policy
         chosen = AuditPolicy.model_validate(given)
         with self.desk() as desk:
-            app = build_app(desk, chosen, open_claims(self.settings).key)
+            login = Login(chosen, open_claims(self.settings).key())
+            app = AuditPages(desk, login, chosen).app()
             yield TestClient(app, client=(client, 1), follow_redirects=True)
 
 

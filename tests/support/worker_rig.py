@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from kafka.errors import KafkaConnectionError
@@ -12,7 +13,7 @@ from kaption.connections.errors import Retry
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.runtime import opening
 from kaption.workers.runtime.policy import RuntimePolicy
-from support.engine import POLICY, Running, Toy
+from support.engine import POLICY, Running, Toy, until
 from support.fake_session import P0, FakeBroker, FakeSession
 
 LONG_S = 60.0
@@ -35,15 +36,6 @@ class Kept(Toy):
         self.calls.append("close")
 
 
-class Resuming(Kept):
-    """Its truth lies outside Kafka, in a store that is down."""
-
-    def resume(
-        self, topic: str, partition: int, committed: int, topic_id: str | None = None
-    ) -> int:
-        raise Retry("down", LONG_S)
-
-
 class Kafka:
     """What the workers of a test meet."""
 
@@ -59,6 +51,10 @@ class Kafka:
     def session(self) -> FakeSession:
         (session,) = self.sessions
         return session
+
+    def opens(self) -> bool:
+        """Wait for a session."""
+        return until(lambda: bool(self.sessions), LIMIT_S)
 
 
 @pytest.fixture
@@ -87,6 +83,14 @@ class Run(Running):
         self.stage = stage
         super().__init__(stage, KafkaConnection(bootstrap="kafka:9092"), policy)
 
+    def commits(self, records: int) -> bool:
+        """Wait until so many records are done."""
+        return until(lambda: self.records == records, LIMIT_S)
+
+    def waits(self) -> bool:
+        """Wait until the stage's server is seen to be down."""
+        return until(lambda: self.worker.progress.waiting_for == "down", LIMIT_S)
+
 
 @pytest.fixture
 def run() -> Iterator[Callable[..., Run]]:
@@ -104,6 +108,10 @@ def run() -> Iterator[Callable[..., Run]]:
         assert each.ends()
 
 
+def fails() -> None:
+    raise KafkaConnectionError("as told")
+
+
 def stuck(kafka: Kafka) -> None:
     """A library whose constructor does not return."""
     kafka.opening = lambda: time.sleep(LONG_S)
@@ -111,34 +119,24 @@ def stuck(kafka: Kafka) -> None:
 
 def away(kafka: Kafka) -> None:
     """A broker that does not answer."""
-
-    def fails() -> None:
-        raise KafkaConnectionError("no answer")
-
     kafka.opening = fails
 
 
-def process_waits(stage: Kept) -> None:
-    def down(texts: Sequence[str]) -> None:
-        raise Retry("down", LONG_S)
+def down(*_: object, **__: object) -> Any:
+    raise Retry("down", LONG_S)
 
+
+def process_waits(stage: Kept) -> None:
     stage.before = down
 
 
 def prepare_waits(stage: Kept) -> None:
-    def down(message: object) -> str:
-        raise Retry("down", LONG_S)
-
     stage.prepare = down  # type: ignore[method-assign]  # of this one
 
 
 def setup_waits(stage: Kept) -> None:
-    def down() -> None:
-        stage.calls.append("setup")
-        raise Retry("down", LONG_S)
-
     stage.setup = down  # type: ignore[method-assign]  # of this one
 
 
 def resume_waits(stage: Kept) -> None:
-    """Nothing to do: that is what `Resuming` is."""
+    stage.resume = down  # type: ignore[method-assign]  # of this one

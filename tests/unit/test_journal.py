@@ -193,8 +193,8 @@ def test_a_disk_that_is_full_at_the_end_is_told_and_the_run_can_go_on(
     # Given a run that has begun, and a disk that takes only a part of its last file
     out, write = tmp_path / "out", Path.write_text
 
-    def full(path: Path, text: str, encoding: str) -> None:
-        write(path, text[:10], encoding)
+    def full(path: Path, text: str, *encoding: str) -> None:
+        write(path, text[:10], *encoding)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with Journal(out, OF) as journal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -76,13 +75,13 @@ class AuditPages:
             return self._page("login.html", status=200, wrong=False)
         return await run_in_threadpool(self._work, by)
 
-    def _work(self, by: str, told: str = "", kept: str = "", status: int = 200) -> Response:
-        """The page with the next pair. `kept` is a text that could not be saved."""
+    def _work(self, by: str, told: str = "", kept: str = "") -> Response:
+        """The page with the next pair. `told` says why a form was refused, `kept` is its text."""
         pair = self._desk.next(by)
         last = self._desk.last(by)
         return self._page(
             "pair.html",
-            status=status,
+            status=409 if told else 200,
             by=by,
             pair=pair,
             image=pair and self._login.sign("image", pair.image.blob.model_dump()),
@@ -136,7 +135,7 @@ class AuditPages:
             try:
                 self._desk.decide(by, pair_id, verdict, form.get("seen", ""), **written)
             except (GoneError, UnusableText) as error:
-                return self._work(by, f"Nothing was saved: {error}.", text, 409)
+                return self._work(by, f"Nothing was saved: {error}.", text)
             except Retry as error:
                 return self._unsaved(error, text)
             return RedirectResponse("./", 303)
@@ -151,7 +150,7 @@ class AuditPages:
                 told = (
                     "Nothing more was undone: this decision no longer stands, or its pair is gone."
                 )
-                return self._work(by, told, status=409)
+                return self._work(by, told)
             return RedirectResponse("./", 303)
 
         return await run_in_threadpool(work)
@@ -197,11 +196,6 @@ class AuditPages:
 
     def _page(self, name: str, *, status: int, **values: Any) -> Response:
         return HTMLResponse(self._pages.get_template(name).render(values), status)
-
-
-def build_app(desk: AuditDesk, policy: AuditPolicy, key: Callable[[], bytes]) -> Starlette:
-    """The application of one server; `key` gives the secret that all servers share."""
-    return AuditPages(desk, Login(policy, key()), policy).app()
 
 
 async def _form(request: Request) -> Form:

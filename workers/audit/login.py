@@ -22,7 +22,9 @@ class Login:
 
     def __init__(self, policy: AuditPolicy, key: bytes) -> None:
         self._policy = policy
-        self._signer = URLSafeTimedSerializer(key, salt="kaption-audit", signer_kwargs=_SIGNER)
+        self._signer = URLSafeTimedSerializer(
+            key, salt="kaption-audit", signer_kwargs={"digest_method": hashlib.sha256}
+        )
         given = policy.tokens.get_secret_value().split() if policy.tokens else []
         self._tokens = dict(word.split("=", 1) for word in given)
         self._proxies = [ip_network(each) for each in policy.proxies]
@@ -74,6 +76,3 @@ class Login:
         token = self._tokens.get(name)
         # Of no token: equal to no digest, for it is longer.
         return hashlib.sha256(token.encode()).hexdigest()[:16] if token else "there is no token"
-
-
-_SIGNER = {"digest_method": hashlib.sha256}

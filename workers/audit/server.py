@@ -13,7 +13,7 @@ from kaption.workers.audit.index import AuditIndex
 from kaption.workers.audit.log import AuditLog
 from kaption.workers.settings import Settings, UserError
 from kaption.workers.stores.claims import AuditClaims
-from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.client import keyspace
 from kaption.workers.stores.versions import Versions
 from kaption.workers.wiring import build_takedowns
 
@@ -28,7 +28,7 @@ def open_desk(settings: Settings) -> Iterator[AuditDesk]:
             log=log,
             index=index,
             claims=open_claims(settings),
-            versions=Versions(connect_redis(settings.redis), settings.redis.key_prefix),
+            versions=Versions(*keyspace(settings.redis)),
             objects=open_store(settings.store),
             prefix=settings.sink.prefix,
             takedowns=build_takedowns(settings),
@@ -44,8 +44,7 @@ def open_desk(settings: Settings) -> Iterator[AuditDesk]:
 
 def open_claims(settings: Settings) -> AuditClaims:
     """The claims in Redis."""
-    redis = settings.redis
-    return AuditClaims(connect_redis(redis), redis.key_prefix, settings.audit.claim_s)
+    return AuditClaims(*keyspace(settings.redis), settings.audit.claim_s)
 
 
 def serve(settings: Settings, listening: Callable[[str], object]) -> None:
@@ -55,7 +54,8 @@ def serve(settings: Settings, listening: Callable[[str], object]) -> None:
     """
     import uvicorn
 
-    from kaption.workers.audit.app import build_app
+    from kaption.workers.audit.app import AuditPages
+    from kaption.workers.audit.login import Login
 
     policy = settings.audit
     if policy.tokens is None and policy.user_header is None:
@@ -70,7 +70,7 @@ def serve(settings: Settings, listening: Callable[[str], object]) -> None:
         ) from error
     with listener, open_desk(settings) as desk:
         config = uvicorn.Config(
-            build_app(desk, policy, open_claims(settings).key),
+            AuditPages(desk, Login(policy, open_claims(settings).key()), policy).app(),
             log_config=None,
             access_log=False,
             server_header=False,

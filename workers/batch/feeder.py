@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from kaption.connections.kafka.messages import Message
-from kaption.connections.traceparent import publishing
 from kaption.producers.image import ClaimCheck
 from kaption.producers.publisher import Publisher
 from kaption.producers.sources import Found, Item, Large, Unreadable
-from kaption.schemas import encode, headers_of
+from kaption.producers.sources.source import message_of
+from kaption.schemas import RawPair
 from kaption.schemas.wire import ORIGIN_HEADER
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.tally import Tally
@@ -82,14 +82,11 @@ class Feeder(threading.Thread):
         publisher.publish_bytes(message.value, message.key, (*message.headers, origin))
 
     def _message(self, item: Item) -> Message:
+        item = item.pair if isinstance(item, Large) else item
         if isinstance(item, Unreadable):
             # Published unchanged: ingest turns it into a dead letter.
             self.unreadable += 1
             self._warn(f"{item.place}: {item.error}")
-            return Message(item.raw, None, tuple(item.headers))
-        if isinstance(item, Message):
-            return item
-        pair = item.pair if isinstance(item, Large) else item
-        self.not_understood.update(pair.not_understood)
-        headers = headers_of(pair, traceparent=publishing(pair.pair_id))
-        return Message(encode(pair), pair.pair_id.encode(), tuple(headers))
+        elif isinstance(item, RawPair):
+            self.not_understood.update(item.not_understood)
+        return message_of(item)

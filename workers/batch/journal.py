@@ -20,7 +20,7 @@ from kaption.schemas import DeadLetter, Position, Provenance, RejectedPair
 from kaption.workers.batch.inputs import Inputs
 from kaption.workers.batch.tally import Tally, origin_of_read
 from kaption.workers.report.census import KeptPair
-from kaption.workers.report.folder import PAIRS, SAMPLE
+from kaption.workers.report.folder import PAIRS, SAMPLE, write_whole
 from kaption.workers.report.gallery import Card, Gallery, read_cards, write_cards
 from kaption.workers.report.spent import provenance_of
 from kaption.workers.settings import Settings, UserError
@@ -154,7 +154,7 @@ class Journal(ExitStack):
 
     def begin(self) -> None:
         """Mark the folder as that of an interrupted run, until `finish`."""
-        _write(self._file, self._state)
+        write_whole(self._file, json.dumps(self._state, indent=2) + "\n")
         (self.out / "summary.json").unlink(missing_ok=True)
 
     def finish(self, summary: Mapping[str, Any], goes_on: bool = True) -> None:
@@ -163,7 +163,7 @@ class Journal(ExitStack):
         Unless the run `goes_on` when its input grew, what it needs for that is removed.
         """
         try:
-            _write(self.out / "summary.json", summary)
+            write_whole(self.out / "summary.json", json.dumps(summary, indent=2) + "\n")
         except OSError as error:
             raise UserError(
                 f"{self.out} cannot take summary.json ({error.strerror}). All outcomes are kept:"
@@ -215,16 +215,6 @@ def _is_unbegun(out: Path) -> bool:
         each.name in _UNBEGUN and (each.suffix != ".jsonl" or each.stat().st_size == 0)
         for each in out.iterdir()
     )
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the file whole or not at all: a full disk keeps the earlier one."""
-    new = path.with_suffix(".new")
-    try:
-        new.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _rejected(rejected: RejectedPair) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -28,15 +28,19 @@ def store_folder(out: Path) -> Path:
     return out / "store"
 
 
+class Addresses(NamedTuple):
+    """The user's servers. None: a local server is started, or a folder below OUT is the store."""
+
+    kafka: str | None = None
+    redis: str | None = None
+    store: str | None = None
+
+
 @contextmanager
-def servers(
-    settings: Settings, journal: Journal, kafka: str | None, redis: str | None, store: str | None
-) -> Iterator[Settings]:
+def servers(settings: Settings, journal: Journal, given: Addresses) -> Iterator[Settings]:
     """Start the missing servers. Yields settings that point to the run's servers.
 
-    `kafka`, `redis` and `store` are the addresses of the user's servers; None starts a local server
-    or takes a folder below OUT. The user's servers keep the TLS and password settings, local
-    servers have none.
+    The user's servers keep the TLS and password settings, local servers have none.
 
     Topics, consumer groups, Redis keys and the shards in the user's store get a prefix of this run
     alone, so that a second run on the same servers does not meet them. Topics and groups are of one
@@ -51,7 +55,7 @@ def servers(
     sink = settings.sink
     with ExitStack() as stack:
         topics = f"{journal.name}-{journal.attempt}."
-        if kafka is None:
+        if given.kafka is None:
             from kaption.workers.local import Tansu
 
             tansu = stack.enter_context(Tansu())
@@ -59,18 +63,18 @@ def servers(
             # Tansu takes about half of the session time-out to form a group.
             runtime = runtime.model_copy(update={"session_timeout_s": _SESSION_TIMEOUT_S})
         else:
-            broker = _given("--kafka", settings.kafka, bootstrap=kafka, topic_prefix=topics)
-        if redis is None:
+            broker = _given("--kafka", settings.kafka, bootstrap=given.kafka, topic_prefix=topics)
+        if given.redis is None:
             from kaption.workers.local import Valkey
 
             valkey = stack.enter_context(Valkey(journal.servers / "valkey", durable=True))
             server = RedisConnection(url=SecretStr(valkey.url), key_prefix=keys)
         else:
-            server = _given("--redis", settings.redis, url=redis, key_prefix=keys)
-        if store is None:
+            server = _given("--redis", settings.redis, url=given.redis, key_prefix=keys)
+        if given.store is None:
             objects = StoreConnection(url=str(store_folder(journal.out)))
         else:
-            objects = _given("--store", settings.store, url=store)
+            objects = _given("--store", settings.store, url=given.store)
             sink = sink.model_copy(update={"prefix": f"{sink.prefix}/{journal.name}"})
         yield settings.model_copy(
             update={

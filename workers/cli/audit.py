@@ -14,7 +14,7 @@ from rich.table import Table
 from kaption.workers.cli.common import Config, check_servers, on_stop, print_table
 from kaption.workers.runtime import logs
 from kaption.workers.settings import Settings, UserError, load_settings
-from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.client import keyspace
 from kaption.workers.stores.cosines import CosineStore
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ def _apply(settings: Settings, found: AuditReport, target: float, *, err: bool) 
     reached = {it: each.threshold for it, each in targets if each.threshold is not None}
     if not reached:
         raise UserError(f"no threshold reaches {target:g} yet: nothing was changed; judge more")
-    redis = settings.redis
-    store = CosineStore(connect_redis(redis), redis.key_prefix)
+    store = CosineStore(*keyspace(settings.redis))
     for scorer, threshold in reached.items():
         store.set_bound(scorer, threshold)
         typer.echo(

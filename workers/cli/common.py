@@ -9,13 +9,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -24,6 +25,7 @@ from kaption.connections.errors import Retry
 from kaption.connections.kafka.access import check_access
 from kaption.connections.tls import setting
 from kaption.objectstore import open_store
+from kaption.schemas.faults import one_line
 from kaption.workers.presets import TOY, PresetName
 from kaption.workers.runtime.backoff import LOADING
 from kaption.workers.settings import Settings, UserError
@@ -110,11 +112,11 @@ def ask(question: str, otherwise: str) -> None:
 
 def toys(settings: Settings) -> str:
     """A warning where a configured model is the demo's; else nothing."""
-    named = {"scorer": settings.clip.model, "captioner": settings.recaption.transformers.model}
-    found = [role for role, model in named.items() if model == "demo"]
-    return "; ".join(f"the {role} is {TOY}" for role in found[:1]) + "; so is the captioner" * (
-        len(found) > 1
-    )
+    models = {"scorer": settings.clip.model, "captioner": settings.recaption.transformers.model}
+    found = [role for role, model in models.items() if model == "demo"]
+    if not found:
+        return ""
+    return f"the {found[0]} is {TOY}" + ("; so is the captioner" if len(found) > 1 else "")
 
 
 def check_servers(settings: Settings, *, redis: bool) -> None:
@@ -137,6 +139,17 @@ def check_servers(settings: Settings, *, redis: bool) -> None:
                 try_redis(client, settings.redis.key_prefix)
         except Retry as error:
             raise UserError(f"{error}: {setting('redis', 'url')} names the server") from error
+
+
+@contextmanager
+def parsing(prefix: str) -> Iterator[None]:
+    """Raise UserError where a file of the dataset below `prefix` cannot be parsed."""
+    try:
+        yield
+    except ValidationError as error:
+        raise UserError(
+            f"a file below {prefix}/ cannot be read: {one_line(error, error.title)}; restore it"
+        ) from error
 
 
 def on_stop(stop: Callable[[], object]) -> None:

@@ -14,8 +14,7 @@ from rich.console import Console
 from kaption.objectstore import open_store
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.open import try_store
-from kaption.schemas.faults import one_line
-from kaption.workers.cli.common import Config, ProgressLine, age
+from kaption.workers.cli.common import Config, ProgressLine, age, parsing
 from kaption.workers.cli.sources import keep_current
 from kaption.workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
 from kaption.workers.settings import UserError, load_settings
@@ -84,13 +83,8 @@ def command(
             spool=Path(sink.spool) if sink.spool else None,
         )
         progress = ProgressLine(console, status)
-        try:
+        with parsing(sink.prefix):
             done = compactor.run(dry=dry_run, progress=lambda done: progress.show(_line(done)))
-        except ValidationError as error:
-            raise UserError(
-                f"a manifest or takedown below {sink.prefix}/ cannot be read:"
-                f" {one_line(error, error.title)}; restore it"
-            ) from error
         for fault in done.damaged:
             console.print(f"not merged: {fault}", markup=False, soft_wrap=True)
         typer.echo(_line(done))

@@ -146,15 +146,12 @@ def _captioners(settings: Settings) -> str:
 
 def _said(captioner: Captioner) -> str:
     """What it says of a small image; nothing of a captioner that needs no image."""
-    from PIL import Image, ImageDraw
-
     from kaption.workers.captioners.captioner import CaptionContext
+    from kaption.workers.models.probe import disc
 
     if not captioner.uses_images:
         return ""
-    image = Image.new("RGB", (224, 224), (245, 245, 245))
-    ImageDraw.Draw(image).ellipse((40, 40, 184, 184), fill=(220, 20, 20))
-    (captions,) = captioner.caption([image], [CaptionContext("a picture")])
+    (captions,) = captioner.caption([disc("red")], [CaptionContext("a picture")])
     said = next((caption.text for caption in captions if caption.text), "")
     if not said:
         raise UnhealthyError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kaption.workers.cli.common import Config
+from kaption.workers.report.folder import run_report, write_whole
 from kaption.workers.settings import UserError, load_settings
 
 FILE = "report.html"
@@ -37,22 +37,20 @@ def command(
     a deployment. It shows no pair that was taken down.
     """
     from kaption.workers.report.deployment import deployment_report
-    from kaption.workers.report.folder import run_report
 
     settings = load_settings(config)
     path = to or (folder or Path()) / FILE
     if folder is not None and not folder.is_dir():
         raise UserError(f"{folder} is no folder")
 
-    def page() -> str:
-        if folder is not None:
-            return run_report(folder, settings)
-        return deployment_report(settings, pairs, most)
-
     try:
-        write(path, page)
+        if folder is not None:
+            page = run_report(folder, settings)
+        else:
+            page = deployment_report(settings, pairs, most)
     except ModuleNotFoundError as error:
         raise UserError(missing(error)) from error
+    write_whole(path, page)
     typer.echo(f"the report is {path}")
 
 
@@ -60,14 +58,3 @@ def missing(error: ModuleNotFoundError) -> str:
     """What to install."""
     name = str(error.name).partition(".")[0]
     return f'the report needs {name}, which is not installed: pip install "kaption[report]"'
-
-
-def write(path: Path, page: Callable[[], str]) -> None:
-    """Write the page whole or not at all."""
-    text = page()
-    new = path.with_suffix(".new")
-    try:
-        new.write_text(text, "utf-8", errors="backslashreplace")
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)

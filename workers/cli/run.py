@@ -24,7 +24,7 @@ from kaption.schemas.counts import Refusals
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.run import BatchRun
-from kaption.workers.batch.servers import clean_up, servers
+from kaption.workers.batch.servers import Addresses, clean_up, servers
 from kaption.workers.cli.common import (
     FORMATS,
     Config,
@@ -35,9 +35,9 @@ from kaption.workers.cli.common import (
     named,
     toys,
 )
-from kaption.workers.cli.report import FILE, missing, write
+from kaption.workers.cli.report import FILE, missing
 from kaption.workers.origin.refusals import store_refusals
-from kaption.workers.report.folder import run_report, with_copies
+from kaption.workers.report.folder import run_report, with_copies, write_whole
 from kaption.workers.settings import Settings, UserError, load_settings, require_models
 from kaption.workers.stores.client import forget
 from kaption.workers.wiring import STAGES
@@ -45,28 +45,23 @@ from kaption.workers.wiring import STAGES
 _SAME_S = 0.5
 """Some programs, such as `timeout`, send one signal to the process and once more to its group."""
 
-Kafka = Annotated[
-    str | None, typer.Option(help="Your brokers, as host:port. Default: a broker of its own.")
-]
-Redis = Annotated[
-    str | None, typer.Option(help="Your server, as redis://... Default: a server of its own.")
-]
-Store = Annotated[
-    str | None, typer.Option(help="A folder or s3://bucket/prefix. Default: a folder in OUT.")
-]
-
 
 def command(
     source: Annotated[
-        str,
-        typer.Argument(metavar="INPUT", help=f"A file, folder or URL with pairs: {FORMATS}."),
+        str, typer.Argument(metavar="INPUT", help=f"A file, folder or URL with pairs: {FORMATS}.")
     ],
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="A new or empty folder, or that of this run.")
     ],
-    kafka: Kafka = None,
-    redis: Redis = None,
-    store: Store = None,
+    kafka: Annotated[
+        str | None, typer.Option(help="Your brokers, as host:port. Default: a broker of its own.")
+    ] = None,
+    redis: Annotated[
+        str | None, typer.Option(help="Your server, as redis://... Default: a server of its own.")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="A folder or s3://bucket/prefix. Default: a folder in OUT.")
+    ] = None,
     format_: Annotated[
         str | None, typer.Option("--format", help="Format of INPUT. Default: by its name.")
     ] = None,
@@ -89,10 +84,11 @@ def command(
     # Before anything starts: an input without pairs, or with other names, is a mistake.
     first = next(items, None)
     if first is None:
-        raise UserError(f"{source} holds no pairs")
+        raise UserError(f"{source} holds no pairs: give a file or folder with at least one")
     if warning := toys(settings):
         console.print(warning, style="yellow", soft_wrap=True)
-    run_pairs(settings, chain([first], items), opened.identity, out, (kafka, redis, store), console)
+    given = Addresses(kafka, redis, store)
+    run_pairs(settings, chain([first], items), opened.identity, out, given, console)
 
 
 def run_pairs(
@@ -100,17 +96,15 @@ def run_pairs(
     items: Iterable[Found],
     identity: str,
     out: Path,
-    given: tuple[str | None, str | None, str | None],
+    given: Addresses,
     console: Console,
     on_read: Callable[[Read], None] = lambda read: None,
     on_end: Callable[[], None] = lambda: None,
 ) -> None:
     """Run the pipeline over `items`, print the summary and write it.
 
-    `identity` names the input. `given` holds the addresses of the user's servers (kafka, redis,
-    store); for None a local server is started. `on_read` gets every outcome; `on_end` is called
-    before the summary. Raises UserError; exits with 1 if an input has no outcome, or two, and with
-    130 after Ctrl-C.
+    `identity` names the input. `on_read` gets every outcome; `on_end` is called before the summary.
+    Raises UserError; exits with 1 if an input has no outcome, or two, and with 130 after Ctrl-C.
     """
     # The display tells which server is away, and the error what went wrong; libraries' lines and
     # the workers' own log would break it up.
@@ -133,21 +127,22 @@ def run_pairs(
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     try:
-        with Journal(out, of) as journal, servers(settings, journal, *given) as run_settings:
+        with Journal(out, of) as journal, servers(settings, journal, given) as run_settings:
             check_servers(run_settings, redis=True)
-            if given[0] is not None:
+            if given.kafka is not None:
                 say(f"names of topics begin with {run_settings.kafka.topic_prefix}")
-            if given[2] is not None:
+            if given.store is not None:
                 say(f"shards are below {run_settings.sink.prefix}/")
             run = BatchRun(run_settings, items, journal, console, on_read)
             try:
                 report = run.run()
                 _keep_reasons(run_settings, report)
             finally:
-                if given[0] is not None:
+                if given.kafka is not None:
                     clean_up(run_settings, journal, say)
-            as_given = given[2] is None or "://" in given[2]
-            store = given[2] if as_given else str(Path(str(given[2])).resolve())
+            store = given.store
+            if store is not None and "://" not in store:
+                store = str(Path(store).resolve())
             dataset = {"store": store, "prefix": run_settings.sink.prefix}
             report = replace(report, dataset=dataset)
             on_end()
@@ -160,9 +155,9 @@ def run_pairs(
                 journal,
                 console,
                 lambda: _write_report(journal.out, run_settings, say),
-                goes_on=given[1] is None,
+                goes_on=given.redis is None,
             )
-            if given[1] is not None:
+            if given.redis is not None:
                 forget(run_settings.redis)
     except KeyboardInterrupt:
         say("stopped")
@@ -221,7 +216,7 @@ def finish(
 def _write_report(out: Path, settings: Settings, say: Callable[[str], None]) -> None:
     """Write the report. The run is complete without it."""
     try:
-        write(out / FILE, lambda: run_report(out, settings))
+        write_whole(out / FILE, run_report(out, settings))
     except ModuleNotFoundError as error:
         say(missing(error))
     except (OSError, Fault, UserError) as error:

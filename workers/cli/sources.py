@@ -13,7 +13,7 @@ from rich.console import Console
 from kaption.connections.settings import StoreConnection
 from kaption.objectstore import open_store
 from kaption.schemas.faults import one_line
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, parsing
 from kaption.workers.origin.files import as_json, write_files, written_before
 from kaption.workers.origin.holdings import Dataset
 from kaption.workers.origin.markdown import as_markdown
@@ -93,13 +93,9 @@ def describe(
     Raises UserError where there is none, or where it cannot be read.
     """
     prefix, objects = settings.sink.prefix, open_store(settings.store)
-    try:
+    with parsing(prefix):
         holdings = Dataset(objects, prefix).holdings(limit, store=write)
         refusals = known_refusals(objects, prefix)
-    except ValidationError as error:
-        raise UserError(
-            f"a file below {prefix}/ cannot be read: {one_line(error, error.title)}; restore it"
-        ) from error
     if not (holdings.counts.pairs or holdings.takedowns or holdings.damaged):
         raise UserError(
             f"{settings.store.url} holds no shards below {prefix}/: set store.url and sink.prefix"

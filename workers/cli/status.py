@@ -20,7 +20,7 @@ from rich.text import Text
 from kaption.connections.errors import Fault
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
-from kaption.consumers import ReadError, TopicReader
+from kaption.consumers import Read, ReadError, TopicReader
 from kaption.schemas import CleanPair, DeadLetter, Position, Provenance, RejectedPair
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.batch.progress import span
@@ -173,13 +173,7 @@ class _Refusals:
         begins = {it: max(end - share, self._next.get(it, 0), 0) for it, end in ends.items()}
         self._reader.begin_at(Position(*place, offset) for place, offset in begins.items())
         for read in filter(None, self._reader.reads(ends)):
-            match read.record:
-                case RejectedPair(stage=stage, reason=reason):
-                    self._counts[stage, reason.value] += 1
-                case DeadLetter(stage=stage):
-                    self._counts[stage, "dead"] += 1
-                case _:
-                    self._counts["unknown", "unreadable"] += 1
+            self._counts[_refusal(read)] += 1
         self._next = ends
 
     def close(self) -> None:
@@ -225,19 +219,25 @@ def _newest(kafka: KafkaConnection, recent: int) -> _Newest:
                 newest.whole[topic is CLEAN] = begins == [it.begin for it in state.partitions]
     with TopicReader(kafka, _TOPICS, start=start) as reader:
         for read in reader:
-            match read.record:
-                case CleanPair() as pair:
-                    at = max((it.finished_at for it in pair.provenance.stages), default=_EVER)
-                    newest.judged.append((at, True, pair.provenance))
-                case RejectedPair() as pair:
-                    newest.refusals[pair.stage, pair.reason.value] += 1
-                    took = provenance_of(pair.record)
-                    newest.judged.append((pair.rejected_at, False, took))
-                case DeadLetter() as letter:
-                    newest.refusals[letter.stage, "dead"] += 1
-                case _:
-                    newest.refusals["unknown", "unreadable"] += 1
+            pair = read.record
+            if isinstance(pair, CleanPair):
+                at = max((it.finished_at for it in pair.provenance.stages), default=_EVER)
+                newest.judged.append((at, True, pair.provenance))
+                continue
+            newest.refusals[_refusal(read)] += 1
+            if isinstance(pair, RejectedPair):
+                newest.judged.append((pair.rejected_at, False, provenance_of(pair.record)))
     return newest
+
+
+def _refusal(read: Read) -> tuple[str, str]:
+    """The stage and the reason."""
+    match read.record:
+        case RejectedPair(stage=stage, reason=reason):
+            return stage, reason.value
+        case DeadLetter(stage=stage):
+            return stage, "dead"
+    return "unknown", "unreadable"
 
 
 def _print_budget(settings: Settings, limits: Mapping[str, float]) -> None:

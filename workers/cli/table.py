@@ -5,10 +5,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import typer
-from pydantic import ValidationError
 
-from kaption.schemas.faults import one_line
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, parsing
 from kaption.workers.settings import UserError, load_settings
 
 
@@ -27,12 +25,7 @@ def command(config: Config = None) -> None:
     from kaption.workers.delta_table import publish
 
     settings = load_settings(config)
-    try:
+    with parsing(settings.sink.prefix):
         done = publish(settings.store, settings.sink.prefix)
-    except ValidationError as error:
-        raise UserError(
-            f"a manifest below {settings.sink.prefix}/ cannot be read:"
-            f" {one_line(error, error.title)}; restore it"
-        ) from error
     typer.echo(f"{done.uri}: version {done.version}, {done.rows} rows of {done.shards} shards")
     typer.echo(f"{done.added} shards added, {done.removed} removed")

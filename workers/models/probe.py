@@ -13,6 +13,7 @@ from kaption.workers.models.windows import fit
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 _COLOURS = {
     "red": (220, 20, 20),
@@ -38,21 +39,24 @@ class Trial:
         return f"{told}, which a scorer of general images does: are these its weights?"
 
 
+def disc(colour: str) -> Image.Image:
+    """An image of a disc in one of `_COLOURS`."""
+    from PIL import Image, ImageDraw
+
+    image = Image.new("RGB", (224, 224), (245, 245, 245))
+    ImageDraw.Draw(image).ellipse((40, 40, 184, 184), fill=_COLOURS[colour])
+    return image
+
+
 def try_scorer(scorer: Scorer) -> Trial:
     """Score four images against four texts. Raises Fatal where the scores mean nothing.
 
     Whether the right text wins is reported and not required: a scorer of X-rays need not know it.
     """
     import numpy as np
-    from PIL import Image, ImageDraw
 
-    discs = []
-    for colour in _COLOURS.values():
-        disc = Image.new("RGB", (224, 224), (245, 245, 245))
-        ImageDraw.Draw(disc).ellipse((40, 40, 184, 184), fill=colour)
-        discs.append(disc)
     texts = [f"a {name} circle" for name in _COLOURS]
-    images = scorer.encode_images([scorer.preprocess(disc) for disc in discs])
+    images = scorer.encode_images([scorer.preprocess(disc(name)) for name in _COLOURS])
     words = scorer.encode_texts(texts)
     if images.shape != words.shape or len(images) != len(texts):
         raise _useless(scorer, f"images give {images.shape} and texts {words.shape}")

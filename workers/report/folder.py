@@ -16,7 +16,7 @@ from kaption.workers.report.gallery import Card, read_cards
 from kaption.workers.report.page import ReportContent, render
 from kaption.workers.settings import Settings, UserError
 from kaption.workers.stores.answers import Answers
-from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.client import keyspace
 
 SAMPLE = "sample.jsonl"
 """In the folder of a run: the pairs that its report shows."""
@@ -53,6 +53,16 @@ def run_report(out: Path, settings: Settings) -> str:
     return render(content, stored(objects))
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write the file whole or not at all: a full disk keeps the earlier one."""
+    new = path.with_suffix(".new")
+    try:
+        new.write_text(text, "utf-8", "backslashreplace")
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def stored(objects: ObjectStore) -> Callable[[str], bytes | None]:
     """Gives the bytes of a stored image by its sha256; None where there are none."""
 
@@ -79,8 +89,7 @@ def with_copies(cards: Sequence[Card], settings: Settings) -> list[Card]:
 
     A copy that came inline has none: ingest remembers only what an address gave.
     """
-    redis = settings.redis
-    answers = Answers(connect_redis(redis), redis.key_prefix, ttl_s=settings.ingest.answers_ttl_s)
+    answers = Answers(*keyspace(settings.redis), ttl_s=settings.ingest.answers_ttl_s)
     wanted = [card.origin for card in cards if card.copy_of and card.blob is None]
     found = dict(zip(wanted, answers.images(wanted), strict=True))
     return [

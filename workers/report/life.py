@@ -30,7 +30,7 @@ from kaption.workers.report.events import PairEvent, event_of
 from kaption.workers.report.traces import PairMessage, PairTraces, versions
 from kaption.workers.settings import Settings
 from kaption.workers.stores.claims import AuditClaims
-from kaption.workers.stores.client import connect_redis
+from kaption.workers.stores.client import keyspace
 from kaption.workers.stores.dedup import Dedup
 from kaption.workers.stores.footprint import Footprint, holder_of
 from kaption.workers.wiring import forgetful_stores
@@ -151,13 +151,12 @@ def _in_redis(settings: Settings, pair_id: str, reads: Sequence[PairMessage]) ->
             name = type(store).__name__
             held[_IN_REDIS.get(name, name)] = entries
     redis = settings.redis
-    client = connect_redis(redis)
     if images := sorted({it.original_sha256 for it in prints if it.original_sha256}):
         holders = Dedup.connected(redis, settings.ingest.dedup).holders(images)
         held["claims"] = {
             sha256: str(holder) for sha256, holder in zip(images, holders, strict=True) if holder
         }
-    if by := AuditClaims(client, redis.key_prefix, settings.audit.claim_s).holder(pair_id):
+    if by := AuditClaims(*keyspace(redis), settings.audit.claim_s).holder(pair_id):
         held["judged now by"] = by
     return {name: value for name, value in held.items() if value}
 

@@ -12,7 +12,7 @@ from kaption.schemas import ImageRef, OptOutSignal, Position, Reason
 from kaption.schemas.image import Base64
 from kaption.schemas.limits import Name
 from kaption.schemas.record import Record
-from kaption.workers.stores.client import redis_errors
+from kaption.workers.stores.client import forget_keys, redis_errors
 from kaption.workers.stores.footprint import Footprint, Forgetful
 
 if TYPE_CHECKING:
@@ -118,11 +118,7 @@ class Answers(Forgetful):
     def forget(self, footprints: Sequence[Footprint], *, dry_run: bool = False) -> int:
         """Remove the answers of the owners' URLs. One round trip."""
         keys = {f"{self._prefix}url:{each.owner}" for each in footprints if each.owner is not None}
-        if not keys:
-            return 0
-        with redis_errors():
-            call = self._client.exists if dry_run else self._client.delete
-            return call(*keys)
+        return forget_keys(self._client, keys, dry_run=dry_run)
 
     def _key(self, origin: Position) -> str:
         return f"{self._prefix}url:{origin}"

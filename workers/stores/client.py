@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from traceback import walk_tb
 from typing import TYPE_CHECKING
@@ -78,6 +78,11 @@ def connect_redis(connection: RedisConnection) -> redis.Redis:
             f"{_URL} cannot be used: give redis://[user:password@]host:port/number, with the "
             "password percent-encoded, or in redis.password"
         ) from None
+
+
+def keyspace(connection: RedisConnection) -> Keyspace:
+    """A client, and what the names of its keys begin with: the first arguments of a store."""
+    return connect_redis(connection), connection.key_prefix
 
 
 def connect_all(connection: RedisConnection) -> list[redis.Redis]:
@@ -192,6 +197,14 @@ def forget(connection: RedisConnection) -> None:
             for prefix in (connection.key_prefix, f"{{{connection.key_prefix}}}"):
                 for key in client.scan_iter(match=f"{prefix}*", count=1000):
                     client.unlink(key)
+
+
+def forget_keys(client: redis.Redis, keys: Collection[str], *, dry_run: bool) -> int:
+    """Delete the keys, or only count them. Returns how many there were. Raises Retry."""
+    if not keys:
+        return 0
+    with redis_errors():
+        return (client.exists if dry_run else client.delete)(*keys)
 
 
 def _helps(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from kaption.schemas import Caption, CaptionKind, IngestedPair, Reason, TextSource
 from kaption.schemas.pair import crawled_url, image_url
 from kaption.workers.runtime.stage import Reject
-from kaption.workers.stores.client import redis_errors
+from kaption.workers.stores.client import forget_keys, redis_errors
 from kaption.workers.stores.footprint import Footprint, Forgetful, holder_of
 from kaption.workers.stores.image_cache import TTL_S
 
@@ -150,9 +150,7 @@ class CopyTexts(Forgetful):
             pairs = [self._pair_key(owner) for owner in sorted(whole)]
             if not dry_run:
                 pipe.execute()
-        with redis_errors():
-            call = self._client.exists if dry_run else self._client.delete
-            return found + (call(*pairs) if pairs else 0)
+        return found + forget_keys(self._client, pairs, dry_run=dry_run)
 
     def _kept(self, holders: Sequence[str]) -> list[str]:
         """For each holder of a claim the origin of the image that was kept. One round trip."""

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from kaption.schemas import Position
-from kaption.workers.stores.client import redis_errors
+from kaption.workers.stores.client import forget_keys, redis_errors
 from kaption.workers.stores.footprint import Footprint, Forgetful
 from kaption.workers.stores.image_cache import TTL_S
 
@@ -84,8 +84,4 @@ class Versions(Forgetful):
         """Remove the versions of the owners' pairs. One round trip."""
         owned = [each for each in footprints if each.owner is not None]
         keys = {self._prefix + each.pair_id for each in owned if each.pair_id is not None}
-        if not keys:
-            return 0
-        with redis_errors():
-            call = self._client.exists if dry_run else self._client.delete
-            return call(*keys)
+        return forget_keys(self._client, keys, dry_run=dry_run)

@@ -17,14 +17,13 @@ from kaption.schemas import (
     RejectedPair,
     Takedown,
     TakedownKind,
-    Topic,
     rules_for,
 )
 from kaption.schemas.limits import Sha256
 from kaption.schemas.pair import decision_key
 from kaption.schemas.record import Record
 from kaption.schemas.takedown import Rule, own_rules
-from kaption.schemas.topics import AUDITED, CLEAN, INGESTED, REJECTED, TOPICS
+from kaption.schemas.topics import AUDITED, CLEAN, INGESTED, REJECTED, topic_of
 from kaption.workers.stores.footprint import Footprint, holder_of
 
 
@@ -184,8 +183,7 @@ def pair_in(read: Read) -> AnyPair | None:
 
 
 def _rejected(rejected: RejectedPair) -> AnyPair | None:
-    kind = rejected.record_schema.partition("/")[0]
-    topic: Topic | None = next((each for each in TOPICS if each.record.__name__ == kind), None)
+    topic = topic_of(rejected.record_schema)
     try:
         pair = topic and topic.record.model_validate(rejected.record)
     except ValidationError:

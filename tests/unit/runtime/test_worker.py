@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from kaption.connections.errors import Fatal, Retry
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.runtime import opening
 from kaption.workers.runtime.pipeline import Pipeline
-from kaption.workers.runtime.stage import Outcome
 from kaption.workers.runtime.worker import Worker
 from support.engine import POLICY, until
 from support.fake_session import P0
@@ -22,7 +22,6 @@ from support.worker_rig import (
     LIMIT_S,
     Kafka,
     Kept,
-    Resuming,
     Run,
     away,
     prepare_waits,
@@ -38,7 +37,7 @@ def test_it_works_until_it_is_stopped_and_leaves_in_order(
 ) -> None:
     kafka.broker.produce(P0, ["text"] * 10)
     it = run()
-    assert until(lambda: it.records == 10, LIMIT_S)
+    assert it.commits(10)
     with logged() as lines:
         it.worker.stop()
         assert it.ends()
@@ -77,9 +76,7 @@ def test_no_broker_within_the_limit_ends_the_worker_and_names_the_address(
 def test_a_broker_that_refuses_the_worker_ends_it_at_once(
     kafka: Kafka, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses(*_: object) -> None:
-        raise Fatal("the password is refused")
-
+    refuses = partial(_gives_up, "the password is refused")
     monkeypatch.setattr(opening, "check_access", refuses)
     it = run()
     assert it.ends()
@@ -100,7 +97,7 @@ def test_a_stage_whose_server_comes_late_is_set_up_then(
     stage.setup = late  # type: ignore[method-assign]  # of this one
     kafka.broker.produce(P0, ["text"] * 10)
     it = run(stage)
-    assert until(lambda: it.records == 10, LIMIT_S)
+    assert it.commits(10)
     assert stage.calls == ["setup"]
 
 
@@ -108,12 +105,12 @@ def test_a_stage_whose_server_comes_late_is_set_up_then(
 def test_an_outage_is_told_in_one_line(
     kafka: Kafka, run: Callable[..., Run], waits: Callable[[Kept], None]
 ) -> None:
-    stage = Resuming() if waits is resume_waits else Kept()
+    stage = Kept()
     waits(stage)
     kafka.broker.produce(P0, ["text"] * 10)
     with logged() as lines:
         it = run(stage)
-        assert until(lambda: it.worker.progress.waiting_for == "down", LIMIT_S)
+        assert it.waits()
         time.sleep(0.2)
     assert [(line["event"], line.get("why")) for line in lines] == [("waiting", "down")]
 
@@ -126,7 +123,7 @@ def test_a_worker_whose_stage_waits_is_not_ready_though_every_server_answers(
     waits(stage)
     kafka.broker.produce(P0, ["text"] * 10)
     it = run(stage)
-    assert until(lambda: it.worker.progress.waiting_for == "down", LIMIT_S)
+    assert it.waits()
     assert stage.ready() is None
     assert it.worker.not_ready() == "down"
 
@@ -134,7 +131,7 @@ def test_a_worker_whose_stage_waits_is_not_ready_though_every_server_answers(
 def test_a_poll_thread_that_hangs_ends_the_worker(kafka: Kafka, run: Callable[..., Run]) -> None:
     released = threading.Event()
     it = run(stuck_s=0.5)
-    assert until(lambda: bool(kafka.sessions), LIMIT_S)
+    assert kafka.opens()
     kafka.session.failing = lambda: released.wait(LIMIT_S)
     assert it.ends()
     assert str(it.error) == "the poll thread has not come round for 0 s"
@@ -146,11 +143,7 @@ def test_an_error_of_the_stage_ends_the_worker_which_closes_it(
     kafka: Kafka, run: Callable[..., Run]
 ) -> None:
     stage = Kept()
-
-    def broken(texts: Sequence[str]) -> None:
-        raise Fatal("the model is wrong")
-
-    stage.before = broken
+    stage.before = partial(_gives_up, "the model is wrong")
     kafka.broker.produce(P0, ["text"])
     with logged() as lines:
         it = run(stage)
@@ -165,11 +158,7 @@ def test_a_wrong_number_of_outcomes_ends_the_worker(
     kafka: Kafka, run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Kept()
-
-    def short(batch: Sequence[Any]) -> Sequence[Outcome]:
-        return []
-
-    monkeypatch.setattr(stage, "process", short)
+    monkeypatch.setattr(stage, "process", lambda batch: [])
     kafka.broker.produce(P0, ["text"])
     it = run(stage)
     assert it.ends()
@@ -181,7 +170,7 @@ def test_each_error_of_a_pipeline_is_told_once(kafka: Kafka) -> None:
     workers = {}
     for name in ("first", "second"):
         stage = Kept()
-        stage.setup = _gives_up(name)  # type: ignore[method-assign]  # of this one
+        stage.setup = partial(_gives_up, name)  # type: ignore[method-assign]  # of this one
         workers[name] = Worker(stage, KafkaConnection(), POLICY)
     pipeline = Pipeline(workers)
     # When they run; then one error is raised and the other one is logged
@@ -190,11 +179,8 @@ def test_each_error_of_a_pipeline_is_told_once(kafka: Kafka) -> None:
         with pytest.raises(Fatal) as raised:
             pipeline.wait()
     told = [str(raised.value), *(line["error"] for line in lines)]
-    assert sorted(told) == ["first gave up", "second gave up"]
+    assert sorted(told) == ["first", "second"]
 
 
-def _gives_up(name: str) -> Callable[[], None]:
-    def setup() -> None:
-        raise Fatal(f"{name} gave up")
-
-    return setup
+def _gives_up(why: str, *_: object) -> Any:
+    raise Fatal(why)

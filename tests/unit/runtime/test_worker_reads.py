@@ -17,7 +17,7 @@ from kaption.connections.kafka.unreadable import UnreadableBatch
 from support.engine import until
 from support.fake_session import P0, FakeSession
 from support.logs import logged
-from support.worker_rig import LIMIT_S, Kafka, Run
+from support.worker_rig import LIMIT_S, Kafka, Run, fails
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def test_a_consumer_that_fails_is_replaced_and_the_reason_is_told_once(
 ) -> None:
     kafka.broker.produce(P0, ["text"] * 10)
     it = run()
-    assert until(lambda: it.records == 10, LIMIT_S)
+    assert it.commits(10)
     failures = iter([KafkaConnectionError("as told")] * 2)
 
     def fails() -> None:
@@ -37,7 +37,7 @@ def test_a_consumer_that_fails_is_replaced_and_the_reason_is_told_once(
     with logged() as lines:
         kafka.session.failing = fails
         kafka.broker.produce(P0, ["text"] * 10)
-        assert until(lambda: it.records == 20, LIMIT_S)
+        assert it.commits(20)
     assert kafka.session.replaced == 2
     assert [line["event"] for line in lines] == ["consumer replaced"]
 
@@ -45,12 +45,8 @@ def test_a_consumer_that_fails_is_replaced_and_the_reason_is_told_once(
 def test_a_consumer_that_fails_for_longer_than_the_limit_ends_the_worker(
     kafka: Kafka, run: Callable[..., Run]
 ) -> None:
-    def fails() -> None:
-        raise KafkaConnectionError("as told")
-
-    kafka.opening = lambda: None
     it = run(rebuild_limit_s=1.0)
-    assert until(lambda: bool(kafka.sessions), LIMIT_S)
+    assert kafka.opens()
     kafka.session.failing = fails
     assert it.ends()
     assert isinstance(it.error, Fatal)
@@ -86,7 +82,7 @@ def test_failures_between_which_everything_was_read_do_not_add_up(
 ) -> None:
     # Given a worker that is idle
     it = run(rebuild_limit_s=1.0)
-    assert until(lambda: bool(kafka.sessions), LIMIT_S)
+    assert kafka.opens()
     failing = itertools.cycle([True] + [False] * 200)
 
     def fails() -> None:
@@ -97,7 +93,7 @@ def test_failures_between_which_everything_was_read_do_not_add_up(
     kafka.session.failing = fails
     assert until(lambda: kafka.session.replaced >= 4, LIMIT_S)
     kafka.broker.produce(P0, ["text"])
-    assert until(lambda: it.records == 1, LIMIT_S)
+    assert it.commits(1)
     assert it.error is None
 
 
@@ -107,7 +103,7 @@ def test_a_partition_that_cannot_be_read_waits_and_the_worker_is_not_ready(
 ) -> None:
     # Given a partition whose next batch cannot be read, while polls in between are empty
     it = run(rebuild_limit_s=2.0)
-    assert until(lambda: bool(kafka.sessions), LIMIT_S)
+    assert kafka.opens()
     readable = threading.Event()
 
     def fails() -> None:
@@ -121,7 +117,7 @@ def test_a_partition_that_cannot_be_read_waits_and_the_worker_is_not_ready(
         if mended:
             readable.set()
             kafka.broker.produce(P0, ["text"])
-            assert until(lambda: it.records == 1, LIMIT_S)
+            assert it.commits(1)
             assert until(lambda: it.worker.not_ready() is None, LIMIT_S)
         else:
             assert it.ends()
