@@ -60,7 +60,7 @@ def file_below(folder: Path, name: str | Path) -> Path:
     try:
         found = Path(os.path.realpath(folder / name))
     except ValueError as error:
-        raise ValueError(f"image file {str(name)[:200]!r} is no name of a file") from error
+        raise ValueError(f"image file {str(name)[:200]!r} is not the name of a file") from error
     if not found.is_relative_to(root):
         raise ValueError(
             f"image file {str(name)[:200]!r} lies outside of {folder.absolute()}: only files below "
@@ -99,7 +99,7 @@ def _file_bytes(path: Path, shown: str, where: str, max_bytes: int, advice: str)
         about = path.stat()
         # Reading a pipe or a device may never end.
         if not stat.S_ISREG(about.st_mode):
-            raise ValueError(f"{shown} is no regular file")
+            raise ValueError(f"{shown} is not a regular file")
         _check_size(about.st_size, max_bytes, shown, advice)
         return path.read_bytes()
     except OSError as error:

@@ -131,7 +131,7 @@ class KaptionPipeline:
         # TooLargeError is a PublishError too, but concerns this item alone.
         except (TooLargeError, ValueError, OSError) as error:
             self._count("invalid")
-            raise DropItem(f"no valid pair: {error}") from error
+            raise DropItem(f"not a valid pair: {error}") from error
         except PublishError as error:
             self._count("not_delivered")
             self._give_up(error)

@@ -111,7 +111,7 @@ def image_address(text: str, page_url: object = None) -> str | bytes:
     if scheme == "data":
         return _data(given.partition(":")[2])
     if scheme:
-        raise ValueError(f"{shown}: its scheme is none of http, https and data")
+        raise ValueError(f"{shown}: its scheme is not http, https or data")
     page = None
     if isinstance(page_url, str) and is_web(page_url):
         page = page_url.strip(_BLANK).translate(_UNSEEN)
@@ -120,9 +120,9 @@ def image_address(text: str, page_url: object = None) -> str | bytes:
             raise ValueError(f"{shown} names no host")
         return f"{scheme_of(page) if page else 'https'}://{given[2:]}"
     if not given.startswith("/"):
-        raise ValueError(f"{shown} is no URL; {_PATH}")
+        raise ValueError(f"{shown} is not a URL; {_PATH}")
     if page is None:
-        raise ValueError(f"{shown} is no URL; give page_url if it is a path on a page; {_PATH}")
+        raise ValueError(f"{shown} is not a URL; give page_url if it is a path on a page; {_PATH}")
     # urljoin would take other dots and slashes out of the path than browsers do.
     return _ORIGIN.match(page)[0] + given  # type: ignore[index] # is_web has found the scheme
 

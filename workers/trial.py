@@ -183,7 +183,7 @@ def _bytes(name: str, fetcher: Fetcher, most: int) -> bytes:
         path = Path(name)
         if not path.is_file():
             path.stat()
-            raise ValueError("this is no file")
+            raise ValueError("this is not a file")
         if path.stat().st_size > most:
             raise ValueError(f"more than {most} bytes (ingest.fetch.max_bytes)")
         return path.read_bytes()

@@ -51,7 +51,7 @@ class Columns:
         else:
             return
         raise SourceError(
-            f"{place} has no column for the {what} that is known: it has "
+            f"{place} has no column with a known name for the {what}: it has "
             f"{whole_characters(', '.join(columns))[:_SHOWN_CHARS]}; "
             + (_delimiter_hint(columns) or f"give its name with -o {option}=NAME")
         )

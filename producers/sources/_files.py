@@ -121,7 +121,7 @@ def _refuse_other_formats(path: Path, file: BinaryIO) -> None:
     start = file.read(_START)
     if len(start.translate(None, _NEVER)) < 0.9 * len(start):
         raise SourceError(
-            f"{path} is no text in UTF-8: if the file has another format, name it with --format;"
+            f"{path} is not text in UTF-8: if the file has another format, name it with --format;"
             " UTF-16 and UTF-32 without a byte order mark need -o encoding=utf-16-le or the like"
         )
     file.seek(0)

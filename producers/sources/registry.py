@@ -45,8 +45,8 @@ def find_source(name: str) -> type[Source]:
         raise SourceError(str(error)) from error
     if not _is_source(found):
         raise SourceError(
-            f"{name} is no source: write a class that has kaption.producers.sources.Source as its"
-            " base and defines all of its abstract methods"
+            f"{name} is not a source: write a class that has kaption.producers.sources.Source as"
+            " its base and defines all of its abstract methods"
         )
     kind: type[Source] = found
     return kind
@@ -74,7 +74,7 @@ def open_source(
         path = Path(location)
         if location == "-" or (path.exists() and not (path.is_file() or path.is_dir())):
             raise SourceError(
-                f"{location} is no file: after a stop a pipe cannot be read again, so write its"
+                f"{location} is not a file: after a stop a pipe cannot be read again, so write its"
                 " lines into a file first"
             )
         if not path.exists():

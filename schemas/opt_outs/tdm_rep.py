@@ -63,7 +63,7 @@ class TdmRep:
         if not isinstance(rules, list) or (
             rules and not any(isinstance(each, dict) for each in rules)
         ):
-            raise ValueError(f"{TDM_REP_PATH} is no JSON array of objects")
+            raise ValueError(f"{TDM_REP_PATH} is not a JSON array of objects")
         return cls(tuple(rule for each in rules if isinstance(each, dict) for rule in _rules(each)))
 
     def reservation(self, url: str) -> Reservation | None:

@@ -81,7 +81,7 @@ def test_nothing_invalid_is_sent_whatever_it_was_made_of(connection: KafkaConnec
             publisher.publish(unchecked)
         with pytest.raises(ValueError, match="text"):
             publisher.publish(image=URL)  # type: ignore[call-overload]  # the case
-        with pytest.raises(ValueError, match=r"'/etc/hostname' is no URL"):
+        with pytest.raises(ValueError, match=r"'/etc/hostname' is not a URL"):
             publisher.publish(image="/etc/hostname", text="t")
         with pytest.raises(OSError, match=r"no-such\.jpg.*No such file"):
             publisher.publish(image=Path("no-such.jpg"), text="t")

@@ -113,9 +113,9 @@ def _folder(path: Path) -> None:
     ("make", "told"),
     [
         (lambda path: None, "No such file"),
-        (_folder, "this is no file"),
-        (lambda path: path.symlink_to("/dev/zero"), "this is no file"),
-        (os.mkfifo, "this is no file"),
+        (_folder, "this is not a file"),
+        (lambda path: path.symlink_to("/dev/zero"), "this is not a file"),
+        (os.mkfifo, "this is not a file"),
         (_text, "not_an_image"),
         (lambda path: path.touch(), "not_an_image"),
         (_tiny, "too_small"),

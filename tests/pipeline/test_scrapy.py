@@ -179,7 +179,7 @@ def test_a_page_cannot_have_a_file_published(connection: KafkaConnection, tmp_pa
     # Then the first is dropped with a reason
     (pair,) = published(connection)
     assert (pair.text, pair.image.inline) == ("the spider's", b"own"), log
-    assert "is no URL" in log
+    assert "is not a URL" in log
     assert "'kaption/invalid': 1" in log
 
 

@@ -228,7 +228,7 @@ def test_a_source_of_the_user_recognises_what_none_of_ours_does(
     # When its location is opened with and without its name, then it is taken, options and all
     for format_ in (None, "rss", "feeds:Feed"):
         assert vars(open_source(str(path), format_, {"language": "en"})) == {"language": "en"}
-    with pytest.raises(SourceError, match="is no source: write a class that has"):
+    with pytest.raises(SourceError, match="is not a source: write a class that has"):
         open_source(str(path), "feeds:Source.read")
 
 

@@ -65,15 +65,15 @@ def report(
         float, typer.Option(min=0, max=1, help="Share of right texts that a threshold must reach.")
     ] = 0.95,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Set the threshold in the stream.")
+        bool, typer.Option("--apply", help="Make workers keep no text below the threshold.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     config: Config = None,
 ) -> None:
     """Say how many texts people accepted, how far they agree, and which threshold they ask for.
 
-    With --apply no text below that threshold is kept from now on, by workers
-    whose thresholds set themselves. Apply again to move it.
+    With --apply, workers whose thresholds set themselves keep no text below
+    this threshold from now on. Another --apply moves it.
     """
     from kaption.workers.audit.report import decisions
     from kaption.workers.audit.report import report as compute
@@ -115,7 +115,10 @@ def load(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An export in the format JSON.")],
     config: Config = None,
 ) -> None:
-    """Carry out the decisions in a JSON export of Label Studio. Twice is the same as once."""
+    """Carry out the decisions in a JSON export of Label Studio.
+
+    A second import of the same file changes nothing.
+    """
     from kaption.workers.audit.label_studio import NotAnExport
     from kaption.workers.audit.label_studio import load as carry_out
     from kaption.workers.audit.server import open_desk

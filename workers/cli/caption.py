@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Show all candidate captions of images, with their scores, and which ones select would keep.
 
-    The quickest way to choose a model or to try prompts. It needs no Kafka, Redis or store. The
-    images and the alt text are treated as in ingest.
+    This is the quickest way to choose a model or to try prompts. It needs no
+    Kafka, Redis or store. The images and the alt text are treated as in ingest.
 
     Example: kaption caption cat.jpg --models small --alt "my cat on the sofa"
     """

@@ -51,7 +51,9 @@ Option = Annotated[
 Models = Annotated[
     PresetName | None,
     typer.Option(
-        "--models", help="Scorer and captioner: for a CPU, for a GPU (two), or the demo's toys."
+        "--models",
+        help="Preset of scorer and captioner: small for a CPU, balanced or best for a GPU. demo "
+        "names toys that know only the images of the demo.",
     ),
 ]
 

@@ -35,8 +35,8 @@ def command(
     """Run the pipeline over a rendered noisy crawl, and judge the result.
 
     The demo needs no server and no network: it starts small servers of its
-    own and uses the models in this package. contact-sheet.png shows pairs
-    before and after.
+    own and uses the models in this package. OUT gets report.html, and
+    contact-sheet.png with pairs before and after.
     """
     from kaption.workers.demo.crawl import Crawl
     from kaption.workers.demo.site import FETCH, Site

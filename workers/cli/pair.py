@@ -33,8 +33,8 @@ def command(
 ) -> None:
     """Show all that topics, shards, takedowns and Redis know about one pair, in order of time.
 
-    Only the partition of the pair's key is read. Exits with 1 where nobody
-    knows the pair.
+    Only the partition of the pair's key is read. Exits with 1 if
+    nothing is known of the pair.
     """
     life = life_of(load_settings(config), pair_id, most, everywhere=everywhere)
     if not life.known:

@@ -18,7 +18,8 @@ from kaption.workers.settings import load_settings
 def command(
     source: Annotated[str, typer.Argument(help=f"A file, folder or URL with pairs: {FORMATS}.")],
     format_: Annotated[
-        str | None, typer.Option("--format", help="Format of the source. Default: by its name.")
+        str | None,
+        typer.Option("--format", help="Format of the source. Default: by name or content."),
     ] = None,
     option: Option = None,
     rate: Annotated[

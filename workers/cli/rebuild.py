@@ -8,7 +8,7 @@ from rich.console import Console
 from kaption.workers.cli.common import Config, ProgressLine
 from kaption.workers.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Make again what a server lost.")
+app = typer.Typer(no_args_is_help=True, help="Restore what a server lost.")
 
 
 @app.callback()
@@ -22,8 +22,8 @@ def redis(config: Config = None) -> None:
 
     Run it after Redis was lost or an older copy of it came back. Images and texts
     are claimed for the same owners as before. It reads every table, and every
-    stored image once. Stop ingest meanwhile, or copies of images that are not
-    claimed yet are let through. A run that was killed continues where it was.
+    stored image once. Stop ingest meanwhile: it would accept copies of images
+    that are not claimed yet. After a kill the same command continues.
 
     Example: kaption rebuild redis --config kaption.toml
     """

@@ -41,10 +41,10 @@ def command(
 
     Images of pairs.clean that are in no shard yet count too.
 
-    Nothing is withdrawn without --withdraw. A later run with the same report
-    asks only about images that are not in it: so an interrupted run goes on,
-    and a report that you have read can be carried out. Take a new file to ask
-    about all images again.
+    The command withdraws nothing without --withdraw. With the report file of
+    an earlier run it asks only about images that are not in it. So give the
+    same file to continue an interrupted run, or to withdraw what you have
+    read in it. Give a new file to ask about all images again.
 
     Example: kaption recheck 2026-12.jsonl --withdraw
     """

@@ -42,7 +42,8 @@ def command(
     reason: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this reason of rejection, or errors that contain it. May be repeated."
+            help="Only records rejected for this reason, or dead letters whose error contains it. "
+            "May be repeated.",
         ),
     ] = None,
     stage: Annotated[str | None, typer.Option(help="Only records that this stage refused.")] = None,
@@ -53,9 +54,9 @@ def command(
     rate: Annotated[
         float | None, typer.Option(min=0.001, help="At most this many records each second.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many records.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before many records.")] = False,
     from_start: Annotated[
-        bool, typer.Option("--from-start", help="Also records that were replayed before.")
+        bool, typer.Option("--from-start", help="Replay also what earlier replays published.")
     ] = False,
     config: Config = None,
 ) -> None:
@@ -82,7 +83,7 @@ def command(
     for name, count in counts.items():
         typer.echo(f"{count} from {selection.topic.name} to {name}")
     if left_out:
-        typer.echo(f"{left_out} cannot be replayed: their bytes were not kept, or are no record")
+        typer.echo(f"{left_out} cannot be replayed: their bytes were not kept, or are not a record")
     total = sum(counts.values())
     if not total:
         typer.echo("nothing to replay")

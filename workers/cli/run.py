@@ -45,25 +45,26 @@ from kaption.workers.wiring import STAGES
 _SAME_S = 0.5
 """Some programs, such as `timeout`, send one signal to the process and once more to its group."""
 
-
 def command(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help=f"A file, folder or URL with pairs: {FORMATS}.")
     ],
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A new or empty folder, or that of this run.")
+        Path,
+        typer.Argument(metavar="OUT", help="A new or empty folder, or an earlier run's."),
     ],
     kafka: Annotated[
-        str | None, typer.Option(help="Your brokers, as host:port. Default: a broker of its own.")
+        str | None, typer.Option(help="Your Kafka brokers, as host:port. Default: the run starts one.")
     ] = None,
     redis: Annotated[
-        str | None, typer.Option(help="Your server, as redis://... Default: a server of its own.")
+        str | None, typer.Option(help="Your Redis, as redis://... Default: the run starts a Valkey.")
     ] = None,
     store: Annotated[
-        str | None, typer.Option(help="A folder or s3://bucket/prefix. Default: a folder in OUT.")
+        str | None, typer.Option(help="A folder or s3://bucket/prefix. Default: OUT/store.")
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", help="Format of INPUT. Default: by its name.")
+        str | None,
+        typer.Option("--format", help="Format of INPUT. Default: by name or content."),
     ] = None,
     option: Option = None,
     models: Models = None,
@@ -71,9 +72,9 @@ def command(
 ) -> None:
     """Run every stage over INPUT until each pair has an outcome, and write to OUT.
 
-    OUT gets the shards, summary.json, rejected.jsonl and dead.jsonl. After
-    Ctrl-C the same command goes on where it stopped. After the end it takes
-    what is new in INPUT.
+    OUT gets the shards, report.html, summary.json, rejected.jsonl and
+    dead.jsonl. The same command continues an interrupted run. After the end of
+    a run it processes the pairs that are new in INPUT.
 
     Example: kaption run pairs.jsonl out --models small
     """

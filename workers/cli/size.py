@@ -51,7 +51,7 @@ def command(
 
     Below the table stand the costs of one pair, each with the benchmark that
     measured it or the assumption. A month is 30 days; a price that is not given
-    counts nothing.
+    counts as zero.
 
     Example: kaption size --pairs 1e9 --captioner transformers --price gpu_hour=1.2
     """

@@ -50,14 +50,15 @@ def command(
     ] = False,
     rejected: Annotated[
         bool,
-        typer.Option("--rejected", help="Also count pairs.rejected, from where it was left."),
+        typer.Option("--rejected", help="Also count the new records of pairs.rejected."),
     ] = False,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Read tables of any size to leave out what is replaced."),
+        typer.Option("--exact", help="Read tables of any size to leave out replaced pairs."),
     ] = False,
     sme: Annotated[
-        bool, typer.Option("--sme", help="List as many domains as a small or medium provider.")
+        bool,
+        typer.Option("--sme", help="List as many domains as small providers must."),
     ] = False,
     config: Config = None,
 ) -> None:

@@ -11,7 +11,7 @@ from kaption.workers.settings import UserError, load_settings
 
 
 def command(config: Config = None) -> None:
-    """Publish the tables of the dataset as one Delta table, and say its version.
+    """Publish the tables of the dataset as one Delta table, and print its version.
 
     The table's log lies in _delta_log/ below sink.prefix and names the Parquet
     objects of the shards. Spark, Trino, DuckDB and Polars read it. Run it after

@@ -48,7 +48,8 @@ def command(
         bool, typer.Option("--dry-run", help="Only count what would be removed.")
     ] = False,
     lifts: Annotated[
-        bool, typer.Option("--lift", help="Lift these takedowns: what they cover may come again.")
+        bool,
+        typer.Option("--lift", help="Lift these takedowns: their pairs may come again."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     config: Config = None,
@@ -57,8 +58,8 @@ def command(
 
     Readers skip the pairs. Ingest rejects them in future, and their images from
     any address. The command withdraws their messages in pairs.clean and deletes
-    their images and their entries in Redis. The next run, whatever it takes
-    down, finishes one that was interrupted.
+    their images and their entries in Redis. If a run is interrupted, the next
+    run of this command finishes it.
 
     Example: kaption takedown example.org --reason "asked by the owner"
     """

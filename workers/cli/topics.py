@@ -15,7 +15,7 @@ from kaption.workers.cli.strimzi import command as strimzi
 from kaption.workers.settings import load_settings
 from kaption.workers.wiring import STAGES
 
-app = typer.Typer(no_args_is_help=True, help="Create, check or describe topics, and list ACLs.")
+app = typer.Typer(no_args_is_help=True, help="Create, check and delete topics, and list ACLs.")
 app.command("acls")(acls)
 app.command("strimzi")(strimzi)
 

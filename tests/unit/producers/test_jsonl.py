@@ -83,8 +83,8 @@ def test_a_missing_identity_is_derived(tmp_path: Path, given: dict[str, None]) -
         ({"text": "t", "image": 7}, "image: "),
         ({"text": "t", "image": "https://" + "x" * 9_000}, "url: String should have at most"),
         ({"text": "t", "image": "cat.jpg"}, "image file 'cat.jpg' in "),
-        ({"text": "t", "image": "."}, "image file '.' is no regular file"),
-        ({"text": "t", "image": "cat\0.jpg"}, "is no name of a file"),
+        ({"text": "t", "image": "."}, "image file '.' is not a regular file"),
+        ({"text": "t", "image": "cat\0.jpg"}, "is not the name of a file"),
         ({"text": "t", "image": "x" * 5_000}, "File name too long"),
     ],
     ids=lambda value: repr(value)[:50],
@@ -137,7 +137,7 @@ def test_an_image_too_large_for_the_store_says_what_to_do(tmp_path: Path) -> Non
 def test_a_pipe_as_an_image_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
 
-    assert "no regular file" in unreadable(tmp_path, {"text": "t", "image": "pipe.jpg"}).error
+    assert "not a regular file" in unreadable(tmp_path, {"text": "t", "image": "pipe.jpg"}).error
 
 
 def test_line_numbers_count_empty_lines_which_are_skipped(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_damaged_line_costs_itself_alone(tmp_path: Path) -> None:
         ("\n".join(map(str, ROWS)), "as Python prints them.*json.dumps"),
         ("\n".join(str({**row, "n": None}) for row in ROWS), "as Python prints them"),
         (json.dumps({"url": {"0": "u", "1": "v"}, "caption": {"0": "a"}}), "orient='records'"),
-        (json.dumps({str(at): row for at, row in enumerate(ROWS)}), "image that is known"),
+        (json.dumps({str(at): row for at, row in enumerate(ROWS)}), "known name for the image"),
         (json.dumps({"data": ROWS})[:-9], "value 4: "),
         (json.dumps({"data": ROWS})[:-2], "inside a value"),
     ],

@@ -67,9 +67,12 @@ def test_an_empty_text_is_kept(tmp_path: Path) -> None:
     [
         (
             "photo,text",
-            "no column for the image that is known: it has photo, text; .*image_column=",
+            "no column with a known name for the image: it has photo, text; .*image_column=",
         ),
-        ("url,title", "no column for the text that is known: it has url, title; .*text_column="),
+        (
+            "url,title",
+            "no column with a known name for the text: it has url, title; .*text_column=",
+        ),
     ],
 )
 def test_without_a_known_column_the_error_names_the_option(

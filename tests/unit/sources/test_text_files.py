@@ -141,11 +141,14 @@ def test_a_text_that_begins_as_compressed_data_does_is_a_text(tmp_path: Path) ->
     [
         (
             [{"photo": "p", "title": "t"}],
-            "image that is known: it has photo, title; .*image_column",
+            "known name for the image: it has photo, title; .*image_column",
         ),
-        ([{"photo": URL, "text": "t"}] * 30, "image that is known: .*image_column=NAME"),
-        ([{"url": URL, "title": "t"}] * 2, "text that is known: .*text_column=NAME"),
-        ([["bad"]] * 60 + [{"photo": URL, "title": "t"}], "image that is known: .*image_column"),
+        ([{"photo": URL, "text": "t"}] * 30, "known name for the image: .*image_column=NAME"),
+        ([{"url": URL, "title": "t"}] * 2, "known name for the text: .*text_column=NAME"),
+        (
+            [["bad"]] * 60 + [{"photo": URL, "title": "t"}],
+            "known name for the image: .*image_column",
+        ),
     ],
 )
 def test_names_that_match_nothing_stop_with_a_hint(
@@ -246,5 +249,5 @@ def test_a_file_that_is_no_text_stops_with_what_to_do(
     path = tmp_path / name
     path.write_bytes(data)
 
-    with pytest.raises(SourceError, match=r"is no text in UTF-8.*--format"):
+    with pytest.raises(SourceError, match=r"is not text in UTF-8.*--format"):
         list(open_source(str(path)).read())

@@ -85,7 +85,7 @@ class Fluency:
         texts += [text for message, salad in good for text in (message.record.clean_text, salad)]
         losses = dict(zip(texts, self._check.losses(texts), strict=True))
         if not all(map(isfinite, losses.values())):
-            raise ValueError(f"the check {self._check.name!r} gives a loss that is no number")
+            raise ValueError(f"the check {self._check.name!r} gives a loss that is not a number")
         if self._policy.most is None:
             self._store.add(
                 self._key,
