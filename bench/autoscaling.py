@@ -152,7 +152,9 @@ def rows(days: Sequence[Sequence[float]], thresholds: Sequence[int]) -> Iterator
 def main() -> None:
     """Print a row for each threshold and stabilization window."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--batches", type=int, nargs="*", default=[4, 64, 256, 512, 1024, 1280, 1536])
+    parser.add_argument(
+        "--batches", type=int, nargs="*", default=[4, 64, 256, 512, 1024, 1280, 1536]
+    )
     parser.add_argument("--days", type=int, default=5)
     given = parser.parse_args()
     days = [arrivals(random.Random(seed)) for seed in range(given.days)]
