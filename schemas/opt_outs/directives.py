@@ -22,6 +22,11 @@ OWN_AGENT = "kaption"
 """The name under which ingest fetches images."""
 PREFERENCES = {"content-usage": "content_usage", "content-signal": "content_signal"}
 """Names of fields with preferences (IETF AIPREF, Cloudflare), and the kinds of their signals."""
+# Servers and pages write X_Robots_Tag, TDMReservation, X-Content-Usage and Content-Signals, too.
+_SPELLINGS = {
+    name.removeprefix("x-").replace("-", ""): name
+    for name in ("x-robots-tag", "tdm-reservation", "tdm-policy", *PREFERENCES)
+}
 # Training first: it decides over categories that include more than training.
 _CATEGORIES = (
     frozenset({"train-ai", "train-genai", "ai-train", "ai-training", "ai", "genai"}),
@@ -76,7 +81,9 @@ def header_signals(
     headers = _spelled(headers)
     for name, value in headers:
         if name == "x-robots-tag":
-            yield from robots_signals("x_robots_tag", value, "*", ours, source)
+            # Some libraries join the headers of one name by line breaks.
+            for line in value.splitlines():
+                yield from robots_signals("x_robots_tag", line, "*", ours, source)
     yield from _preferences(headers, source)
 
 
@@ -155,8 +162,13 @@ def reservation_signals(
 
 
 def _spelled(fields: Fields) -> list[tuple[str, str]]:
-    """The fields; servers and pages write ``X_Robots_Tag``, too."""
-    return [(name.replace("_", "-"), value) for name, value in fields]
+    return [(right_name(name), value) for name, value in fields]
+
+
+def right_name(name: str) -> str:
+    """The name, in lower case, of the field that is meant."""
+    letters = re.sub("[-_ ]", "", name).removeprefix("x").removesuffix("s")
+    return _SPELLINGS.get(letters, name)
 
 
 def _parted(part: str) -> tuple[str, list[str]]:

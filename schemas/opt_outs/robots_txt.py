@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from kaption.schemas.evidence import OptOutSignal
-from kaption.schemas.opt_outs.directives import PREFERENCES, refuses_training, signal
+from kaption.schemas.opt_outs.directives import PREFERENCES, refuses_training, right_name, signal
 from kaption.schemas.opt_outs.tdm_rep import matches, path_of, pattern_of
 
 ROBOTS_TXT_PATH = "/robots.txt"
@@ -24,7 +23,7 @@ _RULES = _DISALLOW | {"allow", *PREFERENCES}
 
 _AGENT_FIELDS = frozenset({"user-agent", "useragent", "user agent", "user_agent"})
 # Google takes a blank for the colon too, where one is missing.
-_FIELD = re.compile(r"\s*:\s*|(?<=allow)\s+(?=/)", re.IGNORECASE)
+_FIELD = re.compile(r"\s*:\s*|(?<=allow)\s+(?=[/*])|(?<=agent)\s+", re.IGNORECASE)
 # What stands between names and around one: the standard has one on each line. Some write the whole
 # User-Agent header of a crawler.
 _PARTED = str.maketrans(dict.fromkeys(";|\"'[]()", ","))
@@ -56,7 +55,7 @@ class RobotsTxt:
             # A long row of blanks would take the patterns quadratic time.
             line = " ".join(line.partition("#")[0].split())
             field, value = (*_FIELD.split(line, maxsplit=1), "")[:2]
-            field, value = field.lower(), value.strip()
+            field, value = right_name(field.lower()), value.strip()
             if field in _AGENT_FIELDS:
                 listed = [each.strip() for each in value.lower().translate(_PARTED).split(",")]
                 names = {_NAME.match(each)[0] for each in listed}  # type: ignore[index] # or ""
@@ -87,9 +86,12 @@ class RobotsTxt:
 
 
 def text_of(content: bytes) -> str:
-    """The text of a file: UTF-8, as the standard says, or UTF-16 with a byte order mark."""
+    """The text of a file: UTF-8, as the standard says, or UTF-16 with a byte order mark.
+
+    Without the mark, UTF-16 is ASCII with zeros between the letters.
+    """
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    return content.decode("utf-16" if marked else "utf-8", "replace")
+    return content.decode("utf-16" if marked else "utf-8", "replace").replace("\x00", "")
 
 
 def _rule(field: str, value: str, line: str) -> _Rule | None:
@@ -102,7 +104,7 @@ def _rule(field: str, value: str, line: str) -> _Rule | None:
         return None
     # A preference may begin with the path that it is about.
     location = value.split(maxsplit=1)[0] if value.startswith("/") else "/"
-    return _Rule(PREFERENCES[field], refuses, unquote(location), line)
+    return _Rule(PREFERENCES[field], refuses, pattern_of(location), line)
 
 
 def _weight(rule: _Rule) -> tuple[int, bool]:

@@ -13,12 +13,16 @@ from urllib.parse import unquote
 from kaption.schemas.address import parsed
 
 TDM_REP_PATH = "/.well-known/tdmrep.json"
-# As some write it: quoted, as a boolean of HTTP (?1), with a sign or zeros, and with parameters.
+# As some write it: quoted, as a boolean of HTTP (?1), with a sign or zeros, with parameters, and
+# with the policy or a remark behind it.
 _VALUE = re.compile(
-    r"[\s\"'`\u2018-\u201d\[(]*[?+]?0*([01]|true|false)(?:\.0*)?[\s\"'`\u2018-\u201d\])]*(?:;.*)?",
+    r"[\s\"'`\u2018-\u201d\[(]*[?+]?0*([01]|true|false)(?:\.0*)?[\"'`\u2018-\u201d\])]*(?:[;\s].*)?",
     re.IGNORECASE | re.DOTALL,
 )
+_ENDING_COMMA = re.compile(r",(?=\s*[\]}])")
 _ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)
+# An escaped * or $ stands for itself.
+_MARKS = re.compile(r"%(2A|24)", re.IGNORECASE)
 
 
 class Reservation(NamedTuple):
@@ -50,21 +54,23 @@ class TdmRep:
     def parse(cls, content: bytes | str) -> TdmRep:
         """The rules in a file. Raises ValueError for anything else: many sites send HTML.
 
-        A single rule counts as a list, and a rule without a location is about the whole site.
+        A single rule counts as a list, rules inside other lists and objects count too, and a rule
+        without a location is about the whole site.
         """
+        if isinstance(content, bytes):
+            content = content.decode(json.detect_encoding(content))
+        content = content.removeprefix("\ufeff")
         try:
-            rules = json.loads(
-                content.removeprefix("\ufeff") if isinstance(content, str) else content
-            )
+            try:
+                given = json.loads(content)
+            except json.JSONDecodeError:
+                given = json.loads(_ENDING_COMMA.sub("", content))
+            found = list(_objects(given))
         except RecursionError as error:
             raise ValueError(f"{TDM_REP_PATH} is nested too deeply") from error
-        if isinstance(rules, dict) and any(_is_reservation(name) for name in rules):
-            rules = [rules]
-        if not isinstance(rules, list) or (
-            rules and not any(isinstance(each, dict) for each in rules)
-        ):
-            raise ValueError(f"{TDM_REP_PATH} is not a JSON array of objects")
-        return cls(tuple(rule for each in rules if isinstance(each, dict) for rule in _rules(each)))
+        if not found and given != []:
+            raise ValueError(f"{TDM_REP_PATH} holds no rules")
+        return cls(tuple(rule for each in found for rule in _rules(each)))
 
     def reservation(self, url: str) -> Reservation | None:
         """What the site says about one of its pages; None if no rule matches."""
@@ -83,12 +89,20 @@ def reservation(value: object, policy: object) -> Reservation | None:
     return Reservation(reserved, policy.strip() if isinstance(policy, str) else None)
 
 
-def _is_reservation(name: str) -> bool:
-    return name.strip().lower().replace("_", "-") == "tdm-reservation"
+def _objects(given: Any) -> Iterator[dict[str, Any]]:
+    """The objects with a location or a reservation, also those inside others."""
+    if isinstance(given, dict) and not {"location", "tdm-reservation"}.isdisjoint(_lower(given)):
+        yield _lower(given)
+    elif isinstance(given, (dict, list)):
+        for each in given.values() if isinstance(given, dict) else given:
+            yield from _objects(each)
+
+
+def _lower(given: dict[str, Any]) -> dict[str, Any]:
+    return {name.strip().lower().replace("_", "-"): value for name, value in given.items()}
 
 
 def _rules(found: dict[str, Any]) -> Iterator[_TdmRule]:
-    found = {name.strip().lower().replace("_", "-"): value for name, value in found.items()}
     said = reservation(found.get("tdm-reservation"), found.get("tdm-policy"))
     locations = found.get("location") or "/"
     for each in locations if isinstance(locations, list) else [locations]:
@@ -97,22 +111,26 @@ def _rules(found: dict[str, Any]) -> Iterator[_TdmRule]:
 
 
 def pattern_of(location: str) -> str:
-    """A location as a pattern of paths, without percent-encoding.
+    """A location as a pattern of paths, without percent-encoding but that of `*` and `$`.
 
     Some write whole addresses, and some leave out the first slash.
     """
-    path = _ORIGIN.sub("", location.strip())
-    return unquote(path if path.startswith(("/", "*")) else f"/{path}")
+    path = _ORIGIN.sub("", location.strip()).removeprefix(".")
+    path = path if path.startswith(("/", "*")) else f"/{path}"
+    path = unquote(_MARKS.sub(lambda mark: f"%25{mark[1].upper()}", path))
+    # Only at the end it stands for the end.
+    return path[:-1].replace("$", "%24") + path[-1:]
 
 
 def path_of(url: str) -> str:
-    """The path and query of a URL, without percent-encoding."""
+    """The path and query of a URL, without percent-encoding but that of `*` and `$`."""
     parts = parsed(url)
-    return unquote(parts.pathname + parts.search) if parts else "/"
+    path = unquote(parts.pathname + parts.search) if parts else "/"
+    return path.replace("*", "%2A").replace("$", "%24")
 
 
 def matches(location: str, path: str) -> bool:
-    """Whether a pattern as in robots.txt matches a path; both without percent-encoding."""
+    """Whether a pattern (`pattern_of`) matches a path (`path_of`)."""
     pattern = location.removesuffix("$")
     # No regular expression: with many ".*" a hostile file would make it take exponential time.
     first, *rest = pattern.split("*")

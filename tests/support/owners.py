@@ -66,14 +66,14 @@ def webp_with(name: bytes, body: bytes) -> bytes:
     return data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
 
 
-def saved_with_xmp(kind: str, packet: bytes) -> bytes:
-    """An image whose packet Pillow writes (JPEG, WEBP, AVIF, TIFF)."""
+def saved_with_xmp(kind: str, packet: bytes, tiff_type: int = 7) -> bytes:
+    """An image whose packet Pillow writes (JPEG, WEBP, AVIF, TIFF). Type 7: undefined, 2: text."""
     out = BytesIO()
     with Image.open(BytesIO(plain("PNG"))) as image:
         if kind == "TIFF":
             tags = TiffImagePlugin.ImageFileDirectory_v2()
-            tags[700] = packet
-            tags.tagtype[700] = 7
+            tags[700] = packet if tiff_type == 7 else packet.decode()
+            tags.tagtype[700] = tiff_type
             image.save(out, kind, tiffinfo=tags)
         else:
             image.convert("RGB").save(out, kind, xmp=packet)

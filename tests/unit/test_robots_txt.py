@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kaption.schemas.opt_outs.directives import refuses_training
-from kaption.schemas.opt_outs.robots_txt import RobotsTxt
+from kaption.schemas.opt_outs.robots_txt import RobotsTxt, text_of
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +47,10 @@ def kinds(content: str, url: str = URL, agent: str = "kaption") -> list[str]:
         "User-agent: GPTBot | CCBot | *\nDisallow: /",
         "User_agent: *\nDisallow: /",
         "User-agent: **\nDisallow: /",
+        "User-agent *\nDisallow /a/",
+        "User-agent kaption\nDisallow *.jpg",
+        "User-agent: *\nAllow: /%2A\nDisallow: /",
+        "User-agent: *\nAllow: /a%2a\nDisallow: /a/",
     ],
 )
 def test_an_address_is_disallowed(content: str) -> None:
@@ -88,6 +92,8 @@ def test_an_address_is_allowed(content: str) -> None:
         ("User-Agent: *\nContent-Signal: search=yes, ai-train=yes", []),
         ("User-Agent: *\nContent-Signal: search=no, ai-input=no", []),
         ("User-Agent: *\nContent-Usage: train-ai=n", ["content_usage"]),
+        ("User-Agent: *\nContent-Signals: ai-train=no", ["content_signal"]),
+        ("User-Agent: *\nX-Content-Usage: train-ai=n", ["content_usage"]),
         ("User-Agent: *\nContent-Usage: /a/ train-ai=n", ["content_usage"]),
         ("User-Agent: *\nContent-Usage: /b/ train-ai=n", []),
         ("User-Agent: *\nContent-Usage: train-ai=n\nContent-Usage: /a/ train-ai=y", []),
@@ -101,6 +107,33 @@ def test_an_address_is_allowed(content: str) -> None:
 )
 def test_preferences_are_read(content: str, found: list[str]) -> None:
     assert kinds(content) == found
+
+
+@pytest.mark.parametrize(
+    ("location", "path", "matching"),
+    [
+        ("/a%24", "/a$b.jpg", True),
+        ("/a%24", "/a%24b.jpg", True),
+        ("/a%24", "/a", False),
+        ("/a$/b", "/a$/b.jpg", True),
+        ("/a%2A", "/ab.jpg", False),
+        ("/a%2a", "/a*b.jpg", True),
+        ("/*$/b$", "/a$/b", True),
+    ],
+)
+def test_escaped_signs_of_patterns_stand_for_themselves(
+    location: str, path: str, matching: bool
+) -> None:
+    content = f"User-agent: *\nDisallow: {location}"
+
+    assert kinds(content, f"https://e.org{path}") == ["robots_txt"] * matching
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-8-sig"])
+def test_each_encoding_of_unicode_is_read(encoding: str) -> None:
+    content = text_of("User-agent: *\nDisallow: /".encode(encoding))
+
+    assert kinds(content) == ["robots_txt"]
 
 
 def test_the_groups_are_those_of_the_agent() -> None:

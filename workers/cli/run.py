@@ -45,6 +45,7 @@ from kaption.workers.wiring import STAGES
 _SAME_S = 0.5
 """Some programs, such as `timeout`, send one signal to the process and once more to its group."""
 
+
 def command(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help=f"A file, folder or URL with pairs: {FORMATS}.")
@@ -54,10 +55,12 @@ def command(
         typer.Argument(metavar="OUT", help="A new or empty folder, or an earlier run's."),
     ],
     kafka: Annotated[
-        str | None, typer.Option(help="Your Kafka brokers, as host:port. Default: the run starts one.")
+        str | None,
+        typer.Option(help="Your Kafka brokers, as host:port. Default: the run starts one."),
     ] = None,
     redis: Annotated[
-        str | None, typer.Option(help="Your Redis, as redis://... Default: the run starts a Valkey.")
+        str | None,
+        typer.Option(help="Your Redis, as redis://... Default: the run starts a Valkey."),
     ] = None,
     store: Annotated[
         str | None, typer.Option(help="A folder or s3://bucket/prefix. Default: OUT/store.")

@@ -59,6 +59,11 @@ class ImageReader:
         elif kind == "WEBP" and int.from_bytes(data[4:8], "little") + 8 > len(data):
             raise Reject(Reason.TRUNCATED, "WEBP: shorter than its header says")
         self._image = _READERS[kind](BytesIO(data))
+        # Pillow looks for bytes in it, and fails where a TIFF gives it another type.
+        if isinstance(packet := self._image.info.get("xmp"), str):
+            self._image.info["xmp"] = packet.encode()
+        elif not isinstance(packet, bytes):
+            self._image.info.pop("xmp", None)
         self.width, self.height = self._image.size
         """In pixels before rotation, or after rotation for a TIFF."""
 

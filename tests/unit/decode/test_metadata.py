@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 import time
 import zlib
+from io import BytesIO
 
+import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from kaption.workers.decode.decode import decode
 from kaption.workers.decode.formats import sniff
@@ -26,6 +30,7 @@ from support.owners import (
     plain,
     png_with,
     saved_with_xmp,
+    superbox,
     webp_with,
     xmp,
 )
@@ -49,10 +54,38 @@ def c2pa_in_avif() -> bytes:
 
 
 def c2pa_in_gif() -> bytes:
-    store = manifest()
-    pieces = (store[at : at + 255] for at in range(0, len(store), 255))
-    blocks = b"".join(bytes([len(piece)]) + piece for piece in pieces)
-    return plain("GIF")[:-1] + b"\x21\xff\x0bC2PA_GIF\x01\x00\x00" + blocks + b"\x00\x3b"
+    blocks = sub_blocks(manifest())
+    return plain("GIF")[:-1] + b"\x21\xff\x0bC2PA_GIF\x01\x00\x00" + blocks + b"\x3b"
+
+
+def sub_blocks(data: bytes) -> bytes:
+    pieces = (data[at : at + 255] for at in range(0, len(data), 255))
+    return b"".join(bytes([len(piece)]) + piece for piece in pieces) + b"\x00"
+
+
+def resource() -> bytes:
+    """A resource of Photoshop with the packet."""
+    return b"8BIM\x04\x24\x00\x00" + struct.pack(">I", len(xmp())) + xmp()
+
+
+def packed() -> bytes:
+    return zlib.compress(xmp())
+
+
+def with_exif(kind: str) -> bytes:
+    exif, out = Image.Exif(), BytesIO()
+    exif[700] = xmp()
+    with Image.open(BytesIO(plain("PNG"))) as image:
+        image.convert("RGB").save(out, kind, exif=exif)
+    return out.getvalue()
+
+
+def tiff_of_two_pages() -> bytes:
+    out = BytesIO()
+    files = map(BytesIO, (plain("TIFF"), saved_with_xmp("TIFF", xmp())))
+    first, second = map(Image.open, files)
+    first.save(out, "TIFF", save_all=True, append_images=[second])
+    return out.getvalue()
 
 
 WITH_XMP = {
@@ -80,6 +113,27 @@ WITH_XMP = {
     "TIFF": lambda: saved_with_xmp("TIFF", xmp()),
     "TIFF in UTF-16": lambda: saved_with_xmp("TIFF", xmp().decode().encode("utf-16")),
     "GIF": lambda: gif_with_xmp(xmp()),
+    "GIF in sub-blocks": lambda: (
+        plain("GIF")[:-1] + b"\x21\xff\x0bXMP DataXMP" + sub_blocks(xmp()) + b"\x3b"
+    ),
+    # Where no reader of the format looks, as it stands or packed
+    "JPEG in Photoshop's resources": lambda: jpeg_with((0xED, b"Photoshop 3.0\x00" + resource())),
+    "JPEG with another header": lambda: jpeg_with((0xE1, XMP_HEAD[:-1] + xmp())),
+    "JPEG without header": lambda: jpeg_with((0xE1, xmp())),
+    "JPEG in EXIF": lambda: with_exif("JPEG"),
+    "PNG in EXIF": lambda: with_exif("PNG"),
+    "WEBP in EXIF": lambda: with_exif("WEBP"),
+    "AVIF in EXIF": lambda: with_exif("AVIF"),
+    "PNG by another name": lambda: png_with((b"iTXt", b"xmp\x00\x01\x00\x00\x00" + packed())),
+    "PNG in Photoshop's resources": lambda: png_with(
+        (b"zTXt", b"Raw profile type 8bim\x00\x00" + zlib.compress(hex_profile(resource())))
+    ),
+    "WEBP in lower case": lambda: webp_with(b"xmp ", xmp()),
+    "JPEG after many packets": lambda: jpeg_with(
+        *[(0xE1, XMP_HEAD + xmp("DMI-ALLOWED"))] * 20, (0xE1, XMP_HEAD + xmp())
+    ),
+    "TIFF as text": lambda: saved_with_xmp("TIFF", xmp().replace(b"\xef\xbb\xbf", b""), 2),
+    "TIFF on another page": lambda: tiff_of_two_pages(),
 }
 WITH_C2PA = {
     "JPEG": lambda: jpeg_with(*app11(manifest())),
@@ -167,6 +221,26 @@ def test_other_values_and_properties_allow(body: str) -> None:
         ),
         (
             manifest({"c2pa.ai_training": {"use": "notAllowed"}}),
+            "c2pa.training-mining: c2pa.ai_training notAllowed",
+        ),
+        (
+            manifest({"entries": [{"c2pa.ai_training": {"use": "not_allowed"}}]}),
+            "c2pa.training-mining: c2pa.ai_training not_allowed",
+        ),
+        (
+            manifest({"Entries": [{"name": "c2pa.ai_training", "Use": b"Not allowed"}]}),
+            "c2pa.training-mining: c2pa.ai_training Not allowed",
+        ),
+        (
+            manifest(cbor2.CBORTag(55799, entries(use="notAllowed"))),
+            "c2pa.training-mining: c2pa.ai_training notAllowed",
+        ),
+        (
+            superbox(
+                "c2pa.training-mining",
+                box(b"free", bytes(9)),
+                box(b"cbor", cbor2.dumps({"c2pa.ai_training": "notAllowed"})),
+            ),
             "c2pa.training-mining: c2pa.ai_training notAllowed",
         ),
     ],

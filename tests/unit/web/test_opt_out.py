@@ -70,6 +70,9 @@ def test_other_words_in_a_page_are_no_signals(name: str, content: str) -> None:
         ("*: noai", ["noai"]),
         ("kaption: noai", ["kaption: noai"]),
         ("noai, mybot: noindex", ["noai", "mybot: noindex"]),
+        # Several headers that a library has joined
+        ("otherbot: noai\nmybot: noai", ["mybot: noai"]),
+        ("otherbot: noindex\nnoai", ["noai"]),
         # Directives for another crawler, up to the next name
         ("otherbot: noai", []),
         ("otherbot: noindex, noai", []),
@@ -195,11 +198,19 @@ def test_preferences_against_training_are_signals(
         ("tdm_reservation", "1", ("tdm_reservation", "1")),
         ("CONTENT_USAGE", "train-ai=n", ("content_usage", "train-ai=n")),
         ("Content_Signal", "ai-train=no", ("content_signal", "ai-train=no")),
+        ("X-Robots-Tags", "noai", ("x_robots_tag", "noai")),
+        ("Robots-Tag", "noai", ("x_robots_tag", "noai")),
+        ("TDMReservation", "1", ("tdm_reservation", "1")),
+        ("X-TDM-Reservation", "1", ("tdm_reservation", "1")),
+        ("Content-Signals", "ai-train=no", ("content_signal", "ai-train=no")),
+        ("X-Content-Usage", "train-ai=n", ("content_usage", "train-ai=n")),
     ],
 )
-def test_a_name_with_underscores_counts(name: str, value: str, found: tuple[str, str]) -> None:
+def test_a_name_that_is_spelled_otherwise_counts(
+    name: str, value: str, found: tuple[str, str]
+) -> None:
     assert signals(headers=[(name, value)]) == [found]
-    if name != "X_Robots_Tag":
+    if "robots" not in name.lower():
         assert signals(f'<meta name="{name}" content="{value}">') == [found]
 
 
@@ -242,6 +253,9 @@ def test_locations_are_patterns_as_in_robots_txt(location: str, url: str, matche
         '[{"tdm-reservation": 1.0}]',
         '{"tdm_reservation": 1}',
         '[{"location": null, "TDM_Reservation": "\u20181\u2019"}]',
+        '{"tdmrep": [{"location": "/", "tdm-reservation": 1}]}',
+        '[[{"location": "./b/", "tdm-reservation": 1}]]',
+        '[{"location": "/", "tdm-reservation": 1,},]',
     ],
 )
 def test_a_careless_tdmrep_json_reserves_too(content: str) -> None:
@@ -264,6 +278,9 @@ def test_a_careless_tdmrep_json_reserves_too(content: str) -> None:
         (["1.00"], [("tdm_reservation", "1")]),
         (["[1]"], [("tdm_reservation", "1")]),
         (["\uff11"], [("tdm_reservation", "1")]),
+        (["1 https://e.org/terms"], [("tdm_reservation", "1")]),
+        (["1 (all rights reserved)"], [("tdm_reservation", "1")]),
+        (["0 (free to use)"], []),
         (["?0"], []),
         (["00"], []),
         (["1.5"], []),

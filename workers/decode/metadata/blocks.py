@@ -6,6 +6,7 @@ GIF and the Raw profiles that ImageMagick writes into PNG, and `png.read_parts` 
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ from kaption.workers.decode.png import SIGNATURE
 
 MAX_XMP_BYTES = 16 * 1024 * 1024
 """Most bytes that one packet of a PNG inflates to."""
+MAX_INFLATED = 8
+"""Most texts of a PNG that are unpacked, each of which may be a bomb. A file has one or two."""
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
 _GUID_BYTES = 32
-_PNG_XMP = (b"xml:com.adobe.xmp", b"raw profile type xmp", b"raw profile type app1")
+_RDF, _RDF_END = b"<rdf:RDF", b"</rdf:RDF>"
+_PNG_XMP = re.compile(rb"xml:com\.adobe\.xmp|xmp|raw profile type .*", re.IGNORECASE | re.DOTALL)
 _APP1, _APP11, _SCAN, _END = 0xE1, 0xEB, 0xDA, 0xD9
 
 
@@ -34,13 +38,30 @@ def xmp_packets(data: bytes, kind: str, found: object) -> Iterator[bytes]:
         at = data.find(b"XMP DataXMP")
         if at >= 0:
             end = data.find(b"<?xpacket end", at)
-            yield data[at + 11 : end if end >= 0 else len(data)].rpartition(b">")[0] + b">"
+            whole = data[at + 11 : end if end >= 0 else len(data)].rpartition(b">")[0] + b">"
+            # The standard writes it in one piece. Careless programs write it in sub-blocks.
+            yield whole if whole.startswith(b"<") else b"".join(_sub_blocks(data, at + 11))
     elif kind == "WEBP":
         yield from (body for name, body in _riff_chunks(data) if name == b"XMP ")
     elif isinstance(found, str):
         yield found.encode()
     elif isinstance(found, bytes):
         yield found
+
+
+def packets_with(data: bytes, word: bytes) -> Iterator[bytes]:
+    """The packets that stand in the bytes as they are, wherever, and hold the word.
+
+    XMP is made to be found so (XMP, part 1, 7.3.2). It stands in the EXIF data and in Photoshop's
+    resources of any format, in chunks and segments with a wrong name, and on later pages.
+    """
+    at = 0
+    while (at := data.find(word, at)) >= 0:
+        begin, end = data.rfind(_RDF, 0, at), data.find(_RDF_END, at)
+        if begin < 0 or end < 0:
+            return
+        at = end + len(_RDF_END)
+        yield data[begin:at]
 
 
 def jumbf(data: bytes, kind: str) -> bytes:
@@ -97,11 +118,13 @@ def _app11(data: bytes) -> Iterator[bytes]:
 
 def _png_packets(data: bytes) -> Iterator[bytes]:
     at = len(SIGNATURE)
-    while at + 8 <= len(data):
+    inflated = 0
+    while at + 8 <= len(data) and inflated < MAX_INFLATED:
         length, name = struct.unpack_from(">I4s", data, at)
         if name in (b"iTXt", b"zTXt", b"tEXt"):
             keyword, _, rest = data[at + 8 : at + 8 + length].partition(b"\x00")
-            if keyword.lower() in _PNG_XMP:
+            if _PNG_XMP.fullmatch(keyword):
+                inflated += 1
                 yield _png_text(name, rest).removeprefix(_XMP)
         at += length + 12
 

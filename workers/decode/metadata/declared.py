@@ -8,22 +8,23 @@ from __future__ import annotations
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 from xml.parsers import expat  # a document type is refused, so there are no entities
 
 from kaption.schemas import OptOutSignal
 from kaption.schemas.opt_outs.directives import signal
-from kaption.workers.decode.metadata.blocks import jumbf, xmp_packets
+from kaption.workers.decode.metadata.blocks import jumbf, packets_with, xmp_packets
 
 XMP_DATA_MINING = "xmp_data_mining"
 C2PA_TRAINING_MINING = "c2pa_training_mining"
 SOURCE = "image file"
 BLOCKS = ("c2pa", "xmp")
 MAX_SIGNALS = 16
-MAX_PACKETS = 8
-"""An image has one or two. Each of a PNG may be a bomb."""
+MAX_PACKETS = 64
+"""An image has one or two."""
 MAX_ASSERTION_BYTES = 1 << 20
 _PROPERTY = "DataMining"
 """PLUS LDF 1.2.1, also an IPTC property since 2023. Each prohibiting value has PROHIBITED in it."""
@@ -40,6 +41,7 @@ _ASSERTION = re.compile(
     rb"jumd.{17}((?:c2pa|cawg)\.training-mining[^\x00]{0,60})\x00", flags=re.DOTALL
 )
 _REFUSED = {"notallowed", "constrained"}
+_BOXES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +62,29 @@ def declared(data: bytes, kind: str, xmp: object) -> Declared:
 
 def _of_xmp(data: bytes, kind: str, xmp: object, broken: set[str]) -> Iterator[OptOutSignal]:
     values: list[str] = []
-    try:
-        for packet in islice(xmp_packets(data, kind, xmp), MAX_PACKETS):
-            # In UTF-16 and UTF-32 zeros stand between the letters.
-            letters = packet.replace(b"\x00", b"")
-            # Nearly no packet has the property, so nearly none is parsed.
-            if _PROPERTY.encode() not in letters:
-                continue
-            padded = packet.strip(b"\x00")
-            if not _collect(padded if padded == letters else packet, values):
-                broken.add("xmp")
-                values += _written(letters)
-    except Exception:  # noqa: BLE001 # the metadata is broken, and the image need not be
-        broken.add("xmp")
+    # A GIF may part a packet into blocks, whose lengths would stand in the value.
+    plain = b"" if kind == "GIF" else data
+    for packets in (packets_with(plain, _PROPERTY.encode()), xmp_packets(data, kind, xmp)):
+        try:
+            for packet in islice(packets, MAX_PACKETS):
+                _read(packet, values, broken)
+        except Exception:  # noqa: BLE001 # the metadata is broken, and the image need not be
+            broken.add("xmp")
     for value in values:
         if "PROHIBITED" in value.upper():
             yield signal(XMP_DATA_MINING, value, SOURCE)
+
+
+def _read(packet: bytes, values: list[str], broken: set[str]) -> None:
+    # In UTF-16 and UTF-32 zeros stand between the letters.
+    letters = packet.replace(b"\x00", b"")
+    # Nearly no packet has the property, so nearly none is parsed.
+    if _PROPERTY.encode() not in letters:
+        return
+    padded = packet.strip(b"\x00")
+    if not _collect(padded if padded == letters else packet, values):
+        broken.add("xmp")
+        values += _written(letters)
 
 
 def _written(letters: bytes) -> Iterator[str]:
@@ -146,7 +155,11 @@ def _of_c2pa(data: bytes, kind: str, broken: set[str]) -> Iterator[OptOutSignal]
         except Exception:  # noqa: BLE001 # as above
             broken.add("c2pa")
             continue
-        uses = [f"{name} {use}" for name, use in entries if use.lower() in _REFUSED]
+        uses = [
+            f"{name} {use}"
+            for name, use in entries
+            if re.sub(r"[\W_]", "", use.lower()) in _REFUSED
+        ]
         if uses:
             label = found[1].decode("utf-8", "replace")
             yield signal(C2PA_TRAINING_MINING, f"{label}: {', '.join(uses)}", SOURCE)
@@ -156,15 +169,38 @@ def _entries(boxes: bytes, at: int) -> Iterator[tuple[str, str]]:
     """The name and the use of each entry in the content box that follows a description box."""
     import cbor2
 
-    size, kind = struct.unpack_from(">I4s", boxes, at)
-    header = 16 if size == 1 else 8
-    if size == 1:
-        (size,) = struct.unpack_from(">Q", boxes, at + 8)
-    body = boxes[at + header : min(at + size if size else len(boxes), at + MAX_ASSERTION_BYTES)]
+    kind, body = _content(boxes, at)
     content = json.loads(body) if kind == b"json" else cbor2.loads(body)
-    entries = content.get("entries", content)
-    named = entries.items() if isinstance(entries, dict) else enumerate(entries)
-    for name, entry in named:
-        use = entry.get("use") if isinstance(entry, dict) else entry
-        if isinstance(use, str):
-            yield str(name), use
+    content = _lower(content)
+    yield from _uses("", content.get("entries", content))
+
+
+def _content(boxes: bytes, at: int) -> tuple[bytes, bytes]:
+    """The kind and the body of the first box with content: padding (free) may stand before it."""
+    for _ in range(_BOXES):
+        size, kind = struct.unpack_from(">I4s", boxes, at)
+        header = 16 if size == 1 else 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", boxes, at + 8)
+        end = at + size if size else len(boxes)
+        if kind in (b"json", b"cbor"):
+            return kind, boxes[at + header : min(end, at + MAX_ASSERTION_BYTES)]
+        at = end
+    raise ValueError("an assertion without content")
+
+
+def _uses(name: str, entry: Any, depth: int = 3) -> Iterator[tuple[str, str]]:
+    """The uses in an entry, in a list of entries, or in an object of them by name."""
+    if isinstance(entry, bytes):
+        entry = entry.decode()
+    if isinstance(entry, str):
+        yield name, entry
+    elif isinstance(entry, Mapping) and "use" in _lower(entry):
+        yield from _uses(str(_lower(entry).get("name", name)), _lower(entry)["use"], 0)
+    elif isinstance(entry, (Mapping, list, tuple)) and depth:
+        for key, each in entry.items() if isinstance(entry, Mapping) else enumerate(entry):
+            yield from _uses(str(key), each, depth - 1)
+
+
+def _lower(found: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {key.lower() if isinstance(key, str) else key: each for key, each in found.items()}
