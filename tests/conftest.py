@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from kaption.workers.decode.pool import DecodePool
 from kaption.workers.local import Tansu, Valkey
@@ -19,6 +20,14 @@ from support.parts import S3Bucket, cache_folder, serving
 from support.secure_kafka import SecureKafka
 from tools.servers import ApacheKafka, SeaweedFs
 
+# No test is timed: a busy machine is several times slower.
+settings.register_profile(
+    "untimed",
+    parent=settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("untimed")
 _databases = itertools.count()
 _SERVERS = {"apache_kafka", "own_kafka", "secure_kafka", "tansu", "valkey", "seaweedfs"}
 _SERVERS |= {"caption_server"}

@@ -43,7 +43,7 @@ def test_each_file_is_a_valid_json_schema(record: type[Versioned]) -> None:
 
 
 @given(st.sampled_from(list(RECORDS)).flatmap(lambda kind: RECORDS[kind]))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_every_encoded_record_is_valid(record: Versioned) -> None:
     validator(type(record)).validate(json.loads(encode(record)))
 

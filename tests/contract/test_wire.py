@@ -29,7 +29,6 @@ from support.records import RECORDS, raw_pairs
 
 broad = settings(
     max_examples=150,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 any_record = st.sampled_from(list(RECORDS)).flatmap(lambda record: RECORDS[record])

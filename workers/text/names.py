@@ -73,7 +73,7 @@ def _is_thing(word: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class _NameWords:
     first: frozenset[str]
     """Words that names begin with."""
     things: frozenset[str]
@@ -81,7 +81,7 @@ class _Table:
 
 
 @cache
-def _table() -> _Table:
+def _table() -> _NameWords:
     read = tomllib.loads(files("kaption.workers.text").joinpath("names.toml").read_text("utf-8"))
 
     def words(kind: str) -> frozenset[str]:
@@ -89,4 +89,4 @@ def _table() -> _Table:
             word.casefold() for listed in read[kind].values() for word in listed.split()
         )
 
-    return _Table(words("first"), words("things"))
+    return _NameWords(words("first"), words("things"))

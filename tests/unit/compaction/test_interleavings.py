@@ -175,6 +175,5 @@ TestCompaction = Compaction.TestCase
 TestCompaction.settings = settings(
     max_examples=50,
     stateful_step_count=16,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

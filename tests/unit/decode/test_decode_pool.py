@@ -89,7 +89,7 @@ def test_many_threads_share_the_pool(pool: DecodePool) -> None:
     assert all(shows_quadrants(one) for one in decoded)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_damaged_files_are_decoded_or_refused_for_a_reason(
     pool: DecodePool, data: st.DataObject

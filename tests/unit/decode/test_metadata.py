@@ -389,7 +389,7 @@ def test_a_packet_that_inflates_without_end_is_bounded() -> None:
     assert decode(data, ImagePolicy()).opt_out == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from([*WITH_XMP, *WITH_C2PA]), st.data())
 def test_damaged_metadata_never_raises(container: str, draw: st.DataObject) -> None:
     data = bytearray((WITH_XMP.get(container) or WITH_C2PA[container])())

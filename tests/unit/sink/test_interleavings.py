@@ -11,6 +11,5 @@ TestInterleavings = Sinks.TestCase
 TestInterleavings.settings = settings(
     max_examples=40,
     stateful_step_count=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -140,9 +140,7 @@ near_hashes = st.tuples(
 ).map(lambda drawn: drawn[0] ^ sum(1 << bit for bit in set(drawn[1])))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     distance=st.integers(0, 7),
     calls=st.lists(st.lists(near_hashes, min_size=1, max_size=8), max_size=8),

@@ -5,7 +5,7 @@ import time
 import unicodedata
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kaption.workers.policy.ingest import TextPolicy
@@ -45,7 +45,6 @@ FRAGMENTS = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(st.text() | FRAGMENTS, st.sampled_from([None, "en", "de", "fr-CA", "es", "zh"]))
 @example("&am<b>p;lt;i>", None)
 @example("&" + "amp;" * 40, None)
@@ -55,7 +54,6 @@ def test_cleaning_twice_changes_nothing(text: str, language: str | None) -> None
     assert clean(once, POLICY, language).text == once
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(codec=None)) | FRAGMENTS)
 def test_no_text_is_left_with_invisible_characters_or_past_the_limit(text: str) -> None:
     policy = TextPolicy(max_chars=40)

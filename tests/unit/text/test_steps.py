@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kaption.workers.policy.ingest import TextPolicy
@@ -44,7 +44,6 @@ def kept(text: str, tokens: list[str]) -> list[str]:
     return [token for token in tokens if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", text)]
 
 
-@settings(deadline=None)
 @given(PARTS, st.lists(st.sampled_from(NOISE), min_size=12, max_size=12), LANGUAGES)
 def test_names_and_numbers_pass_between_noise(
     parts: list[tuple[str, str, str]], noise: list[str], language: str | None
@@ -56,14 +55,12 @@ def test_names_and_numbers_pass_between_noise(
     assert kept(clean(text, POLICY, language).text, tokens) == tokens
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200), LANGUAGES)
 def test_cleaning_makes_no_text_much_longer(text: str, language: str | None) -> None:
     # NFC and slang alone may lengthen: three letters for one, and "u" becomes "you".
     assert len(clean(text, POLICY, language).text) <= 3 * len(text)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200), LANGUAGES)
 def test_each_step_is_pure_and_leaves_a_text(text: str, language: str | None) -> None:
     for step, _ in steps(POLICY, language):

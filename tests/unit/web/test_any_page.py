@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kaption.producers.identity import identified
@@ -15,7 +15,6 @@ pytestmark = pytest.mark.slow
 
 PAGE = "https://example.org/"
 # A loaded machine must not fail them: the check measures seconds of drawing, not of the product.
-_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 _VALUES = st.text(max_size=20) | st.sampled_from(
     [
         "m.jpg",
@@ -66,19 +65,16 @@ def valid(html: str) -> list[dict[str, Any]]:
     return pairs
 
 
-@_UNHURRIED
 @given(st.lists(_element(), max_size=12).map("".join))
 def test_pages_of_all_kinds_give_valid_pairs(html: str) -> None:
     valid(html)
 
 
-@_UNHURRIED
 @given(st.recursive(_JSON_LEAVES, _json_around, max_leaves=12))
 def test_json_ld_of_all_kinds_gives_valid_pairs(data: object) -> None:
     valid(f'<script type="application/ld+json">{json.dumps(data)}</script>')
 
 
-@_UNHURRIED
 @given(st.text())
 def test_any_text_is_a_page(text: str) -> None:
     valid(text)
