@@ -3,10 +3,12 @@
 import random
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
 from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset import rule_rows
 from kaption.objectstore.dataset.checkpoint import decoded_checkpoint, encoded_checkpoint
 from kaption.objectstore.dataset.checkpointer import Checkpointer
 from kaption.objectstore.dataset.counts import count_partition, stored_counts
@@ -17,8 +19,9 @@ from kaption.objectstore.dataset.objects import DamagedError, DataObjects, read_
 from kaption.objectstore.dataset.shard import offset_of, parse_sample
 from kaption.objectstore.dataset.takedowns import Takedowns, lift_takedown
 from kaption.objectstore.folder import FolderStore
-from kaption.schemas import CleanPair, Takedown, TakedownKind, TextSource, rules_for
+from kaption.schemas import BlobRef, CleanPair, Takedown, TakedownKind, TextSource, rules_for
 from kaption.schemas.takedown import Rule
+from kaption.testing.records import clean_pair, image_ref
 from kaption.workers.compaction import Limits
 from kaption.workers.compaction.obsolete import find_new_obsolete, find_obsolete
 from kaption.workers.runtime.stage import Incoming
@@ -148,8 +151,9 @@ STEPS += [Dataset.damaged_table, Dataset.damaged_rules, Dataset.lift]
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_what_is_found_is_what_a_look_at_every_sample_finds(objects, tmp_path, seed):
-    # Given a dataset with a history
+def test_what_is_found_is_what_a_look_at_every_sample_finds(objects, tmp_path, monkeypatch, seed):
+    # Given a dataset with a history, in some runs with many rules that look alike
+    monkeypatch.setattr(rule_rows, "_DIGITS", 10 if seed % 4 else 1)
     dataset = Dataset(objects, tmp_path, seed)
     dataset.shards()
     for step in dataset.draw.choices(STEPS, k=10):
@@ -198,3 +202,20 @@ def test_counters_that_compaction_keeps_are_those_of_all_samples(objects, tmp_pa
         assert faults == []
         kept = stored_counts(objects, "dataset")[0]
         assert kept.model_copy(update={"replaced": None}) == exact
+
+
+def test_stored_rows_of_rules_are_found_by_later_versions():
+    # Given a pair whose addresses have other spellings than their normal forms
+    page, url = "HTTP://Bücher.Example:80/%7ea/./b?q=é#top", "https://cdn.example.org./A%2fB"
+    image = image_ref(BlobRef(sha256="a" * 64, bytes=1, media_type="image/jpeg"), url=url)
+    pair = clean_pair(0, image=image, pair_id="pair", page_url=page)
+
+    # When
+    rows = rule_rows.rule_rows(7, [pair])
+
+    # Then if this has to change, `PartitionCheckpoint.rules` needs another name
+    rules = ["pair:pair", "refused:pair", f"sha256:{'a' * 64}", "url:https://cdn.example.org/A%2FB"]
+    rules += ["domain:cdn.example.org", "domain:org", "domain:example.org", "domain:example"]
+    rules += ["url:http://xn--bcher-kva.example/~a/b?q=%C3%A9", "domain:xn--bcher-kva.example"]
+    keys = sorted(int(sha256(rule.encode()).hexdigest()[:10], 16) for rule in rules)
+    assert rows.tolist() == [(key, 7) for key in keys]
