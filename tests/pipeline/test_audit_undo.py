@@ -81,7 +81,8 @@ def test_undo_leaves_what_the_other_persons_decision_asks_for(
     pair = site.publish(1)
     with site.desk() as one, site.desk() as two:
         marks: dict[str, str] = {}
-        for number, (who, what) in enumerate(steps.split()):
+        for number, step in enumerate(steps.split()):
+            who, what = step[0], step[1]
             desk, by = (one, two)[number % servers], PEOPLE[who]
             if what == "U":
                 assert desk.undo(by, marks[who]) is not None
