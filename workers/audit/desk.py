@@ -125,7 +125,8 @@ class AuditDesk:
 
         `seen` is the mark of that decision, see `last`.
         """
-        last = self.last(by)
+        with self._reading() as index:  # the decision may come from another server
+            last = index.last(by)
         if last is None or _mark(last) != seen:
             return None
         with self._parts.claims.locked(last.pair_id), self._reading() as index:

@@ -25,7 +25,8 @@ Unknown    Nobody knows whether it is committed: a fatal error, or no answer unt
            `transaction_deadline_s`. The producer is left behind and another one is opened under
            the same transactional id, which ends what its predecessor had begun.
 Opened     The new producer is ready, and `committed` holds offsets that cannot change any more.
-           Entries in front of them are committed. The others are sent again.
+           Entries in front of them are committed, by this worker if all are. The others are sent
+           again.
 =========  ========================================================================================
 
 If nothing could be committed for `rebuild_limit_s`, `step` or `_report` raises Fatal, the worker
@@ -95,6 +96,8 @@ class Delivery:
         """Records that are finished and not known to be committed."""
         self._thread: TransactionThread | None = None
         self._began = self._clock()
+        self._committing = False
+        """Whether the thread's present work is a transaction, and not the opening of a producer."""
         self._deadline: float | None = None
         """When the thread's present work is too late; None: the thread has no work."""
         self._not_before = self._clock()
@@ -164,7 +167,7 @@ class Delivery:
             {entry.partition for entry in self._sent},
             lambda thread, result: self._later(lambda: self._report(thread, result)),
         )
-        self._under_way(self._policy.rebuild_attempt_s)
+        self._under_way(self._policy.rebuild_attempt_s, committing=False)
 
     def _send(self) -> None:
         # The metadata is read first, then whose the partitions are. If a rebalance comes between
@@ -238,6 +241,11 @@ class Delivery:
             _log.info(
                 "transaction resolved", extra={"committed": len(done), "sent_again": len(again)}
             )
+        if again:
+            # A transaction commits all or nothing. So this one did not commit: what is committed
+            # all the same went to another worker meanwhile, which has counted it.
+            self._release(done, committed=False)
+            done = []
         self._settle(done, again)
 
     def _again(self, error: Exception) -> None:
@@ -259,7 +267,7 @@ class Delivery:
     def _failed(self, error: Exception) -> None:
         """The outcome is unknown, or no producer could be opened. The next producer will tell."""
         _log.warning("session lost", extra={"error": repr(error), "records": len(self._sent)})
-        if self._sent:
+        if self._committing:  # not again for a producer that does not open after it
             self._count("unknown")
         metrics.REBUILDS.labels(self._progress.stage).inc()
         self._leave_producer()
@@ -296,7 +304,8 @@ class Delivery:
                 "worker"
             )
 
-    def _under_way(self, seconds: float) -> None:
+    def _under_way(self, seconds: float, *, committing: bool = True) -> None:
+        self._committing = committing
         self._began = self._clock()
         self._deadline = self._began + seconds
 

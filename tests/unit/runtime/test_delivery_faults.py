@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from kafka.errors import KafkaConnectionError
+from prometheus_client import REGISTRY
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.transaction import Committed, Result, Unknown
@@ -129,8 +130,51 @@ def test_an_unknown_outcome_is_resolved_partition_by_partition() -> None:
     # Given that another worker had one partition meanwhile, and committed the same records
     case.broker.committed[P1] = 6
     case.rounds(2, seconds=2.0)
-    # Then only the other one is sent again
+    # Then only the other one is sent again, and counted: that worker has counted the rest
     assert case.broker.tried == [{P0: 1, P1: 6}, {P0: 1}]
+    assert (case.done.records, case.held.records, case.delivery.records) == (1, 0, 0)
+
+
+def test_an_unknown_outcome_that_is_committed_is_counted_though_the_partition_is_lost() -> None:
+    case = Case(POLICY, lost(carried_out=True))
+    case.batch(entry(0), entry(5, partition=1))
+    case.rounds(2)
+    # Given that both partitions went to another worker, which goes on behind these records
+    case.session.revoke(P0, P1)
+    case.broker.committed |= {P0: 3, P1: 9}
+    case.rounds(2, seconds=2.0)
+    assert (case.done.records, case.held.records, case.delivery.idle) == (2, 0, True)
+
+
+@pytest.mark.parametrize("answer", [Unknown(KafkaConnectionError("no broker")), None])
+@pytest.mark.parametrize("attempts", [0, 1, 3])
+def test_a_transaction_is_counted_once_however_often_no_producer_opens_after_it(
+    answer: Result | None, attempts: int
+) -> None:
+    before = {result: _transactions(result) for result in ("unknown", "committed")}
+    case = Case(POLICY, lost(carried_out=False))
+    case.batch(entry(0))
+    case.rounds(2)
+    case.broker.openings.extend([answer] * attempts)
+    case.rounds(4 * attempts + 6, seconds=POLICY.rebuild_attempt_s + 1)
+    assert len(case.session.producers) == 2 + attempts
+    assert _transactions("unknown") - before["unknown"] == 1
+    assert _transactions("committed") - before["committed"] == 1
+
+
+def test_a_commit_of_positions_alone_is_counted_when_its_outcome_is_unknown() -> None:
+    before = _transactions("unknown")
+    case = Case(POLICY, lost(carried_out=False))
+    case.rounds(1)
+    case.delivery.commit_positions({P0: (case.session.ownership.epoch(P0), 4)})
+    case.rounds(1)
+    assert case.broker.tried == [{P0: 4}]
+    assert _transactions("unknown") - before == 1
+
+
+def _transactions(result: str) -> float:
+    labels = {"stage": "toy", "result": result}
+    return REGISTRY.get_sample_value("kaption_transactions_total", labels) or 0.0
 
 
 def test_an_answer_that_comes_after_the_deadline_is_ignored() -> None:
