@@ -49,12 +49,10 @@ def command(
         ),
     ] = False,
     rejected: Annotated[
-        bool,
-        typer.Option("--rejected", help="Also count pairs.rejected, from where it was left."),
+        bool, typer.Option("--rejected", help="Also count pairs.rejected, from where it was left.")
     ] = False,
     exact: Annotated[
-        bool,
-        typer.Option("--exact", help="Read tables of any size to leave out what is replaced."),
+        bool, typer.Option("--exact", help="Read tables of any size to leave out what is replaced.")
     ] = False,
     sme: Annotated[
         bool, typer.Option("--sme", help="List as many domains as a small or medium provider.")
