@@ -35,7 +35,7 @@ class S3Store(ObjectStore):
         scheme, _, rest = connection.url.partition("://")
         self._bucket, _, prefix = rest.partition("/")
         if scheme != "s3" or not self._bucket:
-            raise Fatal(f"store.url {connection.url!r} is not s3://bucket/prefix")
+            raise Fatal(f"store.url {connection.url!r} names no bucket: give s3://bucket/prefix")
         prefix = prefix.strip("/")
         self._prefix = f"{check_key(prefix)}/" if prefix else ""
         self._client = s3_client.connect(connection)

@@ -16,10 +16,7 @@ from kaption.schemas.record import differ
 
 
 def committed_offsets(
-    consumer: Any,
-    partitions: Collection[Partition],
-    timeout_s: float,
-    topic_ids: Mapping[str, str],
+    consumer: Any, partitions: Collection[Partition], timeout_s: float, topic_ids: Mapping[str, str]
 ) -> dict[Partition, int | None]:
     """Stable committed offsets of the consumer's group; None where nothing was ever committed.
 

@@ -131,13 +131,10 @@ class TopicAdmin:
 
     def check(self, topics: Sequence[Topic]) -> list[Difference]:
         """Each difference from the contract; more partitions than it has are no difference."""
-        wanted = self._prefixed(topics)
-        partitions = self._partitions(wanted)
-        config = self._config(partitions)
         return [
             difference
-            for topic in wanted
-            for difference in differences(topic, partitions[topic.name], config[topic.name])
+            for topic, partitions, config in self._found(topics)
+            for difference in differences(topic, partitions, config)
         ]
 
     def apply(self, topics: Sequence[Topic]) -> list[Difference]:
@@ -161,14 +158,8 @@ class TopicAdmin:
 
     def describe(self, topics: Sequence[Topic]) -> list[TopicState]:
         """Settings and offsets of each topic, in the order given."""
-        wanted = self._prefixed(topics)
-        partitions = self._partitions(wanted)
-        config = self._config(partitions)
-        ids = [
-            TopicPartition(name, number)
-            for name, count in partitions.items()
-            for number in range(count)
-        ]
+        found = self._found(topics)
+        ids = [TopicPartition(it.name, at) for it, count, _ in found for at in range(count)]
         offsets = self._client.list_partition_offsets
         with self._asking("read offsets"):
             begin = _read(lambda: offsets(dict.fromkeys(ids, OffsetSpec.EARLIEST)))
@@ -176,14 +167,14 @@ class TopicAdmin:
         return [
             TopicState(
                 topic=topic.name,
-                config=config[topic.name],
+                config=config,
                 partitions=tuple(
                     PartitionOffsets(begin[each].offset, end[each].offset)
                     for each in ids
                     if each.topic == topic.name
                 ),
             )
-            for topic in wanted
+            for topic, _, config in found
         ]
 
     def close(self) -> None:
@@ -198,6 +189,13 @@ class TopicAdmin:
 
     def _prefixed(self, topics: Sequence[Topic]) -> list[Topic]:
         return [topic.prefixed(self._connection.topic_prefix) for topic in topics]
+
+    def _found(self, topics: Sequence[Topic]) -> list[tuple[Topic, int, dict[str, str]]]:
+        """The topics with their partitions and settings on the broker."""
+        wanted = self._prefixed(topics)
+        partitions = self._partitions(wanted)
+        config = self._config(partitions)
+        return [(topic, partitions[topic.name], config[topic.name]) for topic in wanted]
 
     def _partitions(self, topics: Sequence[Topic]) -> dict[str, int]:
         """How many partitions each topic has; 0 where it does not exist."""

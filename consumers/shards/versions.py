@@ -42,11 +42,7 @@ class Replacements:
     """
 
     def __init__(
-        self,
-        objects: ObjectStore,
-        reader: ShardReader,
-        index: ShardIndex,
-        until: Mapping[int, int],
+        self, objects: ObjectStore, reader: ShardReader, index: ShardIndex, until: Mapping[int, int]
     ) -> None:
         self._objects = objects
         self._reader = reader

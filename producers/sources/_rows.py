@@ -177,24 +177,18 @@ def csv_rows(
 
     `check` is called with the names of the columns. Raises SourceError, OSError.
     """
-    columns = form.columns
     with opened_text(path, form.encoding) as file:
         lines = _Lines(file)
         try:
-            header = columns or next(filter(any, form.rows(lines)), None)
-            if header and (told := _SEPARATOR.fullmatch(form.delimiter.join(header))):
-                # Excel writes the separator into a line of its own.
-                form = replace(form, delimiter=told[1])
-                header = next(filter(any, form.rows(lines)), None)
+            form, header = _header(form, lines)
         except (csv.Error, UnicodeDecodeError) as error:
             raise SourceError(
                 f"{path}: its header cannot be read ({error}): correct its first line"
             ) from error
-        if header is None:
+        if not header:
             return
-        header = _distinct([name.removeprefix("\ufeff").strip() for name in header])
         check(header)
-        if not lines.move(max(offset, 0 if columns else sum(map(len, lines.taken)))):
+        if not lines.move(max(offset, 0 if form.columns else sum(map(len, lines.taken)))):
             raise SourceError(f"{path} is shorter than when it was read: --from-start reads it all")
         rows = form.rows(lines)
         while True:
@@ -226,6 +220,16 @@ def csv_rows(
             raw = b"".join(lines.taken)[:RAW_BYTES]
             fields = dict(zip(header, values, strict=False)) if why is None else {}
             yield Row(f"{path.name}:row {number}", fields, raw, why, file.tell(), number)
+
+
+def _header(form: CsvForm, lines: _Lines) -> tuple[CsvForm, list[str]]:
+    """The form, with the separator that the file names, and the columns: none in an empty file."""
+    names = form.columns or next(filter(any, form.rows(lines)), [])
+    if told := _SEPARATOR.fullmatch(form.delimiter.join(names)):
+        # Excel writes the separator into a line of its own.
+        form = replace(form, delimiter=told[1])
+        names = next(filter(any, form.rows(lines)), [])
+    return form, _distinct([name.removeprefix("\ufeff").strip() for name in names])
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -78,7 +78,7 @@ def open_source(
                 " lines into a file first"
             )
         if not path.exists():
-            raise SourceError(f"there is no file {location}")
+            raise SourceError(f"there is no file {location}: correct the path")
     if format_ is None:
         format_ = _recognised(location)
     kind = find_source(format_)

@@ -88,7 +88,7 @@ class Table(LocalSource):
             return [self._path]
         files = _tables(self._path)
         if not files:
-            raise SourceError(f"{self._path} holds no {' or '.join(TABLES)} files")
+            raise SourceError(f"{self._path} holds no {' or '.join(TABLES)} files: put them there")
         return files
 
     def _rows(self, path: Path, offset: int, number: int) -> Iterator[Row]:

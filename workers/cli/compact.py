@@ -34,8 +34,7 @@ def command(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="BYTES",
-            help="Size of merged shards, as 256MiB. Default: sink.shard_bytes.",
+            metavar="BYTES", help="Size of merged shards, as 256MiB. Default: sink.shard_bytes."
         ),
     ] = None,
     grace: Annotated[

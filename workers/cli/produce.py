@@ -51,8 +51,7 @@ def command(
             last = fed
             if fed.before and not fed.published:
                 console.print(
-                    f"continuing: {fed.before} records were published before",
-                    soft_wrap=True,
+                    f"continuing: {fed.before} records were published before", soft_wrap=True
                 )
             rate_now = fed.published / max(time.monotonic() - started, 0.001)
             progress.show(f"{fed.published} records published, {rate_now:.0f}/s")

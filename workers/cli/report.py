@@ -41,7 +41,7 @@ def command(
     settings = load_settings(config)
     path = to or (folder or Path()) / FILE
     if folder is not None and not folder.is_dir():
-        raise UserError(f"{folder} is not a folder")
+        raise UserError(f"{folder} is not a folder: give the OUT of a run")
 
     try:
         if folder is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def luma(pixels: RgbArray) -> Luma:
     return np.asarray(np.tensordot(_RGB_TO_LUMA, pixels, 1))
 
 
-def mean(channel: Luma, side: int) -> Luma:
+def mean(channel: NDArray[Any], side: int) -> NDArray[Any]:
     """The means of `side` x `side` patches."""
     step = len(channel) // side
     return np.asarray(channel.reshape(side, step, side, step).mean((1, 3)))

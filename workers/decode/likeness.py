@@ -16,6 +16,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from kaption.workers.decode.alignment import mean
 from kaption.workers.decode.sketch import CHROMA, LUMA
 
 Floats = NDArray[np.float64]
@@ -49,7 +50,7 @@ def packed(sketch: bytes) -> bytes:
     """The sketch in `PACKED_BYTES`. Each channel is stretched to its own range of levels."""
     head, bits = bytearray(), []
     luma, *chroma = _channels(sketch)
-    for channel in (luma, *(_mean(each, _COARSE) for each in chroma)):
+    for channel in (luma, *(mean(each, _COARSE) for each in chroma)):
         low, high = math.floor(channel.min()), math.ceil(channel.max())
         head += bytes((low, high))
         steps = np.rint((channel - low) * _LEVELS / max(1, high - low))
@@ -105,11 +106,6 @@ def _channels(sketch: bytes) -> list[Floats]:
     sides = (LUMA, CHROMA, CHROMA)
     parts = zip(np.split(cells, ends), sides, strict=True)
     return [part.reshape(side, side) for part, side in parts]
-
-
-def _mean(channel: Floats, side: int) -> Floats:
-    step = len(channel) // side
-    return np.asarray(channel.reshape(side, step, side, step).mean((1, 3)))
 
 
 @cache

@@ -32,19 +32,15 @@ class _Plain(HTTPConnection):
         return self.dial()
 
 
-class _Secure(HTTPSConnection):
-    dial: Dial
-    response_class = Answer
-
-    def _new_conn(self) -> socket.socket:
-        return self.dial()
+class _Secure(_Plain, HTTPSConnection):
+    """It connects as `_Plain`, and adds TLS."""
 
 
 def connection_to(
     target: Target, dial: Dial, ssl_context: ssl.SSLContext, timeout_s: float
 ) -> HTTPConnection:
     """A connection that calls `dial` at its first request. `timeout_s` limits each read."""
-    connection: _Plain | _Secure
+    connection: _Plain
     if target.scheme == "https":
         connection = _Secure(target.host, target.port, timeout=timeout_s, ssl_context=ssl_context)
     else:

@@ -28,12 +28,7 @@ class FetchFailure(Exception):
     """The server did not answer, or it answered that it cannot serve now."""
 
     def __init__(
-        self,
-        reject: Reject,
-        *,
-        again: bool,
-        silent: bool = False,
-        after_s: float | None = None,
+        self, reject: Reject, *, again: bool, silent: bool = False, after_s: float | None = None
     ) -> None:
         """`reject` is the record's rejection if the URL is not asked again.
 

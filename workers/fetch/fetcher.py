@@ -71,8 +71,8 @@ class Fetcher:
 
     For the URL and for each redirect the fetcher resolves the host name once, checks every address
     of the host, and connects to one of the checked addresses. Cookies of redirects are sent as
-    browsers do, and forgotten with the image. A server that keeps failing is not
-    asked for some minutes, see `Health`.
+    browsers do, and forgotten with the image. A server that keeps failing is not asked for some
+    minutes, see `Health`.
     """
 
     def __init__(
@@ -165,8 +165,7 @@ class Fetcher:
             redirects = (*redirects, (target.url, answer.headers))
             url = target.join(answer.location)
         raise Reject(
-            Reason.FETCH_FAILED,
-            f"more than {MAX_REDIRECTS} redirects, last to {target.host}",
+            Reason.FETCH_FAILED, f"more than {MAX_REDIRECTS} redirects, last to {target.host}"
         )
 
     def _ask(self, target: Target, page: str | None, tries: _Tries) -> Body | Moved:

@@ -101,29 +101,12 @@ class Requester:
         asked = Request(target.url)  # noqa: S310  # never opened: the jar looks cookies up for it
         if cookies is not None:
             cookies.add_cookie_header(asked)
-        cookie = asked.get_header("Cookie") or ""
-        sendable = cookie.isascii() and cookie.isprintable() and len(cookie) <= _COOKIE_CHARS
         # If no time is left, `dial` raises the error.
         between_bytes = max(deadline - time.monotonic(), 0.001)
         connection = connection_to(target, dial, self.ssl_context, between_bytes)
         try:
-            connection.request(
-                "GET",
-                target.path,
-                headers={
-                    # An image is compressed already. An encoding that the server uses in spite of
-                    # this header is decoded all the same.
-                    "Accept-Encoding": "identity",
-                    "Accept": "image/*,*/*;q=0.5",
-                    "User-Agent": self.policy.user_agent,
-                    # Only one request is sent. A body without length ends with the connection.
-                    "Connection": "close",
-                    "Host": target.authority,
-                    **({"Referer": referer} if referer else {}),
-                    **({"Cookie": cookie} if cookie and sendable else {}),
-                },
-                preload_content=False,
-            )
+            headers = self._headers(target, referer, asked.get_header("Cookie") or "")
+            connection.request("GET", target.path, headers=headers, preload_content=False)
             response = connection.getresponse()
             outcome = not (guard and guard.expired)
             put_off()
@@ -150,6 +133,23 @@ class Requester:
         if guard is not None and guard.expired:
             raise self._out_of_time(target, deadline)
         return answer
+
+    def _headers(self, target: Target, referer: str | None, cookie: str) -> dict[str, str]:
+        headers = {
+            # An image is compressed already. An encoding that the server uses in spite of this
+            # header is decoded all the same.
+            "Accept-Encoding": "identity",
+            "Accept": "image/*,*/*;q=0.5",
+            "User-Agent": self.policy.user_agent,
+            # Only one request is sent. A body without length ends with the connection.
+            "Connection": "close",
+            "Host": target.authority,
+        }
+        if referer:
+            headers["Referer"] = referer
+        if cookie and cookie.isascii() and cookie.isprintable() and len(cookie) <= _COOKIE_CHARS:
+            headers["Cookie"] = cookie
+        return headers
 
     def _out_of_time(self, target: Target, deadline: float) -> FetchFailure:
         why = "total time used up"

@@ -14,8 +14,8 @@ from kaption.workers.origin.markdown import as_markdown
 _MARKDOWN = "text/markdown"
 
 
-def write_files(objects: ObjectStore, prefix: str, summary: dict[str, Any]) -> list[str]:
-    """Write the summary, the Croissant description and the card. Returns their keys."""
+def write_files(objects: ObjectStore, prefix: str, summary: dict[str, Any]) -> None:
+    """Write the summary, the Croissant description and the card."""
     files = {
         "sources.json": (as_json(summary), "application/json"),
         "sources.md": (as_markdown(summary), _MARKDOWN),
@@ -24,7 +24,6 @@ def write_files(objects: ObjectStore, prefix: str, summary: dict[str, Any]) -> l
     }
     for name, (text, media_type) in files.items():
         objects.put(Layout(prefix).described(name), text.encode(), media_type=media_type)
-    return [Layout(prefix).described(name) for name in files]
 
 
 def written_before(objects: ObjectStore, prefix: str) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,22 +35,11 @@ def histogram(bars: Mapping[str, Any]) -> str | None:
         counts = {round(float(at) / width): n for at, n in bars[name].items()}
         if not counts:
             continue
-        first, last = min(counts), max(counts)
-        places = range(first, last + 1)
-        axes.stairs(
-            [counts.get(at, 0) for at in places],
-            [at * width for at in (*places, last + 1)],
-            fill=True,
-            alpha=0.35,
-            color=_COLOURS[name],
-        )
-        axes.stairs(
-            [counts.get(at, 0) for at in places],
-            [at * width for at in (*places, last + 1)],
-            color=_COLOURS[name],
-            linewidth=1.6,
-            label=label,
-        )
+        places = range(min(counts), max(counts) + 1)
+        steps = [counts.get(at, 0) for at in places]
+        edges = [at * width for at in (*places, places.stop)]
+        axes.stairs(steps, edges, fill=True, alpha=0.35, color=_COLOURS[name])
+        axes.stairs(steps, edges, color=_COLOURS[name], linewidth=1.6, label=label)
     axes.set_xlabel("cosine of text and image")
     axes.set_ylabel("pairs")
     _legend(axes)
@@ -118,31 +108,14 @@ def flow(numbers: Mapping[str, Any]) -> str | None:
     sizes = {**came, "crawled": came["ingest"], "clean": clean}
     counts = {name: step["came"] for name, step in steps.items()}
     counts |= {"crawled": total, "clean": numbers["clean"]}
+    above = partial(axes.text, ha="center", va="bottom")
     for name, at in x.items():
         top, size = tops[name], sizes[name]
         axes.fill_betweenx(
             [-top, -top - max(size, 0.6)], at - 0.03, at + 0.03, color=_COLOURS["ink"], linewidth=0
         )
-        above = -top + 3
-        axes.text(
-            at,
-            above + 9.5,
-            name,
-            ha="center",
-            va="bottom",
-            size=12,
-            color=_COLOURS["ink"],
-            weight="bold",
-        )
-        axes.text(
-            at,
-            above,
-            f"{counts[name]:,}",
-            ha="center",
-            va="bottom",
-            size=11,
-            color=_COLOURS["faint"],
-        )
+        above(at, 12.5 - top, name, size=12, color=_COLOURS["ink"], weight="bold")
+        above(at, 3 - top, f"{counts[name]:,}", size=11, color=_COLOURS["faint"])
     for name in ("ingest", "score", "recaption", "select"):
         lost = _lost(steps[name]) * scale
         if lost:
@@ -196,15 +169,9 @@ def _reasons(axes: Axes, x: float, y: float, step: Mapping[str, Any]) -> None:
     lines = [f"{count:,} {reason.replace('_', ' ')}" for reason, count in found[:_REASONS]]
     if rest := sum(count for _, count in found[_REASONS:]):
         lines.append(f"{rest:,} for {len(found) - _REASONS} other reasons")
-    axes.text(
-        x,
-        y + 4,
-        f"{_lost(step):,} refused",
-        size=11,
-        weight="bold",
-        va="bottom",
-        color=_COLOURS["refused"],
-    )
+    colour = _COLOURS["refused"]
+    told = f"{_lost(step):,} refused"
+    axes.text(x, y + 4, told, size=11, weight="bold", va="bottom", color=colour)
     for at, line in enumerate(lines):
         axes.text(x, y - 7.5 * at, line, size=9.5, va="top", color=_COLOURS["faint"])
 

@@ -25,11 +25,7 @@ class Resumption:
     """
 
     def __init__(
-        self,
-        stage: Stage[Any, Any],
-        session: Session,
-        backoff: Backoff,
-        timeout_s: float,
+        self, stage: Stage[Any, Any], session: Session, backoff: Backoff, timeout_s: float
     ) -> None:
         """`timeout_s` limits each question to the broker."""
         self._stage = stage

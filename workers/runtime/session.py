@@ -126,9 +126,7 @@ class Session:
         return self.consumer.group_metadata().state is not MemberState.STABLE
 
     def open_producer(
-        self,
-        partitions: Collection[Partition],
-        done: Callable[[TransactionThread, Result], None],
+        self, partitions: Collection[Partition], done: Callable[[TransactionThread, Result], None]
     ) -> TransactionThread:
         """Leave the present producer behind and open another, then read stable offsets.
 
@@ -137,8 +135,7 @@ class Session:
         self.abandon_producer()
         self._producer = TransactionThread(self._transactional_id, done)
         self._producer.open(
-            self._make_producer,
-            lambda: self.committed(partitions, self._policy.rebuild_attempt_s),
+            self._make_producer, lambda: self.committed(partitions, self._policy.rebuild_attempt_s)
         )
         return self._producer
 

@@ -185,8 +185,7 @@ class Stage(ABC, Generic[R, P]):
 
         Raises Reject or Dead, which are the record's outcome: `process` does not see it. Raises
         Retry if a server is down, Later if the record alone must wait, and Fatal to stop the
-        worker. After any other error the engine
-        tries again a few times, then the record is Dead.
+        worker. After any other error the engine tries again a few times, then the record is Dead.
         """
 
     @abstractmethod

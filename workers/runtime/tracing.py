@@ -18,6 +18,9 @@ from kaption.connections.traceparent import Traceparent, traceparent_of
 from kaption.workers.runtime.entry import Batch, Entry
 from kaption.workers.runtime.stage import Dead, Emit, Reject
 
+_DEFAULT_LINKS = 128
+_EXIT_S = 2.0
+"""Longest time that a process waits at its end for the collector to take the last spans."""
 _starting = Lock()
 
 
@@ -54,11 +57,6 @@ def start_tracing() -> Any:
         _shut_down_at_exit(provider)
         trace.set_tracer_provider(provider)
         return provider
-
-
-_DEFAULT_LINKS = 128
-_EXIT_S = 2.0
-"""Longest time that a process waits at its end for the collector to take the last spans."""
 
 
 def _shut_down_at_exit(provider: Any) -> None:

@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from kaption.schemas import OcrText, Reason
 from kaption.workers.decode.decoded import Decoded
 from kaption.workers.runtime.stage import Reject
-from kaption.workers.safety.document_words import (
-    CV_HEADINGS,
-    CV_TITLES,
-    LABELS,
-    TITLES,
-    folded,
-)
+from kaption.workers.safety.document_words import CV_HEADINGS, CV_TITLES, LABELS, TITLES, folded
 from kaption.workers.safety.machine_lines import has_machine_lines
 from kaption.workers.safety.policy import DocumentPolicy
 

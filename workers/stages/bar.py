@@ -34,11 +34,7 @@ class Bar:
     """
 
     def __init__(
-        self,
-        bar: float | None,
-        alignment: Alignment,
-        select: SelectPolicy,
-        checks: Sequence[Check],
+        self, bar: float | None, alignment: Alignment, select: SelectPolicy, checks: Sequence[Check]
     ) -> None:
         """`bar` is the least score; None: the threshold of select. `checks` are those of select."""
         self._fixed = select.min_score if bar is None else bar

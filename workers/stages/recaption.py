@@ -13,13 +13,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, cast
 
 from kaption.objectstore.blobs import BlobStore
-from kaption.schemas import (
-    Caption,
-    CaptionedPair,
-    CaptionerResult,
-    CaptionerUse,
-    ScoredPair,
-)
+from kaption.schemas import Caption, CaptionedPair, CaptionerResult, CaptionerUse, ScoredPair
 from kaption.schemas.limits import CAPTIONS
 from kaption.schemas.topics import CAPTIONED, SCORED
 from kaption.workers.captioners.captioner import CaptionContext, Captioner
@@ -209,11 +203,7 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         bars = self._bar.of([message.record for message, _ in batch]) if self._bar else None
         if self._bar and bars:
             judged = [
-                BarInput(
-                    message.record,
-                    cast("ImageInput", item.judged),
-                    self._said(item, first),
-                )
+                BarInput(message.record, cast("ImageInput", item.judged), self._said(item, first))
                 for message, item in batch
             ]
             below = self._bar.below(judged, bars)
@@ -303,14 +293,8 @@ class RecaptionStage(Stage[ScoredPair, RecaptionInput]):
         trace = self._tracer.trace(item.seconds + seconds, self._models | read, uses=uses)
         trace = trace.model_copy(update={"threshold": bar})
         fields = dict(pair) | {"ocr": ocr, "provenance": pair.provenance.then(trace)}
-        return Emit(
-            (
-                (
-                    CAPTIONED,
-                    CaptionedPair(**fields, candidates=_different(captions)),
-                ),
-            )
-        )
+        captioned = CaptionedPair(**fields, candidates=_different(captions))
+        return Emit(((CAPTIONED, captioned),))
 
 
 def _different(captions: Sequence[Caption]) -> tuple[Caption, ...]:

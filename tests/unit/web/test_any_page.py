@@ -14,7 +14,6 @@ from kaption.schemas import RawPair, decode, encode
 pytestmark = pytest.mark.slow
 
 PAGE = "https://example.org/"
-# A loaded machine must not fail them: the check measures seconds of drawing, not of the product.
 _VALUES = st.text(max_size=20) | st.sampled_from(
     [
         "m.jpg",
