@@ -115,7 +115,7 @@ class KafkaConnection(_Connection):
         endpoint = (self.oauth_token_url, self.oauth_client_id, self.oauth_client_secret)
         if self.oauth_token_file is not None:
             if any(endpoint):
-                raise ValueError("oauth_token_file and oauth_token_url exclude each other")
+                raise ValueError("set oauth_token_file or oauth_token_url, not both")
         elif self.oauth_token_url is None or None in endpoint:
             raise ValueError(
                 "sasl_mechanism OAUTHBEARER needs oauth_token_url, oauth_client_id and "
@@ -161,9 +161,9 @@ class RedisConnection(_Connection):
             raise ValueError("ca_file and certificate_file need a url that begins with rediss://")
         urls = [url.get_secret_value() for url in (self.url, *self.claim_urls)]
         if len({url.startswith("rediss://") for url in urls}) > 1:
-            raise ValueError("url and claim_urls begin all with rediss://, or none does")
+            raise ValueError("url and all claim_urls must begin with rediss://, or none of them")
         if len(set(urls)) < len(urls):
-            raise ValueError("claim_urls names a server twice, or that of url")
+            raise ValueError("claim_urls names a server twice, or the server of url")
         _has_pair(self.certificate_file, self.key_file)
         return self
 
@@ -194,7 +194,7 @@ class StoreConnection(_Connection):
                 "name with ./ where it looks like an address"
             )
         if (self.access_key is None) != (self.secret_key is None):
-            raise ValueError("access_key and secret_key are set both or neither")
+            raise ValueError("set access_key and secret_key, or neither of them")
         if self.endpoint is not None:
             _is_plain_url("endpoint", self.endpoint)
         return self
@@ -202,7 +202,7 @@ class StoreConnection(_Connection):
 
 def _has_pair(certificate_file: str | None, key_file: str | None) -> None:
     if (certificate_file is None) != (key_file is None):
-        raise ValueError("certificate_file and key_file are set both or neither")
+        raise ValueError("set certificate_file and key_file, or neither of them")
 
 
 def _is_plain_url(name: str, url: str) -> None:

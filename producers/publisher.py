@@ -110,8 +110,8 @@ class Publisher:
         `page_url` and `image`. Optional fields that do not fit go to `extra`, and `not_understood`
         names them. Kafka has the pair when a later `flush` returns.
 
-        Raises ValueError with one line if image or text make no RawPair, TypeError if `pair` is
-        none, OSError if the image's file cannot be read, PublishError if the image cannot be
+        Raises ValueError with one line if image or text are not valid, TypeError if `pair` is not
+        a RawPair, OSError if the image's file cannot be read, PublishError if the image cannot be
         stored, and what `publish_bytes` raises. After a failed connection it connects again, which
         may take `connect_timeout_s` even if `max_block_s` is shorter.
         """

@@ -109,8 +109,8 @@ class _Attempt:
         offered = self._ask(SaslHandshakeRequest(mechanism=mechanism, version=1))
         if offered.error_code:
             raise Fatal(
-                f"{setting('kafka', 'sasl_mechanism')}: {self._address} takes no {mechanism}, but "
-                f"{', '.join(offered.mechanisms)}"
+                f"{setting('kafka', 'sasl_mechanism')}: {self._address} does not take "
+                f"{mechanism}, only {', '.join(offered.mechanisms)}"
             )
         exchange = get_sasl_mechanism(mechanism)(host=self._host, **client_config(self._connection))
         while not exchange.is_done():

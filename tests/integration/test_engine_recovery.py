@@ -277,7 +277,7 @@ def test_a_poll_thread_that_is_stuck_ends_the_worker(
         # When that lasts for `stuck_s`, then the worker ends and says so
         worker.thread.join(30)
         assert isinstance(worker.error, Fatal)
-        assert "poll thread has not come round for 1 s" in str(worker.error)
+        assert "poll thread has not finished a round for 1 s" in str(worker.error)
         released.set()
 
 

@@ -78,7 +78,7 @@ Make = Callable[[SecureKafka], KafkaConnection]
         ),
         pytest.param(
             lambda kafka: kafka.scram("ingest", bootstrap=kafka.server.address("TOKENS")),
-            r"kafka\.sasl_mechanism .* takes no SCRAM-SHA-512, but OAUTHBEARER",
+            r"kafka\.sasl_mechanism .* does not take SCRAM-SHA-512, only OAUTHBEARER",
             id="wrong mechanism",
         ),
         pytest.param(

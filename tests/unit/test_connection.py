@@ -33,7 +33,7 @@ TOKENS: dict[str, Any] = {
         (KafkaConnection, SCRAM | {"certificate_file": "a.pem"}, "certificate_file and key_file"),
         (KafkaConnection, {"ca_file": "ca.pem"}, "need security_protocol SSL or SASL_SSL"),
         (KafkaConnection, TOKENS | {"oauth_client_id": None}, "needs oauth_token_url"),
-        (KafkaConnection, TOKENS | {"oauth_token_file": "token"}, "exclude each other"),
+        (KafkaConnection, TOKENS | {"oauth_token_file": "token"}, "not both"),
         (
             KafkaConnection,
             TOKENS | {"oauth_token_url": f"https://me:{SECRET}@login.example.org/"},

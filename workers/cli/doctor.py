@@ -155,7 +155,7 @@ def _said(captioner: Captioner) -> str:
     said = next((caption.text for caption in captions if caption.text), "")
     if not said:
         raise UnhealthyError(
-            f"{captioner.name} ({captioner.model}) has no caption for an image of a red disc: look"
+            f"{captioner.name} ({captioner.model}) gave no caption for an image of a red disc: look"
             " at its model and its prompts"
         )
     return f" calls a red disc {said[:80]!r}" + f"; {TOY}" * (captioner.model == "demo")

@@ -187,7 +187,7 @@ class Worker:
             thread.join(_SUPERVISE_S)
             if not self.alive and self._failure is None:
                 self._failure = Fatal(
-                    f"the poll thread has not come round for {self._policy.stuck_s:.0f} s"
+                    f"the poll thread has not finished a round for {self._policy.stuck_s:.0f} s"
                 )
             if self._watch is not None and self._failure is None:
                 self._failure = self._watch.error

@@ -134,7 +134,7 @@ def test_a_poll_thread_that_hangs_ends_the_worker(kafka: Kafka, run: Callable[..
     assert kafka.opens()
     kafka.session.failing = lambda: released.wait(LIMIT_S)
     assert it.ends()
-    assert str(it.error) == "the poll thread has not come round for 0 s"
+    assert str(it.error) == "the poll thread has not finished a round for 0 s"
     assert not it.worker.alive
     released.set()
 

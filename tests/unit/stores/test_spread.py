@@ -149,7 +149,10 @@ def test_takedowns_find_claims_on_every_server(urls):
 
 @pytest.mark.parametrize(
     ("further", "told"),
-    [(["redis://127.0.0.1:1"], "names a server twice"), (["rediss://127.0.0.1:2"], "or none does")],
+    [
+        (["redis://127.0.0.1:1"], "names a server twice"),
+        (["rediss://127.0.0.1:2"], "or none of them"),
+    ],
 )
 def test_settings_that_cannot_be_right_are_refused(further, told):
     with pytest.raises(ValueError, match=told):
