@@ -119,8 +119,8 @@ def steps(
 ) -> list[tuple[Callable[[str], str], Note | None]]:
     """The steps of one pass in their order, each with the note it leaves; None: not counted.
 
-    Each is a pure function of the text. Escapes and markup go first, because they hide the rest; a step
-    that looks at the whole text comes after invisible characters and white space.
+    Each is a pure function of the text. Escapes and markup go first, because they hide the rest; a
+    step that looks at the whole text comes after invisible characters and white space.
     """
     return [
         (unescaped, Note.ENCODING),
