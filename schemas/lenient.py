@@ -22,7 +22,7 @@ from kaption.schemas.limits import (
     NAME_CHARS,
     URL_CHARS,
 )
-from kaption.schemas.odd_values import NAMES, READERS, URL_NAMES, NotUnderstood, empty
+from kaption.schemas.odd_values import NAMES, READERS, URL_NAMES, NotUnderstood, empty, plain_name
 from kaption.schemas.pair import IMAGE_URL, RawPair
 from kaption.schemas.plain_json import made_plain, whole_characters
 
@@ -72,7 +72,9 @@ def _other_names(fields: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
         if fields.get(field) is not None or field in noted:
             continue
         for place in places:
-            there = {str(name).lower(): name for name in place if name not in RawPair.model_fields}
+            there = {
+                plain_name(str(name)): name for name in place if name not in RawPair.model_fields
+            }
             found = (there[name] for name in names if name in there)
             if (name := next((each for each in found if not empty(place[each])), None)) is not None:
                 yield field, place, name
@@ -199,16 +201,25 @@ def _names(value: Any) -> list[str]:
     return [each for each in value if isinstance(each, str) and 0 < len(each) <= NAME_CHARS]
 
 
+_ADDRESS_NAMES = ("src", "href", "contentUrl", "content_url", "image_url", "link", "path")
+
+
 def _image(image: Any, page_url: Any) -> Any:
     """The image with its address understood. Raises ValueError for a string that is no address.
 
     A URL in an object that is no address stays as it is: ingest refuses it with a reason.
     """
+    if isinstance(image, (list, tuple)) and len(image) == 1:
+        (image,) = image
     if isinstance(image, str):
         return _source(image_address(image, page_url))
     if not isinstance(image, (ImageSource, Mapping)):
         return image
     fields = dict(image)
+    if all(fields.get(name) is None for name in ("url", "inline", "blob")):
+        # As JSON-LD, pages and Hugging Face's data sets name it. A path is none of these.
+        others = (fields.get(name) for name in _ADDRESS_NAMES)
+        fields["url"] = next(filter(is_web, others), None)
     others = fields.pop("alternatives", None)
     if isinstance(others, (list, tuple)):
         sources = [_source_of_url(each, page_url) or {} for each in others]

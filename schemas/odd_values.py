@@ -242,6 +242,15 @@ def _item(value: Any, kind: type[Record], label: str) -> tuple[Record | None, bo
     return None, False
 
 
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_JOINTS = re.compile(r"[\s.-]+")
+
+
+def plain_name(name: str) -> str:
+    """A column's name as `NAMES` writes it: ``imageUrl`` and ``Image URL`` are ``image_url``."""
+    return _JOINTS.sub("_", _CAMEL.sub("_", name.strip())).lower()
+
+
 URL_NAMES = ("url", "image_url", "img_url", "image_link")
 """What img2dataset, LAION, WebDataset and crawlers call the URL of the image, in lower case."""
 NAMES: Mapping[str, tuple[str, ...]] = {

@@ -20,15 +20,16 @@ _INTEGER_DIGITS = 4_000
 def read_json(raw: bytes) -> Any:
     """The value of JSON bytes. Bytes that are no UTF-8 become U+FFFD.
 
-    Halves of surrogate pairs stay: whoever reads the value replaces and counts them. Raises
-    ValueError if it is no JSON, or nested too deeply.
+    Control characters in texts are taken: careless writers do not escape a tab. Halves of surrogate
+    pairs stay: whoever reads the value replaces and counts them. Raises ValueError if it is no
+    JSON, or nested too deeply.
     """
     try:
         return from_json(raw)
     except ValueError as error:
         strict = error
     try:
-        return json.loads(raw.decode(errors="replace"), parse_int=_integer)
+        return json.loads(raw.decode(errors="replace"), parse_int=_integer, strict=False)
     except (ValueError, RecursionError):
         raise strict from None
 

@@ -21,8 +21,11 @@ _IMAGE = re.compile(
     rb"|.{4}ftyp(?:avi[fs]|hei[cx]|mif1|msf1)",
     re.DOTALL,
 )
+# As browsers do (MIME Sniffing Standard, 7.1), and with a comment before it.
 _HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,200}?-->\s*)?<(?:!doctype\s+html|html)\b", re.I
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.{0,200}?-->\s*)?<(?:!doctype\s+html\b"
+    rb"|(?:html|head|body|script|iframe|h1|div|font|table|a|style|title|br?|p)(?=[\s>]))",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

@@ -17,6 +17,7 @@ _KINDS = ("response", "resource", "revisit", "conversion", "metadata")
 _GOOD = (200, 203)
 _PARTIAL = 206
 _WHOLE_RANGE = re.compile(r"bytes 0-([0-9]{1,18})/([0-9]{1,18})", re.IGNORECASE)
+_STATUS_FIELD = re.compile(r":status:\s*([0-9]{3})\b", re.IGNORECASE)
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -177,13 +178,14 @@ def _record(raw: Any, position: int, length: int, head: bytes) -> ArchiveRecord 
     kind = (warc.get("WARC-Type") or "").lower()
     if not url or kind not in _KINDS:
         return None
-    headers = tuple(http.to_tuples()) if http else ()
+    # A head without header lines is there, and false.
+    headers = () if http is None else tuple(http.to_tuples())
     cut = "WARC-Truncated" in warc or length < _declared_length(headers)
-    status = (http.status_code or 0) if http else _GOOD[0]
+    status = _GOOD[0] if http is None else _status(http)
     whole = _WHOLE_RANGE.fullmatch(_last(headers, "content-range") or "")
     if status == _PARTIAL and whole and int(whole[1]) + 1 == int(whole[2]):
         status = _GOOD[0]
-    content_type = _last(headers, "content-type") if http else warc.get("Content-Type")
+    content_type = warc.get("Content-Type") if http is None else _last(headers, "content-type")
     if kind == "metadata" and "json" in (content_type or ""):
         kind = "wat"
     return ArchiveRecord(
@@ -201,6 +203,12 @@ def _record(raw: Any, position: int, length: int, head: bytes) -> ArchiveRecord 
         cut=cut,
         head=_head(head, headers),
     )
+
+
+def _status(http: Any) -> int:
+    """The status; 0 if none is given. Writers of HTTP/2 put a line ``:status: 200`` first."""
+    line = _STATUS_FIELD.match(http.status_line or "")
+    return int(line[1]) if line else http.status_code or 0
 
 
 def _head(raw: bytes, headers: tuple[tuple[str, str], ...]) -> bytes:

@@ -12,7 +12,7 @@ from kaption.producers.sources._pair import IMAGES, TEXT_NAMES, known_fields, pa
 from kaption.producers.sources._rows import Row
 from kaption.producers.sources.source import Item, Unreadable
 from kaption.schemas.address import image_address, is_web
-from kaption.schemas.odd_values import URL_NAMES
+from kaption.schemas.odd_values import URL_NAMES, plain_name
 from kaption.schemas.plain_json import whole_characters
 
 _URLS = (*URL_NAMES, "image")
@@ -24,7 +24,7 @@ _SHOWN_CHARS = 500
 class Columns:
     """The names of the image's and the text's column, or None: then common names are tried.
 
-    Upper and lower case do not matter for common names. Columns with the names of RawPair's fields
+    Common names may have any spelling of `plain_name`. Columns with the names of RawPair's fields
     become these fields; all others go to `extra`, unless they are empty or bytes.
     """
 
@@ -43,7 +43,7 @@ class Columns:
 
         Without this check each row would become a dead letter.
         """
-        names = {name.lower() for name in columns}
+        names = {plain_name(name) for name in columns}
         if names.isdisjoint((*self._bytes(), *self._urls())):
             what, option = "image", "image_column"
         elif self.text not in columns and names.isdisjoint(TEXT_NAMES):
@@ -66,7 +66,7 @@ class Columns:
 
     def any_known(self, columns: Collection[str]) -> bool:
         """Whether one of them is an image or a text."""
-        names = {name.lower() for name in columns}
+        names = {plain_name(name) for name in columns}
         known = (*self._bytes(), *self._urls(), *TEXT_NAMES)
         return self.text in columns or not names.isdisjoint(known)
 
@@ -94,27 +94,27 @@ class Columns:
 
     def _image(self, row: dict[str, Any]) -> Any:
         """Takes the image out of the row. Bytes come before URLs, which ingest has to fetch."""
-        names = {name.lower(): name for name in row}
+        names = {plain_name(name): name for name in row}
         for name in self._bytes():
             if isinstance(row.get(names.get(name, "")), bytes):
                 return bytes(row.pop(names[name]))
         # An object, or the path of a file, comes before an address that ingest has to fetch.
         files = (self.image or "image",) if self.folder is not None else ()
         for name in (*files, *self._urls()):
-            image = row.get(names.get(name.lower(), ""))
+            image = row.get(names.get(plain_name(name), ""))
             if _is_source(image):
-                return row.pop(names[name.lower()])
+                return row.pop(names[plain_name(name)])
             if isinstance(image, str) and image.strip():
-                del row[names[name.lower()]]
+                del row[names[plain_name(name)]]
                 return image if name in files else _url(image, row.get("page_url"))
         return None
 
     def _bytes(self) -> tuple[str, ...]:
-        named = map(str.lower, self.images)
-        return (self.image.lower(),) if self.image else (*_IMAGES, *named)
+        named = map(plain_name, self.images)
+        return (plain_name(self.image),) if self.image else (*_IMAGES, *named)
 
     def _urls(self) -> tuple[str, ...]:
-        return (self.image.lower(),) if self.image else _URLS
+        return (plain_name(self.image),) if self.image else _URLS
 
 
 def _url(text: str, page_url: Any) -> str | bytes | dict[str, str]:

@@ -17,7 +17,7 @@ from kaption.producers.sources.source import CURSOR_CHARS, Item, Large, Unreadab
 from kaption.schemas import RawPair
 from kaption.schemas.address import is_web
 from kaption.schemas.limits import INLINE_IMAGE_BYTES, RAW_BYTES
-from kaption.schemas.odd_values import NAMES, READERS, NotUnderstood, empty
+from kaption.schemas.odd_values import NAMES, READERS, NotUnderstood, empty, plain_name
 from kaption.schemas.pair import IMAGE_URL
 from kaption.schemas.plain_json import read_json
 from kaption.schemas.wire import explain
@@ -70,11 +70,11 @@ def pair_of(
 def known_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a row under the names of RawPair's fields.
 
-    Known are the names that img2dataset, LAION and WebDataset use, in upper or lower case. Empty
-    values are left out, except an empty text. A value that is not understood, and a second column
-    for the same field with another value, go to `extra` under their own names.
+    Known are the names that img2dataset, LAION and WebDataset use, in any spelling of `plain_name`.
+    Empty values are left out, except an empty text. A value that is not understood, and a second
+    column for the same field with another value, go to `extra` under their own names.
     """
-    named = {name.lower(): name for name in row}
+    named = {plain_name(name): name for name in row}
     rest = {name: value for name, value in row.items() if not _missing(value)}
     fields: dict[str, Any] = {}
     doubts: list[str] = []
@@ -164,7 +164,7 @@ def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     extra = fields.get("extra")
     if isinstance(extra, dict) and IMAGE_URL in extra:
         return fields
-    named = {name.lower(): name for name in fields}
+    named = {plain_name(name): name for name in fields}
     names = (named[each] for each in _ADDRESSES if each in named)
     name = next((each for each in names if is_web(fields[each])), IMAGE_URL)
     if name == IMAGE_URL:

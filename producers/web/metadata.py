@@ -50,19 +50,26 @@ class SharedImage:
 
 def shared_images(document: Document) -> Iterator[SharedImage]:
     """Each image that the page's <meta> elements name, then each of its JSON-LD."""
+    # What stands before the first image belongs to it.
+    last = SharedImage([])
     found: list[SharedImage] = []
     of_page: dict[str, str] = {}
     for name, content in _properties(document):
         if name in _IMAGES:
-            found.append(SharedImage([content]))
-        elif found and name == "og:image:secure_url":
-            found[-1].addresses.append(content)
-        elif found and name in ("og:image:alt", "twitter:image:alt"):
-            found[-1].texts[name] = content
-        elif found and name in ("og:image:width", "og:image:height"):
-            found[-1].sides += filter(None, [pixels(content)])
+            last = SharedImage([content]) if found else last
+            if not found:
+                last.addresses.insert(0, content)
+            found.append(last)
+        elif name == "og:image:secure_url":
+            last.addresses.append(content)
+        elif name in ("og:image:alt", "twitter:image:alt"):
+            last.texts[name] = content
+        elif name in ("og:image:width", "og:image:height"):
+            last.sides += filter(None, [pixels(content)])
         elif name in _PAGE_TEXTS and content not in of_page.values():
             of_page.setdefault(name, content)
+    if not found and last.addresses:
+        found = [last]
     linked = [SharedImage([href]) for href in _image_links(document)]
     for each in (*found, *linked):
         each.texts |= {name: of_page[name] for name in _PAGE_TEXTS if name in of_page}
@@ -79,9 +86,11 @@ def shared_images(document: Document) -> Iterator[SharedImage]:
 def _properties(document: Document) -> Iterator[tuple[str, str]]:
     for meta in document.root.iter("meta"):
         # Open Graph says `property` and Twitter says `name`; many pages mix them up.
-        name = (meta.get("property") or meta.get("name") or "").strip().lower()
-        content = " ".join((meta.get("content") or "").split())
-        if name.startswith(("og:", "twitter:")) and content:
+        names = (meta.get("property") or meta.get("name") or "").lower().split()
+        content = " ".join((meta.get("content") or meta.get("value") or "").split())
+        # One element may have several properties. The first one tells enough.
+        name = next((each for each in names if each.startswith(("og:", "twitter:"))), None)
+        if name and content:
             yield name, content
 
 

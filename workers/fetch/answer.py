@@ -17,9 +17,9 @@ INTERIM_ANSWERS = 16
 _PARSED = 90  # http.client refuses more than a hundred headers,
 _PARSED_BYTES = 60_000  # and a line above 64 KiB
 
-# Browsers pass over up to four bytes before it, such as a byte order mark.
+# Browsers pass over up to four bytes before it, such as a byte order mark, and any version.
 _STATUS_LINE = re.compile(
-    rb".{0,4}?HTTP/\d(?:\.\d+)?[ \t]+(\d{3})(?!\d)([^\r\n]{0,200})", re.IGNORECASE
+    rb".{0,4}?HTTP(?:/\d+(?:\.\d+)?)?[ \t]+(\d{3})(?!\d)([^\r\n]{0,200})", re.IGNORECASE
 )
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The content codings that IANA registers. Any other name (aws-chunked, UTF-8, none) is a mistake of

@@ -9,6 +9,7 @@ from itertools import zip_longest
 # Colours of a terminal; the second form is what is left of one whose escape character is gone.
 _TERMINAL = re.compile(
     r"(?:\x1b\[|\x9b|\u241b\[)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,500}(?:\x07|\x1b\\)"
+    r"|\x1b[()*+][0-9A-Z]|\^\[\[[0-?]*[ -/]*[@-~]"
     r"|\x1b[@-Z\\^_=>78]|\[(?:0|[1-9]\d?|38;5;\d+|48;5;\d+)(?:;\d{1,3})*m(?!\])"
 )
 _VARIATION = re.compile("([^\ufe00-\ufe0f]?)([\ufe00-\ufe0f]+)(\u20e3?)")

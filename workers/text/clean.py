@@ -16,7 +16,7 @@ from kaption.workers.policy.ingest import TextPolicy
 from kaption.workers.text.boilerplate import strip_boilerplate
 from kaption.workers.text.characters import single_spaces, strip_invisible
 from kaption.workers.text.clauses import cut
-from kaption.workers.text.codepages import plain_letters, reread, without_lost_letters
+from kaption.workers.text.codepages import plain_letters, reread, unescaped, without_lost_letters
 from kaption.workers.text.file_names import strip_file_names
 from kaption.workers.text.language import Detected, LanguageDetector
 from kaption.workers.text.links import strip_links, tidy
@@ -37,7 +37,7 @@ class Note(StrEnum):
     """What cleaning found in an alt text or did to it: the values of `IngestedPair.text_notes`."""
 
     ENCODING = "encoding"
-    """Broken encoding, ligatures or decomposed characters were repaired."""
+    """Broken encoding, escapes, ligatures or decomposed characters were repaired."""
     HTML = "html"
     """Tags, comments or character references were removed."""
     INVISIBLE = "invisible"
@@ -119,10 +119,11 @@ def steps(
 ) -> list[tuple[Callable[[str], str], Note | None]]:
     """The steps of one pass in their order, each with the note it leaves; None: not counted.
 
-    Each is a pure function of the text. Markup goes first, because it hides everything else; a step
-    that looks at the whole text comes after invisible characters and white space.
+    Each is a pure function of the text. Escapes and markup go first, because they hide the rest; a
+    step that looks at the whole text comes after invisible characters and white space.
     """
     return [
+        (unescaped, Note.ENCODING),
         (strip_markup, Note.HTML),
         (_repair_encoding, Note.ENCODING),
         (strip_invisible, Note.INVISIBLE),

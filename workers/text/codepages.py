@@ -10,7 +10,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from urllib.parse import unquote
 
+# A lower-case letter behind \n may be the rest of a word of a path: \new.
+_SLASHED = re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|\\x[0-9A-Fa-f]{2}|\\[nrt](?![a-z])|\\['\"/](?!\\)")
+_PERCENT = re.compile(r"(?:%[C-F][0-9A-F](?:%[89AB][0-9A-F]){1,3})+", re.IGNORECASE)
+_PARTED = re.compile(r"\s|://|\.\w{3,4}$|^(?!.*%(?:20|7b))", re.IGNORECASE | re.DOTALL)
 _LEAST = 4
 _LEAST_CYRILLIC = 6
 _KANA = re.compile("[\u3040-\u30ff]")
@@ -40,6 +45,31 @@ _LOST_LETTER = re.compile(r"\w\ufffd+\w")
 _SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 _MOST_LOST = 0.25
 """Share of words with a lost letter above which a text is no text any more."""
+
+
+def unescaped(text: str) -> str:
+    """The text without the escapes of JSON, JavaScript and URLs, which a crawler did not undo."""
+    if "\\" in text:
+        text = _SLASHED.sub(_letters, text)
+    if "%" in text:
+        text = _PERCENT.sub(_utf8, text)
+        # Where blanks are escaped, none is left. File names and links have rules of their own.
+        if not _PARTED.search(text):
+            text = unquote(text)
+    return text
+
+
+def _letters(found: re.Match[str]) -> str:
+    given = found[0]
+    if given[1] == "u":
+        units = b"".join(bytes.fromhex(each) for each in given[2:].split("\\u"))
+        return units.decode("utf-16-be", "replace")
+    return chr(int(given[2:], 16)) if given[1] == "x" else " " if given[1] in "nrt" else given[1]
+
+
+def _utf8(found: re.Match[str]) -> str:
+    plain = unquote(found[0])
+    return found[0] if "\ufffd" in plain else plain
 
 
 def plain_letters(text: str) -> str:

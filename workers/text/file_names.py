@@ -9,6 +9,7 @@ from urllib.parse import unquote
 _EXTENSION = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?|svg|heic|heif|ico|jfif|psd|raw|cr2|nef|pdf|mp4)$", re.I
 )
+_QUERY = re.compile(r"(\.(?:jpe?g|png|gif|webp|avif))[?#]\S*$", re.IGNORECASE)
 _FOLDERS = re.compile(r"^(?:[a-z]:)?[\\/](?:[^\\/]{1,80}[\\/])*", re.IGNORECASE)
 _COUNTER = r"[\s_.()@x\d:-]"
 _CAMERA = (
@@ -81,6 +82,7 @@ def strip_file_names(text: str) -> str:
     does one in a script without spaces: "红色的花瓶放在木桌上.jpg". A name of words that are joined
     becomes these words: "red-vase-on-table-2.jpg" becomes "red vase on table".
     """
+    text = _QUERY.sub(r"\1", text)
     stem = _EXTENSION.sub("", text)
     if stem != text:
         stem = _FOLDERS.sub("", stem)

@@ -13,6 +13,7 @@ _HIDDEN = re.compile(
     r"<(script|style|template|noscript)\b[^>]*>.*?(?:</\1\s*>|$)|<!--.*?(?:-->|$)",
     re.IGNORECASE | re.DOTALL,
 )
+_CDATA = re.compile(r"<!\[CDATA\[(.*?)(?:\]\]>|$)", re.DOTALL)
 _UNCLOSED = re.compile(
     r"<(?:script|style|template|noscript)\b[^<>]{0,2000}>(?=[^<{}=;()]*\w[^<{}=;()]*$)",
     re.IGNORECASE,
@@ -44,6 +45,7 @@ _INLINE_TAG, _BLOCK_TAG = _tag(_INLINE), _tag(_BLOCK)
 def strip_markup(text: str) -> str:
     """Remove one layer of markup; a ``<`` or ``&`` that is no markup stays."""
     if "<" in text:
+        text = _CDATA.sub(r"\1", text)
         text = _HIDDEN.sub(" ", _UNCLOSED.sub(" ", text))
         text = _BLOCK_TAG.sub(" ", _INLINE_TAG.sub("", text))
         text = _CUT_TAG.sub(" ", text)

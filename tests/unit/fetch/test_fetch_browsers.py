@@ -54,6 +54,8 @@ def fetched(web: HostileWeb, fetcher: Fetcher, answer: bytes) -> bytes:
         b"HTTP/1.1 200OK\r\n" + LENGTH,
         b"http/1.1 200 ok\r\n" + LENGTH,
         b"HTTP/2 200 OK\r\n" + LENGTH,
+        b"HTTP 200 OK\r\n" + LENGTH,
+        b"HTTP/11.1 200 OK\r\n" + LENGTH,
         b"HTTP/1.0 200 OK\r\n",
         b"\r\nHTTP/1.1 200 OK\r\n" + LENGTH,
         b"\xef\xbb\xbfHTTP/1.1 200 OK\r\n" + LENGTH,

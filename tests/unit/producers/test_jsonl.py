@@ -245,3 +245,55 @@ class TestPairId:
         }
 
         assert len(ids) == 27
+
+
+@pytest.mark.parametrize(
+    ("address", "caption"),
+    [
+        ("imageUrl", "altText"),
+        ("Image URL", "Alt Text"),
+        ("image-url", "alt-text"),
+        ("imgURL", "Caption"),
+        ("IMG_URL", "TXT"),
+        (" url ", "Alt.Text"),
+    ],
+)
+def test_common_names_are_found_in_each_spelling(
+    tmp_path: Path, address: str, caption: str
+) -> None:
+    (pair,) = lines(tmp_path, {address: URL, caption: "a mug"})
+
+    assert isinstance(pair, RawPair)
+    assert (pair.text, pair.image.url, pair.extra) == ("a mug", URL, {})
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        [URL],
+        [{"url": URL}],
+        {"src": URL, "width": 5},
+        {"contentUrl": URL},
+        {"bytes": None, "path": URL},
+        {"url": None, "href": URL},
+    ],
+)
+def test_an_image_may_be_named_as_pages_and_datasets_do(tmp_path: Path, image: object) -> None:
+    (pair,) = lines(tmp_path, {"text": "a mug", "image": image})
+
+    assert isinstance(pair, RawPair)
+    assert pair.image.url == URL
+
+
+@pytest.mark.parametrize(
+    "image", [[URL, URL], [[URL]], {"path": "/etc/hostname"}, {"src": "file:///etc/hostname"}, []]
+)
+def test_several_images_and_files_in_an_object_are_none(tmp_path: Path, image: object) -> None:
+    assert "image" in unreadable(tmp_path, {"text": "a mug", "image": image}).error
+
+
+def test_a_tab_in_a_text_need_not_be_escaped(tmp_path: Path) -> None:
+    (pair,) = lines(tmp_path, b'{"text": "a\tmug", "image": "%s"}' % URL.encode())
+
+    assert isinstance(pair, RawPair)
+    assert pair.text == "a\tmug"

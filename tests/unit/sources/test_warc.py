@@ -267,3 +267,26 @@ def test_a_file_that_is_no_archive_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match="damaged or no WARC"):
         pairs(path)
+
+
+@pytest.mark.parametrize(
+    ("head", "before"),
+    [
+        ("HTTP/1.1 200 OK\r\n\r\n", "<html>"),
+        ("HTTP/1.1 200 OK\r\n\r\n", "<!-- a\nb --><body class=x>"),
+        ("HTTP/1.1 200 OK\r\nServer: x\r\n\r\n", " <div>"),
+        (":status: 200\r\ncontent-type: text/html\r\n\r\n", ""),
+        ("HTTP/2 200\r\n:status: 200\r\ncontent-type: text/html\r\n\r\n", ""),
+    ],
+)
+def test_a_page_behind_an_odd_head_is_read(tmp_path: Path, head: str, before: str) -> None:
+    record = warc_record("http://shop.example/", "text/html", b"")
+    http = f'{head}{before}<img src="/1.jpg" alt="a mug">'.encode()
+    start, _, _ = record.partition(b"Content-Length")
+    path = tmp_path / "a.warc"
+    path.write_bytes(start + b"Content-Length: %d\r\n\r\n%s\r\n\r\n" % (len(http), http))
+
+    (pair,) = [found.item for found in open_source(str(path)).read()]
+
+    assert isinstance(pair, RawPair)
+    assert (pair.text, pair.image.url) == ("a mug", "http://shop.example/1.jpg")

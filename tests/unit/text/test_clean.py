@@ -102,6 +102,11 @@ def test_no_text_is_left_with_invisible_characters_or_past_the_limit(text: str) 
         "Banner reading “Welcome home”",
         "Samsung SM-G991B, Boeing 747-400",
         "cat | dog | bird",
+        "100%25 of a shop at 50%",
+        "¯\\_(ツ)_/¯ on a shirt",
+        "C:\\new folder on a screen",
+        "A ticket of $(5) on a wall",
+        "\\alpha and \\nabla on a blackboard",
         "An A/C unit, a T-shirt & a t-rex: E = mc²",
     ],
 )
@@ -118,6 +123,22 @@ def test_a_good_text_stays_as_it_is(text: str) -> None:
         ("<b>Red</b> vase<br>on table <script>alert(1)</script>", "Red vase on table", Note.HTML),
         ("&amp;lt;i&amp;gt;Red&amp;lt;/i&amp;gt; vase", "Red vase", Note.HTML),
         ("\u202eRed\u202c va\u200bse\x07", "Red vase", Note.INVISIBLE),
+        ("\x1b(BRed vase\x1b[0m", "Red vase", Note.INVISIBLE),
+        ("^[[31mRed vase^[[0m", "Red vase", Note.INVISIBLE),
+        ("\\u001b[1;31mRed vase", "Red vase", Note.INVISIBLE),
+        ("<![CDATA[Red vase]]>", "Red vase", Note.HTML),
+        ("<![CDATA[Red vase on", "Red vase on", Note.HTML),
+        # What a crawler did not unescape
+        ("Caf\\u00e9 in Paris \\ud83d\\ude00", "Café in Paris \U0001f600", Note.ENCODING),
+        ("Caf\\xc3\\xa9 in Paris", "Café in Paris", Note.ENCODING),
+        ("Red vase\\r\\nOn a table\\n", "Red vase On a table", Note.ENCODING),
+        ('Mike\\\'s \\"red\\" car', 'Mike\'s "red" car', Note.ENCODING),
+        ("Caf%C3%A9 in Paris", "Café in Paris", Note.ENCODING),
+        ("%E7%BA%A2%E8%89%B2%E7%9A%84%E8%8A%B1%E7%93%B6", "红色的花瓶", Note.ENCODING),
+        ("A%20red%20vase%2C%20blue", "A red vase, blue", Note.ENCODING),
+        ("red-fox-jumps-over-fence.jpg?w=300", "red fox jumps over fence", Note.FILE_NAME),
+        ("Red vase $(product.title)", "Red vase", Note.TEMPLATE),
+        ("Red vase {n, plural, one {# item} other {# items}}", "Red vase", Note.TEMPLATE),
         ("Red vase, visit https://shop.example/a?b=c", "Red vase", Note.LINK),
         ("Red vase (mail me@shop.example)", "Red vase (mail)", Note.LINK),
         ("A red vase.jpg", "A red vase", Note.FILE_NAME),
@@ -151,7 +172,7 @@ def test_noise_is_removed_and_noted(text: str, cleaned: str, note: Note) -> None
     [
         *[
             (name, Note.FILE_NAME)
-            for name in ("IMG_1234.JPG", "DSC00012", "untitled", "red-vase.jpg")
+            for name in ("IMG_1234.JPG", "DSC00012", "untitled", "red-vase.jpg", "a.png?v=2")
         ],
         *[
             (name, Note.FILE_NAME)

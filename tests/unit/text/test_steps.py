@@ -74,8 +74,8 @@ def test_the_order_is_that_of_the_list() -> None:
     notes = [note for _, note in steps(POLICY, "en") if note]
 
     assert notes == [
-        *(Note.HTML, Note.ENCODING, Note.INVISIBLE, Note.TEMPLATE, Note.FILE_NAME, Note.LINK),
-        *(Note.BOILERPLATE, Note.SLANG, Note.CUT),
+        *(Note.ENCODING, Note.HTML, Note.ENCODING, Note.INVISIBLE, Note.TEMPLATE, Note.FILE_NAME),
+        *(Note.LINK, Note.BOILERPLATE, Note.SLANG, Note.CUT),
     ]
 
 

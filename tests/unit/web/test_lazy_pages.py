@@ -49,6 +49,14 @@ PAGES = {
         -webkit-image-set("/i/mug.jpg" 1x, "/i/mug-2.jpg" type("image/jpeg") 2x)'></div>""",
     "json-ld with a comma too many": """<script type="application/ld+json">{"@type": "Product",
         "name": "A mug", "image": ["/i/mug.jpg",],}</script>""",
+    "open graph with the text first": """<meta property="og:image:alt" content="A mug">
+        <meta property="og:image" content="/i/mug.jpg">""",
+    "open graph with the secure address alone": """<meta property="og:image:alt" content="A mug">
+        <meta property="og:image:secure_url" content="/i/mug.jpg">""",
+    "open graph and twitter in one": """<meta property="og:image twitter:image"
+        content="/i/mug.jpg"><meta property="og:image:alt" content="A mug">""",
+    "open graph with values": """<meta property="og:image" value="/i/mug.jpg">
+        <meta property="og:image:alt" value="A mug">""",
     "json-ld in a comment for old browsers": """<script type="application/ld+json">/*<![CDATA[*/
         {"@type": "Product", "name": "A mug", "image": "/i/mug.jpg"}/*]]>*/</script>""",
     "json-ld behind a line of comment": """<script type="application/ld+json">// by a [plugin]
