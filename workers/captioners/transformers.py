@@ -35,7 +35,7 @@ from kaption.workers.models.device import (
 )
 from kaption.workers.policy.recaption import RecaptionPolicy, SamplingPolicy, TransformersPolicy
 from kaption.workers.presets import no_model
-from kaption.workers.text.marks import token_numbers
+from kaption.workers.text.marks import highest_token
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -82,7 +82,7 @@ def build(policy: RecaptionPolicy) -> TransformersCaptioner:
         require_vocabulary(what, processor.tokenizer, loaded.marks, model, _ADVICE)
         if (own := getattr(processor, "qformer_tokenizer", None)) is not None:
             rows = model.qformer.get_input_embeddings()
-            require_rows(what, token_numbers(own, loaded.marks), rows, _ADVICE)
+            require_rows(what, highest_token(own, loaded.marks), rows, _ADVICE)
     forget_sampling(model)
     captioner = TransformersCaptioner(given, loaded)
     if given.device_map and not isinstance(captioner._family, Chat):

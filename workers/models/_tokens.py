@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from kaption.workers.text.marks import Marks, token_numbers, written_tokens
+from kaption.workers.text.marks import Marks, highest_token, written_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -38,12 +38,14 @@ class Tokens:
         else:
             self._marks = Marks(written_tokens(self._inner))
 
-    def numbers(self) -> set[int]:
-        """The tokens that `rows` may give."""
+    @property
+    def highest(self) -> int:
+        """The highest token that `rows` may give."""
         if self._inner is not None:
-            return token_numbers(self._inner, self._marks)
-        added = {self._tokenizer.sot_token_id, self._tokenizer.eot_token_id}
-        return {*self._tokenizer.decoder} - {*self._tokenizer.all_special_ids} | added
+            return highest_token(self._inner, self._marks)
+        own = self._tokenizer
+        texts = {*own.decoder} - {*own.all_special_ids}
+        return int(max(*texts, own.sot_token_id, own.eot_token_id))
 
     def rows(self, texts: Sequence[str]) -> torch.Tensor:
         """(n, context length) numbers of tokens, cut and padded."""

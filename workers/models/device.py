@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from kaption.connections.errors import Fatal, Fault
 from kaption.workers.policy.recaption import TransformersPolicy
 from kaption.workers.policy.score import ClipPolicy
 from kaption.workers.runtime.stage import OutOfMemory
-from kaption.workers.text.marks import Marks, token_numbers
+from kaption.workers.text.marks import Marks, highest_token
 
 if TYPE_CHECKING:
     import torch
@@ -121,18 +121,17 @@ def require_vocabulary(what: str, tokenizer: Any, marks: Marks, model: Any, advi
             f"{what} cannot be used: its tokenizer knows {known} tokens and the model {size}."
             f" Fetch the tokenizer's files again, tokenizer.json among them. {advice}"
         )
-    require_rows(what, token_numbers(tokenizer, marks), model.get_input_embeddings(), advice)
+    require_rows(what, highest_token(tokenizer, marks), model.get_input_embeddings(), advice)
 
 
-def require_rows(what: str, tokens: Iterable[int], embedding: Any, advice: str) -> None:
-    """Raise Fatal where the embedding of a model has no row for one of these tokens.
+def require_rows(what: str, highest: int, embedding: Any, advice: str) -> None:
+    """Raise Fatal where the embedding of a model has no row for the highest token.
 
     On a GPU such a token ends the process, and only the first text that has it would tell. The
     number of tokens says too little: some tokenizers leave numbers out. So does `vocab_size`: some
     models have further rows for added tokens.
     """
     rows = embedding.num_embeddings + getattr(embedding, "num_additional_embeddings", 0)
-    highest = max(tokens)
     if highest >= rows:
         raise Fatal(
             f"{what} cannot be used: its tokenizer gives tokens up to number {highest}, and the"

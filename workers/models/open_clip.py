@@ -140,7 +140,7 @@ def _loaded(
     tokenizer = open_clip.get_tokenizer(name, **({"trust_remote_code": False} if hub else {}))
     text = getattr(model, "text", model)
     embedding = getattr(text, "token_embedding", None) or text.transformer.get_input_embeddings()
-    require_rows(what, Tokens(tokenizer).numbers(), embedding, _ADVICE)
+    require_rows(what, Tokens(tokenizer).highest, embedding, _ADVICE)
     architecture = json.dumps([config, precision], sort_keys=True, default=str) + repr(model)
     dtype = torch_dtype(precision.removeprefix("pure_"))
     return OpenClipScorer(policy, name, model, tokenizer, dtype, architecture)

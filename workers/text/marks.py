@@ -66,15 +66,13 @@ def written_tokens(tokenizer: Any) -> Iterator[str]:
             yield token.removeprefix("\u2581")
 
 
-def token_numbers(tokenizer: Any, marks: Marks) -> set[int]:
-    """The tokens that a tokenizer makes of texts without marks, and those that it adds itself.
+def highest_token(tokenizer: Any, marks: Marks) -> int:
+    """The highest token that a tokenizer makes of texts without marks, or adds itself.
 
     Many tokenizers have marks that their model has no embedding for, such as places in PaliGemma.
     """
     roles = ("pad", "bos", "eos", "cls", "sep", "unk")
     added = {getattr(tokenizer, f"{role}_token_id", None) for role in roles}
-    return {
-        number
-        for token, number in tokenizer.get_vocab().items()
-        if number in added or marks.broken(token) == token
-    }
+    numbers = sorted(tokenizer.get_vocab().items(), key=lambda each: -each[1])
+    given = (n for token, n in numbers if n in added or marks.broken(token) == token)
+    return int(next(given, -1))
