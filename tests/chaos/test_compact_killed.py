@@ -3,7 +3,6 @@
 import os
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
+from support.program import PROGRAM
 from support.sink_records import offsets_in, orphans_in
 from support.stream_records import pair_ids, write_chains
 
@@ -26,8 +26,7 @@ def test_killed_at_any_moment_it_leaves_each_record_in_one_shard(tmp_path: Path)
     write_chains(objects, tmp_path, {0: [[offset] for offset in range(SHARDS)]})
     running = iter(ShardStream(objects, options=ShardOptions(buffer=5)))
     given = [next(running).pair.pair_id for _ in range(SHARDS // 2)]
-    kaption = str(Path(sys.executable).with_name("kaption"))
-    compact = [kaption, "compact", "--to", "50KiB", "--below", "20KiB", "--grace", "0s"]
+    compact = [PROGRAM, "compact", "--to", "50KiB", "--below", "20KiB", "--grace", "0s"]
     environment = os.environ | {"KAPTION_STORE__URL": str(tmp_path / "store")}
     # When each run is killed a moment after it has begun to write
     rng, killed = random.Random(3), 0

@@ -17,6 +17,7 @@ from kaption.consumers import TopicReader
 from kaption.schemas import RawPair
 from kaption.schemas.topics import RAW
 from kaption.workers.local import Tansu
+from support.topics import environment
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = tuple(link.name for link in (ROOT / "kaption").iterdir() if link.is_symlink())
@@ -64,7 +65,7 @@ with Publisher(connection) as publisher:
 
 def succeed(command: Sequence[str], of: KafkaConnection | None = None) -> None:
     """Run a program, with the settings that name the broker where it is to know it."""
-    variables = {} if of is None else settings_of(of)
+    variables = {} if of is None else environment(of)
     ended = subprocess.run(
         command,
         env=os.environ | variables,
@@ -168,13 +169,6 @@ def connection(tansu: Tansu, topic_prefix: str) -> KafkaConnection:
     return KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
 
 
-def settings_of(connection: KafkaConnection) -> dict[str, str]:
-    return {
-        "KAPTION_KAFKA__BOOTSTRAP": connection.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": connection.topic_prefix,
-    }
-
-
 def published(connection: KafkaConnection) -> Iterator[RawPair]:
     with TopicReader(connection, [RAW]) as reader:
         for read in reader:
@@ -188,7 +182,7 @@ def test_it_creates_topics_and_publishes(
     (tmp_path / "pairs.jsonl").write_text('{"text": "a mug", "image": "https://a.example/1.jpg"}\n')
 
     for command in (["topics", "create"], ["produce", str(tmp_path / "pairs.jsonl")]):
-        ended = installed.run("kaption", *command, **settings_of(connection))
+        ended = installed.run("kaption", *command, **environment(connection))
         assert ended.returncode == 0, ended.stderr
     installed.python(PUBLISH, connection.bootstrap, connection.topic_prefix)
 

@@ -29,6 +29,7 @@ from kaption.workers.settings import Settings
 from kaption.workers.wiring import STAGES, build_worker
 from support.engine import POLICY, Toy, until
 from support.secure_kafka import SecureKafka
+from support.topics import environment
 
 pytestmark = pytest.mark.integration
 Kaption = Callable[..., str]
@@ -49,8 +50,7 @@ def kaption(
         kafka = secure_kafka.scram(name)
         assert kafka.password is not None
         settings = {
-            "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-            "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+            **environment(kafka),
             "KAPTION_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
             "KAPTION_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
             "KAPTION_KAFKA__USERNAME": str(kafka.username),

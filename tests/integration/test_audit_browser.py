@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from kaption.schemas.topics import AUDITED
 from kaption.workers.local.server import free_ports
 from support.auditing import TOKENS, AuditSite, audit_site
 from support.engine import until
+from support.program import PROGRAM, kaption
 from support.replicas import Replica
 from support.reporting import chromium
 from support.tiny_models import tiny_clip
@@ -35,7 +35,6 @@ pytestmark = pytest.mark.integration
 
 expect.set_options(timeout=60_000)  # a busy machine
 
-KAPTION = Path(sys.executable).with_name("kaption")
 BOX = Letterbox(32, 32, "bicubic", (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 WRITTEN = "a person saw a plain square"
 FAULTS: list[str] = []
@@ -78,7 +77,7 @@ class AuditServer:
         self.url, self._log = f"http://127.0.0.1:{port}/", log
         with log.open("ab") as file:
             self.process = subprocess.Popen(
-                [KAPTION, "audit", "serve", "--port", str(port)],
+                [PROGRAM, "audit", "serve", "--port", str(port)],
                 env=os.environ | variables,
                 stdout=file,
                 stderr=file,
@@ -133,14 +132,8 @@ def waits(page: Page, pairs: int) -> None:
 
 
 def run(variables: dict[str, str], *words: str) -> str:
-    done = subprocess.run(
-        [KAPTION, *words],
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
+    done = kaption(*words, settings=variables)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -1,10 +1,8 @@
 """Commands of the platform team on real servers: topics, doctor, produce, status."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
 from kaption.schemas import TOPICS
+from support import program
 from support.parts import S3Bucket
 from tools.servers import ApacheKafka
 
@@ -26,21 +25,11 @@ def kaption(apache_kafka: ApacheKafka, topic_prefix: str, redis_url: str, s3: S3
         "KAPTION_KAFKA__BOOTSTRAP": apache_kafka.bootstrap,
         "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
         "KAPTION_REDIS__URL": redis_url,
-        "KAPTION_STORE__URL": f"s3://{s3.name}",
-        "KAPTION_STORE__ENDPOINT": s3.endpoint,
-        "KAPTION_STORE__ACCESS_KEY": s3.access_key,
-        "KAPTION_STORE__SECRET_KEY": s3.secret_key,
+        **s3.environment,
     }
 
     def run(*arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [Path(sys.executable).with_name("kaption"), *arguments],
-            env=os.environ | settings | changed,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        return program.kaption(*arguments, settings=settings | changed)
 
     return run
 

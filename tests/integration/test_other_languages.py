@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import Read, TopicReader
 from kaption.producers import pair_id
 from kaption.schemas import ImageSource, RawPair
 from kaption.schemas.topics import RAW
+from support.topics import with_topics
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "node" / "publish.mjs"
 TOPIC = replace(RAW, partitions=3)
@@ -24,10 +24,7 @@ BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
 @pytest.fixture(params=BROKERS)
 def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
     bootstrap = request.getfixturevalue(request.param).bootstrap
-    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([TOPIC])
-    return connection
+    return with_topics(bootstrap, topic_prefix, [TOPIC])
 
 
 def run_example(

@@ -1,9 +1,6 @@
 """`kaption produce` says what it published, what is wrong, and how far it is."""
 
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -12,7 +9,9 @@ from typer.testing import CliRunner
 
 from kaption.connections.settings import KafkaConnection
 from kaption.workers.cli.app import app
-from support.feeding import environment, published
+from support.feeding import published
+from support.program import kaption
+from support.topics import environment
 
 
 def test_the_command_continues_where_it_stopped(
@@ -23,11 +22,11 @@ def test_the_command_continues_where_it_stopped(
     source.write_text("photo,text\nhttps://cdn.example/1.jpg,0\nonly one field\n")
     arguments = ("produce", str(source), "-o", "image_column=photo", "--rate", "100")
     # When it is published, grows, and is published again, and again
-    first = kaption(connection, *arguments)
+    first = kaption(*arguments, settings=environment(connection))
     with source.open("a") as file:
         file.write("https://cdn.example/2.jpg,1\n")
-    second = kaption(connection, *arguments)
-    third = kaption(connection, *arguments)
+    second = kaption(*arguments, settings=environment(connection))
+    third = kaption(*arguments, settings=environment(connection))
     # Then each run says what it did
     assert "2 records published, 1 of them unreadable" in first.stdout, first.stderr
     assert "pairs.csv:row 2: line 3 has 1 values, the header 2" in first.stderr
@@ -65,18 +64,7 @@ def test_the_command_says_what_is_wrong_in_a_line(
         (("none.jsonl",), "there is no file none.jsonl"),
         ((str(source), "-o", "color"), "write NAME=VALUE"),
     ):
-        ended = kaption(connection, "produce", *arguments)
+        ended = kaption("produce", *arguments, settings=environment(connection))
         assert ended.returncode == 1
         assert said in ended.stderr
         assert "Traceback" not in ended.stderr
-
-
-def kaption(connection: KafkaConnection, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).with_name("kaption"), *arguments],
-        env=os.environ | environment(connection),
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )

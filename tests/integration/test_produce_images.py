@@ -22,9 +22,10 @@ from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.tally import Tally
 from kaption.workers.cli.app import app
 from kaption.workers.settings import Settings
-from support.feeding import environment, once, published
+from support.feeding import once, published
 from support.publishing import TOPIC
 from support.source_inputs import write_tar
+from support.topics import environment
 
 LARGE = b"\xff\xd8" + bytes(RAW_BYTES)
 

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from kaption.connections.kafka.topics import TopicAdmin
-from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import TopicReader
 from kaption.schemas import RawPair
 from support import source_inputs as inputs
 from support.producing import start
 from support.publishing import TOPIC
+from support.topics import environment, with_topics
 from tools.servers import ApacheKafka
 
 TEXTS = tuple(map(str, range(500)))
@@ -38,18 +37,13 @@ def test_killed_at_any_moment_it_publishes_each_record_once(
     # Given a source that takes longer than any of its runs lives
     monkeypatch.setattr(inputs, "TEXTS", TEXTS)
     source = make(tmp_path)
-    connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([TOPIC])
-    environment = {
-        "KAPTION_KAFKA__BOOTSTRAP": connection.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
-    }
+    connection = with_topics(apache_kafka.bootstrap, topic_prefix, [TOPIC])
+    settings = environment(connection)
     log = tmp_path / "log"
     # When a run is killed in the middle, and the run that continues from there at any moment
     rng = random.Random(make.__name__)
     for in_the_middle in (True, False):
-        run = start(environment, [source, "--rate", str(RATE)], log, BATCH_RECORDS)
+        run = start(settings, [source, "--rate", str(RATE)], log, BATCH_RECORDS)
         if in_the_middle:
             wait_for_a_commit(run, log)
         time.sleep(rng.uniform(0.0, 0.3 if in_the_middle else 1.0))
@@ -57,7 +51,7 @@ def test_killed_at_any_moment_it_publishes_each_record_once(
         run.join()
         assert run.exitcode == -signal.SIGKILL, log.read_text()
     # and the third is not
-    run = start(environment, [source], log)
+    run = start(settings, [source], log)
     run.join()
     # Then it has continued where they stopped, and each record is there once
     assert run.exitcode == 0, log.read_text()

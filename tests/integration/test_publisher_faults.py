@@ -1,5 +1,7 @@
 """What cannot be delivered is reported whole, and publishing goes on."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -15,6 +17,24 @@ from kaption.workers.local import Tansu
 from support.parts import serving
 from support.publishing import TOPIC, noisy, pair, published_pairs, with_topic
 from tools.servers import ApacheKafka
+
+
+@contextmanager
+def silent(prefix: str, options: PublisherOptions) -> Iterator[tuple[Publisher, list[str]]]:
+    """A publisher whose broker took pair-0 and then answers nothing until the block ends.
+
+    After the block the list holds the ids of the pairs that the broker has.
+    """
+    with serving(Tansu()) as server:
+        connection = with_topic(server.bootstrap, prefix)
+        arrived: list[str] = []
+        with Publisher(connection, options=options) as publisher:
+            publisher.publish(pair(0))
+            publisher.flush()
+            server.freeze()
+            yield publisher, arrived
+            server.thaw()
+        arrived += [each.pair_id for each in published_pairs(connection)]
 
 
 @pytest.mark.integration
@@ -44,67 +64,44 @@ def test_what_the_broker_refuses_is_reported_whole_and_publishing_goes_on(
 def test_a_broker_that_stops_answering_fills_the_buffer_then_fails_the_records(
     topic_prefix: str,
 ) -> None:
-    with serving(Tansu()) as server:
-        connection = with_topic(server.bootstrap, topic_prefix)
-        publisher = Publisher(
-            connection,
-            options=PublisherOptions(buffer_bytes=20_000, max_block_s=0.5, delivery_timeout_s=4),
-        )
-        publisher.publish(pair(0))
-        publisher.flush()
-
-        server.freeze()
-        taken = 0
+    options = PublisherOptions(buffer_bytes=20_000, max_block_s=0.5, delivery_timeout_s=4)
+    taken = 0
+    with silent(topic_prefix, options) as (publisher, _):
         with pytest.raises(BufferFullError, match="bytes wait for"):  # noqa: PT012 - the loop fills
             while taken < 1000:
                 publisher.publish(pair(taken))
                 taken += 1
         with pytest.raises(DeliveryError) as failed:
             publisher.flush()
-        server.thaw()
 
-        assert 0 < taken < 40
-        assert len(failed.value.failures) == taken
-        publisher.close()
+    assert 0 < taken < 40
+    assert len(failed.value.failures) == taken
 
 
 def test_without_patience_a_full_buffer_is_an_error_at_once(topic_prefix: str) -> None:
-    with serving(Tansu()) as server:
-        connection = with_topic(server.bootstrap, topic_prefix)
-        with Publisher(
-            connection, options=PublisherOptions(buffer_bytes=2_000, max_block_s=0)
-        ) as publisher:
-            accepted = [publisher.publish(pair(0))]
-            publisher.flush()
-            server.freeze()
-            with pytest.raises(BufferFullError, match="none came for 0 s"):  # noqa: PT012 - the loop fills
-                while len(accepted) < 100:
-                    accepted.append(publisher.publish(pair(len(accepted))))
-            server.thaw()
+    accepted = ["pair-0"]
+    options = PublisherOptions(buffer_bytes=2_000, max_block_s=0)
+    with (  # noqa: PT012 - the loop fills the buffer
+        silent(topic_prefix, options) as (publisher, arrived),
+        pytest.raises(BufferFullError, match="none came for 0 s"),
+    ):
+        while len(accepted) < 100:
+            accepted.append(publisher.publish(pair(len(accepted))))
 
-        assert 1 < len(accepted) < 6
-        ids = sorted(each.pair_id for each in published_pairs(connection))
-        assert ids == accepted
+    assert 1 < len(accepted) < 6
+    assert sorted(arrived) == accepted
 
 
 def test_a_buffer_full_of_failures_reports_them_to_the_next_publish(topic_prefix: str) -> None:
-    with serving(Tansu()) as server:
-        connection = with_topic(server.bootstrap, topic_prefix)
-        publisher = Publisher(
-            connection,
-            options=PublisherOptions(buffer_bytes=5_000, max_block_s=30, delivery_timeout_s=2),
-        )
-        publisher.publish(pair(0))
-        publisher.flush()
+    options = PublisherOptions(buffer_bytes=5_000, max_block_s=30, delivery_timeout_s=2)
+    with (  # noqa: PT012 - the loop fills the buffer
+        silent(topic_prefix, options) as (publisher, _),
+        pytest.raises(DeliveryError) as failed,
+    ):
+        for number in range(1000):
+            publisher.publish(pair(number))
 
-        server.freeze()
-        with pytest.raises(DeliveryError) as failed:  # noqa: PT012 - the loop fills the buffer
-            for number in range(1000):
-                publisher.publish(pair(number))
-        server.thaw()
-
-        assert failed.value.failures
-        publisher.close()
+    assert failed.value.failures
 
 
 @pytest.mark.integration
@@ -143,19 +140,12 @@ def test_a_silent_address_is_an_error_that_names_it() -> None:
 
 
 def test_the_first_error_of_a_block_is_the_one_seen(topic_prefix: str) -> None:
-    with serving(Tansu()) as server:
-        connection = with_topic(server.bootstrap, topic_prefix)
-
-        with (  # noqa: PT012 - what comes before the error is the case
-            pytest.raises(KeyError) as seen,
-            Publisher(connection, options=PublisherOptions(delivery_timeout_s=2)) as publisher,
-        ):
-            publisher.publish(pair(0))
-            publisher.flush()
-            server.freeze()
-            publisher.publish(pair(1))
-            raise KeyError("first")
-        server.thaw()
+    with (  # noqa: PT012 - what comes before the error is the case
+        pytest.raises(KeyError) as seen,
+        silent(topic_prefix, PublisherOptions(delivery_timeout_s=2)) as (publisher, _),
+    ):
+        publisher.publish(pair(1))
+        raise KeyError("first")
 
     assert seen.value.args == ("first",)
     assert "1 records were not delivered: pair-1" in seen.value.__notes__[0]

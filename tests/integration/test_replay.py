@@ -1,23 +1,18 @@
 """`kaption replay`: rejections and dead letters go through their stage again, unchanged."""
 
-import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 import pytest
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import Read, TopicReader
 from kaption.schemas import (
-    TOPICS,
     DeadLetter,
     OriginalHeader,
     RawPair,
@@ -32,6 +27,8 @@ from kaption.schemas import (
 from kaption.schemas.topics import DEAD, INGESTED, RAW, REJECTED
 from kaption.schemas.wire import ORIGIN_HEADER
 from kaption.testing.records import raw_pair
+from support.program import kaption
+from support.topics import environment, with_topics
 from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -41,31 +38,12 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 @pytest.fixture
 def kafka(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConnection:
-    connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([replace(topic, partitions=2) for topic in TOPICS])
-    return connection
+    return with_topics(apache_kafka.bootstrap, topic_prefix)
 
 
 @pytest.fixture
 def replay(kafka: KafkaConnection) -> Command:
-    settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-    }
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [Path(sys.executable).with_name("kaption"), "replay", *arguments],
-            env=os.environ | settings,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-
-    return run
+    return partial(kaption, "replay", settings=environment(kafka))
 
 
 def put(

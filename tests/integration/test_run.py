@@ -1,11 +1,8 @@
 """`kaption run` on the user's own servers, several times and beside other data."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.s3 import S3Store
 from support.parts import S3Bucket
+from support.program import kaption
 from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -38,11 +36,6 @@ def test_a_run_on_the_users_servers_can_be_repeated(
         "".join(json.dumps({"image": name, "text": text}) + "\n" for name, text in TEXTS.items())
     )
     config.write_text(SETTINGS)
-    store = {
-        "KAPTION_STORE__ENDPOINT": s3.endpoint,
-        "KAPTION_STORE__ACCESS_KEY": s3.access_key,
-        "KAPTION_STORE__SECRET_KEY": s3.secret_key,
-    }
     servers = [
         "--kafka",
         apache_kafka.bootstrap,
@@ -54,19 +47,9 @@ def test_a_run_on_the_users_servers_can_be_repeated(
     prefixes = []
     for number in range(2):
         # When the pipeline runs over them twice
-        ended = subprocess.run(
-            [
-                Path(sys.executable).with_name("kaption"),
-                *("run", source, tmp_path / f"out{number}", "--config", config),
-                *("--models", "demo"),
-                *servers,
-            ],
-            env=os.environ | store,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        out = tmp_path / f"out{number}"
+        options = ("--config", config, "--models", "demo")
+        ended = kaption("run", source, out, *options, *servers, settings=s3.environment)
         # Then all pairs come out each time
         assert ended.returncode == 0, ended.stderr
         told = re.search(r"^shards are below (\S+)/$", ended.stderr, re.MULTILINE)

@@ -7,9 +7,7 @@ import base64
 import itertools
 import json
 import logging
-import os
 import subprocess
-import sys
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,9 +33,11 @@ from support.certificates import Authority
 from support.engine import until
 from support.fault_proxy import FaultProxy
 from support.parts import S3Bucket, serving
+from support.program import kaption
 from support.replicas import Replica
 from support.secure_kafka import SecureKafka, unsecured_token
 from support.token_endpoint import TokenEndpoint
+from support.topics import environment
 from support.web import get
 from tools.servers import SeaweedFs
 
@@ -59,15 +59,7 @@ class Planted:
 
     def run(self, *arguments: str, **changed: str) -> subprocess.CompletedProcess[str]:
         """Run a command and keep its output."""
-        done = subprocess.run(
-            [Path(sys.executable).with_name("kaption"), *arguments],
-            env=os.environ | self.settings | changed,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-            cwd=self.folder,
-        )
+        done = kaption(*arguments, settings={**self.settings, **changed}, cwd=self.folder)
         self.written[f"{arguments} {sorted(changed)}"] = done.stdout + done.stderr
         return done
 
@@ -109,8 +101,7 @@ def planted(
             "ACL", "SETUSER", "planted", "reset", "on", f">{REDIS_PASSWORD}", "~*", "+@all"
         )
         settings = {
-            "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-            "KAPTION_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+            **environment(kafka),
             "KAPTION_KAFKA__SECURITY_PROTOCOL": kafka.security_protocol,
             "KAPTION_KAFKA__SASL_MECHANISM": "SCRAM-SHA-512",
             "KAPTION_KAFKA__USERNAME": "kaption-other",

@@ -8,7 +8,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import pytest
 import redis
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers import ShardOptions, ShardStream, Tombstone, TopicReader, TopicStream
 from kaption.objectstore import ObjectStore, blob_key, open_store
@@ -24,7 +23,6 @@ from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
 from kaption.producers import Publisher
 from kaption.schemas import (
-    TOPICS,
     CleanPair,
     ImageSource,
     RawPair,
@@ -40,7 +38,9 @@ from support.engine import until
 from support.ingest_bench import image_bytes
 from support.killed_takedown import STEPS
 from support.parts import S3Bucket, serving
+from support.program import PROGRAM
 from support.replicas import Replica
+from support.topics import with_topics
 from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -96,7 +96,7 @@ class Pipeline:
         producer.close()
 
     def takedown(self, *arguments: str, killed_at: str | None = None) -> Any:
-        start = [str(Path(sys.executable).with_name("kaption"))]
+        start = [PROGRAM]
         if killed_at is not None:
             start = [sys.executable, "-m", "support.killed_takedown"]
             start.append(killed_at)
@@ -135,11 +135,7 @@ def pipeline(
             Site({"/a.png": Page(image_bytes(100 + NAMES.index("image-url")), "image/png")})
         )
         valkey = stack.enter_context(serving(Valkey()))
-        kafka = KafkaConnection(
-            bootstrap=apache_kafka.bootstrap, topic_prefix=f"t{uuid.uuid4().hex[:8]}."
-        )
-        with TopicAdmin(kafka) as admin:
-            admin.create([replace(topic, partitions=2) for topic in TOPICS])
+        kafka = with_topics(apache_kafka.bootstrap, f"t{uuid.uuid4().hex[:8]}.")
         settings = _settings(kafka, valkey.url, store, folder)
         client = stack.enter_context(redis.Redis.from_url(valkey.url))
         made = Pipeline(kafka, store, open_store(store), client, settings, site)

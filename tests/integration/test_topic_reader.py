@@ -12,12 +12,12 @@ from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
 from kaption.connections.kafka.clients import client_config
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import Read, ReadError, TopicReader
 from kaption.schemas import MalformedRecordError, Position, RawPair, encode, headers_of
 from kaption.schemas.topics import RAW
 from kaption.testing.records import raw_pair
+from support.topics import with_topics
 from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
@@ -26,12 +26,12 @@ TOPIC = replace(RAW, partitions=2)
 
 @pytest.fixture(params=BROKERS)
 def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
-    return _with_topic(request.getfixturevalue(request.param).bootstrap, topic_prefix)
+    return with_topics(request.getfixturevalue(request.param).bootstrap, topic_prefix, [TOPIC])
 
 
 @pytest.fixture
 def kafka_connection(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConnection:
-    return _with_topic(apache_kafka.bootstrap, topic_prefix)
+    return with_topics(apache_kafka.bootstrap, topic_prefix, [TOPIC])
 
 
 @pytest.fixture
@@ -39,13 +39,6 @@ def producer(connection: KafkaConnection) -> Iterator[KafkaProducer]:
     producer = KafkaProducer(**client_config(connection), linger_ms=50)
     yield producer
     producer.close()
-
-
-def _with_topic(bootstrap: str, prefix: str) -> KafkaConnection:
-    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([TOPIC])
-    return connection
 
 
 def pair(number: int) -> RawPair:

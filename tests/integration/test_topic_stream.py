@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.kafka.clients import client_config
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers import TopicOptions, TopicStream
 from kaption.objectstore.blobs import BlobStore, blob_key
@@ -25,6 +24,7 @@ from kaption.schemas import CleanPair, TakedownKind, encode, headers_of
 from kaption.schemas.topics import CLEAN
 from support.sink_records import image_bytes, stored
 from support.stream_records import pair_ids, take_down
+from support.topics import with_topics
 from tools.servers import ApacheKafka
 
 BROKERS = ["tansu", pytest.param("apache_kafka", marks=pytest.mark.integration)]
@@ -38,14 +38,7 @@ def objects(tmp_path) -> FolderStore:
 
 @pytest.fixture(params=BROKERS)
 def connection(request: pytest.FixtureRequest, topic_prefix: str) -> KafkaConnection:
-    return _with_topic(request.getfixturevalue(request.param).bootstrap, topic_prefix)
-
-
-def _with_topic(bootstrap: str, prefix: str) -> KafkaConnection:
-    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([TOPIC])
-    return connection
+    return with_topics(request.getfixturevalue(request.param).bootstrap, topic_prefix, [TOPIC])
 
 
 @pytest.fixture
@@ -296,7 +289,7 @@ def test_aborted_and_open_transactions_are_not_given(
     apache_kafka: ApacheKafka, topic_prefix: str, objects: FolderStore
 ) -> None:
     # Given a log with committed, aborted and open transactions
-    connection = _with_topic(apache_kafka.bootstrap, topic_prefix)
+    connection = with_topics(apache_kafka.bootstrap, topic_prefix, [TOPIC])
     producer = KafkaProducer(**client_config(connection), transactional_id=f"{topic_prefix}w")
     producer.init_transactions()
     topic = Topic(connection, objects, producer)

@@ -13,8 +13,6 @@ from kafka import KafkaProducer
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from kaption.connections.kafka.clients import client_config
-from kaption.connections.kafka.topics import TopicAdmin
-from kaption.connections.settings import KafkaConnection
 from kaption.consumers import ShardOptions, ShardStream, TopicOptions, TopicStream
 from kaption.consumers.training.batches import TrainingBatches
 from kaption.consumers.training.examples import ExampleMaker, TrainingBatch
@@ -29,6 +27,7 @@ from kaption.workers.local import Tansu
 from kaption.workers.runtime.stage import Incoming
 from support.stream_records import imaged, write_shards
 from support.tiny_models import tiny_clip
+from support.topics import with_topics
 
 BOX = Letterbox(32, 32, "bicubic", (0, 0, 0), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 PREFIX = f"batches-{uuid4().hex[:8]}."
@@ -76,9 +75,7 @@ def shards(
 
 @pytest.fixture(scope="module")
 def topic(objects: FolderStore, chains: list[list[Incoming[Any]]], tansu: Tansu) -> Open:
-    connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=PREFIX)
-    with TopicAdmin(connection) as admin:
-        admin.create([CLEAN])
+    connection = with_topics(tansu.bootstrap, PREFIX, [CLEAN])
     producer = KafkaProducer(**client_config(connection))
     for number, chain in enumerate(chains):
         for message in chain:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +11,9 @@ from kafka import KafkaProducer, TopicPartition
 
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.clients import topic_consumer
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.kafka.unreadable import UnreadableBatch
-from kaption.connections.settings import KafkaConnection
 from kaption.consumers import ReadError, TopicReader
-from kaption.schemas import TOPICS, DeadLetter, Topic
+from kaption.schemas import DeadLetter, Topic
 from kaption.schemas.topics import CLEAN, DEAD, RAW
 from kaption.schemas.wire import UNREADABLE_HEADER
 from kaption.workers.replay import Selection, replayable
@@ -35,6 +29,8 @@ from support.damaged_log import (
     move,
 )
 from support.engine import PARTITIONS, POLICY, Stream, Toy, running, until
+from support.program import kaption
+from support.topics import environment, with_topics
 from tools.servers import ApacheKafka
 
 pytestmark = pytest.mark.integration
@@ -212,30 +208,15 @@ def test_a_command_that_reads_a_damaged_topic_ends_with_one_line(
     apache_kafka: ApacheKafka, topic_prefix: str, tmp_path: Path, topic: Topic, arguments: str
 ) -> None:
     # Given a damaged batch
-    connection = KafkaConnection(bootstrap=apache_kafka.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([replace(each, partitions=2) for each in TOPICS])
+    connection = with_topics(apache_kafka.bootstrap, topic_prefix)
     producer = KafkaProducer(bootstrap_servers=apache_kafka.bootstrap)
     producer.send(topic_prefix + topic.name, b"x" * 50, b"key", partition=1).get(10)
     producer.close()
     log = DamagedLog(apache_kafka.folder, topic_prefix + topic.name, 1)
     log.change(0, flip_a_record_byte)
     # When a command reads the topic
-    ended = subprocess.run(
-        [Path(sys.executable).with_name("kaption"), *arguments.split()],
-        cwd=tmp_path,
-        env=os.environ
-        | {
-            "KAPTION_KAFKA__BOOTSTRAP": connection.bootstrap,
-            "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
-            "KAPTION_STORE__URL": str(tmp_path),
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    settings = {**environment(connection), "KAPTION_STORE__URL": str(tmp_path)}
+    ended = kaption(*arguments.split(), settings=settings, cwd=tmp_path)
     # Then it ends with the place and with what to do
     assert ended.returncode == 1, ended
     (told,) = [line for line in ended.stderr.splitlines() if line.startswith("kaption: ")]

@@ -1,11 +1,8 @@
 """What people decide at the page moves the threshold of a select stage that runs."""
 
 import json
-import os
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -27,9 +24,9 @@ from kaption.workers.settings import Settings
 from kaption.workers.wiring import build_stage
 from support.auditing import TOKENS, AuditSite, audit_site
 from support.engine import Running, until
+from support.program import kaption
 
 pytestmark = pytest.mark.slow
-KAPTION = Path(sys.executable).with_name("kaption")
 JUDGED = 60
 
 
@@ -122,16 +119,14 @@ def test_a_threshold_that_people_s_decisions_ask_for_holds_in_a_worker_that_runs
         before = clean(site)
 
         # When the threshold of their decisions is applied, and more pairs come
-        command = [str(KAPTION), "audit", "report", "--target", "0.95", "--apply", "--json"]
-        told = subprocess.run(
-            command, env=os.environ | site.environment, capture_output=True, check=True
-        ).stdout
+        command = ("audit", "report", "--target", "0.95", "--apply", "--json")
+        told = kaption(*command, settings=site.environment)
         later = [pair(site, number, right=number % 3 > 0) for number in range(100, 115)]
         published(site, running, later)
         gauge = REGISTRY.get_sample_value("kaption_threshold_bound_cosine", {"stage": "select"})
 
     # Then no text below it is kept, and the pairs and the metric tell the new threshold
-    bound = json.loads(told)["targets"][0]["threshold"]
+    bound = json.loads(told.stdout)["targets"][0]["threshold"]
     assert gauge == bound > max(threshold(each) for each in before.values())
     new = [each for name, each in clean(site).items() if name not in before]
     assert {threshold(each) for each in new} == {bound}

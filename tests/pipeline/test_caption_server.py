@@ -1,11 +1,8 @@
 """Commands and the recaption stage with a caption server: the captioner `openai` end to end."""
 
 import json
-import os
 import random
 import shutil
-import subprocess
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -32,10 +29,9 @@ from kaption.workers.stores.captions import CaptionCache
 from support.caption_server import CaptionProxy, Reply, TransformersServe, error, times
 from support.entries import bisection, prepared_entry
 from support.model_stages import NOW, FolderBlobs
+from support.program import kaption
 
 pytestmark = pytest.mark.slow
-
-KAPTION = Path(sys.executable).with_name("kaption")
 
 
 @pytest.fixture
@@ -82,38 +78,36 @@ def entries(stage: RecaptionStage, folder: Path, count: int = 3):
     return [prepared_entry(stage, n, pair) for n, pair in enumerate(pairs)]
 
 
-def candidates(entry) -> int:
+def captioned(entry) -> CaptionedPair:
     assert isinstance(entry.outcome, Emit)
     ((_, record),) = entry.outcome.outputs
     assert isinstance(record, CaptionedPair)
-    return len(record.candidates)
+    return record
 
 
-def sent(entry) -> str:
-    """What a request about the entry's image holds."""
-    return b64encode(entry.prepared.context.stored).decode()
+def refuse(proxy: CaptionProxy, entry) -> None:
+    """Let the server refuse each request about the entry's image."""
+    sent = b64encode(entry.prepared.context.stored).decode()
+    refusal = Reply(400, error("cannot identify image file"))
+    proxy.faults.append(lambda body: refusal if sent in json.dumps(body) else None)
 
 
 def test_one_bad_image_costs_the_captions_of_one_record(
     stage: RecaptionStage, proxy: CaptionProxy, tmp_path: Path
 ) -> None:
     batch = entries(stage, tmp_path)
-    bad = sent(batch[1])
-    refusal = Reply(400, error("cannot identify image file"))
-    proxy.faults.append(lambda body: refusal if bad in json.dumps(body) else None)
+    refuse(proxy, batch[1])
 
     bisection(stage).run(batch)
 
-    assert [candidates(each) > 0 for each in batch] == [True, False, True]
+    assert [bool(captioned(each).candidates) for each in batch] == [True, False, True]
 
 
 def test_a_refused_record_is_asked_about_again_and_the_others_are_cached(
     stage: RecaptionStage, proxy: CaptionProxy, tmp_path: Path
 ) -> None:
     batch = entries(stage, tmp_path)
-    bad = sent(batch[1])
-    refusal = Reply(400, error("cannot identify image file"))
-    proxy.faults.append(lambda body: refusal if bad in json.dumps(body) else None)
+    refuse(proxy, batch[1])
     bisection(stage).run(batch)
     proxy.faults.clear()
 
@@ -121,7 +115,7 @@ def test_a_refused_record_is_asked_about_again_and_the_others_are_cached(
     bisection(stage).run(again)
 
     assert [each.prepared.image is None for each in again] == [True, False, True]
-    assert all(candidates(each) > 0 for each in again)
+    assert all(captioned(each).candidates for each in again)
 
 
 def test_the_trace_tells_the_tokens_and_their_cost_and_none_of_cached_captions(
@@ -134,10 +128,7 @@ def test_the_trace_tells_the_tokens_and_their_cost_and_none_of_cached_captions(
     for _ in range(2):
         (entry,) = entries(stage, tmp_path, 1)
         bisection(stage).run([entry])
-        assert isinstance(entry.outcome, Emit)
-        ((_, record),) = entry.outcome.outputs
-        assert isinstance(record, CaptionedPair)
-        trace = record.provenance.stages[-1]
+        trace = captioned(entry).provenance.stages[-1]
         spent.append((trace.tokens, trace.cost))
 
     assert spent == [(535, pytest.approx(500 * 2e-6 + 35 * 1e-5)), (0, 0)]
@@ -152,7 +143,7 @@ def test_while_the_server_is_down_nothing_is_dead_and_nothing_is_paid_for_twice(
 
     bisection(stage).run(batch)
 
-    assert all(candidates(each) > 0 for each in batch)
+    assert all(captioned(each).candidates for each in batch)
     assert len(proxy.seen) == 3 * 5 + len(faults)
 
 
@@ -179,19 +170,11 @@ def test_doctor_shows_a_caption_or_what_is_wrong(
     proxy: CaptionProxy, caption_server: TransformersServe, tmp_path: Path
 ) -> None:
     config = settings(tmp_path, proxy, caption_server)
-    doctor: list[str | Path] = [
-        KAPTION,
-        "doctor",
-        "--no-servers",
-        "--config",
-        str(config),
-        "--models",
-        "demo",
-    ]
+    doctor = ("doctor", "--no-servers", "--config", config, "--models", "demo")
 
-    right = subprocess.run(doctor, capture_output=True, text=True, check=False)
+    right = kaption(*doctor)
     proxy.faults.append(times(99, Reply(401, error("no such key s3cret-1"))))
-    wrong = subprocess.run(doctor, capture_output=True, text=True, check=False)
+    wrong = kaption(*doctor)
 
     assert right.returncode == 0, right.stdout + right.stderr
     assert "openai" in right.stdout
@@ -213,14 +196,8 @@ def test_a_run_waits_for_its_caption_server_and_its_captions_come_out(
     config, out = settings(tmp_path, proxy, caption_server), tmp_path / "out"
     proxy.faults.append(times(2, Reply(503, headers={"retry-after": "1"})))
     # When the pipeline runs over them
-    ended = subprocess.run(
-        [KAPTION, "run", source, out, "--config", config, "--models", "demo"],
-        env=os.environ | {"KAPTION_RECAPTION__OPENAI__API_KEY": "s3cret-1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    key = {"KAPTION_RECAPTION__OPENAI__API_KEY": "s3cret-1"}
+    ended = kaption("run", source, out, "--config", config, "--models", "demo", settings=key)
     # Then both pairs have captions of the server's model
     assert ended.returncode == 0, ended.stderr
     store = FolderStore(out / "store")

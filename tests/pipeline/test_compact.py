@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TakedownKind
+from support.program import PROGRAM
 from support.sink_records import offsets_in
 from support.stream_records import take_down, write_chains
 
@@ -29,7 +29,7 @@ def start(tmp_path: Path) -> Start:
 
     def start(*arguments: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [Path(sys.executable).with_name("kaption"), "compact", *arguments],
+            [PROGRAM, "compact", *arguments],
             env=os.environ | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

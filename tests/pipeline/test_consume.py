@@ -1,12 +1,9 @@
 """`kaption consume`: the present pairs of pairs.clean as files."""
 
 import json
-import os
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.topics import TopicAdmin
-from kaption.connections.settings import KafkaConnection
 from kaption.objectstore import BlobStore
 from kaption.objectstore.dataset.takedowns import add_takedown
 from kaption.objectstore.folder import FolderStore
-from kaption.schemas import TOPICS, CleanPair, Takedown, TakedownKind, encode, headers_of
+from kaption.schemas import CleanPair, Takedown, TakedownKind, encode, headers_of
 from kaption.schemas.topics import CLEAN
 from kaption.workers.local import Tansu
+from support.program import kaption
 from support.sink_records import image_bytes, stored
+from support.topics import environment, with_topics
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -30,10 +27,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture
 def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
     """Give the command, and a topic with five pairs: one updated, one withdrawn, one taken down."""
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
+    kafka = with_topics(tansu.bootstrap, topic_prefix)
     objects = FolderStore(tmp_path / "store")
-    with TopicAdmin(kafka) as admin:
-        admin.create([replace(topic, partitions=2) for topic in TOPICS])
     pairs = [stored(BlobStore(objects), offset).record for offset in range(5)]
     newer = pairs[1].model_copy(update={"version": 2, "text": "newer"})
     withdrawn, gone = pairs[2].pair_id, pairs[3].pair_id
@@ -50,20 +45,12 @@ def consume(tansu: Tansu, topic_prefix: str, tmp_path: Path) -> Command:
     takedown = Takedown(kind=TakedownKind.PAIR, value=gone, requested_at=datetime.now(UTC))
     add_takedown(objects, "dataset", takedown)
     settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+        **environment(kafka),
         "KAPTION_STORE__URL": str(tmp_path / "store"),
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [Path(sys.executable).with_name("kaption"), "consume", *arguments],
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        return kaption("consume", *arguments, settings=settings)
 
     return run
 

@@ -3,13 +3,13 @@
 import os
 import signal
 import subprocess
-import sys
 import urllib.request
-from pathlib import Path
 
 from kaption.workers.local import Tansu
 from kaption.workers.local.server import free_ports
+from support.program import PROGRAM
 from support.publishing import published_pairs, with_topic
+from support.topics import environment
 
 PAIRS = 30
 
@@ -19,13 +19,9 @@ def test_a_crawl_publishes_pairs_and_serves_images_until_it_is_stopped(
 ) -> None:
     # Given a topic, and the host name under which ingest reaches the site
     kafka = with_topic(tansu.bootstrap, topic_prefix)
-    settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
-    }
+    settings = environment(kafka)
     (port,) = free_ports(1)
-    program = str(Path(sys.executable).with_name("kaption"))
-    command = [program, "crawl", "--pairs", f"{PAIRS}", "--port", f"{port}", "--url", "http://site"]
+    command = [PROGRAM, "crawl", "--pairs", f"{PAIRS}", "--port", f"{port}", "--url", "http://site"]
     # When a crawl starts
     with subprocess.Popen(
         command, env=os.environ | settings, stderr=subprocess.PIPE, text=True

@@ -2,14 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from PIL import Image
 
 from kaption.workers.report.gallery import read_cards
 from support.documents import ROOT, blocks
+from support.program import kaption
 from support.reporting import agrees
 
 PAIRS = 100
@@ -22,16 +21,9 @@ def shape(text: str) -> str:
 
 def test_a_noisy_crawl_gets_the_right_outcomes(tmp_path: Path) -> None:
     # Given a rendered crawl with every kind of noise, served over HTTP
-    program = Path(sys.executable).with_name("kaption")
     out = tmp_path / "out"
     # When the demo runs it
-    ended = subprocess.run(
-        [program, "demo", "--out", out, "--pairs", str(PAIRS), "--seed", "3"],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    ended = kaption("demo", "--out", out, "--pairs", str(PAIRS), "--seed", "3")
     # Then every pair has one outcome, and nearly all are right (a cropped copy may be missed)
     assert ended.returncode == 0, ended.stderr
     right = re.search(rf"judged right: (\d+) of {PAIRS}", ended.stderr)
@@ -60,14 +52,7 @@ def test_a_noisy_crawl_gets_the_right_outcomes(tmp_path: Path) -> None:
     printed = shape(ended.stderr)
     assert [line for line in shown.splitlines() if shape(line) not in printed] == []
     # And the data set can say where it comes from
-    told = subprocess.run(
-        [program, "sources", out / "store", "--to", "json"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    sources = json.loads(told.stdout)
+    sources = json.loads(kaption("sources", out / "store", "--to", "json").stdout)
     assert (sources["pairs"], sources["exact"]) == (summary["clean"], True)
     assert sources["rejected"] == summary["rejected"]
     assert sources["opt_outs"]["honoured"]["any kind"] > 0

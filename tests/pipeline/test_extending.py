@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
 from kaption.schemas import TOPICS, CleanPair, encode, headers_of
@@ -26,6 +25,7 @@ from support.command_line import parse
 from support.engine import until
 from support.replicas import Replica
 from support.tiny_models import tiny_transformers_clip
+from support.topics import environment, with_topics
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -89,9 +89,7 @@ def test_the_commands_run_the_stage(tansu: Tansu, topic_prefix: str, tmp_path: P
     # Given the topics of the pipeline and clean pairs
     produce, create, work = map(shlex.split, COMMANDS)
     assert parse(produce[1:]) == "produce"
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create(TOPICS)
+    kafka = with_topics(tansu.bootstrap, topic_prefix, TOPICS)
     pairs = [clean_pair(number) for number in range(200)]
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
     for pair in pairs:
@@ -105,8 +103,7 @@ def test_the_commands_run_the_stage(tansu: Tansu, topic_prefix: str, tmp_path: P
 
     # When the topics of the stage are made, and it runs as the document says
     settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+        **environment(kafka),
         "KAPTION_HEALTH__PORT": "0",
         "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "2",
         "KAPTION_STORE__URL": str(tmp_path / "store"),

@@ -3,14 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
 from kaption.producers import Publisher
@@ -18,6 +15,8 @@ from kaption.schemas import TOPICS
 from kaption.schemas.topics import RAW
 from kaption.testing.records import raw_pair
 from kaption.workers.local import Tansu
+from support.program import PROGRAM
+from support.topics import environment, with_topics
 
 pytestmark = pytest.mark.slow
 
@@ -32,19 +31,13 @@ def test_a_replay_that_is_stopped_ends_with_one_line(
     tansu: Tansu, topic_prefix: str, number: signal.Signals
 ) -> None:
     # Given a slow replay, which reads a topic while it publishes
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create(TOPICS)
+    kafka = with_topics(tansu.bootstrap, topic_prefix, TOPICS)
     with Publisher(kafka) as publisher:
         for at in range(40):
             publisher.publish(raw_pair(at))
-    settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
-    }
-    program = Path(sys.executable).with_name("kaption")
+    settings = environment(kafka)
     with subprocess.Popen(
-        [program, "replay", "raw", "--rate", "2"],
+        [PROGRAM, "replay", "raw", "--rate", "2"],
         env=os.environ | settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -9,8 +9,6 @@ import redis
 from kafka import KafkaProducer
 
 from bench.near_images import photographs
-from kaption.connections.kafka.topics import TopicAdmin
-from kaption.connections.settings import KafkaConnection
 from kaption.objectstore.dataset.takedowns import add_takedown
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TOPICS, IngestedPair, RawPair, Reason, Takedown, TakedownKind, encode
@@ -24,6 +22,7 @@ from kaption.workers.settings import Settings
 from support.ingest_bench import NOW, Bench, emitted, raw, reasons
 from support.sink_records import TOPIC, done, open_sink
 from support.sink_records import run as run_sink
+from support.topics import with_topics
 
 pytestmark = pytest.mark.slow
 
@@ -45,9 +44,8 @@ def crawled(quality: int, first: int) -> list[Incoming[RawPair]]:
 
 @pytest.fixture
 def settings(tansu: Tansu, topic_prefix: str, redis_url: str, tmp_path: Path) -> Settings:
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create([replace(topic, partitions=1) for topic in TOPICS])
+    topics = [replace(topic, partitions=1) for topic in TOPICS]
+    kafka = with_topics(tansu.bootstrap, topic_prefix, topics)
     return Settings.model_validate(
         {
             "kafka": kafka.model_dump(),

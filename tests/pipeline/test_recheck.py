@@ -1,9 +1,7 @@
 """`kaption recheck`: owners change their minds after their images were kept."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +9,19 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
 from kaption.objectstore import BlobStore
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.objectstore.folder import FolderStore
-from kaption.schemas import TOPICS, CleanPair, encode, headers_of
+from kaption.schemas import CleanPair, encode, headers_of
 from kaption.schemas.topics import CLEAN
 from kaption.workers.local import Tansu
 from support.owners import XMP_HEAD, OwnersWeb, Said, jpeg_with, plain, xmp
+from support.program import kaption
 from support.sink_records import stored
 from support.stream_records import write_shards
+from support.topics import environment, with_topics
 
 pytestmark = pytest.mark.slow
 
@@ -40,14 +39,12 @@ def web() -> Iterator[OwnersWeb]:
 
 @pytest.fixture
 def kafka(tansu: Tansu, topic_prefix: str) -> KafkaConnection:
-    return KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
+    return with_topics(tansu.bootstrap, topic_prefix)
 
 
 @pytest.fixture
 def recheck(kafka: KafkaConnection, redis_url: str, tmp_path: Path, web: OwnersWeb) -> Recheck:
     """Give the command, and a topic with a pair for each image of the site."""
-    with TopicAdmin(kafka) as admin:
-        admin.create([replace(topic, partitions=2) for topic in TOPICS])
     blobs = BlobStore(FolderStore(tmp_path / "store"))
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
     for offset, name in enumerate(NAMES):
@@ -62,8 +59,7 @@ def recheck(kafka: KafkaConnection, redis_url: str, tmp_path: Path, web: OwnersW
         )
     producer.close()
     settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+        **environment(kafka),
         "KAPTION_REDIS__URL": redis_url,
         "KAPTION_STORE__URL": str(tmp_path / "store"),
         "KAPTION_TAKEDOWN__SETTLE_S": "0",
@@ -72,14 +68,7 @@ def recheck(kafka: KafkaConnection, redis_url: str, tmp_path: Path, web: OwnersW
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [Path(sys.executable).with_name("kaption"), "recheck", *arguments, "--rate", "100"],
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        return kaption("recheck", *arguments, "--rate", "100", settings=settings)
 
     return run
 

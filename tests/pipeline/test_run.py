@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from kaption.workers.batch.servers import Addresses, servers
 from kaption.workers.batch.tally import Tally
 from kaption.workers.settings import Settings
 from support.dataset_faults import chain_faults, object_faults
+from support.program import PROGRAM, kaption
 
 PHOTOGRAPHS = {
     "astronaut.png": "portrait of astronaut Eileen Collins in an orange suit",
@@ -32,14 +32,6 @@ PHOTOGRAPHS = {
     "coffee.png": "a cup of coffee with a spoon on a wooden table",
     "rocket.jpg": "a rocket on its launch pad by night",
 }
-
-
-def kaption(*arguments: str | Path, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does."""
-    program = Path(sys.executable).with_name("kaption")
-    return subprocess.run(
-        [program, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
-    )
 
 
 @pytest.fixture
@@ -180,9 +172,8 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
         source = _write(tmp_path / "pairs.jsonl", [{"image": url, "text": "a"}])
         config = tmp_path / "kaption.toml"
         config.write_text('[ingest.fetch]\nallow_networks = ["127.0.0.0/8"]\n')
-        program = Path(sys.executable).with_name("kaption")
         run = subprocess.Popen(
-            [program, "run", source, tmp_path / "out", "--models", "demo", "--config", config],
+            [PROGRAM, "run", source, tmp_path / "out", "--models", "demo", "--config", config],
             stderr=subprocess.PIPE,
             text=True,
             # A background process of a script ignores SIGINT, and its children would too.
@@ -202,7 +193,6 @@ def test_an_interrupted_run_ends_at_once(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_goes_on_where_it_stopped(photographs: Path, tmp_path: Path) -> None:
     # Given a run over good and bad lines that is interrupted at a silent web server
-    program = Path(sys.executable).with_name("kaption")
     config, out = tmp_path / "kaption.toml", tmp_path / "out"
     config.write_text(
         '[ingest.fetch]\nallow_networks = ["127.0.0.0/8"]\nattempts = 1\n'
@@ -215,17 +205,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(photographs: Path, tmp_path
         # The silent one is last: outcomes of a partition come in the order of its records.
         pairs += ["{no json}\n", pairs[0], {"image": url, "text": "an image that never comes"}]
         source = _write(photographs / "pairs.jsonl", pairs)
-        command: list[str | Path] = [
-            program,
-            "run",
-            source,
-            out,
-            "--models",
-            "demo",
-            "--config",
-            config,
-        ]
-        run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        command = ("run", source, out, "--models", "demo", "--config", config)
+        run = subprocess.Popen([PROGRAM, *command], stderr=subprocess.PIPE, text=True)
         connection, _ = silent.accept()
         # A line every ten seconds tells how many pairs are done: all but the one that never comes.
         assert run.stderr is not None
@@ -238,7 +219,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(photographs: Path, tmp_path
     elsewhere.mkdir()
     shutil.copy(photographs / "coffee.png", elsewhere)
     other = kaption("run", elsewhere, out, "--format", "folder", "--models", "demo")
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    ended = kaption(*command)
     # Then the other one is refused, and every input has exactly one outcome
     assert "interrupted run with another input" in other.stderr
     assert ended.returncode == 0, ended.stderr
@@ -254,7 +235,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(photographs: Path, tmp_path
     shutil.copy(Path(skimage.data.__file__).parent / "cell.png", photographs)
     grown.insert(2, {"image": "cell.png", "text": "a cell under the microscope"})
     _write(source, grown)
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    ended = kaption(*command)
     assert ended.returncode == 0, ended.stderr
     assert "going on: 7 inputs have their outcome already" in ended.stderr
     summary = json.loads((out / "summary.json").read_text())

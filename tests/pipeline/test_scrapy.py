@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import TopicReader
 from kaption.producers import pair_id
 from kaption.schemas import ImageSource, OptOutSignal, RawPair
 from kaption.schemas.topics import RAW
 from kaption.workers.local import Tansu
+from support.topics import with_topics
 
 PIPELINE = "kaption.producers.scrapy_pipeline.KaptionPipeline"
 SPIDER = Path(__file__).parents[2] / "examples" / "scrapy_spider.py"
@@ -72,10 +72,7 @@ def site() -> Iterator[str]:
 
 @pytest.fixture
 def connection(tansu: Tansu, topic_prefix: str) -> KafkaConnection:
-    connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([TOPIC])
-    return connection
+    return with_topics(tansu.bootstrap, topic_prefix, [TOPIC])
 
 
 def crawl(folder: Path, spider: str | Path, *arguments: str, **settings: object) -> str:

@@ -1,20 +1,19 @@
 """`kaption sources --rejected` on a broker: each rejection is counted once."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.objectstore.folder import FolderStore
-from kaption.schemas import TOPICS, OptOutSignal, Reason, RejectedPair, encode, headers_of
+from kaption.schemas import OptOutSignal, Reason, RejectedPair, encode, headers_of
 from kaption.schemas.topics import REJECTED
 from kaption.testing.records import raw_pair
 from kaption.workers.local import Tansu
 from kaption.workers.origin.refusals import count_refusals, known_refusals, store_refusals
+from support.topics import with_topics
 
 pytestmark = pytest.mark.slow
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
@@ -22,10 +21,7 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 @pytest.fixture
 def kafka(tansu: Tansu, topic_prefix: str) -> KafkaConnection:
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create([replace(topic, partitions=2) for topic in TOPICS])
-    return kafka
+    return with_topics(tansu.bootstrap, topic_prefix)
 
 
 def reject(kafka: KafkaConnection, reason: Reason, detail: str, *signals: str) -> None:

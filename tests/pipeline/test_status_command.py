@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +14,8 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from rich.console import Console
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
-from kaption.schemas import TOPICS, Reason, RejectedPair, encode
+from kaption.schemas import Reason, RejectedPair, encode
 from kaption.schemas.topics import RAW, REJECTED
 from kaption.workers.cli.status import stage_table
 from kaption.workers.local import Tansu
@@ -26,7 +24,9 @@ from kaption.workers.report.worker_pages import GpuState, WorkerPages
 from kaption.workers.runtime import gpu, metrics
 from kaption.workers.runtime.health import HealthServer
 from kaption.workers.settings import Settings, UserError
+from support.program import PROGRAM
 from support.sink_records import now
+from support.topics import environment, with_topics
 
 pytestmark = pytest.mark.slow
 
@@ -34,9 +34,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def kafka(tansu: Tansu, topic_prefix: str) -> KafkaConnection:
     """Seven records in pairs.raw, three of them done, and one refusal."""
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create([replace(topic, partitions=2) for topic in TOPICS])
+    kafka = with_topics(tansu.bootstrap, topic_prefix)
     name = topic_prefix + RAW.name
     producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
     for number in range(7):
@@ -149,13 +147,10 @@ def test_a_watch_without_terminal_prints_a_block_each_time_until_it_is_interrupt
     kafka: KafkaConnection, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    variables = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
-    }
+    variables = environment(kafka)
     with out.open("w") as file:
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("kaption"), "status", "--watch", "--interval", "0.2"],
+            [PROGRAM, "status", "--watch", "--interval", "0.2"],
             env=os.environ | variables,
             stdout=file,
             stderr=file,

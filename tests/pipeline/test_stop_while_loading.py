@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from kaption.connections.kafka.topics import TopicAdmin
-from kaption.connections.settings import KafkaConnection
 from kaption.schemas import TOPICS
 from kaption.workers.local import Tansu
 from support.engine import until
 from support.replicas import Replica
+from support.topics import environment, with_topics
 
 STAGE = """
 import ctypes, time
@@ -45,14 +44,11 @@ def test_a_worker_ends_at_a_signal_while_it_loads_a_model(
     tansu: Tansu, topic_prefix: str, tmp_path: Path, load: str
 ) -> None:
     # Given a worker whose stage loads for ten minutes
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create(TOPICS)
+    kafka = with_topics(tansu.bootstrap, topic_prefix, TOPICS)
     began = tmp_path / "began"
     (tmp_path / "slow_stage.py").write_text(STAGE.format(began=str(began), load=load))
     settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+        **environment(kafka),
         "KAPTION_STORE__URL": str(tmp_path / "store"),
         "KAPTION_HEALTH__PORT": "0",
         "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",

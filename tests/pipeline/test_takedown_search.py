@@ -1,18 +1,15 @@
 """The search finds what takedowns cover in the topics, and keeps images that others need."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.objectstore import BlobStore
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
-    TOPICS,
     BlobRef,
     Caption,
     CaptionKind,
@@ -36,16 +33,14 @@ from kaption.workers.takedown.search import SearchResult, search
 from support.model_stages import NOW, FolderBlobs, ingested
 from support.model_stages import stored as stored_blob
 from support.sink_records import stored
+from support.topics import with_topics
 
 Send = Callable[[Topic, str, Versioned | None], None]
 
 
 @pytest.fixture
 def kafka(tansu: Tansu, topic_prefix: str) -> KafkaConnection:
-    connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([replace(topic, partitions=2) for topic in TOPICS])
-    return connection
+    return with_topics(tansu.bootstrap, topic_prefix)
 
 
 @pytest.fixture

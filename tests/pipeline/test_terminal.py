@@ -5,7 +5,6 @@ import pty
 import re
 import select
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ from threading import Thread
 import pytest
 
 from kaption.workers.local import Tansu
+from support.program import PROGRAM
 
 pytestmark = pytest.mark.slow
 
@@ -27,9 +27,8 @@ def terminal(*arguments: str | Path, **environment: str) -> tuple[int, str]:
     child, screen = pty.fork()
     if child == 0:
         bare = {name: each for name, each in os.environ.items() if "KAPTION" not in name}
-        program = str(Path(sys.executable).with_name("kaption"))
         os.execve(
-            program, [program, *map(str, arguments)], {**bare, "COLUMNS": "400", **environment}
+            PROGRAM, [PROGRAM, *map(str, arguments)], {**bare, "COLUMNS": "400", **environment}
         )
     seen, end = b"", time.monotonic() + _LIMIT_S
     while time.monotonic() < end:

@@ -31,6 +31,7 @@ from kaption.workers.replay import Selection, replayable
 from kaption.workers.runtime.policy import RuntimePolicy
 from support.engine import ECHO, POLICY, Stream, Toy, running, until
 from support.otlp import attributes, collector
+from support.program import kaption
 
 pytestmark = pytest.mark.slow
 TRACED = RuntimePolicy.model_validate(
@@ -171,18 +172,9 @@ def test_one_trace_leads_from_the_publisher_to_the_shard(tmp_path: Path) -> None
 
     # When the whole pipeline runs
     with collector() as found:
-        program = Path(sys.executable).with_name("kaption")
-        command: list[str | Path] = [
-            program,
-            "run",
-            source,
-            out,
-            "--config",
-            config,
-        ]
-        env = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": found.endpoint}
-        command += ["--models", "demo"]
-        ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": found.endpoint}
+        options = ("--config", config, "--models", "demo")
+        ended = kaption("run", source, out, *options, settings=settings)
     assert ended.returncode == 0, ended.stderr
 
     # Then the stages' spans follow one another in one trace
@@ -259,15 +251,14 @@ def test_without_the_extra_the_setting_is_one_clear_line(tmp_path: Path) -> None
         "import sys\nsys.modules['opentelemetry.sdk.trace'] = None\n"
         "sys.modules['opentelemetry.exporter'] = None\n"
     )
-    env = os.environ | {
+    settings = {
         "KAPTION_RUNTIME__TRACING": "true",
         "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}",
         "KAPTION_KAFKA__BOOTSTRAP": "127.0.0.1:1",
     }
 
     # When
-    program = Path(sys.executable).with_name("kaption")
-    ended = subprocess.run([program, "work", "sink"], env=env, capture_output=True, text=True)
+    ended = kaption("work", "sink", settings=settings)
 
     # Then
     assert ended.returncode == 1

@@ -21,7 +21,6 @@ import pytest
 from kafka import KafkaProducer
 
 from kaption.connections.kafka.clients import client_config
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection, StoreConnection
 from kaption.consumers.stream import Sample
 from kaption.objectstore import BlobStore, open_store
@@ -33,6 +32,7 @@ from kaption.workers.demo.painting import render
 from kaption.workers.demo.scenes import describe, random_scene
 from kaption.workers.local import Tansu
 from support.tiny_models import tiny_clip
+from support.topics import with_topics
 from support.training_samples import ListedStream, clean_pair
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -145,9 +145,7 @@ def crawling(connection: KafkaConnection, store: StoreConnection) -> Iterator[th
 def test_a_killed_training_resumes_on_the_live_topic(
     tansu: Tansu, topic_prefix: str, tmp_path: Path
 ) -> None:
-    connection = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([CLEAN])
+    connection = with_topics(tansu.bootstrap, topic_prefix, [CLEAN])
     store = StoreConnection(url=str(tmp_path / "store"))
     out, log, model = tmp_path / "out", tmp_path / "log", tiny_clip(tmp_path / "model", context=48)
     log.touch()

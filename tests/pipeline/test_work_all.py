@@ -3,8 +3,6 @@
 import itertools
 from pathlib import Path
 
-from kaption.connections.kafka.topics import TopicAdmin
-from kaption.connections.settings import KafkaConnection
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.folder import FolderStore
 from kaption.producers import Publisher
@@ -16,6 +14,7 @@ from kaption.workers.local.server import free_ports
 from support.dataset_faults import chain_faults, object_faults
 from support.engine import until
 from support.replicas import Replica
+from support.topics import environment, with_topics
 from support.web import get
 
 
@@ -23,13 +22,10 @@ def test_work_all_runs_every_stage_until_a_signal(
     tansu: Tansu, topic_prefix: str, redis_url: str, tmp_path: Path
 ) -> None:
     # Given all stages in one process
-    kafka = KafkaConnection(bootstrap=tansu.bootstrap, topic_prefix=topic_prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create(TOPICS)
+    kafka = with_topics(tansu.bootstrap, topic_prefix, TOPICS)
     (port,) = free_ports(1)
     settings = {
-        "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": topic_prefix,
+        **environment(kafka),
         "KAPTION_REDIS__URL": redis_url,
         "KAPTION_STORE__URL": str(tmp_path / "store"),
         "KAPTION_HEALTH__HOST": "127.0.0.1",

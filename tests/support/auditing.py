@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from kafka import KafkaProducer
 from starlette.testclient import TestClient
 
 from kaption.connections.kafka.clients import client_config
-from kaption.connections.kafka.topics import TopicAdmin
-from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
+from kaption.connections.settings import RedisConnection, StoreConnection
 from kaption.consumers import Tombstone, TopicReader
 from kaption.objectstore import BlobStore, open_store
 from kaption.schemas import (
-    TOPICS,
     Audit,
     AuditState,
     Caption,
@@ -35,6 +33,7 @@ from kaption.workers.audit.server import open_claims, open_desk
 from kaption.workers.policy.audit import AuditPolicy
 from kaption.workers.settings import Settings
 from support.stream_records import imaged
+from support.topics import with_topics
 
 TOKENS = {"ana": "a" * 20, "ben": "b" * 20, "cem": "c" * 20}
 
@@ -111,9 +110,7 @@ def audit_site(
     bootstrap: str, prefix: str, redis_url: str, folder: Path, **audit: object
 ) -> AuditSite:
     """An audit with its topics, of two partitions each."""
-    kafka = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
-    with TopicAdmin(kafka) as admin:
-        admin.create([replace(topic, partitions=2) for topic in TOPICS])
+    kafka = with_topics(bootstrap, prefix)
     tokens = " ".join(f"{name}={token}" for name, token in TOKENS.items())
     settings = Settings.model_validate(
         {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,7 +20,9 @@ from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.local.server import free_ports
 from support.engine import until
 from support.parts import S3Bucket
+from support.program import kaption
 from support.replicas import Replica
+from support.topics import environment
 from support.web import get
 
 
@@ -34,13 +33,9 @@ class Deployment:
         self.kafka, self.s3, self.folder = kafka, s3, folder
         (self._port,) = free_ports(1)
         self.settings = {
-            "KAPTION_KAFKA__BOOTSTRAP": kafka.bootstrap,
-            "KAPTION_KAFKA__TOPIC_PREFIX": kafka.topic_prefix,
+            **environment(kafka),
             "KAPTION_REDIS__URL": redis_url,
-            "KAPTION_STORE__URL": f"s3://{s3.name}",
-            "KAPTION_STORE__ENDPOINT": s3.endpoint,
-            "KAPTION_STORE__ACCESS_KEY": s3.access_key,
-            "KAPTION_STORE__SECRET_KEY": s3.secret_key,
+            **s3.environment,
             "KAPTION_HEALTH__HOST": "127.0.0.1",
             "KAPTION_HEALTH__PORT": str(self._port),
             "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "6",
@@ -66,15 +61,7 @@ class Deployment:
         """Run a command line of `kaption`, which must succeed; return what it prints."""
         program, *arguments = command.split()
         assert program == "kaption"
-        ended = subprocess.run(
-            [Path(sys.executable).with_name(program), *arguments],
-            env=os.environ | self.settings | settings,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        ended = kaption(*arguments, settings={**self.settings, **settings}, cwd=self.folder)
         assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
         return ended.stdout
 

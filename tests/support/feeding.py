@@ -49,10 +49,3 @@ class Numbers(Source):
             image = ImageSource(url=f"https://cdn.example/{number}.jpg")
             pair = RawPair(pair_id=str(number), text=str(number), image=image)
             yield Found(pair, str(number + 1))
-
-
-def environment(connection: KafkaConnection) -> dict[str, str]:
-    return {
-        "KAPTION_KAFKA__BOOTSTRAP": connection.bootstrap,
-        "KAPTION_KAFKA__TOPIC_PREFIX": connection.topic_prefix,
-    }

@@ -49,6 +49,15 @@ class S3Bucket:
         }
         return StoreConnection(**given | changed)
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "KAPTION_STORE__URL": f"s3://{self.name}",
+            "KAPTION_STORE__ENDPOINT": self.endpoint,
+            "KAPTION_STORE__ACCESS_KEY": self.access_key,
+            "KAPTION_STORE__SECRET_KEY": self.secret_key,
+        }
+
     def client(self) -> Any:
         """A client of its owner's."""
         return boto3.client(

@@ -3,22 +3,19 @@
 import os
 from dataclasses import replace
 
-from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers.topic.reader import Read, TopicReader
 from kaption.schemas import ImageSource, RawPair, Topic
 from kaption.schemas.topics import RAW
 from kaption.testing.records import raw_pair
+from support.topics import with_topics
 
 TOPIC = replace(RAW, partitions=3)
 URL = "https://cdn.example/7.jpg"
 
 
 def with_topic(bootstrap: str, prefix: str, topic: Topic = TOPIC) -> KafkaConnection:
-    connection = KafkaConnection(bootstrap=bootstrap, topic_prefix=prefix)
-    with TopicAdmin(connection) as admin:
-        admin.create([topic])
-    return connection
+    return with_topics(bootstrap, prefix, [topic])
 
 
 def published(connection: KafkaConnection) -> list[Read]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from support.program import PROGRAM
 
 _STOP_S = 60
 
@@ -28,10 +29,9 @@ class Replica:
 
     def start(self) -> None:
         """Start it; what it logs is appended."""
-        program = str(Path(sys.executable).with_name("kaption"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "work", self.stage], env=self._environment, stdout=log, stderr=log
+                [PROGRAM, "work", self.stage], env=self._environment, stdout=log, stderr=log
             )
 
     def kill9(self) -> None:

@@ -9,7 +9,6 @@ import sys
 import time
 from importlib.abc import MetaPathFinder
 from importlib.metadata import version
-from pathlib import Path
 
 import botocore.exceptions
 import kafka.errors
@@ -17,15 +16,15 @@ import pytest
 import redis
 
 from kaption.workers.cli import app, main
+from support.program import PROGRAM
 
 pytestmark = pytest.mark.slow  # most of these tests start the program
 
 
 def kaption(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     bare = {name: each for name, each in os.environ.items() if not name.startswith("KAPTION_")}
-    program = Path(sys.executable).with_name("kaption")
     return subprocess.run(
-        [program, *arguments],
+        [PROGRAM, *arguments],
         env={**bare, **environment},
         capture_output=True,
         encoding="utf-8",
