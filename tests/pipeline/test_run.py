@@ -20,7 +20,7 @@ from kaption.producers.sources import Found, Unreadable
 from kaption.schemas import DeadLetter
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.run import BatchRun
-from kaption.workers.batch.servers import Addresses, servers
+from kaption.workers.batch.servers import ServerAddresses, servers
 from kaption.workers.batch.tally import Tally
 from kaption.workers.settings import Settings
 from support.dataset_faults import chain_faults, object_faults
@@ -127,7 +127,7 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
     # When it runs
     with (
         Journal(tmp_path / "out", {}) as journal,
-        servers(Settings(models="demo"), journal, Addresses()) as settings,
+        servers(Settings(models="demo"), journal, ServerAddresses()) as settings,
     ):
         report = BatchRun(settings, items, journal, Console(quiet=True)).run()
     # Then it ends and reports the fault

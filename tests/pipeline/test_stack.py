@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from kaption.connections.settings import KafkaConnection, RedisConnection, StoreConnection
 from kaption.workers.batch.journal import Journal
-from kaption.workers.batch.servers import Addresses, servers, store_folder
+from kaption.workers.batch.servers import ServerAddresses, servers, store_folder
 from kaption.workers.settings import Settings, UserError
 
 PRODUCTION = Settings(
@@ -26,12 +26,12 @@ PRODUCTION = Settings(
     store=StoreConnection(url="s3://bucket", endpoint="https://s3.example", ca_file="ca.pem"),
 )
 OUT = "out"
-GIVEN = Addresses("broker.example:9093", "rediss://cache.example", "s3://other")
+GIVEN = ServerAddresses("broker.example:9093", "rediss://cache.example", "s3://other")
 
 
 def test_local_servers_do_not_get_the_users_secrets(tmp_path: Path) -> None:
     # Given settings for production / When a run starts local servers
-    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), Addresses()) as run:
+    with servers(PRODUCTION, Journal(tmp_path / OUT, {}), ServerAddresses()) as run:
         # Then the run uses nothing but their addresses
         bootstrap, topics = run.kafka.bootstrap, run.kafka.topic_prefix
         assert run.kafka == KafkaConnection(bootstrap=bootstrap, topic_prefix=topics)

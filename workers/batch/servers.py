@@ -28,7 +28,7 @@ def store_folder(out: Path) -> Path:
     return out / "store"
 
 
-class Addresses(NamedTuple):
+class ServerAddresses(NamedTuple):
     """The user's servers. None: a local server is started, or a folder below OUT is the store."""
 
     kafka: str | None = None
@@ -37,7 +37,7 @@ class Addresses(NamedTuple):
 
 
 @contextmanager
-def servers(settings: Settings, journal: Journal, given: Addresses) -> Iterator[Settings]:
+def servers(settings: Settings, journal: Journal, given: ServerAddresses) -> Iterator[Settings]:
     """Start the missing servers. Yields settings that point to the run's servers.
 
     The user's servers keep the TLS and password settings, local servers have none.

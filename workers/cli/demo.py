@@ -15,7 +15,7 @@ from rich.table import Table
 from kaption.consumers import Read
 from kaption.producers.sources import Found
 from kaption.schemas import CleanPair, DeadLetter, RejectedPair
-from kaption.workers.batch.servers import Addresses, store_folder
+from kaption.workers.batch.servers import ServerAddresses, store_folder
 from kaption.workers.cli.common import Config
 from kaption.workers.cli.run import run_pairs
 from kaption.workers.settings import load_settings
@@ -64,7 +64,7 @@ def command(
             (Found(record, "") for record in crawl.records(site.url)),
             f"demo {seed} {pairs} {uuid.uuid4()}",  # each site has another port
             out,
-            Addresses(),
+            ServerAddresses(),
             console,
             lambda read: _remember(outcomes, read),
             end,

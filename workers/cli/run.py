@@ -24,7 +24,7 @@ from kaption.schemas.counts import Refusals
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.run import BatchRun
-from kaption.workers.batch.servers import Addresses, clean_up, servers
+from kaption.workers.batch.servers import ServerAddresses, clean_up, servers
 from kaption.workers.cli.common import (
     FORMATS,
     Config,
@@ -91,7 +91,7 @@ def command(
         raise UserError(f"{source} holds no pairs: give a file or folder with at least one")
     if warning := toys(settings):
         console.print(warning, style="yellow", soft_wrap=True)
-    given = Addresses(kafka, redis, store)
+    given = ServerAddresses(kafka, redis, store)
     run_pairs(settings, chain([first], items), opened.identity, out, given, console)
 
 
@@ -100,7 +100,7 @@ def run_pairs(
     items: Iterable[Found],
     identity: str,
     out: Path,
-    given: Addresses,
+    given: ServerAddresses,
     console: Console,
     on_read: Callable[[Read], None] = lambda read: None,
     on_end: Callable[[], None] = lambda: None,

@@ -1,6 +1,7 @@
 """What several hosts share, an address or name servers, is tried a few times if it is dead."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from socket import AF_INET, EAI_AGAIN, EAI_NONAME, gaierror
@@ -158,11 +159,16 @@ def test_threads_that_ask_for_one_name_share_a_look_up() -> None:
         release.wait(20)
         return anywhere(host, port)
 
-    resolving = Resolver(slow)
+    resolving, all_begin = Resolver(slow), threading.Barrier(9)
+
+    def resolve() -> list[Endpoint]:
+        all_begin.wait(20)
+        return resolving.resolve("a.example", 80, 20.0)
+
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(resolving.resolve, "a.example", 80, 20.0) for _ in range(8)]
-        while not asked:
-            pass
+        answers = [pool.submit(resolve) for _ in range(8)]
+        all_begin.wait(20)
+        time.sleep(0.5)
         release.set()
         assert {answer.result()[0].address for answer in answers} == {"127.0.0.1"}
     assert len(asked) < 8
