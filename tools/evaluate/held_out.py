@@ -20,7 +20,7 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
 from kaption.producers.sources import Found
 from kaption.schemas import CaptionKind, CleanPair, DeadLetter, RejectedPair
-from kaption.workers.batch.servers import Addresses, store_folder
+from kaption.workers.batch.servers import ServerAddresses, store_folder
 from kaption.workers.cli.run import run_pairs
 from kaption.workers.demo.crawl import Crawl
 from kaption.workers.demo.site import FETCH, Site
@@ -117,7 +117,7 @@ def _run(
     name = f"evaluation {seed} {pairs} {uuid.uuid4()}"  # each site has another port
     with Site(crawl.pages) as site:
         items = (Found(record, "") for record in crawl.records(site.url))
-        run_pairs(settings, items, name, folder / "run", Addresses(), console, remember)
+        run_pairs(settings, items, name, folder / "run", ServerAddresses(), console, remember)
     adapter = TypeAdapter(Case)
     lines = [json.dumps({"pairs": pairs, "seed": seed})]
     for truth in crawl.truths:
