@@ -24,7 +24,7 @@ from rich.console import Console
 from kaption.consumers import Read
 from kaption.producers.sources import Found
 from kaption.schemas import Caption, CaptionKind, CleanPair, ImageSource, RawPair, RejectedPair, Tag
-from kaption.workers.batch.servers import Addresses
+from kaption.workers.batch.servers import ServerAddresses
 from kaption.workers.checks.words import count_words
 from kaption.workers.cli.run import run_pairs
 from kaption.workers.demo import noise
@@ -229,7 +229,7 @@ def _outcomes(
 
     name = f"real-{uuid.uuid4()}"
     items = (Found(record, "") for record in records)
-    run_pairs(settings, items, name, folder / name, Addresses(), console, remember)
+    run_pairs(settings, items, name, folder / name, ServerAddresses(), console, remember)
     return found
 
 
