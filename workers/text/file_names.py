@@ -9,7 +9,7 @@ from urllib.parse import unquote
 _EXTENSION = re.compile(
     r"\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?|svg|heic|heif|ico|jfif|psd|raw|cr2|nef|pdf|mp4)$", re.I
 )
-_QUERY = re.compile(r"(\.(?:jpe?g|png|gif|webp|avif))[?#]\S*$", re.IGNORECASE)
+_QUERY = re.compile(r"(\.(?:jpe?g|png|gif|webp|avif))[?#]\S{0,500}$", re.IGNORECASE)
 _FOLDERS = re.compile(r"^(?:[a-z]:)?[\\/](?:[^\\/]{1,80}[\\/])*", re.IGNORECASE)
 _COUNTER = r"[\s_.()@x\d:-]"
 _CAMERA = (
@@ -44,7 +44,7 @@ _HASH = re.compile(
     r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})"
 )
 _NUMBER = re.compile(
-    r"[\W\d_]*\d[\W\d_]*|\d{2,5}\s?[x×]\s?\d{2,5}(?:\s?px)?|P[A-Z]?\d{6,}|\d{3}_\d{4}"
+    r"(?=[\W_]*\d)[\W\d_]+|\d{2,5}\s?[x×]\s?\d{2,5}(?:\s?px)?|P[A-Z]?\d{6,}|\d{3}_\d{4}"
 )
 _LETTERS = re.compile(r"(?<!\S)[^\W\d_]{2,}")
 _SPACELESS = re.compile(

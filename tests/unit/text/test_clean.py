@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kaption.workers.policy.ingest import TextPolicy
 from kaption.workers.text.clean import Note, clean
+from kaption.workers.text.file_names import strip_file_names
 from kaption.workers.text.links import tidy
 
 POLICY = TextPolicy()
@@ -225,6 +226,17 @@ def test_no_text_takes_more_than_linear_time(part: str) -> None:
     clean((part * 65_536)[:65_536], POLICY)
 
     assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("part", ["%20", "1-", "12 ", ".jpg?"])
+def test_a_row_of_digits_and_signs_is_no_file_name_in_linear_time(part: str) -> None:
+    text = (part * 200_000)[:200_000] + " x"
+    started = time.process_time()
+
+    left = strip_file_names(text)
+
+    assert time.process_time() - started < 5  # quadratic time would be minutes
+    assert left.endswith("x")
 
 
 @pytest.mark.parametrize("part", ["|", " | ", ": ", ";", "\u3001", ", "])

@@ -55,13 +55,15 @@ def packets_with(data: bytes, word: bytes) -> Iterator[bytes]:
     XMP is made to be found so (XMP, part 1, 7.3.2). It stands in the EXIF data and in Photoshop's
     resources of any format, in chunks and segments with a wrong name, and on later pages.
     """
-    at = 0
-    while (at := data.find(word, at)) >= 0:
-        begin, end = data.rfind(_RDF, 0, at), data.find(_RDF_END, at)
-        if begin < 0 or end < 0:
+    start = 0
+    while (at := data.find(word, start)) >= 0:
+        # What was looked through is not looked through again.
+        begin, end = data.rfind(_RDF, start, at), data.find(_RDF_END, at)
+        if end < 0:
             return
-        at = end + len(_RDF_END)
-        yield data[begin:at]
+        start = end + len(_RDF_END)
+        if begin >= 0:
+            yield data[begin:start]
 
 
 def jumbf(data: bytes, kind: str) -> bytes:
