@@ -16,18 +16,9 @@ from tools.demo_models.train_clip import ClipRecipe, train
 from tools.evaluate import cache, trained_once
 
 # The demo's CLIP and captioner use seeds from 1,000,000 on; crawls and held-out scenes lower ones.
-RECIPE = ClipRecipe(
-    seed=5_000_000,
-    patch_steps=600,
-    pair_steps=400,
-    pair_batch=96,
-    text_steps=80,
-    negatives=1,
-    junk=4,
-    chunks=5,
-)
-"""A third of the demo's recipe. The judge must be independent and need not be the best: the table
-prints how well it judges."""
+RECIPE = ClipRecipe(seed=5_000_000)
+"""The demo's recipe from another seed. A third of its steps was rejected: such a judge finds 91 % of
+the images by their full descriptions, and cannot tell a caption that is better."""
 
 
 def folder() -> Path:
