@@ -78,8 +78,14 @@ def test_a_split_is_a_data_set_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "error"),
     [
-        ({"photo": URL, "text": "a"}, "no column for the image .* photo, text; .*image_column="),
-        ({"url": URL, "prompt": "a"}, "no column for the text .* url, prompt; .*text_column="),
+        (
+            {"photo": URL, "text": "a"},
+            "no column with a known name for the image: it has photo, text; .*image_column=",
+        ),
+        (
+            {"url": URL, "prompt": "a"},
+            "no column with a known name for the text: it has url, prompt; .*text_column=",
+        ),
     ],
 )
 def test_without_a_known_column_the_error_names_the_option(
