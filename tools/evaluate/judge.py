@@ -17,8 +17,8 @@ from tools.evaluate import cache, trained_once
 
 # The demo's CLIP and captioner use seeds from 1,000,000 on; crawls and held-out scenes lower ones.
 RECIPE = ClipRecipe(seed=5_000_000)
-"""The demo's recipe from another seed. A third of its steps was rejected: such a judge finds 91 % of
-the images by their full descriptions, and cannot tell a caption that is better."""
+"""The demo's recipe from another seed. A third of its steps was rejected: such a judge finds 91 %
+of the images by their full descriptions, and cannot tell a caption that is better."""
 
 
 def folder() -> Path:
