@@ -47,7 +47,7 @@ def kaption(
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, *arguments: str, exit_code: int = 0) -> str:
-        kafka = secure_kafka.scram(name)
+        kafka = secure_kafka.scram(name, topic_prefix=topic_prefix)
         assert kafka.password is not None
         settings = {
             **environment(kafka),
