@@ -120,7 +120,6 @@ def planted(
             "KAPTION_INGEST__FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
             "KAPTION_INGEST__BATCH_RECORDS": "4",
             "KAPTION_HEALTH__HOST": "127.0.0.1",
-            "KAPTION_HEALTH__PORT": "0",
             "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "6",
         }
         secrets = (

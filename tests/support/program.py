@@ -14,7 +14,8 @@ def kaption(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [PROGRAM, *arguments],
-        env=os.environ | dict(settings or {}),
+        # Not the default port of workers: tests run side by side.
+        env=os.environ | {"KAPTION_HEALTH__PORT": "0"} | dict(settings or {}),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,
