@@ -101,6 +101,8 @@ def log_in(browser: Browser, url: str, name: str = "ana", **context: Any) -> Pag
     page.on("console", _note)
     page.on("pageerror", lambda error: FAULTS.append(str(error)))
     page.goto(url)
+    # The browser gives the field the focus some time after the page is loaded.
+    expect(page.locator("input[name=token]")).to_be_focused()
     page.keyboard.type(TOKENS[name])
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("describe the image")
