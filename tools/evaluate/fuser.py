@@ -53,8 +53,8 @@ class FuserRecipe:
     """`steps` of `batch` captions about `chunks` of 4096 images."""
 
     seed: int = 7_000_000
-    chunks: int = 2
-    steps: int = 900
+    chunks: int = 6
+    steps: int = 8000
     batch: int = 32
     rate: float = 1e-3
     warm_up: int = 50
