@@ -24,6 +24,7 @@ def values(*kept: Kept) -> dict[str, float]:
     return {figure.name: figure.value for figure in measure(kept)}
 
 
+@pytest.mark.slow
 def test_each_side_has_its_words_and_facts() -> None:
     found = values(
         one("a large red star", "a plain red star on a road", CaptionKind.VLM),
@@ -41,6 +42,7 @@ def test_each_side_has_its_words_and_facts() -> None:
     assert found["recaptioned: recall, all kinds"] == pytest.approx(5 / 6)
 
 
+@pytest.mark.slow
 def test_true_facts_of_the_alt_text_are_kept_or_lost() -> None:
     # The alt text is true in size, colour, shape and count, and false in its place.
     alt = "a large red star on a beach"

@@ -401,6 +401,7 @@ def test_names_of_people_are_told(text: str, named: bool) -> None:
     assert is_name(text) == named
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     ["Photo: ", "Photo: A. ", "© ", "Photo: Anna Schmidt / ", "a / ", "Foto: Anna. ", "J. Doe/"],
