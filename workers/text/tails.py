@@ -52,7 +52,8 @@ _SAID = re.compile(
     r"(?:\b(?:reads?|reading|says?|saying|spells?|labell?ed|marked|words?|text|letter(?:s|ing)?"
     r"|signs?|buttons?|keys?|press(?:es|ing)?|written|titled|named|called|inscription|inscribed"
     r"|labels?|fields?|columns?|headings?|captions?|displays?|displaying|shows?|showing|with|of|to"
-    r"|the|an?|and|or|is|like|between|from|by|on|in|at|for|steht|liest|sagt|dit|dice|diz|lit|aufschrift|mit|der|die|das|und"
+    r"|the|an?|and|or|is|like|between|from|by|on|in|at|for|steht|liest|sagt|dit|dice|diz|lit"
+    r"|aufschrift|mit|der|die|das|und"
     r"|надпись|надписью|слово|и)|[,:：;«“「『写寫着書れ与與と和])[\s\"'“”]*\Z",
     re.IGNORECASE,
 )

@@ -8,7 +8,6 @@ import pytest
 
 from kaption.workers.policy.ingest import TextPolicy
 from kaption.workers.text.clean import clean
-from kaption.workers.text.names import is_name
 from support.alt_texts import SOUND, TRICKY
 
 POLICY = TextPolicy()
@@ -383,22 +382,6 @@ def test_sound_texts_stay_behind_a_label() -> None:
 
     assert len(plain) > 100
     assert emptied == []
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        *((name, True) for name in ("Anna Schmidt", "J. Doe", "JANE ROE", "Nguyễn Văn An", "王伟")),
-        *(
-            (name, True)
-            for name in ("João da Silva", "Prof. Karl Weiß", "Jean-Luc Moreau", "أحمد حسن")
-        ),
-        *((name, False) for name in ("Anna", "Red Fox", "Anna Street", "Anna plays", "J.", "白云")),
-        *((name, False) for name in ("", " ", "Anna von", "U.S. Flag", "Victoria Falls", "고양이")),
-    ],
-)
-def test_names_of_people_are_told(text: str, named: bool) -> None:
-    assert is_name(text) == named
 
 
 @pytest.mark.slow
