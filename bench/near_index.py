@@ -21,7 +21,7 @@ from bench.near_images import FAMILIES, copies, folder
 from kaption.workers.decode.likeness import index_hash, packed
 from kaption.workers.decode.sketch import sketch
 from kaption.workers.policy.ingest import DedupPolicy, ImagePolicy
-from kaption.workers.stores.near_paths import PATH_BYTES, doubts, likely_paths, own_paths
+from kaption.workers.stores.near_paths import doubts, likely_paths, own_paths, separate
 
 Drawn = tuple[int, bytes]
 """The hash and the packed sketch of an image."""
@@ -76,7 +76,7 @@ def found(pairs: Sequence[tuple[Drawn, Drawn]]) -> list[float]:
 
 
 def _leaves(paths: bytes, bits: int) -> set[bytes]:
-    return {paths[at : at + 1 + bits // 2] for at in range(0, len(paths), PATH_BYTES)}
+    return {path[: 1 + bits // 2] for path in separate(paths)}
 
 
 def _shares(shares: Sequence[float]) -> str:

@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, cast
 
 from kaption.connections.errors import Retry
@@ -18,14 +19,17 @@ from kaption.workers.stores.near_paths import (
     doubts,
     likely_paths,
     own_paths,
+    separate,
     unlikeliness,
 )
+from kaption.workers.stores.near_trees import find_leaves
 
 if TYPE_CHECKING:
     import redis
     from redis.commands.core import Script
 
     from kaption.workers.stores.near_paths import Floats, Hashes
+    from kaption.workers.stores.near_trees import Node
 
 CHUNK = 64
 """Claims in one look."""
@@ -102,10 +106,10 @@ class NearClaims:
 
     *Look.* Four trees order the images by their hashes, each from another bit on. A leaf has at
     most `LEAF` entries, so a look reads as much in a large set as in a small one. It reads the
-    leaf of the hash in each tree, and those that the most doubtful bits lead to (`likely_paths`).
-    Of many images it finds most that are near, not all (docs/scaling.md). Lists that are named by
-    16 bits found all, but grew with the set; lists that all have equally many bits were long for
-    photographs, whose hashes crowd.
+    sequence number and then the leaf of the hash in each tree, and those that the most doubtful
+    bits lead to (`likely_paths`). Of many images it finds most that are near, not all
+    (docs/scaling.md). Lists that are named by 16 bits found all, but grew with the set; lists that
+    all have equally many bits were long for photographs, whose hashes crowd.
 
     *Judgement.* Images that differ may have near hashes, as logos on a white ground do. The
     sketches of at most `CANDIDATES` entries are read. Entries whose check (16 bits of the CRC of
@@ -113,21 +117,21 @@ class NearClaims:
     those whose sketches are not far the nearest `JUDGED` are compared as whole images, because a
     sketch of four times the size took other words in a meme for a watermark.
 
-    *Decision.* A look reads the leaves and the sequence number in one atomic script. Distances and
-    images are judged here, because Redis has one thread and the workers have many. A hit is
-    final: kept entries stay, and of equally near ones the earliest wins. Without a hit a second
-    script keeps the image if no entry near its hash is newer than the look; otherwise the image is
-    looked up again. The claim is thus one atomic decision, and racing workers agree.
+    *Decision.* Paths are followed, and distances and images judged here, because Redis has one
+    thread and the workers have many. A hit is final: kept entries stay, and of equally near ones
+    the earliest wins. Without a hit a script keeps the image if no entry near its hash is newer
+    than the sequence number of the look; otherwise the image is looked up again. The claim is thus
+    one atomic decision, and racing workers agree.
 
     *Takedown.* `forget` removes the entry of one owner atomically. An entry that is gone when a
     claim reads it does not count.
 
     *Repetition.* An owner that holds an entry like its image gets it again, whatever was kept
     since: its own hash leads to its leaf, and no reading leaves out an entry with its check. A
-    worker that dies between the two scripts has written nothing.
+    worker that dies before the script has written nothing.
 
     An entry takes 16 bytes in each tree, and a hash field with the sketch, the sha256 and the
-    owner.
+    owner. Keys of their own took 7 % more memory, and their number slowed the reading of leaves.
     """
 
     def __init__(self, client: redis.Redis, prefix: str, distance: int) -> None:
@@ -140,9 +144,9 @@ class NearClaims:
         self._judges = ThreadPoolExecutor(JUDGES, "near-judge")  # no thread as yet
         lua = files("kaption.workers.stores")
         tree = (lua / "near_tree.lua").read_text("utf-8")
-        self._look, self._keep, self._forget = (
+        self._crowd, self._keep, self._forget = (
             client.register_script(tree + (lua / f"near_{name}.lua").read_text("utf-8"))
-            for name in ("look", "keep", "forget")
+            for name in ("crowd", "keep", "forget")
         )
 
     def claim(
@@ -206,16 +210,35 @@ class NearClaims:
         import numpy as np
 
         doubtful = np.stack([one.doubts for one in wanted])
-        paths = likely_paths([one.number for one in wanted], doubtful, self._depth)
-        asked = [one.hash + one.check + path for one, path in zip(wanted, paths, strict=True)]
-        answer = self._run(self._look, 16 * LONGEST, *asked)
-        self._depth = round(int(answer[1]) * PATH_BYTES / sum(map(len, paths)))
-        found = [
-            self._candidates(one, listed) for one, listed in zip(wanted, answer[2:], strict=True)
-        ]
+        written = likely_paths([one.number for one in wanted], doubtful, self._depth)
+        paths = [separate(each) for each in written]
+        with redis_errors():
+            seen = int(cast("bytes | None", self._client.get(self._sequence)) or 0)
+        leaves = find_leaves(partial(self._nodes, wanted), chain(*paths), 1 + self._depth)
+        lengths = [len(leaves[path][0]) for path in chain(*paths)]
+        self._depth = round(sum(lengths) / len(lengths)) - 1
+        listed = [b"".join(dict(leaves[path] for path in each).values()) for each in paths]
+        found = [self._candidates(*both) for both in zip(wanted, listed, strict=True)]
         entries = self._entries(sorted({number for numbers in found for number in numbers}))
         near = [[entries[at] for at in sorted(numbers) if at in entries] for numbers in found]
-        return int(answer[0]), list(self._judges.map(self._holder, wanted, near, repeat(same)))
+        return seen, list(self._judges.map(self._holder, wanted, near, repeat(same)))
+
+    def _nodes(self, wanted: Sequence[_Wanted], names: Sequence[bytes]) -> list[Node]:
+        """The nodes of these names, for a look at `wanted`."""
+        prefix = self._prefix.encode()
+        short = [name for name in names if len(name) < PATH_BYTES]
+        with redis_errors():
+            found = self._client.mget([prefix + name for name in short]) if short else []
+        nodes = dict(zip(short, cast("list[Node]", found), strict=True))
+        # A whole path names a leaf of one hash, which may be as long as the set.
+        for name in set(names) - nodes.keys():
+            own = [
+                one.hash + one.check
+                for one in wanted
+                if name in separate(own_paths([one.number])[0])
+            ]
+            nodes[name] = self._run(self._crowd, name, 16 * LONGEST, *own)
+        return [nodes[name] for name in names]
 
     def _candidates(self, one: _Wanted, listed: bytes) -> list[int]:
         """The sequence numbers of the entries to judge."""

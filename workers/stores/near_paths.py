@@ -67,6 +67,11 @@ def likely_paths(hashes: Sequence[int], doubt: Floats, depth: int) -> list[bytes
     return _written(trees, _all_rolled(hashes)[rows, trees] ^ turned[rows, trees, chosen])
 
 
+def separate(paths: bytes) -> list[bytes]:
+    """The paths that were written one after the other."""
+    return [paths[at : at + PATH_BYTES] for at in range(0, len(paths), PATH_BYTES)]
+
+
 def unlikeliness(differing: Hashes, doubt: Floats) -> Floats:
     """How unlikely copies have hashes that differ in these bits from one with these doubts.
 

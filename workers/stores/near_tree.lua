@@ -8,10 +8,10 @@
 local prefix, start = ARGV[1], 1 + tonumber(ARGV[2])
 local SPLIT = '/'
 
--- The name, the entries and the length of the name's path of the leaf that a path leads to. `found`
--- is what lies at the depth of most leaves; the leaf is above it or below it.
-local function leaf_of(path, found)
+-- The name, the entries and the length of the name's path of the leaf that a path leads to.
+local function find_leaf(path)
   local length = start
+  local found = redis.call('GET', prefix .. path:sub(1, length))
   while found == SPLIT do
     length = length + 1
     found = redis.call('GET', prefix .. path:sub(1, length))
@@ -21,8 +21,4 @@ local function leaf_of(path, found)
     found = redis.call('GET', prefix .. path:sub(1, length))
   end
   return prefix .. path:sub(1, length), found or '', length
-end
-
-local function find_leaf(path)
-  return leaf_of(path, redis.call('GET', prefix .. path:sub(1, start)))
 end
