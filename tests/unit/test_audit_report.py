@@ -84,6 +84,7 @@ def test_agreement_is_not_known_without_two_people_or_two_kinds_of_decisions() -
     }
 
 
+@pytest.mark.slow
 def test_the_threshold_is_the_lowest_that_reaches_the_target() -> None:
     wrong = [decided(n, R, score=0.2 + n / 1000) for n in range(50)]
     right = [decided(100 + n, A, score=0.25 + n / 1000) for n in range(50)]

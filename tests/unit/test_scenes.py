@@ -106,6 +106,7 @@ def test_the_same_seed_paints_the_same_image_and_another_seed_another() -> None:
     assert one.tobytes() != other.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attribute", ["shape", "color", "texture", "context"])
 def test_every_altered_attribute_can_be_seen_at_the_models_size(attribute: Attribute) -> None:
     rng = random.Random(8)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +23,6 @@ from kaption.connections.tls import setting
 from kaption.objectstore import open_store
 from kaption.schemas.faults import one_line
 from kaption.workers.presets import TOY, PresetName
-from kaption.workers.runtime.backoff import LOADING
 from kaption.workers.settings import Settings, UserError
 from kaption.workers.stores.client import connect_all, try_redis
 
@@ -158,16 +153,3 @@ def on_stop(stop: Callable[[], object]) -> None:
     """Call `stop` at SIGTERM and at Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
-
-
-def leave_loading(code: int) -> None:
-    """End the process where a stop has left a model behind that is still being loaded.
-
-    Python would wait for its downloads, and might crash when the thread comes back from C++.
-    """
-    if any(thread.name.endswith(LOADING) for thread in threading.enumerate()):
-        logging.getLogger(__name__).info("stopped while a model was loaded")
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)

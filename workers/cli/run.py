@@ -31,7 +31,6 @@ from kaption.workers.cli.common import (
     Models,
     Option,
     check_servers,
-    leave_loading,
     named,
     toys,
 )
@@ -165,7 +164,6 @@ def run_pairs(
                 forget(run_settings.redis)
     except KeyboardInterrupt:
         say("stopped")
-        leave_loading(130)
         raise typer.Exit(130) from None
 
 

@@ -11,7 +11,7 @@ import typer
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas.topics import DEAD, REJECTED
-from kaption.workers.cli.common import Config, Models, check_servers, leave_loading, on_stop, toys
+from kaption.workers.cli.common import Config, Models, check_servers, on_stop, toys
 from kaption.workers.runtime import logs
 from kaption.workers.runtime.gpu import export_gpus
 from kaption.workers.runtime.health import HealthServer
@@ -56,7 +56,6 @@ def command(
     with health:
         pipeline.start()
         pipeline.wait()
-    leave_loading(0)
 
 
 def _health(workers: Sequence[Worker], settings: Settings) -> HealthServer:

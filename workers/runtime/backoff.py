@@ -8,16 +8,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from threading import Thread
 from typing import TypeVar
 
 from kaption.connections.errors import Retry
 from kaption.workers.runtime.policy import RuntimePolicy
+from kaption.workers.runtime.stage_thread import StageThread
 from kaption.workers.runtime.stop import StopRequest
 
 T = TypeVar("T")
-LOADING = "-setup"
-"""How the names of threads end that `unless_stopped` may have left behind."""
 _LOOK_S = 0.1
 _APART_S = 300.0
 
@@ -115,7 +113,7 @@ def unless_stopped(work: Callable[[], None], stop: StopRequest, name: str) -> No
         except BaseException as error:  # noqa: BLE001 - the caller raises it
             done.set_exception(error)
 
-    Thread(target=run, name=f"{name}{LOADING}", daemon=True).start()
+    StageThread(target=run, name=f"{name}-setup", daemon=True).start()
     while not done.done():
         wait([done], _LOOK_S)
         if stop.asked and not done.done():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 from kaption.workers.runtime.backoff import Backoff, Stopped
@@ -14,6 +13,7 @@ from kaption.workers.runtime.entry import Batch, Entry, current
 from kaption.workers.runtime.outputs import Outputs
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.stage import Stage
+from kaption.workers.runtime.stage_thread import StageThread
 
 Done = Callable[[Batch, BaseException | None], None]
 
@@ -43,7 +43,7 @@ class Compute:
         self._handed: list[Batch] = []
         self._work: SimpleQueue[Batch | None] = SimpleQueue()
         self._done: Done = lambda batch, error: None
-        self._thread = Thread(target=self._run, name=f"{stage.name}-compute", daemon=True)
+        self._thread = StageThread(target=self._run, name=f"{stage.name}-compute", daemon=True)
 
     def start(self, done: Done) -> None:
         """Start the thread. It calls `done` with each batch, and the error that ends the worker."""

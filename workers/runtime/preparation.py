@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 from kaption.connections.errors import Fatal
@@ -19,6 +19,7 @@ from kaption.workers.runtime.entry import Entry, current
 from kaption.workers.runtime.lanes import SPARE_THREADS, Lanes
 from kaption.workers.runtime.policy import RuntimePolicy
 from kaption.workers.runtime.stage import Dead, Emit, Incoming, Later, Reject, Stage
+from kaption.workers.runtime.stage_thread import StageThread
 
 _LARGEST_CHUNK = 64
 
@@ -50,7 +51,7 @@ class Preparation:
         self._sized = stage.batching.max_bytes is not None
         self._seconds = policy.prepare_chunk_s
         self._lanes = Lanes(policy.prepare_threads, stage.lane_width, clock)
-        self._threads: list[Thread] = []
+        self._threads: list[StageThread] = []
         self._starting = Lock()
 
     def start(self, done: Done) -> None:
@@ -90,7 +91,7 @@ class Preparation:
             number = len(self._threads)
             if number < self._policy.prepare_threads + SPARE_THREADS:
                 name = f"{self._stage.name}-prepare-{number}"
-                self._threads.append(Thread(target=self._run, name=name, daemon=True))
+                self._threads.append(StageThread(target=self._run, name=name, daemon=True))
                 self._threads[-1].start()
 
     def _run(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import partial
 from queue import SimpleQueue
-from threading import Thread
 from typing import Any
 
 from kaption.connections.errors import Retry
@@ -13,6 +12,7 @@ from kaption.connections.kafka.messages import Partition
 from kaption.workers.runtime.backoff import Backoff, Stopped
 from kaption.workers.runtime.session import Session
 from kaption.workers.runtime.stage import Stage
+from kaption.workers.runtime.stage_thread import StageThread
 
 Done = Callable[[Partition, int, int | BaseException], None]
 
@@ -34,7 +34,7 @@ class Resumption:
         self._timeout_s = timeout_s
         self._work: SimpleQueue[tuple[Partition, int] | None] = SimpleQueue()
         self._done: Done = lambda partition, epoch, start: None
-        self._thread = Thread(target=self._run, name=f"{stage.name}-resume", daemon=True)
+        self._thread = StageThread(target=self._run, name=f"{stage.name}-resume", daemon=True)
         self.asked: dict[Partition, int] = {}
         """The partitions whose start is not known yet, with the epoch of the question. They stay
         paused."""

@@ -156,6 +156,7 @@ def test_tags_beside_a_text_in_another_language_are_not_touched() -> None:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(st.text(min_size=1, max_size=12), max_size=6))
 def test_any_tags_and_labels_are_captioned(names: list[str]) -> None:

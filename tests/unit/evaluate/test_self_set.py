@@ -22,6 +22,7 @@ def test_a_threshold_is_learnt_between_wrong_and_right(
     assert (found > WRONG).mean() >= 0.9
 
 
+@pytest.mark.slow
 def test_each_threshold_is_judged_by_both_kinds_of_texts() -> None:
     figures = {each.name: each.value for each in compare("here", RIGHT, WRONG, 0.2)}
 

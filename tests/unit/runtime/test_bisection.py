@@ -13,6 +13,7 @@ from support.engine import POLICY, Probed, Toy
 from support.entries import bisection, entry
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.booleans(), min_size=1, max_size=40),
     st.integers(min_value=0, max_value=60),

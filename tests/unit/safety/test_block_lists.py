@@ -72,6 +72,7 @@ def test_lists_of_every_form_in_use_refuse_the_file(
     assert refuses(lists, image_bytes(81)) is None
 
 
+@pytest.mark.slow
 def test_altered_copies_are_refused_by_their_looks_and_other_images_are_not(tmp_path: Path) -> None:
     file = tmp_path / "pdq.csv"
     file.write_text(f"hash,quality\n{pdq_line(KNOWN)},100\n", "utf-8")

@@ -14,6 +14,7 @@ PROSE = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @given(st.text() | PROSE)
 def test_clauses_join_to_the_text_and_none_is_empty(text: str) -> None:
     clauses = split_clauses(text)
@@ -46,6 +47,7 @@ def test_boundaries_follow_punctuation(text: str, clauses: list[str]) -> None:
     assert split_clauses(text) == clauses
 
 
+@pytest.mark.slow
 @given(st.text() | PROSE, st.integers(min_value=0, max_value=60))
 def test_a_cut_is_a_prefix_that_fits(text: str, max_chars: int) -> None:
     short = cut(text, max_chars)
@@ -54,6 +56,7 @@ def test_a_cut_is_a_prefix_that_fits(text: str, max_chars: int) -> None:
     assert text.startswith(short)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.text(alphabet="abcdef,.;", min_size=1, max_size=8), min_size=1),
     st.integers(min_value=8, max_value=60),

@@ -46,6 +46,7 @@ FRAGMENTS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @given(st.text() | FRAGMENTS, st.sampled_from([None, "en", "de", "fr-CA", "es", "zh"]))
 @example("&am<b>p;lt;i>", None)
 @example("&" + "amp;" * 40, None)
@@ -55,6 +56,7 @@ def test_cleaning_twice_changes_nothing(text: str, language: str | None) -> None
     assert clean(once, POLICY, language).text == once
 
 
+@pytest.mark.slow
 @given(st.text(st.characters(codec=None)) | FRAGMENTS)
 def test_no_text_is_left_with_invisible_characters_or_past_the_limit(text: str) -> None:
     policy = TextPolicy(max_chars=40)

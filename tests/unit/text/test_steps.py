@@ -44,6 +44,7 @@ def kept(text: str, tokens: list[str]) -> list[str]:
     return [token for token in tokens if re.search(rf"(?<!\w){re.escape(token)}(?!\w)", text)]
 
 
+@pytest.mark.slow
 @given(PARTS, st.lists(st.sampled_from(NOISE), min_size=12, max_size=12), LANGUAGES)
 def test_names_and_numbers_pass_between_noise(
     parts: list[tuple[str, str, str]], noise: list[str], language: str | None
@@ -55,6 +56,7 @@ def test_names_and_numbers_pass_between_noise(
     assert kept(clean(text, POLICY, language).text, tokens) == tokens
 
 
+@pytest.mark.slow
 @given(st.text(max_size=200), LANGUAGES)
 def test_cleaning_makes_no_text_much_longer(text: str, language: str | None) -> None:
     # NFC and slang alone may lengthen: three letters for one, and "u" becomes "you".

@@ -315,6 +315,7 @@ def test_a_file_that_is_no_tdmrep_json_is_refused(content: bytes) -> None:
         TdmRep.parse(content)
 
 
+@pytest.mark.slow
 @given(st.text(), st.lists(st.tuples(st.just("x-robots-tag"), st.text())))
 def test_any_page_and_any_header_can_be_read(html: str, headers: list[tuple[str, str]]) -> None:
     opt_out_signals(Document(html, PAGE), headers)
