@@ -101,18 +101,20 @@ class Compactor:
         # They are read once, when a partition is not done: `every_s` never passes. Those that come
         # meanwhile are for the next run.
         takedowns = Takedowns(self._objects, self._prefix, every_s=float("inf"))
-        counted = {} if dry else stored_counts(self._objects, self._prefix)
+        counted = stored_counts(self._objects, self._prefix)
         index = DatasetIndex(self._objects, self._prefix)
         for partition, stored in sorted(patiently(index.read).items()):
+            known = stored, counted.get(partition)
+            if self._is_done(*known, digest):
+                continue
             if dry:
                 self._foresee(partition, takedowns, done)
-            elif not self._is_done(stored, digest, counted.get(partition)):
-                known = stored, counted.get(partition)
+            else:
                 self._compact(partition, known, takedowns, done, progress)
         return done
 
     def _is_done(
-        self, stored: PartitionShards, takedowns: str, counted: PartitionCounts | None
+        self, stored: PartitionShards, counted: PartitionCounts | None, takedowns: str
     ) -> bool:
         """Whether an earlier run has left nothing to do, as its checkpoint and counters say."""
         chain, head = chain_of(stored), stored.checkpoint
@@ -217,7 +219,7 @@ class Compactor:
         def within(run: Run, offsets: frozenset[int]) -> int:
             return sum(run[0].start <= offset < run[-1].end for offset in offsets)
 
-        # A dry run writes no checkpoint, so it reads all tables.
+        # A dry run writes no checkpoint, so it reads all tables of the partition.
         chain = MergedManifests(self._objects, self._prefix, partition).chain()
         obsolete = find_obsolete(self._data, self._manifests(chain), takedowns)
         replaced = obsolete.replaced - obsolete.taken_down

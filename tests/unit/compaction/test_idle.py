@@ -50,8 +50,9 @@ def noted(objects, tmp_path) -> Noted:
     return Noted(tmp_path / "store")
 
 
-def test_with_nothing_to_do_it_reads_no_shard_and_writes_nothing(noted):
-    assert compact(noted, NONE_SMALL).before == 0
+@pytest.mark.parametrize("dry", [False, True])
+def test_with_nothing_to_do_it_reads_no_shard_and_writes_nothing(noted, dry):
+    assert compact(noted, NONE_SMALL, dry=dry).before == 0
     assert (kinds(noted.read), noted.written) == ({"checkpoint", "counts"}, [])
     assert len(noted.read) == 2 * len(CHAINS)
 
@@ -68,6 +69,17 @@ def test_it_reads_the_tables_of_new_shards_alone(noted, tmp_path):
     tables = {key for key in noted.read if key.endswith(".parquet") and "/data/" in key}
     assert len(tables) == 1
     assert not any("/manifest/00000/" in key for key in noted.read)
+
+
+def test_a_dry_run_reads_the_partitions_alone_in_which_something_changed(noted, tmp_path):
+    write_chains(noted, tmp_path, {1: [[12]]})
+    noted.read.clear()
+
+    assert compact(noted, NONE_SMALL, dry=True).before == 0
+
+    tables = [key for key in noted.read if key.endswith(".parquet") and "/data/" in key]
+    assert len(tables) == 13
+    assert all("/00001/" in key for key in tables)
 
 
 def test_a_list_of_takedowns_reads_the_tables_of_what_it_covers(noted):
