@@ -28,11 +28,13 @@ class CaptionerConformance:
     """Override the fixture `policy`: it names the captioner, and gives its settings."""
 
     @pytest.fixture(scope="class")
-    def policy(self) -> RecaptionPolicy:
+    @classmethod
+    def policy(cls) -> RecaptionPolicy:
         raise NotImplementedError("override the fixture `policy`")
 
     @pytest.fixture(scope="class")
-    def make(self, policy: RecaptionPolicy) -> Make:
+    @classmethod
+    def make(cls, policy: RecaptionPolicy) -> Make:
         """Load the captioner as the recaption stage does, each time anew."""
         return lambda: load_captioners(policy)[0]
 

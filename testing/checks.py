@@ -26,11 +26,13 @@ class CheckConformance:
     """Captions of a model that the check must fail."""
 
     @pytest.fixture(scope="class")
-    def policy(self) -> SelectPolicy:
+    @classmethod
+    def policy(cls) -> SelectPolicy:
         raise NotImplementedError("override the fixture `policy`")
 
     @pytest.fixture(scope="class")
-    def check(self, policy: SelectPolicy) -> Check:
+    @classmethod
+    def check(cls, policy: SelectPolicy) -> Check:
         """Load the check as the select stage does."""
         (check,) = load_checks(policy)
         return check

@@ -29,16 +29,19 @@ class ScorerConformance:
     """By how much a number of an embedding may depend on the shape of its batch."""
 
     @pytest.fixture(scope="class")
-    def policy(self) -> ClipPolicy:
+    @classmethod
+    def policy(cls) -> ClipPolicy:
         raise NotImplementedError("override the fixture `policy`")
 
     @pytest.fixture(scope="class")
-    def make(self, policy: ClipPolicy) -> Make:
+    @classmethod
+    def make(cls, policy: ClipPolicy) -> Make:
         """Load the scorer as the stages do, each time anew."""
         return lambda: load_scorer(policy)
 
     @pytest.fixture(scope="class")
-    def scorer(self, make: Make) -> Scorer:
+    @classmethod
+    def scorer(cls, make: Make) -> Scorer:
         """Give one that is loaded."""
         return make()
 

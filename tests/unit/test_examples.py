@@ -32,7 +32,8 @@ from support.tiny_models import tiny_transformers_clip
 
 class TestOwnCaptioner(CaptionerConformance):
     @pytest.fixture(scope="class")
-    def policy(self) -> RecaptionPolicy:
+    @classmethod
+    def policy(cls) -> RecaptionPolicy:
         name = "own_captioner:ColourCaptioner"
         return RecaptionPolicy(captioners=(name,), settings={name: {"most": 2}})
 
@@ -50,7 +51,8 @@ class TestOwnCheck(CheckConformance):
     refused = ("Lorem ipsum dolor sit amet", "a vase, IPSUM")
 
     @pytest.fixture(scope="class")
-    def policy(self) -> SelectPolicy:
+    @classmethod
+    def policy(cls) -> SelectPolicy:
         return SelectPolicy(checks=("own_check:BannedWords",))
 
     def test_the_words_can_be_set(self) -> None:
@@ -84,7 +86,8 @@ class TestOwnSource(SourceConformance):
 
 class TestOwnScorer(ScorerConformance):
     @pytest.fixture(scope="class")
-    def policy(self, tmp_path_factory: pytest.TempPathFactory) -> ClipPolicy:
+    @classmethod
+    def policy(cls, tmp_path_factory: pytest.TempPathFactory) -> ClipPolicy:
         folder = tiny_transformers_clip(tmp_path_factory.mktemp("clip"))
         return ClipPolicy(
             scorer="own_scorer:TransformersClip",
@@ -100,7 +103,8 @@ class TestOwnStage(StageConformance):
     reads_images = False
 
     @pytest.fixture(scope="class")
-    def stage(self) -> AnyStage:
+    @classmethod
+    def stage(cls) -> AnyStage:
         return build_stage("own_stage:SplitStage", Settings())
 
     def test_its_share_is_held_out_by_image(self) -> None:

@@ -46,8 +46,9 @@ def own_valkey() -> Iterator[Valkey]:
 
 class TestOurStages(StageConformance):
     @pytest.fixture(scope="class", params=list(STAGES))
+    @classmethod
     def stage(
-        self, request: pytest.FixtureRequest, own_valkey: Valkey, blobs, folder: Path
+        cls, request: pytest.FixtureRequest, own_valkey: Valkey, blobs, folder: Path
     ) -> AnyStage:
         connection = RedisConnection.model_validate({"url": own_valkey.url})
         prefix = f"{folder.name}-{request.param}:"
@@ -55,7 +56,8 @@ class TestOurStages(StageConformance):
         return build_stage(request.param, settings)
 
     @pytest.fixture(scope="class")
-    def outages(self, own_valkey: Valkey, folder: Path) -> Outages:
+    @classmethod
+    def outages(cls, own_valkey: Valkey, folder: Path) -> Outages:
         @contextmanager
         def redis_down() -> Iterator[None]:
             own_valkey.stop()

@@ -18,8 +18,9 @@ pytestmark = pytest.mark.slow
 
 class TestOurCaptioners(CaptionerConformance):
     @pytest.fixture(scope="class", params=CAPTIONERS.names())
+    @classmethod
     def policy(
-        self,
+        cls,
         request: pytest.FixtureRequest,
         tmp_path_factory: pytest.TempPathFactory,
         caption_server: TransformersServe,

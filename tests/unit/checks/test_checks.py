@@ -155,11 +155,13 @@ REFUSED = {
 
 class TestOurChecks(CheckConformance):
     @pytest.fixture(scope="class", params=OURS)
-    def policy(self, request: pytest.FixtureRequest) -> SelectPolicy:
+    @classmethod
+    def policy(cls, request: pytest.FixtureRequest) -> SelectPolicy:
         return SelectPolicy(checks=(request.param,))
 
     @pytest.fixture(scope="class", autouse=True)
-    def _refused(self, request: pytest.FixtureRequest, check: Check) -> None:
+    @classmethod
+    def _refused(cls, request: pytest.FixtureRequest, check: Check) -> None:
         request.cls.refused = REFUSED[check.name]
 
     def test_it_has_the_name_of_its_module(self, policy: SelectPolicy, check: Check) -> None:

@@ -51,7 +51,8 @@ class TestPerplexity(CheckConformance):
     refused = SALAD
 
     @pytest.fixture(scope="class")
-    def policy(self, folder: Path) -> SelectPolicy:
+    @classmethod
+    def policy(cls, folder: Path) -> SelectPolicy:
         given = PerplexityPolicy(model=str(folder), most=100.0)
         return SelectPolicy(checks=("perplexity",), perplexity=given)
 

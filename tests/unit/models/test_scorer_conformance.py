@@ -12,8 +12,9 @@ pytestmark = pytest.mark.slow
 
 class TestOurScorers(ScorerConformance):
     @pytest.fixture(scope="class", params=SCORERS.names())
+    @classmethod
     def policy(
-        self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+        cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     ) -> ClipPolicy:
         folder = tiny_clip(tmp_path_factory.mktemp("clip"))
         return ClipPolicy(scorer=request.param, model=f"local-dir:{folder}", device="cpu")
