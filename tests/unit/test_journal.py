@@ -168,6 +168,19 @@ def test_an_interrupted_run_is_known_again_and_half_a_line_is_dropped(tmp_path: 
         Journal(out, {"input": "jsonl:/other.jsonl", "models": ["small"]})
 
 
+def test_a_text_with_line_breaks_of_any_kind_is_known_again(tmp_path: Path) -> None:
+    # Given an interrupted run that refused texts with what Python and others call a line break
+    breaks = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+    with Journal(tmp_path / "out", OF) as first:
+        first.begin()
+        for number, each in enumerate(breaks):
+            first.add(rejected(first, number, {"text": f"a{each}b"}))
+            first.add(dead(first, number + 20, f"a{each}b".encode()))
+    # When the same command is given, then it knows each of them
+    with Journal(tmp_path / "out", OF) as second:
+        assert second.known(Settings()).total == 2 * len(breaks)
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="is not an empty folder"):

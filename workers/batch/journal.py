@@ -121,14 +121,15 @@ class Journal(ExitStack):
         """The outcomes of earlier attempts. An input without one is published again."""
         tally = Tally()
         for name in ("rejected.jsonl", "dead.jsonl"):
-            for line in (self.out / name).read_text("utf-8").splitlines():
-                found = json.loads(line)
-                tally.mark(found["number"])
-                if "reason" in found:
-                    took = provenance_of(found)
-                    tally.count_rejected(found["stage"], found["reason"], took)
-                else:
-                    tally.count_dead(found["stage"])
+            # Not by `splitlines`: a text may hold U+2028 and other characters that it splits at.
+            with (self.out / name).open(encoding="utf-8") as lines:
+                for found in map(json.loads, lines):
+                    tally.mark(found["number"])
+                    if "reason" in found:
+                        took = provenance_of(found)
+                        tally.count_rejected(found["stage"], found["reason"], took)
+                    else:
+                        tally.count_dead(found["stage"])
         if self.attempt > 1:
             store, prefix = open_store(settings.store), settings.sink.prefix
             for manifest in read_manifests(store, prefix):
