@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kaption.workers.cli.common import Config, check_servers, on_stop, print_table
+from kaption.workers.cli.common import Config, check_servers, on_stop, print_table, text_of
 from kaption.workers.runtime import logs
 from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.stores.client import keyspace
@@ -123,7 +123,7 @@ def load(
     from kaption.workers.audit.label_studio import load as carry_out
     from kaption.workers.audit.server import open_desk
 
-    text = file.read_text("utf-8")
+    text = text_of(file, str(file))
     with open_desk(load_settings(config)) as desk:
         try:
             outcomes = carry_out(desk, text)

@@ -63,6 +63,16 @@ _UNBOUNDED = 10_000
 _LINE_S = 5.0
 
 
+def text_of(file: Path, shown: str) -> str:
+    """The text of a file that the user named, in UTF-8. Raises UserError, which begins `shown`."""
+    try:
+        return file.read_text("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{shown} cannot be read: {error.strerror}; give a text file") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown} is not in UTF-8 ({error}): convert it") from error
+
+
 def named(options: list[str] | None) -> dict[str, str]:
     """The options of a format by name. Raises UserError."""
     found = {}
