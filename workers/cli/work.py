@@ -56,6 +56,7 @@ def command(
     with health:
         pipeline.start()
         pipeline.wait()
+    _log.info("stopped")
     leave_loading(0)
 
 
