@@ -125,6 +125,15 @@ def test_a_dead_letter_tells_what_was_wrong_with_the_file(tmp_path: Path) -> Non
     assert line["error"] == "none.jpg: no such file"
 
 
+def test_a_copy_names_the_number_of_the_input_that_was_kept(tmp_path: Path) -> None:
+    with Journal(tmp_path / "out", OF) as journal:
+        read = rejected(journal, 9, {"pair_id": "p", "text": "a jug"})
+        copy = read.record.model_copy(update={"detail": f"of {journal.origin(7)}: no better text"})
+        journal.add(read._replace(record=copy))
+        (line,) = told(tmp_path / "out" / "rejected.jsonl")
+    assert line["detail"] == "of number 7: no better text"
+
+
 def test_the_bytes_of_an_image_are_not_shown(tmp_path: Path) -> None:
     inline = base64.b64encode(b"\xff\xd8" * 5_000).decode()
     pair: dict[str, object] = {"pair_id": "p", "text": "a jug", "image": {"inline": inline}}

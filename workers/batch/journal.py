@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
@@ -111,8 +112,12 @@ class Journal(ExitStack):
         record, number = read.record, origin_of_read(read).offset
         place = self.places.pop(number, "")
         if isinstance(record, RejectedPair | DeadLetter):
-            line = {"number": number, "place": place}
+            line: dict[str, Any] = {"number": number, "place": place}
             line |= _rejected(record) if isinstance(record, RejectedPair) else _dead(record)
+            if "detail" in line:  # a copy names the origin of the kept image
+                line["detail"] = re.sub(
+                    rf"{self.name}\.input/0/(\d+)", r"number \1", line["detail"]
+                )
             file = self._files[type(record)]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()

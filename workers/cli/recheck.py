@@ -68,6 +68,8 @@ def command(
     finally:
         job.close()
     print_table(_table(found))
+    if not found.lines and not stopping.is_set():
+        typer.echo("no kept image has an address, so no host was asked")
     if stopping.is_set():
         raise UserError(f"interrupted: give {report} again to go on")
     wanted = [HostAnswer.OPTED_OUT, *([HostAnswer.GONE] if gone else [])]
