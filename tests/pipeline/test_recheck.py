@@ -149,8 +149,9 @@ def test_a_site_that_forbids_all_is_opted_out_and_a_run_goes_on_where_it_was_int
 def test_without_an_address_the_command_says_that_it_asked_nobody(
     kafka: KafkaConnection, redis_url: str, tmp_path: Path
 ) -> None:
-    store = {"KAPTION_STORE__URL": str(tmp_path / "store"), "KAPTION_REDIS__URL": redis_url}
-    ended = kaption("recheck", str(tmp_path / "r.jsonl"), settings={**environment(kafka), **store})
+    servers = {"KAPTION_STORE__URL": str(tmp_path), "KAPTION_REDIS__URL": redis_url}
+    settings = {**environment(kafka), **servers}
+    ended = kaption("recheck", str(tmp_path / "r.jsonl"), settings=settings)
     assert ended.returncode == 0, ended.stderr
     assert "no kept image has an address, so no host was asked" in ended.stdout
 

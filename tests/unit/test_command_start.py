@@ -195,3 +195,31 @@ def test_a_file_of_the_user_that_cannot_be_read_is_told_in_one_line(
     ended = kaption(*command, str(file))
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
     assert re.match(f"kaption: .*{file} .*{said}", ended.stderr)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["takedown", "example.org", "--yes"],
+        ["takedown", "example.org", "--lift"],
+        ["recheck", "r.jsonl"],
+        ["compact"],
+        ["consume", "p.jsonl"],
+        ["rebuild", "redis"],
+        ["audit", "serve"],
+        ["audit", "export", "tasks"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_about_a_data_set_makes_no_store_where_none_is(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a user who forgot to name the store, which is a folder here by default
+    monkeypatch.chdir(tmp_path)
+    # When the command is given
+    ended = kaption(*command)
+    # Then one line says which setting to set, and nothing is written
+    assert ended.returncode == 1
+    said = "there is no folder kaption-store: set store.url (KAPTION_STORE__URL) to the store of"
+    assert ended.stderr == f"kaption: {said} the data set\n"
+    assert list(tmp_path.iterdir()) == []

@@ -153,6 +153,19 @@ def check_servers(settings: Settings, *, redis: bool) -> None:
             raise UserError(f"{error}: {setting('redis', 'url')} names the server") from error
 
 
+def require_store(settings: Settings) -> None:
+    """Raise UserError where `store.url` names a folder that is not there.
+
+    For commands about a data set that exists. The default is a folder here: a takedown would be
+    written into it while readers look into another store, and nothing would say so.
+    """
+    url = settings.store.url
+    if not (url.startswith("s3://") or Path(url).expanduser().is_dir()):
+        raise UserError(
+            f"there is no folder {url}: set {setting('store', 'url')} to the store of the data set"
+        )
+
+
 @contextmanager
 def parsing(prefix: str) -> Iterator[None]:
     """Raise UserError where a file of the dataset below `prefix` cannot be parsed."""

@@ -17,7 +17,7 @@ from kaption.objectstore import open_store
 from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
 from kaption.schemas import Takedown, TakedownKind
 from kaption.schemas.limits import DETAIL_CHARS
-from kaption.workers.cli.common import Config, ask, text_of
+from kaption.workers.cli.common import Config, ask, require_store, text_of
 from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.takedown.lifting import lift
 from kaption.workers.takedown.names import kind_of
@@ -66,6 +66,7 @@ def command(
     names = [*(what or ()), *names_in(file)]
     takedowns = _requested(names, kind, reason)
     settings = load_settings(config)
+    require_store(settings)
     if lifts:
         if not names or dry_run:
             raise UserError("--lift needs the names of takedowns, and has no --dry-run")
