@@ -128,6 +128,7 @@ def test_a_dead_letter_tells_what_was_wrong_with_the_file(tmp_path: Path) -> Non
 def test_a_copy_names_the_number_of_the_input_that_was_kept(tmp_path: Path) -> None:
     with Journal(tmp_path / "out", OF) as journal:
         read = rejected(journal, 9, {"pair_id": "p", "text": "a jug"})
+        assert isinstance(read.record, RejectedPair)
         copy = read.record.model_copy(update={"detail": f"of {journal.origin(7)}: no better text"})
         journal.add(read._replace(record=copy))
         (line,) = told(tmp_path / "out" / "rejected.jsonl")
