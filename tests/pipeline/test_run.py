@@ -103,6 +103,10 @@ def test_many_bad_lines_do_not_stop_the_run(photographs: Path, tmp_path: Path) -
     assert ended.returncode == 0, ended.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["clean"] + sum(summary["rejected"].values()) == len(PHOTOGRAPHS)
+    # And the first bad lines are told, and no flood of them
+    assert "pairs.jsonl:1:" in ended.stderr
+    assert ended.stderr.count("not JSON") == 20
+    assert ended.stderr.count("more inputs cannot be read: dead.jsonl names each") == 1
     # And every bad line is a dead letter that names the line
     dead = [json.loads(line) for line in (out / "dead.jsonl").read_text().splitlines()]
     assert {each["text"] for each in dead} == {"{no json}"}
