@@ -292,7 +292,12 @@ def _fault(fault: Mapping[str, Any]) -> str:
             return f"{name}: {fault_text({**fault, 'input': {}})}"  # it may be a secret
         unit = settings[name].unit
         return f"{name}{f' (in {unit})' * bool(unit)}: {fault_text(fault)}"
-    names = [*settings]
+    return no_such_setting(name)
+
+
+def no_such_setting(name: str) -> str:
+    """Say that no setting or section has this name, and which was probably meant."""
+    names = [setting.name for setting in describe()]
     meant = [*names, *(each.rpartition(".")[0] for each in names)]
     return f"there is no setting {name}{_meant(name, meant)}"
 

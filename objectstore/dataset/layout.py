@@ -63,6 +63,13 @@ class Layout:
 
     prefix: str
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a prefix with a slash at an end: no key would be found."""
+        if self.prefix != self.prefix.strip("/"):
+            raise ValueError(
+                f"the prefix of a data set is {self.prefix!r}: write {self.prefix.strip('/')!r}"
+            )
+
     def object(self, key: str) -> str:
         """The data object that a manifest calls `key`: manifests name keys below the prefix."""
         return f"{self._root}{key}"

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
+from kaption.producers.errors import SourceError
 from kaption.producers.image import file_below
 from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
@@ -14,6 +15,8 @@ from kaption.producers.sources.source import Found, Item, LocalSource, Unreadabl
 from kaption.producers.sources.table import TABLES
 from kaption.producers.sources.warc import ARCHIVES
 from kaption.schemas.limits import RAW_BYTES
+
+_SIDES = (".txt", ".json")
 
 
 class Folder(LocalSource):
@@ -47,14 +50,24 @@ class Folder(LocalSource):
         def failed(error: OSError) -> None:
             raise error
 
-        found = []
+        found, described = [], False
         for folder, _, names in os.walk(self._path, onerror=failed):
             below = Path(folder).relative_to(self._path)
-            found += [
-                (below / name).as_posix()
-                for name in names
-                if name.rpartition(".")[2].lower() in IMAGES
-            ]
+            images = [name for name in names if name.rpartition(".")[2].lower() in IMAGES]
+            found += [(below / name).as_posix() for name in images]
+            sides = {Path(name).with_suffix(end).name for name in images for end in _SIDES}
+            described = described or not sides.isdisjoint(names)
+        # One image without a text may be a mistake of its own: it becomes a dead letter.
+        if len(found) > 1 and not described:
+            lines = next(iter(sorted(self._path.glob("*.jsonl"))), None)
+            raise SourceError(
+                f"none of the {len(found)} images in {self._path} has a text beside it: "
+                + (
+                    f"give {lines}, with -o image_column=NAME where its images have another name"
+                    if lines
+                    else "write the text of a.jpg into a.txt; where nobody wrote one, an empty file"
+                )
+            )
         return sorted(found)
 
     def _item(self, name: str) -> Item:

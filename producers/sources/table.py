@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from kaption.producers.errors import SourceError
@@ -12,10 +13,15 @@ from kaption.producers.sources._files import PACKED
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import CsvForm, Row, csv_rows, parquet_rows
 from kaption.producers.sources.source import Found, LocalSource
+from kaption.schemas import RawPair
+from kaption.schemas.address import is_web
 
 TABLES = (*(f"{name}{each}" for name in (".csv", ".tsv") for each in PACKED), ".parquet")
 """Endings of a table's name."""
 _TAB = "\t"
+_FIRST_ROWS = 20
+"""Rows after which a table without any address is refused."""
+_SHOWN_CHARS = 100
 
 
 class Table(LocalSource):
@@ -70,6 +76,23 @@ class Table(LocalSource):
         return bool(tars is None and made is None and _tables(path))
 
     def _read(self, after: str | None) -> Iterator[Found]:
+        found = self._found(after)
+        if after is None:
+            first = list(islice(found, _FIRST_ROWS))
+            pairs = [each.item for each in first if isinstance(each.item, RawPair)]
+            urls = [each.image.url for each in pairs]
+            # One row with another value may be damaged: ingest refuses it.
+            if len(urls) > 1 and all(url is not None and not is_web(url) for url in urls):
+                raise SourceError(
+                    f"{self._path} has no addresses in its column for the image, but values such"
+                    f" as {str(urls[0])[:_SHOWN_CHARS]!r}: a table names images by URL alone. Write"
+                    " JSON lines, which may name files below their folder, or name another column"
+                    " with -o image_column=NAME"
+                )
+            yield from first
+        yield from found
+
+    def _found(self, after: str | None) -> Iterator[Found]:
         name, offset, number = parts_of(after, str, int, int)
         for path in self._files():
             if path.name < name:

@@ -16,6 +16,10 @@ from kaption.producers.sources.source import Found, Item, Source, Unreadable
 from kaption.schemas.limits import RAW_BYTES
 
 _TEXTS = ("txt", "caption", "text")
+_FIRST_SAMPLES = 20
+"""Samples after which a data set without texts is refused. Those before the first one with a text
+are held in memory, up to `_FIRST_BYTES` and one sample."""
+_FIRST_BYTES = 64 * 1024 * 1024
 
 
 class WebDataset(Source):
@@ -57,7 +61,26 @@ class WebDataset(Source):
         return f"webdataset:{self._location if remote else Path(self._location).resolve()}"
 
     def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each sample in turn."""
+        """Each sample in turn. Raises SourceError if the first ones all have no text."""
+        found = self._found(after)
+        if after is None:
+            first, size, described = list[Found](), 0, False
+            for described, each, read in found:
+                first.append(each)
+                size += read
+                if described or len(first) == _FIRST_SAMPLES or size > _FIRST_BYTES:
+                    break
+            # One sample without a text may be damaged: it becomes a dead letter.
+            if len(first) > 1 and not described:
+                raise SourceError(
+                    f"none of the first {len(first)} samples of {self._location} has a text: put it"
+                    " beside the image, as .txt or in a .json"
+                )
+            yield from first
+        yield from (each for _, each, _ in found)
+
+    def _found(self, after: str | None) -> Iterator[tuple[bool, Found, int]]:
+        """Each sample: whether it has a text or a JSON, what it gives, and its bytes."""
         shards = shards_of(self._location, ".tar", self._store)
         names = [self._name(shard) for shard in shards]
         last, offset = parts_of(after, str, int)
@@ -73,7 +96,10 @@ class WebDataset(Source):
             begin = offset if number == first else 0
             for end, sample in self._samples(shards[number], begin):
                 place = f"{shards[number].rpartition('/')[2]}/{_key(sample[0])}"
-                yield Found(self._item(sample, place), cursor(names[number], end), place)
+                found = Found(self._item(sample, place), cursor(names[number], end), place)
+                endings = {_ending(member.name) for member in sample}
+                described = not endings.isdisjoint((*_TEXTS, "json"))
+                yield described, found, sum(len(member.data) for member in sample)
 
     def _name(self, shard: str) -> str:
         """The shard's name in the location: the same however the location is written."""

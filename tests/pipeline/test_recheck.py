@@ -146,6 +146,16 @@ def test_a_site_that_forbids_all_is_opted_out_and_a_run_goes_on_where_it_was_int
     assert found(report) == dict.fromkeys(NAMES, "opted_out")
 
 
+def test_without_an_address_the_command_says_that_it_asked_nobody(
+    kafka: KafkaConnection, redis_url: str, tmp_path: Path
+) -> None:
+    servers = {"KAPTION_STORE__URL": str(tmp_path), "KAPTION_REDIS__URL": redis_url}
+    settings = {**environment(kafka), **servers}
+    ended = kaption("recheck", str(tmp_path / "r.jsonl"), settings=settings)
+    assert ended.returncode == 0, ended.stderr
+    assert "no kept image has an address, so no host was asked" in ended.stdout
+
+
 def test_pairs_that_only_the_tables_have_are_asked_too(
     recheck: Recheck, web: OwnersWeb, kafka: KafkaConnection, tmp_path: Path
 ) -> None:

@@ -16,12 +16,13 @@ from kaption.consumers import Read
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.objectstore.folder import FolderStore
-from kaption.producers.sources import Found, Unreadable
+from kaption.producers.sources import Found, Unreadable, open_source
 from kaption.schemas import DeadLetter
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import ServerAddresses, servers
 from kaption.workers.batch.tally import Tally
+from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.settings import Settings
 from support.dataset_faults import chain_faults, object_faults
 from support.program import PROGRAM, kaption
@@ -102,6 +103,10 @@ def test_many_bad_lines_do_not_stop_the_run(photographs: Path, tmp_path: Path) -
     assert ended.returncode == 0, ended.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["clean"] + sum(summary["rejected"].values()) == len(PHOTOGRAPHS)
+    # And the first bad lines are told, and no flood of them
+    assert "pairs.jsonl:1:" in ended.stderr
+    assert ended.stderr.count("not JSON") == 20
+    assert ended.stderr.count("more inputs cannot be read: dead.jsonl names each") == 1
     # And every bad line is a dead letter that names the line
     dead = [json.loads(line) for line in (out / "dead.jsonl").read_text().splitlines()]
     assert {each["text"] for each in dead} == {"{no json}"}
@@ -132,6 +137,33 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
         report = BatchRun(settings, items, journal, Console(quiet=True)).run()
     # Then it ends and reports the fault
     assert report.faults == ("1 of 2 inputs have no outcome",)
+
+
+def test_ctrl_c_while_the_last_shards_are_written_leaves_none_of_them(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a run whose pairs are all at the sink, and Ctrl-C while it waits for the last shards
+    join = Pipeline.join
+
+    def interrupted(pipeline: Pipeline) -> None:
+        monkeypatch.setattr(Pipeline, "join", join)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pipeline, "join", interrupted)
+    thresholds = {"score": {"good_score": -1.0}, "select": {"min_score": -1.0}}
+    given = Settings.model_validate({"models": "demo", **thresholds})
+    pairs: list[object] = [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
+    items = open_source(str(_write(photographs / "pairs.jsonl", pairs))).read()
+    # When it runs
+    with (
+        Journal(tmp_path / "out", {}) as journal,
+        servers(given, journal, ServerAddresses()) as settings,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        BatchRun(settings, items, journal, Console(quiet=True)).run()
+    # Then all of them are in shards
+    manifests = read_manifests(FolderStore(tmp_path / "out" / "store"), "dataset")
+    assert sum(manifest.pairs for manifest in manifests) == len(PHOTOGRAPHS)
 
 
 @pytest.mark.parametrize(

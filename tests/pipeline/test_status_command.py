@@ -16,8 +16,8 @@ from rich.console import Console
 
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import Reason, RejectedPair, encode
-from kaption.schemas.topics import RAW, REJECTED
-from kaption.workers.cli.status import stage_table
+from kaption.schemas.topics import CLEAN, RAW, REJECTED
+from kaption.workers.cli.status import _newest, stage_table
 from kaption.workers.local import Tansu
 from kaption.workers.report.stage_states import StageState, StageStates
 from kaption.workers.report.worker_pages import GpuState, WorkerPages
@@ -128,6 +128,17 @@ def test_without_a_gpu_that_answers_nothing_is_shown(driver: SimpleNamespace, br
 
     with HealthServer([], 0, "127.0.0.1") as server:
         assert WorkerPages([f"127.0.0.1:{server.port}"]).look()["score"].gpus == {}
+
+
+def test_a_withdrawn_pair_is_no_refusal(kafka: KafkaConnection) -> None:
+    # Given a clean pair that a takedown has withdrawn, and a message that is no pair
+    producer = KafkaProducer(bootstrap_servers=kafka.bootstrap)
+    for value in (None, b"no pair"):
+        producer.send(kafka.topic_prefix + CLEAN.name, value, key=b"a").get(30)
+    producer.close()
+    # When the newest outcomes are counted, then only the second stands beside the rejection
+    refusals = _newest(kafka, 1000).refusals
+    assert refusals == {("ingest", "too_small"): 1, ("unknown", "unreadable"): 1}
 
 
 def test_what_was_not_seen_is_an_estimate(kafka: KafkaConnection) -> None:

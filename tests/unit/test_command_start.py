@@ -9,6 +9,7 @@ import sys
 import time
 from importlib.abc import MetaPathFinder
 from importlib.metadata import version
+from pathlib import Path
 
 import botocore.exceptions
 import kafka.errors
@@ -168,6 +169,7 @@ def test_any_error_of_a_servers_library_is_told_in_one_line(
         (OSError(errno.EFBIG, "File too large"), "a file that is being written: File too large"),
         (OSError(errno.EROFS, "Read-only", "out/a"), "out/a: Read-only"),
         (OSError(errno.EACCES, "Denied", "in.csv"), "in.csv: Denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "in.json"), "in.json: No such file"),
     ],
     ids=str,
 )
@@ -175,3 +177,49 @@ def test_what_the_machine_refuses_is_told_in_one_line(
     error: OSError, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert_one_line(error, f"kaption: cannot use {said}", monkeypatch, capsys)
+
+
+@pytest.mark.parametrize("command", [["audit", "import"], ["takedown", "--file"]])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file or directory"), ("a folder", "Is a directory"), (b"\xff\xfe[", "UTF-8")],
+)
+def test_a_file_of_the_user_that_cannot_be_read_is_told_in_one_line(
+    command: list[str], content: bytes | str | None, said: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "given"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content:
+        file.mkdir()
+    ended = kaption(*command, str(file))
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
+    assert re.match(f"kaption: .*{file} .*{said}", ended.stderr)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["takedown", "example.org", "--yes"],
+        ["takedown", "example.org", "--lift"],
+        ["recheck", "r.jsonl"],
+        ["compact"],
+        ["consume", "p.jsonl"],
+        ["rebuild", "redis"],
+        ["audit", "serve"],
+        ["audit", "export", "tasks"],
+    ],
+    ids=" ".join,
+)
+def test_a_command_about_a_data_set_makes_no_store_where_none_is(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a user who forgot to name the store, which is a folder here by default
+    monkeypatch.chdir(tmp_path)
+    # When the command is given
+    ended = kaption(*command)
+    # Then one line says which setting to set, and nothing is written
+    assert ended.returncode == 1
+    said = "there is no folder kaption-store: set store.url (KAPTION_STORE__URL) to the store of"
+    assert ended.stderr == f"kaption: {said} the data set\n"
+    assert list(tmp_path.iterdir()) == []

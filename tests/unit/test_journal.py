@@ -125,6 +125,16 @@ def test_a_dead_letter_tells_what_was_wrong_with_the_file(tmp_path: Path) -> Non
     assert line["error"] == "none.jpg: no such file"
 
 
+def test_a_copy_names_the_number_of_the_input_that_was_kept(tmp_path: Path) -> None:
+    with Journal(tmp_path / "out", OF) as journal:
+        read = rejected(journal, 9, {"pair_id": "p", "text": "a jug"})
+        assert isinstance(read.record, RejectedPair)
+        copy = read.record.model_copy(update={"detail": f"of {journal.origin(7)}: no better text"})
+        journal.add(read._replace(record=copy))
+        (line,) = told(tmp_path / "out" / "rejected.jsonl")
+    assert line["detail"] == "of number 7: no better text"
+
+
 def test_the_bytes_of_an_image_are_not_shown(tmp_path: Path) -> None:
     inline = base64.b64encode(b"\xff\xd8" * 5_000).decode()
     pair: dict[str, object] = {"pair_id": "p", "text": "a jug", "image": {"inline": inline}}
@@ -166,6 +176,19 @@ def test_an_interrupted_run_is_known_again_and_half_a_line_is_dropped(tmp_path: 
     # And a run over something else is refused
     with pytest.raises(UserError, match="interrupted run with another input and models"):
         Journal(out, {"input": "jsonl:/other.jsonl", "models": ["small"]})
+
+
+def test_a_text_with_line_breaks_of_any_kind_is_known_again(tmp_path: Path) -> None:
+    # Given an interrupted run that refused texts with what Python and others call a line break
+    breaks = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+    with Journal(tmp_path / "out", OF) as first:
+        first.begin()
+        for number, each in enumerate(breaks):
+            first.add(rejected(first, number, {"text": f"a{each}b"}))
+            first.add(dead(first, number + 20, f"a{each}b".encode()))
+    # When the same command is given, then it knows each of them
+    with Journal(tmp_path / "out", OF) as second:
+        assert second.known(Settings()).total == 2 * len(breaks)
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.progress import Display
-from kaption.workers.batch.report import RunReport
+from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.tally import Tally
 from kaption.workers.cli.run import finish
 from kaption.workers.runtime.progress import Snapshot
@@ -32,14 +33,25 @@ def test_a_run_with_faults_fails_and_names_them(tmp_path: Path) -> None:
         finish(report(fault), Journal(tmp_path, {}), console)
     # Then it fails, and the fault is printed and in the summary
     assert ended.value.exit_code == 1
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert (summary["faults"], summary["published"], summary["clean"]) == ([fault], 2, 1)
+    told = json.loads((tmp_path / "summary.json").read_text())
+    assert (told["faults"], told["published"], told["clean"]) == ([fault], 2, 1)
     assert f"FAULT: {fault}" in console.export_text()
 
 
 def test_a_run_without_faults_succeeds(tmp_path: Path) -> None:
     finish(report(), Journal(tmp_path, {}), Console(quiet=True))
     assert json.loads((tmp_path / "summary.json").read_text())["faults"] == []
+
+
+def test_the_rate_is_that_of_the_pairs_of_this_attempt() -> None:
+    # Given an attempt of 2 s that found 90 of 100 inputs done
+    of = replace(report(), published=100, earlier=90, seconds=2.0)
+    # When it is told
+    console = Console(file=io.StringIO(), record=True, width=200)
+    print_summary(of, console)
+    # Then the rate counts the other ten
+    assert "100 pairs, 10 of them now, in 2.0 s (5.0/s)" in console.export_text()
+    assert summary(of)["pairs_per_second"] == 5.0
 
 
 def snapshot(waiting_for: str | None = None) -> Snapshot:

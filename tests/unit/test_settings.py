@@ -1,6 +1,7 @@
 """Settings: where each comes from, that errors are reported, and what documents say of them."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -202,11 +203,19 @@ def test_the_command_shows_one_setting() -> None:
     assert shown.count(" = ") == 1
 
 
-def test_the_command_refuses_a_section_that_is_not_there() -> None:
-    refused = CliRunner().invoke(app, ["settings", "ingets"]).exception
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ingets", "there is no setting ingets: did you mean ingest?"),
+        ("clip.modle", "there is no setting clip.modle: did you mean clip.model?"),
+        ("zzz", "the sections are .*`kaption settings` lists all"),
+    ],
+)
+def test_the_command_says_which_setting_was_meant(name: str, said: str) -> None:
+    refused = CliRunner().invoke(app, ["settings", name]).exception
 
     assert isinstance(refused, UserError)
-    assert "'ingets'" in str(refused)
+    assert re.search(said.replace("?", "[?]"), str(refused))
 
 
 def test_the_engine_takes_the_settings_and_adds_its_own_limits() -> None:

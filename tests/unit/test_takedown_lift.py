@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 from kaption.objectstore.dataset.takedowns import (
     Takedowns,
     add_takedown,
+    lifted_ids,
     read_takedowns,
     takedown_keys,
 )
@@ -16,7 +17,7 @@ from kaption.objectstore.folder import FolderStore
 from kaption.schemas import RawPair, Takedown, TakedownKind, encode
 from kaption.schemas.takedown import own_rules
 from kaption.workers.cli.app import app
-from kaption.workers.settings import Settings, load_settings
+from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.wiring import build_takedowns
 from support.ingest_bench import raw
 
@@ -96,6 +97,20 @@ def test_a_takedown_of_an_earlier_prefix_is_lifted_too(
     assert "it was not among those below 'dataset-2'" in ended.output
     for _ in range(2):  # the second worker compares anew
         assert build_takedowns(later).covering([pair()]) == [None]
+
+
+def test_what_was_never_taken_down_is_told_and_the_others_are_lifted(settings: Settings) -> None:
+    # Given one takedown
+    objects = take_down(settings, takedown(TakedownKind.DOMAIN, "example.org"))
+    # When it and a misspelt name are lifted, twice
+    first, second = (run("exmaple.org", "example.org", "--lift") for _ in range(2))
+    # Then the command fails and names the misspelt one alone, of which nothing is written
+    for ended in (first, second):
+        assert isinstance(ended.exception, UserError)
+        assert "nothing was lifted: domain exmaple.org." in str(ended.exception)
+        assert "domain example.org is lifted" in ended.output
+    assert not read_takedowns(objects, takedown_keys(objects, "dataset"))
+    assert len(lifted_ids(objects, "dataset")) == 1
 
 
 def test_a_takedown_in_a_file_with_another_name_is_lifted(settings: Settings) -> None:

@@ -50,6 +50,7 @@ DOUBTFUL = (
     "192.0.2.7",
     "2001:db8::1",
     "[2001:db8::1]",
+    "# asked by the owner",
 )
 
 

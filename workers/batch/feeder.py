@@ -17,6 +17,9 @@ from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.tally import Tally
 from kaption.workers.settings import Settings
 
+_TOLD = 20
+"""Unreadable items that are told one by one. dead.jsonl has them all."""
+
 
 class Feeder(threading.Thread):
     """A thread that publishes the inputs of a run while the stages already work."""
@@ -31,7 +34,7 @@ class Feeder(threading.Thread):
     ) -> None:
         """An input with an outcome in `earlier` is not published again.
 
-        `warn` is called with one line of text for each unreadable item.
+        `warn` is called with one line of text for each of the first unreadable items.
         """
         super().__init__(name="feeder", daemon=True)
         self.published = earlier.inputs
@@ -86,7 +89,10 @@ class Feeder(threading.Thread):
         if isinstance(item, Unreadable):
             # Published unchanged: ingest turns it into a dead letter.
             self.unreadable += 1
-            self._warn(f"{item.place}: {item.error}")
+            if self.unreadable <= _TOLD:
+                self._warn(f"{item.place}: {item.error}")
+            elif self.unreadable == _TOLD + 1:
+                self._warn("more inputs cannot be read: dead.jsonl names each")
         elif isinstance(item, RawPair):
             self.not_understood.update(item.not_understood)
         return message_of(item)

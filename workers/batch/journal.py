@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterable, Mapping
@@ -111,8 +112,12 @@ class Journal(ExitStack):
         record, number = read.record, origin_of_read(read).offset
         place = self.places.pop(number, "")
         if isinstance(record, RejectedPair | DeadLetter):
-            line = {"number": number, "place": place}
+            line: dict[str, Any] = {"number": number, "place": place}
             line |= _rejected(record) if isinstance(record, RejectedPair) else _dead(record)
+            if "detail" in line:  # a copy names the origin of the kept image
+                line["detail"] = re.sub(
+                    rf"{self.name}\.input/0/(\d+)", r"number \1", line["detail"]
+                )
             file = self._files[type(record)]
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             file.flush()
@@ -121,14 +126,15 @@ class Journal(ExitStack):
         """The outcomes of earlier attempts. An input without one is published again."""
         tally = Tally()
         for name in ("rejected.jsonl", "dead.jsonl"):
-            for line in (self.out / name).read_text("utf-8").splitlines():
-                found = json.loads(line)
-                tally.mark(found["number"])
-                if "reason" in found:
-                    took = provenance_of(found)
-                    tally.count_rejected(found["stage"], found["reason"], took)
-                else:
-                    tally.count_dead(found["stage"])
+            # Not by `splitlines`: a text may hold U+2028 and other characters that it splits at.
+            with (self.out / name).open(encoding="utf-8") as lines:
+                for found in map(json.loads, lines):
+                    tally.mark(found["number"])
+                    if "reason" in found:
+                        took = provenance_of(found)
+                        tally.count_rejected(found["stage"], found["reason"], took)
+                    else:
+                        tally.count_dead(found["stage"])
         if self.attempt > 1:
             store, prefix = open_store(settings.store), settings.sink.prefix
             for manifest in read_manifests(store, prefix):

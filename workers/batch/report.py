@@ -20,12 +20,15 @@ class RunReport:
     """Inputs, with the unreadable ones."""
     unreadable: int
     seconds: float
+    """Of this attempt alone."""
     tally: Tally
     shards: int
     faults: tuple[str, ...]
     """Empty when every input has exactly one outcome and every clean pair is in the shards."""
     not_understood: Mapping[str, int] = field(default_factory=dict)
     """How often a field did not fit and went to `extra`, by field."""
+    earlier: int = 0
+    """Inputs with an outcome of an earlier attempt."""
     dataset: Mapping[str, str | None] = field(default_factory=dict)
     """Address of the user's `store`, None for the one in the folder, and `prefix` in it."""
 
@@ -37,7 +40,7 @@ def summary(report: RunReport) -> dict[str, Any]:
         "unreadable_lines": report.unreadable,
         "fields_not_understood": dict(report.not_understood),
         "seconds": round(report.seconds, 2),
-        "pairs_per_second": round(report.published / report.seconds, 2),
+        "pairs_per_second": round((report.published - report.earlier) / report.seconds, 2),
         **report.tally.numbers(),
         "shards": report.shards,
         "dataset": dict(report.dataset),
@@ -60,8 +63,9 @@ def print_summary(report: RunReport, console: Console) -> None:
     console.print(table)
     if report.tally.captioners.results:
         console.print(report.tally.captioners.table(report.tally.clean))
+    now = f", {report.published - report.earlier} of them now," if report.earlier else ""
     console.print(
-        f"{data['published']} pairs in {data['seconds']} s ({data['pairs_per_second']}/s), "
+        f"{data['published']} pairs{now} in {data['seconds']} s ({data['pairs_per_second']}/s), "
         f"{data['shards']} shards"
     )
     if data["score_before"] is not None:

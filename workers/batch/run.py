@@ -80,6 +80,8 @@ class BatchRun:
         self._judging = Standstill(settings.kafka, progress)
         self._sinking = Standstill(settings.kafka, sink)
         self._waits: dict[str, tuple[int, float]] = {}
+        self._closing = False
+        """Whether all stages were asked to finish, the sink with its last shards."""
 
     def run(self) -> RunReport:
         """Run once. Raises the error that stops a worker, the feeder or the follower.
@@ -104,6 +106,7 @@ class BatchRun:
                 self._watch(self._all_at_sink, display)
             # The sink closes its last, partly filled shards when it stops.
             with self._console.status("writing the last shards"):
+                self._closing = True
                 self._pipeline.stop()
                 self._pipeline.join()
         except KeyboardInterrupt:
@@ -127,7 +130,8 @@ class BatchRun:
         end = time.monotonic() + _READ_S
         while time.monotonic() < end and not self._all_at_sink():
             time.sleep(_LOOK_S)
-        self._workers["sink"].stop()
+        if not self._closing:  # a second request would make it leave its last shards
+            self._workers["sink"].stop()
         with suppress(Fault):
             self._pipeline.join()
         self._follower.finish()
@@ -204,6 +208,7 @@ class BatchRun:
             faults.append(f"{tally.clean} clean pairs, but {sunk} in the shards")
         return RunReport(
             published=self._feeder.published,
+            earlier=self._earlier,
             unreadable=self._feeder.unreadable,
             not_understood=self._feeder.not_understood,
             seconds=seconds,

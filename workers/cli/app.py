@@ -43,7 +43,7 @@ _OURS = (
 _OF_THE_MACHINE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
-    *(errno.EEXIST, errno.EMFILE, errno.ENOMEM),
+    *(errno.EEXIST, errno.ENOENT, errno.ELOOP, errno.EMFILE, errno.ENOMEM),
 }
 """Errors that no change of our code would mend: they are told without a traceback."""
 

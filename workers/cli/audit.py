@@ -11,7 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kaption.workers.cli.common import Config, check_servers, on_stop, print_table
+from kaption.workers.cli.common import (
+    Config,
+    check_servers,
+    on_stop,
+    print_table,
+    require_store,
+    text_of,
+)
 from kaption.workers.runtime import logs
 from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.stores.client import keyspace
@@ -47,6 +54,7 @@ def serve(
     given = {name: it for name, it in (("host", host), ("port", port)) if it is not None}
     audit = settings.audit.model_copy(update=given)
     settings = settings.model_copy(update={"audit": audit})
+    require_store(settings)
     logs.configure()
     check_servers(settings, redis=True)
     console = Console(stderr=True, highlight=False)
@@ -106,7 +114,9 @@ def export(
 
     if out.exists():
         raise UserError(f"{out} exists already: choose another name, or move it away")
-    with open_desk(load_settings(config)) as desk:
+    settings = load_settings(config)
+    require_store(settings)
+    with open_desk(settings) as desk:
         typer.echo(f"{write(desk, out, base, most)} tasks in {out / 'tasks.json'}")
 
 
@@ -123,8 +133,10 @@ def load(
     from kaption.workers.audit.label_studio import load as carry_out
     from kaption.workers.audit.server import open_desk
 
-    text = file.read_text("utf-8")
-    with open_desk(load_settings(config)) as desk:
+    text = text_of(file, str(file))
+    settings = load_settings(config)
+    require_store(settings)
+    with open_desk(settings) as desk:
         try:
             outcomes = carry_out(desk, text)
         except NotAnExport as error:

@@ -58,6 +58,16 @@ _UNBOUNDED = 10_000
 _LINE_S = 5.0
 
 
+def text_of(file: Path, shown: str) -> str:
+    """The text of a file that the user named, in UTF-8. Raises UserError, which begins `shown`."""
+    try:
+        return file.read_text("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{shown} cannot be read: {error.strerror}; give a text file") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{shown} is not in UTF-8 ({error}): convert it") from error
+
+
 def named(options: list[str] | None) -> dict[str, str]:
     """The options of a format by name. Raises UserError."""
     found = {}
@@ -136,6 +146,19 @@ def check_servers(settings: Settings, *, redis: bool) -> None:
                 try_redis(client, settings.redis.key_prefix)
         except Retry as error:
             raise UserError(f"{error}: {setting('redis', 'url')} names the server") from error
+
+
+def require_store(settings: Settings) -> None:
+    """Raise UserError where `store.url` names a folder that is not there.
+
+    For commands about a data set that exists. The default is a folder here: a takedown would be
+    written into it while readers look into another store, and nothing would say so.
+    """
+    url = settings.store.url
+    if not (url.startswith("s3://") or Path(url).expanduser().is_dir()):
+        raise UserError(
+            f"there is no folder {url}: set {setting('store', 'url')} to the store of the data set"
+        )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from rich.console import Console
 from kaption.objectstore import open_store
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.open import try_store
-from kaption.workers.cli.common import Config, ProgressLine, age, parsing
+from kaption.workers.cli.common import Config, ProgressLine, age, parsing, require_store
 from kaption.workers.cli.sources import keep_current
 from kaption.workers.compaction import Compacted, Compactor, Limits, find_orphans, retire
 from kaption.workers.settings import UserError, load_settings
@@ -67,8 +67,7 @@ def command(
     kept = age(grace)
     if kept is None:
         raise UserError(f"--grace {grace}: give an age such as 30m, 6h or 2d")
-    if not (url.startswith("s3://") or Path(url).expanduser().is_dir()):
-        raise UserError(f"there is no folder {url}: set store.url to the store of the shards")
+    require_store(settings)
     console = Console(stderr=True, highlight=False)
     writer = f"compact-{uuid.uuid4().hex}"
     if not dry_run:

@@ -18,7 +18,7 @@ from kaption.objectstore import BlobStore, CorruptBlobError, open_store
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.schemas import CleanPair, Position, encode
 from kaption.schemas.topics import CLEAN
-from kaption.workers.cli.common import Config
+from kaption.workers.cli.common import Config, require_store
 from kaption.workers.settings import Settings, UserError, load_settings
 
 
@@ -53,6 +53,7 @@ def command(
     if out.exists():
         raise UserError(f"{out} exists already: choose another name, or move it away")
     settings = load_settings(config)
+    require_store(settings)
     passed: Counter[str] = Counter()
     out.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".kaption-") as folder:

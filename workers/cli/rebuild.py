@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 
-from kaption.workers.cli.common import Config, ProgressLine
+from kaption.workers.cli.common import Config, ProgressLine, require_store
 from kaption.workers.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Restore what a server lost.")
@@ -30,6 +30,7 @@ def redis(config: Config = None) -> None:
     from kaption.workers.rebuild import Rebuild
 
     settings = load_settings(config)
+    require_store(settings)
     console = Console(stderr=True, highlight=False)
     with console.status("reading the dataset") as status:
         done = Rebuild(settings).run(ProgressLine(console, status).show)

@@ -11,7 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kaption.workers.cli.common import Config, ProgressLine, ask, on_stop, print_table
+from kaption.workers.cli.common import (
+    Config,
+    ProgressLine,
+    ask,
+    on_stop,
+    print_table,
+    require_store,
+)
 from kaption.workers.cli.takedown import carry_out
 from kaption.workers.settings import UserError, load_settings
 from kaption.workers.takedown.removal import Removal
@@ -53,6 +60,7 @@ def command(
     if gone and not withdraw:
         raise UserError("--gone only goes with --withdraw: add it, or leave both out")
     settings = load_settings(config)
+    require_store(settings)
     if not settings.ingest.respect_opt_out:
         raise UserError("ingest.respect_opt_out is off: no opt-out would be found. Set it for this")
     stopping, console = Event(), Console(stderr=True, highlight=False)
@@ -68,6 +76,8 @@ def command(
     finally:
         job.close()
     print_table(_table(found))
+    if not found.lines and not stopping.is_set():
+        typer.echo("no kept image has an address, so no host was asked")
     if stopping.is_set():
         raise UserError(f"interrupted: give {report} again to go on")
     wanted = [HostAnswer.OPTED_OUT, *([HostAnswer.GONE] if gone else [])]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kaption.workers.cli.common import Config
-from kaption.workers.settings import UserError, explain, load_settings
+from kaption.workers.settings import UserError, explain, load_settings, no_such_setting
 
 _WIDTH = 80
 _INDENT = "    "
@@ -35,7 +35,7 @@ def command(
         if section is None or f"{each.setting.name}.".startswith(f"{section}.")
     ]
     if not shown:
-        raise UserError(f"no setting or section {section!r}: `kaption settings` lists all of them")
+        raise UserError(no_such_setting(str(section)))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(width=_WIDTH, highlight=False)

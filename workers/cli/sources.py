@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -98,9 +99,10 @@ def describe(
         holdings = Dataset(objects, prefix).holdings(limit, store=write)
         refusals = known_refusals(objects, prefix)
     if not (holdings.counts.pairs or holdings.takedowns or holdings.damaged):
-        raise UserError(
-            f"{settings.store.url} holds no shards below {prefix}/: set store.url and sink.prefix"
-        )
+        url, inside = settings.store.url, Path(settings.store.url) / "store"
+        given_run = not url.startswith("s3://") and inside.is_dir()
+        advice = f"give {inside}" if given_run else "set store.url and sink.prefix"
+        raise UserError(f"{url} holds no shards below {prefix}/: {advice}")
     agent = settings.ingest.fetch.user_agent
     context = Context(prefix, datetime.now(UTC), agent, small_provider, refusals)
     found = summary(holdings, context)

@@ -20,7 +20,7 @@ from rich.text import Text
 from kaption.connections.errors import Fault
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
 from kaption.connections.settings import KafkaConnection
-from kaption.consumers import Read, ReadError, TopicReader
+from kaption.consumers import Read, ReadError, Tombstone, TopicReader
 from kaption.schemas import CleanPair, DeadLetter, Position, Provenance, RejectedPair
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.batch.progress import span
@@ -220,6 +220,8 @@ def _newest(kafka: KafkaConnection, recent: int) -> _Newest:
     with TopicReader(kafka, _TOPICS, start=start) as reader:
         for read in reader:
             pair = read.record
+            if isinstance(pair, Tombstone):  # a takedown or the audit withdrew a clean pair
+                continue
             if isinstance(pair, CleanPair):
                 at = max((it.finished_at for it in pair.provenance.stages), default=_EVER)
                 newest.judged.append((at, True, pair.provenance))

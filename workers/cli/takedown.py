@@ -17,7 +17,7 @@ from kaption.objectstore import open_store
 from kaption.objectstore.dataset.takedowns import read_takedowns, takedown_keys
 from kaption.schemas import Takedown, TakedownKind
 from kaption.schemas.limits import DETAIL_CHARS
-from kaption.workers.cli.common import Config, ask
+from kaption.workers.cli.common import Config, ask, require_store, text_of
 from kaption.workers.settings import Settings, UserError, load_settings
 from kaption.workers.takedown.lifting import lift
 from kaption.workers.takedown.names import kind_of
@@ -66,6 +66,7 @@ def command(
     names = [*(what or ()), *names_in(file)]
     takedowns = _requested(names, kind, reason)
     settings = load_settings(config)
+    require_store(settings)
     if lifts:
         if not names or dry_run:
             raise UserError("--lift needs the names of takedowns, and has no --dry-run")
@@ -89,13 +90,22 @@ def command(
 
 
 def _lift(settings: Settings, takedowns: Sequence[Takedown]) -> None:
+    unknown = []
     for each, lifted in zip(takedowns, lift(settings, takedowns), strict=True):
+        if not lifted.known:
+            unknown.append(f"{each.kind.value} {each.value}")
+            continue
         told = f"{each.kind.value} {each.value} is lifted: takedown {each.takedown_id}"
         if lifted.images:
             told += f", and {lifted.images} images that it led to"
         if not lifted.stored:
             told += f"; it was not among those below {settings.sink.prefix!r}"
         typer.echo(told)
+    if unknown:
+        raise UserError(
+            f"never taken down, so nothing was lifted: {', '.join(unknown)}. Look at the spelling,"
+            " and whether --kind is another one"
+        )
 
 
 def names_in(file: Path | None) -> list[str]:
@@ -105,10 +115,7 @@ def names_in(file: Path | None) -> list[str]:
     """
     if file is None:
         return []
-    try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--file {file}: {error}; give a text file in UTF-8") from error
+    text = text_of(file, f"--file {file}")
     names = [line.rstrip("\r") for line in text.split("\n") if line.strip()]
     if not names:
         raise UserError(f"--file {file} has no names: write one a line")

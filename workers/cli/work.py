@@ -56,6 +56,7 @@ def command(
     with health:
         pipeline.start()
         pipeline.wait()
+    _log.info("stopped")
 
 
 def _health(workers: Sequence[Worker], settings: Settings) -> HealthServer:

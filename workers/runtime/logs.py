@@ -13,6 +13,8 @@ import structlog
 from kaption.workers.runtime.entry import about, current
 
 _CHATTY = ("kafka", "botocore", "urllib3", "redis", "huggingface_hub", "transformers")
+_TELL_STEPS = ("uvicorn", "httpx")
+"""Libraries that tell each step of theirs. A person at a terminal sees their warnings alone."""
 _KAFKA_LINES = 20
 _KAFKA_EVERY_S = 10.0
 
@@ -88,3 +90,7 @@ def configure(stream: TextIO = sys.stderr) -> None:
         # Our own lines say which server is away; the libraries' tries would bury them.
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        for name in _TELL_STEPS:
+            logging.getLogger(name).setLevel(logging.WARNING)
+        # open_clip writes a dozen lines for each model through the root logger, as nobody else.
+        handler.addFilter(lambda record: record.name != "root" or record.levelno > logging.INFO)

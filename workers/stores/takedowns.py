@@ -84,6 +84,15 @@ class TakedownList:
             while chunk := list(islice(members, _CHUNK)):
                 self._client.sadd(self._key, *chunk)
 
+    def holding(self, ids: Collection[str]) -> set[str]:
+        """Those of these takedowns that are applied."""
+        asked = list(ids)
+        if not asked:
+            return set()
+        with redis_errors():
+            found = self._client.smismember(self._key, list(map(bytes.fromhex, asked)))
+        return {each for each, held in zip(asked, cast("list[int]", found), strict=True) if held}
+
     def lift(self, ids: Collection[str]) -> None:
         """No longer apply these takedowns. The caller has lifted them in the dataset before."""
         with redis_errors():

@@ -6,7 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from kaption.objectstore import open_store
-from kaption.objectstore.dataset.takedowns import mark_lifted, read_takedowns, takedown_keys
+from kaption.objectstore.dataset.takedowns import (
+    lifted_ids,
+    mark_lifted,
+    read_takedowns,
+    takedown_keys,
+)
 from kaption.schemas import Takedown
 from kaption.workers.settings import Settings
 from kaption.workers.wiring import build_takedowns
@@ -16,6 +21,8 @@ from kaption.workers.wiring import build_takedowns
 class Lifted:
     """What became of a takedown that was to be lifted."""
 
+    known: bool
+    """Whether the data set or Redis has it, or it was lifted before. Otherwise nothing was done."""
     stored: bool
     """Whether the data set had it. Redis may have it from an earlier `sink.prefix`."""
     images: int
@@ -30,9 +37,15 @@ def lift(settings: Settings, takedowns: Collection[Takedown]) -> list[Lifted]:
     """
     objects, prefix = open_store(settings.store), settings.sink.prefix
     stored = read_takedowns(objects, takedown_keys(objects, prefix))
+    applied = build_takedowns(settings)
+    known = {each.takedown_id for each in stored.values()} | lifted_ids(objects, prefix)
+    known |= applied.holding({each.takedown_id for each in takedowns} - known)
     outcomes, ids = list[Lifted](), list[str]()
     for takedown in takedowns:
         rule = takedown.takedown_id
+        if rule not in known:
+            outcomes.append(Lifted(known=False, stored=False, images=0))
+            continue
         found = {
             key: each for key, each in stored.items() if rule in (each.takedown_id, each.picture_of)
         }
@@ -42,6 +55,7 @@ def lift(settings: Settings, takedowns: Collection[Takedown]) -> list[Lifted]:
         for key in found:
             objects.delete(key)
         images = sum(each.takedown_id != rule for each in found.values())
-        outcomes.append(Lifted(len(found) > images, images))
-    build_takedowns(settings).lift(ids)
+        outcomes.append(Lifted(known=True, stored=len(found) > images, images=images))
+    if ids:
+        applied.lift(ids)
     return outcomes

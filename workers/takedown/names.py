@@ -68,6 +68,8 @@ def _doubt(name: str) -> str | None:
     """Return why the name is not simply taken for a pair_id, or None."""
     if name != name.strip():
         return "begins or ends with white space"
+    if name.startswith("#"):
+        return "may be a comment, which a file of names has not, or a pair"
     if name.lower().strip(":=") in _WORDS:
         return "names a kind, or a pair of that name; kinds are told by --kind or by a name's form"
     head = re.split(r"[/:?#]", name.removeprefix("*.").lstrip("/"), maxsplit=1)[0]

@@ -34,6 +34,12 @@ SPELLED = re.compile(rf"(?:^|[^/]/)(?:{'|'.join(KINDS)})/")
 BLOB = re.compile(r"(?:^|/)blobs/")
 
 
+@pytest.mark.parametrize("prefix", ["dataset/", "/dataset", "/"])
+def test_a_prefix_with_a_slash_at_an_end_is_refused_with_the_right_one(prefix: str) -> None:
+    with pytest.raises(ValueError, match=f"is '{prefix}': write '{prefix.strip('/')}'"):
+        Layout(prefix)
+
+
 @pytest.mark.parametrize(("prefix", "root"), [("", ""), ("team/dataset", "team/dataset/")])
 def test_keys_are_what_the_documents_say(prefix: str, root: str) -> None:
     layout = Layout(prefix)

@@ -163,4 +163,10 @@ def test_a_store_without_shards_is_one_clear_line(tmp_path):
 
     # Then
     assert result.exit_code == 1
-    assert "holds no shards below dataset/" in str(result.exception)
+    assert "holds no shards below dataset/: set store.url" in str(result.exception)
+
+
+def test_the_folder_of_a_run_is_told_where_its_data_set_is(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    result = CliRunner().invoke(app, ["sources", str(tmp_path)])
+    assert str(result.exception).endswith(f"below dataset/: give {tmp_path / 'store'}")

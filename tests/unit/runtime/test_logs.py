@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -94,3 +95,30 @@ def test_a_header_that_is_no_text_costs_no_line() -> None:
 
     assert line["event"] == "here"
     assert "trace_id" not in line
+
+
+def test_a_terminal_shows_no_steps_of_libraries() -> None:
+    # Given a terminal, and a line and a warning of each library, of a user's stage and of ours
+    names = ["root", "uvicorn.error", "httpx", "redis", "mine", "kaption.workers"]
+    code = f"""
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+shown = Terminal()
+configure(shown)
+for name in {names}:
+    log = logging.getLogger(None if name == "root" else name)
+    log.info("step of " + name)
+    log.warning("trouble of " + name)
+configure()
+logging.getLogger().info(shown.getvalue())
+"""
+    (line,) = logged("import io\n" + code)
+    # When they are shown, then libraries tell their troubles alone
+    told = re.findall("(?:step|trouble) of [a-z.]+", line["event"])
+    assert told == [
+        *("trouble of root", "trouble of uvicorn.error", "trouble of httpx"),
+        *("step of mine", "trouble of mine"),
+        *("step of kaption.workers", "trouble of kaption.workers"),
+    ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kaption.producers.sources import Item, Unreadable, open_source
+from kaption.producers.sources import Item, SourceError, Unreadable, open_source
 from kaption.schemas import RawPair
 from support.source_inputs import IMAGE
 
@@ -50,6 +50,29 @@ def test_an_image_without_a_valid_side_file_is_unreadable_with_a_reason(
     assert isinstance(found, Unreadable)
     assert found.place == "a.jpg"
     assert error in found.error
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ("c.txt", r"write the text of a\.jpg into a\.txt"),
+        ("metadata.jsonl", r"give .*metadata\.jsonl, with -o image_column="),
+    ],
+)
+def test_images_that_all_lack_a_text_are_refused_with_what_to_do(
+    tmp_path: Path, beside: str, said: str
+) -> None:
+    # Given images, some of them deeper, and a file that describes none of them
+    for name in ("a.jpg", "b.jpg", "deep/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(IMAGE)
+    (tmp_path / beside).write_text("{}")
+    # When they are read, then nothing is published
+    with pytest.raises(SourceError, match=f"none of the 3 images .* {said}"):
+        list(open_source(str(tmp_path), "folder").read())
+    # And with one text, an empty one, all are
+    (tmp_path / "deep" / "a.txt").write_text("")
+    assert len(list(open_source(str(tmp_path), "folder").read())) == 3
 
 
 def test_a_link_that_leads_out_of_the_folder_is_not_read(tmp_path: Path) -> None:

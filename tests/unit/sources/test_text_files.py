@@ -190,9 +190,10 @@ def test_records_without_an_image_among_others_are_unreadable(tmp_path: Path) ->
 
 def test_a_quote_in_a_tsv_is_a_character(tmp_path: Path) -> None:
     path = tmp_path / "gcc.tsv"
-    path.write_text('"Life is good\tu1\nplain\tu2\nsaid "\tu3\n""\tu4\n')
+    given = ['"Life is good', "plain", 'said "', '""']
+    path.write_text("".join(f"{text}\t{URL}\n" for text in given))
 
-    assert texts(found(path, columns="caption,url")) == ['"Life is good', "plain", 'said "', '""']
+    assert texts(found(path, columns="caption,url")) == given
 
 
 def test_quotes_of_a_table_can_be_chosen(tmp_path: Path) -> None:

@@ -42,6 +42,21 @@ def test_a_broken_json_beside_a_text_costs_nothing(tmp_path: Path) -> None:
     assert (pair.text, pair.extra) == ("a mug", {"json": '{"tags": "cat'})
 
 
+def test_samples_that_all_lack_a_text_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    # Given shards as for classification: an image and a number for each sample
+    shard = tmp_path / "one.tar"
+    members = [(f"{n}.{end}", IMAGE) for n in range(30) for end in ("jpg", "cls")]
+    write_tar(shard, members)
+    # When they are read, then no sample is given
+    with pytest.raises(SourceError, match=r"none of the first 20 samples of .* as \.txt or in a"):
+        next(open_source(str(shard)).read())
+    # And with one text among the first, all are
+    write_tar(shard, [*members[:30], ("15.txt", b"a mug"), *members[30:]])
+    found = [each.item for each in open_source(str(shard)).read()]
+    assert len(found) == 30
+    assert [each.text for each in found if isinstance(each, RawPair)] == ["a mug"]
+
+
 class WithRanges(SimpleHTTPRequestHandler):
     """Answers ``Range: bytes=N-`` as object stores do."""
 
