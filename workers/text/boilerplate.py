@@ -61,6 +61,7 @@ class _Phrases:
     clause: frozenset[str]
     lead: re.Pattern[str]
     tail: re.Pattern[str]
+    site: re.Pattern[str]
 
 
 def strip_boilerplate(text: str) -> str:
@@ -70,7 +71,7 @@ def strip_boilerplate(text: str) -> str:
         return ""
     text = phrases.lead.sub("", without_credit(text))
     text = _without_clauses(text, phrases.clause)
-    text = _without_shop(text)
+    text = phrases.site.sub(r"\1", _without_shop(text))
     match = phrases.tail.search(text)
     if match and _OPEN.isdisjoint(text[: match.start()].casefold().split()[-1:]):
         text = text[: match.start()]
@@ -146,7 +147,9 @@ def _phrases() -> _Phrases:
     )
 
     def all_of(kind: str) -> frozenset[str]:
-        return frozenset(_core(phrase) for language in table.values() for phrase in language[kind])
+        return frozenset(
+            _core(phrase) for language in table.values() for phrase in language.get(kind, ())
+        )
 
     def any_of(phrases: Iterable[str]) -> str:
         return "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
@@ -165,5 +168,10 @@ def _phrases() -> _Phrases:
         ),
         tail=re.compile(
             rf"(?:(?<!\w)(?:{any_of(tails)})|_?(?:{any_of(spaceless)}))\W*$", re.IGNORECASE
+        ),
+        site=re.compile(
+            rf"(\w\W{{0,3}}?)(?:\s*[|\uff5c]\s*|\s+[-\u2013\u2014:]\s+)(?:{any_of(all_of('site'))})"
+            r"(?:\s+(?-i:[A-Z]{2}|[A-Z][a-z]{3,10}))?\W*$",
+            re.IGNORECASE,
         ),
     )

@@ -104,6 +104,7 @@ _OWNERS = re.compile(
     r"|\w{0,30}archiv(?: [^\W\d]\w*){0,3}"
     r"|privat|private?|privé|archives?|archivo|archivio|arquivo|archivbild|presse|file(?: photo)?"
     r"|hand-?out|supplied|submitted|contributed|provided|courtesy|staff|divulgação|reprodução"
+    r"|internet|(?:the )?web|网络|網路|网上|インターネット|인터넷"
     r"|cortesía|cedida|архив|из архива|личный архив|d\.?r\.?",
     re.IGNORECASE,
 )
@@ -128,7 +129,12 @@ _NAMED_LABEL = re.compile(rf"(?:{_SOURCE})\s*[:：=]\s*\Z", re.IGNORECASE)
 _OWNERS_MOST = 6
 _TRIED = 6
 """Separators behind a label at which its credit may end."""
-_FORMS = (_AGENCY, _MADE_BY, _COURTESY, _BARE, _RIGHTS, _FOUND_AT, _SIGNED)
+_CHINESE = re.compile(
+    r"(?:照片|图片|圖片|图|圖)由\S{1,8}(?:拍摄|拍攝|提供|供图|供圖)\W*|[图圖][/／]\s?[\u3400-\u9fff]{2,4}\W*"
+    r"|(?:受访者|受訪者|作者|网友|網友|本人|企业|主办方)(?:供图|供圖|提供)\W*"
+)
+"""Chinese credits without a label: "照片由张伟拍摄", "图/张伟"."""
+_FORMS = (_CHINESE, _AGENCY, _MADE_BY, _COURTESY, _BARE, _RIGHTS, _FOUND_AT, _SIGNED)
 _LOWER = 4
 """Most words in lower case of a named source: "Fuente: plaza con una fuente de piedra" is none."""
 _MOST = 120
@@ -149,7 +155,7 @@ def is_only_credit(text: str) -> bool:
     """Whether a whole text is a credit that begins like a description, such as "Foto: dpa"."""
     if len(text) > _MOST:
         return False
-    forms = (_AGENCY, _MADE_BY, _SIGNED, _RIGHTS)
+    forms = (_CHINESE, _AGENCY, _MADE_BY, _SIGNED, _RIGHTS)
     return (
         any(form.fullmatch(text) for form in forms) or is_agency_credit(text) or _is_labelled(text)
     )

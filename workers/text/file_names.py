@@ -24,10 +24,15 @@ _CAMERA = (
     r"ekran g[oö]r[uü]nt[uü]s[uü]|tangkapan layar|снимок|скриншот|изображение|фото|картинка|"
     r"знімок|зображення|εικόνα|στιγμιότυπο|תמונה|צילום מסך|صورة|لقطة شاشة|تصویر|عکس|चित्र|फोटो|"
     r"ภาพ|รูปภาพ|ดาวน์โหลด|사진|이미지|스크린샷|그림|画像|写真|スクリーンショット|ダウンロード|"
+    r"снимок экрана|знімок екрана|ภาพหน้าจอ|لقطة الشاشة|نماگرفت|화면 캡처|"
+    r"[aả]nh ch[uụ]p m[aà]n h[iì]nh|"
+    r"schermopname|kuvakaappaus|skjermbilde|sk[aæ]rmbillede|k[eé]perny[oő]k[eé]p|"
+    r"captura de ecr[aã]|"
+    r"captur[aă] de ecran|snimka zaslona|екранна снимка|画面キャプチャ|"
     r"图片|圖片|照片|截图|截圖|屏幕截图|螢幕截圖|微信图片|微信截图|mmexport|下载|下載|图像|圖像"
 )
 _NAME = re.compile(
-    rf"(?:{_CAMERA})(?:{_COUNTER}|at|of|am|pm|cop(?:y|ie)|edit(?:ed)?|final|small|large|scaled|e)*",
+    rf"(?:{_CAMERA})(?:{_COUNTER}|at|of|am|pm|um|à|в|о|om|kl|klo|às|alle|las|saat|lúc|cop(?:y|ie)|edit(?:ed)?|final|small|large|scaled|e)*",
     re.I,
 )
 _HAS_COUNTER = re.compile(r"[\d_]")
