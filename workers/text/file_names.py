@@ -79,6 +79,17 @@ _TOKEN = re.compile(
     re.I,
 )
 
+_NAMED_BEFORE = re.compile(
+    r"(?:\b(?:files?|named|called|titled|labell?ed|reads?|says?|words?|text|datei|namens|fichier"
+    r"|nommé|archivo|llamado|file di nome|файл\w*|文件|檔案|ファイル|파일)\W{0,3}|[「“\"«])\Z",
+    re.IGNORECASE,
+)
+_SAID_AFTER = re.compile(
+    r"[\"'”»]?\s+(?:is|was|has|can|open|opened|shown|ist|steht|wird)\b",
+    re.IGNORECASE,
+)
+"""What stands around a name that the image shows: "the file vase.jpg in a folder"."""
+
 
 def strip_file_names(text: str) -> str:
     """Remove file names; the result is empty for a text that is only one, a hash or a number.
@@ -119,7 +130,11 @@ def _describes(stem: str) -> bool:
 
 
 def _description(name: re.Match[str]) -> str:
+    before, after = name.string[: name.start()], name.end()
     stem = _EXTENSION.sub("", name[0].strip("[]()"))
+    said = not (before or _NAME.fullmatch(stem)) and _SAID_AFTER.match(name.string, after)
+    if said or _NAMED_BEFORE.search(before[-20:]):
+        return name[0]
     described = _describes(stem) and not _NAME.fullmatch(stem)
     return _without_counters(stem) if described else _slug_words(stem) or " "
 
