@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -89,7 +89,7 @@ def main() -> None:
 def measure(images: Iterable[Image.Image], copied: int, seed: int) -> Figures:
     """The figures of a family. `copied` of its images are copied in every way of `copies`."""
     figures, rng = Figures(), random.Random(seed)
-    drawn = [(image, looks(image)) for image in images]
+    drawn = [(image, looks(image)) for image in images if is_accepted(image)]
     sketched = [(image, look) for image, look in drawn if look is not None]
     kept: list[Looks] = []
     for _, look in sketched:
@@ -102,11 +102,21 @@ def measure(images: Iterable[Image.Image], copied: int, seed: int) -> Figures:
             kept.append(look)
     for image, look in rng.sample(sketched, min(copied, len(sketched))):
         for change, data in copies(image, rng):
-            copy = looks(Image.open(BytesIO(data)))
+            altered = Image.open(BytesIO(data))
+            if not is_accepted(altered):
+                continue
+            copy = looks(altered)
             figures.copies += 1
             if copy is None or found(copy, [look])[0] is None:
                 figures.missed[change] += 1
     return figures
+
+
+def is_accepted(image: Image.Image) -> bool:
+    """Whether ingest takes an image of this size."""
+    shorter, longer = sorted(image.size)
+    policy = ImagePolicy()
+    return shorter >= policy.min_side and longer <= policy.max_ratio * shorter
 
 
 def looks(image: Image.Image) -> Looks | None:
@@ -120,7 +130,9 @@ def looks(image: Image.Image) -> Looks | None:
     return Looks(index_hash(drawn), packed(drawn), shown)
 
 
-def found(look: Looks, kept: Sequence[Looks]) -> tuple[Looks | None, int]:
+def found(
+    look: Looks, kept: Sequence[Looks], judge: Callable[[Pixels, Pixels], bool] = same
+) -> tuple[Looks | None, int]:
     """The kept image that ingest would refuse this one for, and the images that it would read."""
     differing = np.array([other.hash ^ look.hash for other in kept], np.uint64)
     near = chosen(differing, doubts([look.sketch])[0], DedupPolicy().near_distance)
@@ -128,7 +140,7 @@ def found(look: Looks, kept: Sequence[Looks]) -> tuple[Looks | None, int]:
 
     def compared(_: str, other: str) -> bool:
         read.append(other)
-        return same(look.pixels, kept[int(other, 16)].pixels)
+        return judge(look.pixels, kept[int(other, 16)].pixels)
 
     places = [kept[at].sketch + at.to_bytes(32, "big") for at in near]
     at = next(alike(look.sketch + b"\xff" * 32, places, compared), None)

@@ -1,14 +1,15 @@
 """Fits the weights of `workers/decode/comparison.py`: `python -m bench.near_fit [--folder DIR]`.
 
-Give it an even seed. `bench.near_duplicates` with an odd seed then measures the weights on other
-images: the photographs of even and odd seeds are not the same.
+Give it even seeds. `bench.near_duplicates` with an odd seed then measures the weights on other
+images: the photographs of even and odd seeds are not the same. A seed has five skies and five
+lands, so one seed alone fits them badly.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -16,15 +17,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.near_duplicates import Looks, looks
+from bench.near_duplicates import Looks, found, is_accepted, looks
 from bench.near_hostile import HOSTILE
 from bench.near_images import FAMILIES, copies, folder
-from kaption.workers.decode.comparison import Floats, evidence
-from kaption.workers.decode.likeness import distances
-from kaption.workers.policy.ingest import DedupPolicy
+from kaption.workers.decode.comparison import Floats, Pixels, evidence
 
-PAIRS = 100
-"""Pairs of different images of a family: those with the nearest sketches, which ingest compares."""
+PAIRS = 300
+"""Pairs of different images for which a family and seed count at most; more weigh less each."""
 FALSE_REFUSAL = 8.0
 """How much worse a false refusal is than a copy that is missed."""
 RIDGE = 1.0
@@ -33,47 +32,63 @@ RIDGE = 1.0
 def main() -> None:
     """Print the rows of `WEIGHTS` and the `BIAS`."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=300, help="different images of a family")
-    parser.add_argument("--copied", type=int, default=50, help="images of a family to copy")
-    parser.add_argument("--seed", type=int, default=30)
+    parser.add_argument("--images", type=int, default=120, help="different images of a family")
+    parser.add_argument("--copied", type=int, default=10, help="images of a family to copy")
+    parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--only", action="append", help="one family")
     parser.add_argument("--folder", type=Path, action="append", default=[], help="your own images")
     given = parser.parse_args()
-    families: list[Callable[[int, int], Iterator[Image.Image]]] = list(
-        (FAMILIES | HOSTILE).values()
-    )
-    families += [partial(folder, path) for path in given.folder]
+    families: dict[str, Callable[[int, int], Iterator[Image.Image]]] = dict(FAMILIES | HOSTILE)
+    families |= {str(path): partial(folder, path) for path in given.folder}
     rows: list[Floats] = []
     weights: list[float] = []
-    for draw in families:
-        rng = random.Random(given.seed)
-        images = draw(given.images, given.seed)
-        seen = [(image, look) for image in images if (look := looks(image)) is not None]
-        different = nearest([look for _, look in seen])
-        same = [
-            (copy, look)
-            for image, look in rng.sample(seen, min(given.copied, len(seen)))
-            for _, data in copies(image, rng)
-            if (copy := looks(Image.open(BytesIO(data)))) is not None
-        ]
-        rows += [evidence(a.pixels, b.pixels).ravel() for a, b in different + same]
-        weights += [-FALSE_REFUSAL] * len(different) + [1.0] * len(same)
+    for seed in given.seed or [30]:
+        for name in given.only or families:
+            different, same = pairs(families[name](given.images, seed), given.copied, seed)
+            rows += [evidence(a, b).ravel() for a, b in different + same]
+            worse = FALSE_REFUSAL * min(1, PAIRS / max(1, len(different)))
+            weights += [-worse] * len(different) + [1.0] * len(same)
     weight, bias = logistic(np.array(rows), np.array(weights))
     for row in weight.reshape(-1, 2):
         print("    (" + ", ".join(f"{one:.3g}" for one in row) + "),")
     print(f"BIAS = {bias:.3g}")
 
 
-def nearest(seen: list[Looks]) -> list[tuple[Looks, Looks]]:
-    """Pairs of images that ingest compares: their hashes are near, and their sketches nearest."""
-    most = DedupPolicy().near_distance
-    found = []
-    for at, one in enumerate(seen[1:], 1):
-        others = [each for each in seen[:at] if (one.hash ^ each.hash).bit_count() <= most]
-        if others:
-            far = distances(one.sketch, [each.sketch for each in others])
-            best = int(far.argmin())
-            found.append((float(far[best]), at, one, others[best]))
-    return [(one, other) for _, _, one, other in sorted(found)[:PAIRS]]
+def pairs(
+    images: Iterable[Image.Image], copied: int, seed: int
+) -> tuple[list[tuple[Pixels, Pixels]], list[tuple[Pixels, Pixels]]]:
+    """Pairs of different images that ingest compares, and of images with their copies."""
+    rng = random.Random(seed)
+    seen = [
+        (image, look)
+        for image in images
+        if is_accepted(image) and (look := looks(image)) is not None
+    ]
+    different = [
+        (look.pixels, other)
+        for at, (_, look) in enumerate(seen)
+        for other in compared(look, [earlier for _, earlier in seen[:at]])
+    ]
+    same = [
+        (copy.pixels, look.pixels)
+        for image, look in rng.sample(seen, min(copied, len(seen)))
+        for _, data in copies(image, rng)
+        if is_accepted(altered := Image.open(BytesIO(data)))
+        and (copy := looks(altered)) is not None
+    ]
+    return different, same
+
+
+def compared(look: Looks, kept: Sequence[Looks]) -> list[Pixels]:
+    """The kept images that ingest compares with this one while none is like it."""
+    read: list[Pixels] = []
+
+    def different(_: Pixels, other: Pixels) -> bool:
+        read.append(other)
+        return False
+
+    found(look, kept, different)
+    return read
 
 
 def logistic(found: Floats, weights: Floats) -> tuple[Floats, float]:

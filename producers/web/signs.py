@@ -20,11 +20,11 @@ def word_set(words: str) -> frozenset[str]:
 
 # Attributes whose value is no address of the element's own image.
 _OTHER_NAMES = word_set(
-    """alt aria audio author avatar back badge blank brand caption category cite class cursor desc
-    description error failed failure fallback flag flip ghost hover href icon id iframe json label
-    link loader loading logo marker mask name next overlay page permalink pin placeholder prev
-    profile related role rollover script second share sizes social spinner srcdoc swap template text
-    title type usemap user video widths"""
+    """alt aria audio author avatar back badge blank brand caption category cite class cursor
+    desc description error failed failure fallback flag flip ghost hash hover href icon id
+    iframe json key label link loader loading logo marker mask name next overlay page permalink
+    pin placeholder prev profile related role rollover script second share sizes slug social
+    spinner srcdoc swap template text title type usemap user video widths"""
 )
 _LARGE_NAMES = word_set(
     "2x big full fullsize fullsrc highres hires huge large master max retina xl zoom"

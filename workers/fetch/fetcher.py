@@ -9,10 +9,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar
 
 from kaption.schemas import Reason
 from kaption.workers.fetch.addresses import AddressRules
+from kaption.workers.fetch.cookies import Cookies
 from kaption.workers.fetch.dialer import CONNECT_TIMEOUT_S, Dialer
 from kaption.workers.fetch.failure import FetchFailure
 from kaption.workers.fetch.nat64 import Translators
@@ -62,7 +62,7 @@ class _Tries:
     """The lanes that it waited in already; see `Shared` and `Servers.request`."""
     reached: tuple[str, tuple[Redirect, ...]] | None = None
     """The address that redirects led to, and the redirects, when it had to wait in another lane."""
-    cookies: CookieJar = field(default_factory=CookieJar)
+    cookies: Cookies = field(default_factory=Cookies)
     """Cookies that these redirects set. Some servers redirect without end until they get theirs."""
 
 
@@ -151,7 +151,7 @@ class Fetcher:
         """Follow redirects until there is a body. Raises Reject, FetchFailure and Later."""
         page = page_url if self._policy.send_referer else None
         if tries.reached is None:
-            tries.cookies = CookieJar()
+            tries.cookies = Cookies()
         url, redirects = tries.reached or (url, ())
         while len(redirects) <= MAX_REDIRECTS:
             target = read_target(url)
@@ -162,6 +162,7 @@ class Fetcher:
                 tried.moved = isinstance(answer, Moved)
             if isinstance(answer, Body):
                 return Fetched(answer.data, target.url, answer.headers, redirects)
+            tries.cookies.take(target, answer.headers)
             redirects = (*redirects, (target.url, answer.headers))
             url = target.join(answer.location)
         raise Reject(
@@ -177,7 +178,7 @@ class Fetcher:
                 began + self._left(tries),
                 target.referer(page) if page else None,
                 tries.lanes,
-                tries.cookies,
+                tries.cookies.header(target),
             )
         finally:
             tries.seconds += time.monotonic() - began

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar
-from urllib.request import Request
 
 from urllib3.exceptions import ProtocolError
 from urllib3.response import HTTPResponse
@@ -38,8 +36,6 @@ _SECONDS = re.compile(
 )
 READ_BYTES = 256 * 1024
 _PACE_BYTES = 8 * 1024
-_COOKIE_CHARS = 4 * 1024
-"""Browsers keep no longer cookie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +69,13 @@ class Requester:
         deadline: float,
         referer: str | None = None,
         lanes: set[str] | None = None,
-        cookies: CookieJar | None = None,
+        cookie: str = "",
     ) -> Body | Moved:
         """Send one GET. It ends at `deadline` (time.monotonic) whatever the server does.
 
-        A server that sends nothing ends it before, see `FetchPolicy.answer_timeout_s`. `cookies`
-        takes those of a redirect and gives those that belong to this target. Raises Reject and
-        FetchFailure. Raises Later as `Shared.begin`, which gets `lanes`, and if too many look-ups
-        hang.
+        A server that sends nothing ends it before, see `FetchPolicy.answer_timeout_s`. `cookie` is
+        the Cookie header. Raises Reject and FetchFailure. Raises Later as `Shared.begin`, which
+        gets `lanes`, and if too many look-ups hang.
         """
         guard: Guard | None = None
         response: HTTPResponse | None = None
@@ -98,21 +93,16 @@ class Requester:
             if guard is not None:
                 guard.deadline = min(deadline, time.monotonic() + self.policy.answer_timeout_s)
 
-        asked = Request(target.url)  # noqa: S310  # never opened: the jar looks cookies up for it
-        if cookies is not None:
-            cookies.add_cookie_header(asked)
         # If no time is left, `dial` raises the error.
         between_bytes = max(deadline - time.monotonic(), 0.001)
         connection = connection_to(target, dial, self.ssl_context, between_bytes)
         try:
-            headers = self._headers(target, referer, asked.get_header("Cookie") or "")
+            headers = self._headers(target, referer, cookie)
             connection.request("GET", target.path, headers=headers, preload_content=False)
             response = connection.getresponse()
             outcome = not (guard and guard.expired)
             put_off()
             answer = self._answer(target, response, put_off)
-            if cookies is not None and isinstance(answer, Moved):
-                cookies.extract_cookies(response, asked)  # type: ignore[arg-type]  # has `info`
         except (Reject, FetchFailure, *REQUEST_ERRORS) as error:
             if guard is not None and guard.expired:
                 failure = self._out_of_time(target, deadline)
@@ -147,7 +137,7 @@ class Requester:
         }
         if referer:
             headers["Referer"] = referer
-        if cookie and cookie.isascii() and cookie.isprintable() and len(cookie) <= _COOKIE_CHARS:
+        if cookie:
             headers["Cookie"] = cookie
         return headers
 

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  # letters of many scripts are what this is about
 """Removes phrases that pages put around every image: "click to enlarge", a shop's name, credits."""
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from importlib.resources import files
 
 from kaption.workers.text.credits import is_credit, is_only_credit, without_credit
 
-_OUTER = " \t.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
+_OUTER = " \t\u3002\uff01.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
 _SEPARATOR = re.compile(
     r"(\s*[|\uff5c\u2022\u00b7;\uff1b]\s*|\s+[\u2013\u2014~*/-]+\s+|"
     r"(?:(?<!\b[A-Z])\.|[,!?\u060c\u061b\u061f\u0964])(?=\s)\s*"
@@ -40,6 +41,19 @@ _OTHERS = ["ein", "eine", "einen", "das", "der", "die", "un", "une", "le", "la",
 _OPEN = frozenset([*_ENGLISH, *_PREPOSITIONS, *_OTHERS])
 _OPENING = frozenset({"of", "for", "shows", "contain", "contener"})
 """A phrase at the start that ends in one of these words needs no colon after it."""
+_IMAGES = (
+    r"images?|photos?|pictures?|pic|slide|bild|foto|imagen|imagem|immagine|afbeelding|zdjęcie|obrázek"
+    r"|kuva|фото|resim|görsel|fotoğraf|gambar|ảnh|hình|รูป(?:ที่)?|ภาพ(?:ที่)?|사진|이미지|写真|画像"
+    r"|图片|圖片|صورة|תמונה"
+)
+_OF = r"(?:of|von|de|di|van|sur|из|z|/)"
+_COUNTED = re.compile(
+    r"(\w\W{0,3}?)(?:\s+[-–—:]\s+|\s*[,|(\[｜（【]\s*)"
+    rf"(?:(?:{_IMAGES})\s*(?:n[°ºo]\.?|nr\.?|№|\#)?\s*\d{{1,3}}(?:\s*{_OF}\s*\d{{1,3}})?"
+    r"|\d{1,3}\s+(?:of|von|sur|из)\s+\d{1,3}|第\s?\d{1,3}\s?[张張]|\d{1,3}\s?枚目)\W*$",
+    re.IGNORECASE,
+)
+"""The number of an image in a gallery: "Red vase - Image 3 of 5"."""
 _SHOP_WORDS = 4
 """The part after the last bar is taken for a shop's name up to this length."""
 _SHOP = re.compile(
@@ -61,6 +75,7 @@ class _Phrases:
     clause: frozenset[str]
     lead: re.Pattern[str]
     tail: re.Pattern[str]
+    site: re.Pattern[str]
 
 
 def strip_boilerplate(text: str) -> str:
@@ -70,7 +85,7 @@ def strip_boilerplate(text: str) -> str:
         return ""
     text = phrases.lead.sub("", without_credit(text))
     text = _without_clauses(text, phrases.clause)
-    text = _without_shop(text)
+    text = _COUNTED.sub(r"\1", phrases.site.sub(r"\1", _without_shop(text)))
     match = phrases.tail.search(text)
     if match and _OPEN.isdisjoint(text[: match.start()].casefold().split()[-1:]):
         text = text[: match.start()]
@@ -146,7 +161,9 @@ def _phrases() -> _Phrases:
     )
 
     def all_of(kind: str) -> frozenset[str]:
-        return frozenset(_core(phrase) for language in table.values() for phrase in language[kind])
+        return frozenset(
+            _core(phrase) for language in table.values() for phrase in language.get(kind, ())
+        )
 
     def any_of(phrases: Iterable[str]) -> str:
         return "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
@@ -165,5 +182,10 @@ def _phrases() -> _Phrases:
         ),
         tail=re.compile(
             rf"(?:(?<!\w)(?:{any_of(tails)})|_?(?:{any_of(spaceless)}))\W*$", re.IGNORECASE
+        ),
+        site=re.compile(
+            rf"(\w\W{{0,3}}?)(?:\s*[|\uff5c]\s*|\s+[-\u2013\u2014:]\s+)(?:{any_of(all_of('site'))})"
+            r"(?:\s+(?-i:[A-Z]{2}|[A-Z][a-z]{3,10}))?\W*$",
+            re.IGNORECASE,
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from kaption.workers.text.agencies import AGENCIES, is_agency_credit, without_agency
 from kaption.workers.text.names import is_name
 
 _IMAGE = (
@@ -60,17 +61,6 @@ _SIGNED = re.compile(
     rf"(?:[📷📸]\s*:?\s*(?i:by\s+)?|(?i:fot|phot|ph)\.\s*){_NAMES}\W*|@[\w.]{{2,30}}"
 )
 _LEAD = re.compile(rf"{_MAKER}\s*[:|–—]\s+(?=(?:\S+\s+){{2}}\S)")
-_AGENCIES = (
-    r"(?:afp|ap|reuters|dpa|epa|efe|ansa|lusa|pap|čtk|anp|tt|ntb|mti|pa|aa|antara|бта|"
-    r"ttxvn|imago(?: images)?|associated press|(?:the )?canadian press|press association|"
-    r"picture[ -]alliance|getty(?: images)?|shutterstock|i?stock(?:photo)?|alamy|adobe stock|"
-    r"unsplash|pexels|pixabay|freepik|flickr|instagram|facebook|twitter|pinterest|google|"
-    r"500px|behance|deviantart|dribbble|"
-    r"wikimedia(?: commons)?|wikipedia|nasa|esa|bloomberg|xinhua|yonhap|kyodo|lehtikuva|tass|тасс|"
-    r"риа новости|интерфакс|укринформ|укрінформ|рейтерс|新华社|新華社|中新社|中央社|视觉中国|"
-    r"東京新聞|共同通信(?:社)?|時事通信|朝日新聞(?:社)?|読売新聞|ロイター|연합뉴스|뉴시스|뉴스1|"
-    r"رويترز|رویترز|ایسنا|ایرنا|रॉयटर्स|एएनआई|पीटीआई|רויטרס)"
-)
 _AND_TEXT = r"(?:text|words|texte|texto|testo|tekst|текст)"
 _AND = r"\s*(?:and|und|et|y|e|i|och|og|en|и|&|/|\+)\s*"
 _LABEL = (
@@ -80,24 +70,19 @@ _LABEL = (
     r"|afbeelding|imatge|ảnh|hình ảnh|(?:ال)?صورة|تصویر|عکس|תמונה|צילום|फोटो|फ़ोटो|तस्वीर|चित्र"
     r"|ภาพ(?:ถ่าย)?|รูปภาพ|사진|이미지|写真|画像|图片|圖片|照片|图|圖|相片)"
 )
-_OF_AGENCY = rf"{_LABEL}(?:{_AND}{_AND_TEXT})?\s*[:：=]\s*"
+_OF_AGENCY = rf"{_LABEL}(?:{_AND}{_AND_TEXT})?\s*[:：=＝]\s*"
 _AGENCY = re.compile(
-    rf"{_OF_AGENCY}(?:[^:：]{{0,40}}[/,]\s*)?{_AGENCIES}\W*",
+    rf"{_OF_AGENCY}(?:[^:：]{{0,40}}[/,]\s*)?{AGENCIES}\W*",
     re.IGNORECASE,
 )
-_SLASHED = re.compile(
-    rf"\(?(?:[^/／:.!?]{{1,40}}[/／])?{_AGENCIES}(?: photo| wire)?(?:[/／][^/／:.!?]{{1,40}})?\)?",
-    re.IGNORECASE,
-)
-"""An agency and a name with a slash between: "REUTERS/Ann Lee", "图/新华社"."""
 _FOUND_AT = re.compile(
     rf"(?:{_IMAGE})\s+(?:(?:via|from|on)|(?:by|de|di|von|da|van|av|af)\s+\S.{{0,40}}\s"
-    rf"(?:on|en|auf|sur|su|em|no|na|op|på|via))\s+{_AGENCIES}(?:[/ ].{{0,30}})?\W*",
+    rf"(?:on|en|auf|sur|su|em|no|na|op|på|via))\s+{AGENCIES}(?:[/ ].{{0,30}})?\W*",
     re.IGNORECASE,
 )
 """An agency or a site where the image comes from: "Foto de Ana Pérez en Unsplash"."""
 _AGENCY_LEAD = re.compile(
-    rf"{_OF_AGENCY}(?:[^\W\d_][^:：/.]{{0,30}}/\s*)?{_AGENCIES}(?:\s*[|–—.-]\s*|\s+(?!(?-i:[a-z])"
+    rf"{_OF_AGENCY}(?:[^\W\d_][^:：/.]{{0,30}}/\s*)?{AGENCIES}(?:\s*[|–—.-]\s*|\s+(?!(?-i:[a-z])"
     r"|(?:cent(?:er|re)|building|house|office|museum|villa|tower|logo|headquarters)\b))(?=(?:\S+\s+)\S)",
     re.IGNORECASE,
 )
@@ -105,19 +90,21 @@ _AGENCY_LEAD = re.compile(
 _TRAIL = re.compile(
     rf"\s*(?:©|\((?i:c)\))\s*(?:\d{{4}}\s+)?{_NAMES}\W*$"
     rf"|\s*[,;–—-]\s*(?i:fot|phot|foto|photo)\.\s*{_NAMES}\W*$"
-    rf"|\s+by\s+{_NAMES}\s+on\s+(?i:{_AGENCIES})\W*$"
+    rf"|\s+by\s+{_NAMES}\s+on\s+(?i:{AGENCIES})\W*$"
 )
 """A credit behind a description without a separator: "Un chat © AFP", "by Ann Lee on 500px"."""
 _LABELLED = re.compile(_OF_AGENCY, re.IGNORECASE)
+_SIGN = re.compile(r"\s*(?:©|\(c\))\s*", re.IGNORECASE)
 _ANY_LABEL = re.compile(rf"(?<![\w-]){_OF_AGENCY}", re.IGNORECASE)
 _OWNERS = re.compile(
-    rf"{_AGENCIES}(?:\.com| photos?| wire| images)?|@[\w.]{{2,30}}"
+    rf"{AGENCIES}(?:\.com| photos?| wire| images)?|@[\w.]{{2,30}}"
     r"|(?:www\.)?[\w-]{2,40}\.(?:com|net|org|io|de|fr|es|it|at|ch|nl|pl|ru|ua|cn|co\.uk)"
     r"|(?-i:(?:[A-ZÀ-Þ][\w&'’.-]*\s){1,4}"
     r"(?:GmbH|AG|KG|Ltd\.?|Inc\.?|LLC|Corp\.?|S\.?A\.?|e\. ?V\.))|dpa-\w{4,20}"
     r"|\w{0,30}archiv(?: [^\W\d]\w*){0,3}"
     r"|privat|private?|privé|archives?|archivo|archivio|arquivo|archivbild|presse|file(?: photo)?"
     r"|hand-?out|supplied|submitted|contributed|provided|courtesy|staff|divulgação|reprodução"
+    r"|internet|(?:the )?web|网络|網路|网上|インターネット|인터넷"
     r"|cortesía|cedida|архив|из архива|личный архив|d\.?r\.?",
     re.IGNORECASE,
 )
@@ -130,16 +117,24 @@ _ADDED = re.compile(
 _ORGANISATION = re.compile(
     r"(?:the\s)?(?:[^\W\d_a-zß-öø-ÿа-ї][\w&'’.-]*(?:\s+|\Z)(?:(?:of|the|de|der|für|for)\s+)?){1,4}"
 )
+_ANY_AGENCY = re.compile(AGENCIES, re.IGNORECASE)
 _BETWEEN = re.compile(
-    r"\s*[/／,;|()]\s*|\s+(?:via|for|für|pour|para|per|and|und|et|y|e|i|och|og|en|ve|и|та|και|&|\+)\s+|\s*(?=©)"
+    r"(\s*[/／,;|()]\s*|\s+[–—-]\s+|\s+(?:via|for|für|pour|para|per|and|und|et|y|e|i|och|og|en|ve|и|та"
+    r"|και|&|\+)\s+|\s*(?=©))"
 )
+_LOOSE = ("|", "-", "–", "—")
 _AFTER_LEAD = re.compile(r"\s*[|–—:]\s+|\s+-\s+|(?<![\s.]\w)\.\s+")
 _LABEL_CHARS = 20
 _NAMED_LABEL = re.compile(rf"(?:{_SOURCE})\s*[:：=]\s*\Z", re.IGNORECASE)
 _OWNERS_MOST = 6
 _TRIED = 6
 """Separators behind a label at which its credit may end."""
-_FORMS = (_AGENCY, _MADE_BY, _COURTESY, _BARE, _RIGHTS, _FOUND_AT, _SIGNED)
+_CHINESE = re.compile(
+    r"(?:照片|图片|圖片|图|圖)由\S{1,8}(?:拍摄|拍攝|提供|供图|供圖)\W*|[图圖][/／]\s?[\u3400-\u9fff]{2,4}\W*"
+    r"|(?:受访者|受訪者|作者|网友|網友|本人|企业|主办方)(?:供图|供圖|提供)\W*"
+)
+"""Chinese credits without a label: "照片由张伟拍摄", "图/张伟"."""
+_FORMS = (_CHINESE, _AGENCY, _MADE_BY, _COURTESY, _BARE, _RIGHTS, _FOUND_AT, _SIGNED)
 _LOWER = 4
 """Most words in lower case of a named source: "Fuente: plaza con una fuente de piedra" is none."""
 _MOST = 120
@@ -151,20 +146,24 @@ def is_credit(part: str) -> bool:
         return False
     if _NAMED.fullmatch(part):
         return sum(word[0].islower() for word in part.split()) <= _LOWER
-    return any(form.fullmatch(part) for form in _FORMS) or _is_slashed(part) or _is_labelled(part)
+    return (
+        any(form.fullmatch(part) for form in _FORMS) or is_agency_credit(part) or _is_labelled(part)
+    )
 
 
 def is_only_credit(text: str) -> bool:
     """Whether a whole text is a credit that begins like a description, such as "Foto: dpa"."""
     if len(text) > _MOST:
         return False
-    forms = (_AGENCY, _MADE_BY, _SIGNED, _RIGHTS)
-    return any(form.fullmatch(text) for form in forms) or _is_slashed(text) or _is_labelled(text)
+    forms = (_CHINESE, _AGENCY, _MADE_BY, _SIGNED, _RIGHTS)
+    return (
+        any(form.fullmatch(text) for form in forms) or is_agency_credit(text) or _is_labelled(text)
+    )
 
 
 def _is_labelled(text: str) -> bool:
     """Whether behind "Photo:" are only owners: "Photo: Anna Schmidt / Getty Images, 2020"."""
-    label = _LABELLED.match(text)
+    label = _LABELLED.match(text) or _SIGN.match(text)
     return label is not None and _are_owners(text[label.end() :])
 
 
@@ -172,36 +171,32 @@ def _are_owners(text: str) -> bool:
     """Whether each part of a text is a person, an agency, or what may stand behind one.
 
     The rule cannot know whether "Photo: Ann Lee" shows her. It takes a name alone for that of the
-    maker. Words that do not begin like a name stay: "Photo: Red Fox".
+    maker. Words that do not begin like a name stay: "Photo: Red Fox". Behind a dash or a bar is a
+    description, unless there is an agency on one side: "Photo: Ann Lee - EFE".
     """
-    parts = [part for part in _BETWEEN.split(text.strip(" .()[]（）")) if part and part != "©"]
-    plain = [part.lstrip("© ").strip() for part in parts]
+    split = _BETWEEN.split(text.strip(" .()[]（）"))
+    pairs = zip(["/", *split[1::2]], split[::2], strict=True)
+    found = [(mark.strip(), part) for mark, part in pairs if part and part != "©"]
+    plain = [part.lstrip("© ").strip() for _, part in found]
     known = [bool(_OWNERS.fullmatch(part)) or is_name(part) for part in plain]
+    agency = [bool(_ANY_AGENCY.fullmatch(part)) for part in plain]
     # "Hans und Maria Müller"
     known += [False]
     return (
         0 < len(plain) <= _OWNERS_MOST
         and any(known)
         and all(
-            known[at]
-            or _ADDED.fullmatch(part)
-            or (at > 0 and _ORGANISATION.fullmatch(part))
+            (known[at] and (mark not in _LOOSE or agency[at] or agency[at - 1]))
+            or (mark not in _LOOSE and _may_follow(part, at))
             or (known[at + 1] and is_name(f"{part} {plain[at + 1].split()[-1]}"))
-            for at, part in enumerate(plain)
+            for at, (mark, part) in enumerate(found)
         )
     )
 
 
-def _is_slashed(text: str) -> bool:
-    if "/" not in text and "／" not in text:
-        return False
-    if _SLASHED.fullmatch(text):
-        return True
-    parts = re.split(r"\s*[/／]\s*|\s+via\s+", text)
-    agencies = [bool(re.fullmatch(_AGENCIES, part, re.IGNORECASE)) for part in parts]
-    return any(agencies) and all(
-        agency or is_name(part) for agency, part in zip(agencies, parts, strict=True)
-    )
+def _may_follow(part: str, at: int) -> bool:
+    """Whether it may stand behind a person or an agency: a year, a licence, a firm."""
+    return bool(_ADDED.fullmatch(part) or (at > 0 and _ORGANISATION.fullmatch(part)))
 
 
 def without_credit(text: str) -> str:
@@ -214,15 +209,14 @@ def without_credit(text: str) -> str:
     for label in _ANY_LABEL.finditer(text, max(0, len(text) - _MOST)):
         longer = _NAMED_LABEL.search(text, max(0, label.start() - _LABEL_CHARS), label.end())
         if label.start() and longer is None and _are_owners(text[label.end() :]):
-            return text[: label.start()].rstrip(" -–—|,(")
-    return text
+            return text[: label.start()].rstrip(" -–—|,([/／")
+    return without_agency(text)
 
 
 def _without_lead(text: str) -> str:
     label = _LABELLED.match(text)
     if label is None:
         return text
-    for _, end in zip(range(_TRIED), _AFTER_LEAD.finditer(text, label.end(), _MOST), strict=False):
-        if _are_owners(text[label.end() : end.start()]):
-            return text[end.end() :]
-    return text
+    tried = zip(range(_TRIED), _AFTER_LEAD.finditer(text, label.end(), _MOST), strict=False)
+    ends = [each for _, each in tried if _are_owners(text[label.end() : each.start()])]
+    return text[ends[-1].end() :] if ends else text

@@ -67,6 +67,15 @@ def is_name(text: str) -> bool:
     return first.casefold() in _table().first or first.casefold().split("-")[0] in _table().first
 
 
+def may_be_name(text: str) -> bool:
+    """Whether a text beside an agency is taken for a person, also of a name that is not listed."""
+    words = [word for word in text.split() if word.casefold() not in _PARTICLES]
+    if text.lower() == text.upper():  # no case tells a name
+        return len(words) <= 3 and len(text) <= (20 if _CASELESS.search(text) else 5)
+    upper = 2 <= len(words) <= _MOST and all(map(_UPPER.match, words))
+    return upper and not any(map(_is_thing, words))
+
+
 def _is_thing(word: str) -> bool:
     plain = word.casefold()
     return plain in _table().things or (len(plain) > 8 and plain.endswith(_COMPOUNDS))

@@ -26,13 +26,16 @@ _ENDS_OF_TEXT = (
     r"|(?:説明|キャプション)(?:終了|終わり|以上)|(?:설명|캡션)\s?(?:끝|종료)"
     r"|نهاية\ (?:ال)?(?:وصف|تعليق)|پایان\ (?:توضیح|توصیف|شرح)|विवरण\ समाप्त"
 )
-_STOPS = (
-    r"/?(?:inst|s)|e[o0][sft]|bos|end|stop|done|finished|fin|finis|ende|fine|fim|einde|koniec|конец"
-    r"|完|終|終わり|结束|結束|以上|끝|النهاية|समाप्त|truncated|continued|cut\ off|no\ more\ text"
-    r"|(?:word|token|character|length)\ limit(?:\ reached)?"
+_MARKS = (
+    r"/?(?:inst|s)|e[o0][sft]|bos|end|ende|einde|koniec|конец|完|終|終わり|結束|结束|끝|النهاية|समाप्त"
+    r"|no\ more\ text|(?:word|token|character|length)\ limit(?:\ reached)?"
 )
+_WORDS = r"stop|done|finished|fin|finis|fine|fim|以上|truncated|continued|cut\ off"
+"""They may also tell how a thing is: "A chair (finished)", "身長120cm（以上）"."""
+_STOPS = rf"{_MARKS}|{_WORDS}"
 _ROLES = r"(?:human|user|assistant|instructions?|response|system|question|answer|input|output|bot)"
 _OPEN, _SHUT = r"[\[({<（【［〈]", r"[\])}>）】］〉]"
+_ROUND = r"[(（]"
 _WROTE = r"(?:generated|created|written|provided|produced|made)"
 _BY_ITSELF = r"(?:ai|machine|auto(?:matically)?|computer)"
 _MODEL = (
@@ -58,6 +61,16 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 """After such words a bracket holds what the image shows: "a sign that reads [STOP]"."""
+_PAIRED = re.compile(r"[(（][^()（）,，、;]{1,30}[)）][^.!?\n]{1,200}\Z")
+"""An earlier bracket of the same sentence, as in "A rope from post (start) to post (end)"."""
+_NAMED = re.compile(
+    r"\b(?:(?:reads?|reading|says?|saying|titled?|headed|heading|labell?ed|captioned|entitled|called"
+    r"|überschrift|titel|titre|título)\b|(?:table|figure|chapter|part|section|slide|page|appendix"
+    r"|step|act|scene|episode|stage|level|lap|mile|station|stop|tabelle|abbildung|kapitel|tableau"
+    r"|chapitre|tabla|figura|capítulo)\s+(?:\d|(?-i:[A-Z]\b|[IVXL]+\b)))[^.!?\n]{0,60}\Z",
+    re.IGNORECASE,
+)
+"""A title or a number, which such a word may belong to: "the heading Results (end)"."""
 _AFTER = r"(?:(?<=[.!?…。！？\"”»)\]])|\n)"
 _SPEAKERS = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL | re.VERBOSE)
@@ -79,7 +92,9 @@ _ENDS = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL | re.VERBOSE)
     for pattern in (
         # [end of caption], <end of description>, (end), [/INST], {{END}}
-        rf"\s{{0,9}}{_OPEN}{{1,4}}[\s/|*_.-]{{0,4}}(?:{_ENDS_OF_TEXT}|{_STOPS})"
+        rf"\s{{0,9}}(?:(?!{_ROUND}){_OPEN}{{1,4}}[\s/|*_.-]{{0,4}}(?:{_ENDS_OF_TEXT}|{_STOPS})"
+        rf"|{_AFTER}\s{{0,9}}{_ROUND}[\s*_.-]{{0,4}}(?:{_WORDS})"
+        rf"|{_ROUND}{{1,4}}[\s/|*_.-]{{0,4}}(?:{_ENDS_OF_TEXT}|{_MARKS}))"
         rf"[\s|*_.!。-]{{0,4}}{_SHUT}{{1,4}}[\s.。*_]*\Z",
         # --- END ---, *end of caption*, == END ==, // END
         rf"\s{{1,9}}{_RULE}\s*(?:{_ENDS_OF_TEXT}|{_STOPS})\s*(?:{_RULE})?[\s.]*\Z",
@@ -94,6 +109,7 @@ _ENDS = tuple(
         rf"(?:caption|description|text)\ (?:{_WROTE}\ )?(?:by|with|using|via)\ {_FREE}",
     )
 )
+_BARE = re.compile(rf"\s*{_ROUND}(?:{_MARKS})\s?[)）]\s*", re.IGNORECASE | re.VERBOSE)
 _MOST = 400
 """Characters at the end of a text that a tail is looked for in."""
 _ROUNDS = 4
@@ -127,6 +143,14 @@ def _shorter(text: str) -> str:
         found = form.search(text, 0 if speaks else start)
         before = text[: found.start()] if found else ""
         repeats = speaks and _ECHO.match(before)
-        if re.search(r"\w", before) and not (repeats or _SAID.search(before[-40:])):
+        if re.search(r"\w", before) and not (repeats or _belongs(before, text[len(before) :])):
             return before.rstrip()
     return text
+
+
+def _belongs(before: str, mark: str) -> bool:
+    """Whether what looks like a mark is a part of the sentence before it."""
+    if _SAID.search(before[-40:]):
+        return True
+    bare = _BARE.fullmatch(mark) and before[-1:] not in ".!?…。！？"
+    return bool(bare and (_PAIRED.search(before[-300:]) or _NAMED.search(before[-100:])))

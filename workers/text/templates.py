@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  # letters of many scripts are what this is about
 """Removes what a template left where a value was missing, such as "{{product.title}}"."""
 
 from __future__ import annotations
@@ -52,6 +53,16 @@ _CODE = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 """A path of names without a space, in the notation of any language, as the whole text."""
+_EMPTY_ALT = re.compile(
+    r"(?=.{0,60}(?:(?<![a-z])alt[ -]{0,2}(?:attribut|属性|özelliği|metin)"
+    r"|(?:attribut\w{0,2}|atr[iy]but\w{0,2}|атрибут\w{0,2}|thuộc tính) alt\b|대체 속성))"
+    r".{10,110}(?:file ?name|dateiname|nom d[eu] fichier|nombre (?:de|del) archivo"
+    r"|nome d(?:el|o) (?:file|arquivo|ficheiro)|bestandsnaam|o nazwie|nazwa pliku|имя файла"
+    r"|ім.я файлу|filnamn|filnavn|název souboru|dosya adı|tên (?:tệp|tập tin)|nama berkas\w{0,3}"
+    r"|文件名|檔案名稱|ファイル名|파일 이름).{0,200}\.[a-z]{3,4}\W{0,3}(?:です|입니다)?\W{0,3}",
+    re.IGNORECASE,
+)
+"""What WordPress's editor says in place of an empty text, in the language of the editor."""
 _LETTERS = re.compile(r"\w+")
 _JOINING = {"a", "an", "the", "of", "by", "in", "on", "at", "to", "and", "or", "for", "from"}
 _JOINING |= {"with", "no", "von", "und", "de", "des", "y", "et", "e", "di", "da", "en", "van", "og"}
@@ -70,6 +81,8 @@ def _is_code(text: str) -> bool:
 def strip_templates(text: str) -> str:
     """Remove the marks of templates and of missing values; a text of nothing else is empty."""
     if _MISSING.fullmatch(text) or _VARIABLE_ALONE.fullmatch(text) or _is_code(text):
+        return ""
+    if _EMPTY_ALT.fullmatch(text):
         return ""
     if not any(mark in text for mark in "{%[_*<$#@:"):
         return text

@@ -13,17 +13,17 @@ from bench.near_images import FAMILIES, copies, memes
 pytestmark = pytest.mark.slow
 
 EVERY = FAMILIES | HOSTILE
-REFUSED = {"skies": 0.05}
-"""Most false refusals of a family: a small thing on a smooth ground may look like a watermark."""
+IMAGES = {"skies": 200}
+"""So many of five skies that some things overlap; of other families 100."""
 
 
 @pytest.mark.parametrize("family", EVERY)
 def test_copies_are_found_and_different_images_are_kept(family: str) -> None:
-    figures = measure(EVERY[family](100, 11), copied=5, seed=11)
+    figures = measure(EVERY[family](IMAGES.get(family, 100), 11), copied=5, seed=11)
 
     assert figures.images > 30
     assert figures.recall >= 0.96, figures
-    assert figures.false_refusals <= REFUSED.get(family, 0.005), figures
+    assert figures.false_refusals <= 0.005, figures
 
 
 def flat(colour: str, *, disc: bool) -> Looks:

@@ -43,6 +43,9 @@ PAGES = {
         <source type="image/webp" data-srcset="/i/mug-s.jpg 400w,/i/mug.jpg 1600w">
         <img data-main-image data-src="/i/mug-m.jpg" data-srcset="/i/mug-m.jpg 400w" alt="A mug">
         </picture>""",
+    "names and keys of files": """<img data-src="/i/mug.jpg" data-image-key="a/Mug.jpg"
+        data-image-name="Mug.jpg" data-image-hash="ab/cd.jpg" data-image-slug="mug.png"
+        alt="A mug">""",
     "rendered noscript": f"""<div><img class="lazy" src="{GIF}" alt="A mug"><noscript>&lt;img
         src="/i/mug.jpg" alt="A mug"&gt;</noscript></div>""",
     "image-set of strings": """<div role="img" aria-label="A mug" style='background-image:
@@ -204,6 +207,7 @@ JSON_LD = {
     "comment": """//<![CDATA[
         {"@type": "ImageObject", "contentUrl": "\\/i\\/mug.jpg", "caption": "A&nbsp;mug\t"}
         //]]>""",
+    "byte order mark": '\ufeff{"@type": "Product", "name": "A mug", "image": "/i/mug.jpg"}',
     "semicolon": '{"@type": "ImageObject", "contentUrl": "/i/mug.jpg", "caption": "A mug"};',
     "id": '{"@graph": [{"@type": "ImageObject", "@id": "/i/mug.jpg", "caption": "A mug"}]}',
     "reference": """{"@graph": [{"@type": "ImageObject", "@id": "#p", "url": "/i/mug.jpg"},
