@@ -32,6 +32,7 @@ _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 # Those that part an address (RFC 3986, 2.2), and what is escaped already.
 _KEPT = ":/?#[]@!$&'()*+,;=%"
 _WEB = ("http", "https")
+_COMMON = ("https://", "http://")
 _NO_TYPE = ("", "application/octet-stream", "binary/octet-stream", "application/binary")
 _PATH = "a file of your own is given as a pathlib.Path"
 
@@ -44,7 +45,9 @@ def scheme_of(text: str) -> str:
 
 def is_web(text: object) -> bool:
     """Whether it is a string that begins with http: or https:, in any case."""
-    return isinstance(text, str) and scheme_of(text) in _WEB
+    if not isinstance(text, str):
+        return False
+    return text.startswith(_COMMON) or scheme_of(text) in _WEB  # the first, for it costs a tenth
 
 
 def parsed(url: str, base: str | None = None) -> can_ada.URL | None:

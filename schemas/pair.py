@@ -90,12 +90,10 @@ class Pair(Versioned):
     @model_validator(mode="before")
     @classmethod
     def _keep_unknown_fields(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
         fields = cls.__pydantic_fields__
-        unknown = [name for name in data if name not in fields]
-        if not unknown:
+        if not isinstance(data, dict) or data.keys() <= fields.keys():
             return data
+        unknown = [name for name in data if name not in fields]
         known = {name: value for name, value in data.items() if name in fields}
         extra = known.get("extra", {})
         if isinstance(extra, dict):

@@ -42,7 +42,8 @@ class MalformedRecordError(WireError):
 
 def encode(record: Versioned) -> bytes:
     """The record as UTF-8 JSON, without the fields that have their default value."""
-    return record.model_dump_json(exclude_defaults=True).encode()
+    # `model_dump_json` passes a dozen arguments and makes a str of it, which takes twice as long.
+    return record.__pydantic_serializer__.to_json(record, exclude_defaults=True)
 
 
 def headers_of(
@@ -102,7 +103,8 @@ def decode(value: bytes | None, record_type: type[R], headers: Headers = ()) -> 
 def decode_strictly(value: bytes, record_type: type[R]) -> R:
     """The record of JSON that keeps to the contract. Raises MalformedRecordError."""
     try:
-        return record_type.model_validate_json(value)
+        # `model_validate_json` passes five arguments more, which take a third of its time.
+        return cast("R", record_type.__pydantic_validator__.validate_json(value))
     except ValidationError as error:
         raise MalformedRecordError(explain(error, record_type)) from error
 
