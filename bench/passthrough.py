@@ -18,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,6 +30,7 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from prometheus_client import REGISTRY
 
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import RawPair
@@ -45,8 +47,9 @@ _OUT = Topic("pairs.out", RawPair, "what was passed through")
 _PARTITIONS = 4
 _TEXT_CHARS = 1200
 _THREADS = {
-    "kafka-io": "kafka-python's I/O",
-    "-transaction": "kafka-python's producer",
+    "kafka-io": "kafka-python's consumer I/O",
+    "-network-thread": "kafka-python's producer I/O",
+    "-transaction": "transaction (kafka-python's batches)",
     "-poll": "poll (kafka-python's consumer and the engine)",
     "-prepare": "prepare (the engine)",
     "-compute": "compute (the engine)",
@@ -111,13 +114,15 @@ def bare(bootstrap: str, prefix: str, batch: int, records: int) -> float:
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         max_poll_records=batch,
+        metrics_enabled=False,
     )
     producer = KafkaProducer(
         bootstrap_servers=bootstrap,
         transactional_id=prefix + run,
         compression_type="zstd",
-        batch_size=256 * 1024,
+        batch_size=512 * 1024,
         retry_backoff_ms=1,
+        metrics_enabled=False,
     )
     producer.init_transactions()
     started = _Started()
@@ -156,7 +161,11 @@ def engine(
     worker = Worker(stage, connection, RuntimePolicy(tracing=tracing))
     pipeline = Pipeline({stage.name: worker})
     pipeline.start()
-    while worker.not_ready() is not None and not pipeline.failed.is_set():
+    # Not when the worker is ready: it is a member of its group then, and has no partitions yet.
+    changes = partial(
+        REGISTRY.get_sample_value, "kaption_partition_changes_total", {"stage": stage.name}
+    )
+    while not changes() and not pipeline.failed.is_set():
         time.sleep(0.002)
     began = time.perf_counter()
     while worker.progress.snapshot().records < records and not pipeline.failed.is_set():
