@@ -49,7 +49,7 @@ _TEXT_CHARS = 1200
 _THREADS = {
     "kafka-io": "kafka-python's consumer I/O",
     "-network-thread": "kafka-python's producer I/O",
-    "-transaction": "transaction (kafka-python's batches)",
+    "-transaction": "kafka-python's producer",
     "-poll": "poll (kafka-python's consumer and the engine)",
     "-prepare": "prepare (the engine)",
     "-compute": "compute (the engine)",
@@ -120,7 +120,7 @@ def bare(bootstrap: str, prefix: str, batch: int, records: int) -> float:
         bootstrap_servers=bootstrap,
         transactional_id=prefix + run,
         compression_type="zstd",
-        batch_size=512 * 1024,
+        batch_size=256 * 1024,
         retry_backoff_ms=1,
         metrics_enabled=False,
     )

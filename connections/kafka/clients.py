@@ -28,9 +28,8 @@ from kaption.schemas.limits import MIB
 _RECONNECT_BACKOFF_MAX_MS = 1000
 _PARTITION_FETCH_BYTES = 4 * MIB
 _FETCH_BYTES = 32 * MIB
-# A transaction of small messages is then a batch for each partition, and one request. Brokers take
-# batches of 1 MiB by default, and the topics of Kaption larger ones.
-_PRODUCER_BATCH_BYTES = 512 * 1024
+# Larger than the largest record batches of small messages, far below one large message.
+_PRODUCER_BATCH_BYTES = 256 * 1024
 # The answer to a heartbeat is how a member learns of a rebalance. The partitions that move are read
 # by nobody for up to two heartbeats. The library's default is 3 s.
 _HEARTBEAT_S = 1.0
