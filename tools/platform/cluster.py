@@ -60,7 +60,7 @@ def cluster() -> Iterator[Path]:
             yield config
         finally:
             for process in reversed(running):
-                process.terminate()
+                process.kill()  # nothing is kept, and the API server would wait for its clients
                 process.wait()
 
 

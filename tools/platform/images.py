@@ -32,15 +32,17 @@ COUNT = """
 from kaption.consumers import TopicReader
 from kaption.objectstore import open_store
 from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.schemas import CleanPair
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.settings import load_settings
 
 settings = load_settings(None)
 with TopicReader(settings.kafka, [CLEAN, REJECTED, DEAD]) as reader:
-    reads = [(read.topic, read.record.pair_id) for read in reader]
-clean = sum(topic == CLEAN.name for topic, _ in reads)
+    records = [read.record for read in reader]
+clean = sum(isinstance(record, CleanPair) for record in records)
 shards = read_manifests(open_store(settings.store), settings.sink.prefix)
-print(len(reads), len({pair for _, pair in reads}), clean, sum(shard.pairs for shard in shards))
+pairs = {record.pair_id for record in records}
+print(len(records), len(pairs), clean, sum(shard.pairs for shard in shards))
 """
 """Tells outcomes, pairs that have one, clean pairs, and pairs in shards. Runs in the image with the
 commands."""
