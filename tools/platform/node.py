@@ -42,7 +42,7 @@ _START_S = 120
 
 def missing() -> list[str]:
     """Return what a node needs and this machine does not have."""
-    root = ["to be root"] if os.geteuid() else []
+    root = ["root's rights"] if os.geteuid() else []
     return root + [package for path, package in _PACKAGES.items() if not Path(path).exists()]
 
 

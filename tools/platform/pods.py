@@ -206,7 +206,7 @@ def main() -> None:
     with engine(networks=False) as docker:
         lacks = missing() + ([] if docker else ["docker.io"])
         if docker is None or lacks:
-            print(f"pods: not tried. Debian's packages that a node needs: {' '.join(lacks)}")
+            print(f"pods: not tried. A node needs {', '.join(lacks)} (Debian's packages)")
             return
         for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"):
             kubernetes(name)
