@@ -34,6 +34,8 @@ _PACKAGES = {
     "/usr/sbin/dnsmasq": "dnsmasq-base",
     "/usr/sbin/ip": "iproute2",
 }
+_WEIGHT = 8
+"""As how many processes of this machine all pods count. The kernel takes a group for one."""
 _NAMESPACES = ("--net", "--mount", "--mount-proc", "--pid", "--ipc", "--fork", "--kill-child")
 _KERNEL = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
 """What the kubelet would change for the whole machine."""
@@ -61,6 +63,8 @@ def inside(command: list[str], docker: Docker, images: list[str]) -> None:
         groups = [Path(base) / _GROUP for base in _control_groups()]
         for group in groups:
             group.mkdir(exist_ok=True)
+            if (group / "cpu.shares").exists():
+                (group / "cpu.shares").write_text(f"{_WEIGHT * 1024}")
         try:
             isolated = ["unshare", *_NAMESPACES, *command, folder]
             ended = subprocess.run(isolated, stdin=saved, check=False).returncode
