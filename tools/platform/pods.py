@@ -1,8 +1,9 @@
 """`make pods`: the chart's pods on a node of Kubernetes, with the images and servers of Compose.
 
-The chart is installed and tested. While the pairs of the demo's crawl flow, it is upgraded, drained
-and rolled back. At the end each pair must have exactly one outcome, and the shards must hold the
-clean ones. The servers are pods too; the node and all that it runs end with this program.
+The chart is installed and tested. While the pairs of the demo's crawl flow, the node is drained
+and the chart is upgraded and rolled back. At the end each pair must have exactly one outcome, and
+the shards must hold the clean ones. The servers are pods too; the node and all that it runs end
+with this program.
 """
 
 from __future__ import annotations
@@ -73,14 +74,6 @@ class Pods:
         """Start the demo's crawl, which publishes its pairs."""
         self._starts("crawl")
 
-    def upgrades(self) -> None:
-        """Change a setting of all pods."""
-        self._replaces("upgrade", CHART, "-f", VALUES, "--set", _CHANGED)
-
-    def rolls_back(self) -> None:
-        """Take the change back."""
-        self._replaces("rollback", "1")
-
     def drains(self) -> None:
         """Drain the node, which keeps the one of two ingest workers that the budget protects."""
         limit = f"--timeout={_DRAIN_S}s"
@@ -99,6 +92,14 @@ class Pods:
         )
         self._run("kubectl", "uncordon", NAME)
         self._rolled()
+
+    def upgrades(self) -> None:
+        """Change a setting of all pods."""
+        self._replaces("upgrade", CHART, "-f", VALUES, "--set", _CHANGED)
+
+    def rolls_back(self) -> None:
+        """Take the change back."""
+        self._replaces("rollback", "1")
 
     def judges(self) -> None:
         """Wait until each pair has an outcome and each clean pair is in a shard."""
@@ -184,8 +185,8 @@ def _try_all(folder: Path) -> None:
             pods.serves()
             pods.installs()
             pods.publishes()
-            pods.upgrades()
             pods.drains()
+            pods.upgrades()
             pods.rolls_back()
             pods.judges()
         except SystemExit:
