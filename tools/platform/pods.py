@@ -21,7 +21,7 @@ from tools.platform.commands import Commands
 from tools.platform.engine import engine
 from tools.platform.images import COUNT, PAIRS, TARGETS, make
 from tools.platform.node import NAME, Node, inside, missing
-from tools.platform.programs import CHART, ROOT, kubernetes
+from tools.platform.programs import CHART, ROOT, etcd, kubernetes
 
 PAUSE = "registry.k8s.io/pause:3.10"
 """Holds the network of a pod; deploy/platform/node/containerd.toml names it too."""
@@ -209,6 +209,7 @@ def main() -> None:
         if docker is None or lacks:
             print(f"pods: not tried. A node needs {', '.join(lacks)} (Debian's packages)")
             return
+        etcd()  # the node has no way to download it
         for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet"):
             kubernetes(name)
         servers = {name: SERVICES[name]["image"] for name in SERVERS} | {"pause": PAUSE}
