@@ -15,7 +15,7 @@ ONE_THREAD := OMP_NUM_THREADS=1
 PROCESSES := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check unit test bench soak evaluate platform cluster images lint
+.PHONY: help install demo check unit test bench soak evaluate platform cluster images pods lint
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,7 +44,7 @@ soak: $(INSTALLED) ## Work at full rate while something breaks every 20 s (ARGS=
 evaluate: $(INSTALLED) ## Measure what the pairs are worth, on a held-out crawl
 	$(ONE_THREAD) $(BIN)/python -m tools.evaluate $(ARGS)
 
-platform: cluster images ## Try what a platform team runs: alerts, chart, images, Compose
+platform: cluster images pods ## Try what a platform team runs: alerts, chart, images, Compose, pods
 
 cluster: $(INSTALLED) ## Try the alerts, and the chart on a Kubernetes API server (needs Go)
 	$(BIN)/pytest -q tests/contract/test_alerts.py
@@ -52,6 +52,9 @@ cluster: $(INSTALLED) ## Try the alerts, and the chart on a Kubernetes API serve
 
 images: $(INSTALLED) ## Build the images, and run docker-compose.yml with them (needs Docker)
 	$(BIN)/python -m tools.platform.images
+
+pods: $(INSTALLED) ## Run the chart on a Kubernetes node (needs root, Docker, containerd and Go)
+	$(BIN)/python -m tools.platform.pods
 
 lint: $(INSTALLED) ## Check style and types
 	$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""A Kubernetes API server on this machine, which judges what the chart renders: `make platform`."""
+"""What `make platform` tries: the chart on an API server and on a node, and the images."""

@@ -1,4 +1,4 @@
-"""`make platform`: the chart against a real API server, as far as one goes without a node.
+"""`make cluster`: the chart against a real API server, as far as one goes without a node.
 
 Every set of values is sent to the API server, which validates it strictly, with the definitions of
 KEDA, the Prometheus operator and Strimzi, in a namespace that enforces the `restricted` Pod
@@ -8,12 +8,12 @@ Security Standard. Then the chart is installed, upgraded and rolled back.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from tools.platform.cluster import cluster
+from tools.platform.commands import Commands
 from tools.platform.programs import CHART, definitions
 from tools.platform.releases import LIVE, Releases
 
@@ -27,23 +27,8 @@ class Checks:
     """Runs kubectl and Helm against one API server."""
 
     def __init__(self, config: Path, helm: Path) -> None:
-        self._environment = os.environ | {"KUBECONFIG": str(config)}
+        self.run = Commands({"KUBECONFIG": str(config)}).run
         self._helm = helm
-
-    def run(self, *command: str | Path, given: str = "") -> str:
-        """Return what a command says on both streams. Exits where it fails."""
-        ended = subprocess.run(
-            command,
-            env=self._environment,
-            input=given,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        if ended.returncode:
-            sys.exit(f"{' '.join(map(str, command))}:\n{ended.stdout[-4000:]}")
-        return ended.stdout
 
     def prepare(self) -> None:
         """Make the namespace and the kinds of the operators."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kaption.workers.local.server import HOST, free_ports
-from tools.platform.programs import api_server, etcd
+from tools.platform.programs import etcd, kubernetes
 
 _START_S = 180
 _TOKEN = "of-this-machine-alone"  # noqa: S105 - of a server on loopback that lives for a minute
@@ -20,7 +20,7 @@ _TOKEN = "of-this-machine-alone"  # noqa: S105 - of a server on loopback that li
 @contextmanager
 def cluster() -> Iterator[Path]:
     """Start both; yield the file that tells kubectl and Helm how to reach the API server."""
-    programs = [etcd(), api_server()]
+    programs = [etcd(), kubernetes("kube-apiserver")]
     with TemporaryDirectory(prefix="kaption-platform-") as made:
         folder = Path(made)
         store, peer, port = free_ports(3)
@@ -60,7 +60,7 @@ def cluster() -> Iterator[Path]:
             yield config
         finally:
             for process in reversed(running):
-                process.terminate()
+                process.kill()  # nothing is kept, and the API server would wait for its clients
                 process.wait()
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.platform.commands import Commands
 from tools.platform.programs import CACHE
 
 FOLDER = CACHE / "docker"
@@ -21,35 +22,22 @@ _OLDEST_COMPOSE = (2, 24)
 _START_S = 60
 
 
-class Docker:
+class Docker(Commands):
     """Runs `docker` and Compose against one engine."""
 
-    def __init__(self, environment: dict[str, str], *, ours: bool) -> None:
+    def __init__(self, variables: dict[str, str], *, ours: bool) -> None:
+        super().__init__({"DOCKER_BUILDKIT": "1"} | variables)
         self.ours = ours
-        self._environment = os.environ | {"DOCKER_BUILDKIT": "1"} | environment
-
-    def tries(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a command and return how it ended, with both streams as one."""
-        return subprocess.run(
-            command,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-
-    def run(self, *command: str | Path) -> str:
-        """Return what a command says. Exits where it fails."""
-        ended = self.tries(*command)
-        if ended.returncode:
-            sys.exit(f"{' '.join(map(str, command))}:\n{ended.stdout[-6000:]}")
-        return ended.stdout
 
     def has(self, image: str) -> bool:
         """Tell whether the engine has an image or can pull it."""
         inspected = self.tries("docker", "image", "inspect", image).returncode == 0
         return inspected or self.tries("docker", "pull", "--quiet", image).returncode == 0
+
+    def saves(self, *images: str) -> subprocess.Popen[bytes]:
+        """Start to write images into a pipe, as one archive."""
+        command = ["docker", "save", *images]
+        return subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE)
 
 
 @contextmanager

@@ -28,27 +28,34 @@ _CONFINED = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"
 _PORTS = ("KAFKA", "VALKEY", "S3", "AUDIT", "PROMETHEUS", "GRAFANA")
 _LABEL = "com.docker.compose.project"
 _START_S, _OUTCOMES_S = 900, 600
-_COUNT = """
+COUNT = """
 from kaption.consumers import TopicReader
 from kaption.objectstore import open_store
 from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.schemas import CleanPair
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.settings import load_settings
 
 settings = load_settings(None)
 with TopicReader(settings.kafka, [CLEAN, REJECTED, DEAD]) as reader:
-    pairs = [read.record.pair_id for read in reader]
+    records = [read.record for read in reader]
+clean = sum(isinstance(record, CleanPair) for record in records)
 shards = read_manifests(open_store(settings.store), settings.sink.prefix)
-print(len(pairs), len(set(pairs)), sum(shard.pairs for shard in shards))
+pairs = {record.pair_id for record in records}
+print(len(records), len(pairs), clean, sum(shard.pairs for shard in shards))
 """
-"""Tells outcomes, pairs that have one, and pairs in shards. Runs in the image with the commands."""
+"""Tells outcomes, pairs that have one, clean pairs, and pairs in shards. Runs in the image with the
+commands."""
 _OUTCOMES = (
     'sum(kaption_outcomes_total{outcome=~"rejected|dead"} or kaption_outcomes_total{stage="sink"})'
 )
 
 
-def build(docker: Docker) -> None:
-    """Build both images, and say what their layers weigh."""
+def make(docker: Docker, servers: dict[str, str]) -> None:
+    """Get the images of servers, and build both of ours and say what their layers weigh."""
+    from tools.platform import standins
+
+    standins.make(docker, {"python": PYTHON} | servers)
     index = os.environ.get("TORCH_INDEX")
     chosen = [] if index is None else [f"--build-arg=TORCH_INDEX={index}"]
     for target, image in TARGETS.items():
@@ -110,12 +117,10 @@ class Composed:
                 sys.exit(f"{counted} of {PAIRS} pairs have an outcome:\n{self.run('logs')[-6000:]}")
             time.sleep(5)
         clean = self._asks('sum(kaption_outcomes_total{stage="sink"})')
-        run = ["run", "--rm", "--no-deps", "-T", "--entrypoint=python", "topics", "-c", _COUNT]
+        run = ["run", "--rm", "--no-deps", "-T", "--entrypoint=python", "topics", "-c", COUNT]
         told = self.run(*run).splitlines()[-1]
-        if told != f"{PAIRS} {PAIRS} {clean:.0f}":
-            sys.exit(
-                f"outcomes, pairs with one, and pairs in shards: {told}, and {clean:.0f} clean"
-            )
+        if told != f"{PAIRS} {PAIRS} {clean:.0f} {clean:.0f}":
+            sys.exit(f"outcomes, pairs with one, clean pairs, pairs in shards: {told}")
         print(f"compose: {PAIRS} pairs with one outcome each, {clean:.0f} clean ones", flush=True)
         found = self._asks('count(up{job="kaption"} == 1)')
         lost = re.findall(r"(?i)no such host|server misbehaving", self.run("logs", "prometheus"))
@@ -152,7 +157,6 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "tests"))
     from kaption.workers.local.server import free_ports
     from support.compose import SERVICES
-    from tools.platform.standins import make
 
     began = time.monotonic()
     with engine(networks=False) as docker:
@@ -162,9 +166,7 @@ def main() -> None:
             )
             return
         command = compose()
-        images = {name: SERVICES[name]["image"] for name in SERVERS}
-        make(docker, {"python": PYTHON} | images)
-        build(docker)
+        make(docker, {name: SERVICES[name]["image"] for name in SERVERS})
         try_images(docker)
     ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True))
     os.environ.update({f"{name}_PORT": port for name, port in ports.items()})

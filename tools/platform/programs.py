@@ -27,9 +27,9 @@ _KINDS = {
 _FLAGS = f"-s -w -X k8s.io/component-base/version.gitVersion=v{VERSION}"
 
 
-def api_server() -> Path:
-    """Build Kubernetes's API server, which takes seven minutes of processor time the first time."""
-    program = CACHE / f"kube-apiserver-{VERSION}"
+def kubernetes(name: str) -> Path:
+    """Build a program of Kubernetes. The first one takes seven minutes of processor time."""
+    program = CACHE / f"{name}-{VERSION}"
     if not program.exists():
         print(f"building {program.name}; this takes minutes, once", flush=True)
         made = program.with_suffix(f".{os.getpid()}")
@@ -40,7 +40,7 @@ def api_server() -> Path:
             _FLAGS,
             "-o",
             made,
-            "k8s.io/kubernetes/cmd/kube-apiserver",
+            f"k8s.io/kubernetes/cmd/{name}",
         ]
         environment = os.environ | {"CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
         folder = CACHE / "platform"
