@@ -1,6 +1,9 @@
 import json
+import socket
+import struct
 import urllib.error
 import urllib.request
+from threading import Event
 from typing import cast
 
 import pytest
@@ -47,3 +50,26 @@ def test_metrics_are_served_with_what_to_do() -> None:
         body = get(server.port, "/metrics")[1]
     assert 'kaption_outcomes_total{outcome="emitted",reason="",stage="toy"}' in body
     assert "look at the source of the pairs" in body
+
+
+@pytest.mark.parametrize("sent", [b"GET /rea", b"GET /readyz HTTP/1.1\r\n\r\n"])
+def test_a_prober_that_hangs_up_leaves_no_traceback(
+    capfd: pytest.CaptureFixture[str], sent: bytes
+) -> None:
+    gone = Event()
+
+    class Slow(Probed):
+        """Answers when the prober is gone."""
+
+        def not_ready(self) -> str | None:
+            gone.wait(30)
+            return None
+
+    with HealthServer([cast(Worker, Slow())], 0, "127.0.0.1") as server:
+        prober = socket.create_connection(("127.0.0.1", server.port))
+        prober.sendall(sent)
+        prober.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        prober.close()  # by a reset
+        gone.set()
+        assert get(server.port, "/healthz")[0] == 200
+    assert capfd.readouterr().err == ""
