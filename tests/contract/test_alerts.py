@@ -16,6 +16,7 @@ from support.chart import CHART, ROOT, helm, named, render
 from support.command_line import parse
 from support.debian import debian_program
 from support.metrics_in_use import exported, used
+from support.runbooks import COMMANDS, EXPRESSIONS, NOT_HERE, RUNBOOKS, carried_out
 
 ALERTS_TEXT = (CHART / "files" / "alerts.yaml").read_text("utf-8")
 DASHBOARD_TEXT = (CHART / "files" / "dashboard.json").read_text("utf-8")
@@ -99,6 +100,15 @@ def test_the_runbook_has_no_section_of_an_alert_that_does_not_exist() -> None:
 
     told = re.findall(r"^### (Kaption\w+)$", page, re.MULTILINE)
     assert told == [rule["alert"] for rule in ALERTS]
+
+
+def test_each_runbook_is_carried_out_by_a_test_with_its_commands() -> None:
+    assert carried_out() == RUNBOOKS.keys() == EXPRESSIONS.keys()
+    programs = r"(?:kaption|kubectl|kafka-\w+\.sh) "
+    for alert, text in RUNBOOKS.items():
+        shown = re.findall(rf"`({programs}[^`]+)`|^ +({programs}.+)$", text, re.MULTILINE)
+        for command in map("".join, shown):
+            assert (command in COMMANDS) is not (command in NOT_HERE), (alert, command)
 
 
 @EACH

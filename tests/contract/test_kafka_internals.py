@@ -65,6 +65,12 @@ FAULTS = [
     (ConsumerCoordinator, "_assignment_snapshot"),
     (ConsumerCoordinator, "ensure_coordinator_ready_async"),
     (ConsumerCoordinator, "_net"),
+    (KafkaProducer, "_transaction_manager"),
+    (KafkaProducer, "_sender"),
+    (TransactionManager, "_lock"),
+    (TransactionManager, "_enqueue_request"),
+    (TransactionManager, "_partitions_in_transaction"),
+    (TransactionManager, "_pending_txn_offset_commits"),
 ]
 """The same for the faults that tests bring about."""
 

@@ -1,9 +1,15 @@
+import uuid
+from collections.abc import Iterator
+
 import pytest
 
 from kaption.connections.settings import KafkaConnection
+from kaption.workers.local import Valkey
+from support.deployment import Deployment
 from support.engine import Stream
+from support.parts import S3Bucket, serving
 from support.publishing import with_topic
-from tools.servers import ApacheKafka
+from tools.servers import ApacheKafka, SeaweedFs
 
 
 @pytest.fixture
@@ -23,3 +29,35 @@ def kafka(apache_kafka: ApacheKafka, topic_prefix: str) -> KafkaConnection:
 def stream(apache_kafka: ApacheKafka, topic_prefix: str) -> Stream:
     """Give the topics of a toy stage on Apache Kafka."""
     return Stream(apache_kafka.bootstrap, topic_prefix)
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Valkey]:
+    """Give a Valkey that the tests of a file may kill, freeze and fill."""
+    with serving(Valkey()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ingest(
+    apache_kafka: ApacheKafka,
+    seaweedfs: SeaweedFs,
+    redis: Valkey,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Deployment]:
+    """A worker of ingest that reads ahead little, which each test leaves running."""
+    kafka = KafkaConnection(
+        bootstrap=apache_kafka.bootstrap, topic_prefix=f"alerts-{uuid.uuid4().hex[:8]}-"
+    )
+    folder = tmp_path_factory.mktemp("alerts")
+    made = Deployment(kafka, redis.url, S3Bucket.on(seaweedfs), folder, "ingest")
+    made.settings |= {
+        "KAPTION_INGEST__BATCH_RECORDS": "2",
+        "KAPTION_RUNTIME__PREPARE_THREADS": "2",
+        "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "20",
+        "KAPTION_SINK__SHARD_BYTES": str(2**20),  # as large as what doctor uploads
+    }
+    made.does("kaption topics create")
+    made.start()
+    yield made
+    made.stop()

@@ -19,7 +19,7 @@ from kaption.workers.local import Valkey
 from support.deployment import Deployment
 from support.engine import until
 from support.ingest_bench import image_bytes
-from support.parts import S3Bucket, serving
+from support.parts import S3Bucket
 from tools.servers import ApacheKafka, SeaweedFs
 
 pytestmark = pytest.mark.integration
@@ -78,12 +78,6 @@ def pairs(first: int, last: int, again: str = "") -> list[RawPair]:
         )
         for number in range(first, last)
     ]
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Valkey]:
-    with serving(Valkey()) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,8 @@ class Progress:
         """Why the stage waited last, also after it went on or ended."""
         self._aged: set[Partition] = set()
         """The partitions whose age is shown."""
+        self._unread: dict[Partition, float] = {}
+        """When (in seconds of Unix time) records began to wait in a partition that gave none."""
         self._next = float("-inf")
 
     def waits(self, error: Retry) -> None:
@@ -132,17 +134,30 @@ class Progress:
 
     def _show_ages(self, lags: Mapping[Partition, int], owned: Set[Partition]) -> None:
         for gone in self._aged - owned:
-            self.held.reached.pop(gone, None)
+            self._forget(gone)
             metrics.OLDEST_AGE.remove(self.stage, gone.topic, str(gone.partition))
         self._aged = set(owned)
         for partition in owned:
-            if not (lags.get(partition) or partition in self.held.partitions):
-                self.held.reached.pop(partition, None)
-            at = self.held.reached.get(partition, -1)
-            age = max(0.0, time.time() - at / 1000) if at >= 0 else 0.0  # -1: it has no time
+            if lags.get(partition) or partition in self.held.partitions:
+                age = self._age(partition)
+            else:
+                self._forget(partition)
+                age = 0.0
             metrics.OLDEST_AGE.labels(self.stage, partition.topic, str(partition.partition)).set(
                 age
             )
+
+    def _age(self, partition: Partition) -> float:
+        at, now = self.held.reached.get(partition), time.time()
+        if at is None:
+            # A transaction that hangs keeps the times of the records from us, so take ours: with 0
+            # a partition that stands would look as one where none waits.
+            return max(0.0, now - self._unread.setdefault(partition, now))
+        return max(0.0, now - at / 1000) if at >= 0 else 0.0  # -1: it has no time
+
+    def _forget(self, partition: Partition) -> None:
+        self.held.reached.pop(partition, None)
+        self._unread.pop(partition, None)
 
     def computed(self, batch: Batch, limit: int | None) -> None:
         """Count a batch; `limit` is the largest batch that fits the device, if one was halved."""

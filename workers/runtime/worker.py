@@ -70,6 +70,7 @@ class Worker:
         self._done_before = 0
         self._watch: TopicWatch | None = None
         self._unreadable = UnreadablePlaces(stage.name, self._policy, clock)
+        self._resumption: Resumption | None = None
         self._tracing = Tracing(stage.name, start_tracing()) if self._policy.tracing else None
         metrics.begin(stage.name)
 
@@ -141,7 +142,8 @@ class Worker:
         if unreadable := self._unreadable.problem(self._session.ownership.owned):
             return unreadable
         # A server may answer `ready` and yet refuse the work: a full disk, a lost right.
-        waits = self.progress.waiting_for if self.progress.held.records else None
+        resumes = self._resumption is not None and bool(self._resumption.asked)
+        waits = self.progress.waiting_for if self.progress.held.records or resumes else None
         return self.stage.ready() or waits
 
     def _assemble(self, session: Session) -> Poll:
@@ -151,6 +153,7 @@ class Worker:
         mailbox = Mailbox()
         backoff = Backoff(policy, self._random, stop, self.progress.waits)
         outputs = Outputs(stage, prefix, partial(datetime.now, UTC), self._random, self._tracing)
+        self._resumption = Resumption(stage, session, backoff, policy.request_timeout_s)
         topics = {prefix + topic.name: topic for topic in stage.inputs}
 
         def wanted(entry: Entry) -> bool:
@@ -170,7 +173,7 @@ class Worker:
                 batcher=Batcher(batching, clock),
                 compute=Compute(stage, policy, backoff, outputs, clock, wanted),
                 delivery=Delivery(session, outputs, self.progress, policy, clock, mailbox.put),
-                resumption=Resumption(stage, session, backoff, policy.request_timeout_s),
+                resumption=self._resumption,
                 unreadable=self._unreadable,
                 progress=self.progress,
             )

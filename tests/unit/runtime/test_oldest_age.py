@@ -78,6 +78,28 @@ def test_it_rises_where_records_wait_that_the_broker_does_not_give(progress: Pro
     assert age(progress.stage, P0) == pytest.approx(300, abs=5)
 
 
+def test_it_rises_from_0_where_the_broker_has_given_no_record_at_all(
+    progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a partition whose first record is in a transaction that hangs
+    session, now = Session({P0: 1}), time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    progress.show(session, 0)  # type: ignore[arg-type]  # a part of one
+    assert age(progress.stage, P0) == 0
+    # When it stands
+    now += 600
+    progress.show(session, 600)  # type: ignore[arg-type]  # a part of one
+    assert age(progress.stage, P0) == 600
+    # Then its age is the record's as soon as the broker gives it, and 0 when none waits
+    progress.held.add([entry(P0, 900)])
+    progress.show(session, 601)  # type: ignore[arg-type]  # a part of one
+    assert age(progress.stage, P0) == pytest.approx(900, abs=5)
+    progress.held.release([entry(P0, 900)])
+    session.lags = {P0: 0}
+    progress.show(session, 602)  # type: ignore[arg-type]  # a part of one
+    assert age(progress.stage, P0) == 0
+
+
 def test_a_lost_partition_is_shown_no_more(progress: Progress) -> None:
     progress.held.add([entry(P0, 500)])
     progress.show(Session({P0: 1}), 0)  # type: ignore[arg-type]  # a part of one

@@ -115,7 +115,7 @@ def test_an_outage_is_told_in_one_line(
     assert [(line["event"], line.get("why")) for line in lines] == [("waiting", "down")]
 
 
-@pytest.mark.parametrize("waits", [process_waits, prepare_waits])
+@pytest.mark.parametrize("waits", [process_waits, prepare_waits, resume_waits])
 def test_a_worker_whose_stage_waits_is_not_ready_though_every_server_answers(
     kafka: Kafka, run: Callable[..., Run], waits: Callable[[Kept], None]
 ) -> None:
