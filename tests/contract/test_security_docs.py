@@ -26,7 +26,7 @@ def test_an_example_is_accepted(example: str, monkeypatch: pytest.MonkeyPatch) -
         assert getattr(getattr(settings, section), field) is not None
 
 
-@pytest.mark.parametrize("command", commands(GUIDE), ids=str)
+@pytest.mark.parametrize("command", list(commands(GUIDE)), ids=str)
 def test_a_command_runs(command: Command) -> None:
     done = CliRunner().invoke(app, list(command.words[1:]))
     assert done.exit_code == 0, done.output

@@ -25,7 +25,7 @@ class HealthServer:
 
     def __init__(self, workers: Sequence[Worker], port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
         handler = type("Handler", (_HealthHandler,), {"workers": tuple(workers)})
-        self._server = _Server((host, port), handler)
+        self._server = _ProbeServer((host, port), handler)
         self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
@@ -42,7 +42,7 @@ class HealthServer:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class _ProbeServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print what went wrong, but not that a prober hung up, as it does on a busy machine."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
