@@ -23,8 +23,9 @@ class Folder(LocalSource):
     """One pair per image in a folder and the folders below it, in the order of the paths.
 
     Beside ``a.jpg``, ``a.txt`` holds the text and ``a.json`` further fields, under the names of
-    img2dataset or of RawPair; without a ``.txt`` it holds the text too. Links that lead out of the
-    folder are not followed. `source` is the name of the data set.
+    img2dataset or of RawPair; without a ``.txt`` it holds the text too. Where no image has either,
+    as in a folder of photographs, the text of each is empty. Links that lead out of the folder are
+    not followed. `source` is the name of the data set.
 
     A cursor is the path of the last image read. Images that are added later must have names that
     sort behind it.
@@ -39,42 +40,39 @@ class Folder(LocalSource):
         return not any(each.name.lower().endswith(other) for each in Path(location).iterdir())
 
     def _read(self, after: str | None) -> Iterator[Found]:
-        images = self._images()
+        images, any_described = self._images()
         (last,) = parts_of(after, str)
         for name in images[bisect_right(images, last) :]:
-            yield Found(self._item(name), cursor(name), name)
+            yield Found(self._item(name, any_described), cursor(name), name)
 
-    def _images(self) -> list[str]:
-        """Sorted paths below the folder; all are listed first, because a folder has no order."""
+    def _images(self) -> tuple[list[str], bool]:
+        """Sorted paths below the folder, and whether there is a text or a JSON beside any image.
+
+        All are listed first, because a folder has no order.
+        """
 
         def failed(error: OSError) -> None:
             raise error
 
-        found, described = [], False
+        found, any_described = [], False
         for folder, _, names in os.walk(self._path, onerror=failed):
             below = Path(folder).relative_to(self._path)
             images = [name for name in names if name.rpartition(".")[2].lower() in IMAGES]
             found += [(below / name).as_posix() for name in images]
             sides = {Path(name).with_suffix(end).name for name in images for end in _SIDES}
-            described = described or not sides.isdisjoint(names)
-        # One image without a text may be a mistake of its own: it becomes a dead letter.
-        if len(found) > 1 and not described:
-            lines = next(iter(sorted(self._path.glob("*.jsonl"))), None)
+            any_described = any_described or not sides.isdisjoint(names)
+        if found and not any_described and (lines := sorted(self._path.glob("*.jsonl"))):
             raise SourceError(
-                f"none of the {len(found)} images in {self._path} has a text beside it: "
-                + (
-                    f"give {lines}, with -o image_column=NAME where its images have another name"
-                    if lines
-                    else "write the text of a.jpg into a.txt; where nobody wrote one, an empty file"
-                )
+                f"none of the images in {self._path} has a text beside it: give {lines[0]}, with"
+                " -o image_column=NAME where its images have another name"
             )
-        return sorted(found)
+        return sorted(found), any_described
 
-    def _item(self, name: str) -> Item:
+    def _item(self, name: str, any_described: bool) -> Item:
         path = self._path / name
         try:
             beside = path.with_suffix(".json")
-            text = self._side(path.with_suffix(".txt"))
+            text = self._side(path.with_suffix(".txt")) if any_described else b""
             fields = described(beside.name, self._side(beside), text, self._source)
         except (OSError, ValueError) as error:
             return Unreadable(name, name.encode(errors="replace"), f"its side file: {error}")

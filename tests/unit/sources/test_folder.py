@@ -36,11 +36,10 @@ def test_side_files_give_the_fields(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "error"),
     [
-        ({"a__jpg": IMAGE}, "text: Field required"),
         ({"a__jpg": IMAGE, "a__json": b"{oops"}, "its side file: "),
         ({"a__jpg": IMAGE, "a__json": b"[]"}, "its side file: a.json is not a JSON object"),
     ],
-    ids=["alone", "json", "list"],
+    ids=["json", "list"],
 )
 def test_an_image_without_a_valid_side_file_is_unreadable_with_a_reason(
     tmp_path: Path, files: dict[str, bytes], error: str
@@ -52,27 +51,29 @@ def test_an_image_without_a_valid_side_file_is_unreadable_with_a_reason(
     assert error in found.error
 
 
-@pytest.mark.parametrize(
-    ("beside", "said"),
-    [
-        ("c.txt", r"write the text of a\.jpg into a\.txt"),
-        ("metadata.jsonl", r"give .*metadata\.jsonl, with -o image_column="),
-    ],
-)
-def test_images_that_all_lack_a_text_are_refused_with_what_to_do(
-    tmp_path: Path, beside: str, said: str
-) -> None:
-    # Given images, some of them deeper, and a file that describes none of them
+def test_photographs_without_any_text_have_empty_ones(tmp_path: Path) -> None:
+    # Given images, some of them deeper, and a text that is beside none of them
     for name in ("a.jpg", "b.jpg", "deep/a.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(IMAGE)
-    (tmp_path / beside).write_text("{}")
-    # When they are read, then nothing is published
-    with pytest.raises(SourceError, match=f"none of the 3 images .* {said}"):
+    (tmp_path / "c.txt").write_text("a cat")
+    # When they are read, also from the middle / Then each is a pair
+    found = list(open_source(str(tmp_path), "folder").read())
+    assert [each.item.text for each in found if isinstance(each.item, RawPair)] == ["", "", ""]
+    (last,) = open_source(str(tmp_path), "folder").read(found[1].cursor)
+    assert isinstance(last.item, RawPair)
+    # And with a text beside one of them, those without are mistakes
+    (tmp_path / "deep" / "a.txt").write_text("a cat")
+    mixed = [each.item for each in open_source(str(tmp_path), "folder").read()]
+    assert [isinstance(each, RawPair) for each in mixed] == [False, False, True]
+    assert isinstance(mixed[0], Unreadable) and "text: Field required" in mixed[0].error
+
+
+def test_images_whose_texts_are_in_json_lines_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(IMAGE)
+    (tmp_path / "metadata.jsonl").write_text("{}")
+    with pytest.raises(SourceError, match=r"give .*metadata\.jsonl, with -o image_column="):
         list(open_source(str(tmp_path), "folder").read())
-    # And with one text, an empty one, all are
-    (tmp_path / "deep" / "a.txt").write_text("")
-    assert len(list(open_source(str(tmp_path), "folder").read())) == 3
 
 
 def test_a_link_that_leads_out_of_the_folder_is_not_read(tmp_path: Path) -> None:
