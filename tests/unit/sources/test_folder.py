@@ -66,7 +66,8 @@ def test_photographs_without_any_text_have_empty_ones(tmp_path: Path) -> None:
     (tmp_path / "deep" / "a.txt").write_text("a cat")
     mixed = [each.item for each in open_source(str(tmp_path), "folder").read()]
     assert [isinstance(each, RawPair) for each in mixed] == [False, False, True]
-    assert isinstance(mixed[0], Unreadable) and "text: Field required" in mixed[0].error
+    assert isinstance(mixed[0], Unreadable)
+    assert "text: Field required" in mixed[0].error
 
 
 def test_images_whose_texts_are_in_json_lines_are_refused_with_what_to_do(tmp_path: Path) -> None:
