@@ -21,14 +21,7 @@ from kaption.objectstore import open_store
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
 from kaption.producers import Publisher
-from kaption.schemas import (
-    CleanPair,
-    RawPair,
-    RejectedPair,
-    Topic,
-    encode,
-    headers_of,
-)
+from kaption.schemas import CleanPair, RawPair, RejectedPair, Topic, encode, headers_of
 from kaption.schemas.pair import Pair
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.local.server import free_ports
