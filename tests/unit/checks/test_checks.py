@@ -269,7 +269,7 @@ LOOKS_LIKE = {
     ),
     "leakage": (
         "A man who cannot swim holds a buoy.",
-        "A man who is too tired to describe what he saw",
+        "A box that is too heavy to lift stands in a hall.",
         'A sign that reads "Sorry, we are closed"',
         "A poster asks people to please provide a donation.",
         "Ein Mann, der nicht schwimmen kann, hält einen Ring.",
