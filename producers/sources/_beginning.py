@@ -16,7 +16,7 @@ from kaption.schemas.limits import RAW_BYTES
 
 _FIRST_RECORDS = 1_000
 """With 20 records a data set whose first files were deleted would be refused."""
-_FIRST_BYTES = 2 * RAW_BYTES
+_FIRST_BYTES = 4 * RAW_BYTES
 """Records are held in memory up to this size and one record."""
 _SHOWN_CHARS = 500
 _FILE = re.compile(r"[/\\.]|\A\d+\Z")
