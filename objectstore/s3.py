@@ -149,6 +149,23 @@ class S3Store(ObjectStore):
                 self._client.head_bucket(Bucket=self._bucket)
         except KeyError:
             return f"S3: there is no bucket {self._bucket}: make it or correct store.url"
+        except Retry as error:
+            return str(error)
+        except Fatal:
+            return self._listable()
+        return None
+
+    def _listable(self) -> str | None:
+        """Ask for one key below the prefix. A policy may allow that and no request for the bucket.
+
+        It is no substitute for HeadBucket: providers charge ten times as much for a listing.
+        """
+        try:
+            with self._translated(self._bucket):
+                found = self._client.list_objects_v2(
+                    Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1
+                )
+                s3_client.page_of(found)
         except (Retry, Fatal) as error:
             return str(error)
         return None

@@ -32,6 +32,8 @@ class Unreadable:
     raw: bytes
     """What was found; its first `RAW_BYTES` bytes."""
     error: str
+    incomplete: bool = False
+    """Whether it could be read, but has no text, or no image that can be had."""
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:

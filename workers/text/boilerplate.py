@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from kaption.workers.text.automatic import without_automatic
 from kaption.workers.text.credits import is_credit, is_only_credit, without_credit
 
 _OUTER = " \t\u3002\uff01.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
@@ -80,6 +81,7 @@ class _Phrases:
 
 def strip_boilerplate(text: str) -> str:
     """The text without boilerplate; empty where it was nothing else."""
+    text = without_automatic(text)
     phrases = _phrases()
     if _core(text) in phrases.drop | {""} or is_only_credit(text.strip()):
         return ""

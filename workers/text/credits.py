@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from kaption.workers.text.agencies import AGENCIES, is_agency_credit, without_agency
+from kaption.workers.text.agencies import AGENCIES, is_agency_credit, is_lone_agency, without_agency
 from kaption.workers.text.names import is_name
 
 _IMAGE = (
@@ -157,7 +157,10 @@ def is_only_credit(text: str) -> bool:
         return False
     forms = (_CHINESE, _AGENCY, _MADE_BY, _SIGNED, _RIGHTS)
     return (
-        any(form.fullmatch(text) for form in forms) or is_agency_credit(text) or _is_labelled(text)
+        any(form.fullmatch(text) for form in forms)
+        or is_agency_credit(text)
+        or is_lone_agency(text)
+        or _is_labelled(text)
     )
 
 
