@@ -72,6 +72,15 @@ def test_what_was_decided_last_and_an_undo_that_does_nothing_are_told(page: Test
     assert "this decision no longer stands" in second.text
 
 
+def test_a_person_is_told_why_no_pair_is_shown(site: AuditSite) -> None:
+    with site.page() as ana, site.page() as ben:
+        form = fields(log_in(ana))
+
+        assert "Others have the pairs that wait" in log_in(ben, "ben")
+        ana.post("decide", data=form | {"verdict": "accept"})
+        assert "No pair waits for you" in ben.get("").text
+
+
 def test_a_pair_with_an_odd_name_can_be_judged(page: TestClient, site: AuditSite) -> None:
     log_in(page)
     page.post("decide", data=fields(page.get("").text) | {"verdict": "accept"})
