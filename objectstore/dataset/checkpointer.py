@@ -31,7 +31,8 @@ from kaption.objectstore.dataset.pair_rows import (
     replaced_in,
     stored_rows,
 )
-from kaption.objectstore.dataset.rule_rows import RULE, RULE_COLUMNS, pair_of, rule_rows
+from kaption.objectstore.dataset.rule_blocks import RULE, encoded_blocks, stored_blocks
+from kaption.objectstore.dataset.rule_rows import RULE_COLUMNS, pair_of, rule_rows
 from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
 from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
 from kaption.objectstore.store import ObjectStore
@@ -206,7 +207,7 @@ class Checkpointer:
                 "end": end,
                 "unread": tuple(sorted({*left, *unread})),
                 "pairs": tuple(pairs),
-                "rules": self._with_rules(partition, head.rules, of_rules),
+                "rule_blocks": self._with_rules(partition, head.rule_blocks, of_rules),
                 "replaced": replaced,
                 "raised": raised,
             }
@@ -233,11 +234,12 @@ class Checkpointer:
                 first, last, count = rules_place_of(kept[-1])
                 if count >= min(2 * len(rows), _ROWS) or last < start or end < first:
                     break
-                rows = np.concatenate([stored_rows(self._objects, kept.pop(), RULE), rows])
+                rows = np.concatenate([stored_blocks(self._objects, kept.pop()), rows])
                 start, end = min(first, start), max(last, end)
             if len(rows):
-                key = partial(self._layout.rules, partition, start, end, len(rows))
-                kept.append(self._put(key, rows))
+                data, digest = encoded_blocks(rows)
+                kept.append(self._layout.rules(partition, start, end, len(rows), digest))
+                self._objects.put(kept[-1], data)
         return tuple(kept)
 
     def _rows(self, entry: ShardEntry) -> tuple[Rows, NDArray[np.void]] | None:

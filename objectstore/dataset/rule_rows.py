@@ -8,13 +8,16 @@ a look into a table, which says what is covered.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain as joined
 from typing import TYPE_CHECKING, Any
 
 from kaption.objectstore.dataset.checkpoint import PartitionCheckpoint, ShardEntry
 from kaption.objectstore.dataset.layout import rules_place_of
-from kaption.objectstore.dataset.pair_rows import ID, Kind, hashed, stored_rows
+from kaption.objectstore.dataset.pair_rows import ID, hashed, stored_rows
+from kaption.objectstore.dataset.rule_blocks import RULE, stored_blocks
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.objectstore.open import patiently
 from kaption.objectstore.store import ObjectStore
@@ -25,12 +28,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RULE: Kind = [("rule", "<u8"), ("offset", "<i8")]
 RULE_COLUMNS = ["sha256", "original_sha256", "image_url", "crawled_url", "page_url"]
 RULE_COLUMNS += ["captions.list.element.source"]
 """What a takedown looks at, besides the pair_id. Tables from before captions had sources lack the
 last one."""
 _DIGITS = 10
+_READERS = 16
 # Copies of these take a tenth of the time of `model_construct`, which looks at every field.
 _BLOB, _IMAGE = BlobRef.model_construct(), ImageRef.model_construct()
 _PAIR = CleanPair.model_construct()
@@ -58,22 +61,57 @@ def suspected(
     """
     rules = takedowns.rules()
     new = set[Rule]() if takedowns.digest() == head.takedowns else _new(objects, head, rules)
-    later = [each for each in chain if each.end > head.examined] if rules else []
-    if not new:
-        return later
-    import numpy as np
+    examined = [each for each in chain if each.end <= head.examined]
+    later = chain[len(examined) :]
+    return [*may_hold(objects, head, examined, new), *may_hold(objects, head, later, rules)]
 
-    found, unknown = _found(objects, head, rules)
-    everywhere = sorted(found["offset"].tolist())
-    of_new = sorted(found["offset"][np.isin(found["rule"], _keys(new))].tolist())
 
-    def suspect(each: ShardEntry) -> bool:
-        starts = everywhere if each.end > head.examined else of_new
-        return bisect_left(starts, each.start) < bisect_left(starts, each.end) or any(
-            start < each.end and each.start < end for start, end in unknown
-        )
+def may_hold(
+    objects: ObjectStore,
+    head: PartitionCheckpoint,
+    shards: Sequence[ShardEntry],
+    rules: Collection[Rule],
+) -> list[ShardEntry]:
+    """Return those of some shards, by start, that may hold a sample that one of the rules covers.
 
-    return list(filter(suspect, chain))
+    A shard that the checkpoint has no rows of is one of them. Raises Retry.
+    """
+    if not shards or not rules:
+        return []
+    keys, begin, end = _keys(rules), shards[0].start, shards[-1].end
+    unknown: list[tuple[int, float]] = list(head.unread)
+    asked, reached = list[tuple[int, int, str]](), 0
+    for key in sorted(head.rule_blocks):  # by their starts
+        first, last, _ = rules_place_of(key)
+        if first > reached:  # as after a checkpoint of an earlier version
+            unknown.append((reached, first))
+        reached = max(reached, last)
+        if first < end and begin < last:
+            asked.append((first, last, key))
+    unknown.append((reached, float("inf")))
+
+    def starts(at: tuple[int, int, str]) -> list[int]:
+        try:
+            rows = patiently(partial(stored_blocks, objects, at[2], keys))
+        except KeyError:  # damaged, or removed when newer checkpoints were written
+            unknown.append(at[:2])
+            return []
+        found: list[int] = rows["offset"].tolist()
+        return found
+
+    with ThreadPoolExecutor(_READERS) as readers:
+        found = sorted(joined.from_iterable(readers.map(starts, asked)))
+    return [
+        each
+        for each in shards
+        if any_within(found, each)
+        or any(first < each.end and each.start < last for first, last in unknown)
+    ]
+
+
+def any_within(offsets: Sequence[int], shard: ShardEntry) -> bool:
+    """Return whether any of the offsets, which are in their order, is in the shard."""
+    return bisect_left(offsets, shard.start) < bisect_left(offsets, shard.end)
 
 
 def _new(objects: ObjectStore, head: PartitionCheckpoint, rules: Iterable[Rule]) -> set[Rule]:
@@ -85,27 +123,6 @@ def _new(objects: ObjectStore, head: PartitionCheckpoint, rules: Iterable[Rule])
     known, listed = set(examined.tolist()), list(rules)
     ids = hashed(map(rule_id, listed)).tolist()
     return {rule for rule, each in zip(listed, ids, strict=True) if each not in known}
-
-
-def _found(
-    objects: ObjectStore, head: PartitionCheckpoint, rules: Iterable[Rule]
-) -> tuple[NDArray[np.void], list[tuple[int, float]]]:
-    """Return the checkpoint's rows of the rules, and the offsets that it has no rows of."""
-    import numpy as np
-
-    keys, found, end = _keys(rules), [np.empty(0, RULE)], 0
-    unknown: list[tuple[int, float]] = list(head.unread)
-    for key in sorted(head.rules):  # by their starts
-        first, last, _ = rules_place_of(key)
-        try:
-            rows = patiently(partial(stored_rows, objects, key, RULE))
-            found.append(rows[np.isin(rows["rule"], keys)])
-        except KeyError:  # damaged, or removed when newer checkpoints were written
-            unknown.append((first, last))
-        if first > end:  # as after a checkpoint of an earlier version
-            unknown.append((end, first))
-        end = max(end, last)
-    return np.concatenate(found), [*unknown, (end, float("inf"))]
 
 
 def _keys(rules: Iterable[Rule]) -> NDArray[np.uint64]:

@@ -13,18 +13,18 @@ from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.index import PartitionShards, chain_of, read_manifest
 from kaption.objectstore.dataset.layout import Layout, Placed
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
-from kaption.objectstore.dataset.pair_rows import (
-    REPLACED,
-    ROW,
-    of_same_pairs,
-    pair_rows,
-    stored_rows,
+from kaption.objectstore.dataset.pair_rows import REPLACED, stored_rows
+from kaption.objectstore.dataset.rule_rows import (
+    RULE_COLUMNS,
+    any_within,
+    may_hold,
+    pair_of,
+    suspected,
 )
-from kaption.objectstore.dataset.rule_rows import RULE_COLUMNS, pair_of, suspected
 from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions, read_parquet
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.objectstore.open import patiently
-from kaption.schemas import Manifest
+from kaption.schemas import Manifest, TakedownKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +94,17 @@ def find_new_obsolete(
             taken_down |= _covered(_table(data, patiently(partial(read, entry))), takedowns)
         except DamagedError:
             unknown = True
-    rows_at = partial(stored_rows, objects)
-    since = dict(patiently(partial(rows_at, head.replaced, REPLACED)).tolist())
+    since = dict(patiently(partial(stored_rows, objects, head.replaced, REPLACED)).tolist())
     replaced = frozenset(since)
     holding = outdated = _shards_of(taken_down, chain)
-    if taken_down:
-        named = pair_rows(taken_down.values(), 0, range(len(taken_down)))
-        same = (of_same_pairs(patiently(partial(rows_at, key, ROW)), named) for key in head.pairs)
-        older = replaced & {offset for rows in same for offset in rows["offset"].tolist()}
-        for entry in chain:
-            here = {offset for offset in older if entry.start <= offset < entry.end}
-            if here and entry.start not in outdated:
-                with suppress(DamagedError):
-                    table = _table(data, patiently(partial(read, entry)))
-                    if not here.isdisjoint(table["offset"].to_pylist()):
-                        outdated |= {entry.start}
+    pair_ids, older = set(taken_down.values()), sorted(replaced)
+    rules = {(TakedownKind.PAIR, each) for each in pair_ids}
+    left = [each for each in chain if each.start not in outdated and any_within(older, each)]
+    for entry in may_hold(objects, head, left, rules):
+        with suppress(DamagedError):
+            rows = _table(data, patiently(partial(read, entry))).select(VERSION_COLUMNS).to_pylist()
+            if any(row["pair_id"] in pair_ids and row["offset"] in replaced for row in rows):
+                outdated |= {entry.start}
     digest, covered = takedowns.digest(), frozenset(taken_down)
     return Obsolete(replaced, covered, digest, holding, outdated, unknown, since)
 
