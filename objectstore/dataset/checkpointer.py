@@ -32,11 +32,11 @@ from kaption.objectstore.dataset.pair_rows import (
     stored_rows,
 )
 from kaption.objectstore.dataset.rule_blocks import RULE, encoded_blocks, stored_blocks
-from kaption.objectstore.dataset.rule_rows import RULE_COLUMNS, pair_of, rule_rows
+from kaption.objectstore.dataset.rule_rows import rule_rows, rule_table, table_rules
 from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
-from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
+from kaption.objectstore.dataset.table import VERSION_COLUMNS
 from kaption.objectstore.store import ObjectStore
-from kaption.schemas.takedown import Rule, rule_id
+from kaption.schemas.takedown import Rule, rule_id, rules_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -257,14 +257,14 @@ class Checkpointer:
                 read_manifest(self._objects, self._layout, entry)  # KeyError where it was merged
                 return None
             samples = [(offset_of(key), parse_sample(it)[0]) for key, it in untar(tar)]
-            pairs, versions = [pair for _, pair in samples], [pair.version for _, pair in samples]
+            ids, versions = [it.pair_id for _, it in samples], [it.version for _, it in samples]
             offsets = [offset for offset, _ in samples]
+            rules: Iterator[Rule] = (rule for _, it in samples for rule in rules_for(it))
         else:
-            table = read_parquet(data, [*VERSION_COLUMNS, *RULE_COLUMNS]).to_pylist()
-            pairs, versions = list(map(pair_of, table)), [row["version"] for row in table]
-            offsets = [row["offset"] for row in table]
-        ids = [pair.pair_id for pair in pairs]
-        return pair_rows(ids, versions, offsets), rule_rows(entry.start, pairs)
+            table = rule_table(data)
+            ids, versions, offsets = (table[name].to_pylist() for name in VERSION_COLUMNS)
+            rules = table_rules(table)
+        return pair_rows(ids, versions, offsets), rule_rows(entry.start, rules)
 
     def _put_rules(self, partition: int, end: int, rules: Collection[Rule]) -> str | None:
         """Store the ids of rules that were examined."""
