@@ -47,6 +47,12 @@ class SortedStore(CountedStore):
         self.read[key.split("/")[1]] += len(data)
         return data
 
+    def get_part(self, key: str, start: int, size: int) -> bytes:
+        """Note its size."""
+        data = super().get_part(key, start, size)
+        self.read[key.split("/")[1]] += len(data)
+        return data
+
     def put(
         self, key: str, data: bytes | Path, *, media_type: str = "application/octet-stream"
     ) -> None:
@@ -110,9 +116,9 @@ def compacted(root: Path, what: str, takedowns: dict[str, TakedownKind]) -> None
     for value, kind in takedowns.items():
         add_takedown(store, "dataset", Takedown(kind=kind, value=value, requested_at=_NOW))
     done = Compactor(store, "dataset", _NONE_SMALL, writer="bench").run()
+    parts = ", ".join(f"{size / 1e6:.3f} {name}" for name, size in store.read.most_common(4))
     print(
-        f"  {what:20} {store.calls:5d} calls {store.size / 1e6:7.3f} MB read,"
-        f" {store.read['rules'] / 1e6:.3f} MB of it rules;"
+        f"  {what:20} {store.calls:5d} calls {store.size / 1e6:7.3f} MB read ({parts});"
         f" {done.before} shards written anew without {done.dropped['taken down']} samples",
         flush=True,
     )
@@ -128,7 +134,7 @@ def main() -> None:
             store = make(root, shards)
             Compactor(store, "dataset", _NONE_SMALL, writer="bench").run()
             tables = sum(each.stat().st_size for each in root.glob("dataset/data/*/*.parquet"))
-            rules = sum(each.stat().st_size for each in root.glob("dataset/rules/*/*.parquet"))
+            rules = sum(each.stat().st_size for each in root.glob("dataset/rules/*/*.bin"))
             written = store.written["rules"]
             print(
                 f"{shards:,} shards of {_SAMPLES} samples. Bytes a pair: {tables / pairs:.0f} of"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from kaption.objectstore.dataset.index import (
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.merged import MergedManifests
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.rule_rows import any_within
 from kaption.objectstore.dataset.takedowns import Takedowns, takedown_keys, takedowns_digest
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
@@ -192,7 +192,7 @@ class Compactor:
         earlier = {offset for offset, since in obsolete.since.items() if since < known}
         old = set(counted_shards(before, counted, len(earlier)))
         changed = sorted(gone - earlier)
-        kept = {each for each in old.intersection(chain) if not _any(changed, each)}
+        kept = {each for each in old.intersection(chain) if not any_within(changed, each)}
         try:
             left, come = map(self._manifests, ([*old - kept], [*set(chain) - kept]))
         except KeyError:  # another compactor merged and removed a shard
@@ -269,7 +269,3 @@ def _count(done: Compacted, run: Run, size: int, dropped: Counter[str]) -> None:
     done.bytes_before += sum(each.tar_bytes for each in run)
     done.bytes_after += size
     done.dropped += dropped
-
-
-def _any(offsets: list[int], shard: ShardEntry) -> bool:
-    return bisect_left(offsets, shard.start) < bisect_left(offsets, shard.end)
