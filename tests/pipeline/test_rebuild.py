@@ -104,7 +104,7 @@ def test_redeliveries_and_copies_get_the_answers_of_before(
     assert reasons(bench.run(*crawled(90, 100))) == [Reason.DUPLICATE] * 6
     assert reasons(bench.run(*crawled(80, 200))) == [Reason.NEAR_DUPLICATE] * 6
     with redis.Redis.from_url(redis_url) as client:
-        assert sum(map(client.hlen, client.scan_iter(match="*near2:look:*"))) == 6
+        assert sum(map(client.hlen, client.scan_iter(match="*near3:look:*"))) == 6
 
 
 def faint() -> Image.Image:
