@@ -126,6 +126,21 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
         items(path, image_folder="photoz")
 
 
+@pytest.mark.parametrize("kept", ["store", "gone"])
+def test_a_folder_of_links_to_other_folders_is_refused(tmp_path: Path, kept: str) -> None:
+    # Given images that are links, as git-annex and DVC make them, to files elsewhere or nowhere
+    (tmp_path / "store").mkdir()
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / "store" / f"{number}").write_bytes(JPEG)
+        (tmp_path / "photos" / f"{number}.jpg").symlink_to(tmp_path / kept / f"{number}")
+    # Then none is read, and with one file among them the others are dead letters
+    with pytest.raises(SourceError, match="copy the files in place of the links"):
+        items(tmp_path / "photos")
+    (tmp_path / "photos" / "9.jpg").write_bytes(JPEG)
+    assert unreadable(items(tmp_path / "photos")) == [0, 1, 2]
+
+
 def test_tars_without_any_image_are_refused(tmp_path: Path) -> None:
     shard = tmp_path / "one.tar"
     members = [(f"{n}.{end}", b"a mug") for n in range(30) for end in ("mp4", "txt")]
