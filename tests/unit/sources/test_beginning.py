@@ -110,6 +110,16 @@ def test_damaged_lines_do_not_count(tmp_path: Path) -> None:
     assert unreadable(items(path)) == list(range(31))
 
 
+@pytest.mark.parametrize("line", ["https://cdn.example/7.jpg,a mug", '["u", "a mug"]', '"a mug"'])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(f"{line}\n" * 20)
+    with pytest.raises(SourceError, match=r"pairs\.jsonl:1: not .*--format"):
+        items(path)
+    path.write_text(f"{line}\n" * 19)
+    assert unreadable(items(path)) == list(range(19))
+
+
 def test_a_continued_source_is_not_refused(tmp_path: Path) -> None:
     (tmp_path / "there.jpg").write_bytes(JPEG)
     path = written(tmp_path, "pairs.jsonl", ["there.jpg", "a.jpg", "b.jpg"])
