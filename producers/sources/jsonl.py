@@ -20,6 +20,8 @@ from kaption.schemas.limits import RAW_BYTES
 from kaption.schemas.plain_json import read_json
 
 _SUFFIXES = tuple(f"{name}{each}" for name in (".jsonl", ".ndjson", ".json") for each in PACKED)
+_DAMAGED = 20
+"""Lines without a single object among them after which a file is refused."""
 _MARK = b"\xef\xbb\xbf"
 # JSON text sequences (RFC 7464) begin each record with it.
 _RECORD_SEPARATOR = b"\x1e"
@@ -96,12 +98,18 @@ class Jsonl(LocalSource):
         yield from begun(chain([item], items), self._refuse)
 
     def _refuse(self, lacking: Sequence[Found]) -> None:
-        raws = [each.item.raw for each in lacking if isinstance(each.item, Unreadable)]
-        names = {name: None for raw in raws for name in _fields(raw)}
-        # One record without an image or a text may be damaged: it becomes a dead letter.
-        if len(lacking) == 1 and self._columns.any_known(names):
+        fields = [_fields(each.item.raw) for each in lacking if isinstance(each.item, Unreadable)]
+        names = {name: None for each in fields for name in each}
+        pairs = len(lacking) - fields.count({})
+        if not pairs:
+            # Some damaged lines alone may be a test, or the end of a file that was cut.
+            if len(lacking) >= _DAMAGED:
+                raise refusal(self._path, lacking, "name the format that it has with --format")
             return
-        if len(raws) == len(lacking):
+        # One record without an image or a text may be damaged: it becomes a dead letter.
+        if pairs == 1 and self._columns.any_known(names):
+            return
+        if len(fields) == len(lacking):
             self._columns.check(self._path, names)
         raise refusal(self._path, lacking, ADVICE)
 
@@ -167,9 +175,9 @@ class Jsonl(LocalSource):
         try:
             fields = _read(raw)
         except ValueError as error:
-            return Unreadable(place, raw, f"not JSON: {error}")
+            return Unreadable(place, raw, f"not JSON: {error}", incomplete=True)
         if not isinstance(fields, dict):
-            return Unreadable(place, raw, "not a JSON object")
+            return Unreadable(place, raw, "not a JSON object", incomplete=True)
         return self._columns.pair(Row(place, fields, raw, None, 0, 0))
 
 

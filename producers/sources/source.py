@@ -33,7 +33,8 @@ class Unreadable:
     """What was found; its first `RAW_BYTES` bytes."""
     error: str
     incomplete: bool = False
-    """Whether it could be read, but has no text, or no image that can be had."""
+    """Whether it is a record without a text, without an image that can be had, or no record at all.
+    A source whose first records are all so is refused."""
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:

@@ -67,7 +67,9 @@ class WebDataset(Source):
     def _refuse(self, lacking: Sequence[Found]) -> None:
         # One sample may be damaged: it becomes a dead letter.
         if len(lacking) > 1:
-            advice = "put the text beside the image, as .txt or in a .json"
+            advice = (
+                "each needs an image (jpg, png ...) and beside it a text, as .txt or in a .json"
+            )
             raise refusal(self._location, lacking, advice)
 
     def _found(self, after: str | None) -> Iterator[Found]:

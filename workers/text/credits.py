@@ -95,7 +95,9 @@ _TRAIL = re.compile(
 """A credit behind a description without a separator: "Un chat © AFP", "by Ann Lee on 500px"."""
 _LABELLED = re.compile(_OF_AGENCY, re.IGNORECASE)
 _SIGN = re.compile(r"\s*(?:©|\(c\))\s*", re.IGNORECASE)
-_ANY_LABEL = re.compile(rf"(?<![\w-]){_OF_AGENCY}", re.IGNORECASE)
+_ANY_LABEL = re.compile(
+    rf"(?<![\w-]){_OF_AGENCY}|\s*©\s*(?:(?:19|20)\d\d\s(?=\s*[^\W\d_]))?", re.IGNORECASE
+)
 _OWNERS = re.compile(
     rf"{AGENCIES}(?:\.com| photos?| wire| images)?|@[\w.]{{2,30}}"
     r"|(?:www\.)?[\w-]{2,40}\.(?:com|net|org|io|de|fr|es|it|at|ch|nl|pl|ru|ua|cn|co\.uk)"

@@ -110,6 +110,16 @@ def test_damaged_lines_do_not_count(tmp_path: Path) -> None:
     assert unreadable(items(path)) == list(range(31))
 
 
+@pytest.mark.parametrize("line", ["https://cdn.example/7.jpg,a mug", '["u", "a mug"]', '"a mug"'])
+def test_a_file_of_something_else_is_refused(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(f"{line}\n" * 20)
+    with pytest.raises(SourceError, match=r"pairs\.jsonl:1: not .*--format"):
+        items(path)
+    path.write_text(f"{line}\n" * 19)
+    assert unreadable(items(path)) == list(range(19))
+
+
 def test_a_continued_source_is_not_refused(tmp_path: Path) -> None:
     (tmp_path / "there.jpg").write_bytes(JPEG)
     path = written(tmp_path, "pairs.jsonl", ["there.jpg", "a.jpg", "b.jpg"])
@@ -124,6 +134,21 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, "pairs.jsonl", [URL])
     with pytest.raises(SourceError, match="image_folder=photoz: there is no such folder"):
         items(path, image_folder="photoz")
+
+
+@pytest.mark.parametrize("kept", ["store", "gone"])
+def test_a_folder_of_links_to_other_folders_is_refused(tmp_path: Path, kept: str) -> None:
+    # Given images that are links, as git-annex and DVC make them, to files elsewhere or nowhere
+    (tmp_path / "store").mkdir()
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        (tmp_path / "store" / f"{number}").write_bytes(JPEG)
+        (tmp_path / "photos" / f"{number}.jpg").symlink_to(tmp_path / kept / f"{number}")
+    # Then none is read, and with one file among them the others are dead letters
+    with pytest.raises(SourceError, match="copy the files in place of the links"):
+        items(tmp_path / "photos")
+    (tmp_path / "photos" / "9.jpg").write_bytes(JPEG)
+    assert unreadable(items(tmp_path / "photos")) == [0, 1, 2]
 
 
 def test_tars_without_any_image_are_refused(tmp_path: Path) -> None:

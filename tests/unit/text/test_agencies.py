@@ -344,6 +344,8 @@ MARKED = (
     ("避難所で過ごす人々。【時事】", "避難所で過ごす人々。"),
     ("Depremde yıkılan bina. (AA)", "Depremde yıkılan bina."),
     ("Ein Haus brennt in der Nacht. (Keystone)", "Ein Haus brennt in der Nacht."),
+    ("Un renard roux dans la neige. © AFP - Jean Dupont", "Un renard roux dans la neige."),
+    ("A red fox in the snow © 2024 Reuters | Jane Doe", "A red fox in the snow"),
 )
 """Names that are other words too, where only credits stand."""
 
