@@ -113,7 +113,8 @@ class AuditDesk:
                 raise GoneError("your claim ended, and another person has this pair now")
             decision = judged(sample, verdict, by, self._now(), text=text, note=note)
             self._carry_out(sample, decision, index)
-        claims.done(by, pair_id)
+            more = index.wants_more(pair_id)
+        claims.done(by, pair_id, more=more)
         return True
 
     def skip(self, by: str, pair_id: str) -> None:
@@ -134,7 +135,7 @@ class AuditDesk:
             if sample is None or self._taken_down(sample) or _mark(now) != seen:
                 return None
             self._carry_out(sample, judged(sample, Verdict.UNDO, by, self._now()), index)
-        self._parts.claims.hold(by, last.pair_id)
+        self._parts.claims.hold(by, last.pair_id, undone=True)
         return sample
 
     def last(self, by: str) -> CleanPair | None:
