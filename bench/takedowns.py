@@ -3,8 +3,9 @@
 Makes datasets of 20, 200 and 2,000 shards of 50 samples in a folder, in 4 partitions, with real
 tables; `--shards` gives other sizes. Checkpoints are written after every 32 shards of a partition,
 as the sink does it, and a compaction has found nothing to do. Then one pair, the site of one shard
-and a list of ten pairs are taken down, and each time `Compactor.run` leaves them out. Counted are
-calls (a listing counts one for each thousand keys, as S3 has it) and bytes read, by folder.
+and a list of ten pairs are taken down, and each time `Compactor.run` leaves them out, after a dry
+run. At the end orphans are looked for. Counted are calls (a listing counts one for each thousand
+keys, as S3 has it) and bytes read, by folder.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from kaption.objectstore.dataset.layout import Layout, shard_stem
 from kaption.objectstore.dataset.manifests import encoded
 from kaption.objectstore.dataset.shard import ShardSample, build_shard
 from kaption.objectstore.dataset.takedowns import add_takedown
+from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef, CleanPair, Manifest, Position, Takedown, TakedownKind
 from kaption.testing.records import caption, clean_pair, image_ref
-from kaption.workers.compaction import Compactor, Limits
+from kaption.workers.compaction import Compactor, Limits, find_orphans
 
 _LAYOUT = Layout("dataset")
 _PARTITIONS = 4
@@ -111,17 +113,21 @@ def make(root: Path, shards: int) -> SortedStore:
 
 
 def compacted(root: Path, what: str, takedowns: dict[str, TakedownKind]) -> None:
-    """Take down what is named, compact, and print what that read."""
-    store = SortedStore(root)
+    """Take down what is named, compact, first dry, and print what that read."""
     for value, kind in takedowns.items():
-        add_takedown(store, "dataset", Takedown(kind=kind, value=value, requested_at=_NOW))
-    done = Compactor(store, "dataset", _NONE_SMALL, writer="bench").run()
+        takedown = Takedown(kind=kind, value=value, requested_at=_NOW)
+        add_takedown(FolderStore(root), "dataset", takedown)
+    for dry in (True, False):
+        store = SortedStore(root)
+        done = Compactor(store, "dataset", _NONE_SMALL, writer="bench").run(dry=dry)
+        change = f"{done.before} shards written anew without {done.dropped['taken down']} samples"
+        print(f"  {what:20} {'dry' if dry else '   '} {told(store)}; {change}", flush=True)
+
+
+def told(store: SortedStore) -> str:
+    """What the store was asked for."""
     parts = ", ".join(f"{size / 1e6:.3f} {name}" for name, size in store.read.most_common(4))
-    print(
-        f"  {what:20} {store.calls:5d} calls {store.size / 1e6:7.3f} MB read ({parts});"
-        f" {done.before} shards written anew without {done.dropped['taken down']} samples",
-        flush=True,
-    )
+    return f"{store.calls:5d} calls {store.size / 1e6:7.3f} MB read ({parts})"
 
 
 def main() -> None:
@@ -148,6 +154,9 @@ def main() -> None:
             compacted(root, "a list of ten pairs", ten)
             compacted(root, "nothing", {"elsewhere.example": TakedownKind.DOMAIN})
             compacted(root, "idle", {})
+            store = SortedStore(root)
+            assert find_orphans(store, "dataset", datetime.now(UTC)) == []
+            print(f"  {'orphans':24} {told(store)}", flush=True)
 
 
 if __name__ == "__main__":
