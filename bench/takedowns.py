@@ -150,9 +150,9 @@ def main() -> None:
             rules = sum(each.stat().st_size for each in root.glob("dataset/rules/*/*.bin"))
             written = store.written["rules"]
             print(
-                f"{shards:,} shards of {given.samples} samples."
-                f" Bytes a pair: {tables / pairs:.0f} of tables ({tables / 1e6:.1f} MB), {rules / pairs:.1f} of rules, also those of"
-                f" the checkpoint before, and {written / pairs:.1f} of them written in all;"
+                f"{shards:,} shards of {given.samples} samples. Bytes a pair: {tables / pairs:.0f} "
+                f"of tables, {rules / pairs:.1f} of rules, also those of the checkpoint before, and"
+                f" {written / pairs:.1f} of them written in all;"
                 f" {store.cpu_s / pairs * 1e6:.1f} us of processor time for checkpoints"
             )
             compacted(root, "one pair", {"1-7": TakedownKind.PAIR})
