@@ -38,14 +38,22 @@ def redis() -> Iterator[Valkey]:
         yield server
 
 
+@pytest.fixture
+def ingest(ingest_of_file: Deployment) -> Deployment:
+    """Give a worker of ingest that reads ahead little. A test may stop it."""
+    if ingest_of_file.worker.ended is not None:
+        ingest_of_file.start()
+    return ingest_of_file
+
+
 @pytest.fixture(scope="module")
-def ingest(
+def ingest_of_file(
     apache_kafka: ApacheKafka,
     seaweedfs: SeaweedFs,
     redis: Valkey,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Deployment]:
-    """A worker of ingest that reads ahead little, which each test leaves running."""
+    """The worker that the tests of a file share: a worker of one test alone takes long to start."""
     kafka = KafkaConnection(
         bootstrap=apache_kafka.bootstrap, topic_prefix=f"alerts-{uuid.uuid4().hex[:8]}-"
     )
@@ -54,6 +62,8 @@ def ingest(
     made.settings |= {
         "KAPTION_INGEST__BATCH_RECORDS": "2",
         "KAPTION_RUNTIME__PREPARE_THREADS": "2",
+        # Records that wait for a slow site are read ahead by the thousand otherwise.
+        "KAPTION_RUNTIME__PREFETCH_BYTES": "8000",
         "KAPTION_RUNTIME__SESSION_TIMEOUT_S": "20",
         "KAPTION_SINK__SHARD_BYTES": str(2**20),  # as large as what doctor uploads
     }

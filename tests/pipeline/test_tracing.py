@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,20 +39,17 @@ TRACED = RuntimePolicy.model_validate(
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-@pytest.fixture(scope="module")
-def exporter() -> InMemorySpanExporter:
-    """Give the spans of this process: a provider is set once in a process."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
-
-
 @pytest.fixture
-def spans(exporter: InMemorySpanExporter) -> Iterator[InMemorySpanExporter]:
-    exporter.clear()
-    yield exporter
-    exporter.clear()
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Give the spans of this process.
+
+    The library lets a process set its provider once and never take it away, so a later test would
+    export its spans too. Ours is therefore put where the library looks for it.
+    """
+    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    return exporter
 
 
 def publish(stream: Stream, *texts: str, traceparent: str | None = None) -> None:
@@ -264,3 +260,7 @@ def test_without_the_extra_the_setting_is_one_clear_line(tmp_path: Path) -> None
     assert ended.returncode == 1
     assert ended.stderr.strip().splitlines()[-1].startswith("kaption: runtime.tracing needs ")
     assert 'pip install "kaption[trace]"' in ended.stderr
+
+
+def test_no_test_leaves_its_provider_to_the_process() -> None:
+    assert not isinstance(trace.get_tracer_provider(), TracerProvider)

@@ -274,24 +274,32 @@ class NearClaims:
         if not free:
             return []
         items: list[Any] = []
+        # Images that are like no earlier one. The script keeps no others, so only these are
+        # compared: among all, four copies could be nearer than the one that they are copies of.
+        first: list[int] = []
         for at, (one, paths) in enumerate(
             zip(free, own_paths([one.number for one in free]), strict=True)
         ):
-            places = ",".join(map(str, self._earlier(one, free[:at], same)))
-            items += [one.hash, one.check, one.look, str(one.owner), paths, places]
+            places = self._earlier(one, [(place, free[place]) for place in first], same)
+            if not places:
+                first.append(at)
+            items += [one.hash, one.check, one.look, str(one.owner), paths]
+            items.append(",".join(map(str, places)))
         kept = self._run(self._keep, seen, self._distance, RECENT, 16 * LEAF, *items)
         if kept is None:
             return None
         return [Position.parse(holder.decode()) if holder else None for holder in kept]
 
-    def _earlier(self, one: _Wanted, before: Sequence[_Wanted], same: Same) -> list[int]:
+    def _earlier(
+        self, one: _Wanted, before: Sequence[tuple[int, _Wanted]], same: Same
+    ) -> list[int]:
         """The places of the images before this one that are like it, the nearest first."""
         near = [
-            at
-            for at, other in enumerate(before)
+            (place, other.look)
+            for place, other in before
             if (one.number ^ other.number).bit_count() <= self._distance
         ]
-        return [near[at] for at in alike(one.look, [before[at].look for at in near], same)]
+        return [near[at][0] for at in alike(one.look, [look for _, look in near], same)]
 
     def _entries(self, numbers: Sequence[int]) -> dict[int, _NearEntry]:
         """The entries of these sequence numbers, those that are still kept. One round trip."""

@@ -1,6 +1,6 @@
 -- Keeps each image, unless one that is like it was kept after the look.
 -- Returns the owner of each, '' for an image that must be looked up again because another worker has
--- kept an entry near it meanwhile, or false if the look is too old for all of them.
+-- kept an entry near it, or near an earlier image of this call that is like it, meanwhile, or false if the look is too old for all of them.
 -- KEYS[2] list of the latest entries; ARGV[3] sequence seen by the look, ARGV[4] distance, ARGV[5]
 -- length of the list, ARGV[6] bytes of a leaf, then six for each image: hash, check, look, owner, the
 -- paths of its leaves, and the places of earlier images of this call that are like it ('1,4').
@@ -90,8 +90,9 @@ for i = 7, #ARGV, 6 do
     if holder == owner then kept[#holders] = owner end
   else
     for place in ARGV[i + 5]:gmatch('%d+') do
-      local other = kept[tonumber(place)]
-      if other and (not holder or other == owner) then holder = other end
+      -- One that must be looked up again may be kept then, so this image waits for it.
+      local other = kept[tonumber(place)] or ''
+      if not holder or holder == '' or other == owner then holder = other end
     end
     if not holder then
       keep(hash, check, look, owner, ARGV[i + 4])

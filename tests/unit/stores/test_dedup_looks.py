@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import redis
 
+from bench.filled import likeness_of
 from kaption.connections.errors import Retry
 from kaption.workers.stores import near as redis_near
-from support.near_race import looks, owner
+from support.near_race import dedup_at, looks, owner
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +22,18 @@ def test_images_with_one_hash_that_look_different_are_both_kept(redis_url, dedup
     assert dedup.claim_near(images, owners) == [owner(1), owner(2), owner(2)]
     assert dedup.claim_near(images, owners) == [owner(1), owner(2), owner(2)]
     assert dedup.claim_near([looks(1, sketch=3)], [owner(4)]) == [owner(4)]
+
+
+def test_of_many_copies_in_one_call_only_the_first_is_kept(redis_url):
+    # Given an image, and more copies of it than are compared, which are nearer to each other
+    copy = likeness_of(5, copied=True)
+    copies = [replace(copy, sha256=f"{number:064x}") for number in range(redis_near.JUDGED + 2)]
+    owners = [owner(number) for number in range(1 + len(copies))]
+
+    # When they come at once / Then all have one holder
+    dedup = dedup_at(redis_url, distance=16)
+    held = dedup.claim_near([likeness_of(5), *copies], owners, lambda *_: True)
+    assert held == [owner(0)] * len(owners)
 
 
 def test_an_owner_keeps_its_image_although_many_others_have_its_hash(dedup, monkeypatch):
