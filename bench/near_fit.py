@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.near_duplicates import Looks, found, is_accepted, looks
-from bench.near_hostile import HOSTILE
-from bench.near_images import FAMILIES, copies, folder
+from bench.near_duplicates import EVERY, Looks, found, is_accepted, looks
+from bench.near_images import copies, folder
 from kaption.workers.decode.comparison import Floats, Pixels, evidence
 
 PAIRS = 300
@@ -38,7 +37,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="one family")
     parser.add_argument("--folder", type=Path, action="append", default=[], help="your own images")
     given = parser.parse_args()
-    families: dict[str, Callable[[int, int], Iterator[Image.Image]]] = dict(FAMILIES | HOSTILE)
+    families: dict[str, Callable[[int, int], Iterator[Image.Image]]] = dict(EVERY)
     families |= {str(path): partial(folder, path) for path in given.folder}
     rows: list[Floats] = []
     weights: list[float] = []

@@ -95,8 +95,11 @@ def traits(one: RgbArray, other: RgbArray) -> Floats:
         for bright, colour in zip((lumas[0] - lumas[1], *lumas), (tint, *colours), strict=True)
     )
     contrast = math.sqrt(float((shown[0] ** 2 + shown[1] ** 2).mean()) / 2)
-    shapes = _disagreement(*(_flat(_patches(bright)) for bright in lumas))
-    details = _disagreement(*(_patches(bright - smooth(smooth(bright))) for bright in lumas))
+    soft = [smooth(bright) for bright in lumas]  # thin lines fall between other pixels in a copy
+    shapes = _disagreement(*(_flat(_patches(bright)) for bright in soft))
+    details = _disagreement(
+        *(_patches(bright - smooth(each)) for bright, each in zip(lumas, soft, strict=True))
+    )
     return np.array(
         [
             math.sqrt(float((rest**2).mean())) / (2 + contrast),  # the whole image
