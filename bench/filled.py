@@ -22,7 +22,7 @@ from kaption.schemas import Position
 from kaption.workers.decode.likeness import margins
 from kaption.workers.decode.sketch import LUMA
 from kaption.workers.stores.dedup import Dedup
-from kaption.workers.stores.near import LEAF, Likeness
+from kaption.workers.stores.near import LEAF, LOOKS, Likeness, look_of
 from kaption.workers.stores.near_paths import TREES, rolled
 
 BLOCK = 256
@@ -118,7 +118,7 @@ def _looks(
     prefix: str, hashes: NDArray[np.uint64], checks: NDArray[np.uint64]
 ) -> Iterator[list[bytes]]:
     """The sketch, the sha256 and the owner of each image. Puts down its hash and its check."""
-    fields: list[bytes] = []
+    fields: list[list[bytes]] = [[] for _ in range(LOOKS)]
     for number in range(len(hashes)):
         if number % BLOCK == 0:
             sketches = _block.__wrapped__(number // BLOCK)
@@ -126,10 +126,12 @@ def _looks(
         sha256 = bytes.fromhex(sha256_of(number))
         checks[number] = zlib.crc32(sha256) & 0xFFFF
         look = sketches[number % BLOCK] + sha256 + str(owner_of(number)).encode()
-        fields += [str((number + 1) % 256).encode(), look]
-        if (number + 2) % 256 == 0 or number + 1 == len(hashes):
-            yield [b"HSET", f"{prefix}look:{(number + 1) // 256}".encode(), *fields]
-            fields = []
+        key, field = look_of(prefix, number + 1)
+        waiting = fields[(number + 1) % LOOKS]
+        waiting += [field.encode(), look]
+        if len(waiting) >= 2 * BLOCK or number + LOOKS >= len(hashes):
+            yield [b"HSET", key.encode(), *waiting]
+            waiting.clear()
 
 
 def _nodes(

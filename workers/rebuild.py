@@ -21,7 +21,7 @@ from kaption.schemas import BlobRef, CleanPair, DedupInfo, ImageRef, IngestedPai
 from kaption.schemas.takedown import own_rules
 from kaption.schemas.topics import CLEAN, INGESTED, REJECTED
 from kaption.workers.decode.likeness import packed
-from kaption.workers.decode.sketch import sketch
+from kaption.workers.decode.sketch import cells
 from kaption.workers.settings import Settings
 from kaption.workers.stores.client import connect_redis, redis_errors
 from kaption.workers.stores.dedup import Dedup
@@ -117,17 +117,19 @@ class Rebuild:
         self._rebuilt.pairs += len(pairs)
 
     def _likeness(self, pair: Claimed) -> Likeness | None:
-        """What the stored image looks like. The record has its hash, but no sketch."""
+        """What the stored image looks like. The record has its hash, but no sketch.
+
+        The stored image may have a little less structure than the delivered one, so none is asked.
+        """
         footprint = Footprint.of(pair)
         if footprint.perceptual_hash is None:
             return None
         try:
             jpeg = self._blobs.get(pair.image.blob)
-            drawn = sketch(Image.open(BytesIO(jpeg)).convert("RGB"))
+            image = Image.open(BytesIO(jpeg)).convert("RGB")
+            drawn = cells(image, image.convert("L"))
         except (KeyError, CorruptBlobError, OSError):
             self._rebuilt.without_image += 1
-            return None
-        if drawn is None:
             return None
         return Likeness(footprint.perceptual_hash, packed(drawn), pair.image.blob.sha256)
 

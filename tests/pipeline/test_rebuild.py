@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 from kafka import KafkaProducer
+from PIL import Image, ImageEnhance
 
 from bench.near_images import photographs
 from kaption.objectstore.dataset.takedowns import add_takedown
@@ -15,11 +16,15 @@ from kaption.schemas import TOPICS, IngestedPair, RawPair, Reason, Takedown, Tak
 from kaption.schemas.topics import INGESTED
 from kaption.schemas.wire import headers_of
 from kaption.testing.records import caption, clean_pair, incoming
+from kaption.workers.decode.decode import decode
+from kaption.workers.decode.sketch import sketch
 from kaption.workers.local import Tansu
+from kaption.workers.policy.ingest import ImagePolicy
 from kaption.workers.rebuild import Rebuild
 from kaption.workers.runtime.stage import Incoming
 from kaption.workers.settings import Settings
 from support.ingest_bench import NOW, Bench, emitted, raw, reasons
+from support.photographs import saved
 from support.sink_records import TOPIC, done, open_sink
 from support.sink_records import run as run_sink
 from support.topics import with_topics
@@ -99,7 +104,32 @@ def test_redeliveries_and_copies_get_the_answers_of_before(
     assert reasons(bench.run(*crawled(90, 100))) == [Reason.DUPLICATE] * 6
     assert reasons(bench.run(*crawled(80, 200))) == [Reason.NEAR_DUPLICATE] * 6
     with redis.Redis.from_url(redis_url) as client:
-        assert sum(map(client.hlen, client.scan_iter(match="*near2:look:*"))) == 6
+        assert sum(map(client.hlen, client.scan_iter(match="*near3:look:*"))) == 6
+
+
+def faint() -> Image.Image:
+    """A square on a smooth ground: enough structure to be compared, until JPEG takes a little."""
+    for level in range(256):
+        image = Image.linear_gradient("L").resize((400, 300))
+        image.paste(level, (180, 140, 200, 160))
+        made = decode(saved(image.convert("RGB"), "PNG"), ImagePolicy())
+        if made.sketch is not None and sketch(Image.open(BytesIO(made.jpeg))) is None:
+            return image.convert("RGB")
+    raise AssertionError("no square has so little structure")
+
+
+def test_an_image_whose_stored_form_has_less_structure_is_claimed_again(
+    bench: Bench, settings: Settings, redis_url: str, tmp_path: Path
+) -> None:
+    image = faint()
+    pairs = [emitted(one) for one in bench.run(raw(saved(image, "PNG"), 1))]
+    keep(settings, pairs, tmp_path)
+    lost(redis_url)
+
+    Rebuild(settings).run(lambda _: None)
+
+    brighter = saved(ImageEnhance.Brightness(image).enhance(1.1), "PNG")
+    assert reasons(bench.run(raw(brighter, 2))) == [Reason.NEAR_DUPLICATE]
 
 
 def test_a_rebuild_that_was_killed_continues(

@@ -37,7 +37,7 @@ def packed_sketch(number: int) -> bytes:
 def leaves(url: str, tree: int) -> list[bytes]:
     """The entries of each leaf of a tree."""
     client = redis.Redis.from_url(url)
-    names = list(client.scan_iter(match=f"*near2:{tree}*"))
+    names = list(client.scan_iter(match=f"*near3:{tree}*"))
     found = cast("list[bytes]", client.mget(names)) if names else []
     return [entries for entries in found if entries != b"/"]
 

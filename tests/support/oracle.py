@@ -80,7 +80,7 @@ class Oracle:
         }
         near = {
             _place(held[LOOK_BYTES:].decode())
-            for block in client.scan_iter(match=f"{{{key_prefix}}}near2:look:*", count=1000)
+            for block in client.scan_iter(match=f"{{{key_prefix}}}near3:look:*", count=1000)
             for held in cast("list[bytes]", client.hvals(block))
         }
         # The owner of a near-duplicate's bytes was rejected, because a near copy is kept already.

@@ -67,7 +67,7 @@ class Dedup(Forgetful):
                 for place, server in enumerate(self._servers)
             ]
         )
-        self._near = NearClaims(client, f"{self._prefix}near2:", policy.near_distance)
+        self._near = NearClaims(client, f"{self._prefix}near3:", policy.near_distance)
         lua = files("kaption.workers.stores")
         self._count_text = client.register_script((lua / "count_text.lua").read_text("utf-8"))
         self._forget = client.register_script((lua / "forget_claim.lua").read_text("utf-8"))

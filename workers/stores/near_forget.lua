@@ -16,7 +16,7 @@ local function entry_of(hash, owner, path)
     local entry = entries:sub(at, at + 15)
     if entry:sub(1, 8) == hash then
       local number = number_of(entry)
-      local kept = redis.call('HGET', prefix .. 'look:' .. math.floor(number / 256), number % 256)
+      local kept = redis.call('HGET', look_of(number))
       if kept and kept:sub(size + 1) == owner then return entry, number end
     end
   end
@@ -44,7 +44,7 @@ for i = 5, #ARGV, 3 do
         if left == '' and length == 1 then redis.call('DEL', name)
         else redis.call('SET', name, left) end
       end
-      redis.call('HDEL', prefix .. 'look:' .. math.floor(number / 256), number % 256)
+      redis.call('HDEL', look_of(number))
       redis.call('LREM', KEYS[2], 0, entry:sub(1, 10) .. owner)
     end
   end

@@ -77,7 +77,8 @@ local function keep(hash, check, look, owner, paths)
   local entry = hash .. check .. struct.pack('>I2I4', math.floor(sequence / 4294967296),
     sequence % 4294967296)
   for at = 1, #paths, 33 do add(entry, paths:sub(at, at + 32)) end
-  redis.call('HSET', prefix .. 'look:' .. math.floor(sequence / 256), sequence % 256, look .. owner)
+  local key, field = look_of(sequence)
+  redis.call('HSET', key, field, look .. owner)
   redis.call('RPUSH', KEYS[2], hash .. check .. owner)
 end
 

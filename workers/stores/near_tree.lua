@@ -8,6 +8,12 @@
 local prefix, start = ARGV[1], 1 + tonumber(ARGV[2])
 local SPLIT = '/'
 
+-- The key and the field that hold the sketch, the sha256 and the owner of the entry with this number.
+-- `NearClaims` reads many of them by one call for each of these 16 keys.
+local function look_of(number)
+  return prefix .. 'look:' .. number % 16, string.format('%x', math.floor(number / 16))
+end
+
 -- The name, the entries and the length of the name's path of the leaf that a path leads to.
 local function find_leaf(path)
   local length = start

@@ -17,10 +17,11 @@ IMAGES = {"skies": 200}
 
 @pytest.mark.parametrize("family", EVERY)
 def test_copies_are_found_and_different_images_are_kept(family: str) -> None:
-    figures = measure(EVERY[family](IMAGES.get(family, 100), 11), copied=5, seed=11)
+    figures = measure(EVERY[family](IMAGES.get(family, 100), 11), copied=8, seed=11)
 
     assert figures.images > 30
-    assert figures.recall >= 0.96, figures
+    assert figures.copies > 100, "one miss must not decide"
+    assert figures.recall >= 0.98, figures
     assert figures.false_refusals <= 0.005, figures
 
 

@@ -40,7 +40,7 @@ def test_the_probe_works_under_any_rules_and_leaves_nothing_behind(
             stage.probe()
 
     left = [key for key in client.scan_iter() if b"takedowns" not in key]
-    lists = (b"near2:sequence", b"near2:recent", b"topics")
+    lists = (b"near3:sequence", b"near3:recent", b"topics")
     assert [key for key in left if not key.endswith(lists)] == []
     assert not list(tmp_path.rglob("blobs/*"))
 

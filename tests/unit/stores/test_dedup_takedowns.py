@@ -39,7 +39,7 @@ def test_a_takedown_removes_an_owners_claims_and_no_others(redis_url, dedup):
     # Then everything is as before, except for the sequence number
     assert found == [3, 3, 0]
     after = {key: client.dump(key) for key in client.scan_iter()}
-    assert {key for key in after if after[key] != before.get(key)} == {b"{kaption:}near2:sequence"}
+    assert {key for key in after if after[key] != before.get(key)} == {b"{kaption:}near3:sequence"}
     assert after.keys() == before.keys()
 
 
@@ -97,6 +97,6 @@ def test_claims_that_race_with_a_takedown_are_kept_or_raise_retry(redis_url):
         )
         for tree in range(1, 5)
     ]
-    owners = sum(client.hlen(key) for key in client.scan_iter(match="*near2:look:*"))
+    owners = sum(client.hlen(key) for key in client.scan_iter(match="*near3:look:*"))
     assert trees[0] == trees[1] == trees[2] == trees[3]
     assert len(trees[0]) == owners

@@ -96,12 +96,31 @@ def test_a_set_that_the_benchmark_fills_is_one_that_claims_would_leave(redis_url
     images, owners = [likeness_of(n) for n in range(700)], [owner_of(n) for n in range(700)]
     dedup.claim_near(images, owners, different)
     client = redis.Redis.from_url(redis_url)
-    claimed = {key: client.dump(key) for key in client.scan_iter(match="*near2:[1-4]*")}
+    claimed = {key: client.dump(key) for key in client.scan_iter(match="*near3:[1-4]*")}
     client.flushdb()
 
     # When the benchmark keeps the same ones / Then the trees are the same
     fill_near(client, dedup, 700)
-    assert {key: client.dump(key) for key in client.scan_iter(match="*near2:[1-4]*")} == claimed
+    assert {key: client.dump(key) for key in client.scan_iter(match="*near3:[1-4]*")} == claimed
+
+
+def test_the_calls_of_a_claim_do_not_follow_the_images_that_are_like_it(redis_url, dedup):
+    # Given different images with one hash, and a client that counts commands
+    count = LEAF - 2  # in leaves that need not be divided
+    kept = [looks(0, sketch=number) for number in range(count)]
+    dedup.claim_near(kept, [owner(number) for number in range(count)])
+    client = redis.Redis.from_url(redis_url)
+
+    def calls() -> int:
+        found = client.info("commandstats")
+        return sum(each["calls"] for name, each in found.items() if name.startswith("cmdstat"))
+
+    # When one more is compared with all of them
+    before = calls()
+    assert dedup.claim_near([looks(0, sketch=200)], [owner(200)]) == [owner(200)]
+
+    # Then fewer commands ran than images were read
+    assert calls() - before < count
 
 
 def test_workers_that_race_while_leaves_are_divided_agree(redis_url):
