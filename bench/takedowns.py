@@ -1,10 +1,11 @@
 """What a takedown costs compaction, by the number of shards: `python -m bench.takedowns`.
 
 Makes datasets of 20, 200 and 2,000 shards of 50 samples in a folder, in 4 partitions, with real
-tables; `--shards` gives other sizes. Checkpoints are written after every 32 shards of a partition,
-as the sink does it, and a compaction has found nothing to do. Then one pair, the site of one shard
-and a list of ten pairs are taken down, and each time `Compactor.run` leaves them out. Counted are
-calls (a listing counts one for each thousand keys, as S3 has it) and bytes read, by folder.
+tables; `--shards` and `--samples` give other sizes. Checkpoints are written after every 32 shards
+of a partition, as the sink does it, and a compaction has found nothing to do. Then one pair, the
+site of one shard and a list of ten pairs are taken down, and each time `Compactor.run` leaves them
+out, after a dry run. At the end orphans are looked for. Counted are calls (a listing counts one for
+each thousand keys, as S3 has it) and bytes read, by folder.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import tempfile
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +24,10 @@ from kaption.objectstore.dataset.layout import Layout, shard_stem
 from kaption.objectstore.dataset.manifests import encoded
 from kaption.objectstore.dataset.shard import ShardSample, build_shard
 from kaption.objectstore.dataset.takedowns import add_takedown
+from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef, CleanPair, Manifest, Position, Takedown, TakedownKind
 from kaption.testing.records import caption, clean_pair, image_ref
-from kaption.workers.compaction import Compactor, Limits
+from kaption.workers.compaction import Compactor, Limits, find_orphans
 
 _LAYOUT = Layout("dataset")
 _PARTITIONS = 4
@@ -38,12 +41,20 @@ class SortedStore(CountedStore):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
+        self.cpu_s = 0.0
+        """Processor time of the writer of checkpoints."""
         self.read = Counter[str]()
         self.written = Counter[str]()
 
     def get(self, key: str) -> bytes:
         """Note its size."""
         data = super().get(key)
+        self.read[key.split("/")[1]] += len(data)
+        return data
+
+    def get_part(self, key: str, start: int, size: int) -> bytes:
+        """Note its size."""
+        data = super().get_part(key, start, size)
         self.read[key.split("/")[1]] += len(data)
         return data
 
@@ -71,7 +82,7 @@ def pair(partition: int, offset: int) -> CleanPair:
     return clean_pair(offset, *texts, page_url=f"https://www.{site}/posts/{name[12:20]}", **fields)
 
 
-def make(root: Path, shards: int) -> SortedStore:
+def make(root: Path, shards: int, size: int) -> SortedStore:
     """Write the dataset with its checkpoints. Returns the store of their writer."""
     store, work = SortedStore(root), root.with_name("work")
     work.mkdir()
@@ -80,7 +91,7 @@ def make(root: Path, shards: int) -> SortedStore:
     for partition in range(_PARTITIONS):
         writer = Checkpointer(store, "dataset")
         for number in range(shards // _PARTITIONS):
-            start, end = number * _SAMPLES, (number + 1) * _SAMPLES
+            start, end = number * size, (number + 1) * size
             samples = [
                 ShardSample(Position("pairs.clean", partition, at), pair(partition, at), image)
                 for at in range(start, end)
@@ -100,48 +111,60 @@ def make(root: Path, shards: int) -> SortedStore:
             )
             store.put(_LAYOUT.key_of(manifest), encoded(manifest))
             if (number + 1) % EVERY == 0:
+                began = time.process_time()
                 writer.write(partition)
+                store.cpu_s += time.process_time() - began
     return store
 
 
 def compacted(root: Path, what: str, takedowns: dict[str, TakedownKind]) -> None:
-    """Take down what is named, compact, and print what that read."""
-    store = SortedStore(root)
+    """Take down what is named, compact, first dry, and print what that read."""
     for value, kind in takedowns.items():
-        add_takedown(store, "dataset", Takedown(kind=kind, value=value, requested_at=_NOW))
-    done = Compactor(store, "dataset", _NONE_SMALL, writer="bench").run()
-    print(
-        f"  {what:20} {store.calls:5d} calls {store.size / 1e6:7.3f} MB read,"
-        f" {store.read['rules'] / 1e6:.3f} MB of it rules;"
-        f" {done.before} shards written anew without {done.dropped['taken down']} samples",
-        flush=True,
-    )
+        takedown = Takedown(kind=kind, value=value, requested_at=_NOW)
+        add_takedown(FolderStore(root), "dataset", takedown)
+    for dry in (True, False):
+        store = SortedStore(root)
+        done = Compactor(store, "dataset", _NONE_SMALL, writer="bench").run(dry=dry)
+        change = f"{done.before} shards written anew without {done.dropped['taken down']} samples"
+        print(f"  {what:20} {'dry' if dry else '   '} {told(store)}; {change}", flush=True)
+
+
+def told(store: SortedStore) -> str:
+    """What the store was asked for."""
+    parts = ", ".join(f"{size / 1e6:.3f} {name}" for name, size in store.read.most_common(4))
+    return f"{store.calls:5d} calls {store.size / 1e6:7.3f} MB read ({parts})"
 
 
 def main() -> None:
     """Print what each kind of takedown costs at each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shards", type=int, nargs="+", default=[20, 200, 2_000])
-    for shards in parser.parse_args().shards:
+    parser.add_argument("--samples", type=int, default=_SAMPLES, help="samples of a shard")
+    given = parser.parse_args()
+    for shards in given.shards:
         with tempfile.TemporaryDirectory(prefix="kaption-bench-") as folder:
-            root, pairs = Path(folder) / "store", shards * _SAMPLES
-            store = make(root, shards)
+            root, pairs = Path(folder) / "store", shards * given.samples
+            store = make(root, shards, given.samples)
             Compactor(store, "dataset", _NONE_SMALL, writer="bench").run()
             tables = sum(each.stat().st_size for each in root.glob("dataset/data/*/*.parquet"))
-            rules = sum(each.stat().st_size for each in root.glob("dataset/rules/*/*.parquet"))
+            rules = sum(each.stat().st_size for each in root.glob("dataset/rules/*/*.bin"))
             written = store.written["rules"]
             print(
-                f"{shards:,} shards of {_SAMPLES} samples. Bytes a pair: {tables / pairs:.0f} of"
-                f" tables ({tables / 1e6:.1f} MB), {rules / pairs:.1f} of rules, also those of the"
-                f" checkpoint before, and {written / pairs:.1f} of them written in all"
+                f"{shards:,} shards of {given.samples} samples. Bytes a pair: {tables / pairs:.0f} "
+                f"of tables, {rules / pairs:.1f} of rules, also those of the checkpoint before, and"
+                f" {written / pairs:.1f} of them written in all;"
+                f" {store.cpu_s / pairs * 1e6:.1f} us of processor time for checkpoints"
             )
             compacted(root, "one pair", {"1-7": TakedownKind.PAIR})
             compacted(root, "a site", {"site-2-0.example": TakedownKind.DOMAIN})
-            step = shards * _SAMPLES // _PARTITIONS // 10
+            step = pairs // _PARTITIONS // 10
             ten = {f"{at % 4}-{at * step + 3}": TakedownKind.PAIR for at in range(10)}
             compacted(root, "a list of ten pairs", ten)
             compacted(root, "nothing", {"elsewhere.example": TakedownKind.DOMAIN})
             compacted(root, "idle", {})
+            store = SortedStore(root)
+            assert find_orphans(store, "dataset", datetime.now(UTC)) == []
+            print(f"  {'orphans':24} {told(store)}", flush=True)
 
 
 if __name__ == "__main__":

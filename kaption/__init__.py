@@ -6,10 +6,12 @@ publishes loads neither torch nor the clients of Redis and S3.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# This is typing.TYPE_CHECKING for type checkers. What is imported here is loaded before the program
+# `kaption` can handle a Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from kaption.connections.settings import KafkaConnection, StoreConnection
     from kaption.consumers.shards.stream import ShardStream
     from kaption.consumers.topic.reader import TopicReader
@@ -49,6 +51,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value  # the next use does not come here
     return value

@@ -51,9 +51,18 @@ class FolderStore(ObjectStore):
 
     def get(self, key: str) -> bytes:
         """Return the file's bytes."""
+        return self._read(key, 0, -1)
+
+    def get_part(self, key: str, start: int, size: int) -> bytes:
+        """Read from the middle of the file."""
+        return self._read(key, start, size)
+
+    def _read(self, key: str, start: int, size: int) -> bytes:
         with _translated(key):
             try:
-                data = self._path(key).read_bytes()
+                with self._path(key).open("rb") as file:
+                    file.seek(start)
+                    data = file.read(size)
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
                 self._check_root()
                 raise KeyError(key) from error

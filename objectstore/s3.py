@@ -93,6 +93,25 @@ class S3Store(ObjectStore):
                 data: bytes = body.read()
         return data
 
+    def get_part(self, key: str, start: int, size: int) -> bytes:
+        """Send one GET with a Range. Its length is verified, as in `get`."""
+        from botocore.exceptions import ClientError
+
+        asked = f"bytes={start}-{start + size - 1}"
+        with self._translated(key):
+            try:
+                answer = self._client.get_object(
+                    Bucket=self._bucket, Key=self._name(key), Range=asked
+                )
+            except ClientError as error:
+                if s3_client.status_of(error) == 416:  # the object ends before
+                    return b""
+                raise
+            with answer["Body"] as body:
+                data: bytes = body.read()
+        # A proxy may pass over the Range, and then answers with the whole object.
+        return data if "ContentRange" in answer else data[start : start + size]
+
     def exists(self, key: str) -> bool:
         """Send one HEAD. A missing bucket looks like a missing object, except to `ready`."""
         try:
@@ -149,6 +168,23 @@ class S3Store(ObjectStore):
                 self._client.head_bucket(Bucket=self._bucket)
         except KeyError:
             return f"S3: there is no bucket {self._bucket}: make it or correct store.url"
+        except Retry as error:
+            return str(error)
+        except Fatal:
+            return self._listable()
+        return None
+
+    def _listable(self) -> str | None:
+        """Ask for one key below the prefix. A policy may allow that and no request for the bucket.
+
+        It is no substitute for HeadBucket: providers charge ten times as much for a listing.
+        """
+        try:
+            with self._translated(self._bucket):
+                found = self._client.list_objects_v2(
+                    Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1
+                )
+                s3_client.page_of(found)
         except (Retry, Fatal) as error:
             return str(error)
         return None

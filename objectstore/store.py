@@ -47,6 +47,13 @@ class ObjectStore(ABC):
         """Return the object's bytes. Raises KeyError when it does not exist."""
 
     @abstractmethod
+    def get_part(self, key: str, start: int, size: int) -> bytes:
+        """Return `size` bytes (1 or more) from byte `start` on; fewer where the object ends before.
+
+        Raises KeyError when the object does not exist.
+        """
+
+    @abstractmethod
     def exists(self, key: str) -> bool:
         """Return whether the object exists."""
 

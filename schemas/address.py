@@ -31,6 +31,8 @@ _ESCAPE = re.compile(r"%([0-9a-fA-F]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 # Those that part an address (RFC 3986, 2.2), and what is escaped already.
 _KEPT = ":/?#[]@!$&'()*+,;=%"
+# Most paths: nothing of them is escaped, or has to be.
+_PLAIN = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]*")
 _WEB = ("http", "https")
 _COMMON = ("https://", "http://")
 _NO_TYPE = ("", "application/octet-stream", "binary/octet-stream", "application/binary")
@@ -65,19 +67,33 @@ def normal(url: str, base: str | None = None) -> str:
     Scheme and host are as browsers send them, without a final dot. User, password, default port and
     fragment are left out. Percent-encoded is what must be (RFC 3986, 6.2.2).
     """
-    parts = _read(url, base)
+    return _normal(_read(url, base), url)
+
+
+def host_of(url: str) -> str:
+    """The host of an address, as `normal` writes it and without brackets, or an empty string."""
+    return _host(_read(url), url)
+
+
+def normal_and_host(url: str) -> tuple[str, str]:
+    """What `normal` and `host_of` give, for the price of one of them."""
+    parts = _read(url)
+    return _normal(parts, url), _host(parts, url)
+
+
+def _normal(parts: can_ada.URL | None, url: str) -> str:
     if parts is None:
         return url
     if not parts.hostname:
         return parts.href
     host = parts.hostname.rstrip(".") + (f":{parts.port}" if parts.port else "")
-    path = quote(_ESCAPE.sub(_escape, parts.pathname + parts.search), safe=_KEPT)
+    path = parts.pathname + parts.search
+    if not _PLAIN.fullmatch(path):
+        path = quote(_ESCAPE.sub(_escape, path), safe=_KEPT)
     return f"{parts.protocol}//{host}{path}"
 
 
-def host_of(url: str) -> str:
-    """The host of an address, as `normal` writes it and without brackets, or an empty string."""
-    parts = _read(url)
+def _host(parts: can_ada.URL | None, url: str) -> str:
     if parts is not None:
         return parts.hostname.strip("[]").rstrip(".").lower()
     found = _ANY_HOST.match(url.strip(_BLANK))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, StringConstraints
 
-from kaption.schemas.address import host_named, host_of, normal
+from kaption.schemas.address import host_named, normal, normal_and_host
 from kaption.schemas.caption import TextSource
 from kaption.schemas.image import ImageRef
 from kaption.schemas.limits import URL_CHARS, Detail, Name
@@ -103,7 +103,7 @@ def own_rules(pair: Coverable) -> Iterator[Rule]:
     """The rules that would cover the pair's own id, image and page, whatever its captions are."""
     yield TakedownKind.PAIR, pair.pair_id
     if isinstance(pair, TextSource):
-        yield from _of_addresses([pair.image_url, pair.crawled_url, pair.page_url])
+        yield from address_rules([pair.image_url, pair.crawled_url, pair.page_url])
         return
     yield TakedownKind.REFUSED, pair.pair_id
     image = pair.image
@@ -114,26 +114,28 @@ def own_rules(pair: Coverable) -> Iterator[Rule]:
         yield TakedownKind.SHA256, image.original_sha256
     else:
         addresses += image.alternatives
-    yield from _of_addresses(addresses)
+    yield from address_rules(addresses)
 
 
-def _of_addresses(urls: Iterable[str | None]) -> Iterator[Rule]:
+def address_rules(urls: Iterable[str | None]) -> Iterator[Rule]:
+    """The rules that would cover addresses, their hosts and every domain above these."""
+    domains = {""}
     for url in urls:
         if url is not None:
-            yield TakedownKind.URL, normal(url)
-            for domain in _domains(url):
+            address, domain = normal_and_host(url)
+            yield TakedownKind.URL, address
+            while domain not in domains:
+                domains.add(domain)
                 yield TakedownKind.DOMAIN, domain
+                domain = domain.partition(".")[2]
+
+
+def rule_text(rule: Rule) -> str:
+    """The rule in one string, of which its id is the digest."""
+    kind, value = rule
+    return f"{kind}:{value}"
 
 
 def rule_id(rule: Rule) -> str:
     """The id of the takedown with this rule."""
-    kind, value = rule
-    return hashlib.sha256(f"{kind.value}:{value}".encode()).hexdigest()[:32]
-
-
-def _domains(url: str) -> Iterator[str]:
-    """The URL's host and every domain above it."""
-    name = host_of(url)
-    while name:
-        yield name
-        name = name.partition(".")[2]
+    return hashlib.sha256(rule_text(rule).encode()).hexdigest()[:32]

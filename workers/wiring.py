@@ -161,14 +161,15 @@ def _ingest(settings: Settings) -> AnyStage:
         takedowns=build_takedowns(settings),
         languages=LanguageDetector(policy.text),
         safety=settings.safety,
-        masks=_masks(settings),
+        masks=build_masks(settings),
         documents=_documents(settings),
         image_checks=image_checks(settings.safety, RapidOcr),
     )
     return IngestStage(policy, parts, now=_now)
 
 
-def _masks(settings: Settings) -> Masks:
+def build_masks(settings: Settings) -> Masks:
+    """What hides personal data, and what plug-ins hide, in every text that is kept."""
     checks = plugins.load_checks(settings.select)
     return Masks([*personal_masks(settings.safety.personal_data), *checks])
 
@@ -224,7 +225,7 @@ def _recaption(settings: Settings) -> AnyStage:
         texts if policy.ocr is not None else None,
         _bar(settings) if policy.large else None,
         daily_budget(settings) if policy.daily_budget.limits else None,
-        _masks(settings),
+        build_masks(settings),
         _documents(settings),
     )
     return RecaptionStage(policy, parts, now=_now)

@@ -230,6 +230,7 @@ class _Fetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
     """Where the last batch ended that was read whole."""
 
     def _create_fetch_requests(self) -> Any:
+        self.ask_for_unknown_ends()
         requests = super()._create_fetch_requests()
         for request, offsets in requests.values():
             topics = [*request.topics, *request.forgotten_topics_data]
@@ -241,6 +242,20 @@ class _Fetcher(Fetcher):  # type: ignore[misc]  # kafka-python is untyped
                 each.topic_id = ids[each.topic]
             request._max_version = _FETCH_BY_ID
         return requests
+
+    def ask_for_unknown_ends(self) -> None:
+        """Ask for all partitions anew where an end that the broker has told is not known.
+
+        A broker leaves out what has not changed, while the library drops the end of a partition
+        that it loses: an empty one that comes back had no end. To keep the end was rejected: it may
+        lie behind what others have read meanwhile.
+        """
+        for partition in self._fetchable_partitions():
+            node = self._select_read_replica(partition)
+            session = self._session_handlers.get(node)
+            unknown = self._subscriptions.assignment[partition].highwater is None
+            if unknown and session and node not in self._nodes_with_pending_fetch_requests:
+                session.next_metadata = session.next_metadata.next_close_existing()
 
     def _handle_fetch_response(
         self, node_id: int, fetch_offsets: Any, send_time: float, response: Any

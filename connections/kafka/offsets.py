@@ -1,18 +1,28 @@
-"""Questions to a consumer about offsets, which threads other than its own may ask as well."""
+"""Questions about offsets, which threads other than the consumer's own may ask as well."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from kafka import TopicPartition
-from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.errors import (
+    CorruptRecordError,
+    InvalidRecordError,
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    UnknownError,
+)
 
+from kaption.connections.kafka.clients import admin_client
 from kaption.connections.kafka.internals import forget_offset_fetches
 from kaption.connections.kafka.messages import Partition
+from kaption.connections.settings import KafkaConnection
 from kaption.schemas.record import differ
+
+_PRECISION_MS = 1000
 
 
 def committed_offsets(
@@ -52,6 +62,38 @@ def log_start(consumer: Any, partition: Partition, timeout_s: float) -> int:
     with _told_when_closed():
         offsets = consumer.beginning_offsets([topic_partition], timeout_ms=round(timeout_s * 1000))
     return int(offsets[topic_partition])
+
+
+def written_at(
+    connection: KafkaConnection, partition: Partition, offset: int, timeout_s: float
+) -> float | None:
+    """When the record at an offset was written, in seconds of Unix time, to the second.
+
+    The broker tells it also of a record that it does not give: it is asked which offset comes first
+    at a time, and the times are halved, in at most 33 calls. To fetch the record was rejected: a
+    batch that nobody can read, or that is not there any more, has no time then. Where no time leads
+    to the offset, this is when the record before it was written. None where the broker cannot tell.
+    Raises KafkaError.
+    """
+    place = TopicPartition(*partition)
+    now_ms = round(time.time() * 1000)
+    early, late, asked = -1, now_ms, 0
+    with closing(admin_client(connection, timeout_s)) as client:
+        while late - early > _PRECISION_MS:
+            try:
+                found = client.list_partition_offsets({place: asked})[place]
+            except (CorruptRecordError, InvalidRecordError, UnknownError):
+                # The time leads to a batch that the broker itself cannot read.
+                early = asked
+            else:
+                if found.offset == offset:
+                    return float(found.timestamp / 1000)
+                if 0 <= found.offset < offset:
+                    early = max(asked, found.timestamp)
+                else:
+                    late = asked
+            asked = (early + late) // 2
+    return early / 1000 if early > 0 and late < now_ms else None
 
 
 @contextmanager

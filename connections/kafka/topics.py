@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -35,15 +36,26 @@ from kaption.connections.kafka.topic_state import (
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import Topic
 
+_STARTING_S = 5.0
+_PAUSE_S = 0.5
+
 
 class TopicError(Exception):
     """The broker does not answer or refuses a change; the message says what to do."""
 
 
 def open_admin(connection: KafkaConnection, timeout_s: float) -> Any:
-    """An admin client. Raises TopicError, and Fatal where the broker refuses this client."""
-    seen = check_access(connection)
+    """An admin client. Raises TopicError, and Fatal where the broker refuses this client.
+
+    A broker that starts is waited for a few seconds. kafka-python would wait for `timeout_s` in
+    silence, and a person at a terminal would not know for what.
+    """
+    until = time.monotonic() + min(timeout_s, _STARTING_S)
+    while (seen := check_access(connection)) and time.monotonic() < until:
+        time.sleep(_PAUSE_S)
     try:
+        if seen:
+            raise KafkaConnectionError(seen)
         return admin_client(connection, timeout_s)
     except KafkaError as error:
         raise TopicError(

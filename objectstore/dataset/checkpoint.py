@@ -87,7 +87,7 @@ class PartitionCheckpoint(Record):
     examined: int = 0
     examined_rules: str | None = None
     """Key of the object with the ids of the rules of those takedowns. None: there are none."""
-    rules: tuple[str, ...] = ()
+    rule_blocks: tuple[str, ...] = ()
     """Keys of the objects that say which shards a rule may cover. If `rules_for` or `normal` come
     to write rules otherwise, this field needs another name: what is stored would miss them."""
 
@@ -95,7 +95,7 @@ class PartitionCheckpoint(Record):
     def named(self) -> set[str]:
         """Keys of the objects that the checkpoint names."""
         single = (self.replaced, self.raised, self.examined_rules)
-        return {*self.pairs, *self.rules, *filter(None, single)}
+        return {*self.pairs, *self.rule_blocks, *filter(None, single)}
 
 
 def encoded_checkpoint(head: PartitionCheckpoint, entries: list[ShardEntry]) -> bytes:

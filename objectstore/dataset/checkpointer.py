@@ -31,11 +31,12 @@ from kaption.objectstore.dataset.pair_rows import (
     replaced_in,
     stored_rows,
 )
-from kaption.objectstore.dataset.rule_rows import RULE, RULE_COLUMNS, pair_of, rule_rows
+from kaption.objectstore.dataset.rule_blocks import RULE, encoded_blocks, stored_blocks
+from kaption.objectstore.dataset.rule_rows import rule_rows, rule_table, table_rules
 from kaption.objectstore.dataset.shard import offset_of, parse_sample, untar
-from kaption.objectstore.dataset.table import VERSION_COLUMNS, read_parquet
+from kaption.objectstore.dataset.table import VERSION_COLUMNS
 from kaption.objectstore.store import ObjectStore
-from kaption.schemas.takedown import Rule, rule_id
+from kaption.schemas.takedown import Rule, rule_id, rules_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,7 +207,7 @@ class Checkpointer:
                 "end": end,
                 "unread": tuple(sorted({*left, *unread})),
                 "pairs": tuple(pairs),
-                "rules": self._with_rules(partition, head.rules, of_rules),
+                "rule_blocks": self._with_rules(partition, head.rule_blocks, of_rules),
                 "replaced": replaced,
                 "raised": raised,
             }
@@ -233,11 +234,12 @@ class Checkpointer:
                 first, last, count = rules_place_of(kept[-1])
                 if count >= min(2 * len(rows), _ROWS) or last < start or end < first:
                     break
-                rows = np.concatenate([stored_rows(self._objects, kept.pop(), RULE), rows])
+                rows = np.concatenate([stored_blocks(self._objects, kept.pop()), rows])
                 start, end = min(first, start), max(last, end)
             if len(rows):
-                key = partial(self._layout.rules, partition, start, end, len(rows))
-                kept.append(self._put(key, rows))
+                data, digest = encoded_blocks(rows)
+                kept.append(self._layout.rules(partition, start, end, len(rows), digest))
+                self._objects.put(kept[-1], data)
         return tuple(kept)
 
     def _rows(self, entry: ShardEntry) -> tuple[Rows, NDArray[np.void]] | None:
@@ -255,14 +257,14 @@ class Checkpointer:
                 read_manifest(self._objects, self._layout, entry)  # KeyError where it was merged
                 return None
             samples = [(offset_of(key), parse_sample(it)[0]) for key, it in untar(tar)]
-            pairs, versions = [pair for _, pair in samples], [pair.version for _, pair in samples]
+            ids, versions = [it.pair_id for _, it in samples], [it.version for _, it in samples]
             offsets = [offset for offset, _ in samples]
+            rules: Iterator[Rule] = (rule for _, it in samples for rule in rules_for(it))
         else:
-            table = read_parquet(data, [*VERSION_COLUMNS, *RULE_COLUMNS]).to_pylist()
-            pairs, versions = list(map(pair_of, table)), [row["version"] for row in table]
-            offsets = [row["offset"] for row in table]
-        ids = [pair.pair_id for pair in pairs]
-        return pair_rows(ids, versions, offsets), rule_rows(entry.start, pairs)
+            table = rule_table(data)
+            ids, versions, offsets = (table[name].to_pylist() for name in VERSION_COLUMNS)
+            rules = table_rules(table)
+        return pair_rows(ids, versions, offsets), rule_rows(entry.start, rules)
 
     def _put_rules(self, partition: int, end: int, rules: Collection[Rule]) -> str | None:
         """Store the ids of rules that were examined."""

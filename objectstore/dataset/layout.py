@@ -10,7 +10,7 @@ Below the dataset's prefix lie
     checkpoint/{partition}/{number}.parquet               what a partition's manifests say
     pairs/{partition}/{start}-{end}-{digest}.parquet      which pairs lie at which offsets
     versions/{partition}/{end}-{digest}.parquet           replaced samples, and higher versions
-    rules/{partition}/{start}-{end}-{rows}-{digest}.parquet  which shards a takedown may cover
+    rules/{partition}/{start}-{end}-{rows}-{digest}.bin  which shards a takedown may cover
     takedown/{id}.json                                    a takedown
     takedown-left/{run}.json                              what a takedown has yet to remove
     takedown-lifted/{id}.json                             a takedown that was lifted
@@ -139,7 +139,7 @@ class Layout:
     def rules(self, partition: int, start: int, end: int, rows: int, digest: str) -> str:
         """Which shards at offsets [start, end) a rule may cover; see `rule_rows`."""
         place = f"{start:020d}-{end:020d}-{rows}"
-        return f"{self.all_rules()}{_folder(partition)}{place}-{digest}.parquet"
+        return f"{self.all_rules()}{_folder(partition)}{place}-{digest}.bin"
 
     def all_rules(self) -> str:
         """The objects that say which shards a rule may cover, of all partitions."""

@@ -19,7 +19,7 @@ class NotedPage(NamedTuple):
 
     url: str
     html: str
-    """The noted elements as a page: title, metas, links to licences, images with their texts."""
+    """The noted elements as a page: language, title, metas, licences, images with their texts."""
     headers: list[tuple[str, str]]
     fetched_at: datetime | None
 
@@ -48,11 +48,17 @@ def noted_page(content: bytes) -> NotedPage | None:
 
 def _elements(noted: dict[str, Any]) -> Iterator[str]:
     head = _part(noted, "Head")
+    metas = _list(head, "Metas")
+    # The attributes of <html> are noted among them.
+    said = {str(meta.get("name")).lower(): meta.get("content") for meta in metas}
+    language = said.get("html@/lang") or said.get("html@/xml:lang")
+    if isinstance(language, str):
+        yield f'<html lang="{escape(language)}">'
     if isinstance(base := head.get("Base"), str):
         yield f'<base href="{escape(base)}">'
     if isinstance(title := head.get("Title"), str):
         yield f"<title>{escape(title)}</title>"
-    for meta in _list(head, "Metas"):
+    for meta in metas:
         yield _element("meta", meta)
     for link in (*_list(head, "Link"), *_list(noted, "Links")):
         # Its path tells element and attribute: IMG@/src, A@/href, LINK@/href.

@@ -18,6 +18,11 @@ from kaption.schemas.plain_json import whole_characters
 _URLS = (*URL_NAMES, "image")
 _IMAGES = ("image", *sorted(IMAGES))
 _SHOWN_CHARS = 500
+ADVICE = (
+    "name the folder of the files with -o image_folder=FOLDER, or another column with"
+    " -o image_column=NAME or -o text_column=NAME"
+)
+"""What to do about a file whose records all lack an image or a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +60,6 @@ class Columns:
             f"{whole_characters(', '.join(columns))[:_SHOWN_CHARS]}; "
             + (_delimiter_hint(columns) or f"give its name with -o {option}=NAME")
         )
-
-    def known(self, columns: Collection[str]) -> bool:
-        """Whether they name an image and a text."""
-        try:
-            self.check("", columns)
-        except SourceError:
-            return False
-        return True
 
     def any_known(self, columns: Collection[str]) -> bool:
         """Whether one of them is an image or a text."""
@@ -115,6 +112,15 @@ class Columns:
 
     def _urls(self) -> tuple[str, ...]:
         return (plain_name(self.image),) if self.image else _URLS
+
+
+def folder_named(option: str | None) -> Path | None:
+    """The folder that the option image_folder names. Raises SourceError if there is none."""
+    if option is None:
+        return None
+    if not option or not Path(option).is_dir():
+        raise SourceError(f"-o image_folder={option}: there is no such folder")
+    return Path(option)
 
 
 def _url(text: str, page_url: Any) -> str | bytes | dict[str, str]:

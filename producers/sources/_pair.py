@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kaption.producers.errors import SourceError
+from kaption.producers.errors import SourceError, TooLargeError
 from kaption.producers.identity import identified
 from kaption.producers.image import image_source
 from kaption.producers.sources._files import text_in
@@ -43,6 +43,7 @@ def pair_of(
     An Unreadable holds `raw`, or the fields as JSON if there are no raw bytes.
     """
     large: tuple[RawPair, bytes] | None = None
+    incomplete = False
     try:
         image, content = fields.get("image"), None
         given = fields
@@ -59,11 +60,13 @@ def pair_of(
         )
     except ValidationError as error:
         why = explain(error, RawPair)
+        incomplete = any(each["loc"][:1] in (("image",), ("text",)) for each in error.errors())
     except (OSError, ValueError) as error:
         why = str(error)
+        incomplete = not isinstance(error, TooLargeError)
     if raw is None:
         raw = json.dumps(fields, default=_shown, ensure_ascii=False).encode(errors="replace")
-    unreadable = Unreadable(place, raw[:RAW_BYTES], why)
+    unreadable = Unreadable(place, raw[:RAW_BYTES], why, incomplete)
     return unreadable if large is None else Large(*large, unreadable)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from kaption.producers.errors import SourceError
 from kaption.producers.image import file_below
+from kaption.producers.sources._beginning import begun, refusal
 from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources.huggingface import INFO_FILE, SPLITS_FILE
 from kaption.producers.sources.source import Found, Item, LocalSource, Unreadable
@@ -42,8 +43,18 @@ class Folder(LocalSource):
     def _read(self, after: str | None) -> Iterator[Found]:
         images, any_described = self._images()
         (last,) = parts_of(after, str)
-        for name in images[bisect_right(images, last) :]:
-            yield Found(self._item(name, any_described), cursor(name), name)
+        found = (
+            Found(self._item(name, any_described), cursor(name), name)
+            for name in images[bisect_right(images, last) :]
+        )
+        return found if after is not None else begun(found, self._refuse)
+
+    def _refuse(self, lacking: Sequence[Found]) -> None:
+        """Links that all lead out of the folder, or nowhere, as of git-annex and DVC."""
+        linked = all((self._path / each.place).is_symlink() for each in lacking)
+        if linked and len(lacking) > 1:
+            advice = "copy the files in place of the links"
+            raise refusal(self._path, lacking, advice)
 
     def _images(self) -> tuple[list[str], bool]:
         """Sorted paths below the folder, and whether there is a text or a JSON beside any image.
@@ -79,7 +90,7 @@ class Folder(LocalSource):
         try:
             found = file_below(self._path, name)
         except ValueError as error:
-            return Unreadable(name, name.encode(errors="replace"), str(error))
+            return Unreadable(name, name.encode(errors="replace"), str(error), incomplete=True)
         return pair_of({**fields, "image": found}, name)
 
     def _side(self, path: Path) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from kaption.producers.errors import SourceError
+from kaption.producers.sources._beginning import begun, refusal
 from kaption.producers.sources._columns import Columns
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import stream_rows
@@ -68,6 +69,16 @@ class HuggingFace(LocalSource):
         return any((Path(location) / name).is_file() for name in (SPLITS_FILE, INFO_FILE))
 
     def _read(self, after: str | None) -> Iterator[Found]:
+        found = self._found(after)
+        return found if after is not None else begun(found, self._refuse)
+
+    def _refuse(self, lacking: Sequence[Found]) -> None:
+        # One row may be damaged: it becomes a dead letter.
+        if len(lacking) > 1:
+            advice = "name another column with -o image_column=NAME or -o text_column=NAME"
+            raise refusal(self._path, lacking, advice)
+
+    def _found(self, after: str | None) -> Iterator[Found]:
         last, done = parts_of(after, str, int)
         files = dict(self._files())
         names = list(files)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 from kaption.producers.errors import SourceError
-from kaption.producers.sources._columns import Columns
+from kaption.producers.sources._beginning import begun, refusal
+from kaption.producers.sources._columns import ADVICE, Columns, folder_named
 from kaption.producers.sources._files import PACKED, moved_to, opened_text
 from kaption.producers.sources._json_values import Shape, joined_values, shape_of, values_of
 from kaption.producers.sources._pair import cursor, parts_of
@@ -19,10 +20,8 @@ from kaption.schemas.limits import RAW_BYTES
 from kaption.schemas.plain_json import read_json
 
 _SUFFIXES = tuple(f"{name}{each}" for name in (".jsonl", ".ndjson", ".json") for each in PACKED)
-_FIRST_RECORDS = 20
-"""Objects after which a file whose names match nothing is refused."""
-_FIRST_BYTES = 2 * RAW_BYTES
-"""They are held in memory until then, up to this size and one line."""
+_DAMAGED = 20
+"""Lines without a single object among them after which a file is refused."""
 _MARK = b"\xef\xbb\xbf"
 # JSON text sequences (RFC 7464) begin each record with it.
 _RECORD_SEPARATOR = b"\x1e"
@@ -49,9 +48,9 @@ class Jsonl(LocalSource):
 
     Names are found as in `Table`: those of RawPair, and url, caption and the like; `image_column`
     and `text_column` give other names. `image` may be a string: a URL, a data: URI, or a path below
-    the file's folder. `pair_id` may be missing. `source` is the name of the data set. The file may
-    be compressed with gzip, bzip2, xz or zstd, and is in UTF-8 or in what a byte order mark or
-    `encoding` says.
+    `image_folder`, by default the file's own folder. `pair_id` may be missing. `source` is the name
+    of the data set. The file may be compressed with gzip, bzip2, xz or zstd, and is in UTF-8 or in
+    what a byte order mark or `encoding` says.
 
     A cursor is the offset of the next line or value in bytes, and the number of lines or values
     before it. Lines that are appended later are read by the next run.
@@ -63,12 +62,14 @@ class Jsonl(LocalSource):
         *,
         image_column: str | None = None,
         text_column: str | None = None,
+        image_folder: str | None = None,
         encoding: str | None = None,
         source: str | None = None,
     ) -> None:
         super().__init__(location)
         self._encoding = encoding
-        self._columns = Columns(image_column, text_column, source, folder=self._path.parent)
+        folder = folder_named(image_folder) or self._path.parent
+        self._columns = Columns(image_column, text_column, source, folder=folder)
 
     @classmethod
     def recognises(cls, location: str) -> bool:
@@ -85,39 +86,35 @@ class Jsonl(LocalSource):
                 found = self._lines(file, offset, number)
             else:
                 found = self._values(file, shape, offset, number)
-            if after is None:
-                found = self._checked(found)
-            for each in found:
-                yield Found(self._item(each), each.cursor, each.place)
+            items = (Found(self._item(each), each.cursor, each.place) for each in found)
+            yield from items if after is not None else self._begun(found, items)
 
-    def _checked(self, found: Iterator[_Record]) -> Iterator[_Record]:
-        """The same records. Raises SourceError if the names of the first objects match nothing."""
-        first: list[_Record] = []
-        records: list[dict[str, Any]] = []
-        begun = False
-        for each in found:
-            fields = _fields(each)
-            if not begun:
-                self._refuse_other_forms(each, fields)
-                begun = True
-            if not fields and not records:
-                yield each
-                continue
-            first.append(each)
-            if fields:
-                records.append(dict.fromkeys(fields))
-            size = sum(len(one.raw) for one in first)
-            if len(records) == _FIRST_RECORDS or size >= _FIRST_BYTES:
-                break
-        names = {name: None for each in records for name in each}
+    def _begun(self, found: Iterator[_Record], items: Iterator[Found]) -> Iterator[Found]:
+        first = next(found, None)
+        if first is None:
+            return
+        self._refuse_other_forms(first)
+        item = Found(self._item(first), first.cursor, first.place)
+        yield from begun(chain([item], items), self._refuse)
+
+    def _refuse(self, lacking: Sequence[Found]) -> None:
+        fields = [_fields(each.item.raw) for each in lacking if isinstance(each.item, Unreadable)]
+        names = {name: None for each in fields for name in each}
+        pairs = len(lacking) - fields.count({})
+        if not pairs:
+            # Some damaged lines alone may be a test, or the end of a file that was cut.
+            if len(lacking) >= _DAMAGED:
+                raise refusal(self._path, lacking, "name the format that it has with --format")
+            return
         # One record without an image or a text may be damaged: it becomes a dead letter.
-        enough = len(records) > 1 or (records and not self._columns.any_known(names))
-        if enough and not any(self._columns.known(each) for each in records):
+        if pairs == 1 and self._columns.any_known(names):
+            return
+        if len(fields) == len(lacking):
             self._columns.check(self._path, names)
-        yield from first
-        yield from found
+        raise refusal(self._path, lacking, ADVICE)
 
-    def _refuse_other_forms(self, first: _Record, fields: dict[str, Any]) -> None:
+    def _refuse_other_forms(self, first: _Record) -> None:
+        fields = _fields(first.raw) if first.error is None else {}
         if any(isinstance(each, dict) and "0" in each for each in fields.values()):
             raise SourceError(
                 f"{self._path} holds columns, not records: write it with"
@@ -178,9 +175,9 @@ class Jsonl(LocalSource):
         try:
             fields = _read(raw)
         except ValueError as error:
-            return Unreadable(place, raw, f"not JSON: {error}")
+            return Unreadable(place, raw, f"not JSON: {error}", incomplete=True)
         if not isinstance(fields, dict):
-            return Unreadable(place, raw, "not a JSON object")
+            return Unreadable(place, raw, "not a JSON object", incomplete=True)
         return self._columns.pair(Row(place, fields, raw, None, 0, 0))
 
 
@@ -204,10 +201,10 @@ def _is_python(found: _Record) -> bool:
         return False
 
 
-def _fields(found: _Record) -> dict[str, Any]:
+def _fields(raw: bytes) -> dict[str, Any]:
     """A record's fields; none for what is no object."""
     try:
-        fields = _read(found.raw) if found.error is None else None
+        fields = _read(raw)
     except ValueError:
         return {}
     return fields if isinstance(fields, dict) else {}

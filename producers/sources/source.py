@@ -32,6 +32,9 @@ class Unreadable:
     raw: bytes
     """What was found; its first `RAW_BYTES` bytes."""
     error: str
+    incomplete: bool = False
+    """Whether it is a record without a text, without an image that can be had, or no record at all.
+    A source whose first records are all so is refused."""
 
     @property
     def headers(self) -> list[tuple[str, bytes]]:

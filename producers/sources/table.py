@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from kaption.producers.errors import SourceError
-from kaption.producers.sources._columns import Columns
+from kaption.producers.sources._beginning import begun, refusal
+from kaption.producers.sources._columns import ADVICE, Columns, folder_named
 from kaption.producers.sources._files import PACKED
 from kaption.producers.sources._pair import cursor, parts_of
 from kaption.producers.sources._rows import CsvForm, Row, csv_rows, parquet_rows
 from kaption.producers.sources.source import Found, LocalSource
-from kaption.schemas import RawPair
-from kaption.schemas.address import is_web
 
 TABLES = (*(f"{name}{each}" for name in (".csv", ".tsv") for each in PACKED), ".parquet")
 """Endings of a table's name."""
 _TAB = "\t"
-_FIRST_ROWS = 20
-"""Rows after which a table without any address is refused."""
-_SHOWN_CHARS = 100
 
 
 class Table(LocalSource):
@@ -30,8 +25,9 @@ class Table(LocalSource):
     Columns are found by the names that img2dataset and LAION use, in upper or lower case: url;
     caption, text or alt; language or lang; licence or license. `image_column` and `text_column`
     give other names. A column of bytes that is named image, jpg or like another image format holds
-    the image itself. Columns with the names of RawPair's fields become these fields, all others go
-    to `extra`, and empty values are left out.
+    the image itself. A path in the column for the image names a file only with `image_folder`, the
+    folder below which the files lie. Columns with the names of RawPair's fields become these
+    fields, all others go to `extra`, and empty values are left out.
 
     `columns` are the comma-separated column names of a CSV file without a header. `delimiter` is
     one character or ``tab``; the default is a tab for .tsv, else a comma. `quote` is the character
@@ -47,6 +43,7 @@ class Table(LocalSource):
         *,
         image_column: str | None = None,
         text_column: str | None = None,
+        image_folder: str | None = None,
         columns: str | None = None,
         delimiter: str | None = None,
         quote: str | None = None,
@@ -54,7 +51,8 @@ class Table(LocalSource):
         source: str | None = None,
     ) -> None:
         super().__init__(location)
-        self._columns = Columns(image_column, text_column, source)
+        folder = folder_named(image_folder)
+        self._columns = Columns(image_column, text_column, source, folder=folder)
         self._header = columns.split(",") if columns else None
         self._delimiter = _TAB if delimiter in ("tab", "\\t") else delimiter
         self._quote = quote
@@ -77,20 +75,12 @@ class Table(LocalSource):
 
     def _read(self, after: str | None) -> Iterator[Found]:
         found = self._found(after)
-        if after is None:
-            first = list(islice(found, _FIRST_ROWS))
-            pairs = [each.item for each in first if isinstance(each.item, RawPair)]
-            urls = [each.image.url for each in pairs]
-            # One row with another value may be damaged: ingest refuses it.
-            if len(urls) > 1 and all(url is not None and not is_web(url) for url in urls):
-                raise SourceError(
-                    f"{self._path} has no addresses in its column for the image, but values such"
-                    f" as {str(urls[0])[:_SHOWN_CHARS]!r}: a table names images by URL alone. Write"
-                    " JSON lines, which may name files below their folder, or name another column"
-                    " with -o image_column=NAME"
-                )
-            yield from first
-        yield from found
+        return found if after is not None else begun(found, self._refuse)
+
+    def _refuse(self, lacking: Sequence[Found]) -> None:
+        # One row with another value may be damaged: ingest refuses it.
+        if len(lacking) > 1:
+            raise refusal(self._path, lacking, ADVICE)
 
     def _found(self, after: str | None) -> Iterator[Found]:
         name, offset, number = parts_of(after, str, int, int)

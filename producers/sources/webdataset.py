@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from os.path import commonprefix
 from pathlib import Path
 
 from kaption.connections.settings import StoreConnection
 from kaption.producers.errors import SourceError
 from kaption.producers.image import BLOB_IMAGE_BYTES
+from kaption.producers.sources._beginning import begun, refusal
 from kaption.producers.sources._pair import IMAGES, cursor, described, pair_of, parts_of
 from kaption.producers.sources._shards import opened, shards_of
 from kaption.producers.sources._tar import DamagedTarError, Member, members
@@ -17,9 +18,7 @@ from kaption.schemas.limits import RAW_BYTES
 
 _TEXTS = ("txt", "caption", "text")
 _FIRST_SAMPLES = 20
-"""Samples after which a data set without texts is refused. Those before the first one with a text
-are held in memory, up to `_FIRST_BYTES` and one sample."""
-_FIRST_BYTES = 64 * 1024 * 1024
+"""Samples after which a data set without texts or images is refused: they may be large."""
 
 
 class WebDataset(Source):
@@ -61,26 +60,19 @@ class WebDataset(Source):
         return f"webdataset:{self._location if remote else Path(self._location).resolve()}"
 
     def read(self, after: str | None = None) -> Iterator[Found]:
-        """Each sample in turn. Raises SourceError if the first ones all have no text."""
+        """Each sample in turn. Raises SourceError if the first ones all lack an image or a text."""
         found = self._found(after)
-        if after is None:
-            first, size, described = list[Found](), 0, False
-            for described, each, read in found:
-                first.append(each)
-                size += read
-                if described or len(first) == _FIRST_SAMPLES or size > _FIRST_BYTES:
-                    break
-            # One sample without a text may be damaged: it becomes a dead letter.
-            if len(first) > 1 and not described:
-                raise SourceError(
-                    f"none of the first {len(first)} samples of {self._location} has a text: put it"
-                    " beside the image, as .txt or in a .json"
-                )
-            yield from first
-        yield from (each for _, each, _ in found)
+        return found if after is not None else begun(found, self._refuse, _FIRST_SAMPLES)
 
-    def _found(self, after: str | None) -> Iterator[tuple[bool, Found, int]]:
-        """Each sample: whether it has a text or a JSON, what it gives, and its bytes."""
+    def _refuse(self, lacking: Sequence[Found]) -> None:
+        # One sample may be damaged: it becomes a dead letter.
+        if len(lacking) > 1:
+            advice = (
+                "each needs an image (jpg, png ...) and beside it a text, as .txt or in a .json"
+            )
+            raise refusal(self._location, lacking, advice)
+
+    def _found(self, after: str | None) -> Iterator[Found]:
         shards = shards_of(self._location, ".tar", self._store)
         names = [self._name(shard) for shard in shards]
         last, offset = parts_of(after, str, int)
@@ -96,10 +88,7 @@ class WebDataset(Source):
             begin = offset if number == first else 0
             for end, sample in self._samples(shards[number], begin):
                 place = f"{shards[number].rpartition('/')[2]}/{_key(sample[0])}"
-                found = Found(self._item(sample, place), cursor(names[number], end), place)
-                endings = {_ending(member.name) for member in sample}
-                described = not endings.isdisjoint((*_TEXTS, "json"))
-                yield described, found, sum(len(member.data) for member in sample)
+                yield Found(self._item(sample, place), cursor(names[number], end), place)
 
     def _name(self, shard: str) -> str:
         """The shard's name in the location: the same however the location is written."""
@@ -127,7 +116,8 @@ class WebDataset(Source):
         parts = {_ending(member.name): member for member in sample}
         image = next((parts[each] for each in parts if each in IMAGES), None)
         if image is None:
-            return Unreadable(place, sample[0].data, f"no image among {', '.join(parts)}")
+            why = f"no image among {', '.join(parts)}"
+            return Unreadable(place, sample[0].data[:RAW_BYTES], why, incomplete=True)
         if image.size > len(image.data):
             return Unreadable(
                 place,

@@ -33,6 +33,8 @@ _AROUND = 2
 _SRCSET = re.compile(r"\S\s+[0-9.]{1,7}[wx]\s*(?:,|$)")
 _BACKGROUND = re.compile(r"\s*background(?:-image)?\s*:", re.IGNORECASE)
 _OF_BACKGROUND = re.compile("bg|back|parallax")
+_RESIZED = re.compile(r"((?:https?:)?//static\.wixstatic\.com/media/[^/?#]+)/v1/\S+", re.IGNORECASE)
+"""Pages of Wix name a blurred preview alone. A script asks for the size that fits the window."""
 _WIDTHS = re.compile(r"[0-9]{2,4}")
 
 
@@ -101,6 +103,8 @@ def _attributes(element: Element) -> Iterator[tuple[Kind, Candidate]]:
         if name in plain:
             found = srcset(value) if name == "srcset" else (Candidate(value),)
             yield from ((Kind.PLAIN, each) for each in found)
+            if whole := _RESIZED.fullmatch(value.strip()):
+                yield Kind.ASIDE, Candidate(whole[1], LARGE_WIDTH)
         elif name == "style":
             # An <img> shows its `src` before its background.
             if element.tag != "img":

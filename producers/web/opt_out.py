@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from kaption.producers.web.document import Document
@@ -42,7 +43,8 @@ def opt_out_signals(
     found: Iterator[OptOutSignal]
     found = (
         each
-        for name, content in meta
+        for names, content in meta
+        for name in re.split(r"[\s,;]+", names)  # some address several crawlers at once
         if name in ours
         for each in robots_signals("robots_meta", content, name, ours)
     )

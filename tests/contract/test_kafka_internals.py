@@ -10,8 +10,8 @@ from typing import Any
 import kafka
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.consumer.fetcher import Fetcher
-from kafka.consumer.subscription_state import SubscriptionState
+from kafka.consumer.fetcher import Fetcher, FetchMetadata, FetchSessionHandler
+from kafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.base import Generation
 from kafka.coordinator.consumer import ConsumerCoordinator
@@ -46,6 +46,15 @@ TOUCHED = [
     (MemoryRecords, "_next_slice"),
     (Fetcher, "_create_fetch_requests"),
     (Fetcher, "_handle_fetch_response"),
+    (Fetcher, "_fetchable_partitions"),
+    (Fetcher, "_select_read_replica"),
+    (Fetcher, "_session_handlers"),
+    (FetchSessionHandler, "next_metadata"),
+    (FetchMetadata, "next_close_existing"),
+    (Fetcher, "_subscriptions"),
+    (SubscriptionState, "assignment"),
+    (TopicPartitionState, "highwater"),
+    (Fetcher, "_nodes_with_pending_fetch_requests"),
     (ApiMessage, "_max_version"),
     (KafkaProducer, "_closed"),
     (KafkaProducer, "_unregister_cleanup"),

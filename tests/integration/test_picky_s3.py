@@ -87,6 +87,16 @@ def test_a_server_without_conditions_is_told_before_the_first_shard(picky, objec
     sink.close()
 
 
+def test_a_policy_for_one_prefix_is_enough(picky, objects, s3, authority):
+    # Given a user who may list below one prefix and may not ask for the bucket
+    picky.vendor = Vendor(streamed=(501, ""), prefix="p/")
+    # Then the store is ready and writes there, and another prefix says what is refused
+    assert objects.ready() is None
+    try_store(objects, "trial")
+    other = s3.connection("q", endpoint=picky.endpoint, ca_file=str(authority.file))
+    assert "lacks the right" in str(open_store(other).ready())
+
+
 def test_a_proxy_that_limits_bodies_is_found_by_a_shard_of_real_size(picky, objects):
     picky.vendor = Vendor(streamed=(501, ""), largest=1 << 20)
     try_store(objects, "trial")

@@ -68,6 +68,9 @@ def test_the_page_fits_the_window_whatever_its_texts_are(
     first.scroll_into_view_if_needed()
     page.wait_for_function("(it) => it.naturalWidth > 0", arg=first.element_handle())
     assert not _repeated_ids(page)
+    # Screen readers tell a list of terms only where it has nothing but terms and descriptions
+    assert page.locator("dl > :not(div, dt, dd), dl > div > :not(dt, dd)").count() == 0
+    assert _smallest_words(page) >= 8
     if folder := os.environ.get("SCREENSHOTS"):
         page.screenshot(path=f"{folder}/report-{width}-{scheme}.png", full_page=True)
     page.context.close()
@@ -101,6 +104,17 @@ def test_all_pairs_are_shown_without_script(browser: Browser, report: Path) -> N
     assert page.locator(".card").count() == page.locator(".card:visible").count() > 30
     assert not page.get_by_label("Outcome").is_visible()
     page.context.close()
+
+
+def _smallest_words(page: Page) -> float:
+    """Size in pixels of the smallest words in the drawings that are shown."""
+    words = page.locator("svg text:visible")
+    assert words.count() > 10
+    sizes: list[float] = words.evaluate_all(
+        "(all) => all.map((it) => parseFloat(getComputedStyle(it).fontSize)"
+        " * it.ownerSVGElement.getScreenCTM().a)"
+    )
+    return min(sizes)
 
 
 def _repeated_ids(page: Page) -> list[str]:

@@ -144,6 +144,8 @@ def test_a_silent_address_is_an_error_that_names_it() -> None:
 
     with pytest.raises(TopicError, match=r"no Kafka broker answers at 127\.0\.0\.1:9"):
         TopicAdmin(connection, timeout_s=1)
+    with pytest.raises(TopicError):
+        TopicAdmin(connection, timeout_s=3600)  # a person waits for seconds, not for an hour
 
 
 def test_deleting_removes_topics_and_the_groups_of_stages_and_feeds(

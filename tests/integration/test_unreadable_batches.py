@@ -1,14 +1,16 @@
-"""Batches in every codec, and batches that nobody can read, on Apache Kafka."""
+"""Batches in every codec, batches that nobody can read, and none at all, on Apache Kafka."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer, TopicPartition
 
+from faults import FaultProxy
 from kaption.connections.errors import Fatal
 from kaption.connections.kafka.clients import topic_consumer
 from kaption.connections.kafka.unreadable import UnreadableBatch
@@ -223,6 +225,33 @@ def test_a_command_that_reads_a_damaged_topic_ends_with_one_line(
     assert f"{topic_prefix}{topic.name}/1 cannot be read at offset 0" in told
     assert "kafka-delete-records" in told
     assert "Traceback" not in ended.stderr
+
+
+def test_empty_partitions_that_come_back_to_a_frozen_member_are_known_to_be_empty(
+    apache_kafka: ApacheKafka, topic_prefix: str
+) -> None:
+    patient = POLICY.model_copy(update={"request_timeout_s": 30.0})
+    with ExitStack() as block:
+        # Given a member with partitions that hold nothing
+        proxy = block.enter_context(
+            FaultProxy(port=apache_kafka.proxy_port, target=apache_kafka.proxied_port)
+        )
+        stream = Stream(apache_kafka.proxy_bootstrap, topic_prefix)
+        worker = block.enter_context(running(Toy(), stream, patient)).worker
+        assert until(lambda: worker.not_ready() is None, 60)
+        session = worker._session
+        assert session is not None
+        assert until(lambda: len(session.ownership.owned) == PARTITIONS and session.caught_up, 60)
+        consumer, changes = session.consumer, session.ownership.changes
+        # When nothing of it reaches the group for longer than a session, and it joins again
+        proxy.freeze()
+        time.sleep(POLICY.session_timeout_s + 3)
+        proxy.restore()
+        assert until(lambda: session.ownership.changes >= changes + 2 * PARTITIONS, 60)
+        # Then it knows that nothing waits in them, long before they would be called unreadable
+        assert until(lambda: len(session.ownership.owned) == PARTITIONS and session.caught_up, 30)
+        assert until(lambda: worker.not_ready() is None, 30)
+        assert session.consumer is consumer
 
 
 def _others_are_done(stream: Stream) -> bool:

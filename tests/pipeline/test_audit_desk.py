@@ -11,6 +11,7 @@ from kaption.schemas.topics import AUDITED, CLEAN
 from kaption.workers.audit.decision import UnusableText, Verdict
 from kaption.workers.audit.desk import AuditDesk, GoneError
 from kaption.workers.local import Tansu
+from kaption.workers.safety.policy import PersonalDataPolicy, SafetyPolicy
 from kaption.workers.wiring import build_takedowns
 from support.auditing import AuditSite, audit_site
 
@@ -128,7 +129,6 @@ def test_a_pair_of_two_people_goes_to_both_and_one_refusal_holds(
     with site.desk() as desk:
         decide(desk, "ana", Verdict.REJECT)
         assert desk.next("ana") is None
-        desk._parts.claims._client.flushdb()  # instead of a wait for the claim's end
         decide(desk, "ben", Verdict.EDIT, "a better text")
         assert desk.next("cem") is None
 
@@ -171,3 +171,23 @@ def test_a_takedown_keeps_a_pair_from_coming_back(site: AuditSite) -> None:
         with pytest.raises(GoneError, match="sample"):
             desk.decide("ben", pair.pair_id, Verdict.ACCEPT, "")
     assert site.read(CLEAN)[-1] == pair.pair_id
+
+
+def test_personal_data_in_what_a_person_writes_are_masked_or_refused(site: AuditSite) -> None:
+    pair = site.publish(1)
+    written = "a shop, call +49 30 901820 or pay by 4111 1111 1111 1111"
+    strict = site.settings.model_copy(
+        update={"safety": SafetyPolicy(personal_data=PersonalDataPolicy(card="refuse"))}
+    )
+    with AuditSite(strict).desk() as desk:
+        assert desk.next("ana") is not None
+        with pytest.raises(UnusableText, match=r"personal data \(\[card\]\)"):
+            desk.decide("ana", pair.pair_id, Verdict.EDIT, "", text=written)
+
+    with site.desk() as desk:
+        assert desk.decide("ana", pair.pair_id, Verdict.EDIT, "", text=written)
+
+    newest = site.read(CLEAN)[-1]
+    assert isinstance(newest, CleanPair)
+    assert newest.captions[0].text == "a shop, call [telephone] or pay by [card]"
+    assert set(newest.captions[0].masked) == {"card", "telephone"}

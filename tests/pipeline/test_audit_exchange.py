@@ -91,6 +91,26 @@ def test_tasks_show_predictions_and_decisions_come_back_once(
     assert "a better text" in texts
 
 
+def test_the_newest_of_a_person_s_annotations_of_a_task_counts(site: AuditSite) -> None:
+    task = {"data": {"pair_id": "pair-0"}}
+    later = {"created_at": "2026-03-10T08:00:00.000000Z", "updated_at": "2026-03-12T08:00:00Z"}
+    annotations = [
+        annotated(task, verdict, text, **changed)["annotations"][0]
+        for verdict, text, changed in (
+            ("edit", "the last word", later),
+            ("accept", "", {"updated_at": "2026-03-11T08:00:00Z"}),
+            ("reject", "", {"completed_by": 7, "was_cancelled": True}),
+        )
+    ]
+
+    with site.desk() as desk:
+        made = load(desk, json.dumps([{"id": 1, **task, "annotations": annotations}]))
+
+    assert made == {"edit": 1}
+    texts = [it.captions[0].text for it in site.read(CLEAN) if isinstance(it, CleanPair)]
+    assert "the last word" in texts
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "{}", "[1]", "[{}]", '[{"data": {}, "annotations": []}]', '[{"image": "x"}]'],

@@ -72,6 +72,37 @@ def test_what_was_decided_last_and_an_undo_that_does_nothing_are_told(page: Test
     assert "this decision no longer stands" in second.text
 
 
+def test_a_person_is_told_why_no_pair_is_shown(site: AuditSite) -> None:
+    with site.page() as ana, site.page() as ben:
+        form = fields(log_in(ana))
+
+        assert "Others have the pairs that wait" in log_in(ben, "ben")
+        ana.post("decide", data=form | {"verdict": "accept"})
+        assert "No pair waits for you" in ben.get("").text
+
+
+def test_each_log_in_and_decision_is_a_line_of_the_log(
+    page: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "kaption.workers.audit")
+    page.post("login", data={"token": "nobody's"})
+    form = fields(log_in(page)) | {"verdict": "reject"}
+    page.post("decide", data=form)
+    page.post("decide", data=form)  # the same decision again is none
+
+    lines = [vars(it) for it in caplog.records if it.name.startswith("kaption.workers.audit")]
+    told = [
+        {name: line[name] for name in ("allowed", "by", "pair_id", "decision") if name in line}
+        for line in lines
+    ]
+    assert told == [
+        {"allowed": False},
+        {"allowed": True},
+        {"by": "ana", "pair_id": "pair-1", "decision": "refused"},
+    ]
+    assert not any(token in str(lines) for token in TOKENS.values())
+
+
 def test_a_pair_with_an_odd_name_can_be_judged(page: TestClient, site: AuditSite) -> None:
     log_in(page)
     page.post("decide", data=fields(page.get("").text) | {"verdict": "accept"})

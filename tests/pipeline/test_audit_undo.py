@@ -29,7 +29,6 @@ def site(tansu: Tansu, topic_prefix: str, redis_url: str, tmp_path: Path) -> Aud
 
 def decide(desk: AuditDesk, by: str, pair: CleanPair, verdict: Verdict, text: str = "") -> None:
     desk.waiting(1)  # reads what other servers wrote, as the page does
-    desk._parts.claims._client.delete(desk._parts.claims._claim(pair.pair_id))  # as after a minute
     seen = desk.seen(pair.pair_id, by)
     assert desk.decide(by, pair.pair_id, verdict, seen, text=text)
 
@@ -170,3 +169,27 @@ def test_undo_again_and_again_takes_back_what_came_before(site: AuditSite) -> No
 
     taken_down = Takedowns(open_store(site.settings.store), "dataset")
     assert not any(taken_down.covers(pair) for pair in pairs)
+
+
+def test_a_pair_of_two_people_waits_for_the_second_at_once_and_comes_back_to_who_undoes(
+    site: AuditSite,
+) -> None:
+    pair = site.publish(1)
+    with site.desk() as one, site.desk() as two:
+        assert one.next("ana") is not None
+        assert two.next("ben") is None  # ana has it
+        decide(one, "ana", pair, Verdict.REJECT)
+        assert one.next("ana") is None
+        shown = two.next("ben")
+        assert shown is not None
+        decide(two, "ben", pair, Verdict.EDIT, "ben's")
+        assert two.next("cem") is None
+
+        one.waiting(1)
+        assert one.undo("ana", mark(one, "ana")) is not None
+
+        again = one.next("ana")
+        assert again is not None
+        assert again.pair_id == pair.pair_id
+        assert two.next("cem") is None  # ana has it once more
+    assert state(site, pair) == "ben's"

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from functools import partial
 
@@ -54,3 +55,43 @@ def test_a_replay_that_is_stopped_ends_with_one_line(
     # Then it ends, and says so in one line
     assert replay.returncode == 130
     assert said.strip() == "kaption: stopped. Give the same command again to finish"
+
+
+def interrupted(moment: str, before: signal.Handlers) -> tuple[int, str, str]:
+    """Run the program as pip makes it, with a Ctrl-C when a module is to be loaded.
+
+    `before` is what its parent does about SIGINT. Returns its status, stdout and stderr.
+    """
+    program = f"""
+import os, sys
+class Moment:
+    def find_spec(self, name, *_):
+        if name == {moment!r}:
+            os.kill(os.getpid(), {signal.SIGINT.value})
+sys.meta_path.insert(0, Moment())
+sys.argv[:] = ["kaption", "--version"]
+from kaption.workers.cli import main
+sys.exit(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=partial(signal.signal, signal.SIGINT, before),
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.mark.parametrize(
+    "moment", ["typing", "logging", "typer", "pydantic", "kafka", "kaption.workers.cli.app"]
+)
+def test_a_command_that_is_stopped_while_its_modules_are_loaded_is_silent(moment: str) -> None:
+    assert interrupted(moment, signal.SIG_DFL) == (130, "", "")
+
+
+def test_a_command_in_the_background_of_a_script_ignores_ctrl_c_from_its_start() -> None:
+    status, said, _ = interrupted("typer", signal.SIG_IGN)
+    assert status == 0
+    assert said.startswith("kaption ")

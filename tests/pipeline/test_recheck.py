@@ -68,7 +68,8 @@ def recheck(kafka: KafkaConnection, redis_url: str, tmp_path: Path, web: OwnersW
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return kaption("recheck", *arguments, "--rate", "100", settings=settings)
+        fast = () if "--rate" in arguments else ("--rate", "100")
+        return kaption("recheck", *arguments, *fast, settings=settings)
 
     return run
 
@@ -144,6 +145,18 @@ def test_a_site_that_forbids_all_is_opted_out_and_a_run_goes_on_where_it_was_int
     assert recheck(str(report)).returncode == 0
 
     assert found(report) == dict.fromkeys(NAMES, "opted_out")
+
+
+def test_a_host_is_asked_no_faster_than_the_rate(
+    recheck: Recheck, web: OwnersWeb, tmp_path: Path
+) -> None:
+    done = recheck(str(tmp_path / "report.jsonl"), "--rate", "2")
+
+    assert done.returncode == 0, done.stderr
+    assert set(found(tmp_path / "report.jsonl").values()) == {"allowed"}
+    # Six images have five pauses of half a second; one of them may pass before the server notes
+    # the first request.
+    assert web.came[-1] - web.came[0] >= 4 * 0.5
 
 
 def test_without_an_address_the_command_says_that_it_asked_nobody(

@@ -1,9 +1,14 @@
 """`kaption status`: what it says of stages, workers and refusals, once and again and again."""
 
+import fcntl
 import os
+import pty
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from io import StringIO
@@ -176,3 +181,52 @@ def test_a_watch_without_terminal_prints_a_block_each_time_until_it_is_interrupt
     assert "too_small 1" in " ".join(told.split())
     assert "no worker answered" in told
     assert "Traceback" not in told
+
+
+def test_a_watch_in_a_terminal_is_one_screen_that_is_gone_after_ctrl_c(
+    kafka: KafkaConnection,
+) -> None:
+    # Given a watch in a terminal of 120 x 40
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    variables = environment(kafka) | {"TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [PROGRAM, "status", "--watch", "--interval", "0.2"],
+        env=os.environ | variables,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(follower)
+    told = b""
+
+    def more(until: bytes) -> None:
+        nonlocal told
+        deadline = time.monotonic() + 120
+        while until not in told and time.monotonic() < deadline:
+            if select.select([leader], [], [], 1)[0]:
+                try:
+                    told += os.read(leader, 65536)
+                except OSError:  # the program has closed the terminal
+                    return
+
+    # When it has drawn the table again, and a person presses Ctrl-C
+    for word in (b"\x1b[?1049h", b"too_small", b"no worker answered"):
+        more(word)
+    told = told[told.index(b"no worker answered") + 1 :]
+    more(b"no worker answered")
+    again = told
+    os.write(leader, b"\x03")
+    more(b"\x1b[?1049l")
+    more(b"never")
+
+    # Then each drawing begins at the top, and the person's own screen and cursor come back
+    assert process.wait(60) == 130
+    os.close(leader)
+    assert b"\x1b[H" in again
+    assert b"time left" in again
+    assert b"\x1b[?1049l" in told
+    assert b"\x1b[?25h" in told
+    assert b"Traceback" not in told

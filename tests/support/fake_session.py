@@ -238,6 +238,9 @@ class FakeSession:
     def log_start(self, partition: Partition, timeout_s: float) -> int:
         return 0
 
+    def written_at(self, partition: Partition, offset: int) -> float | None:
+        return None
+
     def position(self, partition: Partition) -> int | None:
         return self.positions.get(partition)
 

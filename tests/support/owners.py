@@ -160,11 +160,14 @@ class OwnersWeb:
     def __init__(self, **answers: Said) -> None:
         self.answers: dict[str, Said] = {f"/{path}": said for path, said in answers.items()}
         self.requests: Counter[str] = Counter()
+        self.came: list[float] = []
+        """When each request came, in seconds of a monotonic clock."""
         web = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 web.requests[self.path] += 1
+                web.came.append(time.monotonic())
                 said = web.answers.get(self.path, Said(status=404))
                 time.sleep(said.delay_s)
                 self.send_response(said.status)

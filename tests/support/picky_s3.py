@@ -7,7 +7,7 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from kaption.workers.local.server import HOST
 from support.certificates import Certificate
@@ -29,11 +29,18 @@ class Vendor:
     condition: Refusal | None = None
     """To a PUT with If-None-Match."""
     ignores_condition: bool = False
+    prefix: str | None = None
+    """Where the user may list, as policies with a condition on s3:prefix say; None: anywhere."""
     largest: int = 1 << 40
     """Bytes of a body above which a proxy before the server answers 413, without S3's XML."""
 
-    def refusal(self, method: str, headers: Message, size: int) -> Refusal | None:
+    def refusal(self, method: str, path: str, headers: Message, size: int) -> Refusal | None:
         """Return what it answers, or None where it takes the request."""
+        parts = urlsplit(path)
+        if self.prefix is not None and not parts.path.strip("/").count("/"):
+            (listed,) = parse_qs(parts.query).get("prefix", [""])
+            if not listed.startswith(self.prefix):
+                return 403, "AccessDenied"
         names = [name.lower() for name in headers]
         streamed = headers.get("x-amz-content-sha256", "").startswith("STREAMING")
         if streamed or "aws-chunked" in headers.get("content-encoding", ""):
@@ -115,7 +122,7 @@ class _Forwarding(BaseHTTPRequestHandler):
             return self._answer(*self.picky.answer, {})
         if self.command == "PUT" and self.picky.busy():
             return self._answer(429, b"", {})
-        if refused := self.picky.vendor.refusal(self.command, self.headers, len(body)):
+        if refused := self.picky.vendor.refusal(self.command, self.path, self.headers, len(body)):
             status, code = refused
             xml = f"<Error><Code>{code}</Code><Message>not here</Message></Error>"
             return self._answer(status, (xml if code else "<html>no</html>").encode(), {})

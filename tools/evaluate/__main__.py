@@ -28,6 +28,7 @@ from tools.evaluate import (
     fusion,
     hard_texts,
     judge,
+    known_images,
     perplexity,
     personal_data,
     real,
@@ -91,6 +92,7 @@ class Evaluation:
             "personal": "",
             "faces": "",
             "documents": "",
+            "known": "",
             "downstream": f"{crawl} --steps {self.steps}",
             "retrieval": crawl + (f" --judge {self.judge}" if self.judge else ""),
             "selection": crawl + (f" --judge {self.judge}" if self.judge else ""),
@@ -123,6 +125,7 @@ ALONE: Mapping[str, Callable[[Evaluation], list[Figure]]] = {
     "personal": lambda run: personal_data.measure(),
     "faces": lambda run: faces.measure(),
     "documents": lambda run: documents.measure(),
+    "known": lambda run: known_images.measure(),
 }
 """Only where they are asked for: single checks, what downloads, what runs the stream again."""
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from kaption.schemas import Audit, AuditState, Caption, CaptionKind, CleanPair
 from kaption.schemas.limits import CAPTIONS, DETAIL_CHARS, TEXT_CHARS
+from kaption.workers.checks.check import NO_MASKS, Masks
+from kaption.workers.runtime.stage import Reject
 from kaption.workers.text.characters import single_spaces, strip_invisible
 
 
@@ -34,7 +36,14 @@ class UnusableText(ValueError):
 
 
 def judged(
-    pair: CleanPair, verdict: Verdict, by: str, at: datetime, *, text: str = "", note: str = ""
+    pair: CleanPair,
+    verdict: Verdict,
+    by: str,
+    at: datetime,
+    *,
+    text: str = "",
+    note: str = "",
+    masks: Masks = NO_MASKS,
 ) -> CleanPair:
     """The pair as pairs.audited holds it: as it was shown, with the decision.
 
@@ -43,7 +52,7 @@ def judged(
     """
     captions = pair.captions
     if verdict is Verdict.EDIT:
-        written = _caption(text)
+        written = _caption(text, masks)
         if written.text == captions[0].text:
             verdict = Verdict.ACCEPT
         else:
@@ -79,11 +88,18 @@ def superseding(sample: CleanPair, holds: CleanPair | None, version: int) -> Cle
     return sample.model_copy(update=update)
 
 
-def _caption(text: str) -> Caption:
+def _caption(text: str, masks: Masks) -> Caption:
     """Raises UnusableText."""
     cleaned = single_spaces(strip_invisible(unicodedata.normalize("NFC", text)))
     if not cleaned:
         raise UnusableText("the text is empty: write one, or reject the pair")
     if len(cleaned) > TEXT_CHARS:
         raise UnusableText(f"the text has {len(cleaned)} characters: write at most {TEXT_CHARS}")
-    return Caption(text=cleaned, kind=CaptionKind.HUMAN)
+    try:
+        kept, masked = masks.text(cleaned)
+    except Reject as reject:
+        told = f"the text has personal data ({reject.detail}), which the settings refuse"
+        raise UnusableText(told) from reject
+    if not kept:
+        raise UnusableText("nothing of the text is left after it was masked")
+    return Caption(text=kept, kind=CaptionKind.HUMAN, masked=masked)

@@ -19,6 +19,7 @@ from kaption.schemas.pair import decision_key
 from kaption.workers.audit.decision import Verdict, judged, resolved, superseding
 from kaption.workers.audit.index import AuditIndex
 from kaption.workers.audit.log import AuditLog
+from kaption.workers.checks.check import Masks
 from kaption.workers.stores.claims import AuditClaims
 from kaption.workers.stores.takedowns import TakedownList
 from kaption.workers.stores.versions import Versions
@@ -55,6 +56,8 @@ class DeskParts:
     prefix: str
     """Where the data set lies."""
     takedowns: TakedownList
+    masks: Masks
+    """What hides personal data in the texts that people write."""
 
 
 class AuditDesk:
@@ -102,7 +105,7 @@ class AuditDesk:
         before its decision. So every server recognises it, even if the first answer was lost.
         Raises GoneError, UnusableText.
         """
-        claims = self._parts.claims
+        claims, masks = self._parts.claims, self._parts.masks
         with claims.locked(pair_id), self._reading() as index:
             sample = index.sample(pair_id)
             if sample is None or self._taken_down(sample):
@@ -111,9 +114,10 @@ class AuditDesk:
                 return False
             if not claims.hold(by, pair_id):
                 raise GoneError("your claim ended, and another person has this pair now")
-            decision = judged(sample, verdict, by, self._now(), text=text, note=note)
+            decision = judged(sample, verdict, by, self._now(), text=text, note=note, masks=masks)
             self._carry_out(sample, decision, index)
-        claims.done(by, pair_id)
+            more = index.wants_more(pair_id)
+        claims.done(by, pair_id, more=more)
         return True
 
     def skip(self, by: str, pair_id: str) -> None:
@@ -134,7 +138,7 @@ class AuditDesk:
             if sample is None or self._taken_down(sample) or _mark(now) != seen:
                 return None
             self._carry_out(sample, judged(sample, Verdict.UNDO, by, self._now()), index)
-        self._parts.claims.hold(by, last.pair_id)
+        self._parts.claims.hold(by, last.pair_id, undone=True)
         return sample
 
     def last(self, by: str) -> CleanPair | None:

@@ -87,6 +87,11 @@ class AuditIndex:
         """How many pairs wait for a decision that this person may make."""
         return int(self._rows.execute(f"SELECT count(*) {_OPEN}", {"by": by}).fetchone()[0])
 
+    def wants_more(self, pair_id: str) -> bool:
+        """Whether the pair waits for a decision, whoever makes it."""
+        query = "SELECT 1 FROM sample WHERE pair_id = ? AND made < wanted"
+        return self._rows.execute(query, (pair_id,)).fetchone() is not None
+
     def sample(self, pair_id: str) -> CleanPair | None:
         """The pair as it was sampled last."""
         return self._one("SELECT record FROM sample WHERE pair_id = ?", pair_id)

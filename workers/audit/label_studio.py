@@ -114,14 +114,25 @@ def _annotations(text: str) -> Iterator[tuple[str, str, Verdict, str]]:
     for number, each in enumerate(tasks):
         match each:
             case {"data": {"pair_id": str(pair_id)}, "annotations": list(annotations)}:
-                for annotation in annotations:
+                newest = {}
+                for annotation in sorted(annotations, key=_made):
                     if decided := _decision(annotation, number):
-                        yield pair_id, *decided
+                        newest[decided[0]] = decided
+                for decided in newest.values():
+                    yield pair_id, *decided
             case _:
                 raise NotAnExport(
                     f"task {number} has no annotations or no data.pair_id: choose the format JSON, "
                     "not JSON-MIN, and the project of `kaption audit export`"
                 )
+
+
+def _made(annotation: Any) -> str:
+    """When the annotation was made or changed. A person may annotate a task again."""
+    match annotation:
+        case {"updated_at": str(at)} | {"created_at": str(at)}:
+            return at
+    return ""
 
 
 def _decision(annotation: Any, number: int) -> tuple[str, Verdict, str] | None:

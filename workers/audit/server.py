@@ -15,7 +15,7 @@ from kaption.workers.settings import Settings, UserError
 from kaption.workers.stores.claims import AuditClaims
 from kaption.workers.stores.client import keyspace
 from kaption.workers.stores.versions import Versions
-from kaption.workers.wiring import build_takedowns
+from kaption.workers.wiring import build_masks, build_takedowns
 
 
 @contextmanager
@@ -32,6 +32,7 @@ def open_desk(settings: Settings) -> Iterator[AuditDesk]:
             objects=open_store(settings.store),
             prefix=settings.sink.prefix,
             takedowns=build_takedowns(settings),
+            masks=build_masks(settings),
         ),
         lambda: datetime.now(UTC),
     )

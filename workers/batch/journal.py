@@ -59,13 +59,8 @@ class Journal(ExitStack):
                     f"{out} holds {kind} run with another {' and '.join(changed)}: give"
                     " the same command again, or choose another folder"
                 )
-        elif finished:
-            raise UserError(f"{out} holds a finished run: choose another folder")
-        elif out.exists() and (not out.is_dir() or not _is_unbegun(out)):
-            raise UserError(
-                f"{out} is not an empty folder: choose another; a run does not mix results"
-            )
         else:
+            check_folder(out)
             found = {"name": f"run-{uuid.uuid4().hex[:8]}", "attempt": 0, "of": dict(of)}
         self.name: str = found["name"]
         """Names of topics, groups and keys on servers begin with it."""
@@ -213,6 +208,16 @@ class Journal(ExitStack):
                 (self.out / name).unlink(missing_ok=True)
             if made:
                 self.out.rmdir()
+
+
+def check_folder(out: Path) -> None:
+    """Raise UserError if a folder holds something else than a run that can go on."""
+    if (out / "run.json").is_file():
+        return
+    if (out / "summary.json").exists():
+        raise UserError(f"{out} holds a finished run: choose another folder")
+    if out.exists() and (not out.is_dir() or not _is_unbegun(out)):
+        raise UserError(f"{out} is not an empty folder: choose another; a run does not mix results")
 
 
 def _is_unbegun(out: Path) -> bool:

@@ -25,15 +25,22 @@ from kaption.workers.text.tails import is_spoken, is_tail, without_tail
 # quadratic time for it: 2 s for 4,000 underscores.
 _RUN = re.compile(r"(.)\1{40,}", re.DOTALL)
 _THOUGHT = re.compile(f"{THOUGHT}.*?{THOUGHT_END}", re.IGNORECASE | re.DOTALL)
+_LABEL = r"[-+*•\#>\d.)\s_]{0,12}"
+_RESULT = r"(?:caption|description|alt[- ]?text|answer)"
 _BEFORE = re.compile(
     rf"""\A.*(?:{THOUGHT_END}|\[/INST\]|<\|channel\|>\s*final\b.*?<\|message\|>|assistantfinal)
     | \A\s*(?:user|human|question|prompt|instruction|q)\s*:
-        .*?(?:\b(?:assistant|model|gpt|answer|response)|^a)\s*:
-    | \A\s*\#{{2,6}}\s*(?:user|human|question|prompt|instruction|system|input)\b
+        .*?(?:\b(?:assistant|model|gpt|answer|response|output)|^a)\s*:
+    | \A\s*(?:system|user)\s*\n.*\n\s*(?:assistant|model)\s*\n
+    | \A\s*\#{{2,6}}\s*(?:user|human|question|prompt|instruction|system|input|thoughts?|thinking
+        |reasoning|analysis|observations?)\b
         .*\#{{2,6}}\s*(?:assistant|response|answer|output|caption|model|gpt)\s*:?\s*(?=\S)
     | \A(?!\W*(?:an?|the)\b)[^\n.:]{{0,30}}\bassistant\s*:
     | \A\W*(?:step\ \w+|reasoning|rationale|analysis|thoughts?|title|objects|observations?|plan|tags
         |key\ ?words)\b.*?\n[\W_]*(?:caption|description|alt[- ]?text|answer)[*_\s]*[:：][*_\s]*
+    | \A(?:{_LABEL}(?!(?:\w+\ ){{0,2}}{_RESULT}s?\b)
+        [A-Za-z][\w/\ -]{{0,30}}[*_]{{0,3}}\s?[:：][^\n]*\n)+
+        {_LABEL}(?:(?:final|image)\ )?{_RESULT}[*_]{{0,3}}\s?[:：][*_\s]*
     | \A.*\b(?:final|best)\s+(?:caption|answer|description|alt[- ]?text)\b[*_\s]*:[*_\s]*""",
     re.IGNORECASE | re.DOTALL | re.VERBOSE | re.MULTILINE,
 )

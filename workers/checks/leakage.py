@@ -35,7 +35,9 @@ _INSTRUCTIONS = re.compile(
     | \b(image|picture|text|prompt)\ (that\ )?you\ (have\ )?(provided|gave|given|uploaded)\b
     | \A\W*(please|kindly|(could|can|would)\ you)\b[^.?!]{0,20}
         \b((re-?)?upload|provide|share|attach|(re)?send)\b
-    | \A\W*(my\ )?apologies\b | \byour\ request\b
+    | \A\W*(my\ )?apologies\b
+    | \b(image|picture|photo)\ is\ too\ \w+\ to\ (be\ )?(describe|identify|determine|recogni[sz]e
+        |caption|tell|interpret) | \byour\ request\b
     | \b(content|usage|safety)\ (policy|policies|guidelines)\b
     | \b(image|picture|photo)\ (could\ not|couldn['’]t|cannot|can['’]t|did\ not|didn['’]t
         |failed\ to)\ (be\ )?(load|display|show|process|open|view|access)

@@ -24,6 +24,9 @@ _NO_CAPTION = re.compile(
         |as\ an?\ (?:ai|(?:large\ |vision\ )?language)\b
         |to\ (?:describe|caption)\ (?:this|the)\b|based\ on\ (?:the|this|your)\ (?:image|picture
         |photo|prompt|request))
+    | \A\W*hmm+\b
+    | \blet\ me\ (?:write|describe|try|think|see|check|start|craft|look|rephrase|count|draft)\b
+    | ["”’]\s*[-–—]\s*(?:an?|the|my)\ [\w ]{0,20}\b(?:caption|description)\b
     | \bthe\ user\ (?:wants?|asks?|asked|is\ asking|provided|gave|says|said|requests?)\b
     | \A\W*(?:sure|certainly|of\ course|absolutely)\b(?:\s*[!,.:]|\s+[-–—])
     | \A\W*(?:here(?:['’]s|\ is|\ are)|below\ is)\b[^.]{0,80}
@@ -39,6 +42,27 @@ _NO_CAPTION = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+_USERS = r"""
+der (?:nutzer|benutzer|user)|die nutzerin|l['’]utilisateur|el usuario|la usuaria|o usuário
+o utilizador|l['’]utente|de gebruiker|użytkownik|uživatel|používateľ|användaren|brugeren|brukeren
+käyttäjä|a felhasználó|utilizatorul|kullanıcı|pengguna|người dùng|пользователь|користувач
+потребителят|ο χρήστης|المستخدم|کاربر|המשתמש|उपयोगकर्ता
+"""
+_WANTS = r"""
+möchte|will|bittet|fragt|wünscht|braucht|veut|demande|souhaite|aimerait|quiere|pide|solicita|desea
+quer|pede|pediu|deseja|vuole|chiede|chiesto|desidera|wil|vraagt|chce|prosi|žádá|vill|vil|ber
+haluaa|pyytää|szeretne|kér|vrea|dorește|istiyor|ingin|meminta|mau|muốn|yêu cầu|хочет|просит|хоче
+просить|иска|θέλει|ζητά|يريد|يطلب|می.?خواهد|רוצה|מבקש|चाहता|चाहते
+"""
+_THINKS = re.compile(
+    rf"\A\W*(?:[^\s,.!，]{{1,15}}[,，]\s*)?(?:(?:{'|'.join(_USERS.split(chr(10))[1:-1])})\b"
+    rf"[^.!?\n]{{0,60}}(?<!\w)(?:{'|'.join(_WANTS.split(chr(10))[1:-1])})(?!\w)"
+    r"|ユーザー(?:は|が|から)[^。]{0,40}(?:求め|望|希望|依頼|要求|ほし|欲し|たい)"
+    r"|사용자(?:가|는|님)[^.]{0,40}(?:원하|원합|요청|요구|바라|바랍)"
+    r"|(?:用户|用戶|使用者)(?:想|要|希望|请|請|需要|让|讓)|ผู้ใช้(?:ต้องการ|ขอ|อยาก))",
+    re.IGNORECASE,
+)
+"""A thought about the user who asked, in other languages than English."""
 _TAG = re.compile(f"{THOUGHT}|{MARK}", re.IGNORECASE)
 
 
@@ -56,7 +80,8 @@ class ProseCheck:
 
 
 def _first_sign(text: str) -> str:
-    if found := _NO_CAPTION.search(text) or LEAD_IN.match(text) or _TAG.search(text):
+    found = _NO_CAPTION.search(text) or _THINKS.match(text) or LEAD_IN.match(text)
+    if found := found or _TAG.search(text):
         return found[0]
     if is_tail(text):
         return text

@@ -21,7 +21,7 @@ from kaption.consumers import Read
 from kaption.objectstore import open_store
 from kaption.producers.sources import Found, open_source
 from kaption.schemas.counts import Refusals
-from kaption.workers.batch.journal import Journal
+from kaption.workers.batch.journal import Journal, check_folder
 from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import ServerAddresses, clean_up, servers
@@ -83,6 +83,7 @@ def command(
     console = Console(stderr=True)
     settings = load_settings(config, models)
     opened = open_source(source, format_, named(option), settings.store)
+    check_folder(out)
     items = opened.read()
     # Before anything starts: an input without pairs, or with other names, is a mistake.
     first = next(items, None)

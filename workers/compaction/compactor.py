@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -29,13 +29,16 @@ from kaption.objectstore.dataset.index import (
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.merged import MergedManifests
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.rule_rows import any_within
+from kaption.objectstore.dataset.table import read_parquet
 from kaption.objectstore.dataset.takedowns import Takedowns, takedown_keys, takedowns_digest
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
 from kaption.schemas.counts import Counts, PartitionCounts
 from kaption.workers.compaction.merge import Merger
-from kaption.workers.compaction.obsolete import Obsolete, find_new_obsolete, find_obsolete
+from kaption.workers.compaction.obsolete import Obsolete, find_new_obsolete
 from kaption.workers.compaction.plan import Limits, Run, plan
+from kaption.workers.compaction.unwritten import UnwrittenStore
 
 _READERS = 16
 
@@ -192,7 +195,7 @@ class Compactor:
         earlier = {offset for offset, since in obsolete.since.items() if since < known}
         old = set(counted_shards(before, counted, len(earlier)))
         changed = sorted(gone - earlier)
-        kept = {each for each in old.intersection(chain) if not _any(changed, each)}
+        kept = {each for each in old.intersection(chain) if not any_within(changed, each)}
         try:
             left, come = map(self._manifests, ([*old - kept], [*set(chain) - kept]))
         except KeyError:  # another compactor merged and removed a shard
@@ -216,20 +219,36 @@ class Compactor:
             return list(pool.map(lambda each: patiently(partial(read, each)), chain))
 
     def _foresee(self, partition: int, takedowns: Takedowns, done: Compacted) -> None:
-        def within(run: Run, offsets: frozenset[int]) -> int:
-            return sum(run[0].start <= offset < run[-1].end for offset in offsets)
+        again, missing, anew = True, "", False
+        while again:
+            objects = UnwrittenStore(self._objects)
+            checkpoint = partial(Checkpointer(objects, self._prefix).write, partition)
+            again, stored = False, patiently(partial(checkpoint, anew=anew))
+            try:
+                obsolete = find_new_obsolete(objects, self._prefix, stored, takedowns)
+                foreseen = [
+                    (run, self._dropped(run, obsolete))
+                    for run in self._runs(chain_of(stored), obsolete, damaged=set())
+                ]
+            except KeyError as error:  # as in `_compact`
+                again, anew, missing = True, missing == str(error), str(error)
+        for run, dropped in foreseen:
+            _count(done, run, sum(each.tar_bytes for each in run), dropped)
 
-        # A dry run writes no checkpoint, so it reads all tables of the partition.
-        chain = MergedManifests(self._objects, self._prefix, partition).chain()
-        obsolete = find_obsolete(self._data, self._manifests(chain), takedowns)
-        replaced = obsolete.replaced - obsolete.taken_down
-        for run in self._runs(chain, obsolete, damaged=set()):
-            size = sum(each.tar_bytes for each in run)
-            counts = {
-                "taken down": within(run, obsolete.taken_down),
-                "replaced": within(run, replaced),
-            }
-            _count(done, run, size, Counter(counts))
+    def _dropped(self, run: Run, obsolete: Obsolete) -> Counter[str]:
+        """Count what a merge of the run would leave out. Raises KeyError as `find_new_obsolete`."""
+        gone = sorted(obsolete.replaced | obsolete.taken_down)
+        dropped = Counter[str]()
+        # Some of the replaced samples may have been left out before.
+        for manifest in self._manifests([each for each in run if any_within(gone, each)]):
+            with suppress(DamagedError):
+                table = read_parquet(self._data.read(manifest, "parquet"), ["offset"])
+                for offset in table["offset"].to_pylist():
+                    if offset in obsolete.taken_down:
+                        dropped["taken down"] += 1
+                    elif offset in obsolete.replaced:
+                        dropped["replaced"] += 1
+        return dropped
 
     def _runs(
         self, chain: list[ShardEntry], obsolete: Obsolete, damaged: set[ShardEntry]
@@ -269,7 +288,3 @@ def _count(done: Compacted, run: Run, size: int, dropped: Counter[str]) -> None:
     done.bytes_before += sum(each.tar_bytes for each in run)
     done.bytes_after += size
     done.dropped += dropped
-
-
-def _any(offsets: list[int], shard: ShardEntry) -> bool:
-    return bisect_left(offsets, shard.start) < bisect_left(offsets, shard.end)

@@ -13,18 +13,18 @@ from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.index import PartitionShards, chain_of, read_manifest
 from kaption.objectstore.dataset.layout import Layout, Placed
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
-from kaption.objectstore.dataset.pair_rows import (
-    REPLACED,
-    ROW,
-    of_same_pairs,
-    pair_rows,
-    stored_rows,
+from kaption.objectstore.dataset.pair_rows import REPLACED, stored_rows
+from kaption.objectstore.dataset.rule_rows import (
+    any_within,
+    may_hold,
+    row_rules,
+    rule_table,
+    suspected,
 )
-from kaption.objectstore.dataset.rule_rows import RULE_COLUMNS, pair_of, suspected
-from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions, read_parquet
+from kaption.objectstore.dataset.table import VERSION_COLUMNS, older_versions
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.objectstore.open import patiently
-from kaption.schemas import Manifest
+from kaption.schemas import Manifest, TakedownKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def find_obsolete(
     taken_down: dict[int, str] = {}
     for manifest in chain:
         with suppress(DamagedError):
-            table = _table(objects, manifest)
+            table = rule_table(objects.read(manifest, "parquet"))
             tables.append(table.select(VERSION_COLUMNS))
             taken_down |= _covered(table, takedowns)
     replaced = older_versions(tables).to_pylist() if tables else []
@@ -91,37 +91,33 @@ def find_new_obsolete(
     taken_down, unknown = dict[int, str](), False
     for entry in suspected(objects, head, chain, takedowns):
         try:
-            taken_down |= _covered(_table(data, patiently(partial(read, entry))), takedowns)
+            taken_down |= _covered(
+                rule_table(data.read(patiently(partial(read, entry)), "parquet")), takedowns
+            )
         except DamagedError:
             unknown = True
-    rows_at = partial(stored_rows, objects)
-    since = dict(patiently(partial(rows_at, head.replaced, REPLACED)).tolist())
+    since = dict(patiently(partial(stored_rows, objects, head.replaced, REPLACED)).tolist())
     replaced = frozenset(since)
     holding = outdated = _shards_of(taken_down, chain)
-    if taken_down:
-        named = pair_rows(taken_down.values(), 0, range(len(taken_down)))
-        same = (of_same_pairs(patiently(partial(rows_at, key, ROW)), named) for key in head.pairs)
-        older = replaced & {offset for rows in same for offset in rows["offset"].tolist()}
-        for entry in chain:
-            here = {offset for offset in older if entry.start <= offset < entry.end}
-            if here and entry.start not in outdated:
-                with suppress(DamagedError):
-                    table = _table(data, patiently(partial(read, entry)))
-                    if not here.isdisjoint(table["offset"].to_pylist()):
-                        outdated |= {entry.start}
+    pair_ids, older = set(taken_down.values()), sorted(replaced)
+    rules = {(TakedownKind.PAIR, each) for each in pair_ids}
+    left = [each for each in chain if each.start not in outdated and any_within(older, each)]
+    for entry in may_hold(objects, head, left, rules):
+        with suppress(DamagedError):
+            rows = (
+                rule_table(data.read(patiently(partial(read, entry)), "parquet"))
+                .select(VERSION_COLUMNS)
+                .to_pylist()
+            )
+            if any(row["pair_id"] in pair_ids and row["offset"] in replaced for row in rows):
+                outdated |= {entry.start}
     digest, covered = takedowns.digest(), frozenset(taken_down)
     return Obsolete(replaced, covered, digest, holding, outdated, unknown, since)
 
 
-def _table(objects: DataObjects, manifest: Manifest) -> Any:
-    data = objects.read(manifest, "parquet")
-    # Not the texts: they are most of a table.
-    return read_parquet(data, [*VERSION_COLUMNS, *RULE_COLUMNS])
-
-
 def _covered(table: Any, takedowns: Takedowns) -> dict[int, str]:
     rows = table.to_pylist()
-    return {row["offset"]: row["pair_id"] for row in rows if takedowns.covers(pair_of(row))}
+    return {row["offset"]: row["pair_id"] for row in rows if takedowns.hold(row_rules(row))}
 
 
 def _shards_of(offsets: Iterable[int], chain: Sequence[Placed]) -> frozenset[int]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
 from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.checkpoint import ShardEntry, decoded_checkpoint
 from kaption.objectstore.dataset.checkpointer import Checkpointer
-from kaption.objectstore.dataset.index import chain_of
-from kaption.objectstore.dataset.layout import Layout, partition_of
-from kaption.objectstore.dataset.manifests import ManifestCache
+from kaption.objectstore.dataset.index import DatasetIndex, chain_of
+from kaption.objectstore.dataset.layout import Layout, partition_of, span_of
 from kaption.objectstore.dataset.merged import MergedManifests
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
+
+_READERS = 16
 
 
 def retire(objects: ObjectStore, prefix: str, partition: int, before: datetime) -> int:
@@ -55,17 +58,46 @@ def find_orphans(objects: ObjectStore, prefix: str, before: datetime) -> list[st
 
     A shard's objects are named by its manifest, and those of a checkpoint by it. Writers that died
     before they committed leave them. A newer one may belong to a writer that is about to commit.
+    Manifests are read where their entries do not tell what they name.
     """
     layout = Layout(prefix)
     # Objects are listed before what names them: what was written between the two listings is in the
     # second one, so an object is never taken for an orphan because its manifest came late.
-    folders = (layout.objects(), layout.all_pairs(), layout.all_versions(), layout.all_rules())
+    folders = (layout.all_pairs(), layout.all_versions(), layout.all_rules())
+    data = patiently(partial(_listed, objects, layout.objects()))
     keys = [key for each in folders for key in patiently(partial(_listed, objects, each))]
-    manifests = patiently(ManifestCache(objects, prefix).read).values()
-    named = {layout.object(entry.key) for manifest in manifests for entry in manifest.objects}
+    named = _named_by_manifests(objects, prefix, data)
     for key in patiently(partial(_listed, objects, layout.checkpoints())):
         named |= _named_by(objects, key)
-    return [key for key in keys if key not in named and _not_newer(objects, key, before)]
+    left = [key for key in [*data, *keys] if key not in named]
+    return [key for key in left if _not_newer(objects, key, before)]
+
+
+def _named_by_manifests(objects: ObjectStore, prefix: str, data: list[str]) -> set[str]:
+    """Return those of the data objects that a manifest names."""
+    layout = Layout(prefix)
+    shards = patiently(DatasetIndex(objects, prefix).read).values()
+    known = {layout.key_of(entry): entry for each in shards for entry in each.entries}
+    try:
+        spans = {key: span_of(key) for key in data}
+    except ValueError:  # a key that no writer gives: no entry tells whose it is
+        spans, known = {}, {}
+    # A writer that died may have left objects of the same offsets beside those of a manifest.
+    kinds = Counter((span, key.rpartition(".")[2]) for key, span in spans.items())
+    doubled = {span for (span, _), count in kinds.items() if count > 1}
+    single = set(spans.values()) - doubled
+    clear = {key for key, it in known.items() if (it.partition, it.start, it.end) in single}
+    unclear = [
+        key
+        for folder in (layout.manifests(), layout.merged_manifests())
+        for key in patiently(partial(_listed, objects, folder))
+        if key not in clear
+    ]
+    with ThreadPoolExecutor(_READERS) as readers:
+        manifests = list(filter(None, readers.map(partial(_read, objects), unclear)))
+    named = {layout.object(entry.key) for manifest in manifests for entry in manifest.objects}
+    told = {(known[key].partition, known[key].start, known[key].end) for key in clear}
+    return named | {key for key, span in spans.items() if span in told}
 
 
 def _listed(objects: ObjectStore, folder: str) -> list[str]:

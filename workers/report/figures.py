@@ -23,6 +23,9 @@ _COLOURS = {
 _DASHES = ("solid", "dashed", "dotted", "dashdot")
 _SERIES = 6
 _REASONS = 4
+_SMALL = (4.6, 2.7)
+"""Inches of a drawing that takes half of a wide page. It is scaled to the width of the window, and
+its words with it: on a telephone those of a wider one could not be read."""
 
 
 def histogram(bars: Mapping[str, Any]) -> str | None:
@@ -30,7 +33,7 @@ def histogram(bars: Mapping[str, Any]) -> str | None:
     width = bars["width"]
     if not bars["before"] and not bars["after"]:
         return None
-    figure, axes = _figure(7.2, 2.9)
+    figure, axes = _figure(*_SMALL)
     for name, label in (("before", "alt texts"), ("after", "captions that were kept")):
         counts = {round(float(at) / width): n for at, n in bars[name].items()}
         if not counts:
@@ -58,7 +61,7 @@ def thresholds(changes: Sequence[Mapping[str, Any]]) -> str | None:
         series.setdefault((each["stage"], each["language"]), []).append(point)
     if not series:
         return None
-    figure, axes = _figure(7.2, 2.9)
+    figure, axes = _figure(*_SMALL)
     longest = sorted(series.items(), key=lambda it: -len(it[1]))[:_SERIES]
     for at, ((stage, language), points) in enumerate(sorted(longest)):
         times: Any = [when for when, _ in points]
@@ -202,7 +205,7 @@ def _legend(axes: Axes) -> None:
         labelcolor=_COLOURS["ink"],
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=3,
+        ncols=2,
         borderaxespad=0,
     )
 

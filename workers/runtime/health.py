@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -16,6 +18,12 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 if TYPE_CHECKING:
     from kaption.workers.runtime.worker import Worker
 
+_LIVENESS = b"GET /healthz HTTP/1."
+_JSON = "application/json"
+_PROBER_S = 1.0
+"""How long a prober may keep the thread. It has sent its request already, and takes the answer."""
+_REQUEST_BYTES = 65_536
+
 
 class HealthServer:
     """Serves on `port` (0: any free one) inside a `with` block.
@@ -24,8 +32,7 @@ class HealthServer:
     """
 
     def __init__(self, workers: Sequence[Worker], port: int, host: str = "0.0.0.0") -> None:  # noqa: S104 - probes come from outside the container
-        handler = type("Handler", (_HealthHandler,), {"workers": tuple(workers)})
-        self._server = _ProbeServer((host, port), handler)
+        self._server = _ProbeServer(tuple(workers), (host, port))
         self._thread = Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
@@ -43,6 +50,36 @@ class HealthServer:
 
 
 class _ProbeServer(ThreadingHTTPServer):
+    """Answers /healthz on its own thread, in one piece, and all else on a thread each.
+
+    The interpreter changes hands at each system call, and a busy process gets it back late: after
+    tens of milliseconds, and after seconds where the machine gives it little time. A thread of its
+    own, a line at a time, took three times as many changes. Nothing that /healthz looks at waits.
+    """
+
+    def __init__(self, workers: Sequence[Worker], address: tuple[str, int]) -> None:
+        self._workers = workers
+        handler = type("Handler", (_HealthHandler,), {"workers": workers})
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer, or start a thread that does."""
+        try:
+            seen = request.recv(len(_LIVENESS), socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError:  # nothing came yet
+            seen = b""
+        if seen != _LIVENESS:
+            super().process_request(request, client_address)
+            return
+        status, body = _liveness(self._workers)
+        head = f"HTTP/1.0 {status.value} {status.phrase}\r\nContent-Type: {_JSON}"
+        with suppress(OSError):  # a prober that hung up
+            request.settimeout(_PROBER_S)
+            request.sendall(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            # What was not read when a socket is closed resets it, and the answer may be lost.
+            request.recv(_REQUEST_BYTES)
+        self.shutdown_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print what went wrong, but not that a prober hung up, as it does on a busy machine."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
@@ -55,21 +92,16 @@ class _HealthHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
             case "/healthz":
-                problems = {w.name: "poll thread stuck" for w in self.workers if not w.alive}
-                self._answer_problems(problems)
+                self._answer(*_liveness(self.workers))
             case "/readyz":
                 asked = {worker.name: worker.not_ready() for worker in self.workers}
-                self._answer_problems({name: why for name, why in asked.items() if why})
+                self._answer(*_told({name: why for name, why in asked.items() if why}))
             case "/metrics":
-                self._answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(REGISTRY))
+                self._answer(HTTPStatus.OK, generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
             case _:
-                self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"/healthz /readyz /metrics\n")
+                self._answer(HTTPStatus.NOT_FOUND, b"/healthz /readyz /metrics\n", "text/plain")
 
-    def _answer_problems(self, problems: dict[str, str]) -> None:
-        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-        self._answer(status, "application/json", json.dumps({"problems": problems}).encode())
-
-    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _answer(self, status: HTTPStatus, body: bytes, kind: str = _JSON) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -78,3 +110,12 @@ class _HealthHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - http.server's name
         """Log nothing: probes come every few seconds."""
+
+
+def _liveness(workers: Sequence[Worker]) -> tuple[HTTPStatus, bytes]:
+    return _told({worker.name: "poll thread stuck" for worker in workers if not worker.alive})
+
+
+def _told(problems: dict[str, str]) -> tuple[HTTPStatus, bytes]:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+    return status, json.dumps({"problems": problems}).encode()

@@ -40,10 +40,11 @@ LAG = Gauge(
 )
 OLDEST_AGE = Gauge(
     "kaption_oldest_record_age_seconds",
-    "Seconds since the time in the oldest message of a partition that has no committed outcome, or "
-    "since the worker saw messages wait where the broker gives none; 0 where none waits. Near the "
-    "topic's retention: the broker will delete records unread, so add workers or raise "
-    "retention.ms. Rising by a second a second: the partition stands.",
+    "Seconds since the time in the oldest message of a partition that has no committed outcome; 0 "
+    "where none waits. Where the broker gives none it is asked for the time, and if it does not "
+    "tell, it is the time for which the worker saw messages wait. Near the topic's retention: the "
+    "broker will delete records unread, so add workers or raise retention.ms. Rising by a second a "
+    "second: the partition stands.",
     ("stage", "topic", "partition"),
 )
 MESSAGES = Counter(

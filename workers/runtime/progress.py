@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from kaption.connections.errors import Retry
-from kaption.connections.kafka.messages import Partition
 from kaption.workers.runtime import metrics
+from kaption.workers.runtime.ages import OldestAges
 from kaption.workers.runtime.entry import Batch, Entry, Held
 from kaption.workers.runtime.stage import Dead, Emit, Reject
 
@@ -60,10 +59,7 @@ class Progress:
         self.waiting_for: str | None = None
         self.last_wait: str | None = None
         """Why the stage waited last, also after it went on or ended."""
-        self._aged: set[Partition] = set()
-        """The partitions whose age is shown."""
-        self._unread: dict[Partition, float] = {}
-        """When (in seconds of Unix time) records began to wait in a partition that gave none."""
+        self.ages = OldestAges(stage, self.held)
         self._next = float("-inf")
 
     def waits(self, error: Retry) -> None:
@@ -124,40 +120,14 @@ class Progress:
         if now < self._next:
             return
         self._next = now + _EVERY_S
-        lags = session.lag()
+        lags, owned = session.lag(), session.ownership.owned
+        positions = {each: session.position(each) for each in owned}
         self.lag = sum(lags.values())
-        self.position = sum(filter(None, map(session.position, session.ownership.owned)))
+        self.position = sum(filter(None, positions.values()))
         metrics.LAG.labels(self.stage).set(self.lag)
         metrics.HELD_RECORDS.labels(self.stage).set(self.held.records)
         metrics.HELD_BYTES.labels(self.stage).set(self.held.bytes)
-        self._show_ages(lags, session.ownership.owned)
-
-    def _show_ages(self, lags: Mapping[Partition, int], owned: Set[Partition]) -> None:
-        for gone in self._aged - owned:
-            self._forget(gone)
-            metrics.OLDEST_AGE.remove(self.stage, gone.topic, str(gone.partition))
-        self._aged = set(owned)
-        for partition in owned:
-            if lags.get(partition) or partition in self.held.partitions:
-                age = self._age(partition)
-            else:
-                self._forget(partition)
-                age = 0.0
-            metrics.OLDEST_AGE.labels(self.stage, partition.topic, str(partition.partition)).set(
-                age
-            )
-
-    def _age(self, partition: Partition) -> float:
-        at, now = self.held.reached.get(partition), time.time()
-        if at is None:
-            # A transaction that hangs keeps the times of the records from us, so take ours: with 0
-            # a partition that stands would look as one where none waits.
-            return max(0.0, now - self._unread.setdefault(partition, now))
-        return max(0.0, now - at / 1000) if at >= 0 else 0.0  # -1: it has no time
-
-    def _forget(self, partition: Partition) -> None:
-        self.held.reached.pop(partition, None)
-        self._unread.pop(partition, None)
+        self.ages.show(lags, positions)
 
     def computed(self, batch: Batch, limit: int | None) -> None:
         """Count a batch; `limit` is the largest batch that fits the device, if one was halved."""

@@ -158,6 +158,15 @@ class Session:
         """The first offset that the log still holds. Any thread. Raises KafkaError."""
         return offsets.log_start(self.consumer, partition, timeout_s)
 
+    def written_at(self, partition: Partition, offset: int) -> float | None:
+        """When a record was written that waits in the log, in seconds of Unix time. Any thread.
+
+        None where the broker cannot tell. Raises KafkaError.
+        """
+        return offsets.written_at(
+            self._connection, partition, offset, self._policy.request_timeout_s
+        )
+
     def position(self, partition: Partition) -> int | None:
         """The next offset to read; None where the broker would have to be asked."""
         try:

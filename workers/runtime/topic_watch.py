@@ -1,7 +1,8 @@
-"""Whether the stage's topics can still be read, asked of the broker now and then."""
+"""What the broker is asked now and then: whether topics can be read, how old what waits is."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from kaption.workers.runtime.backoff import Outage
 from kaption.workers.runtime.stop import StopRequest
 
 if TYPE_CHECKING:
+    from kaption.workers.runtime.ages import OldestAges
     from kaption.workers.runtime.session import Session
 
+_log = logging.getLogger(__name__)
 _EVERY_S = 5.0
 
 
@@ -23,13 +26,20 @@ class TopicWatch:
     A consumer reports no error where a topic is gone, a partition has no leader or a right was
     taken away: it has no partition then, or waits, and looks like one that has read everything. The
     watch has its own thread, because a question to a broker that is away waits for its time-out.
+    It also asks when records were written that wait and are not given.
     """
 
     def __init__(
-        self, session: Session, stop: StopRequest, limit_s: float, clock: Callable[[], float]
+        self,
+        session: Session,
+        ages: OldestAges,
+        stop: StopRequest,
+        limit_s: float,
+        clock: Callable[[], float],
     ) -> None:
         """`limit_s`: seconds after which a topic that cannot be read is an error."""
         self._session = session
+        self._ages = ages
         self._stop = stop
         self._limit_s = limit_s
         self._outage = Outage(limit_s, clock)
@@ -55,10 +65,20 @@ class TopicWatch:
         elif lasts := self._outage.failed():
             raise Fatal(f"{self.problem} (for {lasts:.0f} s)")
 
+    def date(self) -> None:
+        """Ask for the times of records that wait."""
+        for partition, unread in self._ages.undated():
+            try:
+                unread.written = self._session.written_at(partition, unread.position)
+            except KafkaError as error:
+                extra = {"partition": str(partition), "error": repr(error)}
+                _log.info("the broker does not tell how old a record is", extra=extra)
+
     def _work(self) -> None:
         while not self._stop.wait(min(_EVERY_S, self._limit_s / 4)):
             try:
                 self.look()
+                self.date()
             except Fatal as error:
                 self.error = error
                 return

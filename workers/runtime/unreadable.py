@@ -17,6 +17,8 @@ from kaption.workers.runtime.session import Session
 _log = logging.getLogger(__name__)
 _STALLED_S = 60.0
 _LOOK_S = 1.0
+# What passes between two looks counts up to here: a process that was frozen asked for nothing.
+_LONGEST_ROUND_S = 2.0
 _GIVES_NONE = (
     "the broker gives nothing: its leader may be away, a transaction may hang"
     " (kafka-transactions.sh find-hanging), or the log is damaged"
@@ -47,9 +49,15 @@ class UnreadablePlaces:
         self._clock = clock
         self._places: dict[Partition, _Place] = {}
         """Places by partition. A place outlasts a loss of its partition, which may come back."""
-        self._stalls: dict[Partition, tuple[int, float]] = {}
-        """By partition: its position, and the seconds for which it gave none of its records."""
+        self._stalls: dict[Partition, tuple[tuple[int, int], float]] = {}
+        """By partition: its epoch and position, and the seconds for which it was asked for records
+        and gave none."""
         self._looked = clock()
+        quarter_s = policy.rebuild_limit_s / 4
+        self._pause_s = min(policy.retry_max_s, quarter_s)
+        # Two rounds at least: a partition may have been paused until just before the first one.
+        self._patience_s = max(_LONGEST_ROUND_S, min(_STALLED_S, quarter_s))
+        self._again_s = max(_LONGEST_ROUND_S, self._pause_s)
 
     def met(self, error: UnreadableBatch, *, stalled: bool = False) -> None:
         """Let the partition wait. Raises Fatal after `rebuild_limit_s`."""
@@ -61,36 +69,37 @@ class UnreadablePlaces:
             _log.warning("partition waits, the others go on", extra=extra)
         if lasts := place.outage.failed():
             raise Fatal(f"{error} (tried for {lasts:.0f} s); {_remedy(error)}") from error
-        place.again = self._clock() + min(self._policy.retry_max_s, limit_s / 4)
+        place.again = self._clock() + self._pause_s
 
     def look(self, session: Session, paused: Collection[Partition]) -> None:
         """Forget places that are passed, and find partitions that stand still without an error.
 
         A transaction that nobody ends, a leader that is away and some damage give neither records
-        nor an error. Nothing is expected of `paused` partitions. Raises Fatal as `met`.
+        nor an error. Time counts while the partition is asked for records: not while it is
+        `paused`, and not while the session joins its group. Raises Fatal as `met`.
         """
-        now, seconds = self._clock(), self._clock() - self._looked
-        if seconds < _LOOK_S:
+        passed_s = self._clock() - self._looked
+        if passed_s < _LOOK_S:
             return
-        self._looked = now
+        self._looked = self._clock()
+        passed_s = 0.0 if session.joining else min(passed_s, _LONGEST_ROUND_S)
         lags, stalls, self._stalls = session.lag(), self._stalls, {}
         for partition in session.ownership.owned:
             position, place = session.position(partition), self._places.get(partition)
             if position is None:
                 continue
-            if place is not None:
-                over = place.stalled and lags.get(partition) == 0
-                if over or position > place.error.first:
-                    del self._places[partition]
-                elif place.stalled and now >= place.again:
-                    self.met(place.error, stalled=True)
-            elif lags.get(partition) != 0:
-                at, asked_s = stalls.get(partition, (position, 0.0))
-                asked_s += 0.0 if partition in paused else seconds
-                if at == position and asked_s > min(_STALLED_S, self._policy.rebuild_limit_s / 4):
-                    error = UnreadableBatch(partition, position, None, _GIVES_NONE)
-                    self.met(error, stalled=True)
-                self._stalls[partition] = (at, asked_s) if at == position else (position, 0.0)
+            read = lags.get(partition) == 0
+            if place is not None and (position > place.error.first or (place.stalled and read)):
+                del self._places[partition]
+            elif not read and (place is None or place.stalled):
+                at, asked_s = (session.ownership.epoch(partition), position), 0.0
+                before = stalls.get(partition)
+                if before is not None and before[0] == at:
+                    asked_s = before[1] + (0.0 if partition in paused else passed_s)
+                if asked_s > (self._patience_s if place is None else self._again_s):
+                    asked_s = 0.0
+                    self.met(UnreadableBatch(partition, position, None, _GIVES_NONE), stalled=True)
+                self._stalls[partition] = at, asked_s
 
     def waiting(self) -> frozenset[Partition]:
         """The partitions that are not to be read now."""

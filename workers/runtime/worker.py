@@ -107,7 +107,11 @@ class Worker:
             if self._session is not None:
                 poll = self._assemble(self._session)
                 self._watch = TopicWatch(
-                    self._session, self._stop, self._policy.rebuild_limit_s, self._clock
+                    self._session,
+                    self.progress.ages,
+                    self._stop,
+                    self._policy.rebuild_limit_s,
+                    self._clock,
                 )
                 poll.start()
                 self._watch.start()

@@ -19,6 +19,8 @@ SKIP_S = 24 * 3600
 """How long a pair that a person skipped is not shown to the same person again."""
 _LOCK_S = 90.0
 """Longer than a decision takes: three times Kafka's deadline of 20 s at most."""
+_DONE = b"!"
+"""Begins the claim of a person who has decided; no name of a person has it."""
 _DONE_S = 60
 """How long a claim outlives its decision, so that no server that reads late shows the pair."""
 _KEY_BYTES = 32
@@ -61,20 +63,25 @@ class AuditClaims:
         rows = zip(pair_ids, claims, skipped, strict=True)
         return [name for name, held, skip in rows if held in (None, by.encode()) and skip is None]
 
-    def hold(self, by: str, pair_id: str) -> bool:
-        """Claim the pair, or claim it for longer. False: another person has it."""
-        args: list[bytes | float] = [by.encode(), self._claim_s]
+    def hold(self, by: str, pair_id: str, *, undone: bool = False) -> bool:
+        """Claim the pair, or claim it for longer. False: another person has it.
+
+        `undone`: the person took a decision back, so the pair waits whoever decided about it last.
+        """
+        args: list[bytes | float] = [by.encode(), self._claim_s, int(undone)]
         with redis_errors():
             held = bool(self._hold(keys=[self._claim(pair_id)], args=args))
             if held:
                 self._client.set(self._place(by), pair_id, ex=self._claim_s)
+            if undone:
+                self._client.delete(self._skip(by, pair_id))
         return held
 
     def holder(self, pair_id: str) -> str | None:
         """The person who judges the pair now, or did a moment ago."""
         with redis_errors():
             found = cast("bytes | None", self._client.get(self._claim(pair_id)))
-        return None if found is None else found.decode()
+        return None if found is None else found.removeprefix(_DONE).decode()
 
     def place(self, by: str) -> str | None:
         """The pair that the person has claimed last."""
@@ -89,10 +96,14 @@ class AuditClaims:
             if self._client.get(self._claim(pair_id)) == by.encode():
                 self._client.delete(self._claim(pair_id), self._place(by))
 
-    def done(self, by: str, pair_id: str) -> None:
-        """End a claim after its decision."""
+    def done(self, by: str, pair_id: str, *, more: bool) -> None:
+        """End a claim after its decision. `more`: the pair waits for another person too."""
         with redis_errors():
-            self._client.expire(self._claim(pair_id), _DONE_S)
+            if more:
+                self._client.set(self._skip(by, pair_id), b"1", ex=_DONE_S)
+                self._client.delete(self._claim(pair_id))
+            else:
+                self._client.set(self._claim(pair_id), _DONE + by.encode(), ex=_DONE_S)
             self._client.delete(self._place(by))
 
     @contextmanager

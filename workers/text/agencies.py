@@ -30,6 +30,8 @@ _WITH_IMAGE = rf"(?:{_IMAGE}\s+)?{{agency}}(?:\s+{_IMAGE})?"
 _ONE = re.compile(_WITH_IMAGE.format(agency=AGENCIES), re.IGNORECASE)
 _SURE_ONE = re.compile(_WITH_IMAGE.format(agency=_SURE), re.IGNORECASE)
 _ALONE = re.compile(rf"(?:{_IMAGE}\s*[ /]\s*{_SURE}|{_SURE}\s+{_IMAGE})", re.IGNORECASE)
+_LONE = re.compile(rf"\W*[=＝(（\[【]\s*{_WITH_IMAGE.format(agency=AGENCIES)}\W*", re.IGNORECASE)
+"""What other rules left of a credit: "(AA)", "＝共同"."""
 _BETWEEN = re.compile(r"\s*[/／=＝]\s*|\s+via\s+", re.IGNORECASE)
 _LOOSE = re.compile(r"\s*[|｜()（）,]\s*|\s+[–—-]\s+")
 """Between agencies alone: "Jane Doe | Reuters" may show her."""
@@ -42,7 +44,7 @@ _CHINESE = re.compile(
 )
 _STARTS = re.compile(
     r"(?<=[.!?…。！？”\"»])\s*(?=\S)|\s*(?=[(（\[【])|\s+[–—-]\s+|\s*[|｜•·]\s*"
-    rf"|\s*[/／]\s*(?={_SURE}\W*\Z)",
+    rf"|\s*[/／]\s*(?={_SURE}\W*\Z)|\s*[=＝]\s*(?={AGENCIES}\W*\Z)",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
@@ -54,6 +56,7 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 """Words before an agency that is shown: "the logo of the agency (Reuters)"."""
+_SENTENCE = (".", "!", "?", "…", "。", "！", "？")
 _MOST = 120
 _PARTS = 6
 _OUTER = " .()[]（）【】"
@@ -80,6 +83,11 @@ def is_agency_credit(text: str) -> bool:
     )
 
 
+def is_lone_agency(text: str) -> bool:
+    """Whether a whole text is an agency in brackets or behind an equals sign."""
+    return len(text) <= _MOST and _LONE.fullmatch(text) is not None
+
+
 def without_agency(text: str) -> str:
     """The text without an agency behind it, in brackets, after a sentence, a dash or a bar."""
     begin = max(0, len(text) - _MOST)
@@ -87,13 +95,23 @@ def without_agency(text: str) -> str:
         before, rest = text[: start.start()], text[start.end() :]
         if len(before.split()) < 2 and not (len(before) > 3 and not before.isascii()):
             continue
-        if _SURE_ONE.fullmatch(rest.strip(_OUTER)):
+        agency = rest.strip(_OUTER)
+        if _SURE_ONE.fullmatch(agency) or (_ONE.fullmatch(agency) and _is_marked(before, rest)):
             credit = not _ABOUT.search(before[-_MOST:])
         else:
             credit = is_agency_credit(rest)
         if credit:
             return before.rstrip()
     return text
+
+
+def _is_marked(before: str, rest: str) -> bool:
+    """Whether an agency whose name is another word too stands where only credits do.
+
+    A Japanese or Chinese name does so behind any sign; another one in brackets behind a sentence.
+    """
+    bracketed = rest.lstrip()[:1] in ("(", "[")
+    return rest.strip(_OUTER) >= "\u3040" or (bracketed and before.endswith(_SENTENCE))
 
 
 def _joins_both(part: list[str]) -> bool:

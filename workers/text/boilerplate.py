@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from kaption.workers.text.automatic import without_automatic
 from kaption.workers.text.credits import is_credit, is_only_credit, without_credit
 
 _OUTER = " \t\u3002\uff01.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
@@ -28,6 +29,13 @@ _KEPT = frozenset(".!?)]\u3002\uff01\uff1f\uff09\u3011\u0964\u061f")
 """Separators that belong to the part before them: they stay when the part after them is removed."""
 _DASHES = " |-/~*\u2013\u2014\uff5c"
 _CLOSING = {"(": ")", "[": "]", "\uff08": "\uff09", "\u3010": "\u3011"}
+_IN_BRACKETS = re.compile(r"\s*[\[({（【]([^\[\](){}（）【】]{3,})[\])}）】]\W*")
+_DESCRIBED = re.compile(
+    r"\W*(?:(?:image|photo|picture|video|gif) )?id\s*[:：]\s*(?P<text>.+?)\s*\bend (?:image )?id\W*"
+    r"|(?P<before>.+?)\s*\bend (?:of )?(?:image |visual )?description\W*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How people mark a description in a post: "[ID: A red mug. End ID]"."""
 _DOMAIN = re.compile(
     r"(?:[\w-]{1,63}\.){1,3}(?:com|net|org|info|shop|store|co|io|tv|biz|app|eu|us|uk|au|ca|de|at|ch|"
     r"fr|be|es|it|pt|nl|se|pl|cz|gr|tr|ru|ua|cn|jp|kr|in|br|mx)",
@@ -81,6 +89,7 @@ class _Phrases:
 def strip_boilerplate(text: str) -> str:
     """The text without boilerplate; empty where it was nothing else."""
     phrases = _phrases()
+    text = _unwrapped(without_automatic(text), phrases)
     if _core(text) in phrases.drop | {""} or is_only_credit(text.strip()):
         return ""
     text = phrases.lead.sub("", without_credit(text))
@@ -90,6 +99,15 @@ def strip_boilerplate(text: str) -> str:
     if match and _OPEN.isdisjoint(text[: match.start()].casefold().split()[-1:]):
         text = text[: match.start()]
     return text
+
+
+def _unwrapped(text: str, phrases: _Phrases) -> str:
+    """The text without the brackets around it, where it names itself a description."""
+    bracketed = _IN_BRACKETS.fullmatch(text)
+    inner = bracketed[1] if bracketed else text
+    if marked := _DESCRIBED.fullmatch(inner):
+        return marked["text"] or marked["before"] or ""
+    return inner if phrases.lead.match(inner) else text
 
 
 def _core(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from kaption.workers.text.agencies import AGENCIES, is_agency_credit, without_agency
+from kaption.workers.text.agencies import AGENCIES, is_agency_credit, is_lone_agency, without_agency
 from kaption.workers.text.names import is_name
 
 _IMAGE = (
@@ -95,7 +95,9 @@ _TRAIL = re.compile(
 """A credit behind a description without a separator: "Un chat © AFP", "by Ann Lee on 500px"."""
 _LABELLED = re.compile(_OF_AGENCY, re.IGNORECASE)
 _SIGN = re.compile(r"\s*(?:©|\(c\))\s*", re.IGNORECASE)
-_ANY_LABEL = re.compile(rf"(?<![\w-]){_OF_AGENCY}", re.IGNORECASE)
+_ANY_LABEL = re.compile(
+    rf"(?<![\w-]){_OF_AGENCY}|\s*©\s*(?:(?:19|20)\d\d\s(?=\s*[^\W\d_]))?", re.IGNORECASE
+)
 _OWNERS = re.compile(
     rf"{AGENCIES}(?:\.com| photos?| wire| images)?|@[\w.]{{2,30}}"
     r"|(?:www\.)?[\w-]{2,40}\.(?:com|net|org|io|de|fr|es|it|at|ch|nl|pl|ru|ua|cn|co\.uk)"
@@ -157,7 +159,10 @@ def is_only_credit(text: str) -> bool:
         return False
     forms = (_CHINESE, _AGENCY, _MADE_BY, _SIGNED, _RIGHTS)
     return (
-        any(form.fullmatch(text) for form in forms) or is_agency_credit(text) or _is_labelled(text)
+        any(form.fullmatch(text) for form in forms)
+        or is_agency_credit(text)
+        or is_lone_agency(text)
+        or _is_labelled(text)
     )
 
 

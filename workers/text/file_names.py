@@ -17,7 +17,10 @@ _CAMERA = (
     r"sam|kimg|hpim|sdc|vid|wp|fb_img|scan|received|snapchat|download|thumb(?:nail)?|banner|slide|"
     r"hero|icon|logo|header|file|unnamed|untitled(?: design)?|unbenannt|screen[\s_-]?shot|"
     r"bildschirmfoto|capture d.[ée]cran|captura de pantalla|whats[\s_-]?app[\s_-]?image|inbound|"
-    r"signal|telegram|lrm_export|"
+    r"signal|telegram|lrm_export|mvimg|"
+    # Of catalogues of stock photographs
+    r"adobe[\s_]?stock|istock(?:photo)?|getty[\s_]?images|shutterstock|depositphotos|dreamstime"
+    r"(?:_(?:xs|s|m|l|xl|xxl))?|fotolia|envato|alamy|bigstock(?:photo)?|123rf|pexels(?:-photo)?|"
     # The same in other languages
     r"imagem|immagine|afbeelding|obr[aá]zek|obraz|resim|g[oö]rsel|gambar|h[iì]nh|[aả]nh|schermata|"
     r"schermafbeelding|sk[aä]rmavbild|zrzut ekranu|sn[ií]mek obrazovky|captura de tela|"
@@ -36,8 +39,15 @@ _NAME = re.compile(
     re.I,
 )
 _HAS_COUNTER = re.compile(r"[\d_]")
+_MADE = re.compile(
+    r"^(?:chatgpt image|dall[·.-]?e)\s[\w ,.:-]{0,30}?\d{1,2}[_.:]\d\d[_.:]\d\d(?:\s?[ap]m)?"
+    r"(?:\s*\(\d+\))?(?:\s+-\s+|$)",
+    re.IGNORECASE,
+)
+"""What generators of images put before the prompt: "DALL·E 2024-05-01 12.00.00 - A red fox"."""
 _UNTITLED = re.compile(
-    r"(?:untitled|unnamed|unbenannt|sans titre|sin t[ií]tulo|senza titolo|sem t[ií]tulo|"
+    r"(?:(?:design )?ohne titel|untitled|unnamed|unbenannt|sans titre|sin t[ií]tulo|"
+    r"senza titolo|sem t[ií]tulo|"
     r"bez n[aá]zvu|bez tytułu|naamloos|namnl[oö]st|adsız|без имени|безымянный|без названия|"
     r"без назви|χωρίς τίτλο|ללא שם|بدون عنوان|無題|名称未設定|未命名|无标题|無標題|제목 없음|무제|"
     r"ไม่มีชื่อ|không có tiêu đề|tanpa judul)"
@@ -45,6 +55,7 @@ _UNTITLED = re.compile(
     re.I,
 )
 _HASH = re.compile(
+    r"photo-\d{10,}-[0-9a-f]{8,}|pexels-[a-z-]{3,60}-\d{5,}|"  # Unsplash, Pexels
     r"(?=\S*\d)(?:[0-9a-f]{12,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
     r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})"
 )
@@ -73,7 +84,8 @@ _FILE_WORD = re.compile(
 _COUNTERS = re.compile(r"^(?:img|dsc|image|photo)[\s_-]+|[\s_-]+\(?\d{1,4}\)?$", re.I)
 # File names inside a longer text: only forms that are no words of a sentence.
 _TOKEN = re.compile(
-    r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|CIMG)[_-]?\d{3,}[\w-]*"
+    r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|CIMG"
+    r"|AdobeStock|iStock|GettyImages|shutterstock|depositphotos|Fotolia)[_-]?\d{3,}[\w-]*"
     r"(?:\.\w{3,4})?[\])]?(?!\w)"
     r"|(?<!\S)[\w%.-]+\.(?:jpe?g|png|gif|webp|avif|heic)(?!\w)",
     re.I,
@@ -104,6 +116,8 @@ def strip_file_names(text: str) -> str:
         stem = _FOLDERS.sub("", stem)
     if stem != text:
         stem = _decoded(stem)
+    if made := _MADE.match(stem):
+        return stem[made.end() :]
     if _is_name(stem) or (stem != text and _NAME.fullmatch(stem)):
         return ""
     if stem != text and not any(c.isspace() for c in stem) and not _describes(stem):

@@ -42,26 +42,45 @@ _NAMED = (
 )
 """A head that names what follows in another language: "Oto podpis:". None with a word for "with":
 "ein Schild mit der Beschreibung: ..." is a description itself."""
+_ANSWERS = r"""
+antwort|réponse|respuesta|resposta|risposta|antwoord|svar|vastaus|odpowiedź|odpověď|odpoveď|válasz
+răspuns|ответ|відповідь|отговор|απάντηση|cevap|yanıt|trả lời|jawaban|jawapan
+الإجابة|الجواب|پاسخ|תשובה|उत्तर|উত্তর
+"""
+_ANSWERED = (
+    rf"(?:(?:[^\W\d_]{{1,15}}\s){{0,2}}(?:{'|'.join(_ANSWERS.split(chr(10))[1:-1])})"
+    r"|(?:最[终終]|我的)?(?:回答|答案|答え|答复)|(?:최종\s)?(?:답변|정답)|คำตอบ(?:สุดท้าย)?)"
+)
+"""The word for an answer before one in another language: "Antwort:"."""
 _AGREEING = r"""sure(?:\ thing)?|certainly|of\ course|absolutely|okay|ok|alright|got\ it|great|yes
     |understood|no\ problem|gladly|happy\ to\ help|great\ question|very\ well|with\ pleasure
     |you\ got\ it|okie\ dokie|claro(?:\ que\ s[ií])?
-    |por\ supuesto|bien\ s[ûu]r|d['’]accord|natürlich|gerne?|certo|certamente|oczywiście|jasne
+    |por\ supuesto|bien\ s[ûu]r|d['’]accord|natürlich|gerne?|klar|selbstverständlich
+    |certo|certamente|oczywiście|jasne
     |uiteraard|natuurlijk|självklart|selvfølgelig|tentu(?:\ saja)?|tabi[iî]|elbette|конечно|хорошо
     |звичайно|βεβαίως|φυσικά|dĩ\ nhiên|tất\ nhiên|chắc\ chắn\ rồi|بالطبع|بالتأكيد|البته|ज़रूर|ज़रूर
     |बिल्कुल"""
 LEAD_IN = re.compile(
     rf"""\A(?:
       (?:{_AGREEING})(?:\s*[!.,:]|\s+[-–—])\s*
-    | (?:当然(?:可以)?|當然(?:可以)?|好的|可以|もちろんです|承知しました|はい|물론입니다|네)
+    | (?:当然(?:可以)?|當然(?:可以)?|好的|可以|もちろんです|承知しました|かしこまりました
+        |了解(?:しま|で)した?|わかりました|はい|물론입니다|알겠습니다|네)
         [！!，,。.、：:]\s*
     | (?:(?:here(?:['’]s|\ is|\ are)|this\ is|below\ is|the\ following\ is)\ [^.:\n]{{0,80}}?
         \b{NOUN}\b[^.:\n]{{0,80}}:)\s*
     | here\ (?:you\ (?:go|are)|it\ is|goes)\s*[:.!,]\s*
     | here(?:['’]s|\ is)\ (?:one|mine)\s*[:.!,]\s*
-    | (?:voici|hier\ ist|hier\ sind|aqu[ií]\ (?:está|tienes|hay|va)|ecco|aqui\ está|вот|以下是|这是)
-        [^.:：\n]{{0,80}}[:：]\s*
+    | here(?:['’]s|\ is|\ are)\ (?:an?|my|the|some|your)\ [^.:\n]{{0,60}}:\s*
+    | (?:many\ )?(?:thanks|thank\ you)(?:\ (?:so|very)\ much)?\ for\ [^.!:\n]{{0,60}}[.!:]\s*
+    | (?:please\ )?(?:describe|caption|summari[sz]e)\ {_IMAGE}[^.:\n]{{0,80}}[.:]\s*
+    | (?:please\ )?(?:write|generate|provide|create|give|produce)\ [^.:\n]{{0,60}}
+        \b{_CAPTION}\b[^.:\n]{{0,60}}[.:]\s*
+    | /(?:no_?)?think\s+
+    | (?:voici|hier\ (?:ist|sind|eine?|meine?|kommt)|aqu[ií]\ (?:está|tienes|hay|va)|ecco
+        |aqui\ está|вот|以下是|这是)[^.:：\n]{{0,80}}[:：]\s*
     | (?:here(?:['’]s|\ is)\ )?what\ (?:i|we|you|{_IMAGE})\ [^.:\n]{{0,30}}:\s*
-    | {_OWN}(?:\ (?:of|for)\ {_IMAGE})?(?:\ [\da-e]\b)?
+    | {_OWN}(?:\ (?:of|for)\ {_IMAGE})?(?:\ (?:generated|created|suggestion|proposal|idea))?
+        (?:\ [\da-e]\b)?
         (?:\ (?:is|could\ be|would\ be|might\ be|may\ be))?(?:\s*[:：=→|>»]+|(?=\ ?["“]))\s*
     | {_OWN}(?:\ \d+)?\s+[-–—]\s+
     | \[{_OWN}\]\s*
@@ -75,6 +94,7 @@ LEAD_IN = re.compile(
     | (?:based\ on|looking\ at)\ {_IMAGE}[^.:\n]{{0,60}}:\s*
     | (?:assistant|title|alt|titel|titre|título|titolo|tytuł|название|タイトル|제목|english
         |deutsch|français|español|italiano|português|русский|中文|日本語|한국어){_COLON}
+    | {_ANSWERED.replace(" ", chr(92) + " ")}{_COLON}
     | {_NAMED.replace(" ", chr(92) + " ")}
     )""",
     re.IGNORECASE | re.VERBOSE,
@@ -116,7 +136,8 @@ _NOTE = re.compile(
         |aims|provides|uses|reflects|does|should|can|will|has
         |avoids|keeps|emphasi[sz]es|summari[sz]es|accurately|clearly)\b
     | (?:key\ ?words?|(?:hash)?tags|confidence|score|user|human|assistant|q|question
-      |explanation|rationale|reasoning|analysis|translation)\s*[:：]
+      |explanation|rationale|reasoning|analysis|translation|source|alt[- ]?text
+      |(?:caption\ )?length)\s*[:：]
     | (?:key\ ?words|(?:hash)?tags)\s[-–]\s | (?:generated|captioned)\ by\b
     | (?:total\ )?(?:word|character)(?:\ count|s)\b\W*\d
     | (?:\(|\[)\s*\d{1,3}\ (?:words?|characters?|tokens?)\b | \d{1,3}\ (?:words|characters)\W*\Z)
@@ -127,7 +148,9 @@ FAREWELL = re.compile(
     r"""\b(?:let\ me\ know\b|hope\ (?:this|that|it)\ (?:helps|is|works|meets)
       |feel\ free\ to\ (?:ask|let|reach|use|adjust|modify|change|request)|happy\ to\ (?:help|adjust)
       |would\ you\ like\b|do\ you\ (?:want|need)\b|is\ there\ anything\b|shall\ i\b
-      |if\ you(?:['’]d|\ would)?\ (?:like|need|want)\b|want\ me\ to\b
+      |if\ you(?:['’]d|\ would)?\ (?:like|need|want)\b|want\ me\ to\b|what\ do\ you\ think\b
+      |was\ meinst\ du|was\ denken\ sie|qu['’]en\ pens|qué\ (?:te\ parece|opinas)
+      |o\ que\ (?:você\ )?acha|che\ ne\ pens[ia]
       |ich\ hoffe|lassen\ sie\ (?:es\ )?mich
       |sag(?:en\ sie)?\ mir|bescheid|möchte(?:n\ sie|st\ du)|soll\ ich
       |n['’]hésite[sz]?\ pas|faites[- ](?:le[- ])?moi\ savoir|dites[- ]moi|voulez[- ]vous
@@ -153,7 +176,11 @@ SIGNS = re.compile(
     "\\A(?:[\u2190-\u21ff\u2300-\u27bf\u2b00-\u2bff\U0001f300-\U0001faff\ufe0f»›>]+\\s+)+"
 )
 """Arrows and pictograms at the beginning."""
-_TAGS = re.compile(r"(?:(?<=[.!?。！？])(?:\s*#[^\W\d]\w*)+|(?:\s+#[^\W\d]\w*){2,})\s*\Z")
+_TAGS = re.compile(
+    r"(?:(?<=[.!?。！？])(?:\s*#[^\W\d]\w*)+|(?:\s+#[^\W\d]\w*){2,}"
+    "|(?<=[.!?。！？])\\s*[\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d]+)\\s*\\Z"
+)
+"""Hashtags behind a text, and pictograms behind its last sentence."""
 
 
 def without_end(text: str) -> str:

@@ -28,7 +28,9 @@ _LEFT = re.compile(
     r"|__[A-Z][A-Z0-9_]{1,60}__|(##|@@|\^)[A-Z][A-Z0-9_]{1,60}\1(?!\w)"
     r"|(?<!\w)%\([a-z_]\w{0,60}\)[sdf]?|\[object [A-Z]\w{2,40}\]"
     r"|function ?\w{0,40}\([\w, ]{0,60}\) ?\{.{0,300}"
-    r"|\[/?(?:caption|gallery|img|image|embed|url|video|(?:vc|et_pb)_\w{1,40})(?:\s[^\[\]]{0,300})?\]"
+    # People write "[Image description: a mug]", so that words alone are no attributes.
+    r"|\[/?(?:caption|gallery|img|image|embed|url|video|(?:vc|et_pb)_\w{1,40})"
+    r"(?:\s[^\[\]=]{0,60}=[^\[\]]{0,300}|[\s\d,]{0,20}/?)\]"
     r"|(?<![\w.])@(?:model|item|viewbag|html|props)\.[\w.]{1,60}"
     r"|translation missing: [\w.-]{1,100}|liquid error:? .{0,200}",
     re.IGNORECASE | re.ASCII,

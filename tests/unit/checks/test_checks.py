@@ -87,6 +87,8 @@ REFUSED = {
         "I'm unable to determine the contents.",
         "It is not possible for me to describe the image.",
         "The image could not be loaded.",
+        "The image is too blurry to describe.",
+        "This photo is too dark to identify anything.",
         "I do not have the ability to see images.",
         "Sorry, I am not able to help.",
         "Désolé, je ne suis pas en mesure de décrire cette image.",
@@ -267,6 +269,7 @@ LOOKS_LIKE = {
     ),
     "leakage": (
         "A man who cannot swim holds a buoy.",
+        "A box that is too heavy to lift stands in a hall.",
         'A sign that reads "Sorry, we are closed"',
         "A poster asks people to please provide a donation.",
         "Ein Mann, der nicht schwimmen kann, hält einen Ring.",

@@ -8,7 +8,7 @@ from hashlib import sha256
 import pytest
 
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset import rule_rows
+from kaption.objectstore.dataset import rule_blocks, rule_rows
 from kaption.objectstore.dataset.checkpoint import decoded_checkpoint, encoded_checkpoint
 from kaption.objectstore.dataset.checkpointer import Checkpointer
 from kaption.objectstore.dataset.counts import count_partition, stored_counts
@@ -99,7 +99,7 @@ class Dataset:
         """A checkpoint of an earlier version names no rows of rules."""
         for key in self.objects.list(LAYOUT.checkpoints()):
             head, entries = decoded_checkpoint(self.objects.get(key), 0)
-            bare = head.model_copy(update={"rules": (), "examined_rules": None})
+            bare = head.model_copy(update={"rule_blocks": (), "examined_rules": None})
             self.objects.put(key, encoded_checkpoint(bare, entries))
 
     def merge(self) -> None:
@@ -152,8 +152,11 @@ STEPS += [Dataset.damaged_table, Dataset.damaged_rules, Dataset.lift]
 
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_found_is_what_a_look_at_every_sample_finds(objects, tmp_path, monkeypatch, seed):
-    # Given a dataset with a history, in some runs with many rules that look alike
-    monkeypatch.setattr(rule_rows, "_DIGITS", 10 if seed % 4 else 1)
+    # Given a dataset with a history, in some runs with many rules that look alike or many blocks
+    monkeypatch.setattr(rule_rows, "_BITS", 40 if seed % 4 else 4)
+    monkeypatch.setattr(rule_blocks, "BLOCK", 4096 if seed % 2 else 3)
+    monkeypatch.setattr(rule_blocks, "_FIRST", 4096 if seed % 2 else 50)
+    monkeypatch.setattr(rule_blocks, "_GAP", 10)
     dataset = Dataset(objects, tmp_path, seed)
     dataset.shards()
     for step in dataset.draw.choices(STEPS, k=10):
@@ -211,10 +214,10 @@ def test_stored_rows_of_rules_are_found_by_later_versions():
     pair = clean_pair(0, image=image, pair_id="pair", page_url=page)
 
     # When
-    rows = rule_rows.rule_rows(7, [pair])
+    rows = rule_rows.rule_rows(7, rules_for(pair))
 
-    # Then if this has to change, `PartitionCheckpoint.rules` needs another name
-    rules = ["pair:pair", "refused:pair", f"sha256:{'a' * 64}", "url:https://cdn.example.org/A%2FB"]
+    # Then if this has to change, `PartitionCheckpoint.rule_blocks` needs another name
+    rules = ["pair:pair", f"sha256:{'a' * 64}", "url:https://cdn.example.org/A%2FB"]
     rules += ["domain:cdn.example.org", "domain:org", "domain:example.org", "domain:example"]
     rules += ["url:http://xn--bcher-kva.example/~a/b?q=%C3%A9", "domain:xn--bcher-kva.example"]
     keys = sorted(int(sha256(rule.encode()).hexdigest()[:10], 16) for rule in rules)

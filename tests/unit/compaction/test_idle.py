@@ -8,7 +8,7 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TakedownKind
-from kaption.workers.compaction import Limits, retire
+from kaption.workers.compaction import Limits, find_orphans, retire
 from support.compacting import LATER, compact, retire_all
 from support.sink_records import offsets_in
 from support.stream_records import named, take_down, write_chains, write_shards
@@ -57,6 +57,17 @@ def test_with_nothing_to_do_it_reads_no_shard_and_writes_nothing(noted, dry):
     assert len(noted.read) == 2 * len(CHAINS)
 
 
+def test_it_looks_for_orphans_without_reading_manifests(noted):
+    # Given objects of a dead writer at the offsets of one shard
+    dead = "dataset/data/00001/00000000000000000003-00000000000000000004-dead-0.tar"
+    noted.put(dead, b"x")
+
+    # When / Then the manifest of this shard was read
+    assert find_orphans(noted, "dataset", LATER) == [dead]
+    manifests = [key for key in noted.read if "/manifest/" in key]
+    assert manifests == [Layout("dataset").manifest(1, 3)]
+
+
 def test_it_reads_the_tables_of_new_shards_alone(noted, tmp_path):
     # Given a new shard in one of the partitions
     write_chains(noted, tmp_path, {1: [[12]]})
@@ -71,15 +82,21 @@ def test_it_reads_the_tables_of_new_shards_alone(noted, tmp_path):
     assert not any("/manifest/00000/" in key for key in noted.read)
 
 
-def test_a_dry_run_reads_the_partitions_alone_in_which_something_changed(noted, tmp_path):
+def test_a_dry_run_reads_the_tables_of_what_changed_and_writes_nothing(noted, tmp_path):
+    # Given a new shard in one of the partitions, and a takedown
     write_chains(noted, tmp_path, {1: [[12]]})
+    take_down(noted, TakedownKind.PAIR, "2-5")
     noted.read.clear()
+    noted.written.clear()
 
-    assert compact(noted, NONE_SMALL, dry=True).before == 0
+    # When
+    done = compact(noted, NONE_SMALL, dry=True)
 
-    tables = [key for key in noted.read if key.endswith(".parquet") and "/data/" in key]
-    assert len(tables) == 13
-    assert all("/00001/" in key for key in tables)
+    # Then
+    assert (done.before, done.dropped) == (1, {"taken down": 1})
+    tables = {key for key in noted.read if key.endswith(".parquet") and "/data/" in key}
+    assert len(tables) == 2
+    assert noted.written == []
 
 
 def test_a_list_of_takedowns_reads_the_tables_of_what_it_covers(noted):
@@ -116,11 +133,13 @@ def test_what_a_checkpoint_names_and_is_lost_is_made_anew(objects, tmp_path, whi
     # When
     take_down(objects, TakedownKind.PAIR, "pair-1")
 
-    # Then
+    # Then they are made anew, at the latest for the next shard
     assert compact(objects, NONE_SMALL).dropped == {"taken down": 2}
-    assert list(objects.list("dataset/pairs/"))
-    assert list(objects.list("dataset/versions/"))
     assert offsets_in(objects) == [0, 2, 3]
+    write_shards(objects, tmp_path, [[named(blobs, 5, 0, pair_id="pair-2")]])
+    compact(objects, NONE_SMALL)
+    assert all(list(objects.list(f"dataset/{each}/")) for each in ("pairs", "versions", "rules"))
+    assert offsets_in(objects) == [0, 2, 3, 5]
 
 
 def test_a_new_shard_with_a_pair_that_was_taken_down_before_is_written_anew(noted, tmp_path):

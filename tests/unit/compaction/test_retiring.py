@@ -106,6 +106,9 @@ def test_merged_and_removed_shards_count_when_offsets_are_lost(objects, tmp_path
     "left",
     [
         "dataset/data/00000/left-behind.tar",
+        "dataset/data/00000/00000000000000000000-00000000000000000002-dead-0.tar",
+        "dataset/data/00000/00000000000000000002-00000000000000000003-dead-0.tar",
+        "dataset/data/00000/00000000000000000000-00000000000000000001-dead-0.parquet",
         "dataset/pairs/00000/00000000000000000000-00000000000000000002-left.parquet",
         "dataset/versions/00003/00000000000000000002-left.parquet",
         "dataset/rules/00000/00000000000000000000-00000000000000000002-9-left.parquet",

@@ -61,6 +61,16 @@ def test_an_object_is_written_read_and_replaced(store):
     assert store.get("empty") == b""
 
 
+def test_a_part_of_an_object_is_read(store):
+    store.put("a/b", b"0123456789")
+    assert store.get_part("a/b", 0, 3) == b"012"
+    assert store.get_part("a/b", 4, 3) == b"456"
+    assert store.get_part("a/b", 8, 100) == b"89"
+    assert store.get_part("a/b", 10, 1) == b""
+    with pytest.raises(KeyError):
+        store.get_part("a/c", 0, 1)
+
+
 def test_a_file_is_written_whole(store, tmp_path, monkeypatch):
     # Given files on both sides of what goes up in parts (S3 takes parts of 5 MiB and more)
     monkeypatch.setattr(s3, "MULTIPART_BYTES", 5 << 20)

@@ -3,7 +3,7 @@ import socket
 import struct
 import urllib.error
 import urllib.request
-from threading import Event
+from threading import Event, Thread
 from typing import cast
 
 import pytest
@@ -73,3 +73,27 @@ def test_a_prober_that_hangs_up_leaves_no_traceback(
         gone.set()
         assert get(server.port, "/healthz")[0] == 200
     assert capfd.readouterr().err == ""
+
+
+def test_healthz_needs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with HealthServer([cast(Worker, Probed())], 0, "127.0.0.1") as server:
+        # Given a process that gets no more threads, as in a pod that is full of them
+        monkeypatch.setattr(Thread, "start", full)
+        # Then it is told alive all the same
+        assert get(server.port, "/healthz") == (200, '{"problems": {}}')
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET /hea"])
+def test_a_prober_that_sends_slowly_keeps_no_other_waiting(begin: bytes) -> None:
+    with (
+        HealthServer([cast(Worker, Probed())], 0, "127.0.0.1") as server,
+        socket.create_connection(("127.0.0.1", server.port), 30) as slow,
+    ):
+        slow.sendall(begin)
+        assert get(server.port, "/healthz")[0] == 200
+        # And it gets its answer
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n\r\n".removeprefix(begin))
+        assert slow.recv(100).startswith(b"HTTP/1.0 200 OK")

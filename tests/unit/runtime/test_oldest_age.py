@@ -1,6 +1,7 @@
 """The age of the oldest record of each partition, as Prometheus sees it."""
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,32 +79,76 @@ def test_it_rises_where_records_wait_that_the_broker_does_not_give(progress: Pro
     assert age(progress.stage, P0) == pytest.approx(300, abs=5)
 
 
-def test_it_rises_from_0_where_the_broker_has_given_no_record_at_all(
-    progress: Progress, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def standing(progress: Progress, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Any]:
+    """A partition whose first record the broker does not give. Lets seconds pass; what then is."""
+    now = time.time()
+    session: Any = Session({P0: 1})
+    monkeypatch.setattr(time, "time", lambda: now)
+
+    def passing(seconds: float) -> Any:
+        nonlocal now
+        now += seconds
+        progress.show(session, now)
+        return session
+
+    passing(0)
+    return passing
+
+
+def test_no_age_is_shown_before_it_is_known_that_the_broker_does_not_tell_it(
+    progress: Progress, standing: Callable[[float], Any]
 ) -> None:
     # Given a partition whose first record is in a transaction that hangs
-    session, now = Session({P0: 1}), time.time()
-    monkeypatch.setattr(time, "time", lambda: now)
-    progress.show(session, 0)  # type: ignore[arg-type]  # a part of one
-    assert age(progress.stage, P0) == 0
-    # When it stands
-    now += 600
-    progress.show(session, 600)  # type: ignore[arg-type]  # a part of one
+    assert age(progress.stage, P0) is None
+    # When nobody tells how old it is
+    standing(600)
+    # Then it is as old as this worker knows it
     assert age(progress.stage, P0) == 600
-    # Then its age is the record's as soon as the broker gives it, and 0 when none waits
+    # And as the record is as soon as the broker gives it, and 0 when none waits
     progress.held.add([entry(P0, 900)])
-    progress.show(session, 601)  # type: ignore[arg-type]  # a part of one
-    assert age(progress.stage, P0) == pytest.approx(900, abs=5)
+    session = standing(1)
+    assert age(progress.stage, P0) == pytest.approx(901, abs=5)
     progress.held.release([entry(P0, 900)])
     session.lags = {P0: 0}
-    progress.show(session, 602)  # type: ignore[arg-type]  # a part of one
+    standing(1)
     assert age(progress.stage, P0) == 0
+
+
+def test_the_broker_tells_how_old_a_record_is_that_it_does_not_give(
+    progress: Progress, standing: Callable[[float], Any]
+) -> None:
+    # Given a partition that stands, of which the broker is not asked at once
+    assert not progress.ages.undated()
+    standing(20)
+    ((partition, unread),) = progress.ages.undated()
+    assert (partition, unread.position) == (P0, 0)
+    # When it is asked, and tells
+    assert not progress.ages.undated()
+    unread.written = time.time() - 5000
+    standing(10)
+    assert age(progress.stage, P0) == pytest.approx(5010)
+    # Then it is not asked once more
+    standing(3600)
+    assert not progress.ages.undated()
+
+
+def test_the_broker_is_asked_once_a_minute_also_where_records_come_slowly(
+    progress: Progress, standing: Callable[[float], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    for position in range(30):
+        monkeypatch.setattr(Session, "position", lambda *_, at=position: at)
+        for _ in range(4):
+            standing(5)
+            asked += len(progress.ages.undated())
+    assert 5 <= asked <= 10
 
 
 def test_a_lost_partition_is_shown_no_more(progress: Progress) -> None:
     progress.held.add([entry(P0, 500)])
     progress.show(Session({P0: 1}), 0)  # type: ignore[arg-type]  # a part of one
-    progress.show(Session({P1: 1}), 2)  # type: ignore[arg-type]  # a part of one
+    progress.show(Session({P1: 0}), 2)  # type: ignore[arg-type]  # a part of one
 
     assert age(progress.stage, P0) is None
-    assert age(progress.stage, P1) == 0  # not read yet
+    assert age(progress.stage, P1) == 0

@@ -109,17 +109,6 @@ def test_other_bytes_are_left_out(tmp_path: Path) -> None:
     assert (pair.image, pair.extra) == (ImageSource(inline=b"\xff\xd8"), {})
 
 
-@pytest.mark.parametrize("image", ["photos/a.jpg", "/srv/a.jpg", "C:\\a.jpg", "a.jpg", "17"])
-def test_a_table_that_names_files_is_refused_with_what_to_do(tmp_path: Path, image: str) -> None:
-    with pytest.raises(SourceError, match=r"values such as .*: a table names .*JSON lines"):
-        csv_items(tmp_path, f"image,text\n{image},a\n{image},b\n")
-
-
-def test_a_table_with_one_address_among_its_first_rows_is_read(tmp_path: Path) -> None:
-    items = csv_items(tmp_path, "image,text\n" + "a.jpg,a\n" * 19 + f"{URL},b\n")
-    assert len(items) == 20
-
-
 def test_a_path_in_a_table_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "secret.jpg").write_bytes(b"secret")
 

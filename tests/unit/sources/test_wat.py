@@ -99,6 +99,15 @@ def test_base_licence_and_shared_image_of_the_head_are_read(tmp_path: Path) -> N
     assert {each.licence for each in found} == {"http://l.example/terms"}
 
 
+@pytest.mark.parametrize("name", ["HTML@/lang", "HTML@/xml:lang"])
+def test_the_language_of_the_page_is_read(tmp_path: Path, name: str) -> None:
+    head = {"Base": "http://cdn.example/x/", "Metas": [{"name": name, "content": "de-AT"}]}
+
+    (found,) = pairs(read(tmp_path, noted([image("1.jpg", "ein Krug")], head=head)))
+
+    assert (found.language, found.image.url) == ("de-AT", "http://cdn.example/x/1.jpg")
+
+
 def test_the_image_of_a_link_in_the_head_has_the_title_of_the_page(tmp_path: Path) -> None:
     head = {
         "Title": 'a "red" mug & <b>',

@@ -48,7 +48,7 @@ def test_samples_that_all_lack_a_text_are_refused_with_what_to_do(tmp_path: Path
     members = [(f"{n}.{end}", IMAGE) for n in range(30) for end in ("jpg", "cls")]
     write_tar(shard, members)
     # When they are read, then no sample is given
-    with pytest.raises(SourceError, match=r"none of the first 20 samples of .* as \.txt or in a"):
+    with pytest.raises(SourceError, match=r"none of the first 20 records of .* as \.txt or in a"):
         next(open_source(str(shard)).read())
     # And with one text among the first, all are
     write_tar(shard, [*members[:30], ("15.txt", b"a mug"), *members[30:]])

@@ -110,6 +110,11 @@ CREDITS = (
     "写真：ロイター",
     "写真：AP/アフロ",
     "写真＝共同",
+    "(AA)",
+    "[AA].",
+    "(NASA)",
+    "（共同）",
+    "＝共同",
     "（ロイター）",
     "(C)AFP/Getty Images",
     "新华社发（张伟 摄）",
@@ -306,6 +311,9 @@ DESCRIPTIONS = (
     "A red Polaris snowmobile",
     "Two cats, AP and PA",
     "Cat (AA)",
+    "Two batteries of the same size (AA)",
+    "共同通信のロゴ（共同）",
+    "E = AA",
     "Tires size (AA)",
     "A resistor with a rating of 5 A (ap)",
     "Angela Merkel / Emmanuel Macron",
@@ -329,12 +337,25 @@ DESCRIPTIONS = (
 )
 
 
+MARKED = (
+    ("避難所で過ごす人々＝共同", "避難所で過ごす人々"),
+    ("避難所で過ごす人々＝ロイター", "避難所で過ごす人々"),
+    ("避難所で過ごす人々（共同）", "避難所で過ごす人々"),
+    ("避難所で過ごす人々。【時事】", "避難所で過ごす人々。"),
+    ("Depremde yıkılan bina. (AA)", "Depremde yıkılan bina."),
+    ("Ein Haus brennt in der Nacht. (Keystone)", "Ein Haus brennt in der Nacht."),
+    ("Un renard roux dans la neige. © AFP - Jean Dupont", "Un renard roux dans la neige."),
+    ("A red fox in the snow © 2024 Reuters | Jane Doe", "A red fox in the snow"),
+)
+"""Names that are other words too, where only credits stand."""
+
+
 @pytest.mark.parametrize("text", CREDITS)
 def test_a_credit_with_an_agency_is_emptied(text: str) -> None:
     assert clean(text, POLICY).text == ""
 
 
-@pytest.mark.parametrize(("text", "left"), [*BEHIND, *PEOPLE])
+@pytest.mark.parametrize(("text", "left"), [*BEHIND, *PEOPLE, *MARKED])
 def test_an_agency_behind_a_description_goes(text: str, left: str) -> None:
     assert clean(text, POLICY).text.rstrip(".。") == left.rstrip(".。")
 

@@ -33,6 +33,8 @@ def signals(
         ("MYBOT", "noai", "mybot: noai"),
         ("acme-images", "max-snippet:5, noindex", "acme-images: noindex"),
         ("kaption", "noai", "kaption: noai"),
+        ("robots, googlebot", "noai", "noai"),
+        ("googlebot;MyBot", "noai", "mybot: noai"),
     ],
 )
 def test_robots_in_a_page(name: str, content: str, value: str) -> None:
@@ -49,6 +51,7 @@ def test_robots_in_a_page(name: str, content: str, value: str) -> None:
         ("googlebot", "noai"),
         ("GPTBot", "none"),
         ("mybots", "noai"),
+        ("googlebot, bingbot", "noai"),
         ("description", "none"),
         ("keywords", "noai, noindex"),
         ("tdm-reservation", "0"),

@@ -117,6 +117,15 @@ def test_the_other_sizes_are_alternatives(html: str, alternatives: list[str]) ->
     assert names[1:] == alternatives
 
 
+def test_a_preview_of_wix_stands_for_its_image() -> None:
+    media = "https://static.wixstatic.com/media/a1_7~mv2.jpg"
+    preview = f"{media}/v1/fill/w_49,h_33,al_c,q_80,usm_0.66_1.00_0.01,blur_2/a1_7~mv2.jpg"
+
+    (pair,) = image_pairs(f'<wow-image><img src="{preview}" alt="A mug"></wow-image>', PAGE)
+
+    assert (pair["image"]["url"], pair["image"]["alternatives"]) == (media, [preview])
+
+
 def test_the_widest_image_is_as_wide_as_ingest_accepts() -> None:
     assert ImagePolicy().max_pixels == WIDEST**2
 

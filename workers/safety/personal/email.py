@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from kaption.workers.safety.personal.folded import Span
@@ -31,6 +32,13 @@ def find(text: str) -> Iterator[Span]:
     """Where addresses are in a folded text."""
     if "@" not in text and not re.search(r"\W(?:at|ät|arroba|chez|собака)\W", text, re.IGNORECASE):
         return
-    for found in _ADDRESS.finditer(text):
+    for found in _ADDRESS.finditer(_spelled(text)):
         if not _FILE.search(found[0]):
             yield found.span()
+
+
+def _spelled(text: str) -> str:
+    r"""The text with a letter for each mark of a letter: `\w` has no vowels of Indic scripts."""
+    if text.isascii():
+        return text
+    return "".join("a" if unicodedata.category(it)[0] == "M" else it for it in text)

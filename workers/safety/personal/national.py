@@ -68,6 +68,14 @@ _NAMED: dict[str, tuple[str, str]] = {
     "se.personnummer": (r"personn(?:umme)?r", r"(?:\d\d)?\d{10}"),
     "th.pin": (r"เลขประจำตัวประชาชน|บัตรประชาชน", r"\d{13}"),
     "kr.rrn": (r"주민등록번호", r"\d{13}"),
+    "ru.inn": (r"ИНН|INN", r"\d{12}"),
+    "ua.rntrc": (r"РНОКПП|ІПН|ідентифікаційний (?:код|номер)", r"\d{10}"),
+    "jp.in_": (r"マイナンバー|個人番号|My Number", r"\d{4}[ -]?\d{4}[ -]?\d{4}"),
+    "si.emso": (r"EMŠO|EMSO|JMBG|ЈМБГ|ЕМБГ", r"\d{13}"),
+    "lv.pvn": (r"personas kods", r"\d{6}-?\d{5}"),
+    "pk.cnic": (r"CNIC|NIC|شناختی کارڈ", r"\d{5}-?\d{7}-?\d"),
+    "do.cedula": (r"cédula|cedula", r"\d{3}-?\d{7}-?\d"),
+    "ve.rif": (r"RIF", r"[VE]-?\d{8}-?\d"),
 }
 _BETWEEN = r"(?:[\s.:#°º-]|number|nummer|número|numéro|no\b|nr\b|n\b|номер|番号|numarası){0,6}"
 _EDGE = r"(?<![\w.,/+-])", r"(?![\w/]|[.,-]\w)"
