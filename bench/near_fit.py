@@ -116,7 +116,7 @@ def fitted(found: Floats, weights: Floats) -> dict[str, Floats]:
         decay = sum((each**2).sum() for each in network.parameters())
         value = entropy(network(inputs)[:, 0], target) + DECAY * decay
         value.backward()
-        return value.item()
+        return float(value.item())
 
     steps.step(loss)  # type: ignore[no-untyped-call]
     first, first_bias, last, bias = (each.detach().numpy() for each in network.parameters())
