@@ -18,14 +18,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bench.near_figures import FIGURES
 from bench.near_hostile import HOSTILE
 from bench.near_images import FAMILIES, copies, encoded, folder
+from bench.near_layouts import LAYOUTS
 from kaption.workers.decode.comparison import Pixels, pixels_of, same
 from kaption.workers.decode.likeness import index_hash, packed
 from kaption.workers.decode.sketch import sketch
 from kaption.workers.policy.ingest import DedupPolicy, ImagePolicy
 from kaption.workers.stores.near import alike, chosen
 from kaption.workers.stores.near_paths import doubts
+
+EVERY = FAMILIES | HOSTILE | LAYOUTS | FIGURES
+"""All drawn families by their names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,8 +75,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, action="append", default=[], help="your own images")
     parser.add_argument("--only", action="append", help="one family")
     given = parser.parse_args()
-    draws = FAMILIES | HOSTILE
-    families = {name: draw(given.images, given.seed) for name, draw in draws.items()}
+    families = {name: draw(given.images, given.seed) for name, draw in EVERY.items()}
     families |= {str(path): folder(path, given.images, given.seed) for path in given.folder}
     families = {name: each for name, each in families.items() if name in (given.only or families)}
     print("| family | different images | false refusals | copies | recall | reads in 1,000 |")

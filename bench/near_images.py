@@ -38,6 +38,8 @@ _WORDS = (
     *("because", "where", "love", "change", "hope", "strong", "today", "become", "the", "of"),
     *("and", "to", "in", "is", "that", "it", "for", "you"),
 )
+_INKS = ((128, 128, 128, 128), (255, 255, 255, 255))
+"""Of watermarks: translucent grey and white."""
 _GROUNDS = ("#ffffff", "#ffffff", "#f5f5f5", "#fff8e7", "#eef4ff", "#101418", "#f7d9d9")
 
 
@@ -251,12 +253,15 @@ def copies(image: Image.Image, rng: random.Random) -> Iterator[tuple[str, bytes]
     for factor in (0.85, 0.9, 1.1, 1.15):
         changed = ImageEnhance.Brightness(image).enhance(factor)
         yield f"brightness {factor:g}", encoded(changed, "JPEG", quality=85)
-    for ink in ((128, 128, 128, 128), (255, 255, 255, 255)):
+    for ink in _INKS:
         yield "watermark", encoded(_watermarked(image, ink, rng), "JPEG", quality=85)
     width = max(1, round(min(image.size) * 0.01))
     framed = Image.new("RGB", (image.width + 2 * width, image.height + 2 * width), "black")
     framed.paste(image, (width, width))
     yield "thin border", encoded(framed, "JPEG", quality=85)
+    for ink in _INKS:
+        marked = _watermarked(image, ink, rng, inside=True)
+        yield "watermark inside", encoded(marked, "JPEG", quality=85)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -266,14 +271,19 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return out.getvalue()
 
 
-def _watermarked(image: Image.Image, ink: tuple[int, ...], rng: random.Random) -> Image.Image:
-    """With a word in a corner, a fifth of the width."""
+def _watermarked(
+    image: Image.Image, ink: tuple[int, ...], rng: random.Random, *, inside: bool = False
+) -> Image.Image:
+    """With a word in a corner, or anywhere, a fifth of the width."""
     layer = Image.new("RGBA", image.size)
     across, down = rng.choice("lr"), rng.choice("as")
     at = (
         image.width * (0.03 if across == "l" else 0.97),
         image.height * (0.03 if down == "a" else 0.97),
     )
+    if inside:
+        across, down = "m", "m"
+        at = (image.width * rng.uniform(0.15, 0.85), image.height * rng.uniform(0.05, 0.95))
     font = _font(_FONTS[0], max(6, image.width // 30))
     ImageDraw.Draw(layer).text(at, "example.org", ink, font, across + down)
     return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")

@@ -1,14 +1,16 @@
 """Judges whether two images are one: altered copies of it, or different images that look alike.
 
-Both are aligned at 128 x 128 pixels. Then the judge weighs what differs in the patches of an 8 x 8
-grid. A watermark, noise and blur add structure to one of both images or take it away. Other words,
-other faces and other figures show as structure in both that disagrees.
+Both are aligned at 128 x 128 pixels. Then a small network, the judge, weighs what differs in the
+patches of an 8 x 8 grid. A watermark, noise and blur add structure to one of both images or take it
+away. Other words, other faces and other figures show as structure in both that disagrees.
 """
 
 from __future__ import annotations
 
 import math
+import tomllib
 from functools import cache
+from importlib.resources import files
 from io import BytesIO
 
 import numpy as np
@@ -30,35 +32,6 @@ _FAINT = 12.0
 _LEAST = 0.01
 """Added to a trait before its logarithm is taken."""
 
-WEIGHTS = np.array(
-    [
-        (-0.335, 4.74),
-        (-0.802, -0.821),
-        (0.918, -1.77),
-        (0.114, -0.0239),
-        (0.32, 0.0207),
-        (0.451, -3.32),
-        (-0.272, -0.107),
-        (-1.01, 4.62),
-        (0.00314, 0.027),
-        (0.253, 0.0866),
-        (-2.08, -7.3),
-        (0.627, -0.00999),
-        (-0.4, -0.441),
-        (-0.123, -0.124),
-        (-1.09, 0.0234),
-        (-2.22, -4.91),
-        (-1.34, -6.08),
-        (-0.135, 0.181),
-    ]
-)
-"""A row for each of `traits`: the weights of its logarithm and of the trait itself.
-
-Fitted on 10,004 pairs of different images and 6,910 altered copies of 15 families (docs/output.md).
-"""
-BIAS = -13.2
-
-
 Pixels = NDArray[np.uint8]
 """RGB of shape (SIDE, SIDE, 3)."""
 
@@ -75,14 +48,27 @@ def pixels_of(jpeg: bytes) -> Pixels | None:
 
 def same(one: Pixels, other: Pixels) -> bool:
     """Whether both show one image. Their order does not count."""
-    return float((evidence(one, other) * WEIGHTS).sum()) + BIAS > 0
+    hidden, hidden_bias, out, bias = _judge()
+    return float(out @ np.tanh(hidden @ evidence(one, other) + hidden_bias)) + bias > 0
 
 
 def evidence(one: Pixels, other: Pixels) -> Floats:
-    """What `WEIGHTS` weighs, in the same shape: the logarithm of each trait and the trait."""
+    """What the judge weighs: the logarithms of the traits, then the traits."""
     planes = (np.moveaxis(pixels.astype(np.float32), -1, 0) for pixels in (one, other))
     found = traits(*aligned(*planes))
-    return np.stack([np.log(found + _LEAST), found], axis=1)
+    return np.concatenate([np.log(found + _LEAST), found])
+
+
+@cache
+def _judge() -> tuple[Floats, Floats, Floats, float]:
+    """The network of `judge.toml`: its hidden weights and biases, its output's weights and bias."""
+    stored = tomllib.loads(
+        files("kaption.workers.decode").joinpath("judge.toml").read_text("utf-8")
+    )
+    hidden, hidden_bias, out = (
+        np.array(stored[name], np.float64) for name in ("hidden", "hidden_bias", "out")
+    )
+    return hidden, hidden_bias, out, float(stored["bias"])
 
 
 def traits(one: RgbArray, other: RgbArray) -> Floats:
@@ -95,8 +81,11 @@ def traits(one: RgbArray, other: RgbArray) -> Floats:
         for bright, colour in zip((lumas[0] - lumas[1], *lumas), (tint, *colours), strict=True)
     )
     contrast = math.sqrt(float((shown[0] ** 2 + shown[1] ** 2).mean()) / 2)
-    shapes = _disagreement(*(_flat(_patches(bright)) for bright in lumas))
-    details = _disagreement(*(_patches(bright - smooth(smooth(bright))) for bright in lumas))
+    soft = [smooth(bright) for bright in lumas]  # thin lines fall between other pixels in a copy
+    shapes = _disagreement(*(_flat(_patches(bright)) for bright in soft))
+    details = _disagreement(
+        *(_patches(bright - smooth(each)) for bright, each in zip(lumas, soft, strict=True))
+    )
     return np.array(
         [
             math.sqrt(float((rest**2).mean())) / (2 + contrast),  # the whole image

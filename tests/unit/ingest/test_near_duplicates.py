@@ -6,13 +6,11 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from bench.near_duplicates import Looks, found, looks, measure
-from bench.near_hostile import HOSTILE
-from bench.near_images import FAMILIES, copies, memes
+from bench.near_duplicates import EVERY, Looks, found, looks, measure
+from bench.near_images import copies, memes
 
 pytestmark = pytest.mark.slow
 
-EVERY = FAMILIES | HOSTILE
 IMAGES = {"skies": 200}
 """So many of five skies that some things overlap; of other families 100."""
 
