@@ -192,8 +192,8 @@ def scatter_plots(count: int, seed: int) -> Iterator[Image.Image]:
         title = f"Sample {rng.randrange(1000)}"
         draw.text((205, 22), title, "black", _font(_FONTS[0], 14), "mm")
         for _ in range(rng.randint(20, 80)):
-            x, y = rng.uniform(56, 354), rng.uniform(46, 274)
-            draw.ellipse((x - 2, y - 2, x + 2, y + 2), "#1f77b4")
+            left, top = rng.uniform(54, 352), rng.uniform(44, 272)
+            draw.ellipse((left, top, left + 4, top + 4), "#1f77b4")
         yield image
 
 
