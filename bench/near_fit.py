@@ -31,8 +31,8 @@ three times as many copies were missed."""
 DECAY = 6e-5
 """Weight of the squared weights in the loss."""
 CAUTION = 1.5
-"""Taken off the output. Without it twice as many small things on smooth grounds were refused falsely,
-and three times as many images of families that the fit had not seen."""
+"""Taken off the output. Without it twice as many small things on smooth grounds were refused, and
+three times as many images of families that the fit had not seen."""
 
 
 def main() -> None:
