@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LIVENESS = b"GET /healthz HTTP/1."
 _JSON = "application/json"
 _PROBER_S = 1.0
-"""How long a prober may keep the thread. It has sent its request already, and takes the answer."""
+"""How long a prober may keep the server's own thread, where all others wait for it."""
 _REQUEST_BYTES = 65_536
 
 
@@ -69,7 +69,7 @@ class _ProbeServer(ThreadingHTTPServer):
         except OSError:  # nothing came yet
             seen = b""
         if seen != _LIVENESS:
-            super().process_request(request, client_address)
+            self._process_elsewhere(request, client_address)
             return
         status, body = _liveness(self._workers)
         head = f"HTTP/1.0 {status.value} {status.phrase}\r\nContent-Type: {_JSON}"
@@ -79,6 +79,13 @@ class _ProbeServer(ThreadingHTTPServer):
             # What was not read when a socket is closed resets it, and the answer may be lost.
             request.recv(_REQUEST_BYTES)
         self.shutdown_request(request)
+
+    def _process_elsewhere(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the process gets no more threads: this one answers what is short
+            request.settimeout(_PROBER_S)
+            self.process_request_thread(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print what went wrong, but not that a prober hung up, as it does on a busy machine."""
