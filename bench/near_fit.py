@@ -30,9 +30,14 @@ HIDDEN = 8
 three times as many copies were missed."""
 DECAY = 6e-5
 """Weight of the squared weights in the loss."""
-CAUTION = 1.5
-"""Taken off the output. Without it twice as many small things on smooth grounds were refused, and
-three times as many images of families that the fit had not seen."""
+PRINT = ("pages", "text cards", "screenshots", "listings")
+"""Families of words. A mark over words is much like other words."""
+PRINTED = 6.0
+"""How much a copy in one of them counts. At 1 the copy of a scanned page with a mark over its words
+was missed, as were twice as many copies of families that the fit had not seen."""
+CAUTION = 1.0
+"""Taken off the output. Without it twice as many images of families that the fit had not seen were
+refused."""
 
 
 def main() -> None:
@@ -53,7 +58,8 @@ def main() -> None:
             different, same = pairs(families[name](given.images, seed), given.copied, seed)
             rows += [evidence(a, b) for a, b in different + same]
             worse = FALSE_REFUSAL * min(1, PAIRS / max(1, len(different)))
-            weights += [-worse] * len(different) + [1.0] * len(same)
+            copy = PRINTED if name in PRINT else 1.0
+            weights += [-worse] * len(different) + [copy] * len(same)
     network = fitted(np.array(rows), np.array(weights))
     print("# The judge of near-duplicates (comparison.py), as bench/near_fit.py wrote it.")
     for name, values in network.items():

@@ -9,18 +9,23 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from PIL import Image, ImageColor, ImageDraw, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageOps
 
 from bench.near_images import (
     _FONTS,
     _PHOTOGRAPHS,
+    _arc,
     _colour,
+    _figure,
     _font,
     _photograph,
-    _shape,
     _words,
     _wrapped,
 )
+
+_INKS = ("#101010", "#ffffff", "#c03020", "#203060")
+_ARC = 7
+"""The figure that is no one of `_figure`, open at an angle of its own."""
 
 
 def screenshots(count: int, seed: int) -> Iterator[Image.Image]:
@@ -50,9 +55,14 @@ def screenshots(count: int, seed: int) -> Iterator[Image.Image]:
 
 
 def pages(count: int, seed: int) -> Iterator[Image.Image]:
-    """Scanned pages of one book: the same type area, other words, now and then a heading."""
+    """Scanned pages of one book: the same type area, other words, now and then a heading.
+
+    Every other one is the upper part of a page, photographed in uneven light.
+    """
     rng = random.Random(seed)
-    for _ in range(count):
+    light = Image.linear_gradient("L").rotate(rng.choice((0, 90, 180, 270))).resize((366, 180))
+    shade = ImageOps.colorize(light, "#777770", "#eeeee8")
+    for number in range(count):
         image = Image.new("RGB", (390, 512), "#fbfaf4")
         draw = ImageDraw.Draw(image)
         top = 40
@@ -64,6 +74,8 @@ def pages(count: int, seed: int) -> Iterator[Image.Image]:
             draw.text((36, top), line, "#222222", _font(_FONTS[4], 12))
             top += 15
         draw.text((195, 498), str(rng.randint(1, 400)), "#222222", _font(_FONTS[4], 12), "mm")
+        if number % 2:
+            image = ImageChops.multiply(image.crop((24, 32, 390, 212)), shade)
         yield image
 
 
@@ -104,18 +116,36 @@ def events(count: int, seed: int) -> Iterator[Image.Image]:
 
 
 def skies(count: int, seed: int) -> Iterator[Image.Image]:
-    """A few evening skies and walls with light on them, each with one small thing somewhere."""
+    """A few evening skies and walls with light on them, each with one small thing somewhere.
+
+    Two of them differ by more than a crop does: on one ground, the same figure in the same ink has
+    another size by a fifth, or is elsewhere by 6 % of a side.
+    """
     rng = random.Random(seed)
     grounds = []
     for _ in range(5):
         light = Image.linear_gradient("L") if rng.random() < 0.5 else Image.radial_gradient("L")
         light = light.rotate(rng.choice((0, 90, 180, 270))).resize((400, 300))
         grounds.append(ImageOps.colorize(light, _colour(rng), _colour(rng)))
-    for _ in range(count):
-        image = rng.choice(grounds).copy()
+    drawn: list[tuple[tuple[int, int, str], float, float, float]] = []
+    while len(drawn) < count:
+        kind = rng.randrange(5), rng.randrange(8), rng.choice(_INKS)
         x, y, size = rng.uniform(60, 340), rng.uniform(50, 250), rng.uniform(12, 40)
-        ink = rng.choice(("#101010", "#ffffff", "#c03020", "#203060"))
-        _shape(ImageDraw.Draw(image), rng, x, y, size, ImageColor.getrgb(ink)[:3])
+        ground, sides, ink = kind
+        if sides != _ARC and any(
+            kind == other
+            and abs(x - left) < 24
+            and abs(y - top) < 18
+            and max(size, reach) < 1.2 * min(size, reach)
+            for other, left, top, reach in drawn
+        ):
+            continue
+        drawn.append((kind, x, y, size))
+        image = grounds[ground].copy()
+        if sides == _ARC:
+            _arc(ImageDraw.Draw(image), rng, x, y, size, ink)
+        else:
+            _figure(ImageDraw.Draw(image), sides, x, y, size, ink)
         yield image
 
 

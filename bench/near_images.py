@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFont
 from kaption.workers.decode.hashes import structure
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Ink = str | tuple[int, int, int]
 _PHOTOGRAPHS = (
     *("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"),
     *("hubble_deep_field.jpg", "retina.jpg", "ihc.png", "camera.png", "coins.png"),
@@ -345,11 +346,22 @@ def _shape(
 ) -> None:
     sides = rng.randrange(8)
     if sides == 7:
-        start = rng.uniform(0, 360)
-        box = (x - reach, y - reach, x + reach, y + reach)
-        draw.arc(box, start, start + rng.uniform(90, 300), colour, int(reach / 3))
-        return
-    _figure(draw, sides, x, y, reach, colour)
+        _arc(draw, rng, x, y, reach, colour)
+    else:
+        _figure(draw, sides, x, y, reach, colour)
+
+
+def _arc(
+    draw: ImageDraw.ImageDraw,
+    rng: random.Random,
+    x: float,
+    y: float,
+    reach: float,
+    colour: Ink,
+) -> None:
+    start = rng.uniform(0, 360)
+    box = (x - reach, y - reach, x + reach, y + reach)
+    draw.arc(box, start, start + rng.uniform(90, 300), colour, int(reach / 3))
 
 
 def _figure(
@@ -358,7 +370,7 @@ def _figure(
     x: float,
     y: float,
     reach: float,
-    colour: str | tuple[int, int, int],
+    colour: Ink,
 ) -> None:
     """A disc (0), a square (1), a ring (2) or a polygon."""
     box = (x - reach, y - reach, x + reach, y + reach)
