@@ -12,6 +12,7 @@ from importlib.resources import files
 
 from kaption.workers.text.automatic import without_automatic
 from kaption.workers.text.credits import is_credit, is_only_credit, without_credit
+from kaption.workers.text.page_words import is_page_text
 
 _OUTER = " \t\u3002\uff01.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
 _SEPARATOR = re.compile(
@@ -54,6 +55,13 @@ _IMAGES = (
     r"|kuva|фото|resim|görsel|fotoğraf|gambar|ảnh|hình|รูป(?:ที่)?|ภาพ(?:ที่)?|사진|이미지|写真|画像"
     r"|图片|圖片|صورة|תמונה"
 )
+_LABEL = re.compile(
+    rf"(?<!\w)(?:{_IMAGES}|immagini|imagens|imágenes|fotka|fotografi[ae]|obraz|εικόνα|φωτογραφία"
+    r"|зображення|світлина|изображение|картинка|фотография|ürün \w+|\w+bild|\w+afbeelding|صورة"
+    r"|تصویر|عکس|चित्र|तस्वीर|फोटो|फ़ोटो|छवि)(?!\w)|[图圖]片|[画圖图]像|写真",
+    re.IGNORECASE,
+)
+"""A word for an image, as in "Foto del producto: ..."."""
 _OF = r"(?:of|von|de|di|van|sur|из|z|/)"
 _COUNTED = re.compile(
     r"(\w\W{0,3}?)(?:\s+[-–—:]\s+|\s*[,|(\[｜（【]\s*)"
@@ -90,7 +98,8 @@ def strip_boilerplate(text: str) -> str:
     """The text without boilerplate; empty where it was nothing else."""
     phrases = _phrases()
     text = _unwrapped(without_automatic(text), phrases)
-    if _core(text) in phrases.drop | {""} or is_only_credit(text.strip()):
+    core = _core(text)
+    if core in phrases.drop or not core or is_only_credit(text.strip()) or is_page_text(text):
         return ""
     text = phrases.lead.sub("", without_credit(text))
     text = _without_clauses(text, phrases.clause)
@@ -135,10 +144,13 @@ def _without_clauses(text: str, clauses: frozenset[str]) -> str:
 
 
 def _joined(parts: list[str]) -> list[str]:
-    """The parts, of which a credit on both sides of a slash is one: "AFP / J. Doe"."""
+    """The parts, of which some are one: "AFP / J. Doe", "Kliknij, aby powiększyć"."""
     found = parts[:1]
     for separator, part in zip(parts[1::2], parts[2::2], strict=True):
-        if separator.strip() in _SLASHES and is_credit(f"{found[-1]}{separator}{part}".strip()):
+        mark, both = separator.strip(), f"{found[-1]}{separator}{part}".strip()
+        if (mark in _SLASHES and is_credit(both)) or (
+            mark in _WEAK and is_page_text(both, whole=False)
+        ):
             found[-1] += separator + part
         else:
             found += [separator, part]
@@ -149,7 +161,7 @@ def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:
     core = _core(part)
     if core in clauses:
         return not in_list or " " in core or "-" in core
-    return is_credit(part.strip())
+    return is_credit(part.strip()) or is_page_text(part, whole=False)
 
 
 def _without_shop(text: str) -> str:
@@ -186,10 +198,12 @@ def _phrases() -> _Phrases:
     def any_of(phrases: Iterable[str]) -> str:
         return "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
 
-    leads = all_of("lead")
+    # "Product photo: a red vase". What names no image is no lead: "Author: Ann Lee".
+    said = all_of("lead")
+    leads = said | set(filter(_LABEL.search, all_of("drop")))
     tails = all_of("tail")
     spaceless = {tail for tail in tails if "\u3040" <= tail[0] <= "\u9fff"}
-    opening = {lead for lead in leads if lead.split()[-1] in _OPENING}
+    opening = {lead for lead in said if lead.split()[-1] in _OPENING}
 
     return _Phrases(
         drop=all_of("drop"),

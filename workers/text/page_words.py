@@ -1,0 +1,105 @@
+# ruff: noqa: RUF001  # typographic and CJK punctuation is what pages write
+"""Tells short texts of a page about itself from descriptions: "Click image to zoom", "暂无照片"."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import chain
+from typing import NamedTuple
+
+_MOST_CHARS = 120
+_MOST_WORDS = 14
+_EDGES = re.compile(r"[\s\u200c.,:;!?…'’‘\"“”«»()\[\]{}<>|/\\*_+>»›→•·–—-]+")
+_SPACELESS = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
+_GAP = r"[\s、。，．：！？…・「」（）()!?.,:-]*"
+
+
+_Languages = dict[str, set[str]]
+"""The languages of each word."""
+
+
+class _Spaceless(NamedTuple):
+    """One language without spaces: a text of its words, what acts, and what tells."""
+
+    words: re.Pattern[str]
+    acting: re.Pattern[str]
+    telling: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _PageWords:
+    known: _Languages
+    acting: _Languages
+    telling: _Languages
+    """Of what acts or says that something is missing."""
+    spaceless: tuple[_Spaceless, ...]
+
+
+def is_page_text(text: str, *, whole: bool = True) -> bool:
+    """Whether a text of two words or more is about the page and shows nothing.
+
+    A part of a text (not `whole`) must name an act: "a poster, no text" is a description.
+    """
+    if len(text) > _MOST_CHARS:
+        return False
+    table = _page_words()
+    if _SPACELESS.search(text):
+        core = text.strip()
+        return any(
+            each.words.fullmatch(core) and _is_told(each.telling if whole else each.acting, core)
+            for each in table.spaceless
+        )
+    words = [each for each in _EDGES.split(_folded(text)) if each]
+    if len(set(words)) < 2 or len(words) > _MOST_WORDS:
+        return False
+    languages = set.intersection(*(table.known.get(each, set()) for each in words))
+    told = table.telling if whole else table.acting
+    return any(not languages.isdisjoint(told.get(each, ())) for each in words)
+
+
+def _is_told(telling: re.Pattern[str], text: str) -> bool:
+    """Whether there are words besides the telling one: "はなし" is a story, not "no は"."""
+    found = telling.search(text)
+    if found is None:
+        return False
+    rest = re.sub(_GAP, "", text[: found.start()] + text[found.end() :])
+    return len(rest) > 1
+
+
+def _folded(text: str) -> str:
+    # Of the Turkish letters the capital with a dot becomes two characters, and both others an i.
+    return text.casefold().replace("i\u0307", "i").replace("\u0131", "i")
+
+
+@cache
+def _page_words() -> _PageWords:
+    table = tomllib.loads(
+        files("kaption.workers.text").joinpath("page_words.toml").read_text("utf-8")
+    )
+    shared = set(table.pop("all")["words"].split())
+    known: _Languages = {}
+    acting: _Languages = {}
+    telling: _Languages = {}
+    spaceless = []
+    for language, kinds in table.items():
+        acts, told = kinds["acts"].split(), (kinds["acts"] + " " + kinds["missing"]).split()
+        words = {*told, *kinds["words"].split(), *shared}
+        if _SPACELESS.match(acts[0]):
+            whole = re.compile(f"(?:{_GAP}(?:{_any_of(words)}))++{_GAP}", re.IGNORECASE)
+            spaceless.append(
+                _Spaceless(whole, re.compile(_any_of(acts)), re.compile(_any_of(told)))
+            )
+            continue
+        for found, each in ((known, words), (acting, acts), (telling, told)):
+            for part in chain.from_iterable(_EDGES.split(_folded(word)) for word in each):
+                found.setdefault(part, set()).add(language)
+    return _PageWords(known, acting, telling, tuple(spaceless))
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
