@@ -28,6 +28,7 @@ Facebook, Twitter, Instagram", so it is kept."""
 _SLASHES = ("/", "\uff0f")
 _KEPT = frozenset(".!?)]\u3002\uff01\uff1f\uff09\u3011\u0964\u061f")
 """Separators that belong to the part before them: they stay when the part after them is removed."""
+_COMMA = "[,\uff0c\u060c]"
 _DASHES = " |-/~*\u2013\u2014\uff5c"
 _CLOSING = {"(": ")", "[": "]", "\uff08": "\uff09", "\u3010": "\u3011"}
 _IN_BRACKETS = re.compile(r"\s*[\[({（【]([^\[\](){}（）【】]{3,})[\])}）】]\W*")
@@ -89,6 +90,8 @@ _SHOP = re.compile(
 class _Phrases:
     drop: frozenset[str]
     clause: frozenset[str]
+    sourced: re.Pattern[str]
+    captioned: re.Pattern[str]
     lead: re.Pattern[str]
     tail: re.Pattern[str]
     site: re.Pattern[str]
@@ -99,7 +102,10 @@ def strip_boilerplate(text: str) -> str:
     phrases = _phrases()
     text = _unwrapped(without_automatic(text), phrases)
     core = _core(text)
+    text = phrases.captioned.sub("", text)
     if core in phrases.drop or not core or is_only_credit(text.strip()) or is_page_text(text):
+        return ""
+    if phrases.sourced.fullmatch(text):
         return ""
     text = phrases.lead.sub("", without_credit(text))
     text = _without_clauses(text, phrases.clause)
@@ -203,11 +209,20 @@ def _phrases() -> _Phrases:
     leads = said | set(filter(_LABEL.search, all_of("drop")))
     tails = all_of("tail")
     spaceless = {tail for tail in tails if "\u3040" <= tail[0] <= "\u9fff"}
+    sources = all_of("source")
+    # One word alone may begin a list: "Kaynak, dere ve orman" shows a spring.
+    sure = {source for source in sources if " " in source or source >= "\u0590"}
+    sourced = rf"(?:{any_of(sources)})\s*{_COMMA}\s*"
     opening = {lead for lead in said if lead.split()[-1] in _OPENING}
 
     return _Phrases(
         drop=all_of("drop"),
         clause=all_of("clause"),
+        sourced=re.compile(rf"\W*(?:{any_of(sure)})\s*{_COMMA}.{{1,80}}", re.IGNORECASE),
+        captioned=re.compile(
+            rf"\A\W*(?:{sourced}.{{1,80}}?)?(?:{any_of(all_of('caption'))})\s*{_COMMA}\s*",
+            re.IGNORECASE,
+        ),
         lead=re.compile(
             rf"^\W*(?:(?:{any_of(leads)})\s*[:\uff1a]\s*|(?:{any_of(opening)})\s+(?=\w))",
             re.IGNORECASE,
