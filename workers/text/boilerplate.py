@@ -64,13 +64,15 @@ _LABEL = re.compile(
 )
 """A word for an image, as in "Foto del producto: ..."."""
 _OF = r"(?:of|von|de|di|van|sur|из|z|/)"
-_COUNTED = re.compile(
-    r"(\w\W{0,3}?)(?:\s+[-–—:]\s+|\s*[,|(\[｜（【]\s*)"
+_NUMBER = (
     rf"(?:(?:{_IMAGES})\s*(?:n[°ºo]\.?|nr\.?|№|\#)?\s*\d{{1,3}}(?:\s*{_OF}\s*\d{{1,3}})?"
-    r"|\d{1,3}\s+(?:of|von|sur|из)\s+\d{1,3}|第\s?\d{1,3}\s?[张張]|\d{1,3}\s?枚目)\W*$",
-    re.IGNORECASE,
+    r"|\d{1,3}\s+(?:of|von|sur|из)\s+\d{1,3}|第\s?\d{1,3}\s?[张張]|(?:画像|写真)?\d{1,3}\s?枚目)"
+)
+_COUNTED = re.compile(
+    rf"(\w\W{{0,3}}?)(?:\s+[-–—:]\s+|\s*[,|(\[｜（【]\s*){_NUMBER}\W*$", re.IGNORECASE
 )
 """The number of an image in a gallery: "Red vase - Image 3 of 5"."""
+_ONLY_COUNTED = re.compile(rf"\W*(?:{_NUMBER}|[图圖]\s?\d{{1,3}})\W*", re.IGNORECASE)
 _SHOP_WORDS = 4
 """The part after the last bar is taken for a shop's name up to this length."""
 _SHOP = re.compile(
@@ -105,7 +107,7 @@ def strip_boilerplate(text: str) -> str:
     text = phrases.captioned.sub("", text)
     if core in phrases.drop or not core or is_only_credit(text.strip()) or is_page_text(text):
         return ""
-    if phrases.sourced.fullmatch(text):
+    if phrases.sourced.fullmatch(text) or _ONLY_COUNTED.fullmatch(text):
         return ""
     text = phrases.lead.sub("", without_credit(text))
     text = _without_clauses(text, phrases.clause)
