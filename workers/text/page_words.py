@@ -12,6 +12,7 @@ from importlib.resources import files
 from itertools import chain
 from typing import NamedTuple
 
+_KINDS = ("acts", "missing", "things")
 _MOST_CHARS = 120
 _MOST_WORDS = 14
 _EDGES = re.compile(r"[\s\u200c.,:;!?…'’‘\"“”«»()\[\]{}<>|/\\*_+>»›→•·–—-]+")
@@ -24,26 +25,29 @@ _Languages = dict[str, set[str]]
 
 
 class _Spaceless(NamedTuple):
-    """One language without spaces: a text of its words, what acts, and what tells."""
+    """Patterns of one language without spaces."""
 
     words: re.Pattern[str]
+    """A whole text of its words."""
     acting: re.Pattern[str]
-    telling: re.Pattern[str]
+    missing: re.Pattern[str]
+    things: re.Pattern[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _PageWords:
     known: _Languages
     acting: _Languages
-    telling: _Languages
-    """Of what acts or says that something is missing."""
+    missing: _Languages
+    things: _Languages
     spaceless: tuple[_Spaceless, ...]
 
 
 def is_page_text(text: str, *, whole: bool = True) -> bool:
     """Whether a text of two words or more is about the page and shows nothing.
 
-    A part of a text (not `whole`) must name an act: "a poster, no text" is a description.
+    A part of a text (not `whole`) must name an act: "a poster, no text" is a description. A whole
+    one may say that a thing is missing: "no photo", but not "no more".
     """
     if len(text) > _MOST_CHARS:
         return False
@@ -51,15 +55,22 @@ def is_page_text(text: str, *, whole: bool = True) -> bool:
     if _SPACELESS.search(text):
         core = text.strip()
         return any(
-            each.words.fullmatch(core) and _is_told(each.telling if whole else each.acting, core)
+            each.words.fullmatch(core)
+            and (
+                _is_told(each.acting, core)
+                or (whole and each.things.search(core) and _is_told(each.missing, core))
+            )
             for each in table.spaceless
         )
     words = [each for each in _EDGES.split(_folded(text)) if each]
     if len(set(words)) < 2 or len(words) > _MOST_WORDS:
         return False
     languages = set.intersection(*(table.known.get(each, set()) for each in words))
-    told = table.telling if whole else table.acting
-    return any(not languages.isdisjoint(told.get(each, ())) for each in words)
+
+    def has(kind: _Languages) -> bool:
+        return any(not languages.isdisjoint(kind.get(each, ())) for each in words)
+
+    return has(table.acting) or (whole and has(table.missing) and has(table.things))
 
 
 def _is_told(telling: re.Pattern[str], text: str) -> bool:
@@ -82,23 +93,22 @@ def _page_words() -> _PageWords:
         files("kaption.workers.text").joinpath("page_words.toml").read_text("utf-8")
     )
     shared = set(table.pop("all")["words"].split())
-    known: _Languages = {}
-    acting: _Languages = {}
-    telling: _Languages = {}
+    found: dict[str, _Languages] = {kind: {} for kind in ("known", *_KINDS)}
     spaceless = []
-    for language, kinds in table.items():
-        acts, told = kinds["acts"].split(), (kinds["acts"] + " " + kinds["missing"]).split()
-        words = {*told, *kinds["words"].split(), *shared}
-        if _SPACELESS.match(acts[0]):
+    for language, given in table.items():
+        kinds = {kind: given[kind].split() for kind in _KINDS}
+        words = {*chain.from_iterable(kinds.values()), *given["words"].split(), *shared}
+        if _SPACELESS.match(kinds["acts"][0]):
             whole = re.compile(f"(?:{_GAP}(?:{_any_of(words)}))++{_GAP}", re.IGNORECASE)
-            spaceless.append(
-                _Spaceless(whole, re.compile(_any_of(acts)), re.compile(_any_of(told)))
-            )
+            parts = (re.compile(_any_of(kinds[kind])) for kind in _KINDS)
+            spaceless.append(_Spaceless(whole, *parts))
             continue
-        for found, each in ((known, words), (acting, acts), (telling, told)):
+        for kind, each in (("known", words), *kinds.items()):
             for part in chain.from_iterable(_EDGES.split(_folded(word)) for word in each):
-                found.setdefault(part, set()).add(language)
-    return _PageWords(known, acting, telling, tuple(spaceless))
+                found[kind].setdefault(part, set()).add(language)
+    return _PageWords(
+        found["known"], found["acts"], found["missing"], found["things"], tuple(spaceless)
+    )
 
 
 def _any_of(words: Iterable[str]) -> str:

@@ -42,6 +42,8 @@ ABOUT_THE_PAGE = (
     ),
 )
 SHOWN = (
+    *("No more", "Not now", "Without us", "Nicht hier", "Pas ici", "Sin más", "Не здесь", "不可以"),
+    *("See you soon", "Find out"),
     *(
         "Shop window at night",
         "Open window",
