@@ -99,8 +99,8 @@ LEAD_IN = re.compile(
     | /(?:no_?)?think\s+
     | i(?:['’]d\ be|\ would\ be|['’]m)\ (?:happy|glad)\ to\ help[^.!:\n]{{0,30}}[.!:]\s*
     | i\ can\ help\ (?:you\ )?with\ that\s*[.!:]\s*
-    | in\ {_IMAGE}[^.:\n]{{0,40}}:\s*
-    | (?-i:A):\s+
+    | in\ {_IMAGE},?\ (?:we|you|i)\ (?:can\ )?see\s*:\s*
+    | (?-i:A:\s+(?=[A-Z"“]))
     | (?:voici|hier\ (?:ist|sind|eine?|meine?|kommt)|aqu[ií]\ (?:está|tienes|hay|va)|ecco
         |aqui\ está|вот|以下是|这是)[^.:：\n]{{0,80}}[:：]\s*
     | (?:here(?:['’]s|\ is)\ )?what\ (?:i|we|you|{_IMAGE})\ [^.:\n]{{0,30}}:\s*
@@ -121,7 +121,8 @@ LEAD_IN = re.compile(
         |deutsch|français|español|italiano|português|русский|中文|日本語|한국어){_COLON}
     | {_ANSWERED.replace(" ", chr(92) + " ")}{_COLON}
     | {NAMED.replace(" ", chr(92) + " ")}{_COLON}
-    | [\[【〖(（]\s*{_LABEL.replace(" ", chr(92) + " ")}\s*[:：]?\s*[\]】〗)）]\s*[:：]?\s*
+    | [\[【〖(（]\s*{_LABEL.replace(" ", chr(92) + " ")}\s*[:：]?\s*[\]】〗)）]\s*+[:：]?\s*+
+        (?!(?-i:[a-z]))
     | [「『“"]\s*{_LABEL.replace(" ", chr(92) + " ")}\s*(?:[:：]\s*[」』”"]|[」』”"]\s*[:：])\s*
     | {_SHOWN.replace(" ", chr(92) + " ")}{_COLON}
     )""",
@@ -136,7 +137,7 @@ EXCLAIMED = re.compile(
 """Up to four words with an exclamation mark before a sentence: "¡Por supuesto!", "Persze!". A
 caption of a model cries out inside of quotation marks only; of 52,018 captions of people (Debian's
 tuxpaint-stamps-default) 45 begin so."""
-WIDE_ITEM = r"(?:\d{1,2}[．）、]|[\u2460-\u2473]|[・－](?=\s|[\u3040-\u9fff]))[ \t\u3000]*"
+WIDE_ITEM = r"(?:\d{1,2}[．）、](?!\d)|[\u2460-\u2473]|[・－](?=\s|[\u3040-\u9fff]))[ \t\u3000]*"
 """A bullet or a number with Chinese or Japanese punctuation."""
 ITEM = re.compile(
     rf"^[ \t]*(?:(?:[-*+•]|\(?(?:\d{{1,2}}|[a-e])[.)]"
