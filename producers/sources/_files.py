@@ -145,7 +145,7 @@ def _refuse_other_encodings(path: Path, file: BinaryIO) -> None:
             if not line.isascii() and _is_utf8(line):
                 good += 1
             elif not line.isascii():
-                wrong.append((number, line))
+                wrong.append((number + (not line.endswith(b"\n")), line))
     file.seek(0)
     if good >= len(wrong):
         return

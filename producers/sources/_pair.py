@@ -29,6 +29,8 @@ IMAGES = frozenset(
 
 TEXT_NAMES = NAMES["text"]
 """Names of a text's column; the first one that exists is taken."""
+_NOTHING = frozenset(("?", "nan", "NaN", "<NA>", "None", "null", "NULL", "\\N", "[]", "{}"))
+"""How data frames and databases write a missing value into a text file."""
 _ADDRESSES = (IMAGE_URL, "url", "img_url", "image_link")
 """Names of the column with the image's URL when the row holds the image itself."""
 
@@ -179,8 +181,10 @@ def _addressed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _missing(value: Any) -> bool:
-    # Data frames write NaN for a missing value, and LAION a question mark for a licence.
-    return not isinstance(value, (list, dict, tuple)) and (empty(value) or value == "?")
+    # LAION writes a question mark for a licence.
+    if isinstance(value, (list, dict, tuple)):
+        return False
+    return empty(value) or (isinstance(value, str) and value.strip() in _NOTHING)
 
 
 def _shown(value: object) -> str:

@@ -31,7 +31,9 @@ _ATTRIBUTES = 128
 _AROUND = 2
 """How many elements above an image may hold its address."""
 _SRCSET = re.compile(r"\S\s+[0-9.]{1,7}[wx]\s*(?:,|$)")
-_BACKGROUND = re.compile(r"\s*background(?:-image)?\s*:", re.IGNORECASE)
+_DECLARATIONS = re.compile(r"(?:[^;(]|\([^)]*(?:\)|$))+")
+# A variable holds the address where the style of a class shows it: background-image: var(--photo)
+_BACKGROUND = re.compile(r"\s*(?:background(?:-image)?|(--[\w-]{1,100}))\s*:", re.IGNORECASE)
 _OF_BACKGROUND = re.compile("bg|back|parallax")
 _RESIZED = re.compile(r"((?:https?:)?//static\.wixstatic\.com/media/[^/?#]+)/v1/\S+", re.IGNORECASE)
 """Pages of Wix name a blurred preview alone. A script asks for the size that fits the window."""
@@ -142,8 +144,9 @@ def _unread(element: Element, name: str, value: str) -> Iterator[tuple[Kind, Can
 
 
 def _backgrounds(style: str) -> Iterator[Candidate]:
-    for declaration in style.split(";"):
-        if _BACKGROUND.match(declaration):
+    for declaration in _DECLARATIONS.findall(style):
+        found = _BACKGROUND.match(declaration)
+        if found and not (found[1] and names_another(found[1].lower())):
             # Of layers the first is on top; an image-set holds sizes of one image.
             most = None if "image-set" in declaration else 1
             yield from map(Candidate, islice(css_urls(declaration), most))

@@ -55,7 +55,7 @@ _CSS_URL = re.compile(
 _GUID = re.compile(r"\{[0-9A-Fa-f-]{32,36}\}")
 # JSON, and what templates of many languages and failed scripts leave.
 _TEMPLATE = re.compile(
-    r"""[{}<>"]|\[\[|\[object|(?:^|/)%+[a-z_.]{3,}%+(?:$|[/.])|\*\||(?:^|/)__\w+__|^[@$\#\[':]
+    r"""[{}<>"]|\[\[|\[object|(?:^|/)%+[a-z_.]{3,}%+(?:$|[/.])|\*\|\w+\|\*|(?:^|/)__\w+__|^[@$\#\[':]
     |(?:^|/)(?:undefined|null|nan)(?:$|[/?])|^(?:none|true|false|about:.*)$""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -80,7 +80,7 @@ def names_another(name: str) -> bool:
 
 def size_named(name: str) -> float:
     """What an attribute's name says of the image's size: 2 for large, 0.5 for small, else 1."""
-    words = _words(name)
+    words = _words(name.replace("-res", "res"))
     return 2.0 if words & _LARGE_NAMES else 0.5 if words & _SMALL_NAMES else 1.0
 
 

@@ -13,10 +13,13 @@ from kaption.workers.text.replies import (
     ITEM,
     LEAD_IN,
     MARK,
+    NAMED,
     SIGNS,
     THOUGHT,
     THOUGHT_END,
     TITLE,
+    WIDE_ITEM,
+    WORDS,
     without_end,
 )
 from kaption.workers.text.tails import is_spoken, is_tail, without_tail
@@ -27,6 +30,13 @@ _RUN = re.compile(r"(.)\1{40,}", re.DOTALL)
 _THOUGHT = re.compile(f"{THOUGHT}.*?{THOUGHT_END}", re.IGNORECASE | re.DOTALL)
 _LABEL = r"[-+*•\#>\d.)\s_]{0,12}"
 _RESULT = r"(?:caption|description|alt[- ]?text|answer)"
+_FOREIGN_THOUGHTS = (
+    r"思考(?:过程|過程)?|分析|推理|考え|考察|생각|분석|추론|gedanken\w*|überlegung\w*|analyse|réflexion"
+    r"|raisonnement|an[áa]lisis|razonamiento|pensamiento|raciocínio|análise|ragionamento|analisi|analiza"
+    r"|rozumowanie|анализ|рассуждени\w+|мысли|аналіз|міркування|(?:ال)?تحليل|(?:ال)?تفكير|تحلیل|düşünce\w*"
+    r"|analiz|phân\ tích|suy\ nghĩ|विश्लेषण|ניתוח|מחשבה|ανάλυση|σκέψη|การวิเคราะห์"
+)
+"""Titles of thoughts. They count before a title of the caption alone."""
 _BEFORE = re.compile(
     rf"""\A.*(?:{THOUGHT_END}|\[/INST\]|<\|channel\|>\s*final\b.*?<\|message\|>|assistantfinal)
     | \A\s*(?:user|human|question|prompt|instruction|q)\s*:
@@ -38,6 +48,8 @@ _BEFORE = re.compile(
     | \A(?!\W*(?:an?|the)\b)[^\n.:]{{0,30}}\bassistant\s*:
     | \A\W*(?:step\ \w+|reasoning|rationale|analysis|thoughts?|title|objects|observations?|plan|tags
         |key\ ?words)\b.*?\n[\W_]*(?:caption|description|alt[- ]?text|answer)[*_\s]*[:：][*_\s]*
+    | \A\W*(?:{_FOREIGN_THOUGHTS})[\W_]*?(?:[:：]|\n).*?\n[\W_]*{NAMED.replace(" ", chr(92) + " ")}
+        (?:[*_\s]*[:：][*_\s]*|[*_\ \t]*\n)
     | \A(?:{_LABEL}(?!(?:\w+\ ){{0,2}}{_RESULT}s?\b)
         [A-Za-z][\w/\ -]{{0,30}}[*_]{{0,3}}\s?[:：][^\n]*\n)+
         {_LABEL}(?:(?:final|image)\ )?{_RESULT}[*_]{{0,3}}\s?[:：][*_\s]*
@@ -45,11 +57,13 @@ _BEFORE = re.compile(
     re.IGNORECASE | re.DOTALL | re.VERBOSE | re.MULTILINE,
 )
 """The question, and thoughts, with a mark or words at their end."""
-_ELEMENT = r"<([A-Za-z][\w:-]{2,40})>(?:(?!<\1>).){0,20000}?</\1>\s*"
+_ELEMENT = (
+    r"<((?:[A-Za-z][\w:-]{2,40}|[^\W\d_\u0000-\u02ff]{1,40}))>(?:(?!<\1>).){0,20000}?</\1>\s*"
+)
 _FIRST = re.compile(rf"\A\s*{_ELEMENT}", re.DOTALL)
 _LAST = re.compile(rf"(?<=[\n>.!?。])\s*{_ELEMENT}\Z", re.DOTALL)
 _CAPTIONS = re.compile(
-    r"(?:\w*(?:caption|description|answer|response|output|result|final|text|alt|json)s?"
+    rf"(?:{WORDS}|\w*(?:caption|description|answer|response|output|result|final|text|alt|json)s?"
     r"|body|html|div|span|strong|mark|small|sub|sup|code|pre|ul|ol|li|h\d|p|b|i|u|s|em|ref|font)",
     re.IGNORECASE,
 )
@@ -73,7 +87,11 @@ _KEYS = ("caption", "description", "text", "alt_text", "alt", "answer", "respons
 _NAMED = ("caption", "description", "alt_text")
 """Names of keys may end so: "long_caption"."""
 _HEADING = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]+|^[ \t]*>[ \t]*", re.MULTILINE)
-_BULLET = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
+_BULLET = re.compile(rf"^[ \t]*(?:(?:[-*+•]|\d{{1,2}}[.)])[ \t]+|{WIDE_ITEM})", re.MULTILINE)
+_WIDE = str.maketrans("＊＃｛｝＂｀＿", '*#{}"`_')
+"""Full-width marks of Markdown and JSON."""
+_WIDE_JSON = str.maketrans("“”„：，", '""":,')
+_ESCAPED_BREAK = re.compile(r"(?<=[.!?。！？\"”])\s*(?:\\n)+")
 _EMPHASIS = re.compile(
     r"(\*\*\*|\*\*|\*|___|__|~~|`|\b_)(?=\S)(.+?)(?<=\S)\1(?!(?<=_)\w)", re.DOTALL
 )
@@ -94,7 +112,8 @@ def caption_of(answer: str) -> str:
 
     What cannot be told from a caption stays: the check `prose` refuses it.
     """
-    answer = _RUN.sub(lambda found: found[1] * 40, answer)
+    answer = _RUN.sub(lambda found: found[1] * 40, answer).translate(_WIDE)
+    answer = answer if "\n" in answer.strip() else _ESCAPED_BREAK.sub("\n", answer)
     if is_tail(answer) and not is_spoken(answer):
         return " ".join(answer.split())
     text = without_tail(_THOUGHT.sub("", answer).rstrip())
@@ -173,7 +192,7 @@ def _unwrapped(text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        value = _literal(text)
+        value = _literal(text) or _literal(text.translate(_WIDE_JSON))
     return _first_text(value) or (_unescaped(field["value"]) if field else text)
 
 

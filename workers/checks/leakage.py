@@ -30,8 +30,12 @@ _INSTRUCTIONS = re.compile(
         |(ich\ kann|kann\ ich)\b[^.]{0,60}\b(nicht|kein\w*)\b|es\ tut\ mir\ leid
         |tut\ mir\ leid|het\ spijt\ me|ik\ kan\b[^.]{0,60}\b(niet|geen)\b
         |przykro\ mi|nie\ mogę\ (zobaczyć|opisać)|извините|к\ сожалению|я\ не\ (могу|вижу))\b
-    | 抱歉|对不起|我无法|我不能|无法(查看|看到|识别|描述)|申し訳|ごめんなさい|見ることができません
-    | 죄송|볼\ 수\ 없습니다|आ?माफ़\ कीजि|क्षमा\ कर|لا\ (أستطيع|يمكنني)|عذر[اًا]+|آسف
+    | 我无法|我不能|无法(查看|看到|识别|描述)|見ることができません
+    | 볼\ 수\ 없습니다|आ?माफ़\ कीजि|क्षमा\ कर|لا\ (أستطيع|يمكنني)|عذر[اًا]+|آسف
+    | \b(ich\ sehe|je\ ne\ vois|no\ veo|não\ vejo|non\ vedo|ik\ zie|nie\ widzę)
+        \ (kein|pas|ning|nenh|ness|geen|żadn)?\w*\ ?(d['’])?
+        (bild|image|imagen|imagem|immagin|afbeelding)
+    | \A\W*(bitte\ laden\ sie|por\ favor,?\ (sube|suba|proporcion|comparte|envi)|veuillez\ fournir)
     | \b(image|picture|text|prompt)\ (that\ )?you\ (have\ )?(provided|gave|given|uploaded)\b
     | \A\W*(please|kindly|(could|can|would)\ you)\b[^.?!]{0,20}
         \b((re-?)?upload|provide|share|attach|(re)?send)\b
@@ -65,8 +69,11 @@ maaf,|mohon maaf|saya tidak (dapat|bisa)|samahani|siwezi|paumanhin|pasensya
 """
 """How models say in other languages that they are sorry or cannot. No caption begins so."""
 _SORRY_SPACELESS = """
-ขออภัย|ขอโทษ|ฉันไม่สามารถ|ผมไม่สามารถ|很遗憾|很遺憾|不好意思|對不起|我無法|我看不到
-すみません|残念ながら|画像を表示できません|유감|아쉽지만|안타깝지만
+ขออภัย|ขอโทษ|ฉันไม่สามารถ|ผมไม่สามารถ|我無法|我看不到
+(很|非常|实在|實在)?(抱歉|遗憾|遺憾|对不起|對不起|不好意思)[，,。.！!：我但这這]|请(您)?(重新)?(上传|提供|发送)
+申し訳(ありません|ございません|ない(です)?[がけ])|ごめんなさい[。、]?|すみません|残念ながら|画像を表示できません
+(画像|写真|イメージ)が(添付|提供|見え|表示)[^。]{0,12}(ません|ない)
+죄송(합니다|하지만|해요)|유감|아쉽지만|안타깝지만
 """
 _BEGINNING = re.compile(
     rf"\W*(?:(?:{'|'.join(_SORRY.strip().splitlines())})(?!\w)"

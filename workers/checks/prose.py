@@ -33,7 +33,8 @@ _NO_CAPTION = re.compile(
         \b(?:caption|description|alt[- ]?text|answer|response|option|sentence)s?\b
     | \A\W*(?:thinking(?:\ process)?|thoughts?|reasoning|analysis|chain\ of\ thought
         |step\ (?:\d+|one)|analy[sz]ing\ the\ (?:image|picture|photo))\b\W{0,4}(?::|\d\.)
-    | \A\W*(?:用户|好的[，,]|当然[，,！!]|让我|嗯[，,]|首先[，,]用户)
+    | \A\W*(?:用户|好的?[，,]我?|当然[，,！!]|让我|嗯[，,]|首先[，,](?:用户|我))
+    | \A\W*(?:ich\ (?:denke|glaube|sehe)|je\ (?:pense|vois|crois)|creo\ que|veo\ un|penso\ che)\b
     | \b(?:let\ me\ know\ if|i\ hope\ this\ helps|would\ you\ like\ me\ to|feel\ free\ to\ ask)\b
     | ```|\\(?:boxed|text)\b|\*\*\S|\S\*\*
     | \A\s*\#{1,6}\s|\A\s*[-*+•]\s|!?\[[^\]]*\]\([^)]*\)|\A\s*\|.*\|

@@ -32,6 +32,13 @@ _SURE_ONE = re.compile(_WITH_IMAGE.format(agency=_SURE), re.IGNORECASE)
 _ALONE = re.compile(rf"(?:{_IMAGE}\s*[ /]\s*{_SURE}|{_SURE}\s+{_IMAGE})", re.IGNORECASE)
 _LONE = re.compile(rf"\W*[=＝(（\[【]\s*{_WITH_IMAGE.format(agency=AGENCIES)}\W*", re.IGNORECASE)
 """What other rules left of a credit: "(AA)", "＝共同"."""
+_BEFORE = re.compile(
+    rf"\A(?:AFP (?i:via) )?(?:{_SURE}|BBC(?: News)?)(?:/\s?[\w .]{{2,40}}?)?\s+"
+    r"(?-i:(?=(?:An?|The|Two|Three|Four|Five|Several|Some|Many|People|Men|Women|Children|Aerial)"
+    r"\s+[a-z]\w+\s+\w))",
+    re.IGNORECASE,
+)
+"""An agency before a sentence, as in BBC's alt texts: "Getty Images A farmer walks"."""
 _BETWEEN = re.compile(r"\s*[/／=＝]\s*|\s+via\s+", re.IGNORECASE)
 _LOOSE = re.compile(r"\s*[|｜()（）,]\s*|\s+[–—-]\s+")
 """Between agencies alone: "Jane Doe | Reuters" may show her."""
@@ -89,7 +96,8 @@ def is_lone_agency(text: str) -> bool:
 
 
 def without_agency(text: str) -> str:
-    """The text without an agency behind it, in brackets, after a sentence, a dash or a bar."""
+    """The text without an agency before it, or behind it after a sentence, a bracket, a bar."""
+    text = _BEFORE.sub("", text)
     begin = max(0, len(text) - _MOST)
     for start in _STARTS.finditer(text, begin):
         before, rest = text[: start.start()], text[start.end() :]

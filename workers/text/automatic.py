@@ -11,7 +11,8 @@ from typing import NamedTuple
 _ORIGIN = r"(?:(?:photo|video)(?: shared)? by .{1,200}?\.\s+)?"
 """Instagram's first sentence. It is English, whatever the language of the rest."""
 _DATED = (
-    r"(?:photo|video)(?: shared)? by .{1,200}? on \w{3,9} \d{1,2}, \d{4}(?: tagging @[\w.,@ ]+)?"
+    r"(?:photo|video)(?: shared)? by .{1,200}? on \w{3,9} \d{1,2}, \d{4}"
+    r"(?: tagging (?:(?:, and |, | and |,)?@\w[\w.]*)+)?"
 )
 """The same without a description."""
 _CONFIDENCE = r"(?:\s(?:with|mit|avec|con|com|met)\s[^.]{3,40}(?=\W*\Z))?"

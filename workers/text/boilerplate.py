@@ -12,6 +12,7 @@ from importlib.resources import files
 
 from kaption.workers.text.automatic import without_automatic
 from kaption.workers.text.credits import is_credit, is_only_credit, without_credit
+from kaption.workers.text.page_words import is_page_text
 
 _OUTER = " \t\u3002\uff01.,;:!?*\"'()[]{}<>|/\\_~=+\u2013\u2014\u2022\u00b7\u2026\u2122\u00ae-"
 _SEPARATOR = re.compile(
@@ -27,6 +28,7 @@ Facebook, Twitter, Instagram", so it is kept."""
 _SLASHES = ("/", "\uff0f")
 _KEPT = frozenset(".!?)]\u3002\uff01\uff1f\uff09\u3011\u0964\u061f")
 """Separators that belong to the part before them: they stay when the part after them is removed."""
+_COMMA = "[,\uff0c\u060c]"
 _DASHES = " |-/~*\u2013\u2014\uff5c"
 _CLOSING = {"(": ")", "[": "]", "\uff08": "\uff09", "\u3010": "\u3011"}
 _IN_BRACKETS = re.compile(r"\s*[\[({（【]([^\[\](){}（）【】]{3,})[\])}）】]\W*")
@@ -54,14 +56,23 @@ _IMAGES = (
     r"|kuva|фото|resim|görsel|fotoğraf|gambar|ảnh|hình|รูป(?:ที่)?|ภาพ(?:ที่)?|사진|이미지|写真|画像"
     r"|图片|圖片|صورة|תמונה"
 )
-_OF = r"(?:of|von|de|di|van|sur|из|z|/)"
-_COUNTED = re.compile(
-    r"(\w\W{0,3}?)(?:\s+[-–—:]\s+|\s*[,|(\[｜（【]\s*)"
-    rf"(?:(?:{_IMAGES})\s*(?:n[°ºo]\.?|nr\.?|№|\#)?\s*\d{{1,3}}(?:\s*{_OF}\s*\d{{1,3}})?"
-    r"|\d{1,3}\s+(?:of|von|sur|из)\s+\d{1,3}|第\s?\d{1,3}\s?[张張]|\d{1,3}\s?枚目)\W*$",
+_LABEL = re.compile(
+    rf"(?<!\w)(?:{_IMAGES}|immagini|imagens|imágenes|fotka|fotografi[ae]|obraz|εικόνα|φωτογραφία"
+    r"|зображення|світлина|изображение|картинка|фотография|ürün \w+|\w+bild|\w+afbeelding|صورة"
+    r"|تصویر|عکس|चित्र|तस्वीर|फोटो|फ़ोटो|छवि)(?!\w)|[图圖]片|[画圖图]像|写真",
     re.IGNORECASE,
 )
+"""A word for an image, as in "Foto del producto: ..."."""
+_OF = r"(?:of|von|de|di|van|sur|из|z|/)"
+_NUMBER = (
+    rf"(?:(?:{_IMAGES})\s*(?:n[°ºo]\.?|nr\.?|№|\#)?\s*\d{{1,3}}(?:\s*{_OF}\s*\d{{1,3}})?"
+    r"|\d{1,3}\s+(?:of|von|sur|из)\s+\d{1,3}|第\s?\d{1,3}\s?[张張]|(?:画像|写真)?\d{1,3}\s?枚目)"
+)
+_COUNTED = re.compile(
+    rf"(\w\W{{0,3}}?)(?:\s+[-–—:]\s+|\s*[,|(\[｜（【]\s*){_NUMBER}\W*$", re.IGNORECASE
+)
 """The number of an image in a gallery: "Red vase - Image 3 of 5"."""
+_ONLY_COUNTED = re.compile(rf"\W*(?:{_NUMBER}|[图圖]\s?\d{{1,3}})\W*", re.IGNORECASE)
 _SHOP_WORDS = 4
 """The part after the last bar is taken for a shop's name up to this length."""
 _SHOP = re.compile(
@@ -81,6 +92,8 @@ _SHOP = re.compile(
 class _Phrases:
     drop: frozenset[str]
     clause: frozenset[str]
+    sourced: re.Pattern[str]
+    captioned: re.Pattern[str]
     lead: re.Pattern[str]
     tail: re.Pattern[str]
     site: re.Pattern[str]
@@ -90,7 +103,11 @@ def strip_boilerplate(text: str) -> str:
     """The text without boilerplate; empty where it was nothing else."""
     phrases = _phrases()
     text = _unwrapped(without_automatic(text), phrases)
-    if _core(text) in phrases.drop | {""} or is_only_credit(text.strip()):
+    core = _core(text)
+    text = phrases.captioned.sub("", text)
+    if core in phrases.drop or not core or is_only_credit(text.strip()) or is_page_text(text):
+        return ""
+    if phrases.sourced.fullmatch(text) or _ONLY_COUNTED.fullmatch(text):
         return ""
     text = phrases.lead.sub("", without_credit(text))
     text = _without_clauses(text, phrases.clause)
@@ -135,10 +152,13 @@ def _without_clauses(text: str, clauses: frozenset[str]) -> str:
 
 
 def _joined(parts: list[str]) -> list[str]:
-    """The parts, of which a credit on both sides of a slash is one: "AFP / J. Doe"."""
+    """The parts, of which some are one: "AFP / J. Doe", "Kliknij, aby powiększyć"."""
     found = parts[:1]
     for separator, part in zip(parts[1::2], parts[2::2], strict=True):
-        if separator.strip() in _SLASHES and is_credit(f"{found[-1]}{separator}{part}".strip()):
+        mark, both = separator.strip(), f"{found[-1]}{separator}{part}".strip()
+        if (mark in _SLASHES and is_credit(both)) or (
+            mark in _WEAK and is_page_text(both, whole=False)
+        ):
             found[-1] += separator + part
         else:
             found += [separator, part]
@@ -149,7 +169,7 @@ def _is_noise(part: str, clauses: frozenset[str], in_list: bool) -> bool:
     core = _core(part)
     if core in clauses:
         return not in_list or " " in core or "-" in core
-    return is_credit(part.strip())
+    return is_credit(part.strip()) or is_page_text(part, whole=False)
 
 
 def _without_shop(text: str) -> str:
@@ -186,14 +206,25 @@ def _phrases() -> _Phrases:
     def any_of(phrases: Iterable[str]) -> str:
         return "|".join(re.escape(phrase) for phrase in sorted(phrases, key=len, reverse=True))
 
-    leads = all_of("lead")
+    # "Product photo: a red vase". What names no image is no lead: "Author: Ann Lee".
+    said = all_of("lead")
+    leads = said | set(filter(_LABEL.search, all_of("drop")))
     tails = all_of("tail")
     spaceless = {tail for tail in tails if "\u3040" <= tail[0] <= "\u9fff"}
-    opening = {lead for lead in leads if lead.split()[-1] in _OPENING}
+    sources = all_of("source")
+    # One word alone may begin a list: "Kaynak, dere ve orman" shows a spring.
+    sure = {source for source in sources if " " in source or source >= "\u0590"}
+    sourced = rf"(?:{any_of(sources)})\s*{_COMMA}\s*"
+    opening = {lead for lead in said if lead.split()[-1] in _OPENING}
 
     return _Phrases(
         drop=all_of("drop"),
         clause=all_of("clause"),
+        sourced=re.compile(rf"\W*(?:{any_of(sure)})\s*{_COMMA}.{{1,80}}", re.IGNORECASE),
+        captioned=re.compile(
+            rf"\A\W*(?:{sourced}.{{1,80}}?)?(?:{any_of(all_of('caption'))})\s*{_COMMA}\s*",
+            re.IGNORECASE,
+        ),
         lead=re.compile(
             rf"^\W*(?:(?:{any_of(leads)})\s*[:\uff1a]\s*|(?:{any_of(opening)})\s+(?=\w))",
             re.IGNORECASE,

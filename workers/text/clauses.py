@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 _CLOSING = "\"'”’»›)\\]」』）】》"
-_SENTENCE_END = re.compile(rf"[.!?…]+[{_CLOSING}]*(?=\s|$)|[。！？｡]+[{_CLOSING}]*")
+_SENTENCE_END = re.compile(rf"[.!?…؟۔।॥]+[{_CLOSING}]*(?=\s|$)|[。！？｡]+[{_CLOSING}]*")
 # A comma or colon counts only before white space: 1,000 and 10:30 and http://... stay whole.
 _CLAUSE_END = re.compile(
     rf"[;:,؛،][{_CLOSING}]*(?=\s|$)|[；：，、]|[—―]|(?<=\s)[–-](?=\s)|[\n\r\v\f\u2028\u2029]+"

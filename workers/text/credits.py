@@ -35,9 +35,9 @@ _PLACE = (
 _MAKER = rf"(?i:(?:{_IMAGE})\s+(?:{_BY}))\s+{_PLACE}{_NAMES}"
 _MADE_BY = re.compile(rf"{_MAKER}\W*")
 _SOURCE = (
-    r"(?:photo|image|picture|foto|bild)?\s?(?:credits?|courtesy|copyright)|source|image source|"
+    r"(?:photo|image|picture|pic|foto|bild)?\s?(?:credits?|courtesy|copyright)|source|image source|"
     r"crédits?(?: photo)?s?|créditos?|crédito de la (?:foto|imagen)|fuente|fonte|crediti|"
-    r"bildquelle|bildnachweis|bildrechte|fotonachweis|fotocredit|quelle|fotobron|beeld|bildkälla|"
+    r"bildquelle|bildnachweis|bildrechte|fotonachweis|fotocredit|quelle|fotobron|bron|beeld|bildkälla|"
     r"fotograf|źródło|fot|autor zdjęcia|zdroj|autor fotografie|kaynak|fotoğraf kaynağı|nguồn|"
     r"nguồn ảnh|ảnh nguồn|sumber|sumber foto|источник(?: фото)?|автор фото|фото автора|"
     r"джерело(?: фото)?|автор світлини|πηγή(?: φωτογραφίας)?|φωτογράφος|צילום|קרדיט|מקור|"
@@ -68,7 +68,7 @@ _LABEL = (
     rf"(?:{_IMAGE}|photographie|fotograf|zdjęcie|fotka|obraz(?:ek)?|obrázek|slika|снимка|снимок|світлина|зображення"
     r"|изображение|фото(?:графия)?|светлина|φωτ\w*|εικόνα|fotoğraf|görsel|resim|gambar|kuvat?|kép|fotó|fénykép|bilde|billede"
     r"|afbeelding|imatge|ảnh|hình ảnh|(?:ال)?صورة|تصویر|عکس|תמונה|צילום|फोटो|फ़ोटो|तस्वीर|चित्र"
-    r"|ภาพ(?:ถ่าย)?|รูปภาพ|사진|이미지|写真|画像|图片|圖片|照片|图|圖|相片)"
+    r"|提供|ภาพ(?:ถ่าย)?|รูปภาพ|사진|이미지|写真|画像|图片|圖片|照片|图|圖|相片)"
 )
 _OF_AGENCY = rf"{_LABEL}(?:{_AND}{_AND_TEXT})?\s*[:：=＝]\s*"
 _AGENCY = re.compile(
@@ -76,7 +76,7 @@ _AGENCY = re.compile(
     re.IGNORECASE,
 )
 _FOUND_AT = re.compile(
-    rf"(?:{_IMAGE})\s+(?:(?:via|from|on)|(?:by|de|di|von|da|van|av|af)\s+\S.{{0,40}}\s"
+    rf"ภาพ(?:จาก|โดย)\s*{AGENCIES}\W*|(?:{_IMAGE})\s+(?:(?:via|from|on)|(?:by|de|di|von|da|van|av|af)\s+\S.{{0,40}}\s"
     rf"(?:on|en|auf|sur|su|em|no|na|op|på|via))\s+{AGENCIES}(?:[/ ].{{0,30}})?\W*",
     re.IGNORECASE,
 )
@@ -89,7 +89,7 @@ _AGENCY_LEAD = re.compile(
 """The same before a description: "Foto: dpa – Ein Radfahrer im Regen"."""
 _TRAIL = re.compile(
     rf"\s*(?:©|\((?i:c)\))\s*(?:\d{{4}}\s+)?{_NAMES}\W*$"
-    rf"|\s*[,;–—-]\s*(?i:fot|phot|foto|photo)\.\s*{_NAMES}\W*$"
+    rf"|\s*[,;/–—-]\s*(?i:fot|phot|foto|photo)\.\s*{_NAMES}\W*$"
     rf"|\s+by\s+{_NAMES}\s+on\s+(?i:{AGENCIES})\W*$"
 )
 """A credit behind a description without a separator: "Un chat © AFP", "by Ann Lee on 500px"."""
@@ -106,6 +106,8 @@ _OWNERS = re.compile(
     r"|\w{0,30}archiv(?: [^\W\d]\w*){0,3}"
     r"|privat|private?|privé|archives?|archivo|archivio|arquivo|archivbild|presse|file(?: photo)?"
     r"|hand-?out|supplied|submitted|contributed|provided|courtesy|staff|divulgação|reprodução"
+    r"|istimewa|dok(?:umentasi)?\.? [\w ]{1,30}|пресс-служба(?: [\w «»]{1,40})?|materiały prasowe"
+    r"|mat\. pras\.|stadt \w{2,30}|полиция|police|polizei|policía|reproducción"
     r"|internet|(?:the )?web|网络|網路|网上|インターネット|인터넷"
     r"|cortesía|cedida|архив|из архива|личный архив|d\.?r\.?",
     re.IGNORECASE,

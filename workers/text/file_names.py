@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from urllib.parse import unquote
 
 _EXTENSION = re.compile(
@@ -13,7 +14,7 @@ _QUERY = re.compile(r"(\.(?:jpe?g|png|gif|webp|avif))[?#]\S{0,500}$", re.IGNOREC
 _FOLDERS = re.compile(r"^(?:[a-z]:)?[\\/](?:[^\\/]{1,80}[\\/])*", re.IGNORECASE)
 _COUNTER = r"[\s_.()@x\d:-]"
 _CAMERA = (
-    r"_?img|_?dsc|dscn|dscf|_?dsf|imgp|image|picture|pic|photo|foto|bild|imagen|gopr|mvi|pxl|cimg|"
+    r"_?img|_?dsc|dscn|dscf|_?dsf|imgp|images?|picture|pic|photo|foto|bild|imagen|gopr|mvi|pxl|cimg|"
     r"sam|kimg|hpim|sdc|vid|wp|fb_img|scan|received|snapchat|download|thumb(?:nail)?|banner|slide|"
     r"hero|icon|logo|header|file|unnamed|untitled(?: design)?|unbenannt|screen[\s_-]?shot|"
     r"bildschirmfoto|capture d.[ée]cran|captura de pantalla|whats[\s_-]?app[\s_-]?image|inbound|"
@@ -24,7 +25,8 @@ _CAMERA = (
     # The same in other languages
     r"imagem|immagine|afbeelding|obr[aá]zek|obraz|resim|g[oö]rsel|gambar|h[iì]nh|[aả]nh|schermata|"
     r"schermafbeelding|sk[aä]rmavbild|zrzut ekranu|sn[ií]mek obrazovky|captura de tela|"
-    r"ekran g[oö]r[uü]nt[uü]s[uü]|tangkapan layar|снимок|скриншот|изображение|фото|картинка|"
+    r"ekran (?:g[oö]r[uü]nt[uü]s[uü]|resmi)|tangkapan layar|снимок|скриншот|изображение|фото|"
+    r"картинка|"
     r"знімок|зображення|εικόνα|στιγμιότυπο|תמונה|צילום מסך|صورة|لقطة شاشة|تصویر|عکس|चित्र|फोटो|"
     r"ภาพ|รูปภาพ|ดาวน์โหลด|사진|이미지|스크린샷|그림|画像|写真|スクリーンショット|ダウンロード|"
     r"снимок экрана|знімок екрана|ภาพหน้าจอ|لقطة الشاشة|نماگرفت|화면 캡처|"
@@ -32,10 +34,16 @@ _CAMERA = (
     r"schermopname|kuvakaappaus|skjermbilde|sk[aæ]rmbillede|k[eé]perny[oő]k[eé]p|"
     r"captura de ecr[aã]|"
     r"captur[aă] de ecran|snimka zaslona|екранна снимка|画面キャプチャ|"
-    r"图片|圖片|照片|截图|截圖|屏幕截图|螢幕截圖|微信图片|微信截图|mmexport|下载|下載|图像|圖像"
+    r"图片|圖片|照片|截图|截圖|屏幕截图|螢幕截圖|截屏|屏幕快照|螢幕快照|(?:微信|qq)(?:图片|截图)|mmexport|下载|下載|图像|圖像"
 )
+_COPY = r"cop(?:y|ie)|kopie|kopia|kopya|c[oó]pia|копия|копія|副本|コピー|사본|نسخة"
 _NAME = re.compile(
-    rf"(?:{_CAMERA})(?:{_COUNTER}|at|of|am|pm|um|à|в|о|om|kl|klo|às|alle|las|saat|lúc|cop(?:y|ie)|edit(?:ed)?|final|small|large|scaled|e)*",
+    rf"(?:(?:{_COPY})(?:\s(?:of|von|de|di|van|z))?[\s_-]+)?(?:{_CAMERA})"
+    rf"(?:(?:{_COUNTER}|at|of|am|pm|um|à|в|о|om|kl|klo|às|alle|las|saat|lúc|{_COPY}|edit(?:ed)?|final"
+    r"|small|large|scaled|e)*"
+    # Behind a date only its clock follows, with any short words: "a las 12.12", "上午12.12"
+    r"|[\W_]*(?:19|20)\d\d[-_.]?\d\d?[-_.]?\d\d?"
+    r"(?:[\W\d_]|(?<![^\W\d_])[^\W\d_]{1,3}(?![^\W\d_]))*)",
     re.I,
 )
 _HAS_COUNTER = re.compile(r"[\d_]")
@@ -56,6 +64,9 @@ _UNTITLED = re.compile(
 )
 _HASH = re.compile(
     r"photo-\d{10,}-[0-9a-f]{8,}|pexels-[a-z-]{3,60}-\d{5,}|"  # Unsplash, Pexels
+    r"(?:max|hq|mq|sd)(?:res)?default|s-l\d{3,4}|il_\d*x[\dN.]+_\w+|"  # YouTube, eBay, Etsy
+    r"[\w+%-]{8,14}(?:\._[A-Z][A-Z0-9_,]*_)+|"  # Amazon
+    r"[Ss]creenshot_\d{8}[-_]\d{6}_[\w.]+|"  # Android names the app
     r"(?=\S*\d)(?:[0-9a-f]{12,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|"
     r"(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9]{20,})"
 )
@@ -67,6 +78,7 @@ _SPACELESS = re.compile(
     "[\u0e01-\u0e30\u0e81-\u0eb0\u1000-\u102a\u1780-\u17b3\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 )
 """Letters of Thai, Lao, Myanmar, Khmer, kana and Han."""
+_SPACELESS_JOINT = re.compile(f"_|(?<={_SPACELESS.pattern})-(?={_SPACELESS.pattern})")
 _LEAST = 4
 _TELLING = 3
 """Least letters of a word, and least words of a name, that describe an image."""
@@ -74,7 +86,7 @@ _JOINTS = re.compile(r"[-_+]+|(?<=[a-z])(?=[A-Z][a-z])")
 _VOWEL = re.compile(r"[aeiouy]|[^\x00-\x7f]", re.I)
 # Words about the file, or about its place on a page.
 _FILE_WORD = re.compile(
-    rf"(?:{_CAMERA}|img|images?|pics?|photos?|copy|final|edit(?:ed)?|new|old|small|medium|large|full|"
+    rf"(?:{_CAMERA}|{_COPY}|img|images?|pics?|photos?|final|edit(?:ed)?|new|old|small|medium|large|full|"
     r"scaled|resized?|cropped|optimized|retina|web|desktop|mobile|tablet|home|homepage|page|front|"
     r"main|footer|sidebar|background|cover|featured|feature|gallery|slider|carousel|preview|default|"
     r"placeholder|post|blog|product|products|item|upload|uploads|asset|assets|button|square|"
@@ -86,7 +98,7 @@ _COUNTERS = re.compile(r"^(?:img|dsc|image|photo)[\s_-]+|[\s_-]+\(?\d{1,4}\)?$",
 _TOKEN = re.compile(
     r"(?<!\S)[\[(]?(?:_?IMG|_?DSC|DSCN|DSCF|IMGP|GOPR|MVI|PXL|CIMG"
     r"|AdobeStock|iStock|GettyImages|shutterstock|depositphotos|Fotolia)[_-]?\d{3,}[\w-]*"
-    r"(?:\.\w{3,4})?[\])]?(?!\w)"
+    r"(?:\.(?:\w{3,4}|MP))?[\])]?(?!\w)"
     r"|(?<!\S)[\w%.-]+\.(?:jpe?g|png|gif|webp|avif|heic)(?!\w)",
     re.I,
 )
@@ -135,7 +147,7 @@ def _decoded(stem: str) -> str:
 
 def _without_counters(stem: str) -> str:
     """Spaces in place of "_", and no number at the end or name of a camera before the rest."""
-    return _COUNTERS.sub(" ", stem).replace("_", " ").strip()
+    return _SPACELESS_JOINT.sub(" ", _COUNTERS.sub(" ", stem)).strip()
 
 
 def _describes(stem: str) -> bool:
@@ -156,13 +168,21 @@ def _description(name: re.Match[str]) -> str:
 def _slug_words(stem: str) -> str:
     """The words of a name without spaces; nothing if too few of them describe an image."""
     parts = [each for each in _JOINTS.split(stem) if each]
-    words = [each for each in parts if each.isalpha() and not _FILE_WORD.fullmatch(each)]
-    telling = [each for each in words if len(each) >= _TELLING and _VOWEL.search(each)]
+    words = [each for each in parts if _is_word(each) and not _FILE_WORD.fullmatch(each)]
+    # Words of other scripts, such as Korean ones, say more in fewer letters.
+    telling = [
+        each for each in words if len(each) >= _TELLING - (each > "\u024f") and _VOWEL.search(each)
+    ]
     if len(telling) < _TELLING or 3 * len(words) < 2 * len(parts):
         return ""
-    while not parts[-1].isalpha():
+    while not _is_word(parts[-1]):
         parts.pop()
     return " ".join(parts)
+
+
+def _is_word(part: str) -> bool:
+    """Whether it has letters alone, and the marks that belong to letters of Indic scripts."""
+    return part[:1].isalpha() and all(unicodedata.category(each)[0] in "LM" for each in part)
 
 
 def _is_name(stem: str) -> bool:

@@ -22,7 +22,7 @@ _LEFT = re.compile(
     r"|\{\{[^{}]{0,300}\}\}\}?|\{%[^{}]{0,300}%\}|\{#[^{}]{0,300}#\}|<%[^<>]{0,300}%>"
     r"|\$\([a-z_][\w.]{0,60}\)"
     r"|\{\w{1,40}, ?(?:plural|select|selectordinal|number|date|time)\b.{0,300}"
-    r"|<\?(?:php|=)[^<>]{0,300}\?>|[$#@]\{[^{}]{0,300}\}|\{\$[^{}]{1,100}\}|\[\[[!+*~%$]{0,2}[\w.:-]{1,60}\]\]|\*\|[\w:]{1,60}\|\*"
+    r"|<\?(?:php|=)(?:[^<>]|[-=]>){0,300}\?>|[$#@]\{[^{}]{0,300}\}|\{\$[^{}]{1,100}\}|\[\[[!+*~%$]{0,2}[\w.:-]{1,60}\]\]|\*\|[\w:]{1,60}\|\*"
     rf"|\{{\s*{_VARIABLE}(?:\s*\|[^{{}}]{{0,100}})?\s*\}}|\[\s*(?:{_PATH})\s*\](?!\()"
     r"|(?<![\w%])%%?[A-Za-z_][\w.-]{0,60}%%?(?!\w)|(?<![\w%])%(?:\d\$)?[sd@](?!\w)"
     r"|__[A-Z][A-Z0-9_]{1,60}__|(##|@@|\^)[A-Z][A-Z0-9_]{1,60}\1(?!\w)"
@@ -44,13 +44,13 @@ _VARIABLE_ALONE = re.compile(
     rf"\$(?:{_WORD})|(?=.*_)(?:[a-z]{{1,20}}_){{0,4}}(?:{_NAMES})(?:_[a-z]{{1,20}}){{0,4}}|"
     r"todo\W*|lorem ipsum\b.*|"
     # A key of a translation, in a call or alone
-    rf"(?:i18n|intl|lang|t|tr|trans|translate|_|__|gettext|i18n\.t)?\(\s*(['\"])[\w.:-]{{1,80}}\1\s*\)|"
+    rf"\$?(?:i18n|intl|lang|t|tr|trans|translate|_|__|gettext|i18n\.t)?\(\s*(['\"])[\w.:-]{{1,80}}\1\s*\)|"
     rf"(?:i18n|intl|lang)[:.][\w.:-]{{1,80}}|(?:[a-z]\w{{0,30}}\.){{1,6}}(?:{_NAMES})",
     re.IGNORECASE | re.ASCII,
 )
 """The name of a variable as the whole text, such as "product_title"."""
 _CODE = re.compile(
-    r"[$:@{<^(\[]{0,3}[a-z]+[0-9]*(?:(?:[._]|::?|->|\[\w{0,20}\]\.?)[a-z0-9]+){1,8}"
+    r"[$:@{<^(\[]{0,3}[a-z]+[0-9]*(?:(?:\??[._]|::?|->|\[\w{0,20}\](?:\?*\.)?)[a-z0-9]+){1,8}"
     r"[}>^)\]]{0,3}(?:=([\"'])\w*\1)?",
     re.IGNORECASE | re.ASCII,
 )
@@ -65,6 +65,21 @@ _EMPTY_ALT = re.compile(
     re.IGNORECASE,
 )
 """What WordPress's editor says in place of an empty text, in the language of the editor."""
+_WARNING = re.compile(
+    r"(?:warning|notice|deprecated|(?:fatal|parse) error): .{0,300}? in \S{1,300}\.php\b"
+    r"(?:\(\d{1,6}\))?(?: on line \d{1,6})?",
+    re.IGNORECASE,
+)
+"""What PHP writes where the value of an attribute should be."""
+_NO_VALUE = r"(?:undefined|null|NaN|\[object Object\])"
+_NO_PART = re.compile(
+    rf"(?:\s+[-–—|/·•]\s+|\s*[|｜]\s*|\s*\(){_NO_VALUE}(?:\)|(?=\s+[-–—|/·•]\s|\s*[|｜(]|\s*\Z))"
+    rf"|\A{_NO_VALUE}(?:\s+[-–—|/·•]\s+|\s*[|｜:]\s*)|,\s*undefined(?=\s*(?:,|\Z))|\Aundefined,?\s+(?![a-z])"
+)
+"""A part between separators that JavaScript writes for a missing value, in its own spelling: "Null"
+is a number in German. A comma alone parts a list, in which "null" may be one, too."""
+_ENDS = re.compile(r"\A\s*[-–—|/·•:]\s+|\s+[-–—|/·•]\s*\Z")
+"""Separators that have nothing on one side any more."""
 _LETTERS = re.compile(r"\w+")
 _JOINING = {"a", "an", "the", "of", "by", "in", "on", "at", "to", "and", "or", "for", "from"}
 _JOINING |= {"with", "no", "von", "und", "de", "des", "y", "et", "e", "di", "da", "en", "van", "og"}
@@ -86,7 +101,10 @@ def strip_templates(text: str) -> str:
         return ""
     if _EMPTY_ALT.fullmatch(text):
         return ""
+    text = _NO_PART.sub("", text)
     if not any(mark in text for mark in "{%[_*<$#@:"):
         return text
-    left = _LEFT.sub(" ", text)
-    return left if left == text or not _JOINING.issuperset(_LETTERS.findall(left.lower())) else ""
+    left = _WARNING.sub(" ", _LEFT.sub(" ", text))
+    if left == text:
+        return text
+    return "" if _JOINING.issuperset(_LETTERS.findall(left.lower())) else _ENDS.sub(" ", left)

@@ -98,6 +98,12 @@ REFUSED = {
         "Niestety nie mogę opisać tego zdjęcia.",
         "Üzgünüm, bu görseli açıklayamam.",
         "Xin lỗi, tôi không thể xem hình ảnh.",
+        "Ich sehe kein Bild. Es wurde nicht angehängt.",
+        "Por favor, proporciona la imagen.",
+        "画像が添付されていないようです。",
+        "对不起，图片打不开。",
+        "很抱歉，图片太暗了。",
+        "申し訳ございません。別の画像をお願いします。",
         "ขออภัย ฉันไม่สามารถดูรูปภาพได้",
         "Maaf, saya tidak dapat melihat gambar.",
         "Tyvärr kan jag inte beskriva bilden.",
@@ -277,6 +283,10 @@ LOOKS_LIKE = {
         "Žaluzie na okně domu",
         "En voiture sur la route",
         "一个男孩无法够到架子上的书。",
+        "黑板上写着“对不起”三个字。",
+        "抱歉的表情包：一只小狗低着头。",
+        "申し訳なさそうな顔をした犬。",
+        "죄송하다고 적힌 표지판을 든 남자.",
     ),
 }
 """By check, captions that look like those that it refuses."""

@@ -65,6 +65,14 @@ def test_the_hint_names_the_encoding_and_shows_the_line(tmp_path: Path, encoding
     assert TEXTS[encoding][0] in str(told.value)
 
 
+def test_a_last_line_without_a_break_has_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("url,caption\nhttps://cdn.example/1.jpg,Größe".encode("latin-1"))
+
+    with pytest.raises(SourceError, match="first in line 2"):
+        texts(path)
+
+
 def test_the_first_accent_may_come_late(tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", ["a red vase"] * 20_000 + ["Grüße"], "latin-1")
 

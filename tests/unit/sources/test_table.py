@@ -55,6 +55,17 @@ def test_a_language_that_is_no_tag_keeps_its_own_name(tmp_path: Path) -> None:
     assert pair.not_understood == ("language",)
 
 
+@pytest.mark.parametrize("nothing", ["NaN", "nan", "<NA>", "None", "null", "NULL", "\\N", "[]"])
+def test_a_missing_value_may_be_written(tmp_path: Path, nothing: str) -> None:
+    header = "url,caption,tags,fetched_at,licence,width"
+
+    (pair,) = csv_items(tmp_path, f"{header}\n{URL}{f',{nothing}' * 5}\n")
+
+    assert isinstance(pair, RawPair)
+    assert (pair.text, pair.tags, pair.fetched_at, pair.licence) == ("", (), None, None)
+    assert (pair.extra, pair.not_understood) == ({}, ())
+
+
 def test_an_empty_text_is_kept(tmp_path: Path) -> None:
     (pair,) = csv_items(tmp_path, f"url,caption\n{URL},\n")
 

@@ -85,6 +85,17 @@ DESCRIBED = (
     ("屋外, 建物 が含まれている画像\n\n自動的に生成された説明", "屋外, 建物"),
     ("개, 잔디이(가) 표시된 사진 자동 생성된 설명", "개, 잔디"),
     ("图片包含 狗, 草地\n\n描述已自动生成", "狗, 草地"),
+    ("Photo by Ann on May 03, 2023 tagging @x.y, and @z. May be an image of cat.", "cat."),
+    ("Може бути зображенням кота", "кота"),
+    ("ممکن است تصویر گربه باشد", "گربه"),
+    ("ייתכן שזו תמונה של חתול", "חתול"),
+    ("可能是猫的图片", "猫"),
+    ("Obraz zawierający kot, trawa\n\nOpis wygenerowany automatycznie", "kot, trawa"),
+    ("Obsah obrázku pes, tráva\n\nPopis byl vytvořen automaticky", "pes, tráva"),
+    ("En bild som visar hund\n\nAutomatiskt genererad beskrivning", "hund"),
+    ("köpek içeren bir resim\n\nAçıklama otomatik olarak oluşturuldu", "köpek"),
+    ("صورة تحتوي على كلب\n\nتم إنشاء الوصف تلقائيًا", "كلب"),
+    ("一張含有 狗 的圖片\n\n自動產生的描述", "狗"),
     ("白色背景上的二维码 AI 生成的内容可能不正确。", "白色背景上的二维码。"),
 )
 EMPTY = (

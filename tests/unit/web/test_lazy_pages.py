@@ -155,6 +155,14 @@ PAGES = {
         </picture>""",
     "background": """<div role="img" aria-label="A mug" class="tile" style="color:red;
         background: #eee url( '/i/mug.jpg' ) no-repeat"></div>""",
+    "background in a variable": """<div role="img" aria-label="A mug" class="hero"
+        style="--photo: url('/i/mug.jpg')"></div>""",
+    "background in a variable, shown": """<div role="img" aria-label="A mug" style="--mask:
+        url(/m.png); --bg:url(/i/mug.jpg);background-image:var(--bg)"></div>""",
+    "background behind bytes": f"""<div role="img" aria-label="A mug"
+        style="background-image:url(/i/mug.jpg);--x:url({SVG})"></div>""",
+    "hi-res-src": """<img data-src="/i/mug-750.jpg" src="" alt="A mug"
+        data-hi-res-src="/i/mug.jpg">""",
     "lazy background": '<div role="img" aria-label="A mug" data-bg="/i/mug.jpg"></div>',
     "wp rocket background": """<div role="img" aria-label="A mug"
         data-bg="url('/i/mug.jpg')"></div>""",
@@ -364,6 +372,19 @@ def test_products_in_a_row_get_their_own_copies_from_noscript() -> None:
     assert found(html) == {
         f"Mug {word}": f"https://example.org/p/{word}.jpg" for word in ("one", "two", "three")
     }
+
+
+def test_an_address_may_hold_stars_and_bars() -> None:
+    address = "/cabinet/mug.jpg?fitin=560:560&composite-to=*,*|560:560"
+
+    assert list(found(f'<img src="{address}" alt="A mug">')) == ["A mug"]
+    assert found('<img src="*|IMAGE_URL|*" alt="A mug">') == {}
+
+
+def test_the_bytes_of_a_background_are_taken() -> None:
+    style = f"color:red;background:url({BLURRED}) center"
+
+    assert found(f'<p role=img aria-label="A mug" style="{style}">') == {"A mug": "inline"}
 
 
 def test_the_documents_tell_the_size_of_the_sample() -> None:
