@@ -169,7 +169,7 @@ def run_pairs(
             if given.redis is not None:
                 forget(run_settings.redis)
     except KeyboardInterrupt:
-        say("stopped")
+        say("stopped. The same command goes on from here")
         raise typer.Exit(130) from None
 
 
