@@ -6,7 +6,13 @@ from types import UnionType
 
 
 class Fault(Exception):
-    """Something could not be done: the class says what to do next, the text says why."""
+    """Something could not be done: the class says what to do next, the text says why in one line.
+
+    Servers and libraries write line breaks into their own messages, which such a text repeats.
+    """
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(" ".join(why.split()))
 
 
 class Retry(Fault):

@@ -34,8 +34,12 @@ def open_store(
     from kaption.objectstore.folder import FolderStore
 
     folder = Path(connection.url).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise Fatal(f"store.url {connection.url!r} is a file: give a folder or s3://bucket/prefix")
+    found = next(each for each in (folder, *folder.parents) if each.exists())
+    if not found.is_dir():
+        which = "is" if found == folder else f"lies below {found}, which is"
+        raise Fatal(
+            f"store.url {connection.url!r} {which} a file: give a folder or s3://bucket/prefix"
+        )
     return FolderStore(folder)
 
 

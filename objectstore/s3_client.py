@@ -214,7 +214,7 @@ def _repeat_damaged(response: Any = None, attempts: int = 0, **_: Any) -> float 
 
 def _sort(bucket: str, key: str, error: Any) -> None:
     """Raise Retry for what time mends, KeyError for a missing object, Fatal for everything else."""
-    code, status = error.response.get("Error", {}).get("Code", ""), status_of(error)
+    code, status = error.response.get("Error", {}).get("Code", "").strip(), status_of(error)
     if code == "NoSuchBucket":
         raise Fatal(f"S3: there is no bucket {bucket}: make it or correct store.url") from error
     if code in _ABSENT and error.operation_name in _READING:

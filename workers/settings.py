@@ -241,7 +241,7 @@ def _read_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        found = tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise InvalidSettingsError(f"settings file {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -250,6 +250,7 @@ def _read_file(path: Path | None) -> dict[str, Any]:
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidSettingsError(f"settings file {path} is not TOML: {error}") from error
+    return {name.lower(): value for name, value in found.items()}  # pydantic takes any case
 
 
 def _not_json() -> Iterator[str]:

@@ -51,7 +51,7 @@ class Columns:
         names = {plain_name(name) for name in columns}
         if names.isdisjoint((*self._bytes(), *self._urls())):
             what, option = "image", "image_column"
-        elif self.text not in columns and names.isdisjoint(TEXT_NAMES):
+        elif names.isdisjoint(self._texts()):
             what, option = "text", "text_column"
         else:
             return
@@ -64,19 +64,20 @@ class Columns:
     def any_known(self, columns: Collection[str]) -> bool:
         """Whether one of them is an image or a text."""
         names = {plain_name(name) for name in columns}
-        known = (*self._bytes(), *self._urls(), *TEXT_NAMES)
-        return self.text in columns or not names.isdisjoint(known)
+        known = (*self._bytes(), *self._urls(), *self._texts(), *TEXT_NAMES)
+        return not names.isdisjoint(known)
 
     def pair(self, row: Row) -> Item:
         """The row's pair, or an Unreadable with the reason."""
         if row.error is not None:
             return Unreadable(row.place, row.raw or b"", row.error)
         given = dict(row.fields)
-        if self.text is not None and self.text != "text":
-            if "text" in given:
+        if self.text:
+            named = {plain_name(name): name for name in given}.get(*self._texts())
+            if named != "text" and "text" in given:
                 given["text_given"] = given.pop("text")
-            if self.text in given:
-                given["text"] = given.pop(self.text)
+            if named is not None:
+                given["text"] = given.pop(named)
         image = self._image(given)
         fields = {
             name: value
@@ -109,6 +110,9 @@ class Columns:
     def _bytes(self) -> tuple[str, ...]:
         named = map(plain_name, self.images)
         return (plain_name(self.image),) if self.image else (*_IMAGES, *named)
+
+    def _texts(self) -> tuple[str, ...]:
+        return (plain_name(self.text),) if self.text else TEXT_NAMES
 
     def _urls(self) -> tuple[str, ...]:
         return (plain_name(self.image),) if self.image else _URLS

@@ -66,6 +66,10 @@ def opened_text(path: Path, encoding: str | None = None) -> Iterator[BinaryIO]:
                 _refuse_other_encodings(path, file)
             yield file
     except Exception as error:
+        if encoding is not None and isinstance(error, UnicodeError):
+            raise SourceError(
+                f"{path} is not in {encoding}: {error}; correct -o encoding"
+            ) from error
         if not _is_damage(error):
             raise
         raise SourceError(f"{path} is damaged or cut off: {error}; fetch it again") from error

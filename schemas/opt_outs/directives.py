@@ -13,8 +13,12 @@ from kaption.schemas.plain_json import whole_characters
 Fields = Iterable[tuple[str, str]]
 """Names in lower case, and values: headers, or meta elements."""
 
-DIRECTIVES = frozenset({"noai", "noimageai", "noml", "noindex", "noimageindex", "none"})
-"""noai and noimageai: DeviantArt 2022; noml: Mojeek; the others: robots meta, as Google reads it.
+NO_TRAINING = "disallowaitraining"
+DIRECTIVES = frozenset(
+    {"noai", "noimageai", "noml", NO_TRAINING, "noindex", "noimageindex", "none"}
+)
+"""noai and noimageai: DeviantArt 2022; noml: Mojeek; disallowaitraining: Microsoft's draft
+draft-canel-robots-ai-control; the others: robots meta, as Google reads it.
 
 `none` stands for noindex and nofollow.
 """
@@ -22,15 +26,18 @@ OWN_AGENT = "kaption"
 """The name under which ingest fetches images."""
 PREFERENCES = {"content-usage": "content_usage", "content-signal": "content_signal"}
 """Names of fields with preferences (IETF AIPREF, Cloudflare), and the kinds of their signals."""
-# Servers and pages write X_Robots_Tag, TDMReservation, X-Content-Usage and Content-Signals, too.
+# Servers and pages write X_Robots_Tag, X-Robot-Tag, TDMReservation, X-Content-Usage and
+# Content-Signals, too.
 _SPELLINGS = {
     name.removeprefix("x-").replace("-", ""): name
     for name in ("x-robots-tag", "tdm-reservation", "tdm-policy", *PREFERENCES)
-}
-# Training first: it decides over categories that include more than training.
+} | {"robottag": "x-robots-tag"}
+# Training first: it decides over categories that include more than training. By letters alone.
 _CATEGORIES = (
-    frozenset({"train-ai", "train-genai", "ai-train", "ai-training", "ai", "genai"}),
-    frozenset({"tdm", "bots"}),
+    frozenset(
+        ["trainai", "traingenai", "aitrain", "aitraining", "train", "training", "ai", "genai"]
+    ),
+    frozenset({"tdm", "bots", "all"}),
 )
 _NO = (
     "n no ?0 0 false off never deny denied disallow disallowed forbid forbidden prohibited opt-out"
@@ -49,11 +56,12 @@ _WRAPPED = re.compile(
     r"[\"'`\u2018-\u201f\u00ab\u00bb\[\](){}<>\\!\ufeff]|\.(?=\s|$)|[|+&]|/(?=\s*no)"
 )
 _PARTED_WORD = re.compile(r"\bno[-_ ]*(?:(image)[-_ ]*)?(ai|ml|index)\b")
+_PARTED_WORDS = re.compile(r"\bdisallow[-_ ]*ai[-_ ]*training\b")
 _AFFIRMED = re.compile(
     r"\b(no(?:ai|imageai|ml|index|imageindex))\s*[=:]\s*(?:1\b|true\b|y\b|yes\b|on\b|\*)"
 )
 _AGENT = re.compile(r"[a-z*][a-z0-9_.-]*")
-_EVERYBODY = frozenset({"*", "robots"})
+_EVERYBODY = frozenset({"*", "robots", "all"})
 
 
 def product_token(user_agent: str) -> str:
@@ -92,7 +100,7 @@ def robots_signals(
 ) -> Iterator[OptOutSignal]:
     """One signal for each of our crawlers that is named, and one for all crawlers together."""
     by_agent: dict[str, list[str]] = {}
-    text = _WRAPPED.sub(" ", text.lower())
+    text = _PARTED_WORDS.sub(NO_TRAINING, _WRAPPED.sub(" ", text.lower()))
     for part in re.split("[,;]", _AFFIRMED.sub(r"\1", _PARTED_WORD.sub(r"no\1\2", text))):
         name, found = _parted(part)
         # A name holds for all directives up to the next name.
@@ -128,7 +136,7 @@ def refuses_training(text: str) -> bool | None:
     plain = re.sub(r" ?[=:] ?", "=", plain)
     for part in re.split(r"[,;\s]", plain):
         name, _, value = part.partition("=")
-        name, refused = name.replace("_", "-"), _REFUSED.get(value)
+        name, refused = re.sub("[-_]", "", name), _REFUSED.get(value)
         if refused is not None:
             said[name] = refused or said.get(name, False)
     for names in _CATEGORIES:

@@ -11,19 +11,34 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from kaption.schemas.evidence import OptOutSignal
-from kaption.schemas.opt_outs.directives import PREFERENCES, refuses_training, right_name, signal
+from kaption.schemas.opt_outs.directives import (
+    NO_TRAINING,
+    PREFERENCES,
+    refuses_training,
+    right_name,
+    signal,
+)
 from kaption.schemas.opt_outs.tdm_rep import matches, path_of, pattern_of
 
 ROBOTS_TXT_PATH = "/robots.txt"
 ROBOTS_TXT = "robots_txt"
 """The kind of a signal that comes of a Disallow."""
-_DISALLOW = frozenset({"disallow", "dissallow", "dissalow", "disalow"})  # as Google reads it
-_RULES = _DISALLOW | {"allow", *PREFERENCES}
-
-
-_AGENT_FIELDS = frozenset({"user-agent", "useragent", "user agent", "user_agent"})
-# Google takes a blank for the colon too, where one is missing.
-_FIELD = re.compile(r"\s*:\s*|(?<=allow)\s+(?=[/*])|(?<=agent)\s+", re.IGNORECASE)
+# As Google reads it, and a participle. Of all names here, only the letters count.
+_DISALLOW = frozenset(
+    ["disallow", "disallowed", "dissallow", "dissalow", "disalow", "diasllow", "disallaw"]
+)
+_TRAINING = {NO_TRAINING: True, NO_TRAINING.removeprefix("dis"): False}
+_RULES = {*_DISALLOW, "allow", *_TRAINING, *PREFERENCES}
+_AGENT_FIELDS = frozenset({"useragent", "useragents"})
+# Google takes a blank for the colon too, where one is missing. Keyboards write a wide colon.
+_FIELD = re.compile(r"\s*[:\uff1a]\s*|(?<=allow)\s+(?=[/*])|(?<=agent)\s+", re.IGNORECASE)
+# Programs that make the file lose its line breaks, or write them for a browser.
+_TAG = re.compile(r"<[^<>]{0,200}>")
+_NEXT_FIELD = re.compile(
+    r"\s(?=(?:user-?agents?|(?:dis)?allow\w{0,20}|content-(?:usage|signals?))\s?:)", re.IGNORECASE
+)
+# A path has no blank. Some write several on a line, or a remark behind one.
+_NEXT_PATH = re.compile(r"[,;]?\s+(?=[/*])|\s;.*")
 # What stands between names and around one: the standard has one on each line. Some write the whole
 # User-Agent header of a crawler.
 _PARTED = str.maketrans(dict.fromkeys(";|\"'[]()", ","))
@@ -51,24 +66,23 @@ class RobotsTxt:
         by_agent: dict[str, list[_Rule]] = {}
         group: set[str] | None = None
         opens = False
-        for line in content.removeprefix("\ufeff").splitlines():
-            # A long row of blanks would take the patterns quadratic time.
-            line = " ".join(line.partition("#")[0].split())
+        for line in _lines(content.removeprefix("\ufeff")):
             field, value = (*_FIELD.split(line, maxsplit=1), "")[:2]
             field, value = right_name(field.lower()), value.strip()
+            if field not in PREFERENCES:
+                field = re.sub("[-_ ]", "", field)
             if field in _AGENT_FIELDS:
                 listed = [each.strip() for each in value.lower().translate(_PARTED).split(",")]
                 names = {_NAME.match(each)[0] for each in listed}  # type: ignore[index] # or ""
-                names = {"*" if each.startswith("*") else each for each in names}
+                names = {"*" if each.startswith("*") or each == "all" else each for each in names}
                 group = (group if opens and group else set()) | (names & {agent, "*"})
                 by_agent.update({each: [] for each in group if each not in by_agent})
                 opens = True
             elif field in _RULES:
                 # Other fields do not part a group, as in Google's parser.
                 opens = False
-                if (rule := _rule(field, value, line)) is not None:
-                    for each in {""} if group is None else group:
-                        by_agent.setdefault(each, []).append(rule)
+                for each in {""} if group is None else group:
+                    by_agent.setdefault(each, []).extend(_rules(field, value, line))
         for_all = [rule for rule in by_agent.get("", ()) if rule.kind != ROBOTS_TXT]
         self.rules = (*for_all, *by_agent.get(agent, by_agent.get("*", ())))
 
@@ -94,17 +108,28 @@ def text_of(content: bytes) -> str:
     return content.decode("utf-16" if marked else "utf-8", "replace").replace("\x00", "")
 
 
-def _rule(field: str, value: str, line: str) -> _Rule | None:
+def _lines(content: str) -> Iterator[str]:
+    """The lines without remarks, each with one field."""
+    if len(content.splitlines()) < 2:
+        content = content.replace("\\r", "\n").replace("\\n", "\n")
+    for line in _TAG.sub("\n", content).splitlines():
+        # A long row of blanks would take the patterns quadratic time.
+        yield from _NEXT_FIELD.split(" ".join(line.partition("#")[0].split()))
+
+
+def _rules(field: str, value: str, line: str) -> Iterator[_Rule]:
     if field in _DISALLOW or field == "allow":
         if quoted := _QUOTED.fullmatch(value):
             value = quoted[2].strip()
-        return _Rule(ROBOTS_TXT, field != "allow", pattern_of(value), line) if value else None
-    refuses = refuses_training(value) if field in PREFERENCES else None
-    if refuses is None:
-        return None
+        for each in filter(None, _NEXT_PATH.split(value)):
+            yield _Rule(ROBOTS_TXT, field != "allow", pattern_of(each), line)
+        return
+    refuses = _TRAINING[field] if field in _TRAINING else refuses_training(value)
     # A preference may begin with the path that it is about.
     location = value.split(maxsplit=1)[0] if value.startswith("/") else "/"
-    return _Rule(PREFERENCES[field], refuses, pattern_of(location), line)
+    if refuses is not None and (value or field in PREFERENCES):
+        kind = PREFERENCES.get(field, PREFERENCES["content-usage"])
+        yield _Rule(kind, refuses, pattern_of(location), line)
 
 
 def _weight(rule: _Rule) -> tuple[int, bool]:

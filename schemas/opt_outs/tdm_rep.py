@@ -91,7 +91,7 @@ def reservation(value: object, policy: object) -> Reservation | None:
 
 def _objects(given: Any) -> Iterator[dict[str, Any]]:
     """The objects with a location or a reservation, also those inside others."""
-    if isinstance(given, dict) and not {"location", "tdm-reservation"}.isdisjoint(_lower(given)):
+    if isinstance(given, dict) and not {"location", "tdmreservation"}.isdisjoint(_lower(given)):
         yield _lower(given)
     elif isinstance(given, (dict, list)):
         for each in given.values() if isinstance(given, dict) else given:
@@ -99,11 +99,11 @@ def _objects(given: Any) -> Iterator[dict[str, Any]]:
 
 
 def _lower(given: dict[str, Any]) -> dict[str, Any]:
-    return {name.strip().lower().replace("_", "-"): value for name, value in given.items()}
+    return {re.sub(r"[-_\s]", "", name).lower(): value for name, value in given.items()}
 
 
 def _rules(found: dict[str, Any]) -> Iterator[_TdmRule]:
-    said = reservation(found.get("tdm-reservation"), found.get("tdm-policy"))
+    said = reservation(found.get("tdmreservation"), found.get("tdmpolicy"))
     locations = found.get("location") or "/"
     for each in locations if isinstance(locations, list) else [locations]:
         if isinstance(each, str):
@@ -117,6 +117,7 @@ def pattern_of(location: str) -> str:
     """
     path = _ORIGIN.sub("", location.strip()).removeprefix(".")
     path = path if path.startswith(("/", "*")) else f"/{path}"
+    path = path.replace("**/", "*")  # of .gitignore: folders of any depth, also none
     path = unquote(_MARKS.sub(lambda mark: f"%25{mark[1].upper()}", path))
     # Only at the end it stands for the end.
     return path[:-1].replace("$", "%24") + path[-1:]

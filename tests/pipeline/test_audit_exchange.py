@@ -113,11 +113,31 @@ def test_the_newest_of_a_person_s_annotations_of_a_task_counts(site: AuditSite) 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "{}", "[1]", "[{}]", '[{"data": {}, "annotations": []}]', '[{"image": "x"}]'],
+    [
+        *("", "{", "{}", "[1]", "[{}]", '[{"data": {}, "annotations": []}]', '[{"image": "x"}]'),
+        *("[" * 100_000, "[" * 100 + "]" * 100),
+    ],
 )
 def test_a_file_that_is_no_export_is_told_and_changes_nothing(site: AuditSite, text: str) -> None:
     with site.desk() as desk, pytest.raises(NotAnExport):
         load(desk, text)
+
+
+@pytest.mark.parametrize("name", ["pair-\ud800", "\udfff", "no such pair"])
+def test_a_pair_that_nobody_knows_is_counted_and_the_others_are_judged(
+    site: AuditSite, name: str
+) -> None:
+    site.publish(0)
+    tasks = [
+        annotated({"data": {"pair_id": each}}, "edit", "half \ud83d a text")
+        for each in (name, "pair-0")
+    ]
+
+    with site.desk() as desk:
+        assert load(desk, json.dumps(tasks)).total() == 2
+    (made,) = site.read(AUDITED)
+    assert isinstance(made, CleanPair)
+    assert made.captions[0].text == "half a text"
 
 
 @pytest.mark.parametrize("verdict", ["", "Accept", "delete"])

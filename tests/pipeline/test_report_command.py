@@ -178,6 +178,39 @@ def test_a_folder_that_is_no_finished_run_is_a_clear_line(
     assert "report.html" not in os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("dataset", None),
+        ("rejected", None),
+        ("clean", "ten"),
+        ("seconds", None),
+        ("flow", []),
+        ("best_caption", None),
+    ],
+)
+def test_a_summary_that_was_changed_is_a_clear_line(
+    run_folder: Path, name: str, changed: object
+) -> None:
+    path = run_folder / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: changed}))
+
+    ended = CliRunner().invoke(app, ["report", str(run_folder)])
+
+    assert isinstance(ended.exception, UserError)
+    assert "files that were changed" in str(ended.exception)
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "5", '"x"', '{"captions": 5}'])
+def test_a_sample_that_was_changed_is_a_clear_line(run_folder: Path, line: str) -> None:
+    (run_folder / "sample.jsonl").write_text(line)
+
+    ended = CliRunner().invoke(app, ["report", str(run_folder)])
+
+    assert isinstance(ended.exception, UserError)
+    assert "files that were changed" in str(ended.exception)
+
+
 def test_rows_of_a_shard_count_as_the_records_do(tmp_path: Path) -> None:
     from kaption.objectstore.dataset.table import row
 

@@ -1,5 +1,6 @@
 """`kaption run` on the user's own pairs: every input has exactly one outcome."""
 
+import io
 import json
 import shutil
 import signal
@@ -21,7 +22,7 @@ from kaption.schemas import DeadLetter
 from kaption.workers.batch.journal import Journal
 from kaption.workers.batch.run import BatchRun
 from kaption.workers.batch.servers import ServerAddresses, servers
-from kaption.workers.batch.tally import Tally
+from kaption.workers.batch.tally import Follower, Tally
 from kaption.workers.runtime.pipeline import Pipeline
 from kaption.workers.settings import Settings
 from support.dataset_faults import chain_faults, object_faults
@@ -139,17 +140,21 @@ def test_a_lost_outcome_ends_the_run_with_a_fault(
     assert report.faults == ("1 of 2 inputs have no outcome",)
 
 
-def test_ctrl_c_while_the_last_shards_are_written_leaves_none_of_them(
-    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("kind", "moment"), [(Pipeline, "join"), (Follower, "finish"), (BatchRun, "_report")]
+)
+def test_ctrl_c_from_the_last_shards_on_leaves_none_of_them_and_tells_what_is_kept(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type, moment: str
 ) -> None:
     # Given a run whose pairs are all at the sink, and Ctrl-C while it waits for the last shards
-    join = Pipeline.join
+    whole = getattr(kind, moment)
 
-    def interrupted(pipeline: Pipeline) -> None:
-        monkeypatch.setattr(Pipeline, "join", join)
+    def interrupted(*_: object) -> None:
+        monkeypatch.setattr(kind, moment, whole)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Pipeline, "join", interrupted)
+    monkeypatch.setattr(kind, moment, interrupted)
+    console = Console(file=io.StringIO(), width=200)
     thresholds = {"score": {"good_score": -1.0}, "select": {"min_score": -1.0}}
     given = Settings.model_validate({"models": "demo", **thresholds})
     pairs: list[object] = [{"image": name, "text": text} for name, text in PHOTOGRAPHS.items()]
@@ -160,8 +165,10 @@ def test_ctrl_c_while_the_last_shards_are_written_leaves_none_of_them(
         servers(given, journal, ServerAddresses()) as settings,
         pytest.raises(KeyboardInterrupt),
     ):
-        BatchRun(settings, items, journal, Console(quiet=True)).run()
-    # Then all of them are in shards
+        BatchRun(settings, items, journal, console).run()
+    # Then all of them are in shards, and it says so
+    assert isinstance(console.file, io.StringIO)
+    assert f"Kept: {len(PHOTOGRAPHS)} clean pairs in shards" in console.file.getvalue()
     manifests = read_manifests(FolderStore(tmp_path / "out" / "store"), "dataset")
     assert sum(manifest.pairs for manifest in manifests) == len(PHOTOGRAPHS)
 

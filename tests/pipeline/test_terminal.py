@@ -154,6 +154,24 @@ def test_servers_that_do_not_answer_end_a_run_and_a_worker(pairs: Path, tmp_path
         assert len(lines(said)) == 2  # the other says that the models are toys
 
 
+@pytest.mark.parametrize("store", ["/proc/none", "/proc/1/store", "/dev/null/store"])
+def test_a_store_that_cannot_be_written_ends_a_run_before_models_are_loaded(
+    store: str, pairs: Path, tmp_path: Path
+) -> None:
+    code, said = terminal("run", pairs, tmp_path / "out", "--models", "demo", "--store", store)
+    assert (code, (tmp_path / "out").exists()) == (1, False)
+    _, error = lines(said)  # the other says that the models are toys
+    assert error.startswith("kaption: ")
+    assert store in error
+
+
+def test_a_crawl_without_a_broker_ends_at_once() -> None:
+    code, said = terminal("crawl", KAPTION_KAFKA__BOOTSTRAP="127.0.0.1:1")
+    (line,) = lines(said)
+    assert code == 1
+    assert line.startswith("kaption: no Kafka broker answers")
+
+
 def test_a_worker_tells_a_port_in_use_and_a_missing_redis(tansu: Tansu, tmp_path: Path) -> None:
     given = {"KAPTION_KAFKA__BOOTSTRAP": tansu.bootstrap, "KAPTION_STORE__URL": str(tmp_path)}
     with socket.create_server(("0.0.0.0", 0)) as taken:

@@ -45,8 +45,9 @@ def test_what_is_no_broker_is_told_in_one_line(answer: bytes, protocol: str, clo
     assert len(seen) < 300
 
 
-def xml(code: str) -> bytes:
-    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>m</Message></Error>".encode()
+def xml(code: str, message: str = "m") -> bytes:
+    error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    return f"<?xml version='1.0'?>{error}".encode()
 
 
 def http(status: int, body: bytes, *headers: str) -> bytes:
@@ -72,6 +73,12 @@ NO_S3 = {
     "a token that is old": (http(400, xml("ExpiredToken")), Fatal, "renew them"),
     "no reason": (http(400, b""), Fatal, "store.endpoint"),
     "a code of its own": (http(418, xml("Teapot")), Fatal, "Teapot"),
+    "line breaks": (
+        http(403, xml(" AccessDenied\n", "no\nno\n\nno")),
+        Fatal,
+        "no no no; the user of",
+    ),
+    "line breaks of one that is busy": (http(503, xml("SlowDown", "a\n\nb")), Retry, ": a b$"),
     "JSON": (http(403, b'{"error": "no"}'), Fatal, "store.access_key"),
     "half a page": (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc", Fault, "S3"),
     "no length": (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Fault, "S3"),

@@ -14,6 +14,7 @@ from kaption.workers.batch.progress import Display
 from kaption.workers.batch.report import RunReport, print_summary, summary
 from kaption.workers.batch.tally import Tally
 from kaption.workers.cli.run import finish
+from kaption.workers.report.spent import written
 from kaption.workers.runtime.progress import Snapshot
 
 
@@ -52,6 +53,17 @@ def test_the_rate_is_that_of_the_pairs_of_this_attempt() -> None:
     # Then the rate counts the other ten
     assert "100 pairs, 10 of them now, in 2.0 s (5.0/s)" in console.export_text()
     assert summary(of)["pairs_per_second"] == 5.0
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        *((0.0, "0"), (8.3975e-05, "0.000084"), (0.2, "0.2"), (12.3456, "12.35")),
+        *((123_456.7, "123,457"), (12_345, "12,345"), (0, "0")),
+    ],
+)
+def test_a_number_for_people_has_no_exponent(value: float, said: str) -> None:
+    assert written(value) == said
 
 
 def snapshot(waiting_for: str | None = None) -> Snapshot:

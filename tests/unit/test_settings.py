@@ -1,5 +1,6 @@
 """Settings: where each comes from, that errors are reported, and what documents say of them."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -70,10 +71,11 @@ def test_pretrained_is_refused_beside_a_model_with_its_own_weights(
 def test_the_source_of_each_setting_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = _write(tmp_path, "[sink]\nshard_records = 5\n")
+    config = _write(tmp_path, "[sink]\nshard_records = 5\n[Ingest]\nbatch_records = 5\n")
     monkeypatch.setenv("KAPTION_CLIP__DEVICE", "cpu")
     sources = {row.setting.name: row.source for row in explain(load_settings(config), config)}
     assert sources["sink.shard_records"] == f"file {config}"
+    assert sources["ingest.batch_records"] == f"file {config}"
     assert sources["clip.device"] == "environment KAPTION_CLIP__DEVICE"
     assert sources["sink.prefix"] == "default"
 
@@ -140,6 +142,13 @@ def test_an_error_about_a_secret_does_not_show_it(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InvalidSettingsError, match=r"kafka\.password: Input should be") as raised:
         load_settings()
     assert "4711" not in str(raised.value)
+
+
+@pytest.mark.parametrize("agent", ["a\nb", "a\rX: y", "  ", "M\u00fcller", "a \u2014 b", "a\tb"])
+def test_a_user_agent_that_no_header_takes_is_refused(agent: str, tmp_path: Path) -> None:
+    config = _write(tmp_path, f"[ingest.fetch]\nuser_agent = {json.dumps(agent)}\n")
+    with pytest.raises(InvalidSettingsError, match=r"ingest\.fetch\.user_agent: a header"):
+        load_settings(config)
 
 
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:

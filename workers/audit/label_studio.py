@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from kaption.schemas import CleanPair
+from kaption.schemas.plain_json import made_plain, read_json
 from kaption.workers.audit.decision import UnusableText, Verdict
 from kaption.workers.audit.desk import AuditDesk, GoneError
 
@@ -33,6 +34,9 @@ LABEL_CONFIG = """\
 </View>
 """
 """The labelling interface of the project that the tasks are for."""
+
+_DEPTH = 20
+"""Nested levels of an export, at most; annotations have eight or so."""
 
 
 class NotAnExport(ValueError):
@@ -106,7 +110,7 @@ def load(desk: AuditDesk, text: str) -> Counter[str]:
 
 def _annotations(text: str) -> Iterator[tuple[str, str, Verdict, str]]:
     try:
-        tasks = json.loads(text)
+        tasks = made_plain(read_json(text.encode()), _DEPTH)
     except ValueError as error:
         raise NotAnExport(f"it is not JSON: {error}") from error
     if not isinstance(tasks, list):

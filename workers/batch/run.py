@@ -109,6 +109,9 @@ class BatchRun:
                 self._closing = True
                 self._pipeline.stop()
                 self._pipeline.join()
+            self._follower.finish()
+            self._raise_failures()  # a full disk may take the last line of rejected.jsonl
+            return self._report(time.monotonic() - started)
         except KeyboardInterrupt:
             self._interrupt(time.monotonic() - started)
             raise
@@ -116,9 +119,6 @@ class BatchRun:
             # The run's servers stop next, and their clients must stop before them.
             self._pipeline.abandon()
             raise
-        self._follower.finish()
-        self._raise_failures()  # a full disk may take the last line of rejected.jsonl
-        return self._report(time.monotonic() - started)
 
     def _interrupt(self, seconds: float) -> None:
         """Stop all stages at once, but let the sink write what it holds, and tell what is kept."""
@@ -141,8 +141,7 @@ class BatchRun:
         of = f" of {self._feeder.published}" if self._feeder.done else ""
         self._say(
             f"stopped after {seconds:.0f} s. Kept: {kept} clean pairs in shards, "
-            f"{tally.rejected.total()} rejected, {tally.dead.total()} dead{of}. "
-            "The same command goes on from here"
+            f"{tally.rejected.total()} rejected, {tally.dead.total()} dead{of}"
         )
 
     def _say(self, line: str) -> None:

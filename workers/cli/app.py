@@ -130,7 +130,7 @@ def main() -> None:
             typer.echo("kaption: stopped. Give the same command again to finish", err=True)
         raise
     except _OURS as error:
-        typer.echo(f"kaption: {error}", err=True)
+        typer.echo(f"kaption: {' '.join(str(error).split())}", err=True)
         sys.exit(1)
     except OSError as error:
         if error.errno not in _OF_THE_MACHINE:

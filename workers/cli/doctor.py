@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from kaption.connections.errors import Fatal, Fault, Retry
+from kaption.connections.errors import Fatal, Fault
 from kaption.connections.kafka.rights import check_rights
 from kaption.connections.kafka.topics import TopicAdmin, TopicError
-from kaption.connections.tls import setting
 from kaption.objectstore import open_store
 from kaption.objectstore.open import try_store
 from kaption.schemas import TOPICS
@@ -108,11 +107,8 @@ def _rights(stages: Sequence[str], settings: Settings) -> str:
 
 
 def _redis(settings: Settings) -> str:
-    try:
-        for client in connect_all(settings.redis):
-            try_redis(client, settings.redis.key_prefix)
-    except Retry as error:
-        raise UnhealthyError(f"{error} ({setting('redis', 'url')} names the server)") from error
+    for client in connect_all(settings.redis):
+        try_redis(client, settings.redis.key_prefix)
     wrong = Dedup.connected(settings.redis, settings.ingest.dedup).ready()
     if wrong is not None:
         raise UnhealthyError(wrong)

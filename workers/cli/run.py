@@ -19,6 +19,8 @@ from rich.console import Console
 from kaption.connections.errors import Fault
 from kaption.consumers import Read
 from kaption.objectstore import open_store
+from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.open import try_store
 from kaption.producers.sources import Found, open_source
 from kaption.schemas.counts import Refusals
 from kaption.workers.batch.journal import Journal, check_folder
@@ -136,6 +138,9 @@ def run_pairs(
             if given.kafka is not None:
                 say(f"names of topics begin with {run_settings.kafka.topic_prefix}")
             if given.store is not None:
+                # The sink would find out only after the models are loaded.
+                trial = Layout(run_settings.sink.prefix).probe("run")
+                try_store(open_store(run_settings.store), trial)
                 say(f"shards are below {run_settings.sink.prefix}/")
             run = BatchRun(run_settings, items, journal, console, on_read)
             try:
@@ -164,7 +169,7 @@ def run_pairs(
             if given.redis is not None:
                 forget(run_settings.redis)
     except KeyboardInterrupt:
-        say("stopped")
+        say("stopped. The same command goes on from here")
         raise typer.Exit(130) from None
 
 

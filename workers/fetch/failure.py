@@ -77,4 +77,4 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -29,6 +29,13 @@ DECODE_WALL_FACTOR = 12
 """A loaded machine makes decoding slow; only a decoder that hangs takes this many times longer."""
 
 
+def _header_value(text: str) -> str:
+    # Without this every request would fail, each with an error of its own.
+    if not (text.isascii() and text.isprintable() and text.strip()):
+        raise ValueError("a header has printable ASCII characters in one line, and is not empty")
+    return text
+
+
 class FetchPolicy(Policy):
     """How ingest gets an image from a URL."""
 
@@ -54,7 +61,9 @@ class FetchPolicy(Policy):
     send_referer: bool = False
     """Send the Referer header that a browser sends for an image on page_url. Some servers refuse
     images without it."""
-    user_agent: str = "kaption/0.1 (+image-text dataset crawler)"
+    user_agent: Annotated[str, AfterValidator(_header_value)] = (
+        "kaption/0.1 (+image-text dataset crawler)"
+    )
     """The User-Agent header. Name your organisation and an address for complaints."""
 
 

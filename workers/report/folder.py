@@ -22,10 +22,13 @@ SAMPLE = "sample.jsonl"
 """In the folder of a run: the pairs that its report shows."""
 PAIRS = 300
 """Pairs that a report shows."""
+_NO_CARDS = "The pairs of this run were not kept: there is no sample.jsonl."
 
 
 def run_report(out: Path, settings: Settings) -> str:
     """The page of a finished run. Raises UserError, Retry, Fatal, ModuleNotFoundError."""
+    from jinja2 import UndefinedError
+
     path = out / "summary.json"
     if not path.is_file():
         why = "an interrupted run" if (out / "run.json").is_file() else "no run"
@@ -34,23 +37,22 @@ def run_report(out: Path, settings: Settings) -> str:
         numbers: dict[str, Any] = json.loads(path.read_text("utf-8"))
         dataset = numbers["dataset"]
         cards = list(read_cards(out / SAMPLE)) if (out / SAMPLE).is_file() else []
-        numbers["flow"], numbers["score_bars"], numbers["phrases"]
-    except (ValueError, KeyError, TypeError) as error:
+        store = settings.store.model_copy(update={"url": dataset["store"] or str(out / "store")})
+        objects = open_store(store)
+        finished = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        content = ReportContent(
+            title=f"{numbers['clean']:,} of {numbers['published']:,} pairs were kept",
+            at=f"Run in {out.resolve().name}, ended {finished:%d %B %Y at %H:%M} UTC",
+            numbers=numbers,
+            cards=standing(cards, Takedowns(objects, dataset["prefix"])),
+            notes=() if cards else (_NO_CARDS,),
+        )
+        return render(content, stored(objects))
+    except (ValueError, LookupError, TypeError, AttributeError, UndefinedError) as error:
         raise UserError(
             f"{out} holds a run of another version of kaption, or files that were changed"
             f" ({type(error).__name__}: {error}): make it with that version, or run again"
         ) from error
-    store = settings.store.model_copy(update={"url": dataset["store"] or str(out / "store")})
-    objects = open_store(store)
-    finished = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    content = ReportContent(
-        title=f"{numbers['clean']:,} of {numbers['published']:,} pairs were kept",
-        at=f"Run in {out.resolve().name}, ended {finished:%d %B %Y at %H:%M} UTC",
-        numbers=numbers,
-        cards=standing(cards, Takedowns(objects, dataset["prefix"])),
-        notes=() if cards else ("The pairs of this run were not kept: there is no sample.jsonl.",),
-    )
-    return render(content, stored(objects))
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -81,5 +81,7 @@ def _short(value: float) -> float:
 
 
 def written(value: float) -> str:
-    """A number for people."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    """A number for people, who read no exponents."""
+    if isinstance(value, int) or value >= 1_000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if value >= 0.001 or not value else f"{value:.6f}"

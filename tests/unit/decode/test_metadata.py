@@ -180,6 +180,10 @@ def test_what_the_file_says_is_not_in_the_stored_image() -> None:
         ("<plus:DataMining> DMI&#45;PROHIBITED\n</plus:DataMining>", "DMI-PROHIBITED"),
         ('<rdf:Description plus:DataMining="DMI-PROHIBITED-EXCEPTSEARCHENGINEINDEXING"/>', None),
         ("<plus:DataMining><![CDATA[DMI-PROHIBITED]]></plus:DataMining>", "DMI-PROHIBITED"),
+        ("<plus:dataMining>DMI-PROHIBITED</plus:dataMining>", "DMI-PROHIBITED"),
+        ('<rdf:Description plus:datamining="DMI-PROHIBITED"/>', "DMI-PROHIBITED"),
+        ("<plus:DATAMINING>not allowed</plus:DATAMINING>", "not allowed"),
+        ("<plus:DataMining>Forbidden for training</plus:DataMining>", "Forbidden for training"),
     ],
 )
 def test_the_property_is_read_in_each_form_of_rdf(body: str, value: str | None) -> None:
@@ -222,6 +226,10 @@ def test_other_values_and_properties_allow(body: str) -> None:
         (
             manifest({"c2pa.ai_training": {"use": "notAllowed"}}),
             "c2pa.training-mining: c2pa.ai_training notAllowed",
+        ),
+        (
+            manifest({"entries": {"c2pa.ai_training": {"use": "Prohibited"}}}),
+            "c2pa.training-mining: c2pa.ai_training Prohibited",
         ),
         (
             manifest({"entries": [{"c2pa.ai_training": {"use": "not_allowed"}}]}),

@@ -115,6 +115,7 @@ def test_a_coding_behind_a_malformed_line_is_removed(
         b"GET / HTTP/1.1 200 OK\r\n" + LENGTH + b"\r\n",
         b"HTTP/1.1 2000 OK\r\n\r\n",
         b"ICY 200 OK\r\n\r\n",
+        b"HTTP/1.1 000 Nothing\r\n\r\n",
         OK + b"X: " + b"x" * 300_000 + b"\r\n\r\n",
         OK + b"X: y\r\n" * 50_000 + b"\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" * 17 + OK + b"\r\n",
@@ -128,6 +129,7 @@ def test_what_is_no_whole_answer_is_refused(
     with pytest.raises(Reject) as refused:
         fetched(web, make_fetcher(), answer + BODY)
     assert refused.value.reason in (Reason.FETCH_FAILED, Reason.FETCH_STATUS)
+    assert "\n" not in refused.value.detail
 
 
 @pytest.mark.parametrize(

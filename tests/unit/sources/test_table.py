@@ -145,6 +145,28 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
     assert pair.extra == {"price": "4.99"}
 
 
+@pytest.mark.parametrize("named", ["title", "Title", "TITLE", "text"])
+def test_the_named_column_is_found_in_any_spelling_and_no_other_is_taken(
+    tmp_path: Path, named: str
+) -> None:
+    other = "title" if named == "text" else "text"
+
+    (pair,) = csv_items(
+        tmp_path, f"url,{named.lower()},{other}\n{URL},mine,other\n", text_column=named
+    )
+
+    assert isinstance(pair, RawPair)
+    assert pair.text == "mine"
+    with pytest.raises(SourceError, match="known name for the text"):
+        csv_items(tmp_path, f"url,caption\n{URL},a\n", text_column=named)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "idna", "punycode"])
+def test_an_encoding_that_fails_on_the_file_is_told(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(SourceError, match="-o encoding"):
+        csv_items(tmp_path, f"url,caption\n{URL},\\x\u00e9\\N{{x\n", encoding=encoding)
+
+
 def test_quoted_line_breaks_belong_to_the_field(tmp_path: Path) -> None:
     first, second = csv_items(tmp_path, f'\ufeffurl,text\r\n{URL},"a\r\nb"\r\n{URL},c\r\n')
 

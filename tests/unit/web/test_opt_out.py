@@ -72,6 +72,10 @@ def test_other_words_in_a_page_are_no_signals(name: str, content: str) -> None:
         ("MyBot:noai", ["mybot: noai"]),
         ("*: noai", ["noai"]),
         ("kaption: noai", ["kaption: noai"]),
+        ("all: noai", ["noai"]),
+        ("DisallowAITraining", ["disallowaitraining"]),
+        ("mybot: index, disallow-ai-training", ["mybot: disallowaitraining"]),
+        ("googlebot: DisallowAITraining", []),
         ("noai, mybot: noindex", ["noai", "mybot: noindex"]),
         # Several headers that a library has joined
         ("otherbot: noai\nmybot: noai", ["mybot: noai"]),
@@ -202,6 +206,7 @@ def test_preferences_against_training_are_signals(
         ("CONTENT_USAGE", "train-ai=n", ("content_usage", "train-ai=n")),
         ("Content_Signal", "ai-train=no", ("content_signal", "ai-train=no")),
         ("X-Robots-Tags", "noai", ("x_robots_tag", "noai")),
+        ("X-Robot-Tag", "noai", ("x_robots_tag", "noai")),
         ("Robots-Tag", "noai", ("x_robots_tag", "noai")),
         ("TDMReservation", "1", ("tdm_reservation", "1")),
         ("X-TDM-Reservation", "1", ("tdm_reservation", "1")),
@@ -213,7 +218,7 @@ def test_a_name_that_is_spelled_otherwise_counts(
     name: str, value: str, found: tuple[str, str]
 ) -> None:
     assert signals(headers=[(name, value)]) == [found]
-    if "robots" not in name.lower():
+    if "robot" not in name.lower():
         assert signals(f'<meta name="{name}" content="{value}">') == [found]
 
 
@@ -255,6 +260,9 @@ def test_locations_are_patterns_as_in_robots_txt(location: str, url: str, matche
         '{"Location": "/b", "TDM-Reservation": "1"}',
         '[{"tdm-reservation": 1.0}]',
         '{"tdm_reservation": 1}',
+        '[{"location": "/b", "tdmReservation": 1}]',
+        '[{"location": "/b/**/*.jpg", "tdm-reservation": 1}]',
+        '[{"location": "/**/c.jpg", "TDM Reservation": 1}]',
         '[{"location": null, "TDM_Reservation": "\u20181\u2019"}]',
         '{"tdmrep": [{"location": "/", "tdm-reservation": 1}]}',
         '[[{"location": "./b/", "tdm-reservation": 1}]]',

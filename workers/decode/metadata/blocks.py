@@ -50,13 +50,15 @@ def xmp_packets(data: bytes, kind: str, found: object) -> Iterator[bytes]:
 
 
 def packets_with(data: bytes, word: bytes) -> Iterator[bytes]:
-    """The packets that stand in the bytes as they are, wherever, and hold the word.
+    """The packets that stand in the bytes as they are, wherever, and hold the word in any case.
+
+    The word is given in lower case.
 
     XMP is made to be found so (XMP, part 1, 7.3.2). It stands in the EXIF data and in Photoshop's
     resources of any format, in chunks and segments with a wrong name, and on later pages.
     """
-    start = 0
-    while (at := data.find(word, start)) >= 0:
+    start, lowered = 0, data.lower()
+    while (at := lowered.find(word, start)) >= 0:
         # What was looked through is not looked through again.
         begin, end = data.rfind(_RDF, start, at), data.find(_RDF_END, at)
         if end < 0:

@@ -26,21 +26,23 @@ MAX_SIGNALS = 16
 MAX_PACKETS = 64
 """An image has one or two."""
 MAX_ASSERTION_BYTES = 1 << 20
-_PROPERTY = "DataMining"
-"""PLUS LDF 1.2.1, also an IPTC property since 2023. Each prohibiting value has PROHIBITED in it."""
+_PROPERTY = "datamining"
+"""DataMining of PLUS LDF 1.2.1, also an IPTC property since 2023, in any case."""
+# Each prohibiting value has PROHIBITED in it. Some write other words.
+_PROHIBITS = re.compile(r"prohibit|forbid|denied|disallow|not[-_ ]?allowed", re.IGNORECASE)
 # Where a packet is no XML: a bare & or a character of Latin-1 is common, and no parser of XML goes
 # on behind it. An attribute, or an element's content.
 _WRITTEN = re.compile(
     rb"DataMining\s{0,20}(?:=\s{0,20}([\"'])(?P<attribute>.{0,1000}?)\1"
     rb"|(?:\s[^<>]{0,1000})?>(?P<content>.{0,1000}?)</[\w:]{0,100}DataMining\b"
     rb"|\s(?P<inside>[^<>]{0,1000})/>)",
-    re.DOTALL,
+    re.DOTALL | re.IGNORECASE,
 )
 _WRITTEN_TIMES = 100
 _ASSERTION = re.compile(
     rb"jumd.{17}((?:c2pa|cawg)\.training-mining[^\x00]{0,60})\x00", flags=re.DOTALL
 )
-_REFUSED = {"notallowed", "constrained"}
+_REFUSED = {"notallowed", "constrained", "disallowed", "prohibited", "forbidden", "denied"}
 _BOXES = 8
 
 
@@ -71,7 +73,7 @@ def _of_xmp(data: bytes, kind: str, xmp: object, broken: set[str]) -> Iterator[O
         except Exception:  # noqa: BLE001 # the metadata is broken, and the image need not be
             broken.add("xmp")
     for value in values:
-        if "PROHIBITED" in value.upper():
+        if _PROHIBITS.search(value):
             yield signal(XMP_DATA_MINING, value, SOURCE)
 
 
@@ -79,7 +81,7 @@ def _read(packet: bytes, values: list[str], broken: set[str]) -> None:
     # In UTF-16 and UTF-32 zeros stand between the letters.
     letters = packet.replace(b"\x00", b"")
     # Nearly no packet has the property, so nearly none is parsed.
-    if _PROPERTY.encode() not in letters:
+    if _PROPERTY.encode() not in letters.lower():
         return
     padded = packet.strip(b"\x00")
     if not _collect(padded if padded == letters else packet, values):
@@ -91,9 +93,10 @@ def _written(letters: bytes) -> Iterator[str]:
     """What stands in a property `DataMining` of a packet that cannot be parsed."""
     first, *rest = letters.split(b"<!--")
     text = first + b"".join(each.partition(b"-->")[2] for each in rest)
+    lowered = text.lower()
     at = 0
     for _ in range(_WRITTEN_TIMES):
-        at = text.find(_PROPERTY.encode(), at)
+        at = lowered.find(_PROPERTY.encode(), at)
         if at < 0:
             return
         tag = text.rfind(b"<", 0, at)
@@ -140,7 +143,7 @@ def _collect(packet: bytes, values: list[str]) -> bool:
 
 
 def _is_property(name: str) -> bool:
-    return name.rpartition(":")[2] == _PROPERTY
+    return name.rpartition(":")[2].lower() == _PROPERTY
 
 
 def _of_c2pa(data: bytes, kind: str, broken: set[str]) -> Iterator[OptOutSignal]:
