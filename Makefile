@@ -46,7 +46,7 @@ evaluate: $(INSTALLED) ## Measure what the pairs are worth, on a held-out crawl
 
 platform: cluster images pods ## Try what a platform team runs: alerts, chart, images, Compose, pods
 
-cluster: $(INSTALLED) ## Try the alerts, and the chart on a Kubernetes API server (needs Go)
+cluster: $(INSTALLED) ## Try alerts, workflow, and the chart on a Kubernetes API server (needs Go)
 	$(BIN)/pytest -q tests/contract/test_alerts.py
 	$(BIN)/python -m tools.platform $(ARGS)
 

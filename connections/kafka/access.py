@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import socket
 import ssl
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from kafka.errors import (
     AuthorizationError,
     GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailedError,
 )
@@ -26,6 +30,12 @@ from kaption.connections.settings import KafkaConnection
 from kaption.connections.tls import setting, tls_context, tls_refusal
 
 TIMEOUT_S = 10.0
+_CONNECT_S = 5.0
+"""For the connection itself: the operating system takes it also where the broker is slow."""
+_STARTING_S = 3.0
+_PAUSE_S = 0.5
+
+_Client = TypeVar("_Client")
 
 _PROTOCOL = setting("kafka", "security_protocol")
 _DEFAULT_PORT = "9092"  # as in kafka-python
@@ -43,16 +53,31 @@ def check_access(connection: KafkaConnection, timeout_s: float = TIMEOUT_S) -> s
     Raises Fatal where that broker refuses us: waiting does not help. Where no address answers as a
     broker, returns what was seen at each: waiting may help.
     """
-    seen = []
-    for address in connection.bootstrap.split(","):
-        try:
-            with _Attempt(connection, address.strip(), timeout_s) as attempt:
-                attempt.log_in()
-        except (OSError, Retry, ValueError) as error:
-            seen.append(str(error))
-        else:
-            return None
-    return "; ".join(seen)
+    return _joined(_look(connection, timeout_s)) or None
+
+
+def opened(connection: KafkaConnection, timeout_s: float, make: Callable[[], _Client]) -> _Client:
+    """Make a client with `make`, which waits `timeout_s` for a broker and then raises KafkaError.
+
+    Where nothing listens, only a broker that starts is waited for, a few seconds. The library would
+    wait for `timeout_s` in silence, and a person at a terminal would not know for what. A broker
+    that takes the connection and is silent may be slow: it has the whole `timeout_s`.
+
+    Raises Fatal where the broker refuses this client, and Retry with a line that says what to do
+    where none answers.
+    """
+    until = time.monotonic() + min(timeout_s, _STARTING_S)
+    while _is_absent(seen := _look(connection, TIMEOUT_S)) and time.monotonic() < until:
+        time.sleep(_PAUSE_S)
+    try:
+        if _is_absent(seen):
+            raise KafkaConnectionError(_joined(seen))
+        return make()
+    except KafkaError as error:
+        raise Retry(
+            f"no Kafka broker answers at {connection.bootstrap}: {_joined(seen) or error}; "
+            "start it, or correct kafka.bootstrap"
+        ) from error
 
 
 def denial(connection: KafkaConnection, error: BaseException) -> str | None:
@@ -73,6 +98,29 @@ def not_allowed(connection: KafkaConnection, what: str) -> str:
     )
 
 
+def _look(connection: KafkaConnection, timeout_s: float) -> list[Exception]:
+    """What was seen at each bootstrap address; nothing where one let us log in."""
+    seen: list[Exception] = []
+    for address in connection.bootstrap.split(","):
+        try:
+            with _Attempt(connection, address.strip(), timeout_s) as attempt:
+                attempt.log_in()
+        except (OSError, Retry, ValueError) as error:
+            seen.append(error)
+        else:
+            return []
+    return seen
+
+
+def _is_absent(seen: Sequence[Exception]) -> bool:
+    """Whether there is no broker at any address: none took the connection and was silent."""
+    return bool(seen) and not any(isinstance(each, TimeoutError) for each in seen)
+
+
+def _joined(seen: Sequence[Exception]) -> str:
+    return "; ".join(map(str, seen))
+
+
 class _Attempt:
     """One connection to one address.
 
@@ -90,9 +138,12 @@ class _Attempt:
         password = secret.get_secret_value() if secret else None
         context = tls_context("kafka", connection, password) if connection.uses_tls else None
         try:
-            self._socket = socket.create_connection((self._host, int(port)), timeout_s)
+            self._socket = socket.create_connection(
+                (self._host, int(port)), min(timeout_s, _CONNECT_S)
+            )
         except OSError as error:
             raise ConnectionError(f"{address}: {error}") from error
+        self._socket.settimeout(timeout_s)
         self._protocol = KafkaProtocol(client_id="kaption")
         if context is not None:
             self._encrypt(context)
@@ -137,6 +188,9 @@ class _Attempt:
             raise ConnectionError(
                 f"{self._address} ends the TLS handshake ({error}): {self._question}"
             ) from error
+        except TimeoutError as error:
+            plain.close()
+            raise self._silence() from error
         except OSError as error:
             plain.close()
             raise ConnectionError(f"{self._address}: {error}") from error
@@ -149,7 +203,7 @@ class _Attempt:
                 for response in self._responses(data):
                     return response
         except TimeoutError as error:
-            raise TimeoutError(f"{self._address} does not answer") from error
+            raise self._silence() from error
         except ssl.SSLError as error:
             if "ALERT" in (error.reason or ""):
                 raise Fatal(
@@ -166,6 +220,9 @@ class _Attempt:
             return [response for _, response in self._protocol.receive_bytes(data)]
         except Exception as error:  # the library takes the bytes of any server apart
             raise ConnectionError(f"does not answer as Kafka does: {self._question}") from error
+
+    def _silence(self) -> TimeoutError:
+        return TimeoutError(f"{self._address} does not answer")
 
     def _refusal(self) -> str:
         if self._connection.sasl_mechanism == "OAUTHBEARER":

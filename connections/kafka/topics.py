@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,7 +21,8 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 from kafka.protocol.consumer import OffsetSpec
 
-from kaption.connections.kafka.access import check_access, denial, not_allowed
+from kaption.connections.errors import Retry
+from kaption.connections.kafka.access import denial, not_allowed, opened
 from kaption.connections.kafka.clients import admin_client
 from kaption.connections.kafka.topic_state import (
     EXISTS,
@@ -36,32 +36,17 @@ from kaption.connections.kafka.topic_state import (
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas import Topic
 
-_STARTING_S = 5.0
-_PAUSE_S = 0.5
-
 
 class TopicError(Exception):
     """The broker does not answer or refuses a change; the message says what to do."""
 
 
 def open_admin(connection: KafkaConnection, timeout_s: float) -> Any:
-    """An admin client. Raises TopicError, and Fatal where the broker refuses this client.
-
-    A broker that starts is waited for a few seconds. kafka-python would wait for `timeout_s` in
-    silence, and a person at a terminal would not know for what.
-    """
-    until = time.monotonic() + min(timeout_s, _STARTING_S)
-    while (seen := check_access(connection)) and time.monotonic() < until:
-        time.sleep(_PAUSE_S)
+    """An admin client. Raises TopicError, and Fatal where the broker refuses this client."""
     try:
-        if seen:
-            raise KafkaConnectionError(seen)
-        return admin_client(connection, timeout_s)
-    except KafkaError as error:
-        raise TopicError(
-            f"no Kafka broker answers at {connection.bootstrap}: {seen or error}; "
-            "start it, or correct kafka.bootstrap"
-        ) from error
+        return opened(connection, timeout_s, lambda: admin_client(connection, timeout_s))
+    except Retry as error:
+        raise TopicError(str(error)) from error
 
 
 def message_limit(connection: KafkaConnection, topic: str, timeout_s: float) -> int | None:

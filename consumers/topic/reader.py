@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
-from kaption.connections.errors import Fatal, must_be
-from kaption.connections.kafka.access import check_access, denial
+from kaption.connections.errors import Fatal, Retry, must_be
+from kaption.connections.kafka.access import denial, opened
 from kaption.connections.kafka.clients import topic_consumer
 from kaption.connections.kafka.internals import fetch_by_id, take_doubt
 from kaption.connections.kafka.library import KafkaError, TopicPartition
@@ -60,7 +60,8 @@ class TopicReader:
     owns: tells of a partition's number whether to read it; None: all are read.
     follow_until: read on until it is set. None: stop at the ends that the partitions have when the
     iteration begins.
-    timeout_s: for the first broker, and for the next records before the end.
+    timeout_s: for the first broker, and for the next records before the end. Where nothing listens
+    at the broker's address, a few seconds are enough to say so.
 
     Each iteration begins anew. Raises ReadError: no broker answers, a topic is missing or was
     deleted and created again, a batch is damaged, or nothing came for `timeout_s` before the end.
@@ -89,18 +90,13 @@ class TopicReader:
         self._timeout_s = timeout_s
         self._connection = connection
         self._topic_ids = TopicIds(connection, timeout_s)
-        seen = None
         try:
-            seen = check_access(connection)
-            self._consumer = topic_consumer(connection, timeout_s)
-            fetch_by_id(self._consumer, self._topic_ids.uuid)
-        except Fatal as error:
+            self._consumer = opened(
+                connection, timeout_s, lambda: topic_consumer(connection, timeout_s)
+            )
+        except (Fatal, Retry) as error:
             raise ReadError(str(error)) from error
-        except KafkaError as error:
-            raise ReadError(
-                f"no Kafka broker answers at {connection.bootstrap}: {seen or error}; "
-                "start it, or correct kafka.bootstrap"
-            ) from error
+        fetch_by_id(self._consumer, self._topic_ids.uuid)
 
     def __iter__(self) -> Iterator[Read]:
         return (read for read in self.reads() if read is not None)

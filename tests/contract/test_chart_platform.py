@@ -1,5 +1,8 @@
 """What a platform team adds to the chart's pods, and commands that run in pods of their own."""
 
+import json
+from typing import Any
+
 from kaption.workers.wiring import STAGES
 from support.chart import CHART, container, helm, named, pods, render, settings
 
@@ -31,6 +34,52 @@ def test_a_stage_may_have_its_own_image_gpu_runtime_and_sidecar() -> None:
     assert {name for name in STAGES if "runtimeClassName" in made[name]} == {"recaption"}
     assert [it["name"] for it in made["ingest"]["containers"]] == ["kaption", "proxy"]
     assert len(made["score"]["containers"]) == 1
+
+
+def test_what_a_stage_adds_joins_what_all_pods_have() -> None:
+    # Given a class of runtimes for all pods, and additions of one stage beside those for all
+    volume = {"name": "own", "emptyDir": {}}
+    added: dict[str, Any] = {
+        "extraEnv": [{"name": "OWN", "value": "1"}],
+        "extraVolumes": [volume],
+        "extraVolumeMounts": [{"name": "own", "mountPath": "/own"}],
+        "podLabels": {"tier": "own"},
+        "podAnnotations": {"note": "own"},
+    }
+    options = ("--set-json", f"stages.score={json.dumps(added)}", "--set", "runtimeClassName=kata")
+    manifests = render("platform", *options)
+    # When the pods are rendered
+    templates = {
+        stage: it["spec"]["template"] for stage, it in named(manifests, "Deployment").items()
+    }
+    score, sink = templates["score"], templates["sink"]
+    # Then the stage has both, and another one those of all pods
+    variables = container(score["spec"])["env"]
+    assert {"name": "HTTPS_PROXY", "value": "http://proxy:3128"} in variables
+    assert added["extraEnv"][0] in variables
+    assert volume in score["spec"]["volumes"]
+    mounted = {it["name"] for it in container(score["spec"])["volumeMounts"]}
+    assert {"own", "certificates"} <= mounted
+    assert score["metadata"]["labels"].items() >= {"team": "data", "tier": "own"}.items()
+    assert score["metadata"]["annotations"]["note"] == "own"
+    assert score["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
+    assert score["spec"]["runtimeClassName"] == "kata"
+    assert templates["recaption"]["spec"]["runtimeClassName"] == "nvidia"
+    assert "own" not in json.dumps(sink)
+
+
+def test_pods_of_jobs_and_commands_have_what_all_pods_have() -> None:
+    manifests = render("platform")
+    jobs = [it["spec"]["template"] for it in named(manifests, "Job").values()]
+    jobs += [
+        it["spec"]["jobTemplate"]["spec"]["template"] for it in named(manifests, "CronJob").values()
+    ]
+
+    assert len(jobs) == 4
+    for it in jobs:
+        assert it["metadata"]["labels"]["team"] == "data"
+        assert it["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
+        assert {"name": "HTTPS_PROXY", "value": "http://proxy:3128"} in container(it["spec"])["env"]
 
 
 def test_commands_have_their_own_user_and_account_and_the_small_image() -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, KafkaAdminClient
 
 from kaption.schemas import TOPICS
+from kaption.schemas.topics import RAW
 from support import program
 from support.parts import S3Bucket
 from tools.servers import ApacheKafka
@@ -91,7 +93,9 @@ def test_a_worker_refuses_to_start_with_wrong_topics(
     assert "pairs.raw" not in narrow.stderr
 
 
-def test_status_counts_produced_pairs_as_lag_of_ingest(kaption: Command, tmp_path: Path) -> None:
+def test_status_counts_records_and_no_markers_of_transactions(
+    kaption: Command, apache_kafka: ApacheKafka, topic_prefix: str, tmp_path: Path
+) -> None:
     # Given topics, and a file with two pairs and a line that is no pair
     kaption("topics", "create")
     pair = {"image": "http://example.org/a.jpg", "text": "a"}
@@ -107,3 +111,14 @@ def test_status_counts_produced_pairs_as_lag_of_ingest(kaption: Command, tmp_pat
     assert "pairs.jsonl:3" in ended.stderr
     status = kaption("status", "--interval", "0.1")
     assert re.search(r"ingest +0 +3 +0\.0", status.stdout), status.stdout + status.stderr
+    # When ingest has done all, and its offsets are after the markers, then three records are done
+    done = KafkaConsumer(bootstrap_servers=apache_kafka.bootstrap, group_id=topic_prefix + "ingest")
+    name = topic_prefix + RAW.name
+    places = [TopicPartition(name, each) for each in done.partitions_for_topic(name)]
+    ends = done.end_offsets(places)
+    done.assign(places)
+    done.commit({place: OffsetAndMetadata(end, "", -1) for place, end in ends.items()})
+    done.close()
+    assert sum(ends.values()) > 3
+    status = kaption("status", "--interval", "0.1")
+    assert re.search(r"ingest +3 +0 +0\.0", status.stdout), status.stdout + status.stderr

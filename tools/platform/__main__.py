@@ -2,7 +2,8 @@
 
 Every set of values is sent to the API server, which validates it strictly, with the definitions of
 KEDA, the Prometheus operator and Strimzi, in a namespace that enforces the `restricted` Pod
-Security Standard. Then the chart is installed, upgraded and rolled back.
+Security Standard. Then the chart is installed, upgraded and rolled back. The workflow that releases
+is checked too, as far as one goes without GitHub.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tools.platform.cluster import cluster
 from tools.platform.commands import Commands
-from tools.platform.programs import CHART, definitions
+from tools.platform.programs import CHART, check_workflows, definitions
 from tools.platform.releases import LIVE, Releases
 
 NAMESPACE = "crawl"
@@ -67,6 +68,7 @@ def main() -> None:
     from support.chart import program
 
     began = time.monotonic()
+    print(f"actionlint finds nothing in {', '.join(check_workflows())}", flush=True)
     # The kubectl beside this Helm, and not another version on this machine.
     program("kubectl")
     os.environ["PATH"] = f"{program('helm').parent}:{os.environ['PATH']}"

@@ -133,9 +133,20 @@ class Node:
                 sys.exit(f"containerd does not start:\n{self.logs()}")
             time.sleep(1)
         if not _IDS.exists():
+            self._forgets(asked)
             subprocess.run([*asked, "import", "-"], check=True, stdout=subprocess.DEVNULL)
             shutil.copy(_HOME / _IDS.name, _IDS)
         print(f"the node has its images after {time.monotonic() - began:.0f} s", flush=True)
+
+    def _forgets(self, images: list[str]) -> None:
+        """Take the names of ids from earlier images, which their tags are about to leave.
+
+        Each keeps its layers for ever. containerd removes what has no name when it starts again.
+        """
+        listed = subprocess.run([*images, "ls", "-q"], capture_output=True, text=True, check=True)
+        ids = [name for name in listed.stdout.split() if name.startswith("sha256:")]
+        for name in ids:
+            subprocess.run([*images, "rm", name], check=True, stdout=subprocess.DEVNULL)
 
     def starts(self, config: Path, names: list[str]) -> None:
         """Start what a node and pods need. The names resolve to the node in all pods."""

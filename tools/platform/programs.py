@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ OPERATORS = {
     ),
 }
 """Modules with the definitions of the kinds that the chart uses, and where they are in them."""
+_ACTIONLINT = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12"
 _KINDS = {
     *("scaledobjects", "triggerauthentications", "cloudeventsources"),
     *("podmonitors", "prometheusrules", "servicemonitors"),
@@ -61,6 +63,17 @@ def etcd() -> Path:
         subprocess.run(["apt-get", "download", "-q", "etcd-server"], cwd=folder, check=True)
         subprocess.run(["sh", "-c", "dpkg -x *.deb ."], cwd=folder, check=True)
     return program
+
+
+def check_workflows() -> list[str]:
+    """Check GitHub's workflows by actionlint, and return their names. Exits where it finds a fault.
+
+    A wheel with actionlint was rejected: it would download the program when it is installed.
+    """
+    workflows = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    if subprocess.run(["go", "run", _ACTIONLINT, *workflows], cwd=CACHE, check=False).returncode:
+        sys.exit("actionlint finds these faults")
+    return [path.name for path in workflows]
 
 
 def definitions() -> Iterator[Path]:

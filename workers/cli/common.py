@@ -126,8 +126,8 @@ def toys(settings: Settings) -> str:
     return f"the {found[0]} is {TOY}" + ("; so is the captioner" if len(found) > 1 else "")
 
 
-def check_broker(settings: Settings) -> None:
-    """Raise UserError or Fatal if Kafka cannot be used now."""
+def check_kafka(settings: Settings) -> None:
+    """Raise UserError or Fatal if no broker can be used now."""
     if seen := check_access(settings.kafka):
         raise UserError(f"no Kafka broker answers ({seen}): {setting('kafka', 'bootstrap')}")
 
@@ -138,7 +138,7 @@ def check_servers(settings: Settings, *, redis: bool) -> None:
     A server that goes away later is waited for. One that is away at the start is more often a
     wrong address than an outage, and a supervisor starts the command again.
     """
-    check_broker(settings)
+    check_kafka(settings)
     try:
         # GET and not HEAD: an answer to HEAD has no body that says why the store refuses.
         with suppress(KeyError):

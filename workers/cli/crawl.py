@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from kaption.producers import Publisher
-from kaption.workers.cli.common import Config, check_broker, on_stop
+from kaption.workers.cli.common import Config, check_kafka, on_stop
 from kaption.workers.settings import load_settings
 
 
@@ -36,7 +36,8 @@ def command(
     console = Console(stderr=True, highlight=False)
     stopping = Event()
     settings = load_settings(config)
-    check_broker(settings)
+    # The Publisher waits for a broker for longer than a person at a terminal does.
+    check_kafka(settings)
     with console.status(f"rendering a crawl of {pairs} pairs"):
         crawl = Crawl(seed, pairs)
     with Site(crawl.pages, host, port) as site:
