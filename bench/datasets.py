@@ -4,9 +4,10 @@ Makes datasets of 1,000, 10,000 and 100,000 shards in a folder, in 16 partitions
 other sizes. Each partition has a checkpoint of all but its last ten shards, in the format of the
 sink's (made here from the same entries, because real tables would take hours). One sample in 50 is
 replaced by a later one. Manifests and tars are real. Measured are the first sample of a new epoch,
-of a resumed one and of one reader of 512, a compaction that finds nothing to do, and the Delta
-table of all shards and of one more shard in each partition: seconds, calls (a listing counts one
-for each thousand keys, as S3 has it), bytes read, and memory of the index.
+of a resumed one and of one reader of 512, a look for new shards by a reader that follows, a
+compaction that finds nothing to do, and the Delta table of all shards and of one more shard in each
+partition: seconds, calls (a listing counts one for each thousand keys, as S3 has it), bytes read,
+and memory of the index.
 """
 
 from __future__ import annotations
@@ -189,9 +190,12 @@ def write_checkpoint(store: FolderStore, partition: int, entries: list[ShardEntr
     store_counts(store, "dataset", partition, counts)
 
 
-def measured(root: Path, what: Callable[[CountedStore], object]) -> str:
+def measured(
+    root: Path, what: Callable[[CountedStore], object], store: CountedStore | None = None
+) -> str:
     """Run it, and say what it cost."""
-    store = CountedStore(root)
+    store = store or CountedStore(root)
+    store.listings = store.gets = store.size = 0
     began, worked = time.perf_counter(), time.process_time()
     what(store)
     seconds, busy = time.perf_counter() - began, time.process_time() - worked
@@ -260,6 +264,11 @@ def report(folder: Path, shards: int, size: str) -> None:
     print(f"{size}, new epoch:         {measured(folder, first_sample)}")
     print(f"{size}, one of 512 ranks:  {measured(folder, partial(first_sample, world=512))}")
     print(f"{size}, resumed:           {measured(folder, partial(first_sample, state=state))}")
+    follower = CountedStore(folder)
+    index = ShardIndex(follower, "dataset")
+    index.refresh()
+    look = measured(folder, lambda _: index.refresh(), follower)
+    print(f"{size}, a follower's look: {look}")
     print(f"{size}, index of a reader: {memory(folder) / 1e6:6.1f} MB of memory")
     store = FolderStore(folder)
     for partition, stored in DatasetIndex(store, "dataset").read().items():
