@@ -21,6 +21,7 @@ from kaption.connections.kafka.internals import (
     place_failures,
 )
 from kaption.connections.kafka.oauth import token_provider
+from kaption.connections.kafka.partitioner import KeyPartitioner
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas.limits import MIB
 
@@ -166,6 +167,7 @@ def transactional_producer(
         client_id=transactional_id,
         transactional_id=transactional_id,
         transaction_timeout_ms=_ms(expiry_s),
+        partitioner=KeyPartitioner(),
         compression_type="zstd",
         batch_size=_PRODUCER_BATCH_BYTES,
         max_request_size=max_message_bytes + MIB,
@@ -203,6 +205,7 @@ def idempotent_producer(
         **client_config(connection),
         acks="all",
         enable_idempotence=True,
+        partitioner=KeyPartitioner(),
         compression_type="zstd",
         linger_ms=_ms(linger_s),
         batch_size=min(_PRODUCER_BATCH_BYTES, max_message_bytes // 2),
