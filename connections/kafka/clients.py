@@ -34,6 +34,10 @@ _PRODUCER_BATCH_BYTES = 256 * 1024
 # The answer to a heartbeat is how a member learns of a rebalance. The partitions that move are read
 # by nobody for up to two heartbeats. The library's default is 3 s.
 _HEARTBEAT_S = 1.0
+# A broker that has nothing yet for the partitions of a fetch holds it so long, and those that are
+# resumed meanwhile wait. A worker that caught up with 64 partitions did 1,400 records a second at
+# the library's 0.5 s, and 3,600 at this. Idle, it asks each broker ten times a second.
+_FETCH_WAIT_S = 0.1
 # More records than one fetch can hold, so that a poll returns every batch it fetched whole.
 _ALL_RECORDS = 1_000_000
 
@@ -99,6 +103,7 @@ def group_member(
         max_poll_interval_ms=_ms(poll_interval_s),
         max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
         fetch_max_bytes=_FETCH_BYTES,
+        fetch_max_wait_ms=_ms(_FETCH_WAIT_S),
         reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
         request_timeout_ms=_ms(request_s),
         bootstrap_timeout_ms=_ms(request_s),
