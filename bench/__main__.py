@@ -12,6 +12,7 @@ _MODULES = (
     "stages",
     "models",
     "ingest_images",
+    "mutated_images",
     "silent_host",
     "dedup",
     "dedup_growth",

@@ -4,8 +4,10 @@ Makes datasets of 1,000, 10,000 and 100,000 shards in a folder, in 16 partitions
 other sizes. Each partition has a checkpoint of all but its last ten shards, in the format of the
 sink's (made here from the same entries, because real tables would take hours). One sample in 50 is
 replaced by a later one. Manifests and tars are real. Measured are the first sample of a new epoch,
-of a resumed one and of one reader of 512, and a compaction that finds nothing to do: seconds, calls
-(a listing counts one for each thousand keys, as S3 has it), bytes read, and memory of the index.
+of a resumed one and of one reader of 512, a look for new shards by a reader that follows, a
+compaction that finds nothing to do, and the Delta table of all shards and of one more shard in each
+partition: seconds, calls (a listing counts one for each thousand keys, as S3 has it), bytes read,
+and memory of the index.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
+from kaption.connections.settings import StoreConnection
 from kaption.consumers import ShardOptions, ShardStream
 from kaption.consumers.shards.index import ShardIndex
 from kaption.objectstore.dataset.checkpoint import (
@@ -36,7 +40,7 @@ from kaption.objectstore.dataset.checkpoint import (
 )
 from kaption.objectstore.dataset.counts import store_counts
 from kaption.objectstore.dataset.index import DatasetIndex
-from kaption.objectstore.dataset.layout import Layout
+from kaption.objectstore.dataset.layout import Layout, shard_stem
 from kaption.objectstore.dataset.manifests import encoded
 from kaption.objectstore.dataset.pair_rows import REPLACED, digest_of, encoded_rows, pair_rows
 from kaption.objectstore.dataset.takedowns import takedowns_digest
@@ -46,6 +50,7 @@ from kaption.schemas.counts import Counts, PartitionCounts
 from kaption.schemas.manifest import ObjectFormat
 from kaption.testing.records import clean_pair, image_ref
 from kaption.workers.compaction import Compactor, Limits, retire
+from kaption.workers.delta_table import publish
 
 _LAYOUT = Layout("dataset")
 _PARTITIONS = 16
@@ -127,29 +132,34 @@ def make(root: Path, shards: int) -> None:
             (root / folder).mkdir(parents=True)
         for start in range(shards // _PARTITIONS):
             tail = start >= shards // _PARTITIONS - _TAIL
-            data: dict[ObjectFormat, bytes] = {
-                "webdataset": tar(partition, start, pair),
-                "parquet": table(partition, start) if tail else b"?",
-            }
-            named = []
-            for kind, content in data.items():
-                key = f"data/{partition:05d}/{start:020d}.{kind}"
-                (root / "dataset" / key).write_bytes(content)
-                digest = hashlib.sha256(content).hexdigest()
-                named.append(ShardObject(key=key, format=kind, bytes=len(content), sha256=digest))
-            manifest = Manifest(
-                topic="pairs.clean",
-                partition=partition,
-                start=start,
-                end=start + 1,
-                pairs=1,
-                writer="bench",
-                created_at=_NOW,
-                objects=tuple(named),
-            )
-            (root / _LAYOUT.key_of(manifest)).write_bytes(encoded(manifest))
+            rows = table(partition, start) if tail else b"?"
+            manifest = write_shard(root, partition, start, tar(partition, start, pair), rows)
             entries.append(ShardEntry.of(manifest))
         write_checkpoint(store, partition, entries[:-_TAIL])
+
+
+def write_shard(root: Path, partition: int, start: int, tar: bytes, rows: bytes) -> Manifest:
+    """Write a shard of one sample; return its manifest."""
+    named: list[ShardObject] = []
+    data: dict[ObjectFormat, bytes] = {"webdataset": tar, "parquet": rows}
+    stem = shard_stem(partition, start, start + 1, "bench")
+    for kind, content in data.items():
+        key = f"{stem}.{kind}"
+        (root / "dataset" / key).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        named.append(ShardObject(key=key, format=kind, bytes=len(content), sha256=digest))
+    manifest = Manifest(
+        topic="pairs.clean",
+        partition=partition,
+        start=start,
+        end=start + 1,
+        pairs=1,
+        writer="bench",
+        created_at=_NOW,
+        objects=tuple(named),
+    )
+    (root / _LAYOUT.key_of(manifest)).write_bytes(encoded(manifest))
+    return manifest
 
 
 def write_checkpoint(store: FolderStore, partition: int, entries: list[ShardEntry]) -> None:
@@ -180,9 +190,12 @@ def write_checkpoint(store: FolderStore, partition: int, entries: list[ShardEntr
     store_counts(store, "dataset", partition, counts)
 
 
-def measured(root: Path, what: Callable[[CountedStore], object]) -> str:
+def measured(
+    root: Path, what: Callable[[CountedStore], object], store: CountedStore | None = None
+) -> str:
     """Run it, and say what it cost."""
-    store = CountedStore(root)
+    store = store or CountedStore(root)
+    store.listings = store.gets = store.size = 0
     began, worked = time.perf_counter(), time.process_time()
     what(store)
     seconds, busy = time.perf_counter() - began, time.process_time() - worked
@@ -209,6 +222,19 @@ def compact(store: CountedStore) -> None:
     assert not any(retire(store, "dataset", each, _NOW) for each in done.partitions())
 
 
+def publish_table(root: Path, store: CountedStore) -> None:
+    """Publish the table. What deltalake reads counts too: its bytes, not its calls."""
+    before = files_read()
+    with patch("kaption.workers.delta_table.open_store", lambda _: store):
+        publish(StoreConnection(url=str(root)), "dataset")
+    store.size = files_read() - before
+
+
+def files_read() -> int:
+    """Bytes that this process has read from files."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
 def memory(root: Path) -> int:
     """Bytes that the index of a reader takes."""
     tracemalloc.start()
@@ -227,22 +253,33 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(prefix="kaption-bench-"))
         try:
             make(folder, shards)
-            report(folder, f"{shards:7,} shards")
+            report(folder, shards, f"{shards:7,} shards")
         finally:
             shutil.rmtree(folder)
 
 
-def report(folder: Path, size: str) -> None:
+def report(folder: Path, shards: int, size: str) -> None:
     """Print what the dataset in the folder costs."""
     state = first_sample(CountedStore(folder))
     print(f"{size}, new epoch:         {measured(folder, first_sample)}")
     print(f"{size}, one of 512 ranks:  {measured(folder, partial(first_sample, world=512))}")
     print(f"{size}, resumed:           {measured(folder, partial(first_sample, state=state))}")
+    follower = CountedStore(folder)
+    index = ShardIndex(follower, "dataset")
+    index.refresh()
+    look = measured(folder, lambda _: index.refresh(), follower)
+    print(f"{size}, a follower's look: {look}")
     print(f"{size}, index of a reader: {memory(folder) / 1e6:6.1f} MB of memory")
     store = FolderStore(folder)
     for partition, stored in DatasetIndex(store, "dataset").read().items():
         write_checkpoint(store, partition, list(stored.entries))
     print(f"{size}, idle compaction:   {measured(folder, compact)}", flush=True)
+    table_of_all = measured(folder, partial(publish_table, folder))
+    print(f"{size}, table of all:      {table_of_all}", flush=True)
+    for partition in range(_PARTITIONS):
+        write_shard(folder, partition, shards // _PARTITIONS, b"?", b"?")
+    new_shards = measured(folder, partial(publish_table, folder))
+    print(f"{size}, table follows {_PARTITIONS}:  {new_shards}", flush=True)
 
 
 if __name__ == "__main__":

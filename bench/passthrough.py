@@ -12,6 +12,7 @@ engine commits finished batches together.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import statistics
 import threading
@@ -201,22 +202,23 @@ def produce(bootstrap: str, prefix: str, records: int) -> None:
     )
     for number in range(records):
         text = f"{number} a red square beside a blue circle " * (_TEXT_CHARS // 40)
-        pair = raw_pair(number, text=text)
+        name = hashlib.sha256(str(number).encode()).hexdigest()[:32]  # as long as real ones
+        pair = raw_pair(number, text=text, pair_id=name)
         producer.send(
             prefix + RAW.name, encode(pair), key=pair.pair_id.encode(), headers=headers_of(pair)
         )
     producer.close()
 
 
-def count(bootstrap: str, topic: str) -> tuple[int, int]:
-    """The number of records that read_committed shows, and the number of transaction markers."""
+def count(bootstrap: str, topic: str, number: int) -> tuple[int, int]:
+    """The records that read_committed shows in all partitions, and the transaction markers."""
     consumer = KafkaConsumer(
         bootstrap_servers=bootstrap,
         isolation_level="read_committed",
         auto_offset_reset="earliest",
         enable_auto_commit=False,
     )
-    partitions = [TopicPartition(topic, number) for number in range(_PARTITIONS)]
+    partitions = [TopicPartition(topic, each) for each in range(number)]
     consumer.assign(partitions)
     ends: dict[TopicPartition, int] = consumer.end_offsets(partitions)
     seen = 0
@@ -227,19 +229,23 @@ def count(bootstrap: str, topic: str) -> tuple[int, int]:
 
 
 def measure(
-    run: Callable[[str, str, int, int], float], bootstrap: str, batch: int, records: int
+    run: Callable[[str, str, int, int], float],
+    bootstrap: str,
+    batch: int,
+    records: int,
+    partitions: int = _PARTITIONS,
 ) -> float:
     """Records per second of one run on fresh topics. Checks that all records arrived."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     names = [topic.name for topic in (RAW, _OUT)] + ["pairs.rejected", "pairs.dead"]
-    admin.create_topics([NewTopic(prefix + name, _PARTITIONS, 1) for name in names])
+    admin.create_topics([NewTopic(prefix + name, partitions, 1) for name in names])
     admin.close()
     produce(bootstrap, prefix, records)
     processor = time.process_time()
     seconds = run(bootstrap, prefix, batch, records)
     processor = time.process_time() - processor
-    seen, markers = count(bootstrap, prefix + _OUT.name)
+    seen, markers = count(bootstrap, prefix + _OUT.name, partitions)
     if seen != records or markers == 0:
         raise SystemExit(f"{run.__name__}: {seen} of {records} records, {markers} markers")
     print(
@@ -255,6 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--batches", type=int, nargs="+", default=[64, 256, 1024])
+    parser.add_argument("--partitions", type=int, default=_PARTITIONS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--bootstrap", help="a running Kafka; by default one is started")
     options = parser.parse_args(arguments)
@@ -274,9 +281,9 @@ def rows(bootstrap: str, options: Any) -> None:
     for batch in options.batches:
         rates: dict[str, list[float]] = {"bare": [], "engine": [], "traced": []}
         for _ in range(options.rounds):
-            rates["bare"].append(measure(bare, bootstrap, batch, options.records))
-            rates["engine"].append(measure(engine, bootstrap, batch, options.records))
-            rates["traced"].append(measure(traced, bootstrap, batch, options.records))
+            for run in (bare, engine, traced):
+                rate = measure(run, bootstrap, batch, options.records, options.partitions)
+                rates[run.__name__].append(rate)
         bare_, plain, with_spans = (statistics.median(rates[name]) for name in rates)
         print(
             f"passthrough, batch {batch}: engine/bare = {plain / bare_:.2f}, "

@@ -1,9 +1,10 @@
-"""Compares the score and recaption stages with a bare model loop: `python -m bench.stages`.
+"""Compares score, recaption and select with a bare model loop: `python -m bench.stages`.
 
 The stages use Kafka, Redis and the blob store. Both sides of a row open the same images and give
 them to the same model in batches of the same size. The bare loop has no broker, no cache, no
-provenance and no outputs. Both sides run in turns, on fresh topics and an empty cache, and the
-ratio is that of their medians.
+provenance, no checks and no outputs. Both sides run in turns, on fresh topics and an empty cache,
+and the ratio is that of their medians. The processor time is that of this process, without Kafka
+and Redis.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ from kaption.objectstore.blobs import BlobStore
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import (
     BlobRef,
-    IngestedPair,
-    ScoredPair,
+    CaptionedPair,
     Topic,
     encode,
     headers_of,
 )
-from kaption.schemas.topics import INGESTED, SCORED
-from kaption.testing.records import image_ref, scored_pair
+from kaption.schemas.topics import CAPTIONED, INGESTED, SCORED
+from kaption.testing.records import captioned_pair, image_ref
 from kaption.workers.captioners.captioner import CaptionContext
 from kaption.workers.local import Valkey
 from kaption.workers.models.open_clip import build
 from kaption.workers.models.windows import score_texts
 from kaption.workers.plugins import load_captioners
+from kaption.workers.policy.select import SelectPolicy
 from kaption.workers.settings import Settings
 from kaption.workers.stages.images import open_stored
 from kaption.workers.wiring import build_worker
@@ -49,6 +50,7 @@ from tools.servers import ApacheKafka
 
 _SIDE = (384, 512)
 _TEXT = "a large striped red circle and a small plain blue square on a wooden table"
+_CANDIDATES = ("a red circle and a blue square", "a blue square on a table", "a striped red circle")
 
 
 def main() -> None:
@@ -56,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--score", type=int, default=1024, help="images for score")
     parser.add_argument("--recaption", type=int, default=256, help="images for recaption")
+    parser.add_argument("--select", type=int, default=1024, help="images for select")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -66,9 +69,11 @@ def main() -> None:
             kafka=KafkaConnection(bootstrap=kafka.bootstrap),
             redis=RedisConnection(url=SecretStr(valkey.url)),
             store=StoreConnection(url=folder),
+            select=SelectPolicy(min_score=-1.0),
         )
         blobs = BlobStore(FolderStore(Path(folder)))
-        pairs = [_pair(blobs, number) for number in range(max(given.score, given.recaption))]
+        most = max(given.score, given.recaption, given.select)
+        pairs = [_pair(blobs, number) for number in range(most)]
         score, recaption = pairs[: given.score], pairs[: given.recaption]
         batch = settings.score.batch_records
         bare = _bare_score(settings, blobs, score, batch)
@@ -76,10 +81,17 @@ def main() -> None:
         batch = settings.recaption.batch_records
         bare = _bare_recaption(settings, blobs, recaption, batch)
         _row("recaption", bare, settings, SCORED, recaption, batch, given.rounds)
+        select, batch = pairs[: given.select], settings.select.batch_records
+        bare = _bare_score(settings, blobs, select, batch, _CANDIDATES)
+        _row("select", bare, settings, CAPTIONED, select, batch, given.rounds)
 
 
 def _bare_score(
-    settings: Settings, blobs: BlobStore, pairs: Sequence[ScoredPair], batch: int
+    settings: Settings,
+    blobs: BlobStore,
+    pairs: Sequence[CaptionedPair],
+    batch: int,
+    candidates: Sequence[str] = (),
 ) -> Callable[[], None]:
     scorer = build(settings.clip)
 
@@ -88,13 +100,14 @@ def _bare_score(
             part = pairs[start : start + batch]
             pixels = [scorer.preprocess(open_stored(blobs, pair.image)) for pair in part]
             images = scorer.encode_images(pixels)
-            score_texts(scorer, [pair.clean_text for pair in part], images)
+            texts = [text for pair in part for text in (pair.clean_text, *candidates)]
+            score_texts(scorer, texts, images.repeat(1 + len(candidates), axis=0))
 
     return loop
 
 
 def _bare_recaption(
-    settings: Settings, blobs: BlobStore, pairs: Sequence[ScoredPair], batch: int
+    settings: Settings, blobs: BlobStore, pairs: Sequence[CaptionedPair], batch: int
 ) -> Callable[[], None]:
     captioners = load_captioners(settings.recaption)
 
@@ -114,33 +127,42 @@ def _row(
     bare: Callable[[], None],
     settings: Settings,
     topic: Topic,
-    pairs: Sequence[ScoredPair],
+    pairs: Sequence[CaptionedPair],
     batch: int,
     rounds: int,
 ) -> None:
     bare()
     taken: dict[str, list[float]] = {"bare": [], "stage": []}
+    busy: dict[str, list[float]] = {"bare": [], "stage": []}
     for _ in range(rounds):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         bare()
         taken["bare"].append(time.perf_counter() - began)
-        taken["stage"].append(_through_kafka(stage, settings, topic, pairs))
+        busy["bare"].append(time.process_time() - worked)
+        seconds, processor_s = _through_kafka(stage, settings, topic, pairs)
+        taken["stage"].append(seconds)
+        busy["stage"].append(processor_s)
     alone, through = (statistics.median(seconds) for seconds in taken.values())
+    least, most = (1e3 * statistics.median(each) / len(pairs) for each in busy.values())
     print(
         f"{stage}, batch {batch}: stage/bare = {alone / through:.2f}   "
-        f"{len(pairs) / through:.0f} vs {len(pairs) / alone:.0f} images/s",
+        f"{len(pairs) / through:.0f} vs {len(pairs) / alone:.0f} images/s, "
+        f"{most:.2f} vs {least:.2f} ms of processor time a pair",
         flush=True,
     )
 
 
 def _through_kafka(
-    stage: str, settings: Settings, topic: Topic, pairs: Sequence[ScoredPair]
-) -> float:
-    """Seconds from joining the group to the last commit, on fresh topics and cache keys."""
+    stage: str, settings: Settings, topic: Topic, pairs: Sequence[CaptionedPair]
+) -> tuple[float, float]:
+    """Seconds, also of processor time, from joining the group to the last commit.
+
+    On fresh topics and cache keys. The model is loaded before.
+    """
     own = fresh(settings)
     producer = KafkaProducer(bootstrap_servers=own.kafka.bootstrap, linger_ms=20)
     for pair in pairs:
-        kind = IngestedPair if topic is INGESTED else ScoredPair
+        kind = topic.record
         record = kind(**{name: value for name, value in pair if name in kind.model_fields})
         producer.send(
             own.kafka.topic_prefix + topic.name,
@@ -154,18 +176,18 @@ def _through_kafka(
     thread.start()
     while worker.not_ready() is not None and thread.is_alive():
         time.sleep(0.002)
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     while worker.progress.snapshot().emitted < len(pairs):
         if not thread.is_alive():
             raise SystemExit(f"{stage} stopped before it had processed all records")
         time.sleep(0.005)
-    seconds = time.perf_counter() - began
+    seconds, processor_s = time.perf_counter() - began, time.process_time() - worked
     worker.stop()
     thread.join()
-    return seconds
+    return seconds, processor_s
 
 
-def _pair(blobs: BlobStore, number: int) -> ScoredPair:
+def _pair(blobs: BlobStore, number: int) -> CaptionedPair:
     rng = np.random.default_rng(number)
     drawn = Image.fromarray(rng.integers(0, 256, (8, 6, 3), np.uint8)).resize(_SIDE)
     file = io.BytesIO()
@@ -175,7 +197,8 @@ def _pair(blobs: BlobStore, number: int) -> ScoredPair:
     image = image_ref(
         blob, width=width, height=height, original_width=width, original_height=height
     )
-    return scored_pair(number, text=_TEXT, clean_text=_TEXT, image=image, original=None)
+    fields = {"text": _TEXT, "clean_text": _TEXT, "image": image, "original": None}
+    return captioned_pair(number, *_CANDIDATES, **fields)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from kaption.connections.kafka.internals import (
     place_failures,
 )
 from kaption.connections.kafka.oauth import token_provider
+from kaption.connections.kafka.partitioner import KeyPartitioner
 from kaption.connections.settings import KafkaConnection
 from kaption.schemas.limits import MIB
 
@@ -33,6 +34,10 @@ _PRODUCER_BATCH_BYTES = 256 * 1024
 # The answer to a heartbeat is how a member learns of a rebalance. The partitions that move are read
 # by nobody for up to two heartbeats. The library's default is 3 s.
 _HEARTBEAT_S = 1.0
+# A broker that has nothing yet for the partitions of a fetch holds it so long, and those that are
+# resumed meanwhile wait. A worker that caught up with 64 partitions did 1,400 records a second at
+# the library's 0.5 s, and 3,600 at this. Idle, it asks each broker ten times a second.
+_FETCH_WAIT_S = 0.1
 # More records than one fetch can hold, so that a poll returns every batch it fetched whole.
 _ALL_RECORDS = 1_000_000
 
@@ -98,6 +103,7 @@ def group_member(
         max_poll_interval_ms=_ms(poll_interval_s),
         max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
         fetch_max_bytes=_FETCH_BYTES,
+        fetch_max_wait_ms=_ms(_FETCH_WAIT_S),
         reconnect_backoff_max_ms=_RECONNECT_BACKOFF_MAX_MS,
         request_timeout_ms=_ms(request_s),
         bootstrap_timeout_ms=_ms(request_s),
@@ -166,6 +172,7 @@ def transactional_producer(
         client_id=transactional_id,
         transactional_id=transactional_id,
         transaction_timeout_ms=_ms(expiry_s),
+        partitioner=KeyPartitioner(),
         compression_type="zstd",
         batch_size=_PRODUCER_BATCH_BYTES,
         max_request_size=max_message_bytes + MIB,
@@ -203,6 +210,7 @@ def idempotent_producer(
         **client_config(connection),
         acks="all",
         enable_idempotence=True,
+        partitioner=KeyPartitioner(),
         compression_type="zstd",
         linger_ms=_ms(linger_s),
         batch_size=min(_PRODUCER_BATCH_BYTES, max_message_bytes // 2),

@@ -18,7 +18,6 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from kafka.partitioner.default import murmur2
 from kafka.protocol.consumer import OffsetSpec
 
 from kaption.connections.errors import Retry
@@ -59,11 +58,6 @@ def message_limit(connection: KafkaConnection, topic: str, timeout_s: float) -> 
         found = admin.describe_configs([resource], config_filter="all")["topic"]
     setting = found[topic].get(MESSAGE_BYTES)
     return int(setting["value"]) if setting else None
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key in a topic of so many, for our producers and those of Java."""
-    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 class TopicAdmin:

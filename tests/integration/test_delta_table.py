@@ -153,6 +153,26 @@ def test_a_longer_table_reads_no_more_manifests_to_follow(
     assert store.read == 5 + 2 + 2
 
 
+def test_a_commit_of_many_shards_is_not_read_by_later_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a table whose first commit has more shards than Delta is to read again
+    monkeypatch.setattr("kaption.workers.delta_table._MANY", 6)
+    dataset = Dataset(StoreConnection(url=str(tmp_path / "store")), tmp_path, {})
+    for number in range(6):
+        dataset.write(number)
+    first = dataset.publish()
+    # When that commit names no shards any more, and another shard comes
+    log = tmp_path / "store" / "dataset" / "_delta_log"
+    (log / f"{first.version:020d}.json").write_text('{"commitInfo":{"timestamp":0}}\n')
+    dataset.write(6)
+    done = dataset.publish()
+    # Then its shards are known from a checkpoint, of which a small commit writes no other one
+    assert (done.added, done.removed, done.shards) == (1, 0, 7)
+    assert dataset.rows(done) == [f"0-{number}" for number in range(7)]
+    assert len(list(log.glob("*.checkpoint.parquet"))) == 1
+
+
 def test_a_checkpoint_that_names_a_removed_manifest_stops_no_publisher(tmp_path: Path) -> None:
     # Given a merge by a compactor that removed what an older checkpoint still names
     store, layout = FolderStore(tmp_path), Layout("dataset")

@@ -8,7 +8,7 @@ import pytest
 from kafka import KafkaProducer
 from typer.testing import CliRunner, Result
 
-from kaption.connections.kafka.topics import partition_of
+from kaption.connections.kafka.partitioner import partition_of
 from kaption.consumers import Read, TopicReader
 from kaption.objectstore import open_store
 from kaption.schemas import (

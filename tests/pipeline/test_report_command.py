@@ -9,7 +9,7 @@ import pytest
 from kafka import KafkaProducer
 from typer.testing import CliRunner, Result
 
-from kaption.connections.kafka.topics import partition_of
+from kaption.connections.kafka.partitioner import partition_of
 from kaption.objectstore import BlobStore, open_store
 from kaption.schemas import CleanPair, Position, Reason, TakedownKind, encode
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED

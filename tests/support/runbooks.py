@@ -10,7 +10,7 @@ from zlib import crc32
 
 import yaml
 
-from kaption.connections.kafka.topics import partition_of
+from kaption.connections.kafka.partitioner import partition_of
 from kaption.consumers import TopicReader
 from kaption.schemas import ImageSource, RawPair, Topic
 from kaption.schemas.topics import INGESTED, RAW

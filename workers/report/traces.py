@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from kaption.connections.kafka.topics import TopicAdmin, partition_of
+from kaption.connections.kafka.partitioner import partition_of
+from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import Read, Tombstone, TopicReader
 from kaption.schemas import (
