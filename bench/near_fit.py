@@ -62,7 +62,7 @@ def main() -> None:
             copy = PRINTED if name in PRINT else 1.0
             weights += [-worse] * len(different) + [copy] * len(same)
     network = fitted(np.array(rows), np.array(weights))
-    print("# The judge of near-duplicates (comparison.py), as bench/near_fit.py wrote it.")
+    print("# The judge of near-duplicates (comparison.py), fitted by bench/near_fit.py.")
     for name, values in network.items():
         print(f"{name} = {_told(values)}")
 

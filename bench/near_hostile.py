@@ -14,9 +14,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 from bench.near_images import (
     _FONTS,
     _PHOTOGRAPHS,
-    _arc,
+    ARC,
     _colour,
-    _figure,
+    _drawn,
     _font,
     _photograph,
     _words,
@@ -24,8 +24,6 @@ from bench.near_images import (
 )
 
 _INKS = ("#101010", "#ffffff", "#c03020", "#203060")
-_ARC = 7
-"""The figure that is no one of `_figure`, open at an angle of its own."""
 
 
 def screenshots(count: int, seed: int) -> Iterator[Image.Image]:
@@ -129,10 +127,10 @@ def skies(count: int, seed: int) -> Iterator[Image.Image]:
         grounds.append(ImageOps.colorize(light, _colour(rng), _colour(rng)))
     drawn: list[tuple[tuple[int, int, str], float, float, float]] = []
     while len(drawn) < count:
-        kind = rng.randrange(5), rng.randrange(8), rng.choice(_INKS)
+        kind = rng.randrange(5), rng.randrange(ARC + 1), rng.choice(_INKS)
         x, y, size = rng.uniform(60, 340), rng.uniform(50, 250), rng.uniform(12, 40)
         ground, sides, ink = kind
-        if sides != _ARC and any(
+        if sides != ARC and any(
             kind == other
             and abs(x - left) < 24
             and abs(y - top) < 18
@@ -142,10 +140,7 @@ def skies(count: int, seed: int) -> Iterator[Image.Image]:
             continue
         drawn.append((kind, x, y, size))
         image = grounds[ground].copy()
-        if sides == _ARC:
-            _arc(ImageDraw.Draw(image), rng, x, y, size, ink)
-        else:
-            _figure(ImageDraw.Draw(image), sides, x, y, size, ink)
+        _drawn(ImageDraw.Draw(image), rng, sides, x, y, size, ink)
         yield image
 
 

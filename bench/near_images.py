@@ -21,6 +21,7 @@ from kaption.workers.decode.hashes import structure
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Ink = str | tuple[int, int, int]
+ARC = 7
 _PHOTOGRAPHS = (
     *("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"),
     *("hubble_deep_field.jpg", "retina.jpg", "ihc.png", "camera.png", "coins.png"),
@@ -344,24 +345,25 @@ def _shape(
     reach: float,
     colour: tuple[int, int, int],
 ) -> None:
-    sides = rng.randrange(8)
-    if sides == 7:
-        _arc(draw, rng, x, y, reach, colour)
-    else:
-        _figure(draw, sides, x, y, reach, colour)
+    _drawn(draw, rng, rng.randrange(ARC + 1), x, y, reach, colour)
 
 
-def _arc(
+def _drawn(
     draw: ImageDraw.ImageDraw,
     rng: random.Random,
+    sides: int,
     x: float,
     y: float,
     reach: float,
     colour: Ink,
 ) -> None:
-    start = rng.uniform(0, 360)
-    box = (x - reach, y - reach, x + reach, y + reach)
-    draw.arc(box, start, start + rng.uniform(90, 300), colour, int(reach / 3))
+    """A figure, or an arc (`ARC`), which is open at an angle of its own."""
+    if sides == ARC:
+        start = rng.uniform(0, 360)
+        box = (x - reach, y - reach, x + reach, y + reach)
+        draw.arc(box, start, start + rng.uniform(90, 300), colour, int(reach / 3))
+    else:
+        _figure(draw, sides, x, y, reach, colour)
 
 
 def _figure(
