@@ -4,8 +4,8 @@ A Valkey on loopback is filled with 100,000 and then 1,000,000 images; `--long` 
 GB of memory, many minutes). Half of the measured claims are new, half are copies. `server` is the
 processor time of the server, in plain `SET NX GET` measured in turns: a busy machine slows both.
 The last column compares calls, bytes, `server` and rate with the first row. `--families N` then
-claims N images of each family of `bench.near_duplicates` among the others, and 18 copies of every
-tenth: the share of images refused, and of copies found.
+claims N images of each family of `bench.near_duplicates` among the others, and every kind of copy
+of each tenth: the share of images refused, and of copies found.
 """
 
 from __future__ import annotations
