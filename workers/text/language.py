@@ -36,6 +36,11 @@ _UNLIKELY, _EXCLUDED = 0.1, 0.001
 """lingua's confidence and py3langid's probability of each accepted language, below both of which a
 text without a language is refused. Of 1,353 texts in 24 accepted languages they refuse none, of
 88,151 in others 8,831, a fifth of those that were accepted without this rule."""
+_BESIDE_NAMES = 0.2
+"""Probability of another language in the words without a capital letter from which names alone may
+have decided: "Tourists outside Schloss Neuschwanstein" was found to be German. English alone
+refused 16 of 80 English captions with foreign names, and refuses 10 by this rule. It lets 2 of
+17,501 messages of programs in 17 other languages through, and takes 13 of 8,335 right answers."""
 _SURE = 0.5
 """Probability from which py3langid's own answer stands against the declared language."""
 
@@ -87,6 +92,12 @@ class LanguageDetector:
         text = text[:_MAX_CHARS]
         declared = _primary(declared or "")
         declared = _ALIASES.get(declared, declared)
+        found = self._agreed(text, declared)
+        if found is None or found.tag == declared or not self._is_of_names(found.tag, text):
+            return found
+        return None
+
+    def _agreed(self, text: str, declared: str) -> Detected | None:
         scripts = scripts_of(text)
         if is_han(scripts):
             return self._of_han(text, declared)
@@ -146,8 +157,17 @@ class LanguageDetector:
         names = {one.language.iso_code_639_1.name.lower(): one.value for one in values}
         if max((names.get(each, 0.0) for each in self._accepted), default=1.0) >= _UNLIKELY:
             return False
-        shares = self._shares(text)
-        return max(shares.get(each, 0.0) for each in self._accepted) < _EXCLUDED
+        shares, beside = self._shares(text), self._shares_beside_names(text)
+        return all(
+            shares.get(each, 0.0) < _EXCLUDED and beside.get(each, 0.0) < _BESIDE_NAMES
+            for each in self._accepted
+        )
+
+    def _is_of_names(self, tag: str, text: str) -> bool:
+        """Whether the words beside the names of a text are rather of another language."""
+        shares = self._shares_beside_names(text)
+        rival = max((shares.get(each, 0.0) for each in self._codes if each != tag), default=0.0)
+        return rival >= max(_BESIDE_NAMES, shares.get(tag, 0.0))
 
     def _is_sure(self, one: Detected) -> bool:
         return one.confidence >= self._confidence
@@ -177,6 +197,12 @@ class LanguageDetector:
             known = _ALIASES.get(tag, tag)
             shares[known] = min(1.0, shares.get(known, 0.0) + round(float(share), 6))
         return shares
+
+    def _shares_beside_names(self, text: str) -> dict[str, float]:
+        """The same of the words that begin with a small letter; empty if all do, or none."""
+        words = text.split()
+        small = [word for word in words if word[0].islower()]
+        return self._shares(" ".join(small)) if 0 < len(small) < len(words) else {}
 
     @property
     def _detectors(self) -> tuple[Lingua, LanguageIdentifier]:

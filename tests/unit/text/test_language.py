@@ -129,6 +129,42 @@ def test_names_and_dishes_are_not_refused_as_foreign(text: str) -> None:
         assert detector.accepts(detector.detect(text, declared), text)
 
 
+FOREIGN_NAMES = [
+    "Tourists outside Schloss Neuschwanstein in winter",
+    "Spaghetti alla puttanesca in a white bowl",
+    "Rua Augusta arch and Praça do Comércio, Lisbon",
+    "Volkswagen Käfer parked in Friedrichstraße",
+    "Estádio do Maracanã from the air",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN_NAMES)
+def test_foreign_names_make_no_foreign_text(all_languages: LanguageDetector, text: str) -> None:
+    english, found = LanguageDetector(TextPolicy(languages=("en",))), all_languages.detect(text)
+
+    assert english.accepts(english.detect(text), text)
+    assert found is None or found.tag == "en"
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Die Katze von Emily Brontë sitzt im Garten", "de"),
+        ("El puente de Brooklyn visto desde el East River", "es"),
+        ("Il cane di Sherlock Holmes corre sulla spiaggia", "it"),
+        ("Een vrouw fietst langs de Tower Bridge in Londen", "nl"),
+    ],
+)
+def test_english_names_make_no_english_text(
+    all_languages: LanguageDetector, text: str, language: str
+) -> None:
+    english, found = LanguageDetector(TextPolicy(languages=("en",))), all_languages.detect(text)
+
+    assert found is not None
+    assert found.tag == language
+    assert not english.accepts(english.detect(text), text)
+
+
 @pytest.mark.parametrize("text", ["لکڑی کی میز پر", "লাল ফুলদানি", "京都", "ваза", "花瓶が一つ"])
 def test_a_text_in_a_script_of_no_accepted_language_is_refused(text: str) -> None:
     detector = LanguageDetector(TextPolicy(languages=("en", "th")))
