@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from unicodedata import normalize
@@ -19,7 +20,14 @@ _VALUE = re.compile(
     r"[\s\"'`\u2018-\u201d\[(]*[?+]?0*([01]|true|false)(?:\.0*)?[\"'`\u2018-\u201d\])]*(?:[;\s].*)?",
     re.IGNORECASE | re.DOTALL,
 )
-_ENDING_COMMA = re.compile(r",(?=\s*[\]}])")
+# What people write by hand: remarks, quotes of any kind or none, and commas too many or too few.
+_QUOTES = str.maketrans(dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb", '"'))
+_QUOTES |= str.maketrans(dict.fromkeys("\u2018\u2019\u201a\u201b`", "'"))
+_WRITTEN = re.compile(
+    r"/\*.*?(?:\*/|\Z)|(?://|\#)[^\n]*"
+    r"|(?P<text>\"[^\"\n]*\"|'[^'\n]*'|(?:(?!//|/\*|\#)[^\s{}\[\],:;=\"'])+)|(?P<sign>[{}:=])",
+    re.DOTALL,
+)
 _ORIGIN = re.compile(r"https?://[^/]*", re.IGNORECASE)
 # An escaped * or $ stands for itself.
 _MARKS = re.compile(r"%(2A|24)", re.IGNORECASE)
@@ -55,17 +63,18 @@ class TdmRep:
         """The rules in a file. Raises ValueError for anything else: many sites send HTML.
 
         A single rule counts as a list, rules inside other lists and objects count too, and a rule
-        without a location is about the whole site.
+        without a location is about the whole site. In a file that is no JSON count the rules that
+        say whether they reserve: many are written by hand.
         """
         if isinstance(content, bytes):
-            content = content.decode(json.detect_encoding(content))
+            content = content.decode(json.detect_encoding(content), "replace")
         content = content.removeprefix("\ufeff")
         try:
-            try:
-                given = json.loads(content)
-            except json.JSONDecodeError:
-                given = json.loads(_ENDING_COMMA.sub("", content))
+            given = json.loads(content)
             found = list(_objects(given))
+        except json.JSONDecodeError:
+            given = None
+            found = [] if content.lstrip().startswith("<") else list(_by_hand(content))
         except RecursionError as error:
             raise ValueError(f"{TDM_REP_PATH} is nested too deeply") from error
         if not found and given != []:
@@ -98,8 +107,46 @@ def _objects(given: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(each)
 
 
+def _by_hand(content: str) -> Iterator[dict[str, Any]]:
+    """The objects with a reservation, told by names and colons alone."""
+    values: dict[str, list[str]] = {}
+    name = ""
+    for found in _WRITTEN.finditer(content.translate(_QUOTES)):
+        text, sign = found["text"], found["sign"]
+        if text:
+            values.setdefault(name, []).append(_unquoted(text))
+        elif sign in ("{", "}"):
+            yield from _reserving(values)
+            values, name = {}, ""
+        elif sign and values.get(name):
+            # What stands before a colon is a name, and no value of the name before it.
+            name = _letters(values[name].pop())
+            if name in values:
+                yield from _reserving(values)
+                values = {}
+    yield from _reserving(values)
+
+
+def _reserving(values: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+    found = {name: each for name, each in values.items() if each}
+    if "tdmreservation" in found:
+        yield {name: each if name == "location" else each[0] for name, each in found.items()}
+
+
+def _unquoted(text: str) -> str:
+    if text[0] not in "\"'":
+        return text
+    with suppress(ValueError):
+        return str(json.loads(f'"{text[1:-1]}"'))
+    return text[1:-1]
+
+
 def _lower(given: dict[str, Any]) -> dict[str, Any]:
-    return {re.sub(r"[-_\s]", "", name).lower(): value for name, value in given.items()}
+    return {_letters(name): value for name, value in given.items()}
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[-_\s]", "", name).lower()
 
 
 def _rules(found: dict[str, Any]) -> Iterator[_TdmRule]:

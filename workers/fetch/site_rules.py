@@ -98,7 +98,7 @@ class SiteRules:
     server fails, or answers 429, nobody knows its rules: RFC 9309 demands to assume that it forbids
     everything. A server is therefore asked again before that counts. The failure has a kind of its
     own, `UNREACHABLE`, and after some minutes the server is asked anew. A tdmrep.json that is
-    missing, unreachable or broken reserves nothing.
+    missing, unreachable or without any rule reserves nothing.
 
     The memory is of this process: two small requests in six hours for each server and worker are
     not worth a shared one.

@@ -267,11 +267,48 @@ def test_locations_are_patterns_as_in_robots_txt(location: str, url: str, matche
         '{"tdmrep": [{"location": "/", "tdm-reservation": 1}]}',
         '[[{"location": "./b/", "tdm-reservation": 1}]]',
         '[{"location": "/", "tdm-reservation": 1,},]',
+        '// ours\n[{"location": "/b", "tdm-reservation": 1}] // all of it\n',
+        '[\n  # "photos"\n  {"location": "/b/*.jpg", /* isn\'t free: */ "tdm-reservation": 1}\n]',
+        "[{'location': '/b', 'tdm-reservation': 1}]",
+        "[{location: '/b', tdm-reservation: 1}]",
+        "[{\u201clocation\u201d: \u201c/b\u201d, \u201ctdm-reservation\u201d: \u201c1\u201d}]",
+        '[{"location": "/x", "tdm-reservation": 0} {"location": "/b" "tdm-reservation": 1}]',
+        '{"location": "/x", "tdm-reservation": 0},\n{"location": "/b", "tdm-reservation": 1}',
+        '[{"location": "/b", "tdm-reservation": 1}',
+        '[{"location": ["/x", "/b",], "tdm-reservation": True}]',
+        '\ufeff/* ours */ [{"tdm-policy": "https:\\/\\/e.org\\/p", "tdm-reservation": 1, }]',
+        '[{"location": "/b", "tdm-reservation": 1, "note": "caf\u00e9\n"}]',
+        '```json\n[{"location": "/b", "tdm-reservation": 1}]\n```',
+        "- location: /x\n  tdm-reservation: 0\n- location: /b\n  tdm-reservation: 1\n",
     ],
 )
 def test_a_careless_tdmrep_json_reserves_too(content: str) -> None:
-    for form in (content, content.encode()):
-        assert TdmRep.parse(form).reservation("https://e.org/b/c.jpg") == Reservation(reserved=True)
+    for form in (
+        content,
+        content.encode(),
+        content.encode("utf-16"),
+        content.encode("latin-1", "ignore"),
+    ):
+        said = TdmRep.parse(form).reservation("https://e.org/b/c.jpg")
+
+        assert said is not None
+        assert said.reserved
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"location": "/", "tdm-reservation": 0,}]',
+        '[{"location": "/x", "tdm-reservation": 1,} /* and no more */]',
+        '// {"location": "/", "tdm-reservation": 1}\n[{"location": "/x", "tdm-reservation": 0}]',
+        '[{"location": "/", /* "tdm-reservation": 1 */ "tdm-reservation": 0}]',
+        "[{'location': '/', 'tdm-reservation': 1} {'location': '/b', 'tdm-reservation': 0}]",
+    ],
+)
+def test_a_careless_tdmrep_json_allows_too(content: str) -> None:
+    said = TdmRep.parse(content).reservation("https://e.org/b/c.jpg")
+
+    assert said is None or not said.reserved
 
 
 @pytest.mark.parametrize(
@@ -320,7 +357,20 @@ def test_the_longest_location_decides() -> None:
     assert rules.reservation("https://e.org/x") == Reservation(True, "https://e.org/p")
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"{}", b"[1]", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<html>",
+        b"{}",
+        b"[1]",
+        b"\xff",
+        b"[" * 100_000,
+        b"",
+        b"Not found: see /",
+        b'<script>let a = {location: "/", "tdm-reservation": 1}</script>',
+        b"{location: '/', reserved: 1}",
+    ],
+)
 def test_a_file_that_is_no_tdmrep_json_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         TdmRep.parse(content)
