@@ -11,7 +11,7 @@ import cbor2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from kaption.workers.decode.decode import decode
 from kaption.workers.decode.formats import sniff
@@ -37,6 +37,7 @@ from support.owners import (
 
 pytestmark = pytest.mark.slow
 
+ALLOWING = manifest(entries(use="allowed"))
 KEYWORD = b"XML:com.adobe.xmp\x00"
 
 
@@ -49,13 +50,46 @@ def hex_profile(packet: bytes) -> bytes:
 
 
 def c2pa_in_avif() -> bytes:
-    uuid = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
-    return plain("AVIF") + box(b"uuid", uuid, bytes(4), b"manifest\x00", bytes(8), manifest())
+    return plain("AVIF") + uuid_box()
 
 
 def c2pa_in_gif() -> bytes:
-    blocks = sub_blocks(manifest())
-    return plain("GIF")[:-1] + b"\x21\xff\x0bC2PA_GIF\x01\x00\x00" + blocks + b"\x3b"
+    return plain("GIF")[:-1] + gif_extension(manifest()) + b"\x3b"
+
+
+def gif_extension(store: bytes) -> bytes:
+    return b"\x21\xff\x0bC2PA_GIF\x01\x00\x00" + sub_blocks(store)
+
+
+def uuid_box() -> bytes:
+    """As an AVIF and an MP4 hold a manifest."""
+    uuid = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+    return box(b"uuid", uuid, bytes(4), b"manifest\x00", bytes(8), manifest())
+
+
+def moving_photograph() -> bytes:
+    video = box(b"ftyp", b"mp42", bytes(8)) + box(b"mdat", b"\xff\xd8\xff\xeb" * 99) + uuid_box()
+    return plain("JPEG") + video
+
+
+def behind_the_first_scan() -> bytes:
+    """A JPEG whose boxes stand between two scans, as a program may write them."""
+    out = BytesIO()
+    with Image.open(BytesIO(plain("PNG"))) as image:
+        image.convert("RGB").save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    at = data.rindex(b"\xff\xda")
+    segments = jpeg_with(*app11(manifest()))
+    return data[:at] + segments[2 : len(segments) - len(plain("JPEG")) + 2] + data[at:]
+
+
+def tiff_with_tag() -> bytes:
+    tags, out = TiffImagePlugin.ImageFileDirectory_v2(), BytesIO()
+    tags[0xCD41] = manifest()
+    tags.tagtype[0xCD41] = 7
+    with Image.open(BytesIO(plain("PNG"))) as image:
+        image.save(out, "TIFF", tiffinfo=tags)
+    return out.getvalue()
 
 
 def sub_blocks(data: bytes) -> bytes:
@@ -142,7 +176,26 @@ WITH_C2PA = {
     "WEBP": lambda: webp_with(b"C2PA", manifest()),
     "AVIF": c2pa_in_avif,
     "TIFF": lambda: plain("TIFF") + manifest(),
+    "TIFF in its tag": tiff_with_tag,
     "GIF": c2pa_in_gif,
+    "GIF in a second extension": lambda: (
+        plain("GIF")[:-1] + gif_extension(ALLOWING) + gif_extension(manifest()) + b"\x3b"
+    ),
+    # Behind the end of the image
+    "JPEG with a box behind it": lambda: plain("JPEG") + manifest(),
+    "JPEG of two images": lambda: plain("JPEG") + jpeg_with(*app11(manifest(), part=60)),
+    "JPEG of two images with boxes": lambda: (
+        jpeg_with(*app11(ALLOWING, part=60)) + bytes(9) + jpeg_with(*app11(manifest(), part=70))
+    ),
+    "JPEG of three images": lambda: plain("JPEG") * 2 + jpeg_with(*app11(manifest())),
+    "JPEG with a video behind it": moving_photograph,
+    "JPEG between two scans": behind_the_first_scan,
+    "JPEG in another segment": lambda: jpeg_with((0xE2, manifest())),
+    "PNG with a box behind it": lambda: plain("PNG") + manifest(),
+    "WEBP with a box behind it": lambda: plain("WEBP") + manifest(),
+    "GIF with a box behind it": lambda: plain("GIF") + manifest(),
+    "GIF with an extension behind it": lambda: plain("GIF") + gif_extension(manifest()),
+    "BMP with a box behind it": lambda: plain("BMP") + manifest(),
 }
 
 
@@ -155,7 +208,10 @@ def test_a_prohibition_in_xmp_is_found(container: str) -> None:
 def test_a_training_assertion_is_found(container: str) -> None:
     value = "c2pa.training-mining: c2pa.ai_training notAllowed"
 
-    assert signals(WITH_C2PA[container]()) == [("c2pa_training_mining", value)]
+    decoded = decode(WITH_C2PA[container](), ImagePolicy())
+
+    assert [(one.kind, one.value) for one in decoded.opt_out] == [("c2pa_training_mining", value)]
+    assert decoded.unreadable == ()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP", "TIFF"])

@@ -17,12 +17,18 @@ MAX_XMP_BYTES = 16 * 1024 * 1024
 """Most bytes that one packet of a PNG inflates to."""
 MAX_INFLATED = 8
 """Most texts of a PNG that are unpacked, each of which may be a bomb. A file has one or two."""
+MAX_PARTS = 10_000
+"""Most segments of a JPEG that are joined to boxes. Each holds up to 64 kB of a box."""
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\x00"
 _GUID_BYTES = 32
 _RDF, _RDF_END = b"<rdf:RDF", b"</rdf:RDF>"
 _PNG_XMP = re.compile(rb"xml:com\.adobe\.xmp|xmp|raw profile type .*", re.IGNORECASE | re.DOTALL)
-_APP1, _APP11, _SCAN, _END = 0xE1, 0xEB, 0xDA, 0xD9
+_APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
+# The end of the type of each description box (ISO 19566-5), of which a manifest has many.
+_BOX_TYPE = bytes.fromhex("00110010800000aa00389b71")
+_APP11 = re.compile(rb"\xff\xeb(?P<size>..)JP(?P<box>..)(?P<number>.{4})", re.DOTALL)
+_GIF_JUMBF = b"C2PA_GIF"
 
 
 def xmp_packets(data: bytes, kind: str, found: object) -> Iterator[bytes]:
@@ -57,23 +63,31 @@ def packets_with(data: bytes, word: bytes) -> Iterator[bytes]:
     XMP is made to be found so (XMP, part 1, 7.3.2). It stands in the EXIF data and in Photoshop's
     resources of any format, in chunks and segments with a wrong name, and on later pages.
     """
-    start, lowered = 0, data.lower()
+    # A word behind the last end is in no packet. Most files have no end, and nothing to lower.
+    last = data.rfind(_RDF_END)
+    start, lowered = 0, data[: last + len(word)].lower() if last >= 0 else b""
     while (at := lowered.find(word, start)) >= 0:
         # What was looked through is not looked through again.
         begin, end = data.rfind(_RDF, start, at), data.find(_RDF_END, at)
-        if end < 0:
-            return
         start = end + len(_RDF_END)
         if begin >= 0:
             yield data[begin:start]
 
 
+def has_jumbf(data: bytes) -> bool:
+    """Whether a file may hold a JUMBF box: the search that is cheap enough for every image."""
+    return data.rfind(_BOX_TYPE) >= 0
+
+
 def jumbf(data: bytes, kind: str) -> bytes:
-    """Bytes in which each JUMBF box of a file lies in one piece."""
+    """The bytes of a file, arranged so that each JUMBF box lies in one piece.
+
+    JPEG and GIF part a box. All other containers hold it as it is (C2PA 2.1, appendix A), and so
+    does what stands behind the end of an image: another box, or the video of a moving photograph.
+    """
     if kind == "GIF":
-        at = data.find(b"C2PA_GIF")
-        return b"" if at < 0 else b"".join(_sub_blocks(data, at + 11))
-    return b"".join(_app11(data)) if kind == "JPEG" else data
+        return b"".join(_gif_pieces(data))
+    return b"".join(_jpeg_pieces(data)) if kind == "JPEG" else data
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -108,16 +122,36 @@ def _jpeg_packets(data: bytes) -> Iterator[bytes]:
         yield b"".join(part for _, part in sorted(parts))
 
 
-def _app11(data: bytes) -> Iterator[bytes]:
-    """The boxes of the APP11 segments, whose parts repeat the header (ISO 19566-5, annex D)."""
-    boxes: dict[bytes, list[tuple[int, bytes]]] = {}
-    for marker, body in _jpeg_segments(data):
-        if marker == _APP11 and body.startswith(b"JP") and len(body) >= 16:
-            boxes.setdefault(body[2:4], []).append((int.from_bytes(body[4:8], "big"), body[8:]))
-    for parts in boxes.values():
-        for number, (_, part) in enumerate(sorted(parts)):
-            header = 16 if part.startswith(b"\x00\x00\x00\x01") else 8
-            yield part[header:] if number else part
+def _jpeg_pieces(data: bytes) -> Iterator[bytes]:
+    """The boxes of the APP11 segments, and the bytes between these.
+
+    The segments are found by their beginning, which compressed pixels never hold, and not by a walk
+    from the first one: a second image behind the end has boxes too (CIPA DC-007, MPO).
+    """
+    parts: dict[tuple[bytes, bytes], bytes] = {}
+    at = 0
+    for _ in range(MAX_PARTS):
+        found = _APP11.search(data, at)
+        if found is None:
+            break
+        yield data[at : found.start()]
+        at = max(found.end(), found.start() + 2 + int.from_bytes(found["size"], "big"))
+        part = found["box"], found["number"]
+        if part in parts:  # the next image counts from one again
+            yield from _joined(parts)
+            parts = {}
+        parts[part] = data[found.end() : at]
+    yield from _joined(parts)
+    yield data[at:]
+
+
+def _joined(parts: dict[tuple[bytes, bytes], bytes]) -> Iterator[bytes]:
+    """Boxes without the headers that each part repeats (ISO 19566-5, annex D)."""
+    held = None
+    for (box, _), part in sorted(parts.items()):
+        header = 16 if part.startswith(b"\x00\x00\x00\x01") else 8
+        yield part[header:] if box == held else part
+        held = box
 
 
 def _png_packets(data: bytes) -> Iterator[bytes]:
@@ -154,6 +188,17 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         name, size = struct.unpack_from("<4sI", data, at)
         yield name, data[at + 8 : at + 8 + size] if name == b"XMP " else b""
         at += 8 + size + size % 2
+
+
+def _gif_pieces(data: bytes) -> Iterator[bytes]:
+    """The content of the application extensions with boxes, and the bytes between these."""
+    at = 0
+    while (found := data.find(_GIF_JUMBF, at)) >= 0:
+        yield data[at:found]
+        blocks = list(_sub_blocks(data, found + 11))
+        yield from blocks
+        at = found + 11 + sum(map(len, blocks)) + len(blocks)
+    yield data[at:]
 
 
 def _sub_blocks(data: bytes, at: int) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from xml.parsers import expat  # a document type is refused, so there are no ent
 
 from kaption.schemas import OptOutSignal
 from kaption.schemas.opt_outs.directives import signal
-from kaption.workers.decode.metadata.blocks import jumbf, packets_with, xmp_packets
+from kaption.workers.decode.metadata.blocks import has_jumbf, jumbf, packets_with, xmp_packets
 
 XMP_DATA_MINING = "xmp_data_mining"
 C2PA_TRAINING_MINING = "c2pa_training_mining"
@@ -26,6 +26,8 @@ MAX_SIGNALS = 16
 MAX_PACKETS = 64
 """An image has one or two."""
 MAX_ASSERTION_BYTES = 1 << 20
+MAX_ASSERTIONS = 64
+"""An image has one, and one for each image that it was made from."""
 _PROPERTY = "datamining"
 """DataMining of PLUS LDF 1.2.1, also an IPTC property since 2023, in any case."""
 # Each prohibiting value has PROHIBITED in it. Some write other words.
@@ -148,10 +150,10 @@ def _is_property(name: str) -> bool:
 
 def _of_c2pa(data: bytes, kind: str, broken: set[str]) -> Iterator[OptOutSignal]:
     """The training assertions of all manifests, also those of the images that it was made from."""
-    if kind not in ("JPEG", "GIF") and b".training-mining" not in data:
+    if not has_jumbf(data):
         return
     boxes = jumbf(data, kind)
-    for found in _ASSERTION.finditer(boxes):
+    for found in islice(_ASSERTION.finditer(boxes), MAX_ASSERTIONS):
         size = int.from_bytes(boxes[found.start() - 4 : found.start()], "big")
         try:
             entries = list(_entries(boxes, found.start() - 4 + size))
