@@ -45,7 +45,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return objects.get(blob_key(sha256))
 
     path = folder / "report.html"
-    path.write_text(render(content, image), "utf-8")
+    path.write_text(render(content, image, "store").html, "utf-8")
     return path
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from kaption.connections.kafka.partitioner import partition_of
 from kaption.objectstore import BlobStore, open_store
+from kaption.objectstore.blobs import blob_key
 from kaption.schemas import CleanPair, Position, Reason, TakedownKind, encode
 from kaption.schemas.topics import CLEAN, DEAD, REJECTED
 from kaption.workers.audit.decision import Verdict
@@ -18,7 +20,7 @@ from kaption.workers.cli.app import app
 from kaption.workers.cli.run import _write_report
 from kaption.workers.local import Tansu
 from kaption.workers.report.census import Census, KeptPair
-from kaption.workers.report.gallery import Gallery, write_cards
+from kaption.workers.report.gallery import Gallery, read_cards, write_cards
 from kaption.workers.settings import Settings, UserError
 from kaption.workers.stores.answers import Answers, SketchedImage
 from kaption.workers.stores.client import connect_redis
@@ -140,6 +142,35 @@ def test_the_report_of_a_folder_has_the_numbers_of_its_summary(run_folder: Path)
     moved = run_folder.rename(run_folder.with_name("moved"))
     assert CliRunner().invoke(app, ["report", str(moved)]).exit_code == 0
     assert (moved / "report.html").read_text("utf-8").count("<img src=") == 0
+
+
+@pytest.mark.parametrize(("gone", "left"), [("store", 0), ("store/blobs", 0), ("", 10)])
+def test_images_that_are_not_in_the_store_are_told_once(
+    run_folder: Path, gone: str, left: int
+) -> None:
+    # Given a run whose store, or whose images, or nothing was deleted
+    store = run_folder / "store"
+    if gone:
+        shutil.rmtree(run_folder / gone)
+    # When its report is made again
+    made = CliRunner().invoke(app, ["report", str(run_folder)])
+    lines: list[str] = []
+    _write_report(run_folder, Settings(), lines.append)
+    # Then the page and the terminal say it, each once
+    page = (run_folder / "report.html").read_text("utf-8")
+    said = f"10 of 10 images are not in the store {store}"
+    times = 0 if left else 1
+    assert page.count("<img src=") == left
+    assert [text.count(said) for text in (page, made.output, "".join(lines))] == [times] * 3
+
+
+def test_a_single_image_that_is_gone_is_told(run_folder: Path) -> None:
+    card = next(read_cards(run_folder / "sample.jsonl"))
+    (run_folder / "store" / blob_key(str(card.blob))).unlink()
+
+    made = CliRunner().invoke(app, ["report", str(run_folder)])
+
+    assert "1 of 10 images are not in the store" in made.output
 
 
 @pytest.mark.parametrize("missing", ["jinja2", "matplotlib"])

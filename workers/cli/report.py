@@ -50,7 +50,9 @@ def command(
             page = deployment_report(settings, pairs, most)
     except ModuleNotFoundError as error:
         raise UserError(missing(error)) from error
-    write_whole(path, page)
+    write_whole(path, page.html)
+    if page.absent:
+        typer.echo(page.absent)
     typer.echo(f"the report is {path}")
 
 

@@ -224,10 +224,13 @@ def finish(
 def _write_report(out: Path, settings: Settings, say: Callable[[str], None]) -> None:
     """Write the report. The run is complete without it."""
     try:
-        write_whole(out / FILE, run_report(out, settings))
+        page = run_report(out, settings)
+        write_whole(out / FILE, page.html)
     except ModuleNotFoundError as error:
         say(missing(error))
     except (OSError, Fault, UserError) as error:
         say(f"the report could not be written: {error}")
     else:
+        if page.absent:
+            say(page.absent)
         say(f"the report is {out / FILE}")

@@ -27,11 +27,11 @@ from kaption.workers.audit.report import decisions
 from kaption.workers.report.census import Census
 from kaption.workers.report.folder import standing, stored, with_copies
 from kaption.workers.report.gallery import Gallery
-from kaption.workers.report.page import ReportContent, render
+from kaption.workers.report.page import Page, ReportContent, render
 from kaption.workers.settings import Settings
 
 
-def deployment_report(settings: Settings, pairs: int, most: int) -> str:
+def deployment_report(settings: Settings, pairs: int, most: int) -> Page:
     """The page: numbers of about the newest `most` messages of each topic, and `pairs` pairs.
 
     Raises ReadError, Retry, Fatal, ModuleNotFoundError.
@@ -62,7 +62,7 @@ def deployment_report(settings: Settings, pairs: int, most: int) -> str:
         notes=notes,
         audit=_audit(settings.kafka, most, notes),
     )
-    return render(content, stored(objects))
+    return render(content, stored(objects), settings.store.url)
 
 
 def _newest(kafka: KafkaConnection, most: int, notes: list[str]) -> Iterator[Read]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from kaption.schemas.address import is_web
 from kaption.workers.report import figures
@@ -36,8 +36,16 @@ class ReportContent:
     """How far the audit is; empty: not known here."""
 
 
-def render(content: ReportContent, image: Callable[[str], bytes | None]) -> str:
-    """The page. `image` gives the bytes of a stored image by its sha256, or None.
+class Page(NamedTuple):
+    """A report, ready to be written."""
+
+    html: str
+    absent: str | None
+    """What the reader has to know where images are not in the store; the page says it too."""
+
+
+def render(content: ReportContent, image: Callable[[str], bytes | None], store: str) -> Page:
+    """The page. `image` gives the bytes of an image in the `store` by its sha256, or None.
 
     Raises ModuleNotFoundError where jinja2, matplotlib or pillow is not installed.
     """
@@ -57,7 +65,13 @@ def render(content: ReportContent, image: Callable[[str], bytes | None]) -> str:
     script = (_HERE / "static" / "report.js").read_text("utf-8")
     shown = {each for card in content.cards for each in (card.blob, card.kept_blob) if each}
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return pages.get_template("report.html").render(
+    thumbnails = Thumbnails(image)
+    images = thumbnails.of(sorted(shown))
+    absent = None
+    if thumbnails.absent:
+        absent = f"{thumbnails.absent:,} of {len(shown):,} images are not in the store {store}"
+        content = replace(content, notes=(*content.notes, f"{absent}."))
+    html = pages.get_template("report.html").render(
         content=content,
         numbers=numbers,
         total=numbers["flow"][0]["came"],
@@ -66,11 +80,12 @@ def render(content: ReportContent, image: Callable[[str], bytes | None]) -> str:
         style=Markup((_HERE / "static" / "report.css").read_text("utf-8")),  # noqa: S704 - a file of ours
         script=Markup(script),  # noqa: S704 - a file of ours
         script_digest=digest,
-        images=Thumbnails(image).of(sorted(shown)),
+        images=images,
         copies=[card for card in content.cards if card.copy_of],
         outcomes=sorted({card.outcome for card in content.cards}),
         kinds=sorted({card.kind for card in content.cards if card.kind}),
     )
+    return Page(html, absent)
 
 
 def _share(part: float, whole: float) -> str:

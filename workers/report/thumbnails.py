@@ -20,6 +20,8 @@ class Thumbnails:
 
     def __init__(self, image: Callable[[str], bytes | None]) -> None:
         self._image = image
+        self.absent = 0
+        """Images that were asked for and do not exist."""
 
     def of(self, sha256s: Sequence[str]) -> dict[str, str]:
         """Thumbnails by sha256, for the images that exist and can be read."""
@@ -27,6 +29,7 @@ class Thumbnails:
         found = {}
         for sha256 in sha256s:
             data = self._image(sha256)
+            self.absent += data is None
             small = None if data is None else _small(data, budget)
             if small is not None:
                 found[sha256] = f"data:image/webp;base64,{base64.b64encode(small).decode()}"
