@@ -56,7 +56,15 @@ def addresses_of(element: Element, document: Document, images: PageImages) -> li
 
 
 def settled(found: list[FoundImage]) -> list[FoundImage]:
-    """An image's addresses, with the kind REPLACED for placeholders."""
+    """An image's addresses, with the kind REPLACED for placeholders.
+
+    Of a list those stay whose file has the name of another address, or else of the first.
+    """
+    listed = [each for each in found if each.kind is Kind.LISTED]
+    own = [each for each in found if each not in listed and each.is_url]
+    names = {stem_of(each.image) for each in own if not may_be_blank(each.image)}
+    names = names or {stem_of(each.image) for each in listed[:1]}
+    found = [each for each in found if each not in listed or stem_of(each.image) in names]
     lazy = [each.image for each in found if each.kind is Kind.LAZY and each.is_url]
     stems = {stem_of(image) for image in lazy} - {""}
 

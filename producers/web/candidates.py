@@ -10,6 +10,7 @@ from itertools import islice
 
 from kaption.producers.web.document import Element, declared_side
 from kaption.producers.web.elements import PageImages
+from kaption.producers.web.json_values import json_images
 from kaption.producers.web.signs import (
     attribute_address,
     css_urls,
@@ -51,11 +52,17 @@ class Kind(IntEnum):
     """Another size of the same image, which says nothing about the others."""
     REPLACED = 3
     """Where browsers read it until a script replaces it: a placeholder."""
+    LISTED = 4
+    """In a list of JSON, which may hold this image, and others."""
 
 
 def candidates_of(element: Element, images: PageImages) -> Iterator[tuple[Kind, Candidate]]:
     """The addresses as they are written, those of placeholders among them."""
     yield from _attributes(element)
+    for name, value in _items(element):
+        if not names_another(name):
+            for found in json_images(value):
+                yield (Kind.ASIDE if found.sized else Kind.LISTED), found.candidate
     # All ancestors: the parser takes <source> for an element with content, around the <img>.
     around = next(element.iterancestors("picture"), None)
     picture = element if element.tag == "picture" else around

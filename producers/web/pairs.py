@@ -104,7 +104,7 @@ def _embedded(
     }
     for (element, _, told), one in zip(found, usable, strict=True):
         own = [each for each in one if each.image not in replaced]
-        once = [each for each in own if uses.count(each, told) == 1]
+        once = [each for each in own if uses.count(each, told) <= 1]
         best = chosen(once or own, archived, min_side)
         # Bytes in the page beside a URL with the same text are its preview.
         if best is None or ("inline" in best[0] and next(iter(told.values())) in shown):
@@ -125,7 +125,8 @@ class _Uses:
 
     def add(self, addresses: list[FoundImage], texts: dict[str, str]) -> None:
         source, text = next(iter(texts.items()))
-        for each in addresses:
+        # Each thumbnail of a gallery may list all images of it.
+        for each in [one for one in addresses if one.kind is not Kind.LISTED]:
             self._all.setdefault(each.image, set()).add(text)
             if source != "nearby":
                 self._told.setdefault(each.image, set()).add(text)
@@ -133,7 +134,7 @@ class _Uses:
     def count(self, address: FoundImage, texts: dict[str, str]) -> int:
         """How many texts the address has; where the texts lie nearby, these count too."""
         uses = self._all if next(iter(texts)) == "nearby" else self._told
-        return len(uses[address.image])
+        return len(uses.get(address.image, ()))
 
     def usable(self, addresses: list[FoundImage], texts: dict[str, str]) -> list[FoundImage]:
         """The addresses that may belong to these texts.

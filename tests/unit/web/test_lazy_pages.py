@@ -39,6 +39,28 @@ PAGES = {
     "lozad": '<img class="lozad" data-src="/i/mug.jpg" data-placeholder="/p.jpg" alt="A mug">',
     "lozad picture": """<picture class="lozad" data-iesrc="/i/mug-small.jpg" data-alt="A mug">
         <source srcset="/i/mug.jpg 800w" media="(min-width: 80em)"></picture>""",
+    "amazon": f"""<img alt="A mug" src="{GIF}" data-old-hires="" data-a-dynamic-image='{{
+        "/i/mug.SX300.jpg": [300, 200], "/i/mug.jpg": [900, 600], "/i/mug.SX450.jpg":[450, 300]}}'
+        >""",
+    "amazon with a small one": """<img alt="A mug" data-a-dynamic-image="{&quot;https://example.org
+        /i/mug.jpg&quot;:[900,600]}" src="/i/mug.SX300.jpg">""".replace("\n        ", ""),
+    "json of widths": """<img alt="A mug" data-map='{"/i/mug-s.jpg": 300, "/i/mug.jpg": "900w",
+        "/i/mug-m.jpg": {"width": 600}}'>""",
+    "json by width": """<img alt="A mug" src="/i/9.jpg" data-by='{"300": "/i/mug-300.jpg",
+        "1200": "/i/mug.jpg#1200"}'>""",
+    "json srcset": """<img alt="A mug" data-srcset='["/i/mug-300.jpg 300w", "/i/mug.jpg 900w"]'>""",
+    "json srcset of objects": """<img alt="A mug" src="/i/mug-300x200.jpg" data-srcset='[
+        {"src": "/i/mug-300x200.jpg", "width": 300}, {"src": "/i/mug.jpg", "width": 900}]'>""",
+    "json list": """<img data-images='["/i/mug.jpg", "/i/b.jpg"]' alt="A mug">""",
+    "json list behind entities": """<img alt="A mug"
+        data-images="[&amp;quot;/i/mug.jpg&amp;quot;]">""",
+    "json list of scripts": """<img alt="A mug" data-images="['/i/mug.jpg', '/i/b.jpg']">""",
+    "json with a name": """<img data-src='{"large": "/i/mug.jpg", "thumb": "/i/mug-s.jpg"}'
+        alt="A mug">""",
+    "json of other images": """<img data-gallery='["/i/b.jpg", "/i/c.jpg"]' src="/i/mug.jpg"
+        data-colours='[{"src": "/i/red.jpg", "width": 2000}]' alt="A mug">""",
+    "json of links too": """<img alt="A mug" data-image='{"link": "/p/7.jpg", "page": "/i/p.jpg",
+        "imageUrl": "/i/mug.jpg"}'>""",
     "gatsby, two sizes": """<picture>
         <source type="image/webp" data-srcset="/i/mug-s.jpg 400w,/i/mug.jpg 1600w">
         <img data-main-image data-src="/i/mug-m.jpg" data-srcset="/i/mug-m.jpg 400w" alt="A mug">
@@ -250,8 +272,12 @@ NO_IMAGE = {
     "erb": '<img src="<%= image_url %>" alt="A mug">',
     "es6": '<img data-src="${img.src}.jpg" alt="A mug">',
     "width without widths": '<img data-src="/i/mug_{width}x.jpg" alt="A mug">',
-    "json": """<img data-src='{"large": "/i/mug.jpg"}' alt="A mug">""",
-    "json list": """<img data-images='["/i/mug.jpg", "/i/b.jpg"]' alt="A mug">""",
+    "json": """<img data-product='{"id": 7, "url": "/p/7", "name": "mug.jpg"}' alt="A mug">""",
+    "json about others": """<img data-config='{"logo": "/i/logo.jpg", "hoverImage": "/i/b.jpg"}'
+        data-related='["/i/c.jpg"]' alt="A mug">""",
+    "json of templates": """<img data-images='["{{ img.src }}", "/p/${id}.jpg"]' alt="A mug">""",
+    "json cut short": """<img data-images='["/i/mug.jpg", "/i/b' alt="A mug">""",
+    "json of a film": """<img data-media='{"/m.mp4": [900, 600], "/m.json": 1}' alt="A mug">""",
     "list": '<img data-images="/i/mug.jpg,/i/b.jpg" alt="A mug">',
     "property": '<img :src="item.jpg" v-lazy="item.image.jpg" alt="A mug">',
     "undefined": '<img src="undefined" data-src="[object Object]" alt="A mug">',
@@ -354,6 +380,26 @@ def test_what_many_images_name_aside_replaces_none_of_them() -> None:
     assert found(html) == {
         f"Mug {word}": f"https://example.org/p/{word}.jpg" for word in ("one", "two", "three")
     }
+
+
+def test_thumbnails_that_list_the_whole_gallery_are_kept() -> None:
+    words = ("one", "two", "three", "four")
+    listed = ", ".join(f'"/p/{word}.jpg"' for word in words)
+    html = "".join(
+        f"""<img src="/p/{word}.jpg" data-images='[{listed}]' alt="Mug {word}">""" for word in words
+    )
+
+    assert found(html) == {f"Mug {word}": f"https://example.org/p/{word}.jpg" for word in words}
+    assert not any("alternatives" in pair["image"] for pair in pairs(html))
+
+
+def test_a_list_stands_behind_a_spinner() -> None:
+    html = "".join(
+        f"""<img src="/s/b7.png" data-images='["/p/{n}.jpg", "/p/{n}-b.jpg"]' alt="Mug {n}">"""
+        for n in range(4)
+    )
+
+    assert found(html) == {f"Mug {n}": f"https://example.org/p/{n}.jpg" for n in range(4)}
 
 
 def test_an_image_with_two_texts_has_the_first() -> None:
