@@ -27,11 +27,11 @@ from kaption.workers.audit.report import decisions
 from kaption.workers.report.census import Census
 from kaption.workers.report.folder import standing, stored, with_copies
 from kaption.workers.report.gallery import Gallery
-from kaption.workers.report.page import Page, ReportContent, render
+from kaption.workers.report.page import ReportContent, ReportPage, render
 from kaption.workers.settings import Settings
 
 
-def deployment_report(settings: Settings, pairs: int, most: int) -> Page:
+def deployment_report(settings: Settings, pairs: int, most: int) -> ReportPage:
     """The page: numbers of about the newest `most` messages of each topic, and `pairs` pairs.
 
     Raises ReadError, Retry, Fatal, ModuleNotFoundError.

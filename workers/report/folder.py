@@ -13,7 +13,7 @@ from kaption.objectstore import ObjectStore, open_store
 from kaption.objectstore.blobs import blob_key
 from kaption.objectstore.dataset.takedowns import Takedowns
 from kaption.workers.report.gallery import Card, read_cards
-from kaption.workers.report.page import Page, ReportContent, render
+from kaption.workers.report.page import ReportContent, ReportPage, render
 from kaption.workers.settings import Settings, UserError
 from kaption.workers.stores.answers import Answers
 from kaption.workers.stores.client import keyspace
@@ -25,7 +25,7 @@ PAIRS = 300
 _NO_CARDS = "The pairs of this run were not kept: there is no sample.jsonl."
 
 
-def run_report(out: Path, settings: Settings) -> Page:
+def run_report(out: Path, settings: Settings) -> ReportPage:
     """The page of a finished run. Raises UserError, Retry, Fatal, ModuleNotFoundError."""
     from jinja2 import UndefinedError
 

@@ -36,7 +36,7 @@ class ReportContent:
     """How far the audit is; empty: not known here."""
 
 
-class Page(NamedTuple):
+class ReportPage(NamedTuple):
     """A report, ready to be written."""
 
     html: str
@@ -44,7 +44,7 @@ class Page(NamedTuple):
     """What the reader has to know where images are not in the store; the page says it too."""
 
 
-def render(content: ReportContent, image: Callable[[str], bytes | None], store: str) -> Page:
+def render(content: ReportContent, image: Callable[[str], bytes | None], store: str) -> ReportPage:
     """The page. `image` gives the bytes of an image in the `store` by its sha256, or None.
 
     Raises ModuleNotFoundError where jinja2, matplotlib or pillow is not installed.
@@ -85,7 +85,7 @@ def render(content: ReportContent, image: Callable[[str], bytes | None], store: 
         outcomes=sorted({card.outcome for card in content.cards}),
         kinds=sorted({card.kind for card in content.cards if card.kind}),
     )
-    return Page(html, absent)
+    return ReportPage(html, absent)
 
 
 def _share(part: float, whole: float) -> str:
