@@ -37,6 +37,7 @@ from kaption.schemas import (
     TextSource,
 )
 from kaption.schemas.limits import DETAIL_CHARS, Detail, Url
+from kaption.schemas.opt_outs.rsl import RSL_UNREAD
 from kaption.schemas.pair import crawled_url, image_url
 from kaption.schemas.record import Record
 from kaption.schemas.topics import CLEAN
@@ -223,7 +224,7 @@ class Recheck:
         """`rate` is the most requests for images to one host each second."""
         policy = settings.ingest
         # A server that cannot be asked is not reached: it has said nothing.
-        ignored = {*policy.ignore_opt_outs, UNREACHABLE}
+        ignored = {*policy.ignore_opt_outs, UNREACHABLE, RSL_UNREAD}
         self._fetcher = Fetcher(policy.fetch)
         self._opt_outs = OptOuts(
             policy.model_copy(update={"ignore_opt_outs": tuple(ignored)}), self._fetcher.sites

@@ -10,6 +10,7 @@ from kaption.producers.archives.records import ArchiveRecord, Damage, record_at,
 from kaption.schemas.address import is_web, normal
 from kaption.schemas.limits import INLINE_IMAGE_BYTES
 from kaption.schemas.opt_outs.robots_txt import ROBOTS_TXT_PATH
+from kaption.schemas.opt_outs.rsl import RSL_TYPE
 from kaption.schemas.opt_outs.tdm_rep import TDM_REP_PATH
 
 _Place = tuple[ArchiveFile, int]
@@ -21,7 +22,8 @@ _SITE_FILES = (ROBOTS_TXT_PATH, TDM_REP_PATH)
 class ArchiveImages:
     """The images of several archives, without their bytes. An image's address is `in` it.
 
-    The files in which sites speak about their images (robots.txt, tdmrep.json) are found too.
+    The files in which sites speak about their images (robots.txt, tdmrep.json, licences of RSL) are
+    found too.
 
     An address stands for the image behind its redirects and revisits. It may be written in another
     way: http or https, other letter case and default port of the host, an IDN or its Punycode,
@@ -71,7 +73,8 @@ class ArchiveImages:
 
     def _add(self, archive: ArchiveFile, record: ArchiveRecord) -> None:
         key, place = _key(record.url), (archive, record.position)
-        if _is_image(record) or (record.found and record.url.endswith(_SITE_FILES)):
+        said = record.url.endswith(_SITE_FILES) or record.media_type == RSL_TYPE
+        if _is_image(record) or (record.found and said):
             self._places |= dict.fromkeys((key, *map(hash, record.names)), place)
         elif record.kind == "revisit":
             address, *names = record.refers_to or ("",)

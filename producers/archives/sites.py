@@ -1,4 +1,4 @@
-"""What image servers say in a robots.txt and a tdmrep.json that lie in the same archive."""
+"""What image servers say in a robots.txt, tdmrep.json and licence that lie in the same archive."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from kaption.producers.archives.images import ArchiveImages
 from kaption.producers.archives.records import ArchiveRecord
 from kaption.producers.web import TdmRep, image_signals
 from kaption.schemas import OptOutSignal
-from kaption.schemas.address import parsed
-from kaption.schemas.opt_outs.directives import OWN_AGENT, declared, reservation_signals
+from kaption.schemas.address import normal, parsed
+from kaption.schemas.opt_outs.directives import OWN_AGENT, declared, reservation_signals, signal
 from kaption.schemas.opt_outs.robots_txt import ROBOTS_TXT_PATH, RobotsTxt, text_of
+from kaption.schemas.opt_outs.rsl import RSL, RSL_UNREAD, Rsl, unread_signals
 from kaption.schemas.opt_outs.tdm_rep import TDM_REP_PATH
 
 # Servers whose rules are kept.
@@ -32,6 +33,7 @@ class ArchivedSites:
         self.images = images
         self._agents = list(agents)
         self._rules = lru_cache(_SITES)(self._read)
+        self._licences = lru_cache(_SITES)(self._licence)
 
     def signals(self, records: Iterable[ArchiveRecord]) -> list[OptOutSignal]:
         """The signals of an image and of the redirects that led to it, each once."""
@@ -43,17 +45,36 @@ class ArchivedSites:
         return self._rules(url.origin)[1] if url else TdmRep(())
 
     def _of(self, record: ArchiveRecord) -> Iterator[OptOutSignal]:
-        yield from image_signals(record.headers, self._agents, record.url)
+        said = image_signals(record.headers, self._agents, record.url)
+        yield from (each for each in said if each.kind != RSL_UNREAD)
         url = parsed(record.url)
         if url is None:
             return
         robots, tdm_rep = self._rules(url.origin)
+        robots_txt = url.origin + ROBOTS_TXT_PATH
         for each in robots:
-            yield from each.signals(url.href, url.origin + ROBOTS_TXT_PATH)
+            yield from each.signals(url.href, robots_txt)
+            yield from self._licensed(each.licences, robots_txt, url.href)
+        linked = [each.value for each in said if each.kind == RSL_UNREAD]
+        yield from self._licensed(linked, url.href, url.href)
         # A header overrides the site's file, as the protocol says.
         if declared((name.lower(), value) for name, value in record.headers) is None:
-            said = tdm_rep.reservation(url.href)
-            yield from reservation_signals(said, url.origin + TDM_REP_PATH)
+            reserved = tdm_rep.reservation(url.href)
+            yield from reservation_signals(reserved, url.origin + TDM_REP_PATH)
+
+    def _licensed(self, licences: Iterable[str], place: str, url: str) -> Iterator[OptOutSignal]:
+        """The signals for a URL of RSL licences that are named at a place."""
+        for address in dict.fromkeys(normal(each, place) for each in licences):
+            licence = self._licences(address)
+            if licence is None:
+                yield from unread_signals([address], place)
+            elif refused := licence.refusal(url):
+                yield signal(RSL, refused, address)
+
+    def _licence(self, address: str) -> Rsl | None:
+        with suppress(ValueError):
+            return Rsl.parse(self._file(address))
+        return None
 
     def _read(self, origin: str) -> tuple[list[RobotsTxt], TdmRep]:
         text = text_of(self._file(origin + ROBOTS_TXT_PATH))

@@ -68,7 +68,7 @@ def _elements(noted: dict[str, Any]) -> Iterator[str]:
         elif "image_src" in str(link.get("rel")).lower().split():
             yield _element("link", {"rel": link.get("rel"), "href": url})
         elif "license" in str(link.get("rel")).lower().split() or _CREATIVE_COMMONS in url:
-            yield _element("a", {"rel": link.get("rel"), "href": url})
+            yield _element("a", {"rel": link.get("rel"), "type": link.get("type"), "href": url})
 
 
 def _element(name: str, attributes: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from kaption.producers.web.document import Document
 from kaption.schemas import OptOutSignal
@@ -15,6 +16,16 @@ from kaption.schemas.opt_outs.directives import (
     named,
     reservation_signals,
     robots_signals,
+    signal,
+)
+from kaption.schemas.opt_outs.rsl import (
+    LICENCES,
+    RSL,
+    RSL_TYPE,
+    Rsl,
+    is_rsl_link,
+    linked_licences,
+    unread_signals,
 )
 from kaption.schemas.opt_outs.tdm_rep import TdmRep
 
@@ -33,6 +44,8 @@ def opt_out_signals(
     - `content_usage` and `content_signal`: preferences that refuse training, of header and page.
     - `tdm_reservation`: ``1``, and the policy's URL if there is one. The page overrides its
       headers, and these override the site's file, as the protocol says.
+    - `rsl_licence`: an RSL licence inside the page that does not permit training for free.
+      `rsl_licence_unread`: the address of one that the page or a header names.
     """
     headers = _lower(headers)
     meta = _meta(document)
@@ -50,6 +63,7 @@ def opt_out_signals(
     )
     # A page may repeat its headers in meta elements.
     signals = [*found, *header_signals(headers, ours), *header_signals(meta, ours)]
+    signals += _licensed(document, [*headers, *meta])
     return tuple(dict.fromkeys([*signals, *reservation_signals(said)]))[:LIST_ITEMS]
 
 
@@ -58,8 +72,32 @@ def image_signals(
 ) -> tuple[OptOutSignal, ...]:
     """The signals in the headers of an image's own answer, as `opt_out_signals` reads a page's."""
     headers = _lower(headers)
-    found = header_signals(headers, named(agents), source)
+    found = [*header_signals(headers, named(agents), source)]
+    found += unread_signals(linked_licences(headers), source)
     return (*found, *reservation_signals(declared(headers), source))[:LIST_ITEMS]
+
+
+def _licensed(document: Document, fields: Fields) -> Iterator[OptOutSignal]:
+    links = (
+        link.get("href")
+        for link in document.root.iter("link", "a")
+        if is_rsl_link(link.get("rel") or "", link.get("type") or "")
+    )
+    named = filter(None, (*linked_licences(fields), *islice(links, LICENCES)))
+    yield from unread_signals(document.absolute(each) or each for each in named)
+    scripts = (
+        each
+        for each in document.root.iter("script")
+        if RSL_TYPE in (each.get("type") or "").lower()
+    )
+    for script in islice(scripts, LICENCES):
+        try:
+            licence = Rsl.parse(script.text or "")
+        except ValueError as error:
+            yield from unread_signals([str(error)])
+            continue
+        if licence is not None and (refused := licence.refusal(document.url)):
+            yield signal(RSL, refused, None)
 
 
 def _lower(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

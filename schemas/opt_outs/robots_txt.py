@@ -18,6 +18,7 @@ from kaption.schemas.opt_outs.directives import (
     right_name,
     signal,
 )
+from kaption.schemas.opt_outs.rsl import LICENCES
 from kaption.schemas.opt_outs.tdm_rep import matches, path_of, pattern_of
 
 ROBOTS_TXT_PATH = "/robots.txt"
@@ -30,12 +31,14 @@ _DISALLOW = frozenset(
 _TRAINING = {NO_TRAINING: True, NO_TRAINING.removeprefix("dis"): False}
 _RULES = {*_DISALLOW, "allow", *_TRAINING, *PREFERENCES}
 _AGENT_FIELDS = frozenset({"useragent", "useragents"})
+_LICENCE = frozenset({"license", "licence"})
 # Google takes a blank for the colon too, where one is missing. Keyboards write a wide colon.
 _FIELD = re.compile(r"\s*[:\uff1a]\s*|(?<=allow)\s+(?=[/*])|(?<=agent)\s+", re.IGNORECASE)
 # Programs that make the file lose its line breaks, or write them for a browser.
 _TAG = re.compile(r"<[^<>]{0,200}>")
 _NEXT_FIELD = re.compile(
-    r"\s(?=(?:user-?agents?|(?:dis)?allow\w{0,20}|content-(?:usage|signals?))\s?:)", re.IGNORECASE
+    r"\s(?=(?:user-?agents?|(?:dis)?allow\w{0,20}|licen[sc]e|content-(?:usage|signals?))\s?:)",
+    re.IGNORECASE,
 )
 # A path has no blank. Some write several on a line, or a remark behind one.
 _NEXT_PATH = re.compile(r"[,;]?\s+(?=[/*])|\s;.*")
@@ -59,13 +62,17 @@ class RobotsTxt:
     `agent` is the crawler's product token, such as ``kaption``. Of the rules of one kind whose
     location matches, the longest decides. Of equally long ones, Allow decides over Disallow, and
     the preference that refuses over the other. Preferences before the first group hold for all.
+
+    `licences` are the addresses of RSL licences, absolute or beginning with a slash: those of the
+    group, else those outside groups (RSL 1.0). Some stand at the end, behind a blank line.
     """
 
     def __init__(self, content: str, agent: str) -> None:
         agent = agent.lower()
         by_agent: dict[str, list[_Rule]] = {}
+        named: dict[str, list[str]] = {}
         group: set[str] | None = None
-        opens = False
+        opens = ended = False
         for line in _lines(content.removeprefix("\ufeff")):
             field, value = (*_FIELD.split(line, maxsplit=1), "")[:2]
             field, value = right_name(field.lower()), value.strip()
@@ -77,14 +84,21 @@ class RobotsTxt:
                 names = {"*" if each.startswith("*") or each == "all" else each for each in names}
                 group = (group if opens and group else set()) | (names & {agent, "*"})
                 by_agent.update({each: [] for each in group if each not in by_agent})
-                opens = True
+                opens, ended = True, False
+            elif field in _LICENCE and re.match(r"https?://|/", value, re.IGNORECASE):
+                for each in {""} if group is None or ended else group:
+                    named.setdefault(each, []).append(value)
+            elif field in ("", "sitemap"):
+                ended = True
             elif field in _RULES:
                 # Other fields do not part a group, as in Google's parser.
                 opens = False
                 for each in {""} if group is None else group:
                     by_agent.setdefault(each, []).extend(_rules(field, value, line))
         for_all = [rule for rule in by_agent.get("", ()) if rule.kind != ROBOTS_TXT]
-        self.rules = (*for_all, *by_agent.get(agent, by_agent.get("*", ())))
+        own = agent if agent in by_agent else "*"
+        self.rules = (*for_all, *by_agent.get(own, ()))
+        self.licences = tuple(dict.fromkeys(named.get(own) or named.get("", [])))[:LICENCES]
 
     def signals(self, url: str, source: str) -> Iterator[OptOutSignal]:
         """What the rules refuse for a URL, at most one signal of each kind."""
@@ -114,7 +128,9 @@ def _lines(content: str) -> Iterator[str]:
         content = content.replace("\\r", "\n").replace("\\n", "\n")
     for line in _TAG.sub("\n", content).splitlines():
         # A long row of blanks would take the patterns quadratic time.
-        yield from _NEXT_FIELD.split(" ".join(line.partition("#")[0].split()))
+        said, remark, _ = line.partition("#")
+        if said.strip() or not remark:
+            yield from _NEXT_FIELD.split(" ".join(said.split()))
 
 
 def _rules(field: str, value: str, line: str) -> Iterator[_Rule]:

@@ -136,6 +136,43 @@ def test_preferences_are_read(content: str, found: list[str]) -> None:
     assert kinds(content) == found
 
 
+LICENCE = "https://e.org/license.xml"
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (f"License: {LICENCE}\nUser-agent: *\nAllow: /", [LICENCE]),
+        (f"User-agent: *\nAllow: /\n{' '}license :{LICENCE} # ours", [LICENCE]),
+        (f"User-agent: kaption\nLicence: {LICENCE}", [LICENCE]),
+        (f"User-agent: GPTBot\nDisallow: /\n\nLicense: {LICENCE}", [LICENCE]),
+        (
+            f"User-agent: x\nDisallow: /\nSitemap: //e.org/s\nLicense: {LICENCE}",
+            [LICENCE],
+        ),
+        ("User-agent: *\nLicense: /license.xml", ["/license.xml"]),
+        (f"License: /a\nLicense: {LICENCE}\nLicense: /a", ["/a", LICENCE]),
+        (f"License: /all\nUser-agent: kaption\nLicense: {LICENCE}", [LICENCE]),
+        (f"License: {LICENCE}\nUser-agent: x\nLicense: /x", [LICENCE]),
+        (f"User-agent: *\nLicense: /all\nUser-agent: kaption\nLicense: {LICENCE}", [LICENCE]),
+        (f"License: {LICENCE} User-agent: * Allow: /", [LICENCE]),
+        (f"User-agent: GPTBot\nLicense: {LICENCE}", []),
+        (f"User-agent: GPTBot\n  # theirs\nLicense: {LICENCE}", []),
+        (f"User-agent: *\nLicense: {LICENCE}\nUser-agent: kaption\nAllow: /", []),
+        ("License: CC BY 4.0", []),
+        ("License:\nLicense: MIT\n# License: /license.xml", []),
+        ("User-agent: *\nAllow: /license.xml", []),
+    ],
+)
+def test_the_licences_of_rsl_are_those_of_the_group_or_of_the_site(
+    content: str, named: list[str]
+) -> None:
+    robots = RobotsTxt(content, "kaption")
+
+    assert list(robots.licences) == named
+    assert [one.kind for one in robots.signals(URL, "robots.txt")] == []
+
+
 @pytest.mark.parametrize(
     ("location", "path", "matching"),
     [

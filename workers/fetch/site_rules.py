@@ -1,4 +1,4 @@
-"""The robots.txt and tdmrep.json of image servers, each asked for once in some hours."""
+"""The robots.txt, tdmrep.json and licences of image servers, each asked for once in some hours."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from urllib3.response import HTTPResponse
 from kaption.schemas import OptOutSignal
 from kaption.schemas.opt_outs.directives import product_token, reservation_signals, signal
 from kaption.schemas.opt_outs.robots_txt import KINDS, ROBOTS_TXT_PATH, RobotsTxt, text_of
+from kaption.schemas.opt_outs.rsl import RSL, RSL_UNREAD, Rsl, unread_signals
 from kaption.schemas.opt_outs.tdm_rep import TDM_REP_PATH, TdmRep
 from kaption.workers.fetch.body import plain_body
 from kaption.workers.fetch.failure import FetchFailure
@@ -82,12 +83,15 @@ class _Site:
     tdm_rep: TdmRep
     pause_s: float | None = None
     """The server failed for the first time: it is asked again after this time."""
+    licence: Rsl | None = None
+    """Of a licence, which has an entry of its own: many sites name one of a third server."""
 
     @property
     def size(self) -> int:
         """Bytes in memory, roughly."""
-        texts = [rule.line for rule in self.robots.rules]
+        texts = [*self.robots.licences, *(rule.line for rule in self.robots.rules)]
         texts += [rule.location for rule in self.tdm_rep.rules]
+        texts += [f"{each.location}{each.refused}" for each in getattr(self.licence, "terms", ())]
         return sum(_RULE_BYTES + 2 * len(text) for text in texts)
 
 
@@ -99,6 +103,9 @@ class SiteRules:
     everything. A server is therefore asked again before that counts. The failure has a kind of its
     own, `UNREACHABLE`, and after some minutes the server is asked anew. A tdmrep.json that is
     missing, unreachable or without any rule reserves nothing.
+
+    A licence of RSL that a robots.txt names is asked for in the same way. One that the server does
+    not give, or that is broken, gives a signal of the kind `RSL_UNREAD`.
 
     The memory is of this process: two small requests in six hours for each server and worker are
     not worth a shared one.
@@ -125,7 +132,7 @@ class SiteRules:
         one to a server that failed. Raises Reject on a URL that cannot be fetched, and Later before
         a second request.
         """
-        if {*KINDS, UNREACHABLE, TDM_RESERVATION} <= set(ignored):
+        if {*KINDS, UNREACHABLE, TDM_RESERVATION, RSL, RSL_UNREAD} <= set(ignored):
             return ()
         url = read_target(url).url
         parts = urlsplit(url)
@@ -142,9 +149,44 @@ class SiteRules:
         ]
         if site.failure is not None:
             found.append(signal(UNREACHABLE, site.failure, robots))
+        found += self.licence_signals(site.robots.licences, url, robots, ignored, ask=ask)
         return tuple(each for each in found if each.kind not in ignored)
 
+    def licence_signals(
+        self,
+        licences: Collection[str],
+        url: str,
+        place: str,
+        ignored: Collection[str] = (),
+        *,
+        ask: bool = True,
+    ) -> list[OptOutSignal]:
+        """The signals for a URL of RSL licences that are named at a place, as `signals` gives them.
+
+        An address of a licence may be relative to the place.
+        """
+        found: list[OptOutSignal] = []
+        if {RSL, RSL_UNREAD} <= set(ignored):
+            return found
+        for each in licences:
+            try:
+                address = read_target(place).join(each)
+                known = self._site(address, ask)
+            except Reject:  # no address of the web
+                found += unread_signals([each], place)
+                continue
+            if known is None:
+                continue
+            if known.pause_s is not None:
+                raise Later(f"{address}: {known.failure}", known.pause_s)
+            if known.failure is not None:
+                found += unread_signals([f"{address}: {known.failure}"], place)
+            elif known.licence and (refused := known.licence.refusal(url)):
+                found.append(signal(RSL, refused, address))
+        return [each for each in found if each.kind not in ignored]
+
     def _site(self, origin: str, ask: bool) -> _Site | None:
+        """What is known of a site, or of a licence by its address."""
         with self._lock:
             expires, _, answer = self._sites.get(origin, (0.0, 0, Future()))
             known = expires > self._clock()
@@ -180,6 +222,8 @@ class SiteRules:
 
     def _load(self, origin: str, *, last: bool) -> _Site:
         deadline = time.monotonic() + min(TOTAL_S, self._requester.policy.total_timeout_s)
+        if urlsplit(origin).path:
+            return self._load_licence(origin, deadline, last=last)
         text, failure, pause_s = self._get(origin + ROBOTS_TXT_PATH, deadline)
         reserved, _, again_s = self._get(origin + TDM_REP_PATH, deadline)
         tdm_rep = TdmRep(())
@@ -188,6 +232,18 @@ class SiteRules:
         robots = RobotsTxt(text_of(text), self._agent)
         pauses = [each for each in (pause_s, again_s) if each is not None and not last]
         return _Site(robots, failure, tdm_rep, max(pauses, default=None))
+
+    def _load_licence(self, url: str, deadline: float, *, last: bool) -> _Site:
+        text, failure, pause_s = self._get(url, deadline)
+        licence = None
+        try:
+            licence = Rsl.parse(text)
+        except ValueError as error:
+            failure = str(error)
+        # A server has no robots.txt where it answers 404. It has the licence that it names.
+        failure = failure or (None if text else "the server does not give it")
+        nothing = RobotsTxt("", self._agent), failure, TdmRep(())
+        return _Site(*nothing, None if last else pause_s, licence)
 
     def _get(self, url: str, deadline: float) -> tuple[bytes, str | None, float | None]:
         """The file, empty if there is none; why it is not known; when it may be known, in seconds.

@@ -18,6 +18,8 @@ OptOut = Literal[
     "content_signal",
     "robots_txt",
     "robots_txt_unreachable",
+    "rsl_licence",
+    "rsl_licence_unread",
     "xmp_data_mining",
     "c2pa_training_mining",
     "declared",
@@ -149,7 +151,8 @@ class IngestPolicy(Policy):
     it off only for images that you hold the rights to."""
     ignore_opt_outs: tuple[OptOut, ...] = ()
     """Kinds of opt-out signals that do not reject a pair. Those of the page, of the image's answer
-    and of its file are recorded; those of a server's robots.txt and tdmrep.json are passed over."""
+    and of its file are recorded; those of files of a server (robots.txt, tdmrep.json, licences) are
+    passed over."""
     answers_ttl_s: PositiveInt = 24 * 3600
     """Time that Redis remembers what a URL gave, about 570 bytes for each URL. It must be longer
     than ingest may stand still with uncommitted records: those are delivered again."""

@@ -243,10 +243,81 @@ def test_redirects_are_followed_and_their_addresses_checked(make_fetcher: Make) 
 
 def test_a_site_whose_kinds_are_all_ignored_is_not_asked(make_fetcher: Make) -> None:
     ignored = {"robots_txt", "robots_txt_unreachable", "tdm_reservation"}
-    ignored |= {"content_usage", "content_signal"}
+    ignored |= {"content_usage", "content_signal", "rsl_licence", "rsl_licence_unread"}
     with OwnersWeb() as web:
         assert kinds(make_fetcher().sites, f"{web.url}/no.jpg", ignored=ignored) == []
     assert not web.requests
+
+
+TERMS = Said(
+    b'<rsl xmlns="https://rslstandard.org/rsl"><content url="/no"><license>'
+    b'<prohibits type="usage">ai-train</prohibits></license></content></rsl>'
+)
+
+
+def test_the_licence_that_a_robots_txt_names_is_read_once_for_all_sites(make_fetcher: Make) -> None:
+    with OwnersWeb() as one, OwnersWeb() as two:
+        one.answers = {ROBOTS: Said(b"License: /terms.xml"), "/terms.xml": TERMS}
+        two.answers = {ROBOTS: Said(f"License: {one.url}/terms.xml".encode())}
+        sites = make_fetcher().sites
+
+        before = sites.signals(f"{one.url}/no.jpg", ask=False)
+        (said,) = sites.signals(f"{one.url}/no.jpg")
+        other = kinds(sites, f"{two.url}/no.jpg")
+        free = [kinds(sites, f"{web.url}/yes.jpg") for web in (one, two)]
+        after = kinds(sites, f"{two.url}/no.jpg", ask=False)
+
+    assert (said.kind, said.value) == ("rsl_licence", "prohibits ai-train")
+    assert said.source == f"{one.url}/terms.xml"
+    assert (before, other, free, after) == ((), ["rsl_licence"], [[], []], ["rsl_licence"])
+    assert one.requests["/terms.xml"] == 1
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        Said(b"<html><body>Creative Commons</body></html>"),
+        Said(b"All rights reserved"),
+        Said(TERMS.body.replace(b"prohibits", b"permits")),
+        Said(b"<rsl></rsl>"),
+    ],
+)
+def test_a_licence_that_refuses_nothing_allows(make_fetcher: Make, terms: Said) -> None:
+    with OwnersWeb() as web:
+        web.answers = {ROBOTS: Said(b"License: /terms.xml"), "/terms.xml": terms}
+
+        assert kinds(make_fetcher().sites, f"{web.url}/no.jpg") == []
+
+
+@pytest.mark.parametrize(
+    ("named", "terms"),
+    [
+        ("/terms.xml", Said(status=404)),
+        ("/terms.xml", Said(status=402)),
+        ("/terms.xml", Said(TERMS.body[:-5])),
+        ("/terms.xml", Said(b"")),
+        ("/terms.xml", Said(status=503)),
+        ("/terms.xml", Said(status=302, headers={"Location": "http://169.254.169.254/"})),
+        ("http://169.254.169.254/terms.xml", TERMS),
+        ("http://user:word@e.org/terms.xml", TERMS),
+        ("//", TERMS),
+    ],
+)
+def test_a_licence_that_cannot_be_read_counts_with_a_kind_of_its_own(
+    make_fetcher: Make, waits: Waits, named: str, terms: Said
+) -> None:
+    with OwnersWeb() as web:
+        web.answers = {ROBOTS: Said(f"License: {named}".encode()), "/terms.xml": terms}
+        sites = make_fetcher(waits=waits).sites
+
+        patiently(sites, f"{web.url}/yes.jpg", waits)
+        (said,) = sites.signals(f"{web.url}/yes.jpg")
+        ignoring = kinds(sites, f"{web.url}/yes.jpg", ignored={"rsl_licence_unread"})
+
+    assert (said.kind, said.source) == ("rsl_licence_unread", f"{web.url}/robots.txt")
+    assert named in said.value
+    assert ignoring == []
+    assert waits == ([PAUSE_S] if terms.status == 503 else [])
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_SITES", 2), ("MAX_BYTES", 800)])

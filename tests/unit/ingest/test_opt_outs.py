@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from kaption.schemas import BlobRef, ImageSource, Reason
+from kaption.schemas import BlobRef, ImageSource, OptOutSignal, Reason
+from kaption.testing.records import incoming, raw_pair
 from kaption.workers.demo.site import FETCH
 from kaption.workers.fetch import site_rules
 from kaption.workers.policy.ingest import IngestPolicy
@@ -130,6 +131,57 @@ def test_a_header_overrides_the_servers_file(bench: Bench, web: OwnersWeb) -> No
     outcomes = bench.run(linked(f"{web.url}/free.jpg", 0), linked(f"{web.url}/a.jpg", 1))
 
     assert reasons(outcomes) == [None, Reason.OPTED_OUT]
+
+
+TERMS = '<rsl><content url="/"><license>{}</license></content></rsl>'
+PROHIBITS = TERMS.format("<prohibits>ai-train</prohibits>").encode()
+
+
+def test_the_licence_that_an_answer_names_counts(bench: Bench, web: OwnersWeb) -> None:
+    # Given images whose answers name a licence
+    web.answers |= {
+        "/no.xml": Said(PROHIBITS),
+        "/yes.xml": Said(TERMS.format("<permits>all</permits>").encode()),
+    }
+    for name in ("no", "yes", "gone"):
+        link = {"Link": f'</{name}.xml>; rel="license"; type="application/rsl+xml"'}
+        web.answers[f"/{name}.jpg"] = Said(plain("JPEG"), headers=link)
+    names = ("no", "yes", "gone")
+    # When they are ingested
+    outcomes = bench.run(*(linked(f"{web.url}/{name}.jpg", n) for n, name in enumerate(names)))
+    # Then the terms decide, and terms that cannot be read refuse
+    refused = Reason.OPTED_OUT
+    assert reasons(outcomes) == [refused, None, refused]
+    said = [str(outcome) for outcome in outcomes]
+    assert said[0] == f"opted_out: rsl_licence prohibits ai-train at {web.url}/no.xml"
+    assert "rsl_licence_unread" in said[2]
+
+
+def test_of_several_licences_the_strictest_counts(bench: Bench, web: OwnersWeb) -> None:
+    web.answers |= {
+        ROBOTS: Said(b"License: /no.xml"),
+        "/no.xml": Said(PROHIBITS),
+        "/yes.xml": Said(TERMS.format("<permits>all</permits>").encode()),
+    }
+    link = {"Link": '</yes.xml>; rel="license"; type="application/rsl+xml"'}
+    web.answers["/yes.jpg"] = Said(plain("JPEG"), headers=link)
+
+    outcomes = bench.run(*(linked(f"{web.url}/yes.jpg", n) for n in range(2)))
+
+    assert reasons(outcomes) == [Reason.OPTED_OUT] * 2
+
+
+@pytest.mark.parametrize("kind", ["rsl_licence", "rsl_licence_unread"])
+def test_a_licence_that_a_page_named_counts_unless_it_is_ignored(
+    bench: Bench, web: OwnersWeb, kind: str
+) -> None:
+    signal = OptOutSignal(kind=kind, value="https://e.org/license.xml")
+    image = ImageSource(url=f"{web.url}/a.jpg")
+    record = incoming(raw_pair(0, text="A red vase", image=image, opt_out=(signal,)), 0)
+    ignoring = bench.stage(policy=policy(ignore_opt_outs=[kind]))
+
+    assert reasons(bench.run(record)) == [Reason.OPTED_OUT]
+    assert reasons(bench.run(record, stage=ignoring)) == [None]
 
 
 def test_a_server_that_fails_to_give_its_rules_is_refused_unless_that_is_ignored(

@@ -204,6 +204,37 @@ def test_archived_files_of_the_images_server_count(
     assert {one.source for one in pair.opt_out} <= {url, url.replace("http:", "https:")}
 
 
+@pytest.mark.parametrize("place", ["robots.txt", "the image"])
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        (b"<prohibits>ai-train</prohibits>", [("rsl_licence", "prohibits ai-train")]),
+        (b"<permits>ai-train</permits>", []),
+        (None, [("rsl_licence_unread", "http://cdn.example/l.xml")]),
+    ],
+)
+def test_the_licence_of_an_images_server_counts(
+    tmp_path: Path, place: str, terms: bytes | None, said: list[tuple[str, str]]
+) -> None:
+    # Given an archived image whose server names a licence, which may be archived too
+    link = (
+        "\r\nLink: </l.xml>; rel=license; type=application/rsl+xml" if place != "robots.txt" else ""
+    )
+    robots = b"License: /l.xml" if place == "robots.txt" else b""
+    content = b"<rsl><content url='/'><license>%s</license></content></rsl>" % (terms or b"")
+    held = [warc_record("http://cdn.example/l.xml", "application/rsl+xml", content)]
+    path = archive(
+        tmp_path,
+        warc_record("http://shop.example/", "text/html", page(['<img src="a.jpg" alt="a mug">'])),
+        warc_record("http://cdn.example/a.jpg", f"image/jpeg{link}", IMAGE),
+        warc_record("http://cdn.example/robots.txt", "text/plain", robots),
+        *(held if terms else []),
+    )
+    # When / Then
+    (pair,) = pairs(path)
+    assert [(one.kind, one.value) for one in pair.opt_out] == said
+
+
 def test_the_archived_tdmrep_json_of_a_page_counts_for_its_images(tmp_path: Path) -> None:
     rules = b'[{"location": "/art/", "tdm-reservation": 1}]'
     html = page(['<img src="a.jpg" alt="a mug">'])

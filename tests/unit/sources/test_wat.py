@@ -135,6 +135,16 @@ def test_opt_outs_are_recorded(
     assert [signal.value for signal in pair.opt_out] == ["noai"]
 
 
+@pytest.mark.parametrize(("media_type", "said"), [("application/rsl+xml", 1), ("text/html", 0)])
+def test_a_licence_of_rsl_is_recorded(tmp_path: Path, media_type: str, said: int) -> None:
+    link = {"path": "LINK@/href", "url": "/l.xml", "rel": "license", "type": media_type}
+
+    (pair,) = pairs(read(tmp_path, noted([image("1.jpg", "one")], head={"Link": [link]})))
+
+    expected = [("rsl_licence_unread", "http://shop.example/l.xml")] * said
+    assert [(one.kind, one.value) for one in pair.opt_out] == expected
+
+
 @pytest.mark.parametrize(
     "odd",
     [

@@ -198,6 +198,44 @@ def test_preferences_against_training_are_signals(
     assert signals(html, headers) == found
 
 
+LINK = '<link rel="license" type="application/rsl+xml" href="{}">'
+INSIDE = """<script type="application/rsl+xml"><rsl xmlns="https://rslstandard.org/rsl"><content
+    url="{}"><license>{}</license></content></rsl></script>"""
+UNREAD = [("rsl_licence_unread", "https://example.org/license.xml")]
+HEADER = '<https://example.org/license.xml>; rel="license"; type="application/rsl+xml"'
+
+
+@pytest.mark.parametrize(
+    ("html", "headers", "found"),
+    [
+        (LINK.format("/license.xml"), [], UNREAD),
+        (LINK.format("https://example.org/license.xml") * 2, [("Link", HEADER)], UNREAD),
+        ("", [("link", f"</a.css>; rel=preload, {HEADER}")], UNREAD),
+        (f"<meta http-equiv='Link' content='{HEADER}'>", [], UNREAD),
+        (INSIDE.format("", "<prohibits>all</prohibits>"), [], [("rsl_licence", "prohibits all")]),
+        (
+            INSIDE.format("/shop/", '<permits type="usage">search</permits>'),
+            [],
+            [("rsl_licence", "permits only search")],
+        ),
+        (INSIDE.format("", "<permits>A & B</permits>"), [], None),
+        (INSIDE.format("", "<permits>all</permits>"), [], []),
+        (INSIDE.format("/blog/", "<prohibits>all</prohibits>"), [], []),
+        ("<script type='application/rsl+xml'></script>", [], []),
+        (LINK.format(""), [], []),
+        ('<link rel="license" href="https://creativecommons.org/licenses/by/4.0/">', [], []),
+        ('<link rel="alternate" type="application/rsl+xml" href="/feed.xml">', [], []),
+        ("", [("Link", '<https://creativecommons.org/licenses/by/4.0/>; rel="license"')], []),
+    ],
+)
+def test_a_licence_of_rsl_is_a_signal(
+    html: str, headers: list[tuple[str, str]], found: list[tuple[str, str]] | None
+) -> None:
+    said = signals(html, headers)
+
+    assert [kind for kind, _ in said] == ["rsl_licence_unread"] if found is None else said == found
+
+
 @pytest.mark.parametrize(
     ("name", "value", "found"),
     [

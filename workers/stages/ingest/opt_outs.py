@@ -15,6 +15,7 @@ from kaption.schemas.opt_outs.directives import (
     product_token,
     reservation_signals,
 )
+from kaption.schemas.opt_outs.rsl import linked_licences
 from kaption.workers.fetch.fetcher import Fetched
 from kaption.workers.fetch.site_rules import TDM_RESERVATION, SiteRules
 from kaption.workers.policy.ingest import IngestPolicy
@@ -69,6 +70,9 @@ class OptOuts:
                 # A header overrides the site's file, as the protocol says.
                 over = {TDM_RESERVATION} if declared(headers) else set()
                 self.refuse(self._sites.signals(url, self._ignored | over))
+                # Of licences that contradict each other the strictest counts (RSL 1.0).
+                licences = tuple(linked_licences(headers))
+                self.refuse(self._sites.licence_signals(licences, url, url, self._ignored))
         return tuple(signals)
 
     def _of_headers(self, url: str, headers: Iterable[tuple[str, str]]) -> Iterator[OptOutSignal]:
