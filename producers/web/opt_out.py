@@ -29,6 +29,8 @@ from kaption.schemas.opt_outs.rsl import (
 )
 from kaption.schemas.opt_outs.tdm_rep import TdmRep
 
+_NAMES = ("name", "http-equiv", "property", "itemprop")
+
 
 def opt_out_signals(
     document: Document,
@@ -107,10 +109,8 @@ def _lower(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 def _meta(document: Document) -> Fields:
     return [
         (
-            (meta.get("name") or meta.get("http-equiv") or meta.get("property") or "")
-            .strip()
-            .lower(),
-            meta.get("content", ""),
+            next(filter(None, map(meta.get, _NAMES)), "").strip().lower(),
+            meta.get("content") or meta.get("value") or "",
         )
         for meta in document.root.iter("meta")
     ]

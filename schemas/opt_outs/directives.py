@@ -26,12 +26,12 @@ OWN_AGENT = "kaption"
 """The name under which ingest fetches images."""
 PREFERENCES = {"content-usage": "content_usage", "content-signal": "content_signal"}
 """Names of fields with preferences (IETF AIPREF, Cloudflare), and the kinds of their signals."""
-# Servers and pages write X_Robots_Tag, X-Robot-Tag, TDMReservation, X-Content-Usage and
-# Content-Signals, too.
+# Servers and pages write X_Robots_Tag, X-Robot-Tag, X-Robots, TDMReservation, tdm:reservation,
+# X-Content-Usage and Content-Signals, too.
 _SPELLINGS = {
     name.removeprefix("x-").replace("-", ""): name
     for name in ("x-robots-tag", "tdm-reservation", "tdm-policy", *PREFERENCES)
-} | {"robottag": "x-robots-tag"}
+} | {"robottag": "x-robots-tag", "xrobot": "x-robots-tag"}
 # Training first: it decides over categories that include more than training. By letters alone.
 _CATEGORIES = (
     frozenset(
@@ -42,6 +42,9 @@ _CATEGORIES = (
 _NO = (
     "n no ?0 0 false off never deny denied disallow disallowed forbid forbidden prohibited opt-out"
 )
+# Names of whole fields: ai-train: no, and noai: 1. The other categories are common words.
+_OWN_CATEGORIES = frozenset({"aitrain", "aitraining", "trainai", "traingenai"})
+_OWN_DIRECTIVES = frozenset({"noai", "noimageai", "noml", "noaitraining", "notraining"})
 _REFUSED = dict.fromkeys(_NO.split(), True)
 _REFUSED |= dict.fromkeys(("y", "yes", "?1", "1", "true", "on", "allow", "allowed"), False)
 _RESERVATION = ("tdm-reservation", "tdm-policy")
@@ -56,12 +59,12 @@ _WRAPPED = re.compile(
     r"[\"'`\u2018-\u201f\u00ab\u00bb\[\](){}<>\\!\ufeff]|\.(?=\s|$)|[|+&]|/(?=\s*no)"
 )
 _PARTED_WORD = re.compile(r"\bno[-_ ]*(?:(image)[-_ ]*)?(ai|ml|index)\b")
-_PARTED_WORDS = re.compile(r"\bdisallow[-_ ]*ai[-_ ]*training\b")
+_PARTED_WORDS = re.compile(r"\b(?:disallow|no)[-_ ]*(?:(?:gen)?(?:ai|ml)[-_ ]*)?train(?:ing)?\b")
 _AFFIRMED = re.compile(
     r"\b(no(?:ai|imageai|ml|index|imageindex))\s*[=:]\s*(?:1\b|true\b|y\b|yes\b|on\b|\*)"
 )
 _AGENT = re.compile(r"[a-z*][a-z0-9_.-]*")
-_EVERYBODY = frozenset({"*", "robots", "all"})
+_EVERYBODY = frozenset({"*", "robots", "robot", "bots", "all"})
 
 
 def product_token(user_agent: str) -> str:
@@ -88,6 +91,8 @@ def header_signals(
     """X-Robots-Tag, Content-Usage and Content-Signal of one answer. See `declared` for TDM."""
     headers = _spelled(headers)
     for name, value in headers:
+        if refuses_by_name(name, value):
+            yield signal(PREFERENCES["content-usage"], f"{name}: {value}".strip(" :"), source)
         if name == "x-robots-tag":
             # Some libraries join the headers of one name by line breaks.
             for line in value.splitlines():
@@ -146,6 +151,17 @@ def refuses_training(text: str) -> bool | None:
     return None
 
 
+def refuses_by_name(name: str, value: str) -> bool | None:
+    """What a field says whose name is a use or a directive: ``ai-train: no``, ``noai``.
+
+    None if it is another field.
+    """
+    letters = _letters(name)
+    if letters in _OWN_DIRECTIVES:
+        return not _REFUSED.get(value.strip().lower(), False)
+    return refuses_training(f"{letters}={value}") if letters in _OWN_CATEGORIES else None
+
+
 def declared(fields: Fields) -> Reservation | None:
     """What ``tdm-reservation`` and ``tdm-policy`` say; None if they say nothing valid.
 
@@ -175,8 +191,12 @@ def _spelled(fields: Fields) -> list[tuple[str, str]]:
 
 def right_name(name: str) -> str:
     """The name, in lower case, of the field that is meant."""
-    letters = re.sub("[-_ ]", "", name).removeprefix("x").removesuffix("s")
-    return _SPELLINGS.get(letters, name)
+    letters = _letters(name).removesuffix("s")
+    return _SPELLINGS.get(letters) or _SPELLINGS.get(letters.removeprefix("x"), name)
+
+
+def _letters(name: str) -> str:
+    return re.sub("[-_: ]", "", name)
 
 
 def _parted(part: str) -> tuple[str, list[str]]:

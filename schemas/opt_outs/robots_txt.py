@@ -14,12 +14,15 @@ from kaption.schemas.evidence import OptOutSignal
 from kaption.schemas.opt_outs.directives import (
     NO_TRAINING,
     PREFERENCES,
+    named,
+    refuses_by_name,
     refuses_training,
     right_name,
+    robots_signals,
     signal,
 )
 from kaption.schemas.opt_outs.rsl import LICENCES
-from kaption.schemas.opt_outs.tdm_rep import matches, path_of, pattern_of
+from kaption.schemas.opt_outs.tdm_rep import matches, path_of, pattern_of, reservation
 
 ROBOTS_TXT_PATH = "/robots.txt"
 ROBOTS_TXT = "robots_txt"
@@ -44,7 +47,10 @@ _NEXT_FIELD = re.compile(
 _NEXT_PATH = re.compile(r"[,;]?\s+(?=[/*])|\s;.*")
 # What stands between names and around one: the standard has one on each line. Some write the whole
 # User-Agent header of a crawler.
-_PARTED = str.maketrans(dict.fromkeys(";|\"'[]()", ","))
+_PARTED = str.maketrans(dict.fromkeys(";|\"'[]()\\", ","))
+_EVERYBODY = frozenset({"all", "any"})
+# Editors make these of a hyphen.
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 _NAME = re.compile(r"\*+(?!\S)|[\w.-]*")
 _QUOTED = re.compile(r"([\"'`\u2018-\u201d])(.*)[\"'`\u2018-\u201d]")
 
@@ -75,13 +81,13 @@ class RobotsTxt:
         opens = ended = False
         for line in _lines(content.removeprefix("\ufeff")):
             field, value = (*_FIELD.split(line, maxsplit=1), "")[:2]
-            field, value = right_name(field.lower()), value.strip()
+            field, value = right_name(field.lower().translate(_DASHES)), value.strip()
             if field not in PREFERENCES:
                 field = re.sub("[-_ ]", "", field)
             if field in _AGENT_FIELDS:
                 listed = [each.strip() for each in value.lower().translate(_PARTED).split(",")]
                 names = {_NAME.match(each)[0] for each in listed}  # type: ignore[index] # or ""
-                names = {"*" if each.startswith("*") or each == "all" else each for each in names}
+                names = {"*" if each[:1] == "*" or each in _EVERYBODY else each for each in names}
                 group = (group if opens and group else set()) | (names & {agent, "*"})
                 by_agent.update({each: [] for each in group if each not in by_agent})
                 opens, ended = True, False
@@ -95,6 +101,11 @@ class RobotsTxt:
                 opens = False
                 for each in {""} if group is None else group:
                     by_agent.setdefault(each, []).extend(_rules(field, value, line))
+            elif (refuses := _misplaced(field, value, agent)) is not None:
+                place = pattern_of(value if value.startswith("/") else "/")
+                rule = _Rule(PREFERENCES["content-usage"], refuses, place, line)
+                for each in {""} if group is None else group:
+                    by_agent.setdefault(each, []).append(rule)
         for_all = [rule for rule in by_agent.get("", ()) if rule.kind != ROBOTS_TXT]
         own = agent if agent in by_agent else "*"
         self.rules = (*for_all, *by_agent.get(own, ()))
@@ -146,6 +157,16 @@ def _rules(field: str, value: str, line: str) -> Iterator[_Rule]:
     if refuses is not None and (value or field in PREFERENCES):
         kind = PREFERENCES.get(field, PREFERENCES["content-usage"])
         yield _Rule(kind, refuses, pattern_of(location), line)
+
+
+def _misplaced(field: str, value: str, agent: str) -> bool | None:
+    """What a header or a directive says that stands in the file; None for other fields."""
+    if field == "xrobotstag":
+        return any(robots_signals("x_robots_tag", value, "*", named([agent]))) or None
+    if field == "tdmreservation":
+        said = reservation(value, None)
+        return None if said is None else said.reserved
+    return refuses_by_name(field, value)
 
 
 def _weight(rule: _Rule) -> tuple[int, bool]:

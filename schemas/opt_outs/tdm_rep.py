@@ -146,11 +146,12 @@ def _lower(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _letters(name: str) -> str:
-    return re.sub(r"[-_\s]", "", name).lower()
+    return re.sub(r"[-_:\s]", "", name).lower()
 
 
 def _rules(found: dict[str, Any]) -> Iterator[_TdmRule]:
-    said = reservation(found.get("tdmreservation"), found.get("tdmpolicy"))
+    value = found.get("tdmreservation", found.get("reservation"))
+    said = reservation(value, found.get("tdmpolicy"))
     locations = found.get("location") or "/"
     for each in locations if isinstance(locations, list) else [locations]:
         if isinstance(each, str):
@@ -160,9 +161,9 @@ def _rules(found: dict[str, Any]) -> Iterator[_TdmRule]:
 def pattern_of(location: str) -> str:
     """A location as a pattern of paths, without percent-encoding but that of `*` and `$`.
 
-    Some write whole addresses, and some leave out the first slash.
+    Some write whole addresses, backslashes, and some leave out the first slash.
     """
-    path = _ORIGIN.sub("", location.strip()).removeprefix(".")
+    path = _ORIGIN.sub("", location.strip().replace("\\", "/")).removeprefix(".")
     path = path if path.startswith(("/", "*")) else f"/{path}"
     path = path.replace("**/", "*")  # of .gitignore: folders of any depth, also none
     path = unquote(_MARKS.sub(lambda mark: f"%25{mark[1].upper()}", path))

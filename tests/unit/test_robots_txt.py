@@ -65,6 +65,9 @@ def kinds(content: str, url: str = URL, agent: str = "kaption") -> list[str]:
         "User-agent: *\\r\\nDisallow: /\\r\\n",
         "User-agent: *<br>Disallow: /<br />",
         "<pre>User-agent: *\nDisallow: /</pre>",
+        "User-agent: \\*\nDisallow: /",
+        "User\u2013agent: *\nDisallow: /",
+        "User-agent: any\nDisallow: \\a\\",
     ],
 )
 def test_an_address_is_disallowed(content: str) -> None:
@@ -99,6 +102,8 @@ def test_an_address_is_disallowed(content: str) -> None:
         "User-agent: * # Disallow: /",
         "# User-agent: * Disallow: /",
         "<!-- User-agent: * Disallow: / -->",
+        "User-agent: anybot\nDisallow: /",
+        "User-agent: *\nDisallow: \\b\\",
     ],
 )
 def test_an_address_is_allowed(content: str) -> None:
@@ -126,6 +131,19 @@ def test_an_address_is_allowed(content: str) -> None:
         ("User-Agent: *\nDisallowAITraining: /\nAllowAITraining: /a/", []),
         ("User-Agent: GPTBot\nDisallowAITraining: /", []),
         ("User-Agent: * Content-Signal: ai-train=no Allow: /", ["content_signal"]),
+        # Headers and directives in the wrong place
+        ("User-Agent: *\nX-Robots-Tag: noai\nAllow: /", ["content_usage"]),
+        ("User-Agent: *\nX-Robots-Tag: kaption: noimageai", ["content_usage"]),
+        ("TDM-Reservation: 1", ["content_usage"]),
+        ("User-Agent: *\nai-train: no", ["content_usage"]),
+        ("User-Agent: *\nAI_Training: disallow", ["content_usage"]),
+        ("User-Agent: *\nNoAI: /a/", ["content_usage"]),
+        ("User-Agent: *\nNo-Image-AI: yes", ["content_usage"]),
+        ("User-Agent: *\nX-Robots-Tag: noarchive, GPTBot: noai", []),
+        ("User-Agent: *\nTDM-Reservation: 0", []),
+        ("User-Agent: *\nai-train: yes\nNoAI: /b/", []),
+        ("User-Agent: *\nNoAI: false", []),
+        ("User-Agent: GPTBot\nai-train: no", []),
         (
             "User-Agent: *\nDisallow: /a\nContent-Usage: bots=n\nContent-Signal: ai-train=no",
             ["robots_txt", "content_usage", "content_signal"],

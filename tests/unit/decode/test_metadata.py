@@ -240,6 +240,11 @@ def test_what_the_file_says_is_not_in_the_stored_image() -> None:
         ('<rdf:Description plus:datamining="DMI-PROHIBITED"/>', "DMI-PROHIBITED"),
         ("<plus:DATAMINING>not allowed</plus:DATAMINING>", "not allowed"),
         ("<plus:DataMining>Forbidden for training</plus:DataMining>", "Forbidden for training"),
+        ("<plus:DataMining> No </plus:DataMining>", "No"),
+        ("<plus:DataMining>no AI, please</plus:DataMining>", "no AI, please"),
+        ("<plus:DataMining>No data mining</plus:DataMining>", "No data mining"),
+        ("<plus:DataMining>Opt-out</plus:DataMining>", "Opt-out"),
+        ("<plus:DataMining>not permitted</plus:DataMining>", "not permitted"),
     ],
 )
 def test_the_property_is_read_in_each_form_of_rdf(body: str, value: str | None) -> None:
@@ -254,6 +259,9 @@ def test_the_property_is_read_in_each_form_of_rdf(body: str, value: str | None) 
     [
         "<plus:DataMining>http://ns.useplus.org/LDF/vocab/DMI-ALLOWED</plus:DataMining>",
         "<plus:DataMining>DMI-UNSPECIFIED</plus:DataMining>",
+        "<plus:DataMining>Unspecified - no prohibition defined</plus:DataMining>",
+        "<plus:DataMining>Not prohibited</plus:DataMining>",
+        "<plus:DataMining>No restrictions, no limits</plus:DataMining>",
         "<plus:DataMining/>",
         "<plus:DataMiningNote>PROHIBITED</plus:DataMiningNote>",
         "<dc:title>DataMining PROHIBITED</dc:title>",

@@ -30,8 +30,13 @@ MAX_ASSERTIONS = 64
 """An image has one, and one for each image that it was made from."""
 _PROPERTY = "datamining"
 """DataMining of PLUS LDF 1.2.1, also an IPTC property since 2023, in any case."""
-# Each prohibiting value has PROHIBITED in it. Some write other words.
-_PROHIBITS = re.compile(r"prohibit|forbid|denied|disallow|not[-_ ]?allowed", re.IGNORECASE)
+# Each prohibiting value has PROHIBITED in it. Some write other words. The name of UNSPECIFIED is
+# "no prohibition defined".
+_PROHIBITS = re.compile(
+    r"(?<!no[-_ ])(?<!not[-_ ])prohibit|forbid|denied|disallow|not[-_ ]?(?:allowed|permitted)"
+    r"|opt(?:ed)?[-_ ]?out|\bno[-_ ]?(?:ai|ml|tdm|training|(?:data[-_ ]?)?mining)\b|^\s*no\s*$",
+    re.IGNORECASE,
+)
 # Where a packet is no XML: a bare & or a character of Latin-1 is common, and no parser of XML goes
 # on behind it. An attribute, or an element's content.
 _WRITTEN = re.compile(
