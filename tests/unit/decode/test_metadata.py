@@ -335,6 +335,26 @@ def test_other_assertions_allow(store: bytes) -> None:
     assert (decoded.opt_out, decoded.unreadable) == ((), ())
 
 
+TDM = 'xmlns:tdm="http://www.w3.org/ns/tdmrep/"'
+
+
+@pytest.mark.parametrize(
+    ("body", "reserved"),
+    [
+        (f"<tdm:reservation {TDM}>1</tdm:reservation>", True),
+        (f'<rdf:Description {TDM} tdm:reservation="1" tdm:policy="https://e.org/p"/>', True),
+        (f"<tdm:Reservation {TDM}> true </tdm:Reservation>", True),
+        (f"<tdm:reservation {TDM}>0</tdm:reservation>", False),
+        (f"<tdm:policy {TDM}>1</tdm:policy>", False),
+        ("<dc:title>tdm:reservation 1</dc:title><x:reservation>1</x:reservation>", False),
+    ],
+)
+def test_a_reservation_in_xmp_is_read(body: str, reserved: bool) -> None:
+    data = jpeg_with((0xE1, XMP_HEAD + xmp(body=body)))
+
+    assert signals(data) == ([("tdm_reservation", "1")] if reserved else [])
+
+
 ENTITIES = (
     b'<!DOCTYPE x [<!ENTITY a "PROHIBITED"><!ENTITY b "&a;&a;&a;&a;">]>'
     b"<x><DataMining>&b;</DataMining></x>"

@@ -15,10 +15,12 @@ from typing import Any
 from xml.parsers import expat  # a document type is refused, so there are no entities
 
 from kaption.schemas import OptOutSignal
-from kaption.schemas.opt_outs.directives import signal
+from kaption.schemas.opt_outs.directives import reservation_signals, signal
+from kaption.schemas.opt_outs.tdm_rep import reservation
 from kaption.workers.decode.metadata.blocks import has_jumbf, jumbf, packets_with, xmp_packets
 
 XMP_DATA_MINING = "xmp_data_mining"
+TDM_RESERVATION = "tdm_reservation"
 C2PA_TRAINING_MINING = "c2pa_training_mining"
 SOURCE = "image file"
 BLOCKS = ("c2pa", "xmp")
@@ -30,6 +32,8 @@ MAX_ASSERTIONS = 64
 """An image has one, and one for each image that it was made from."""
 _PROPERTY = "datamining"
 """DataMining of PLUS LDF 1.2.1, also an IPTC property since 2023, in any case."""
+_RESERVATION = re.compile(rb"tdm(?:rep)?:reservation")
+"""Of the TDM Reservation Protocol, which defines it for the XMP of PDF."""
 # Each prohibiting value has PROHIBITED in it. Some write other words. The name of UNSPECIFIED is
 # "no prohibition defined".
 _PROHIBITS = re.compile(
@@ -51,6 +55,8 @@ _ASSERTION = re.compile(
 )
 _REFUSED = {"notallowed", "constrained", "disallowed", "prohibited", "forbidden", "denied"}
 _BOXES = 8
+_Value = tuple[str, str]
+"""The kind of a signal, and a text that may give it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def declared(data: bytes, kind: str, xmp: object) -> Declared:
 
 
 def _of_xmp(data: bytes, kind: str, xmp: object, broken: set[str]) -> Iterator[OptOutSignal]:
-    values: list[str] = []
+    values: list[_Value] = []
     # A GIF may part a packet into blocks, whose lengths would stand in the value.
     plain = b"" if kind == "GIF" else data
     for packets in (packets_with(plain, _PROPERTY.encode()), xmp_packets(data, kind, xmp)):
@@ -79,21 +85,24 @@ def _of_xmp(data: bytes, kind: str, xmp: object, broken: set[str]) -> Iterator[O
                 _read(packet, values, broken)
         except Exception:  # noqa: BLE001 # the metadata is broken, and the image need not be
             broken.add("xmp")
-    for value in values:
-        if _PROHIBITS.search(value):
-            yield signal(XMP_DATA_MINING, value, SOURCE)
+    for kind, value in values:
+        if kind == TDM_RESERVATION:
+            yield from reservation_signals(reservation(value, None), SOURCE)
+        elif _PROHIBITS.search(value):
+            yield signal(kind, value, SOURCE)
 
 
-def _read(packet: bytes, values: list[str], broken: set[str]) -> None:
+def _read(packet: bytes, values: list[_Value], broken: set[str]) -> None:
     # In UTF-16 and UTF-32 zeros stand between the letters.
     letters = packet.replace(b"\x00", b"")
-    # Nearly no packet has the property, so nearly none is parsed.
-    if _PROPERTY.encode() not in letters.lower():
+    lowered = letters.lower()
+    # Nearly no packet has the properties, so nearly none is parsed.
+    if _PROPERTY.encode() not in lowered and not _RESERVATION.search(lowered):
         return
     padded = packet.strip(b"\x00")
     if not _collect(padded if padded == letters else packet, values):
         broken.add("xmp")
-        values += _written(letters)
+        values += ((XMP_DATA_MINING, each) for each in _written(letters))
 
 
 def _written(letters: bytes) -> Iterator[str]:
@@ -113,19 +122,22 @@ def _written(letters: bytes) -> Iterator[str]:
         at = at + len(_PROPERTY) if found is None else found.end()
 
 
-def _collect(packet: bytes, values: list[str]) -> bool:
-    """Add each text and each attribute of a property `DataMining`, whatever its prefix.
+def _collect(packet: bytes, values: list[_Value]) -> bool:
+    """Add each text and each attribute of a property that counts.
 
     What stands before a broken place counts too. Returns whether there is none.
     """
     parser = expat.ParserCreate()
     parser.buffer_text = True
     depth = 0
+    held = ""
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += bool(depth) or _is_property(name)
-        values.extend(text for key, text in attributes.items() if depth or _is_property(key))
+        nonlocal depth, held
+        held = held if depth else _kind(name)
+        depth += bool(held)
+        said = ((held or _kind(key), text) for key, text in attributes.items())
+        values.extend((kind, text) for kind, text in said if kind)
 
     def end(_: str) -> None:
         nonlocal depth
@@ -133,7 +145,7 @@ def _collect(packet: bytes, values: list[str]) -> bool:
 
     def text(found: str) -> None:
         if depth:
-            values.append(found)
+            values.append((held, found))
 
     def doctype(*_: object) -> None:
         raise ValueError("XMP has no document type")
@@ -149,8 +161,12 @@ def _collect(packet: bytes, values: list[str]) -> bool:
     return True
 
 
-def _is_property(name: str) -> bool:
-    return name.rpartition(":")[2].lower() == _PROPERTY
+def _kind(name: str) -> str:
+    """The kind of signal that a property may give, or "". DataMining has many prefixes."""
+    prefix, _, local = name.lower().rpartition(":")
+    if local == "reservation" and prefix in ("tdm", "tdmrep"):
+        return TDM_RESERVATION
+    return XMP_DATA_MINING if local == _PROPERTY else ""
 
 
 def _of_c2pa(data: bytes, kind: str, broken: set[str]) -> Iterator[OptOutSignal]:
