@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 from kaption.producers.archives.images import ArchiveImages
 from kaption.producers.archives.records import ArchiveRecord
 from kaption.producers.web import TdmRep, image_signals
 from kaption.schemas import OptOutSignal
-from kaption.schemas.address import normal, parsed
+from kaption.schemas.address import is_web, normal, parsed
 from kaption.schemas.opt_outs.directives import OWN_AGENT, declared, reservation_signals, signal
 from kaption.schemas.opt_outs.robots_txt import ROBOTS_TXT_PATH, RobotsTxt, text_of
 from kaption.schemas.opt_outs.rsl import RSL, RSL_UNREAD, Rsl, unread_signals
@@ -43,6 +44,18 @@ class ArchivedSites:
         """What the archived tdmrep.json of a page's site says."""
         url = parsed(page_url)
         return self._rules(url.origin)[1] if url else TdmRep(())
+
+    def with_terms(
+        self, signals: Iterable[dict[str, Any]], page_url: str
+    ) -> Iterator[dict[str, Any]]:
+        """A page's signals, with the terms of its licences where the archive has them."""
+        for each in signals:
+            address = each.get("value", "")
+            if each["kind"] != RSL_UNREAD or not is_web(address) or not self._file(address):
+                yield each
+                continue
+            for said in self._licensed([address], page_url, page_url):
+                yield said.model_dump(mode="json", exclude_none=True)
 
     def _of(self, record: ArchiveRecord) -> Iterator[OptOutSignal]:
         said = image_signals(record.headers, self._agents, record.url)

@@ -168,6 +168,8 @@ class Warc(LocalSource):
         for fields in found:
             if self._source is not None:
                 fields["source"] = self._source
+            if "opt_out" in fields:
+                fields["opt_out"] = [*sites.with_terms(fields["opt_out"], page.url)]
             url = fields["image"].get("url")
             image = sites.images.image(url) if url else None
             if image is not None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from kaption.schemas import BlobRef, ImageSource, OptOutSignal, Reason
+from kaption.schemas import BlobRef, ImageSource, OptOutSignal, RawPair, Reason
 from kaption.testing.records import incoming, raw_pair
 from kaption.workers.demo.site import FETCH
 from kaption.workers.fetch import site_rules
 from kaption.workers.policy.ingest import IngestPolicy
-from kaption.workers.runtime.stage import Reject
+from kaption.workers.runtime.stage import Incoming, Reject
 from kaption.workers.stages.ingest.opt_outs import UNREADABLE
 from support.ingest_bench import TEXT, Bench, emitted, linked, message, raw, reasons
 from support.owners import (
@@ -169,6 +169,34 @@ def test_of_several_licences_the_strictest_counts(bench: Bench, web: OwnersWeb) 
     outcomes = bench.run(*(linked(f"{web.url}/yes.jpg", n) for n in range(2)))
 
     assert reasons(outcomes) == [Reason.OPTED_OUT] * 2
+
+
+@pytest.mark.parametrize(
+    ("terms", "reason"),
+    [
+        ("<permits>all</permits>", None),
+        ("<prohibits>ai-train</prohibits>", Reason.OPTED_OUT),
+        ("<terms>A & B</terms>", Reason.OPTED_OUT),
+    ],
+)
+def test_the_licence_that_a_page_names_is_read_if_its_image_is_fetched(
+    bench: Bench, web: OwnersWeb, terms: str, reason: Reason | None
+) -> None:
+    web.answers["/l.xml"] = Said(TERMS.format(terms).encode())
+    signal = OptOutSignal(kind="rsl_licence_unread", value=f"{web.url}/l.xml")
+    fetched, sent = ImageSource(url=f"{web.url}/a.jpg"), ImageSource(inline=plain("JPEG"))
+
+    def offered(image: ImageSource, number: int) -> Incoming[RawPair]:
+        pair = raw_pair(number, text="A red vase", image=image, opt_out=(signal,))
+        return incoming(pair, number)
+
+    (outcome,) = bench.run(offered(fetched, 0))
+
+    assert reasons([outcome]) == [reason]
+    assert reason or emitted(outcome).opt_out == ()
+    # The bytes of an image were taken when the page said something that nobody read.
+    assert reasons(bench.run(offered(sent, 1))) == [Reason.OPTED_OUT]
+    assert web.requests["/l.xml"] == 1
 
 
 @pytest.mark.parametrize("kind", ["rsl_licence", "rsl_licence_unread"])

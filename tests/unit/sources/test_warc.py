@@ -204,7 +204,7 @@ def test_archived_files_of_the_images_server_count(
     assert {one.source for one in pair.opt_out} <= {url, url.replace("http:", "https:")}
 
 
-@pytest.mark.parametrize("place", ["robots.txt", "the image"])
+@pytest.mark.parametrize("place", ["robots.txt", "image", "page"])
 @pytest.mark.parametrize(
     ("terms", "said"),
     [
@@ -213,20 +213,20 @@ def test_archived_files_of_the_images_server_count(
         (None, [("rsl_licence_unread", "http://cdn.example/l.xml")]),
     ],
 )
-def test_the_licence_of_an_images_server_counts(
+def test_a_licence_counts_by_its_archived_terms(
     tmp_path: Path, place: str, terms: bytes | None, said: list[tuple[str, str]]
 ) -> None:
-    # Given an archived image whose server names a licence, which may be archived too
-    link = (
-        "\r\nLink: </l.xml>; rel=license; type=application/rsl+xml" if place != "robots.txt" else ""
-    )
+    # Given an archived image whose server or page names a licence, which may be archived too
+    named = "\r\nLink: <http://cdn.example/l.xml>; rel=license; type=application/rsl+xml"
+    links = {place: named}
+    html = page(['<img src="a.jpg" alt="a mug">'])
     robots = b"License: /l.xml" if place == "robots.txt" else b""
     content = b"<rsl><content url='/'><license>%s</license></content></rsl>" % (terms or b"")
     held = [warc_record("http://cdn.example/l.xml", "application/rsl+xml", content)]
     path = archive(
         tmp_path,
-        warc_record("http://shop.example/", "text/html", page(['<img src="a.jpg" alt="a mug">'])),
-        warc_record("http://cdn.example/a.jpg", f"image/jpeg{link}", IMAGE),
+        warc_record("http://shop.example/", f"text/html{links.get('page', '')}", html),
+        warc_record("http://cdn.example/a.jpg", f"image/jpeg{links.get('image', '')}", IMAGE),
         warc_record("http://cdn.example/robots.txt", "text/plain", robots),
         *(held if terms else []),
     )

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client import Counter
 
-from kaption.schemas import OptOutSignal, Reason
-from kaption.schemas.limits import DETAIL_CHARS
+from kaption.schemas import OptOutSignal, RawPair, Reason
+from kaption.schemas.address import is_web
+from kaption.schemas.limits import DETAIL_CHARS, LIST_ITEMS
 from kaption.schemas.opt_outs.directives import (
     declared,
     header_signals,
@@ -15,7 +16,7 @@ from kaption.schemas.opt_outs.directives import (
     product_token,
     reservation_signals,
 )
-from kaption.schemas.opt_outs.rsl import linked_licences
+from kaption.schemas.opt_outs.rsl import RSL_UNREAD, linked_licences
 from kaption.workers.fetch.fetcher import Fetched
 from kaption.workers.fetch.site_rules import TDM_RESERVATION, SiteRules
 from kaption.workers.policy.ingest import IngestPolicy
@@ -45,6 +46,22 @@ class OptOuts:
         counting = [each for each in signals if each.kind not in self._ignored]
         if self._respected and counting:
             raise Reject(Reason.OPTED_OUT, ", ".join(map(_shown, counting))[:DETAIL_CHARS])
+
+    def with_terms(self, record: RawPair) -> RawPair:
+        """A record whose image is fetched, with the terms of the licences that its page names.
+
+        Crawlers fetch no licence. Of one that permits training no signal is left. Raises Later, and
+        Reject (opted_out) before a licence is asked for that need not be.
+        """
+        unread = [each for each in record.opt_out if each.kind == RSL_UNREAD and is_web(each.value)]
+        ignored = RSL_UNREAD in self._ignored or not self._respected
+        if not unread or ignored or record.image.url is None:
+            return record
+        found = [each for each in record.opt_out if each not in unread]
+        self.refuse(found)
+        page = record.page_url or record.image.url
+        found += self._sites.licence_signals([each.value for each in unread], page, page)
+        return record.model_copy(update={"opt_out": tuple(found[:LIST_ITEMS])})
 
     def refuse_known(self, url: str) -> None:
         """Refuse an image before it is fetched, if its site is known to forbid it.

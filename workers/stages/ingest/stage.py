@@ -104,7 +104,7 @@ class IngestStage(Stage[RawPair, IngestInput]):
         Retry, and Fatal when no decoder starts.
         """
         began = time.perf_counter()
-        record = message.record
+        record = self._opt_outs.with_terms(message.record)
         self._opt_outs.refuse(record.opt_out)
         self._parts.documents.refuse(record.ocr)
         licence_id = self._licences.checked(record.licence)
