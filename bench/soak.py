@@ -7,9 +7,12 @@ is killed. `bench.soak_faults` breaks things. The end is a violation, and the ex
 
 - a pair has not exactly one outcome, is twice in a topic, or a clean one is not in one shard;
 - a claim in Redis belongs to a pair that did not come out of ingest;
-- a process ends by itself, or does not stop in order;
+- a process ends by itself, is not ready at the end, or does not stop in order;
 - a partition with work to do stands still for longer than `--still` seconds;
 - the median memory of the last third is over 1.05 of the middle third's, in ten minutes or more.
+
+A worker that starts while the broker is away ends with one line, as the product promises. It is
+started again, as by a supervisor, and counted.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -46,6 +50,7 @@ from kaption.schemas import RawPair
 from kaption.schemas.topics import CLEAN, RAW, REJECTED, TOPICS
 from kaption.workers.demo.site import Page, Site
 from kaption.workers.local import Valkey
+from kaption.workers.local.server import free_ports
 from kaption.workers.wiring import STAGES
 from tools.servers import ApacheKafka, SeaweedFs
 
@@ -59,11 +64,11 @@ _SESSIONS_S = (20, 6)
 the group, and keeps the other."""
 _LOOK_S = 1.0
 _DRAIN_S = 600.0
+_READY_S = 120.0
 _FLAT = 1.05
 _WARM_MINUTES = 10.0
 _SETTINGS = {
     "KAPTION_HEALTH__HOST": "127.0.0.1",
-    "KAPTION_HEALTH__PORT": "0",
     "KAPTION_RUNTIME__TRANSACTION_DEADLINE_S": "6",
     "KAPTION_INGEST__FETCH__ALLOW_NETWORKS": '["127.0.0.0/8"]',
     # The caption model is to take no longer than the others.
@@ -172,7 +177,8 @@ def soak(given: argparse.Namespace, stack: ExitStack) -> list[str]:
         "KAPTION_STORE__SECRET_KEY": bucket.secret_key,
         "KAPTION_SINK__SPOOL": str(folder / "spool"),
     }
-    replicas = _replicas(settings, folder, stack)
+    ports = free_ports(len(STAGES) * len(_SESSIONS_S))
+    replicas = _replicas(settings, ports, folder, stack)
     watched, victims = replicas[::2], replicas[1::2]
     watch = Watch(kafka, dict(zip(STAGES, watched, strict=True)))
     stack.callback(watch.close)
@@ -180,21 +186,28 @@ def soak(given: argparse.Namespace, stack: ExitStack) -> list[str]:
     stack.callback(faults.stop)
     objects = open_store(bucket.connection())
     published = _publish(given, kafka, BlobStore(objects), watch, faults)
-    violations = faults.problems + _finish(watch, replicas)
+    violations = _finish(watch, faults, dict(zip(ports, replicas, strict=True)))
     violations += watch.table(given.still, warm=given.minutes >= _WARM_MINUTES)
     violations += _judge(kafka, objects, valkey.url, published)
     told = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.done.items()))
-    print(f"faults, one every {EVERY_S} s: {told}", flush=True)
+    print(f"faults, one every {EVERY_S} s: {told}")
+    print(f"started again while the broker was away: {faults.started_again}", flush=True)
     return violations
 
 
-def _replicas(settings: dict[str, str], folder: Path, stack: ExitStack) -> list[Replica]:
+def _replicas(
+    settings: dict[str, str], ports: Sequence[int], folder: Path, stack: ExitStack
+) -> list[Replica]:
     """Of each stage the one that is watched and the one that is killed, started."""
     from support.replicas import Replica
 
     made = []
-    for stage, (number, session_s) in itertools.product(STAGES, enumerate(_SESSIONS_S)):
-        own = settings | {"KAPTION_RUNTIME__SESSION_TIMEOUT_S": str(session_s)}
+    each = itertools.product(STAGES, enumerate(_SESSIONS_S))
+    for port, (stage, (number, session_s)) in zip(ports, each, strict=True):
+        own = settings | {
+            "KAPTION_HEALTH__PORT": str(port),
+            "KAPTION_RUNTIME__SESSION_TIMEOUT_S": str(session_s),
+        }
         made.append(Replica(stage, number, own, folder))
         made[-1].start()
         stack.callback(made[-1].kill9)
@@ -227,6 +240,7 @@ def _publish(
         seconds = time.monotonic() - began
         deadline = time.monotonic() + _DRAIN_S
         while watch.look() != 0 and time.monotonic() < deadline:
+            faults.look()
             time.sleep(_LOOK_S)
     print(
         f"{published:,} pairs in {seconds / 60:.1f} minutes ({published / seconds:.1f}/s), the "
@@ -235,18 +249,23 @@ def _publish(
     return published
 
 
-def _finish(watch: Watch, replicas: list[Replica]) -> list[str]:
+def _finish(watch: Watch, faults: Faults, replicas: dict[int, Replica]) -> list[str]:
+    """Stop the replicas, given by their ports, once all are ready; returns the violations."""
+    from support.web import get
+
     violations = []
     if left := watch.look():
         violations.append(f"{left} records are not done {_DRAIN_S:.0f} s after the last pair")
-    ended = [(replica.log.stem, replica.ended, replica.stop()) for replica in replicas]
-    return violations + [
-        f"{name} ended by itself"
-        if before is not None
-        else f"{name} was stopped and ended with {code}"
-        for name, before, code in ended
-        if before is not None or code
-    ]
+    deadline = time.monotonic() + _READY_S
+    for port, replica in replicas.items():
+        while (seen := get(port, "/readyz"))[0] != HTTPStatus.OK and time.monotonic() < deadline:
+            faults.look()
+            time.sleep(_LOOK_S)
+        if seen[0] != HTTPStatus.OK:
+            violations.append(f"{replica.log.stem} is not ready: {seen[1]}")
+    ended = [(replica.log.stem, replica.stop()) for replica in replicas.values()]
+    stopped = [f"{name} was stopped and ended with {code}" for name, code in ended if code]
+    return faults.problems + violations + stopped
 
 
 def _judge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,10 +27,15 @@ class Replica:
             **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._logged = 0
+        self.started = 0.0
+        """When it was started last, by `time.monotonic`."""
 
     def start(self) -> None:
         """Start it; what it logs is appended."""
+        self.started = time.monotonic()
         with self.log.open("ab") as log:
+            self._logged = log.tell()
             self._process = subprocess.Popen(
                 [PROGRAM, "work", self.stage], env=self._environment, stdout=log, stderr=log
             )
@@ -49,6 +55,11 @@ class Replica:
         except subprocess.TimeoutExpired:
             self.kill9()
             raise
+
+    @property
+    def told(self) -> list[str]:
+        """The lines that it logged since it was started last."""
+        return self.log.read_bytes()[self._logged :].decode(errors="replace").splitlines()
 
     @property
     def pid(self) -> int:
