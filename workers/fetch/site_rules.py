@@ -248,10 +248,14 @@ class SiteRules:
     def _get(self, url: str, deadline: float) -> tuple[bytes, str | None, float | None]:
         """The file, empty if there is none; why it is not known; when it may be known, in seconds.
 
-        Raises Later.
+        A server that rests counts as one that failed. To raise Later would forget what the other
+        file told. Where a server gives images and never its robots.txt, its second silence begins
+        the rest, and each record of it would begin anew for ever.
         """
         try:
             file = self._follow(url, deadline)
+        except Later as later:
+            return b"", str(later), max(PAUSE_S, later.after_s)
         except Reject as reject:
             return b"", str(reject), None
         except FetchFailure as failure:

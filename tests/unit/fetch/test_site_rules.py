@@ -196,6 +196,27 @@ def test_a_broken_server_forbids_everything_in_bounded_time(
     assert patiently(sites, web.url("ok"), waits) == ["robots_txt_unreachable"]
 
 
+def test_a_server_that_gives_images_and_never_its_robots_txt_is_not_asked_for_ever(
+    make_fetcher: Make, web: HostileWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a server whose robots.txt never comes, and whose images do
+    monkeypatch.setattr(site_rules, "ROBOTS_TXT_PATH", "/slow-headers")
+    waits = Waits()
+    fetcher = make_fetcher(total_timeout_s=0.5, waits=waits)
+    # When a record is prepared as ingest does it, until there is an outcome
+    found: list[str] = []
+    while not found and len(waits) < 10:
+        try:
+            found = kinds(fetcher.sites, web.url("ok"), ask=False)
+            if not found:
+                fetcher.fetch(web.url("ok"))
+                found = kinds(fetcher.sites, web.url("ok"))
+        except Later as later:
+            waits(later.after_s)
+    # Then its rules count as unknown after one pause
+    assert (found, waits) == (["robots_txt_unreachable"], [PAUSE_S])
+
+
 def test_rules_are_asked_for_again_after_hours(make_fetcher: Make, waits: Waits) -> None:
     with OwnersWeb() as web:
         sites = make_fetcher(waits=waits).sites
