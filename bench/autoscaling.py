@@ -1,16 +1,23 @@
-"""Simulates KEDA on the lag of recaption over bursty days: `python -m bench.autoscaling`.
+"""Simulates KEDA on the lag of recaption over two kinds of days: `python -m bench.autoscaling`.
 
-No server takes part. Records come as crawls send them: few at night and many by day, twelve bursts
-of five minutes to an hour with three times the mean on top, and three hours of nothing. A replica
-does 14 records a second, as in `kaption size`, and loads its model for two minutes.
+No server takes part. A day of bursts has few records at night and many by day, twelve bursts of
+five minutes to an hour with three times the mean on top, and three hours of nothing. A day of jobs
+has thirty crawls and nothing else; each begins and ends at once, takes two minutes to three hours,
+and sends 6 to 75 records a second. A replica does 14 records a second, as in `kaption size`, and
+loads its model for two minutes.
 
-KEDA and Kubernetes act as they document it, with the chart's values: as many replicas as the lag
-has thresholds, within 10 %; up at once by the chart's policy; down by its policy to the most of the
-stabilization window; to none once the lag was small for the cooldown. Records count as lag until
-they are committed, two batches after they are begun.
+KEDA and the HorizontalPodAutoscaler that it makes act as their code does (pkg/scaling/executor of
+KEDA, pkg/controller/podautoscaler of Kubernetes), with the chart's values:
 
-Idle is the share of the replicas' time without a record, in which they load as well. A flap is a
-replica that is started within 15 minutes after another one was stopped.
+- As many replicas are recommended as the lag has thresholds, and as many as run within 10 %.
+- Up to the least recommendation of the one window, down to the greatest of the other one, and no
+  faster than the policies say. Removed replicas may be added again, and the other way round.
+- From none to one at once, and to none when there was no lag for the cooldown.
+
+Records count as lag until they are committed, two batches after they are begun. Idle is the share
+of the replicas' time without a record, in which they load as well. A flap is a replica that is
+started within 15 minutes after another one was stopped. It is the autoscaler's own if the records
+that came a second needed no more replicas than at the stop; otherwise the load asked for it.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ import argparse
 import math
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +34,7 @@ from typing import Any
 import yaml
 
 _VALUES = Path(__file__).parents[1] / "deploy" / "helm" / "kaption" / "values.yaml"
+_STAGE = "recaption"
 _BATCH = 16
 _RECORDS_S = 14.0
 _START_S = 120
@@ -35,41 +43,90 @@ _DAY_S = 86_400
 _HOUR_S = 3600
 _FLAP_S = 900
 _TOLERANCE = 0.1
+_EVERY_S = 15
+"""How often Kubernetes looks at an HPA."""
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a row of the table varies."""
+
+    batches: int
+    up_s: int
+    """The window of the least recommendation."""
+    down_s: int
+    """The window of the greatest one."""
+
+    @classmethod
+    def of(cls, text: str) -> Setting:
+        """Read BATCHES/UP/DOWN."""
+        return cls(*map(int, text.split("/")))
+
+    @classmethod
+    def chart(cls, values: Mapping[str, Any]) -> Setting:
+        """The chart's own."""
+        stage = values["stages"][_STAGE]
+        up, down = (
+            values["behavior"][way] | stage.get("behavior", {}).get(way, {})
+            for way in ("scaleUp", "scaleDown")
+        )
+        down_s = down["stabilizationWindowSeconds"]
+        return cls(
+            stage["batchesPerReplica"],
+            up["stabilizationWindowSeconds"],
+            values["startLimitSeconds"] if down_s is None else down_s,
+        )
+
+
+@dataclass
 class Controller:
     """Says how many replicas there are to be."""
 
     values: Mapping[str, Any]
-    batches: int
-    window_s: int
-    asked: deque[tuple[int, int]] = field(default_factory=deque)
-    changed: deque[tuple[int, int]] = field(default_factory=deque)
+    setting: Setting
+    activation: int = 0
+    """Records of lag that start no replica."""
+    _active: int = 0
+    _asked: deque[tuple[int, int]] = field(default_factory=deque)
+    _changed: deque[tuple[int, int]] = field(default_factory=deque)
 
-    def replicas(self, now: int, lag: float, quiet_s: int, count: int) -> int:
-        """At `now`; the lag is small for `quiet_s`, and `count` replicas run."""
-        stage, partitions = self.values["stages"]["recaption"], self.values["partitions"]
+    def replicas(self, now: int, lag: int, count: int) -> int:
+        """At `now`, while `count` replicas run. To be asked every 15 seconds."""
+        least = int(self.values["stages"][_STAGE]["minReplicas"])
+        active = lag > self.activation
+        if active:
+            self._active = now
         if not count:
-            return stage["minReplicas"] if quiet_s else 1
-        if quiet_s > self.values["startLimitSeconds"]:
-            return int(stage["minReplicas"])
-        share = min(lag / (self.batches * _BATCH), partitions)
-        within = abs(share / count - 1) <= _TOLERANCE
-        self.asked.append((now, count if within else min(math.ceil(share), stage["maxReplicas"])))
-        while self.asked[0][0] <= now - self.window_s:
-            self.asked.popleft()
-        if self.asked[-1][1] > count:
-            return min(self.asked[-1][1], count + self._left("scaleUp", now))
-        kept = max(1, *(each for _, each in self.asked))
-        return max(min(kept, count), count - self._left("scaleDown", now))
+            return max(1, least) if active else least
+        if not (active or least) and now - self._active > self.values["startLimitSeconds"]:
+            return 0
+        wanted = self._limited(now, count, self._steady(now, lag, count))
+        if wanted != count:
+            self._changed.append((now, wanted - count))
+        return wanted
 
-    def _left(self, way: str, now: int) -> int:
-        """How many more the policy lets go this way."""
+    def _steady(self, now: int, lag: int, count: int) -> int:
+        share = min(lag / (self.setting.batches * _BATCH), self.values["partitions"])
+        within = abs(share / count - 1) <= _TOLERANCE
+        self._asked.append((now, count if within else math.ceil(share)))
+        while self._asked[0][0] <= now - max(1, self.setting.up_s, self.setting.down_s):
+            self._asked.popleft()
+        last = self._asked[-1][1]
+        lowest = min([last, *self._since(now - self.setting.up_s)])
+        highest = max([last, *self._since(now - self.setting.down_s)])
+        return min(max(count, lowest), highest)
+
+    def _since(self, before: int) -> Iterable[int]:
+        return (asked for at, asked in self._asked if at > before)
+
+    def _limited(self, now: int, count: int, wanted: int) -> int:
+        stage = self.values["stages"][_STAGE]
+        way = "scaleUp" if wanted > count else "scaleDown"
         (policy,) = self.values["behavior"][way]["policies"]
-        sign = 1 if way == "scaleUp" else -1
-        recent = (by for at, by in self.changed if at > now - policy["periodSeconds"])
-        return int(max(0, policy["value"] - sum(sign * by for by in recent if sign * by > 0)))
+        before = count - sum(by for at, by in self._changed if at > now - policy["periodSeconds"])
+        if wanted > count:
+            return min(wanted, max(count, before + policy["value"]), stage["maxReplicas"])
+        return max(wanted, min(count, before - policy["value"]), stage["minReplicas"], 1)
 
 
 @dataclass
@@ -80,12 +137,13 @@ class Day:
     busy_s: float = 0.0
     starts: int = 0
     flaps: int = 0
+    own_flaps: int = 0
     longest_s: int = 0
     """The longest wait of a record."""
 
 
-def arrivals(rng: random.Random) -> list[float]:
-    """Records of each second of a day."""
+def bursts(rng: random.Random) -> list[float]:
+    """Records of each second of a day of bursts."""
     rates = [_MEAN_S * (0.5 - 0.45 * math.cos(2 * math.pi * at / _DAY_S)) for at in range(_DAY_S)]
     for _ in range(12):
         begin = rng.randrange(_DAY_S)
@@ -97,12 +155,27 @@ def arrivals(rng: random.Random) -> list[float]:
     return rates
 
 
+def jobs(rng: random.Random) -> list[float]:
+    """Records of each second of a day of jobs."""
+    rates = [0.0] * _DAY_S
+    for _ in range(30):
+        begin = rng.randrange(_DAY_S)
+        seconds = round(120 * 90 ** rng.random())
+        rate = 6 * 12.5 ** rng.random()
+        for at in range(begin, min(_DAY_S, begin + seconds)):
+            rates[at] += rate
+    return rates
+
+
+DAYS: Mapping[str, Callable[[random.Random], list[float]]] = {"bursts": bursts, "jobs": jobs}
+
+
 def simulate(controller: Controller, rates: Sequence[float]) -> Day:
     """Run a day in steps of a second."""
     day, ready = Day(), list[int]()  # when each replica has loaded its model
     came = gone = 0.0
     begun: deque[float] = deque([0.0] * round(2 * _BATCH / _RECORDS_S))
-    oldest, before, quiet_since, stopped = 0, rates[0], 0, -_DAY_S
+    oldest, before, stopped, needed = 0, rates[0], -_DAY_S, 0
     for now, rate in enumerate(rates):
         came += rate
         done = min(came - gone, _RECORDS_S * sum(at <= now for at in ready))
@@ -115,52 +188,65 @@ def simulate(controller: Controller, rates: Sequence[float]) -> Day:
         day.longest_s = max(day.longest_s, now - oldest)
         begun.append(done)
         begun.popleft()
-        lag = came - gone + sum(begun)
-        if lag > controller.values["partitions"]:
-            quiet_since = now
-        if now % controller.values["keda"]["pollingInterval"]:
+        if now % _EVERY_S:
             continue
-        wanted = controller.replicas(now, lag, now - quiet_since, len(ready))
-        if wanted == len(ready):
-            continue
-        controller.changed.append((now, wanted - len(ready)))
-        if wanted > len(ready):
-            day.starts += wanted - len(ready)
-            day.flaps += (wanted - len(ready)) * (now - stopped < _FLAP_S)
-            ready += [now + _START_S] * (wanted - len(ready))
-        else:
+        # Half a record is one that is there. A millionth is what sums of fractions leave.
+        lag = math.ceil(came - gone + sum(begun) - 1e-6)
+        wanted = controller.replicas(now, lag, len(ready))
+        more = wanted - len(ready)
+        if more > 0:
+            day.starts += more
+            flapped = more if now - stopped < _FLAP_S else 0
+            day.flaps += flapped
+            day.own_flaps += flapped * (math.ceil(rate / _RECORDS_S) <= needed)
+            ready += [now + _START_S] * more
+        elif more < 0:
             del ready[wanted:]
-            stopped = now
+            stopped, needed = now, math.ceil(rate / _RECORDS_S)
     return day
 
 
-def rows(days: Sequence[Sequence[float]], thresholds: Sequence[int]) -> Iterator[str]:
-    """A row for each threshold and window."""
+def rows(
+    days: Sequence[Sequence[float]], settings: Sequence[Setting], activation: int
+) -> Iterator[str]:
+    """A row for each setting."""
     values = yaml.safe_load(_VALUES.read_text("utf-8"))
-    for batches in thresholds:
-        for window_s in (values["startLimitSeconds"], 300):
-            found = [simulate(Controller(values, batches, window_s), rates) for rates in days]
-            idle = 1 - sum(day.busy_s for day in found) / sum(day.running_s for day in found)
-            yield (
-                f"{batches:7} {batches * _BATCH / _RECORDS_S:9.0f} s {window_s:6} s {idle:6.1%} "
-                f"{sum(day.starts for day in found) / len(found):7.0f} "
-                f"{sum(day.flaps for day in found) / len(found):6.0f} "
-                f"{max(day.longest_s for day in found) / 60:8.0f} min"
-            )
+    for each in settings or [Setting.chart(values)]:
+        found = [simulate(Controller(values, each, activation), rates) for rates in days]
+        idle = 1 - sum(day.busy_s for day in found) / sum(day.running_s for day in found)
+        starts, flaps, own = (
+            sum(getattr(day, name) for day in found) / len(found)
+            for name in ("starts", "flaps", "own_flaps")
+        )
+        yield (
+            f"{each.batches:7} {each.batches * _BATCH / _RECORDS_S / 60:4.0f} min {each.up_s:5} s "
+            f"{each.down_s:5} s {idle:6.1%} {starts:7.1f} {flaps:6.1f} {own:5.1f} "
+            f"{max(day.longest_s for day in found) / 60:8.0f} min"
+        )
 
 
 def main() -> None:
-    """Print a row for each threshold and stabilization window."""
+    """Print a table for each kind of day."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--batches", type=int, nargs="*", default=[4, 64, 256, 512, 1024, 1280, 1536]
+        "--settings",
+        metavar="BATCHES/UP/DOWN",
+        nargs="*",
+        type=Setting.of,
+        default=[],
+        help="batches for each replica and the windows in seconds; else the chart's",
     )
     parser.add_argument("--days", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0, help="of the first day")
+    parser.add_argument("--activation", type=int, default=0, help="lag that starts no replica")
     given = parser.parse_args()
-    days = [arrivals(random.Random(seed)) for seed in range(given.days)]
-    print("batches its work   window   idle  starts  flaps  longest wait")
-    for row in rows(days, given.batches):
-        print(row, flush=True)
+    for kind, make in DAYS.items():
+        days = [make(random.Random(given.seed + at)) for at in range(given.days)]
+        print(
+            f"days of {kind}\nbatches   work      up    down   idle  starts  flaps   own  longest"
+        )
+        for row in rows(days, given.settings, given.activation):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

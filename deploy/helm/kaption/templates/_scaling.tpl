@@ -26,11 +26,11 @@ replicas: {{ .spec.replicas }}
 {{- $most }}
 {{- end }}
 
-{{/* How fast an autoscaler may act. */}}
+{{/* How fast an autoscaler may act. Takes root; and own, what differs in a stage. */}}
 {{- define "kaption.behavior" -}}
-{{- $behavior := deepCopy .Values.behavior }}
+{{- $behavior := mergeOverwrite (deepCopy .root.Values.behavior) (deepCopy .own) }}
 {{- if and $behavior.scaleDown (kindIs "invalid" $behavior.scaleDown.stabilizationWindowSeconds) }}
-{{- $_ := set $behavior.scaleDown "stabilizationWindowSeconds" .Values.startLimitSeconds }}
+{{- $_ := set $behavior.scaleDown "stabilizationWindowSeconds" .root.Values.startLimitSeconds }}
 {{- end }}
 {{- toYaml $behavior }}
 {{- end }}
