@@ -125,8 +125,10 @@ class Controller:
         (policy,) = self.values["behavior"][way]["policies"]
         before = count - sum(by for at, by in self._changed if at > now - policy["periodSeconds"])
         if wanted > count:
-            return min(wanted, max(count, before + policy["value"]), stage["maxReplicas"])
-        return max(wanted, min(count, before - policy["value"]), stage["minReplicas"], 1)
+            limits = max(count, before + policy["value"]), stage["maxReplicas"]
+            return int(min(wanted, *limits))
+        limits = min(count, before - policy["value"]), stage["minReplicas"]
+        return int(max(wanted, 1, *limits))
 
 
 @dataclass

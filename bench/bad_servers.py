@@ -13,20 +13,14 @@ from typing import Any
 
 from kaption.workers.fetch.resolver import Endpoint, system_look_up
 
+SLOW_HOSTS = 200
 _HANGS_S = 40.0
+_OWN_SEEDS = 1_000_000
 
 
 def serve_images(port: Any, number: int, delay_s: float) -> None:
     """Serve small JPEGs of random colours, each after a delay, and no robots.txt."""
-    import numpy as np
-    from PIL import Image
-
-    bodies = []
-    for seed in range(number):
-        drawn = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
-        file = BytesIO()
-        Image.fromarray(drawn).resize((96, 96)).save(file, "JPEG")
-        bodies.append(file.getvalue())
+    bodies = [_jpeg(seed, 96) for seed in range(number)]
 
     def answer(path: str) -> bytes:
         if path.startswith("/to/"):
@@ -41,6 +35,48 @@ def serve_images(port: Any, number: int, delay_s: float) -> None:
         return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
     serve(port, lambda sock, path: sock.sendall(answer(path)))
+
+
+def _jpeg(seed: int, side: int) -> bytes:
+    import numpy as np
+    from PIL import Image
+
+    drawn = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
+    file = BytesIO()
+    Image.fromarray(drawn).resize((side, side)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def quick(sock: socket.socket, path: str) -> None:
+    """Serve images that no other server has, and no other file."""
+    sock.sendall(_own(path))
+
+
+def slow(sock: socket.socket, path: str) -> None:
+    """Serve the same slowly, also that there is no file.
+
+    Of ten hosts six begin after 2 to 5 seconds, three send an answer in ten pieces in 5 seconds,
+    and one sends nothing. A host is told by its address.
+    """
+    host, answer = int(sock.getsockname()[0].rpartition(".")[2]), _own(path)
+    if host % 10 == 0:
+        quiet(sock, path)
+    if host % 10 > 3:
+        time.sleep(2.0 + 3.0 * host / SLOW_HOSTS)
+        sock.sendall(answer)
+        return
+    piece = len(answer) // 10 + 1
+    for begin in range(0, len(answer), piece):
+        time.sleep(0.5)
+        sock.sendall(answer[begin : begin + piece])
+
+
+def _own(path: str) -> bytes:
+    name = path.strip("/").removesuffix(".jpg")
+    if not name.isdecimal():
+        return b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
+    body = _jpeg(int(name) + _OWN_SEEDS, 96)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
 def drip(sock: socket.socket, path: str) -> None:
@@ -91,12 +127,14 @@ def serve(port: Any, act: Callable[[socket.socket, str], object]) -> None:
 
 
 def look_up(host: str, port: int, flags: int = 0) -> list[Endpoint]:
-    """Names below `hangs.test` hang, names below `one.test` have one address."""
+    """Names below `hangs.test` hang, those below `one.test` have one address, others their own."""
     if host.endswith("hangs.test"):
         time.sleep(_HANGS_S)
         raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
     if host.endswith("one.test"):
         return [Endpoint(socket.AF_INET, ("127.0.0.9", port))]
+    if host.endswith("slow.test"):
+        return [Endpoint(socket.AF_INET, (f"127.0.2.{int(host.partition('.')[0]) + 1}", port))]
     return system_look_up(host, port, flags)
 
 
@@ -110,6 +148,8 @@ def bad_urls(kind: str, ports: dict[str, int], number: int) -> list[str]:
         "stall": lambda n: f"127.0.0.4:{ports['stall']}",
         "busy": lambda n: f"127.0.0.5:{ports['busy']}",
         "hosts": lambda n: f"127.0.1.{n % 100 + 1}:{ports['quiet']}",
+        "slow-hosts": lambda n: f"{n % SLOW_HOSTS}.slow.test:{ports['slow']}",
+        "quick-hosts": lambda n: f"{n % SLOW_HOSTS}.slow.test:{ports['quick']}",
         "names": lambda n: f"{n}.one.test:{ports['quiet']}",
         "dns": lambda n: f"a.hangs.test:{ports['quiet']}",
         "dns-names": lambda n: f"{n % 100}.hangs.test:{ports['quiet']}",
@@ -131,6 +171,7 @@ KINDS = (
     "stall",
     "busy",
     "hosts",
+    "slow-hosts",
     "names",
     "dns",
     "dns-names",

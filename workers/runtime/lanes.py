@@ -21,6 +21,9 @@ QUICK_LANES = 10_000
 _LOOK_S = 0.02
 _LOOK_FOR_TASKS_S = 0.2
 _FIRST_WIDTH = 3  # so few tries are lost on a server that does not answer
+_CROWDED = SPARE_THREADS // 2
+"""While so many places are taken, a new lane has one. Two hundred slow servers with three each
+would take all threads at once, and servers that answer would get none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Task:
 
 @dataclass(slots=True)
 class _Lane:
-    width: int = _FIRST_WIDTH
+    width: int
     busy: int = 0
     waiting: deque[Entry] = field(default_factory=deque)
 
@@ -42,10 +45,11 @@ class Lanes:
     """The tasks of the preparation threads. Any thread may call its methods.
 
     At most `threads` tasks run at once, besides those that wait for a foreign server: for longer
-    than a second, or in a lane in which none was quick yet. A hundred dead servers would otherwise
-    keep all threads for a second each. A lane takes three entries at once at first, and one more
-    after each that was quick, up to its limit. After one that was slow it takes none until all are
-    done, or one is quick.
+    than a second, or in a lane in which the last prepared one was not quick. A hundred servers that
+    are dead or slow would otherwise keep all threads for a second for each entry. A lane takes
+    three entries at once at first, or one while many places are taken, and one more after each that
+    was quick or prepared, up to its limit. After another one it takes none until all are done, or
+    one is quick or prepared.
     """
 
     def __init__(self, threads: int, width: int, clock: Callable[[], float]) -> None:
@@ -64,6 +68,7 @@ class Lanes:
         self._idle = 0
         self._stopped = False
         self._in_lanes = 0
+        self._places = 0
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Queue entries whose lane is not known yet."""
@@ -86,24 +91,29 @@ class Lanes:
     def leave(self, lane: str, *, well: bool) -> None:
         """Give the place back, after the preparation for which the thread took it.
 
-        `well`: the entry is prepared. It then counts as quick, even if the server took its time.
+        `well`: the entry is prepared. More may then go to the server, even if it took its time.
         """
         with self._changed:
             one = self._lanes[lane]
             self._lane_of.pop(threading.get_ident(), None)
-            quick = well or self._clock() - self._began[threading.get_ident()] < SLOW_S
-            one.width += quick
+            quick = self._clock() - self._began[threading.get_ident()] < SLOW_S
+            going = well or quick
+            one.width += going
             one.busy -= 1
-            self._quick.pop(lane, None)
-            if quick:
+            self._places -= 1
+            # What fails at once tells nothing: it may be known of a slow server without asking it.
+            if well or not quick:
+                self._quick.pop(lane, None)
+            if well and quick:
                 self._quick[lane] = None
                 if len(self._quick) > QUICK_LANES:
                     self._quick.popitem(last=False)
             # After a slow one the others at work are awaited: their outcomes may tell that the
             # server is silent, and one more that begins now would take as long again.
-            free = min(one.width, self._limit) if quick or not one.busy else 0
+            free = min(one.width, self._limit) if going or not one.busy else 0
             while one.waiting and one.busy < free:
                 one.busy += 1
+                self._places += 1
                 self._in_lanes -= 1
                 self._add(Task([one.waiting.popleft()], lane))
             if not one.busy:
@@ -177,9 +187,12 @@ class Lanes:
         self._changed.notify()
 
     def _enter(self, lane: str, entry: Entry) -> bool:
-        one = self._lanes.setdefault(lane, _Lane())
+        if lane not in self._lanes:
+            self._lanes[lane] = _Lane(_FIRST_WIDTH if self._places < _CROWDED else 1)
+        one = self._lanes[lane]
         if one.busy < min(one.width, self._limit) and not one.waiting:
             one.busy += 1
+            self._places += 1
             return True
         one.waiting.append(entry)
         self._in_lanes += 1

@@ -203,6 +203,59 @@ def test_a_slow_server_that_gives_its_images_gets_as_many_places_as_a_quick_one(
     assert pool.stage.most == Fetching.lane_width
 
 
+def test_servers_that_give_their_images_slowly_leave_the_threads_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given one place for work, and a server that took two seconds for an image. Another record of
+    # it was refused at once, for what is known of the server.
+    monkeypatch.setattr("kaption.workers.runtime.lanes.seconds_abroad", lambda thread: SLOW_S / 2)
+    now, goes, begun = [0.0], threading.Event(), threading.Event()
+    lanes = Lanes(1, 8, lambda: now[0])
+
+    def slow() -> None:
+        for turn in range(2):
+            (one,) = lanes.take()[0].entries  # type: ignore[index] # the lanes are not stopped
+            lanes.enter("slow", one, here=True)
+            with abroad():
+                now[0] += 2 * SLOW_S
+                if turn:
+                    begun.set()
+                    goes.wait(LIMIT_S)
+            lanes.leave("slow", well=True)
+            if not turn:
+                (known,) = lanes.take()[0].entries  # type: ignore[index] # as before
+                lanes.enter("slow", known, here=True)
+                lanes.leave("slow", well=False)
+
+    for at in range(3):
+        lanes.put([entry(at)])
+    threading.Thread(target=slow, daemon=True).start()
+    # When its next image is under way for half a second
+    assert begun.wait(LIMIT_S)
+    lanes.put([entry(3)])
+    # Then the place is free for another record
+    taken = SimpleQueue[object]()
+    threading.Thread(target=lambda: taken.put(lanes.take()), daemon=True).start()
+    try:
+        assert taken.get(timeout=LIMIT_S / 2)
+    finally:
+        goes.set()
+        lanes.stop()
+
+
+def test_while_many_places_are_taken_a_new_server_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two servers with a record each, where two are many
+    monkeypatch.setattr("kaption.workers.runtime.lanes._CROWDED", 2)
+    lanes = Lanes(1, 8, time.monotonic)
+    for at in range(2):
+        lanes.enter(f"slow {at}", entry(at), here=False)
+    # When four records of a third one come
+    for at in range(4):
+        lanes.enter("third", entry(at), here=False)
+    # Then three of them wait for the first
+    assert lanes.waiting == 3
+
+
 def test_records_that_move_to_a_silent_server_wait_in_its_lane(pool: Pool) -> None:
     # Given records of many servers whose next addresses lie on one that does not answer
     pool.submit(*[f"moves {n}" for n in range(100)])
