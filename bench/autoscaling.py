@@ -48,7 +48,7 @@ _EVERY_S = 15
 
 
 @dataclass(frozen=True)
-class Setting:
+class Tuning:
     """What a row of the table varies."""
 
     batches: int
@@ -58,12 +58,12 @@ class Setting:
     """The window of the greatest one."""
 
     @classmethod
-    def of(cls, text: str) -> Setting:
+    def of(cls, text: str) -> Tuning:
         """Read BATCHES/UP/DOWN."""
         return cls(*map(int, text.split("/")))
 
     @classmethod
-    def chart(cls, values: Mapping[str, Any]) -> Setting:
+    def chart(cls, values: Mapping[str, Any]) -> Tuning:
         """The chart's own."""
         stage = values["stages"][_STAGE]
         up, down = (
@@ -83,7 +83,7 @@ class Controller:
     """Says how many replicas there are to be."""
 
     values: Mapping[str, Any]
-    setting: Setting
+    tuning: Tuning
     activation: int = 0
     """Records of lag that start no replica."""
     _active: int = 0
@@ -106,14 +106,14 @@ class Controller:
         return wanted
 
     def _steady(self, now: int, lag: int, count: int) -> int:
-        share = min(lag / (self.setting.batches * _BATCH), self.values["partitions"])
+        share = min(lag / (self.tuning.batches * _BATCH), self.values["partitions"])
         within = abs(share / count - 1) <= _TOLERANCE
         self._asked.append((now, count if within else math.ceil(share)))
-        while self._asked[0][0] <= now - max(1, self.setting.up_s, self.setting.down_s):
+        while self._asked[0][0] <= now - max(1, self.tuning.up_s, self.tuning.down_s):
             self._asked.popleft()
         last = self._asked[-1][1]
-        lowest = min([last, *self._since(now - self.setting.up_s)])
-        highest = max([last, *self._since(now - self.setting.down_s)])
+        lowest = min([last, *self._since(now - self.tuning.up_s)])
+        highest = max([last, *self._since(now - self.tuning.down_s)])
         return min(max(count, lowest), highest)
 
     def _since(self, before: int) -> Iterable[int]:
@@ -209,11 +209,11 @@ def simulate(controller: Controller, rates: Sequence[float]) -> Day:
 
 
 def rows(
-    days: Sequence[Sequence[float]], settings: Sequence[Setting], activation: int
+    days: Sequence[Sequence[float]], settings: Sequence[Tuning], activation: int
 ) -> Iterator[str]:
     """A row for each setting."""
     values = yaml.safe_load(_VALUES.read_text("utf-8"))
-    for each in settings or [Setting.chart(values)]:
+    for each in settings or [Tuning.chart(values)]:
         found = [simulate(Controller(values, each, activation), rates) for rates in days]
         idle = 1 - sum(day.busy_s for day in found) / sum(day.running_s for day in found)
         starts, flaps, own = (
@@ -234,7 +234,7 @@ def main() -> None:
         "--settings",
         metavar="BATCHES/UP/DOWN",
         nargs="*",
-        type=Setting.of,
+        type=Tuning.of,
         default=[],
         help="batches for each replica and the windows in seconds; else the chart's",
     )

@@ -27,9 +27,9 @@ def _bench_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def controller(up_s: int = 0, down_s: int = 0) -> Controller:
-    from bench.autoscaling import Controller, Setting
+    from bench.autoscaling import Controller, Tuning
 
-    return Controller(VALUES, Setting(10, up_s, down_s))
+    return Controller(VALUES, Tuning(10, up_s, down_s))
 
 
 def told(it: Controller, lags: Sequence[float], count: int) -> list[int]:
@@ -69,10 +69,10 @@ def test_the_first_replica_starts_at_once_and_the_last_one_stops_after_the_coold
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bursts", "jobs"])
 def test_with_the_charts_values_no_flap_is_the_autoscalers_own(kind: str) -> None:
-    from bench.autoscaling import DAYS, Controller, Setting, simulate
+    from bench.autoscaling import DAYS, Controller, Tuning, simulate
 
     days = [
-        simulate(Controller(VALUES, Setting.chart(VALUES)), DAYS[kind](random.Random(seed)))
+        simulate(Controller(VALUES, Tuning.chart(VALUES)), DAYS[kind](random.Random(seed)))
         for seed in range(200, 204)
     ]
 
