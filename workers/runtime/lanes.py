@@ -21,9 +21,6 @@ QUICK_LANES = 10_000
 _LOOK_S = 0.02
 _LOOK_FOR_TASKS_S = 0.2
 _FIRST_WIDTH = 3  # so few tries are lost on a server that does not answer
-_CROWDED = SPARE_THREADS // 2
-"""While so many places are taken, a new lane has one. Two hundred slow servers with three each
-would take all threads at once, and servers that answer would get none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ class Task:
 
 @dataclass(slots=True)
 class _Lane:
-    width: int
+    width: int = _FIRST_WIDTH
     busy: int = 0
     waiting: deque[Entry] = field(default_factory=deque)
 
@@ -47,9 +44,8 @@ class Lanes:
     At most `threads` tasks run at once, besides those that wait for a foreign server: for longer
     than a second, or in a lane in which the last prepared one was not quick. A hundred servers that
     are dead or slow would otherwise keep all threads for a second for each entry. A lane takes
-    three entries at once at first, or one while many places are taken, and one more after each that
-    was quick or prepared, up to its limit. After another one it takes none until all are done, or
-    one is quick or prepared.
+    three entries at once at first, and one more after each that was quick or prepared, up to its
+    limit. After another one it takes none until all are done, or one is quick or prepared.
     """
 
     def __init__(self, threads: int, width: int, clock: Callable[[], float]) -> None:
@@ -68,7 +64,6 @@ class Lanes:
         self._idle = 0
         self._stopped = False
         self._in_lanes = 0
-        self._places = 0
 
     def put(self, entries: Sequence[Entry]) -> None:
         """Queue entries whose lane is not known yet."""
@@ -100,7 +95,6 @@ class Lanes:
             going = well or quick
             one.width += going
             one.busy -= 1
-            self._places -= 1
             # What fails at once tells nothing: it may be known of a slow server without asking it.
             if well or not quick:
                 self._quick.pop(lane, None)
@@ -113,7 +107,6 @@ class Lanes:
             free = min(one.width, self._limit) if going or not one.busy else 0
             while one.waiting and one.busy < free:
                 one.busy += 1
-                self._places += 1
                 self._in_lanes -= 1
                 self._add(Task([one.waiting.popleft()], lane))
             if not one.busy:
@@ -187,12 +180,9 @@ class Lanes:
         self._changed.notify()
 
     def _enter(self, lane: str, entry: Entry) -> bool:
-        if lane not in self._lanes:
-            self._lanes[lane] = _Lane(_FIRST_WIDTH if self._places < _CROWDED else 1)
-        one = self._lanes[lane]
+        one = self._lanes.setdefault(lane, _Lane())
         if one.busy < min(one.width, self._limit) and not one.waiting:
             one.busy += 1
-            self._places += 1
             return True
         one.waiting.append(entry)
         self._in_lanes += 1

@@ -243,19 +243,6 @@ def test_servers_that_give_their_images_slowly_leave_the_threads_to_others(
         lanes.stop()
 
 
-def test_while_many_places_are_taken_a_new_server_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given two servers with a record each, where two are many
-    monkeypatch.setattr("kaption.workers.runtime.lanes._CROWDED", 2)
-    lanes = Lanes(1, 8, time.monotonic)
-    for at in range(2):
-        lanes.enter(f"slow {at}", entry(at), here=False)
-    # When four records of a third one come
-    for at in range(4):
-        lanes.enter("third", entry(at), here=False)
-    # Then three of them wait for the first
-    assert lanes.waiting == 3
-
-
 def test_records_that_move_to_a_silent_server_wait_in_its_lane(pool: Pool) -> None:
     # Given records of many servers whose next addresses lie on one that does not answer
     pool.submit(*[f"moves {n}" for n in range(100)])
