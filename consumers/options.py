@@ -39,10 +39,20 @@ class ShardOptions(StreamOptions):
     """Samples held in memory, among which the next one is drawn. Without effect if not shuffled."""
     latest: bool = True
     """Give only the latest version of each pair."""
+    pin: str | None = None
+    """Read the version of the dataset that `kaption pins add` gave this name. Not with `follow`."""
     poll_s: float = 10.0
     """With `follow`, seconds between two looks for new shards."""
     on_damage: OnDamage | None = None
     """Called in the process that read the damaged object."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a version is to grow."""
+        if self.pin is not None and self.follow:
+            raise ValueError(
+                f"pin={self.pin!r} names a version that does not change, so follow=True would wait "
+                "for ever: leave out one of them"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,7 @@ class ShardEpoch:
         self._share = share
         self._progress = progress
         self._prefix = prefix
-        self._index = ShardIndex(objects, prefix)
+        self._index = ShardIndex(objects, prefix, options.pin)
         self._reader = ShardReader(
             objects, prefix, self._index, progress.damaged, options.on_damage
         )
@@ -61,6 +61,7 @@ class ShardEpoch:
         """Give the samples of the present round, then with `follow` of each new one."""
         self._index.refresh(self._progress.generations)
         self._index.check_topics(self._progress.topic_ids)
+        self._check_pin()
         held = self._progress.buffer
         self._buffer.restore(held, self._reader.find(held))
         self._begun = True
@@ -76,6 +77,21 @@ class ShardEpoch:
                     return
                 self._index.refresh()
                 self._index.check_topics(self._progress.topic_ids)
+
+    def _check_pin(self) -> None:
+        progress, pin = self._progress, self._options.pin
+        if progress.plan is None:
+            progress.pin = pin
+        elif progress.pin != pin:
+            raise ValueError(
+                f"the state is of pin={progress.pin!r}, this stream has pin={pin!r}: resume with "
+                "the same pin"
+            )
+        elif pin is not None and (progress.until, progress.generations) != (
+            self._index.ends(),
+            self._index.generations(),
+        ):
+            raise ValueError(f"{pin} was pinned anew since the state was saved: begin a new epoch")
 
     def _plan(self) -> bool:
         """Plan a round of the shards after the last round's. Returns False where there are none."""

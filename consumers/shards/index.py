@@ -15,8 +15,10 @@ from kaption.objectstore.dataset.checkpoint import PartitionCheckpoint, ShardEnt
 from kaption.objectstore.dataset.index import DatasetIndex, PartitionShards, read_manifest
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.manifests import live
+from kaption.objectstore.dataset.pins import find_pin
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
+from kaption.schemas.record import differ
 
 _TRIES = 10
 
@@ -38,12 +40,17 @@ class ShardIndex:
 
     In each partition the first manifest starts at offset 0, every other one where the one before
     ends. Compaction puts one manifest in the place of several. Until the replaced ones are removed,
-    the chain of the earlier generation can still be read.
+    the chain of the earlier generation can still be read. With `pin` the chains are those of the
+    pin of this name. Shards whose data was removed for a takedown keep their place in them, and are
+    read from the shards that count now.
     """
 
-    def __init__(self, objects: ObjectStore, prefix: str) -> None:
+    def __init__(self, objects: ObjectStore, prefix: str, pin: str | None = None) -> None:
         self._objects = objects
         self._layout = Layout(prefix)
+        self._pin = pin
+        self._newest: dict[int, list[ShardEntry]] = {}
+        self._empty: set[ShardEntry] = set()
         self._folder = self._layout.manifests()
         self._dataset = DatasetIndex(objects, prefix)
         self._stored: dict[int, PartitionShards] = {}
@@ -55,8 +62,9 @@ class ShardIndex:
         """Look at the store again.
 
         A partition in `generations` is taken as it was at that generation if its chain of then is
-        still whole, else as it is now. Raises ShardError where a chain has a gap, ValueError
-        (pydantic) for a manifest that cannot be parsed.
+        still whole, else as it is now. A pin comes before `generations`. Raises ShardError where a
+        chain has a gap, Fatal where there is no such pin, ValueError (pydantic) for a manifest that
+        cannot be parsed.
         """
         for tries_left in reversed(range(_TRIES)):
             found = patiently(self._dataset.read)
@@ -68,6 +76,10 @@ class ShardIndex:
                     raise
             else:
                 break
+        self._stored, self._newest = found, chains
+        if self._pin is not None:
+            self._chains, self._generations = self._pinned(self._pin)
+            return
         newest = {
             number: max(entry.generation for entry in each.entries)
             for number, each in found.items()
@@ -78,7 +90,30 @@ class ShardIndex:
             earlier = _as_of(found[partition].entries, wanted)
             if earlier and earlier[-1].end == chains[partition][-1].end:
                 chains[partition], newest[partition] = earlier, wanted
-        self._stored, self._chains, self._generations = found, chains, newest
+        self._chains, self._generations = chains, newest
+
+    def _pinned(self, name: str) -> tuple[dict[int, list[ShardEntry]], dict[int, int]]:
+        """Return the chains and generations of a pin."""
+        pin = find_pin(self._objects, self._layout.prefix, name)
+        if not pin.partitions:
+            raise ShardError(f"the pin {name} is not finished: see `kaption pins`")
+        chains = {}
+        for partition, at in pin.partitions.items():
+            stored = self._stored.get(partition, PartitionShards())
+            if differ(stored.topic_id, at.topic_id):
+                raise ShardError(
+                    f"partition {partition} below {self._folder} holds another topic than when "
+                    f"{name} was pinned (id {stored.topic_id}, not {at.topic_id}): pin again"
+                )
+            chains[partition] = _chain(pin.shards(partition, stored.entries))
+            if not chains[partition] or chains[partition][-1].end != at.end:
+                raise ShardError(
+                    f"partition {partition} below {self._folder} no longer reaches offset {at.end},"
+                    f" which {name} has pinned: restore its manifests"
+                )
+            empty = set(stored.checkpoint.emptied)
+            self._empty |= {it for it in chains[partition] if self._layout.key_of(it) in empty}
+        return chains, {partition: at.generation for partition, at in pin.partitions.items()}
 
     def generations(self) -> dict[int, int]:
         """Return the generation of each partition's chain."""
@@ -155,14 +190,15 @@ class ShardIndex:
     def new(self, partition: int, until: int) -> list[ShardEntry]:
         """Return the shards below `until` whose rows the checkpoint does not know."""
         known = PartitionShards(self.checkpoint(partition))
-        return [each for each in known.new(self._chains[partition]) if each.start < until]
+        new = [each for each in known.new(self._chains[partition]) if each.start < until]
+        return list(dict.fromkeys(self.at(partition, each.start) for each in new))
 
     def at(self, partition: int, offset: int) -> ShardEntry:
         """Return the shard that accounts for the offset. Raises ShardError where none does."""
-        chain = self._chains.get(partition, [])
-        place = bisect_right(chain, offset, key=lambda each: each.start) - 1
-        if place >= 0 and offset < chain[place].end:
-            return chain[place]
+        for chain in self._chains.get(partition, []), self._newest.get(partition, []):
+            place = bisect_right(chain, offset, key=lambda each: each.start) - 1
+            if place >= 0 and offset < chain[place].end and chain[place] not in self._empty:
+                return chain[place]
         raise ShardError(
             f"no manifest below {self._folder} accounts for offset {offset} of partition "
             f"{partition} any more: restore it, or begin a new epoch"
@@ -170,15 +206,33 @@ class ShardIndex:
 
     def manifest(self, partition: int, offset: int) -> Manifest:
         """Return the manifest that accounts for the offset. Raises ShardError where none does."""
-        for tries_left in reversed(range(_TRIES)):
+        for _ in range(_TRIES):
             entry = self.at(partition, offset)
-            try:
-                return patiently(partial(read_manifest, self._objects, self._layout, entry))
-            except KeyError:
-                if tries_left < _TRIES - 1:
-                    self._dataset.distrust(partition)
-                self.refresh()
+            manifest = self.manifest_of(entry)
+            if manifest is not None:
+                return manifest
         raise ShardError(f"{self._layout.key_of(entry)} is gone: restore it, or begin a new epoch")
+
+    def manifest_of(self, entry: ShardEntry) -> Manifest | None:
+        """Return the manifest of a shard, or look at the store again and return None."""
+        try:
+            return patiently(partial(read_manifest, self._objects, self._layout, entry))
+        except KeyError:
+            self.refresh()
+            if entry in self._stored[entry.partition].entries:  # by a checkpoint that is wrong
+                self._dataset.distrust(entry.partition)
+                self.refresh()
+            return None
+
+    def moved(self, entry: ShardEntry) -> bool:
+        """Look at the store again; return whether another shard is to be read in this one's place.
+
+        Call it for a shard whose data is missing.
+        """
+        self.refresh()
+        if self._pin is not None and entry not in self._newest.get(entry.partition, []):
+            self._empty.add(entry)
+        return self.at(entry.partition, entry.start) != entry
 
 
 class _Dealer:

@@ -26,6 +26,8 @@ class ShardProgress(StreamProgress):
     """The offset at which this round ends, by partition."""
     generations: Annotated[dict[int, int], PAIRS] = field(default_factory=dict)
     """The generation of the chain that the round was planned with, by partition."""
+    pin: str | None = None
+    """The name of the pin that is read; None: the dataset as it was when the epoch began."""
     topic_ids: Annotated[dict[int, str], PAIRS] = field(default_factory=dict)
     """The id of the topic that the offsets are of, by partition, where the manifests name it."""
     shard: int = 0

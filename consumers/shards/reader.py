@@ -52,7 +52,7 @@ class ShardReader:
             try:
                 data = self._data.read(manifest, "webdataset")
             except DamagedError as error:
-                if self._was_merged(manifest):
+                if self._index.moved(ShardEntry.of(manifest)):
                     continue
                 self._report(error.key, error.fault)
             else:
@@ -64,13 +64,13 @@ class ShardReader:
 
         Raises MergedError where the shard was merged and removed meanwhile.
         """
-        manifest = self._index.manifest(entry.partition, entry.start)
-        if ShardEntry.of(manifest) != entry:
+        manifest = self._index.manifest_of(entry)
+        if manifest is None:
             raise MergedError
         try:
             return self._data.read(manifest, "parquet")
         except DamagedError as error:
-            if self._was_merged(manifest):
+            if self._index.moved(entry):
                 raise MergedError from error
             self._report(error.key, error.fault)
             return None
@@ -106,11 +106,6 @@ class ShardReader:
                 self._report(f"{entry_of(manifest, 'webdataset').key}/{key}", str(told))
                 continue
             yield offset, sample
-
-    def _was_merged(self, manifest: Manifest) -> bool:
-        """Look at the store again; return whether another manifest is in the place of this one."""
-        self._index.refresh()
-        return self._index.at(manifest.partition, manifest.start) != ShardEntry.of(manifest)
 
     def _report(self, key: str, fault: str) -> None:
         if key in self._damaged:

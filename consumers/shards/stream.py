@@ -39,6 +39,9 @@ class ShardStream(IterableDataset[Sample]):
     found. A version in a later shard does not take back a sample that was given. A pair whose
     partition changed, because the topic got more partitions, counts as two pairs.
 
+    **Pins.** With `pin` an epoch holds the shards of that version: the same samples in the same
+    order at any time, up to what docs/training.md says of takedowns.
+
     **Faults.** Size and sha256 of every object are verified. A damaged object is left out, logged
     once, counted in `damaged` and reported to `on_damage`. Pairs that are taken down are left out,
     at most `takedown_s` later. The stream waits up to five minutes for a store that is down.

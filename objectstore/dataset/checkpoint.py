@@ -82,6 +82,12 @@ class PartitionCheckpoint(Record):
     that comes later replaces nothing. None: there are none."""
     removing: tuple[str, ...] = ()
     """Keys of manifests without an entry that compaction removes, with their data."""
+    released: tuple[str, ...] = ()
+    """Keys of manifests whose data compaction removes even where they stay: a takedown covers one
+    of the shard's samples, or a later version of one."""
+    emptied: tuple[str, ...] = ()
+    """Keys of manifests whose data was removed for that. They stay, because the sink finds its end
+    by them, or because a pin deals its shards by them and reads samples from what counts now."""
     takedowns: str = ""
     """Digest of the takedowns that cover no sample below `examined`."""
     examined: int = 0

@@ -14,7 +14,13 @@ from kaption.objectstore.dataset.checkpoint import (
     decoded_checkpoint,
     encoded_checkpoint,
 )
-from kaption.objectstore.dataset.index import DatasetIndex, PartitionShards, chain_of, read_manifest
+from kaption.objectstore.dataset.index import (
+    DatasetIndex,
+    PartitionShards,
+    chain_of,
+    gap_in,
+    read_manifest,
+)
 from kaption.objectstore.dataset.layout import Layout, number_of, rules_place_of
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
 from kaption.objectstore.dataset.pair_rows import (
@@ -89,12 +95,15 @@ class Checkpointer:
         without: Collection[ShardEntry] = (),
         *,
         removed: Collection[str] = (),
+        released: Collection[str] = (),
+        emptied: Collection[str] = (),
         examined: tuple[str, Collection[Rule], int] | None = None,
         anew: bool = False,
     ) -> PartitionShards:
         """Write what is stored of the partition, without some entries; return it.
 
-        The checkpoint notes the keys of the manifests that are left out, until they are `removed`.
+        The checkpoint notes the keys of the manifests that are left out, until they are `removed`,
+        and of those that are `released`, until they are `emptied`; see `PartitionCheckpoint`.
         `examined` is the digest of takedowns that cover no sample below an offset, with their rules
         and the offset. With `anew`, what the last checkpoint names is made once more. Writes
         nothing where nothing changed. Raises ValueError (pydantic) for a manifest that cannot be
@@ -106,12 +115,12 @@ class Checkpointer:
             stored = index.read().get(partition, PartitionShards())
             head, lost = stored.checkpoint, anew or failed == stored.checkpoint.number
             chain = chain_of(stored)
-            if gap := _gap(chain):
+            if gap := gap_in(chain):
                 failure = Fatal(f"partition {partition} below {self._prefix!r}: {gap}")
                 continue  # the listing may have missed a manifest that was written meanwhile
             try:
                 new = self._folded(
-                    partition, PartitionCheckpoint(number=head.number) if lost else head, chain
+                    partition, PartitionCheckpoint(number=head.number) if lost else head, stored
                 )
             except KeyError as error:
                 # If there is no newer checkpoint, it is not that a shard was merged, and an object
@@ -123,6 +132,7 @@ class Checkpointer:
             entries = [each for each in stored.entries if each not in without]
             starts = [each.start for each in entries if not each.generation]
             removing = {*head.removing, *map(self._layout.key_of, without)} - {*removed}
+            empty = {*head.emptied, *emptied} - removing
             digest, rules, end = examined or (new.takedowns, (), new.examined)
             examined_rules = new.examined_rules
             if digest != new.takedowns:
@@ -133,6 +143,8 @@ class Checkpointer:
                     "generation": max((each.generation for each in entries), default=0),
                     "topic_id": stored.topic_id,
                     "removing": tuple(sorted(removing)),
+                    "released": tuple(sorted({*head.released, *released} - removing - empty)),
+                    "emptied": tuple(sorted(empty)),
                     "takedowns": digest,
                     "examined": min(end, new.end),
                     "examined_rules": examined_rules,
@@ -158,15 +170,25 @@ class Checkpointer:
         return len(list(self._objects.list(self._layout.manifests(partition), after)))
 
     def _folded(
-        self, partition: int, head: PartitionCheckpoint, chain: Sequence[ShardEntry]
+        self, partition: int, head: PartitionCheckpoint, stored: PartitionShards
     ) -> PartitionCheckpoint:
-        """Return the head with the rows of the shards that it does not know."""
-        for run in _runs(PartitionShards(head).new(chain)):
-            head = self._with_rows(partition, head, run)
+        """Return the head with the rows of the shards that it does not know.
+
+        One that knows nothing gets those of all shards, also of replaced ones that a pin may need:
+        what compaction has left out since is in them alone.
+        """
+        chain = chain_of(stored)
+        shards = chain if head.end else sorted(stored.entries, key=lambda it: (it.start, -it.end))
+        for run in _runs(PartitionShards(head).new(shards)):
+            head = self._with_rows(partition, head, run, set(chain))
         return head
 
     def _with_rows(
-        self, partition: int, head: PartitionCheckpoint, run: Sequence[ShardEntry]
+        self,
+        partition: int,
+        head: PartitionCheckpoint,
+        run: Sequence[ShardEntry],
+        counted: Collection[ShardEntry],
     ) -> PartitionCheckpoint:
         import numpy as np
 
@@ -175,17 +197,18 @@ class Checkpointer:
         for entry in run:
             rows, rules = self._rows(entry) or (None, np.empty(0, RULE))
             of_rules.append((entry, rules))
-            if rows is None:
-                unread.append((entry.start, entry.end))
-            else:
+            if rows is not None:
                 known = rows["offset"] < head.end
                 for start, end in head.unread:
                     known &= (rows["offset"] < start) | (rows["offset"] >= end)
                 found.append(rows[~known])
+            elif entry in counted:
+                unread.append((entry.start, entry.end))
         new = ordered(np.concatenate(found))
-        end = max(head.end, run[-1].end)
+        start, stop = run[0].start, max(each.end for each in run)
+        end = max(head.end, stop)
         pairs, same = list(head.pairs), [new]
-        first, newest = max(head.end, run[0].start), new
+        first, newest = max(head.end, start), new
         for key in reversed(head.pairs):
             older = stored_rows(self._objects, key, ROW)
             same.append(of_same_pairs(older, new))
@@ -201,7 +224,7 @@ class Checkpointer:
         if len(higher := new[new["version"] > 1]):
             both = np.concatenate([stored_rows(self._objects, raised, ROW), higher])
             raised = put(latest(ordered(both)))
-        left = [each for each in head.unread if each[1] <= run[0].start or each[0] >= run[-1].end]
+        left = [each for each in head.unread if each[1] <= start or each[0] >= stop]
         return head.model_copy(
             update={
                 "end": end,
@@ -302,24 +325,15 @@ class Checkpointer:
         return head.named
 
 
-def _gap(chain: Sequence[ShardEntry]) -> str | None:
-    end = 0
-    for each in chain:
-        if each.start > end:
-            between = f"no manifest accounts for offsets {end} to {each.start}"
-            return f"{between}: restore the one that begins at {end}"
-        end = max(end, each.end)
-    return None
-
-
 def _runs(entries: Sequence[ShardEntry]) -> Iterator[Sequence[ShardEntry]]:
-    run, rows = list[ShardEntry](), 0
+    run, rows, end = list[ShardEntry](), 0, 0
     for each in entries:
-        if run and rows + each.pairs > _ROWS:
+        # Shards of the same offsets are in one run: what is below a checkpoint's end is known.
+        if run and each.start >= end and rows + each.pairs > _ROWS:
             yield run
             run, rows = [], 0
         run.append(each)
-        rows += each.pairs
+        rows, end = rows + each.pairs, max(end, each.end)
     if run:
         yield run
 

@@ -191,6 +191,22 @@ def chain_of(shards: PartitionShards) -> list[ShardEntry]:
     return live(shards.entries)
 
 
+def last_of_sink(entries: Iterable[ShardEntry]) -> ShardEntry | None:
+    """Return the sink's shard with the highest start. Its manifest is never removed."""
+    return max((it for it in entries if not it.generation), default=None)
+
+
+def gap_in(chain: Iterable[ShardEntry]) -> str | None:
+    """Say which offsets no shard of a chain accounts for, and what to do; None: there are none."""
+    end = 0
+    for each in chain:
+        if each.start > end:
+            between = f"no manifest accounts for offsets {end} to {each.start}"
+            return f"{between}: restore the one that begins at {end}"
+        end = max(end, each.end)
+    return None
+
+
 def _partitions(objects: ObjectStore, layout: Layout) -> list[int]:
     names = objects.folders(layout.manifests())
     return sorted({int(name) for name in names if name.isdecimal()})

@@ -11,6 +11,7 @@ Below the dataset's prefix lie
     pairs/{partition}/{start}-{end}-{digest}.parquet      which pairs lie at which offsets
     versions/{partition}/{end}-{digest}.parquet           replaced samples, and higher versions
     rules/{partition}/{start}-{end}-{rows}-{digest}.bin  which shards a takedown may cover
+    pins/{name}.json                                      a version whose shards compaction keeps
     takedown/{id}.json                                    a takedown
     takedown-left/{run}.json                              what a takedown has yet to remove
     takedown-lifted/{id}.json                             a takedown that was lifted
@@ -145,6 +146,14 @@ class Layout:
         """The objects that say which shards a rule may cover, of all partitions."""
         return f"{self._root}rules/"
 
+    def pin(self, name: str) -> str:
+        """A pin; see `kaption.objectstore.dataset.pins`."""
+        return f"{self.pins()}{name}.json"
+
+    def pins(self) -> str:
+        """All pins."""
+        return f"{self._root}pins/"
+
     def takedown(self, takedown: Takedown) -> str:
         """A takedown."""
         return f"{self.takedowns()}{takedown.takedown_id}.json"
@@ -219,6 +228,11 @@ def rules_place_of(key: str) -> tuple[int, int, int]:
     """Start, end and number of rows in a key of `Layout.rules`."""
     start, end, rows, _ = _name(key).split("-")
     return int(start), int(end), int(rows)
+
+
+def pin_name_of(key: str) -> str:
+    """The name in a pin's key."""
+    return _name(key)
 
 
 def takedown_id_of(key: str) -> str:

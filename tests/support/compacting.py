@@ -23,8 +23,7 @@ def compact(
 
 
 def retire_all(objects: ObjectStore, before: datetime = LATER, *, prefix: str = "dataset") -> int:
-    partitions = {each.partition for each in read_manifests(objects, prefix)}
-    return sum(retire(objects, prefix, partition, before) for partition in sorted(partitions))
+    return retire(objects, prefix, before).shards
 
 
 def ranges(objects: ObjectStore) -> list[tuple[int, int, int]]:

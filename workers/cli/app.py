@@ -22,6 +22,7 @@ from kaption.consumers import ReadError
 from kaption.producers import PublishError
 from kaption.producers.sources import SourceError
 from kaption.workers.cli.audit import app as audit
+from kaption.workers.cli.pins import app as pins
 from kaption.workers.cli.rebuild import app as rebuild
 from kaption.workers.cli.topics import app as topics
 from kaption.workers.local import MissingServer, ServerError
@@ -111,6 +112,7 @@ for _name in COMMANDS:
 app.add_typer(topics, name="topics")
 app.add_typer(audit, name="audit")
 app.add_typer(rebuild, name="rebuild")
+app.add_typer(pins, name="pins")
 
 
 def main() -> None:

@@ -55,6 +55,7 @@ def command(
     """Merge small shards. Leave out replaced versions and pairs that are taken down.
 
     A large shard is rewritten only if it holds a pair that is taken down.
+    Shards that `kaption pins` names are kept.
     Readers, sinks and other compactions may run at the same time. The command
     may be killed at any moment and started again.
 
@@ -89,12 +90,14 @@ def command(
         if not compactor.partitions():
             # No error: a scheduled compaction may be earlier than the first shard.
             typer.echo(f"{url} holds no shards below {sink.prefix}/ so far")
+        status.update("removing shards that were merged earlier")
+        retired = retire(store, sink.prefix, datetime.now(UTC) - kept, dry=dry_run)
         if not dry_run:
-            status.update("removing shards that were merged earlier")
-            before = datetime.now(UTC) - kept
-            gone = sum(retire(store, sink.prefix, each, before) for each in compactor.partitions())
-            typer.echo(f"{gone} shards removed that were merged more than {grace} ago")
+            typer.echo(f"{retired.shards} shards removed that were merged more than {grace} ago")
             keep_current(settings)
+        if retired.held:
+            size = ByteSize(retired.held_bytes).human_readable()
+            typer.echo(f"{retired.held} more of them are kept for `kaption pins`: {size}")
         if orphans:
             status.update("looking for data that no manifest names")
             found = find_orphans(store, sink.prefix, datetime.now(UTC) - max(kept, _UNCOMMITTED))

@@ -2,6 +2,6 @@
 
 from kaption.workers.compaction.compactor import Compacted, Compactor
 from kaption.workers.compaction.plan import Limits
-from kaption.workers.compaction.retire import find_orphans, retire
+from kaption.workers.compaction.retire import Retired, find_orphans, retire
 
-__all__ = ["Compacted", "Compactor", "Limits", "find_orphans", "retire"]
+__all__ = ["Compacted", "Compactor", "Limits", "Retired", "find_orphans", "retire"]

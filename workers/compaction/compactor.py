@@ -29,6 +29,7 @@ from kaption.objectstore.dataset.index import (
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.merged import MergedManifests
 from kaption.objectstore.dataset.objects import DamagedError, DataObjects
+from kaption.objectstore.dataset.pins import read_pins
 from kaption.objectstore.dataset.rule_rows import any_within
 from kaption.objectstore.dataset.table import read_parquet
 from kaption.objectstore.dataset.takedowns import Takedowns, takedown_keys, takedowns_digest
@@ -85,6 +86,7 @@ class Compactor:
         """`writer` must be unique to this object. For `spool` see `Merger`."""
         self._objects = objects
         self._prefix = prefix
+        self._layout = Layout(prefix)
         self._limits = limits
         self._data = DataObjects(objects, prefix)
         self._merger = Merger(objects, prefix, writer, spool, now)
@@ -146,9 +148,9 @@ class Compactor:
             # What is left out has to be in a checkpoint before: readers that began earlier still
             # have to know it.
             again, stored = False, patiently(partial(checkpoint, anew=anew))
-            chain = chain_of(stored)
+            chain, pins = chain_of(stored), read_pins(self._objects, self._prefix).values()
             try:
-                obsolete = find_new_obsolete(self._objects, self._prefix, stored, takedowns)
+                obsolete = find_new_obsolete(self._objects, self._prefix, stored, takedowns, pins)
                 for run in self._runs(chain, obsolete, damaged):
                     if self._merged(manifests, run, obsolete, done, damaged):
                         progress(done)
@@ -161,7 +163,8 @@ class Compactor:
         examined = None
         if not obsolete.unknown and obsolete.outdated.isdisjoint(it.start for it in damaged):
             examined = obsolete.takedowns, takedowns.rules(), chain[-1].end
-        patiently(partial(checkpoint, examined=examined))
+        released = [self._layout.key_of(each) for each in obsolete.released]
+        patiently(partial(checkpoint, examined=examined, released=released))
         now = [each for each in manifests.chain() if each.end <= chain[-1].end]
         # Another compactor may have merged shards across that end, and stores counters itself.
         if now and now[-1].end == chain[-1].end:
@@ -214,7 +217,7 @@ class Compactor:
             store_counts(self._objects, self._prefix, chain[0].partition, now)
 
     def _manifests(self, chain: list[ShardEntry]) -> list[Manifest]:
-        read = partial(read_manifest, self._objects, Layout(self._prefix))
+        read = partial(read_manifest, self._objects, self._layout)
         with ThreadPoolExecutor(_READERS) as pool:
             return list(pool.map(lambda each: patiently(partial(read, each)), chain))
 
@@ -224,8 +227,9 @@ class Compactor:
             objects = UnwrittenStore(self._objects)
             checkpoint = partial(Checkpointer(objects, self._prefix).write, partition)
             again, stored = False, patiently(partial(checkpoint, anew=anew))
+            pins = read_pins(objects, self._prefix).values()
             try:
-                obsolete = find_new_obsolete(objects, self._prefix, stored, takedowns)
+                obsolete = find_new_obsolete(objects, self._prefix, stored, takedowns, pins)
                 foreseen = [
                     (run, self._dropped(run, obsolete))
                     for run in self._runs(chain_of(stored), obsolete, damaged=set())
@@ -242,12 +246,10 @@ class Compactor:
         # Some of the replaced samples may have been left out before.
         for manifest in self._manifests([each for each in run if any_within(gone, each)]):
             with suppress(DamagedError):
-                table = read_parquet(self._data.read(manifest, "parquet"), ["offset"])
-                for offset in table["offset"].to_pylist():
-                    if offset in obsolete.taken_down:
-                        dropped["taken down"] += 1
-                    elif offset in obsolete.replaced:
-                        dropped["replaced"] += 1
+                table = read_parquet(self._data.read(manifest, "parquet"), ["offset", "pair_id"])
+                for row in table.to_pylist():
+                    if reason := obsolete.reason(**row):
+                        dropped[reason] += 1
         return dropped
 
     def _runs(

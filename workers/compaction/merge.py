@@ -99,12 +99,11 @@ class Merger:
             for key, members in untar(self._data.read(manifest, "webdataset")):
                 found += 1
                 sample = _sample(manifest, key, members, folder)
-                if sample.position.offset in obsolete.taken_down:
-                    dropped["taken down"] += 1
-                elif sample.position.offset in obsolete.replaced:
-                    dropped["replaced"] += 1
-                else:
+                reason = obsolete.reason(sample.position.offset, sample.pair.pair_id)
+                if reason is None:
                     yield sample
+                else:
+                    dropped[reason] += 1
             if found != manifest.pairs:
                 raise _damaged(manifest, f"{found} samples, not {manifest.pairs}")
 

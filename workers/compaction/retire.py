@@ -6,23 +6,72 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from kaption.objectstore import ObjectStore
 from kaption.objectstore.dataset.checkpoint import ShardEntry, decoded_checkpoint
 from kaption.objectstore.dataset.checkpointer import Checkpointer
-from kaption.objectstore.dataset.index import DatasetIndex, chain_of
+from kaption.objectstore.dataset.index import DatasetIndex, chain_of, last_of_sink
 from kaption.objectstore.dataset.layout import Layout, partition_of, span_of
 from kaption.objectstore.dataset.merged import MergedManifests
+from kaption.objectstore.dataset.pins import needed_shards, read_pins
 from kaption.objectstore.open import patiently
 from kaption.schemas import Manifest
 
 _READERS = 16
 
 
-def retire(objects: ObjectStore, prefix: str, partition: int, before: datetime) -> int:
-    """Remove the partition's shards that were replaced at `before` or earlier; return how many.
+@dataclass(slots=True)
+class Retired:
+    """What was removed, or would be, and what pins hold back."""
+
+    shards: int = 0
+    """Replaced shards of which nothing is left."""
+    held: int = 0
+    """Replaced shards that are kept for pins alone."""
+    held_bytes: int = 0
+    """Size of their tars and tables."""
+
+
+def retire(objects: ObjectStore, prefix: str, before: datetime, *, dry: bool = False) -> Retired:
+    """Remove the shards that were replaced at `before` or earlier and that no pin needs.
+
+    The last one of the sink stays too, because sinks find the end by its manifest. Of a shard that
+    stays and was released for a takedown, the data is removed and not the manifest. With `dry`,
+    only count.
+    """
+    stored = patiently(DatasetIndex(objects, prefix).read)
+    due = {number: _due(each.entries, chain_of(each), before) for number, each in stored.items()}
+    last = {number: last_of_sink(each.entries) for number, each in stored.items()}
+    # The pins are read after the chains: see `kaption.objectstore.dataset.pins`.
+    asked = any(each != last[number] for number in due for each in due[number])
+    pins = read_pins(objects, prefix).values() if asked else ()
+    done, layout = Retired(), Layout(prefix)
+    for partition, shards in stored.items():
+        needed = needed_shards(pins, partition, shards.entries) | {last[partition]}
+        gone = [each for each in due[partition] if each not in needed]
+        keys = {layout.key_of(each): each for each in due[partition] if each in needed}
+        released = keys.keys() & shards.checkpoint.released
+        left = keys.keys() - released - {*shards.checkpoint.emptied}
+        held = [keys[key] for key in left if keys[key] != last[partition]]
+        done.shards += len(gone)
+        done.held += len(held)
+        done.held_bytes += sum(each.tar_bytes + each.table_bytes for each in held)
+        if not dry and (gone or released or shards.checkpoint.removing):
+            _remove(objects, prefix, partition, gone, released)
+    return done
+
+
+def _remove(
+    objects: ObjectStore,
+    prefix: str,
+    partition: int,
+    gone: list[ShardEntry],
+    released: Collection[str],
+) -> None:
+    """Remove shards, and the data of those whose manifests have the keys `released`.
 
     The floor is raised first, so that no sink trusts a place where a manifest was removed (see
     `kaption.objectstore.dataset.chain`). Then a checkpoint leaves the shards out, so that no reader
@@ -30,27 +79,25 @@ def retire(objects: ObjectStore, prefix: str, partition: int, before: datetime) 
     is deleted before its manifest: if this is interrupted, the manifest still names what is left.
     """
     layout = Layout(prefix)
-    stored = MergedManifests(objects, prefix, partition).stored()
-    chain = chain_of(stored)
-    due = _due(stored.entries, chain, before)
-    if not due and not stored.checkpoint.removing:
-        return 0
-    starts = [each.start for each in due if not each.generation]
+    starts = [each.start for each in gone if not each.generation]
     if starts:
+        chain = MergedManifests(objects, prefix, partition).chain()
         end = next(each.end for each in chain if each.end > max(starts))
         _raise_floor(objects, layout, partition, end)
     checkpoint = partial(Checkpointer(objects, prefix).write, partition)
-    left = patiently(partial(checkpoint, due))
-    for key in left.checkpoint.removing:
+    left = patiently(partial(checkpoint, gone))
+    removing = left.checkpoint.removing
+    others = [each for each in left.entries if layout.key_of(each) not in released]
+    for key in [*released, *removing]:
         manifest = _read(objects, key)
         if manifest is not None:
-            kept = _objects_of(objects, layout, left.entries, manifest)
+            kept = _objects_of(objects, layout, others, manifest)
             for entry in manifest.objects:
                 if entry.key not in kept:
                     _delete(objects, layout.object(entry.key))
-            _delete(objects, key)
-    patiently(partial(checkpoint, removed=left.checkpoint.removing))
-    return len(due)
+            if key not in released:
+                _delete(objects, key)
+    patiently(partial(checkpoint, removed=removing, emptied=released))
 
 
 def find_orphans(objects: ObjectStore, prefix: str, before: datetime) -> list[str]:
@@ -115,8 +162,7 @@ def _named_by(objects: ObjectStore, checkpoint: str) -> set[str]:
 def _due(
     entries: Collection[ShardEntry], chain: list[ShardEntry], before: datetime
 ) -> list[ShardEntry]:
-    """Return the replaced shards, except the sink's last: sinks find the end by it."""
-    last = max((each.start for each in entries if not each.generation), default=0)
+    """Return the shards that were replaced at `before` or earlier."""
     latest_us, counted = before.timestamp() * 1e6, set(chain)
     starts = [each.start for each in chain]
 
@@ -124,13 +170,7 @@ def _due(
         first, end = bisect_right(starts, gone.start) - 1, bisect_left(starts, gone.end)
         return min(each.created_us for each in _overlapping(chain[max(first, 0) : end], gone))
 
-    return [
-        each
-        for each in entries
-        if each not in counted
-        and (each.generation or each.start != last)
-        and replaced_us(each) <= latest_us
-    ]
+    return [each for each in entries if each not in counted and replaced_us(each) <= latest_us]
 
 
 def _overlapping(entries: Iterable[ShardEntry], shard: ShardEntry | Manifest) -> list[ShardEntry]:

@@ -165,7 +165,7 @@ def test_a_removal_that_is_killed_is_finished_by_the_next(objects, tmp_path, mon
 
     monkeypatch.setattr(FolderStore, "delete", dying)
     try:
-        retire(objects, "dataset", 0, LATER)
+        retire(objects, "dataset", LATER)
     except KeyboardInterrupt:
         assert offsets_in(objects) == [0, 1, 2]
     monkeypatch.setattr(FolderStore, "delete", delete)

@@ -1,6 +1,7 @@
-"""Sinks, compactors and readers in any order, each of which may die at any step."""
+"""Sinks, compactors, readers and pins in any order, each of which may die at any step."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -9,24 +10,30 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from tenacity import wait_none
 
 from kaption.connections import patience
-from kaption.connections.errors import Retry
+from kaption.connections.errors import Fatal, Retry
 from kaption.consumers import ShardOptions, ShardStream
 from kaption.consumers.stream import Sample
 from kaption.objectstore.dataset import checkpointer
+from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.manifests import read_manifests
 from kaption.objectstore.dataset.objects import read_rows
+from kaption.objectstore.dataset.pins import add_pin, delete_pin, read_pins
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import CleanPair
+from kaption.workers.compaction import retire
 from kaption.workers.runtime.stage import Incoming
-from support.compacting import compact, retire_all
+from support.compacting import LATER, compact, retire_all
 from support.sink_machine import Crash, Sinks, Troubled, scripts
-from support.sink_records import offsets_in, stored
+from support.sink_records import now, offsets_in, stored
 
 pytestmark = pytest.mark.slow
 
 
 class Compaction(Sinks):
-    """Adds compactors and readers to `Sinks`. Two pairs have many versions, in mixed order."""
+    """Adds compactors, readers and pins to `Sinks`.
+
+    Two pairs have many versions, in mixed order.
+    """
 
     overtaken_by = 1
 
@@ -45,6 +52,8 @@ class Compaction(Sinks):
         self.compactors = 0
         self.left: list[tuple[dict[str, object], list[int]]] = []
         self.running: Iterator[Sample] | None = None
+        self.pinned: dict[str, list[int]] = {}
+        self.was_pinned = False
         self.produce(count=8, marker=False)
         self.rebalance()
 
@@ -55,8 +64,15 @@ class Compaction(Sinks):
     def check(self, found: list[int]) -> None:
         self.check_offsets(found)
         compact(self.plain)
-        retire_all(self.plain)
-        assert offsets_in(self.plain) == sorted(self.latest())
+        self.pins_are_read()
+        for name in read_pins(self.plain, "dataset"):
+            self.plain.delete(Layout("dataset").pin(name))
+        compact(self.plain)
+        assert retire(self.plain, "dataset", LATER).held == 0
+        left = offsets_in(self.plain)
+        self.check_offsets(left)
+        # What a pin needed stays until its shard is merged again.
+        assert self.was_pinned or left == sorted(self.latest())
 
     def others(self) -> None:
         super().others()
@@ -79,6 +95,39 @@ class Compaction(Sinks):
                 retire_all(store)
         except (Crash, Retry):
             pass
+
+    @precondition(lambda self: len(self.pinned) < 3)
+    @rule(script=scripts(6))
+    def pins(self, script: list[str]) -> None:
+        """Pin what there is, or die. What is left of that is no pin, or one that can be read."""
+        store, name = Troubled(self.root / "store", self.meanwhile), self.name()
+        store.script = list(script)
+        with suppress(Crash, Retry, Fatal):  # Fatal: there is no shard yet
+            add_pin(store, "dataset", name, name, now())
+        pin = read_pins(self.plain, "dataset").get(name)
+        self.was_pinned |= pin is not None
+        if pin is not None and pin.partitions:
+            self.pinned[name] = self.read_pin(name)
+            assert set(self.pinned[name]) == self.latest(pin.partitions[0].end)
+
+    @precondition(lambda self: self.pinned)
+    @rule()
+    def pins_are_read(self) -> None:
+        for name, expected in self.pinned.items():
+            assert self.read_pin(name) == expected
+
+    @precondition(lambda self: self.pinned)
+    @rule()
+    def pin_goes(self) -> None:
+        name = next(iter(self.pinned))
+        delete_pin(self.plain, "dataset", name, now())
+        del self.pinned[name]
+
+    def read_pin(self, name: str) -> list[int]:
+        stream = ShardStream(self.plain, options=ShardOptions(pin=name, buffer=2))
+        found = [place(sample) for sample in stream]
+        assert stream.damaged == {}
+        return found
 
     @precondition(lambda self: len(self.left) < 3)
     @rule(given=st.integers(1, 6), buffer=st.integers(0, 3))
