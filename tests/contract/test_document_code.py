@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kaption.connections.kafka.topics import TopicAdmin
 from kaption.connections.settings import KafkaConnection
 from kaption.consumers import TopicReader
 from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.pins import add_pin
 from kaption.objectstore.folder import FolderStore
 from kaption.producers.sources import open_source, source_formats
 from kaption.schemas import TOPICS, RawPair, TakedownKind, encode, headers_of
@@ -36,7 +38,7 @@ def python_blocks(document: str) -> list[str]:
 README_PUBLISH, README_TRAIN = python_blocks("README.md")
 PUBLISH, PUBLISH_ASYNC, PUBLISH_SPOOL, PUBLISH_LARGE = python_blocks("docs/crawlers.md")
 READ_TOPIC, READ_SHARDS, READ_DATASETS = python_blocks("docs/output.md")
-SHARD_STREAM, ACCELERATE, TOPIC_STREAM, BATCHES = python_blocks("docs/training.md")
+SHARD_STREAM, ACCELERATE, PINNED, TOPIC_STREAM, BATCHES = python_blocks("docs/training.md")
 (TAKEN_DOWN,) = python_blocks("docs/takedown.md")
 RUN_HERE = {"README.md", *(f"docs/{name}.md" for name in ("crawlers", "output", "training"))} | {
     "docs/takedown.md"
@@ -229,6 +231,14 @@ def test_training_reads_shards(dataset: FolderStore, block: str, epochs: int) ->
 
     once = [f"Größe {number} {len(jpeg(number))}" for number in range(2)]
     assert sorted(printed) == sorted(once * epochs)
+
+
+def test_training_reads_a_version_that_was_pinned(dataset: FolderStore, tmp_path: Path) -> None:
+    # Given a version, and a shard that came later
+    add_pin(dataset, "dataset", "clip-run-7", "w", datetime.now(UTC))
+    write_shards(dataset, tmp_path / "spool", [[imaged(BlobStore(dataset), 2)]])
+
+    assert sorted(run(PINNED)) == [f"Größe {number} {len(jpeg(number))}" for number in range(2)]
 
 
 def test_a_loader_that_accelerate_prepares_gives_tensors(dataset: FolderStore) -> None:

@@ -56,7 +56,7 @@ WITH_KAFKA = [
     ["rebuild", "redis"],
 ]
 WITHOUT_KAFKA = {"demo", "caption", "compact", "table", "sources", "schema", "size", "settings"}
-WITHOUT_KAFKA |= {"topics acls", "topics strimzi"}
+WITHOUT_KAFKA |= {"topics acls", "topics strimzi", "pins add", "pins delete"}
 TOLD_AMONG_OTHERS = {"doctor"}  # tests/pipeline/test_doctor.py
 
 

@@ -12,7 +12,7 @@ def parse(arguments: list[str]) -> str:
     """Return the command's name. Raises KeyError or click's UsageError for unknown words."""
     command = typer.main.get_command(app)
     names = []
-    while isinstance(command, TyperGroup):
+    while isinstance(command, TyperGroup) and (arguments or not command.invoke_without_command):
         name, *arguments = arguments
         names.append(name)
         command = command.commands[name]
