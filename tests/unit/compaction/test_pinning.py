@@ -11,7 +11,6 @@ import pytest
 
 from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.blobs import BlobStore
-from kaption.objectstore.dataset.index import DatasetIndex, chain_of
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.manifests import ManifestCache, read_manifests
 from kaption.objectstore.dataset.objects import read_samples
@@ -312,35 +311,42 @@ def test_idle_compaction_makes_a_call_for_each_pin_and_none_for_a_shard(tmp_path
 
 
 def test_a_pin_can_be_read_whenever_it_is_made_while_shards_are_merged_and_removed(tmp_path):
-    # Given shards of which one was replaced, and somebody who pins at each call of a compaction
+    # Given shards, and others who pin at one of a compaction's calls, then write and merge
     objects = FolderStore(tmp_path / "store")
     write_chains(objects, tmp_path, {0: [[0], [1], [2]]})
     compact(objects)
     blobs = BlobStore(objects)
     later = named(blobs, 3, 0, pair_id="0-1", version=2)
     write_shards(objects, tmp_path, [[later], [named(blobs, 4, 0)]])
+    newer = named(blobs, 5, 0, pair_id="0-2", version=2)
     step, ended = 0, False
+
+    def others(objects: FolderStore) -> None:
+        pin(objects)
+        write_shards(objects, tmp_path, [[newer]])
+        compact(objects, writer="other")
+
     while not ended:
         step += 1
         root = tmp_path / f"{step}"
         shutil.copytree(tmp_path / "store", root)
         objects = FolderStore(root)
-        busy = Counted(root, step, partial(pin, objects))
+        busy = Counted(root, step, partial(others, objects))
 
         # When it merges and removes
         compact(busy)
         retire_all(busy)
         ended = busy.steps < step
         if ended:
-            pin(objects)
+            others(objects)
 
-        # Then the pin is whole, also after the next one
+        # Then the pin is whole, also where its shards are written anew for a takedown
         assert sorted(pinned(objects)) == ["0-0", "0-1", "0-2", "0-4"]
+        take_down(objects, TakedownKind.PAIR, "0-0")
         compact(objects, NONE_SMALL)
         retire_all(objects)
-        chain = chain_of(DatasetIndex(objects, "dataset").read()[0])
-        assert sorted(pinned(objects)) == ["0-0", "0-1", "0-2", "0-4"]
-        assert [each.end for each in chain] == [5]
+        assert sorted(pinned(objects)) == ["0-1", "0-2", "0-4"]
+        assert "0-0" not in stored_pairs(objects)
     assert step > 30
 
 
