@@ -11,6 +11,7 @@ import pytest
 
 from kaption.consumers import ShardOptions, ShardStream
 from kaption.objectstore.blobs import BlobStore
+from kaption.objectstore.dataset.index import DatasetIndex
 from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.dataset.manifests import ManifestCache, read_manifests
 from kaption.objectstore.dataset.objects import read_samples
@@ -131,7 +132,10 @@ def test_a_takedown_removes_a_pair_from_every_shard_and_a_pin_keeps_the_others(
     assert pinned(objects) == pinned(objects, "two") == left
     before = sorted(objects.list(""))
     assert compact(objects, NONE_SMALL).before == 0
-    assert (retire_all(objects), sorted(objects.list(""))) == (0, before)
+    again = Counted(tmp_path / "store")
+    found = retire(again, "dataset", LATER)
+    assert (found.shards, again.calls["delete"], sorted(objects.list(""))) == (0, 0, before)
+    assert found.held == (2 + merged if merged else 0)
     for name in ("one", "two"):
         delete_pin(objects, "dataset", name, now())
     retire_all(objects)
@@ -141,26 +145,30 @@ def test_a_takedown_removes_a_pair_from_every_shard_and_a_pin_keeps_the_others(
     assert offsets_in(objects) == [0, 1, 2, 5, 0, 1]
 
 
-def test_a_version_that_only_a_pin_has_is_removed_when_it_is_taken_down(objects, tmp_path):
+@pytest.mark.parametrize("which", ["the older", "the newer"])
+def test_a_version_that_only_a_pin_has_is_removed_with_what_is_taken_down(objects, tmp_path, which):
     # Given an older version, which compaction has left out of every shard that counts
     blobs = BlobStore(objects)
     old = named(blobs, 1, 0, pair_id="same")
     write_shards(objects, tmp_path, [[named(blobs, 0, 0), old]])
     pin(objects)
-    write_shards(objects, tmp_path, [[named(blobs, 2, 0, pair_id="same", version=2)]])
-    add_pin(objects, "dataset", "two", "w-two", now())
+    new = named(blobs, 2, 0, pair_id="same", version=2)
+    write_shards(objects, tmp_path, [[new]])
+    pin(objects, "two")
     delete_pin(objects, "dataset", "one", now())
     compact(objects)
     assert (offsets_in(objects), stored_pairs(objects)) == ([0, 2], {"0-0", "0-1", "0-2"})
 
-    # When its image is taken down
-    take_down(objects, TakedownKind.SHA256, old.record.image.blob.sha256)
+    # When its image is taken down, or that of its successor
+    image = (old if which == "the older" else new).record.image.blob
+    take_down(objects, TakedownKind.SHA256, image.sha256)
     compact(objects)
     retire_all(objects)
 
     # Then
-    assert stored_pairs(objects) == {"0-0", "0-2"}
-    assert pinned(objects, "two") == ["0-0", "same"]
+    left = which == "the older"
+    assert stored_pairs(objects) == ({"0-0", "0-2"} if left else {"0-0"})
+    assert pinned(objects, "two") == (["0-0", "same"] if left else ["0-0"])
 
 
 def test_what_was_replaced_after_a_pin_stays_in_it_when_its_shard_is_written_anew(
@@ -214,20 +222,27 @@ def test_checkpoints_that_are_made_anew_find_what_only_a_pin_has(objects, tmp_pa
     write_shards(objects, tmp_path, shards)
     pin(objects)
     compact(objects)
-    for folder in ("checkpoint", "pairs", "versions", "rules"):
-        for key in list(objects.list(f"dataset/{folder}/")):
-            objects.delete(key)
+
+    def lose_checkpoints() -> None:
+        for folder in ("checkpoint", "pairs", "versions", "rules"):
+            for key in list(objects.list(f"dataset/{folder}/")):
+                objects.delete(key)
 
     # When it is taken down
+    lose_checkpoints()
     compact(objects)
     assert pinned(objects) == ["0-0", "same"]
     take_down(objects, TakedownKind.SHA256, old.record.image.blob.sha256)
     compact(objects)
     retire_all(objects)
 
-    # Then
+    # Then, also where they are lost once more
     assert stored_pairs(objects) == {"0-0", "0-2"}
     assert pinned(objects) == ["0-0", "same"]
+    lose_checkpoints()
+    compact(objects)
+    assert pinned(objects) == ["0-0", "same"]
+    assert DatasetIndex(objects, "dataset").read()[0].checkpoint.unread == ()
 
 
 def test_a_replaced_shard_that_cannot_be_read_is_removed_when_a_takedown_may_cover_it(
@@ -252,7 +267,7 @@ def test_a_replaced_shard_that_cannot_be_read_is_removed_when_a_takedown_may_cov
 
 
 class Counted(FolderStore):
-    """A folder that counts calls, and lets somebody act at a listing or a change."""
+    """A folder that counts calls, and lets somebody act at a listing or a conditional PUT."""
 
     def __init__(self, root, step: int = -1, act: Callable[[], object] = lambda: None) -> None:
         super().__init__(root)
@@ -263,13 +278,13 @@ class Counted(FolderStore):
     def _count(self, kind: str) -> None:
         with self._lock:
             self.calls[kind] += 1
-            now_it_is = kind != "get" and self.steps == self._step
+            now_it_is = kind in ("list", "put") and self.steps == self._step
         if now_it_is:
             self._act()
 
     @property
     def steps(self) -> int:
-        return self.calls.total() - self.calls["get"]
+        return self.calls["list"] + self.calls["put"]
 
     def get(self, key):
         self._count("get")
@@ -310,7 +325,10 @@ def test_idle_compaction_makes_a_call_for_each_pin_and_none_for_a_shard(tmp_path
     assert idle_calls(tmp_path / "more", 4, 5, tmp_path) - few == {"get": 4}
 
 
-def test_a_pin_can_be_read_whenever_it_is_made_while_shards_are_merged_and_removed(tmp_path):
+@pytest.mark.parametrize("merging", [False, True])
+def test_a_pin_can_be_read_whenever_it_is_made_while_shards_are_merged_and_removed(
+    tmp_path, merging
+):
     # Given shards, and others who pin at one of a compaction's calls, then write and merge
     objects = FolderStore(tmp_path / "store")
     write_chains(objects, tmp_path, {0: [[0], [1], [2]]})
@@ -324,7 +342,8 @@ def test_a_pin_can_be_read_whenever_it_is_made_while_shards_are_merged_and_remov
     def others(objects: FolderStore) -> None:
         pin(objects)
         write_shards(objects, tmp_path, [[newer]])
-        compact(objects, writer="other")
+        if merging:
+            compact(objects, writer="other")
 
     while not ended:
         step += 1

@@ -4,11 +4,12 @@ from datetime import timedelta
 
 import pytest
 
+from kaption.schemas import TakedownKind
 from kaption.workers.compaction import find_orphans
 from kaption.workers.stages.sink.stage import UNCOMMITTED_SHARDS
 from support.compacting import LATER, compact, ranges, retire_all
 from support.sink_records import TOPIC, now, offsets_in, open_sink, run, stored
-from support.stream_records import write_chains
+from support.stream_records import take_down, write_chains
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +32,29 @@ def test_merged_shards_stay_for_the_grace_and_the_sink_s_last_one_longer(objects
     assert (starts, len(list(objects.list("dataset/data/")))) == ([2], 6)
     assert offsets_in(objects) == [0, 1, 2]
     assert retire_all(objects) == 0
+
+
+def test_a_takedown_removes_the_data_of_the_sink_s_last_shard_after_it_was_merged(
+    objects, blobs, tmp_path
+):
+    # Given a last shard that was merged, whose manifest stays
+    write_chains(objects, tmp_path, {0: [[0], [1]]})
+    compact(objects)
+    retire_all(objects)
+    assert len(list(objects.list("dataset/data/"))) == 3 + 3
+
+    # When its pair is taken down
+    take_down(objects, TakedownKind.PAIR, "0-1")
+    compact(objects)
+    retire_all(objects)
+
+    # Then only the shard without it has data, and the sink goes on
+    assert len(list(objects.list("dataset/data/"))) == 3
+    assert list(objects.list("dataset/manifest/"))
+    sink = open_sink(objects, tmp_path, "next")
+    assert sink.resume(TOPIC, 0, 0) == 0
+    run(sink, [stored(blobs, offset) for offset in range(4)])
+    assert offsets_in(objects) == [0, 2, 3]
 
 
 def test_a_late_sink_continues_after_shards_that_were_merged_and_removed(objects, blobs, tmp_path):
