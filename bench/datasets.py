@@ -6,8 +6,10 @@ sink's (made here from the same entries, because real tables would take hours). 
 replaced by a later one. Manifests and tars are real. Measured are the first sample of a new epoch,
 of a resumed one and of one reader of 512, a look for new shards by a reader that follows, a
 compaction that finds nothing to do, and the Delta table of all shards and of one more shard in each
-partition: seconds, calls (a listing counts one for each thousand keys, as S3 has it), bytes read,
-and memory of the index.
+partition. Then each partition is merged into one shard, while a pin keeps all the others: measured
+are a compaction that finds nothing to do, and the first sample of the pin. Each is told in seconds,
+calls (a listing counts one for each thousand keys, as S3 has it) and bytes read; of an index its
+memory.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ from kaption.objectstore.dataset.index import DatasetIndex
 from kaption.objectstore.dataset.layout import Layout, shard_stem
 from kaption.objectstore.dataset.manifests import encoded
 from kaption.objectstore.dataset.pair_rows import REPLACED, digest_of, encoded_rows, pair_rows
+from kaption.objectstore.dataset.pins import add_pin
 from kaption.objectstore.dataset.takedowns import takedowns_digest
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import BlobRef, Manifest, ShardObject
@@ -164,7 +167,8 @@ def write_shard(root: Path, partition: int, start: int, tar: bytes, rows: bytes)
 
 def write_checkpoint(store: FolderStore, partition: int, entries: list[ShardEntry]) -> None:
     """Write a checkpoint of the entries, and counters of them."""
-    end, number = entries[-1].end, 1 + len(list(store.list(_LAYOUT.checkpoints(partition))))
+    number = 1 + len(list(store.list(_LAYOUT.checkpoints(partition))))
+    end = max(each.end for each in entries)
     every = np.arange(end)
     old = every[every % 50 == 7]
     replaced = np.empty(len(old), REPLACED)
@@ -175,7 +179,8 @@ def write_checkpoint(store: FolderStore, partition: int, entries: list[ShardEntr
     head = PartitionCheckpoint(
         number=number,
         end=end,
-        last=entries[-1].start,
+        last=max(each.start for each in entries if not each.generation),
+        generation=(generation := max(each.generation for each in entries)),
         pairs=(_LAYOUT.pairs(partition, 0, end, digest_of(pairs)),),
         replaced=_LAYOUT.versions(partition, end, digest_of(versions)),
         takedowns=digest,
@@ -185,9 +190,30 @@ def write_checkpoint(store: FolderStore, partition: int, entries: list[ShardEntr
     store.put(str(head.replaced), versions)
     store.put(_LAYOUT.checkpoint(partition, number), encoded_checkpoint(head, entries))
     counts = PartitionCounts(
-        end=end, generation=0, takedowns=digest, table_bytes=0, counts=Counts(pairs=end)
+        end=end, generation=generation, takedowns=digest, table_bytes=0, counts=Counts(pairs=end)
     )
     store_counts(store, "dataset", partition, counts)
+
+
+def merge(root: Path) -> None:
+    """Write a manifest for all shards of each partition. It has no data."""
+    store = FolderStore(root)
+    for partition, stored in DatasetIndex(store, "dataset").read().items():
+        starts = sorted(each.start for each in stored.entries)
+        merged = Manifest(
+            topic="pairs.clean",
+            partition=partition,
+            start=0,
+            end=starts[-1] + 1,
+            pairs=len(starts),
+            writer="bench",
+            created_at=_NOW,
+            objects=(),
+            generation=1,
+            parts=tuple(starts),
+        )
+        store.put(_LAYOUT.key_of(merged), encoded(merged))
+        write_checkpoint(store, partition, [*stored.entries, ShardEntry.of(merged)])
 
 
 def measured(
@@ -204,10 +230,13 @@ def measured(
 
 
 def first_sample(
-    store: CountedStore, world: int = 1, state: dict[str, Any] | None = None
+    store: CountedStore,
+    world: int = 1,
+    state: dict[str, Any] | None = None,
+    pin: str | None = None,
 ) -> dict[str, Any]:
     """Begin an epoch, or go on with one."""
-    options = ShardOptions(rank=0, world_size=world, buffer=0)
+    options = ShardOptions(rank=0, world_size=world, buffer=0, pin=pin)
     stream = ShardStream(store, options=options)
     if state is not None:
         stream.load_state_dict(state)
@@ -215,11 +244,12 @@ def first_sample(
     return stream.state_dict()
 
 
-def compact(store: CountedStore) -> None:
-    """Compact where there is nothing to do."""
+def compact(store: CountedStore, held: int = 0) -> None:
+    """Compact where there is nothing to do, and pins keep `held` shards."""
     done = Compactor(store, "dataset", Limits(1, 1 << 30, 1 << 30), writer="bench")
     assert done.run().before == 0
-    assert not retire(store, "dataset", _NOW).shards
+    found = retire(store, "dataset", _NOW)
+    assert (found.shards, found.held) == (0, held)
 
 
 def publish_table(root: Path, store: CountedStore) -> None:
@@ -274,12 +304,17 @@ def report(folder: Path, shards: int, size: str) -> None:
     for partition, stored in DatasetIndex(store, "dataset").read().items():
         write_checkpoint(store, partition, list(stored.entries))
     print(f"{size}, idle compaction:   {measured(folder, compact)}", flush=True)
+    add_pin(store, "dataset", "bench", "bench", _NOW)
     table_of_all = measured(folder, partial(publish_table, folder))
     print(f"{size}, table of all:      {table_of_all}", flush=True)
     for partition in range(_PARTITIONS):
         write_shard(folder, partition, shards // _PARTITIONS, b"?", b"?")
     new_shards = measured(folder, partial(publish_table, folder))
     print(f"{size}, table follows {_PARTITIONS}:  {new_shards}", flush=True)
+    merge(folder)
+    idle = measured(folder, partial(compact, held=shards // _PARTITIONS * _PARTITIONS))
+    print(f"{size}, idle, with a pin:  {idle}", flush=True)
+    print(f"{size}, epoch of a pin:    {measured(folder, partial(first_sample, pin='bench'))}")
 
 
 if __name__ == "__main__":
