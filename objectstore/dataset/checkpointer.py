@@ -177,18 +177,13 @@ class Checkpointer:
         One that knows nothing gets those of all shards, also of replaced ones that a pin may need:
         what compaction has left out since is in them alone.
         """
-        chain = chain_of(stored)
-        shards = chain if head.end else sorted(stored.entries, key=lambda it: (it.start, -it.end))
-        for run in _runs(PartitionShards(head).new(shards)):
-            head = self._with_rows(partition, head, run, set(chain))
+        every = sorted(stored.entries, key=lambda it: (it.start, -it.end))
+        for run in _runs(PartitionShards(head).new(chain_of(stored) if head.end else every)):
+            head = self._with_rows(partition, head, run)
         return head
 
     def _with_rows(
-        self,
-        partition: int,
-        head: PartitionCheckpoint,
-        run: Sequence[ShardEntry],
-        counted: Collection[ShardEntry],
+        self, partition: int, head: PartitionCheckpoint, run: Sequence[ShardEntry]
     ) -> PartitionCheckpoint:
         import numpy as np
 
@@ -197,13 +192,13 @@ class Checkpointer:
         for entry in run:
             rows, rules = self._rows(entry) or (None, np.empty(0, RULE))
             of_rules.append((entry, rules))
-            if rows is not None:
+            if rows is None:
+                unread.append((entry.start, entry.end))
+            else:
                 known = rows["offset"] < head.end
                 for start, end in head.unread:
                     known &= (rows["offset"] < start) | (rows["offset"] >= end)
                 found.append(rows[~known])
-            elif entry in counted:
-                unread.append((entry.start, entry.end))
         new = ordered(np.concatenate(found))
         start, stop = run[0].start, max(each.end for each in run)
         end = max(head.end, stop)

@@ -142,6 +142,11 @@ def test_what_is_taken_down_leaves_the_pin_and_the_rest_stays(dataset, tmp_path,
     assert begun + pair_ids(running) == plain
     assert pair_ids(resumed(dataset, saved, shuffle=False, pin="one")) == plain[5:]
 
+    # and also where no checkpoint says what is gone
+    for key in list(dataset.list(Layout("dataset").checkpoints())):
+        dataset.delete(key)
+    assert pair_ids(pinned(dataset, shuffle=False)) == plain
+
 
 def test_a_pin_is_right_without_checkpoints(dataset, tmp_path):
     # Given a version with a replaced sample, which compaction has left out since
