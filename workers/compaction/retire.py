@@ -87,7 +87,7 @@ def _remove(
     checkpoint = partial(Checkpointer(objects, prefix).write, partition)
     left = patiently(partial(checkpoint, gone))
     removing = left.checkpoint.removing
-    others = [each for each in left.entries if layout.key_of(each) not in released]
+    others = [it for it in left.entries if not released or layout.key_of(it) not in released]
     for key in [*released, *removing]:
         manifest = _read(objects, key)
         if manifest is not None:
