@@ -1,8 +1,13 @@
 """Compaction as `kaption compact` does it; every shard counts as small by default."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import pytest
+
 from kaption.objectstore.dataset.manifests import read_manifests
+from kaption.objectstore.folder import FolderStore
 from kaption.objectstore.store import ObjectStore
 from kaption.workers.compaction import Compacted, Compactor, Limits, retire
 from support.sink_records import now
@@ -24,6 +29,21 @@ def compact(
 
 def retire_all(objects: ObjectStore, before: datetime = LATER, *, prefix: str = "dataset") -> int:
     return retire(objects, prefix, before).shards
+
+
+@contextmanager
+def dying_at_delete(step: int) -> Iterator[None]:
+    """Within it the deletion of this number, counted from 0, raises KeyboardInterrupt instead."""
+    delete, steps = FolderStore.delete, iter(range(step + 1))
+
+    def dying(self: FolderStore, key: str) -> None:
+        if next(steps, None) == step:
+            raise KeyboardInterrupt
+        delete(self, key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FolderStore, "delete", dying)
+        yield
 
 
 def ranges(objects: ObjectStore) -> list[tuple[int, int, int]]:

@@ -9,7 +9,7 @@ from kaption.objectstore.dataset.layout import Layout
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TakedownKind
 from kaption.workers.compaction import Limits, find_orphans, retire
-from support.compacting import LATER, compact, retire_all
+from support.compacting import LATER, compact, dying_at_delete, retire_all
 from support.sink_records import offsets_in
 from support.stream_records import named, take_down, write_chains, write_shards
 
@@ -152,23 +152,15 @@ def test_a_new_shard_with_a_pair_that_was_taken_down_before_is_written_anew(note
 
 
 @pytest.mark.parametrize("step", range(9))
-def test_a_removal_that_is_killed_is_finished_by_the_next(objects, tmp_path, monkeypatch, step):
+def test_a_removal_that_is_killed_is_finished_by_the_next(objects, tmp_path, step):
     # Given merged shards, whose removal dies at one of its steps
     write_chains(objects, tmp_path, {0: [[0], [1], [2]]})
     compact(objects)
-    delete, steps = FolderStore.delete, iter(range(step + 1))
-
-    def dying(self, key):
-        if next(steps, None) == step:
-            raise KeyboardInterrupt
-        delete(self, key)
-
-    monkeypatch.setattr(FolderStore, "delete", dying)
     try:
-        retire(objects, "dataset", LATER)
+        with dying_at_delete(step):
+            retire(objects, "dataset", LATER)
     except KeyboardInterrupt:
         assert offsets_in(objects) == [0, 1, 2]
-    monkeypatch.setattr(FolderStore, "delete", delete)
 
     # When
     retire_all(objects)

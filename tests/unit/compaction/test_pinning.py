@@ -19,7 +19,7 @@ from kaption.objectstore.dataset.pins import add_pin, delete_pin
 from kaption.objectstore.folder import FolderStore
 from kaption.schemas import TakedownKind
 from kaption.workers.compaction import Limits, find_orphans, retire
-from support.compacting import LATER, compact, ranges, retire_all
+from support.compacting import LATER, compact, dying_at_delete, ranges, retire_all
 from support.sink_records import now, offsets_in
 from support.stream_records import named, pair_ids, take_down, write_chains, write_shards
 
@@ -370,27 +370,17 @@ def test_a_pin_can_be_read_whenever_it_is_made_while_shards_are_merged_and_remov
 
 
 @pytest.mark.parametrize("step", range(8))
-def test_a_removal_for_a_takedown_that_is_killed_is_finished_by_the_next(
-    objects, tmp_path, monkeypatch, step
-):
+def test_a_removal_for_a_takedown_that_is_killed_is_finished_by_the_next(objects, tmp_path, step):
     # Given a pinned shard with a pair that is taken down, whose removal dies at one of its steps
     write_chains(objects, tmp_path, CHAINS)
     pin(objects)
     take_down(objects, TakedownKind.PAIR, "0-1")
     compact(objects)
-    delete, steps = FolderStore.delete, iter(range(step + 1))
-
-    def dying(self, key):
-        if next(steps, None) == step:
-            raise KeyboardInterrupt
-        delete(self, key)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(FolderStore, "delete", dying)
-        try:
+    try:
+        with dying_at_delete(step):
             retire_all(objects)
-        except KeyboardInterrupt:
-            assert pinned(objects) == ["0-0", "0-2", "0-3", "0-5", "1-0", "1-1"]
+    except KeyboardInterrupt:
+        assert pinned(objects) == ["0-0", "0-2", "0-3", "0-5", "1-0", "1-1"]
 
     # When
     retire_all(objects)
